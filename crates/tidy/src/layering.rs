@@ -1,0 +1,125 @@
+//! Which crate may use which: arrows point down only.
+
+/// Each crate of the workspace with all the crates of the workspace that it
+/// may use. A row may name only rows above it, so no cycle can be written.
+pub const LAYERS: [(&str, &[&str]); 10] = [
+    ("caisson-tidy", &[]),
+    ("caisson-sys", &[]),
+    ("caisson-runtime-spec", &["caisson-sys"]),
+    ("caisson-isolator", &["caisson-sys", "caisson-runtime-spec"]),
+    ("caisson-rootpath", &["caisson-sys"]),
+    ("caisson-cgroup", &["caisson-sys", "caisson-runtime-spec"]),
+    ("caisson-seccomp", &["caisson-sys", "caisson-runtime-spec"]),
+    ("caisson-oci-cli", &["caisson-sys", "caisson-runtime-spec", "caisson-isolator"]),
+    (
+        "caisson-native",
+        &[
+            "caisson-sys",
+            "caisson-runtime-spec",
+            "caisson-isolator",
+            "caisson-rootpath",
+            "caisson-cgroup",
+            "caisson-seccomp",
+            "caisson-oci-cli",
+        ],
+    ),
+    // Drives binaries, ours and others', all by the same means.
+    ("caisson-bench", &["caisson-sys"]),
+];
+
+/// Crates from outside that only some of ours may use, and which.
+pub const GUARDED: [(&str, &[&str]); 4] = [
+    ("libc", &["caisson-sys"]),
+    ("anyhow", &[]),
+    ("nix", &[]),
+    ("libseccomp", &["caisson-seccomp"]),
+];
+
+/// A dependency as `cargo metadata` tells it.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The crate that depends.
+    pub from: String,
+    /// The crate it depends on.
+    pub to: String,
+    /// Whether only its tests do.
+    pub dev: bool,
+}
+
+/// Complaints about `members` and `edges`, measured by the tables.
+#[must_use]
+pub fn check(members: &[String], edges: &[Edge]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for member in members {
+        if !LAYERS.iter().any(|(name, _)| name == member) {
+            wrong.push(format!("{member} has no row in LAYERS: give it its place"));
+        }
+    }
+    for (name, _) in LAYERS {
+        if !members.iter().any(|member| member == name) {
+            wrong.push(format!("{name} has a row in LAYERS but is no member: remove the row"));
+        }
+    }
+    for Edge { from, to, dev } in edges {
+        let row = LAYERS.iter().find(|(name, _)| name == from);
+        let ours = members.contains(to);
+        if ours && !row.is_some_and(|(_, below)| below.contains(&to.as_str())) {
+            wrong.push(format!("{from} may not depend on {to}: arrows point down only"));
+        }
+        let guard = GUARDED.iter().find(|(name, _)| name == to);
+        if let Some((_, holders)) = guard
+            && !dev
+            && !holders.contains(&from.as_str())
+        {
+            wrong.push(format!("{from} may not depend on {to}, which is kept to {holders:?}"));
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members() -> Vec<String> {
+        LAYERS.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    fn edge(from: &str, to: &str) -> Edge {
+        Edge { from: from.to_owned(), to: to.to_owned(), dev: false }
+    }
+
+    #[test]
+    fn rows_name_only_rows_above() {
+        for (i, (name, below)) in LAYERS.iter().enumerate() {
+            for lower in *below {
+                let found = LAYERS.iter().position(|(n, _)| n == lower);
+                assert!(
+                    found.is_some_and(|j| j < i),
+                    "{name} names {lower}, which is not above it"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn upward_arrows_are_refused() {
+        let edges = [edge("caisson-sys", "caisson-cgroup"), edge("caisson-cgroup", "caisson-sys")];
+        assert_eq!(check(&members(), &edges).len(), 1);
+    }
+
+    #[test]
+    fn strangers_and_ghosts_are_refused() {
+        let mut crates = members();
+        crates.push("caisson-new".to_owned());
+        assert_eq!(check(&crates, &[]).len(), 1);
+        let fewer: Vec<_> = members().into_iter().skip(1).collect();
+        assert_eq!(check(&fewer, &[]).len(), 1);
+    }
+
+    #[test]
+    fn guarded_crates_stay_where_they_are() {
+        let edges = [edge("caisson-native", "libc"), edge("caisson-sys", "libc")];
+        assert_eq!(check(&members(), &edges).len(), 1);
+    }
+}

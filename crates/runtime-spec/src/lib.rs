@@ -1,1 +1,48 @@
-//! caisson-runtime-spec
+//! OCI runtime-spec 1.3 for Linux: types, loading, validation.
+//!
+//! [`Spec`] is config.json, field by field: names are the JSON names in snake
+//! case (`type` is `kind`), type names are those of the specification's Go
+//! types without `Linux`. Optional lists and maps are empty when absent.
+
+mod capabilities;
+mod error;
+pub mod features;
+mod hooks;
+mod lenient;
+mod linux;
+mod load;
+mod mounts;
+mod names;
+mod process;
+mod resources;
+mod scheduling;
+mod seccomp;
+mod spec;
+mod state;
+
+pub use capabilities::{Capabilities, Capability, CapabilitySet};
+pub use error::ConfigError;
+pub use hooks::{Hook, Hooks};
+pub use linux::{
+    Device, DeviceKind, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode,
+    Namespace, NamespaceKind, NetDevice, Personality, PersonalityDomain, Propagation, TimeOffset,
+    TimeOffsets,
+};
+pub use load::SIZE_LIMIT;
+pub use mounts::{IdMapping, Mount};
+pub use process::{ConsoleSize, Process, Rlimit, RlimitKind, User};
+pub use resources::{
+    BlockIo, Cpu, DeviceCgroup, DeviceRuleKind, HugepageLimit, InterfacePriority, Memory, Network,
+    Pids, Rdma, Resources, ThrottleDevice, WeightDevice,
+};
+pub use scheduling::{
+    CpuAffinity, IoPriority, IoPriorityClass, Scheduler, SchedulerFlag, SchedulerPolicy,
+};
+pub use seccomp::{
+    Seccomp, SeccompAction, SeccompArch, SeccompArg, SeccompFlag, SeccompOperator, Syscall,
+};
+pub use spec::{Root, Spec};
+pub use state::{ContainerProcessState, SECCOMP_FD_NAME, State, Status};
+
+/// The version of the specification that the types follow.
+pub const VERSION: &str = "1.3.0";

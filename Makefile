@@ -1,0 +1,68 @@
+# Caisson's targets. Each installs what it needs on Debian 12 (with sudo where
+# not root) and says what it does; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+# Where rustup and Go's own archive put their commands.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO_FLAGS ?=
+export CARGO_FLAGS
+# The workspace builds for the host's triple by name (.cargo/config.toml).
+TRIPLE = $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+OUT = $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)/release
+NATIVE = $(OUT)/caisson-native
+
+.PHONY: help build demo test conformance bench bench-native install lint clean
+
+help: ## list the targets
+	@echo "make TARGET, where TARGET is one of:"
+	sed -n 's/^\([a-z-]*\):.*## /  \1 /p' $(firstword $(MAKEFILE_LIST)) \
+	    | awk '{ printf "  %-14s", $$1; $$1 = ""; print }'
+
+build: ## build the release binary of caisson-native
+	@scripts/toolchain.sh
+	echo "build: cargo build --release -p caisson-native"
+	cargo build $(CARGO_FLAGS) --release -p caisson-native
+	echo "build: $(NATIVE)"
+
+demo: build ## run a container step by step and show its walls (root)
+	@RUNTIME="$(abspath $(NATIVE))" scripts/demo.sh
+
+test: ## run the tests of every crate, and the house rules
+	@scripts/toolchain.sh
+	scripts/test.sh
+
+conformance: build ## run the suites and clients that others wrote (root, Go)
+	@RUNTIME="$(abspath $(NATIVE))" scripts/conformance.sh
+
+bench: bench-native ## every bench
+
+bench-native: build ## compare caisson-native with crun and runc (root)
+	@RUNTIME="$(abspath $(NATIVE))" scripts/bench-native.sh
+
+install: ## install to $(DESTDIR)$(PREFIX)/bin; PREFIX is /usr/local
+	@if command -v cargo >/dev/null; then
+	    $(MAKE) build
+	elif [ ! -x "$$(ls target/*/release/caisson-native 2>/dev/null | head -n1)" ]; then
+	    echo "install: nothing is built, and there is no cargo here: run 'make build' as yourself first" >&2
+	    exit 1
+	fi
+	binary="$(NATIVE)"
+	[ -x "$$binary" ] || binary=$$(ls target/*/release/caisson-native | head -n1)
+	echo "install: $$binary -> $(DESTDIR)$(PREFIX)/bin/caisson-native"
+	install -D -m 0755 "$$binary" "$(DESTDIR)$(PREFIX)/bin/caisson-native"
+
+lint: ## check format, lints and scripts
+	@scripts/toolchain.sh
+	scripts/lint.sh
+
+clean: ## remove what was built and fetched
+	@echo "clean: cargo clean; rm -r .cache"
+	cargo clean
+	rm -rf .cache

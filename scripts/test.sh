@@ -1,0 +1,15 @@
+#!/bin/bash
+# Runs the tests of the workspace. Tests that need root say so when they are
+# not run as root; here is only the summary.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# busybox: root file system of test containers; uidmap: rootless containers;
+# libseccomp-dev: the other side of the filter compiler's differential test.
+scripts/packages.sh busybox-static uidmap libseccomp-dev pkg-config
+if ((EUID != 0)); then
+    echo "test: not root: tests that make real containers will say that they are left out"
+fi
+echo "test: cargo test --workspace"
+# shellcheck disable=SC2086
+cargo test ${CARGO_FLAGS:-} --workspace --no-fail-fast -- --test-threads="${TEST_THREADS:-$(nproc)}"
+echo "test: all passed"

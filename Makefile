@@ -18,7 +18,7 @@ TRIPLE = $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 OUT = $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)/release
 NATIVE = $(OUT)/caisson-native
 
-.PHONY: help build demo test conformance bench bench-native install lint clean
+.PHONY: help build demo test conformance bench bench-native bench-memory bench-churn install lint clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -43,8 +43,14 @@ conformance: build ## run the suites and clients that others wrote (root, Go)
 
 bench: bench-native ## every bench
 
-bench-native: build ## compare caisson-native with crun and runc (root)
+bench-native: build ## compare caisson-native with crun and runc (root); RUNS, RECORD
 	@RUNTIME="$(abspath $(NATIVE))" scripts/bench-native.sh
+
+bench-memory: build ## only the smallest memory limit that works (root)
+	@RUNTIME="$(abspath $(NATIVE))" scripts/bench-native.sh memory-floor
+
+bench-churn: build ## only 1,000 containers in a row, 100 at once, and a census (root)
+	@RUNTIME="$(abspath $(NATIVE))" scripts/bench-native.sh churn
 
 install: ## install to $(DESTDIR)$(PREFIX)/bin; PREFIX is /usr/local
 	@if command -v cargo >/dev/null; then

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Measures caisson-native beside crun and runc: RUNTIME=path
-# scripts/bench-native.sh [ARGUMENT...]; arguments go to the bench program.
+# scripts/bench-native.sh [native|memory-floor|churn...], all three by default.
+# RUNS sets the rounds; RECORD names a file to write the tables into.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runtime=${RUNTIME:?RUNTIME is the path of the runtime to measure}
@@ -10,6 +11,15 @@ if ((EUID != 0)); then
 fi
 scripts/packages.sh busybox-static
 conformance/peers/install.sh
-echo "bench: cargo run --release -p caisson-bench"
 # shellcheck disable=SC2086
-exec cargo run ${CARGO_FLAGS:-} --quiet --release -p caisson-bench -- native --runtime "$runtime" "$@"
+cargo build ${CARGO_FLAGS:-} --release -p caisson-bench
+triple=$(rustc -vV | sed -n 's/^host: //p')
+bench=${CARGO_TARGET_DIR:-target}/$triple/release/caisson-bench
+(($#)) || set -- native memory-floor churn
+for what; do
+    arguments=("$what" --runtime "$runtime")
+    [[ -z ${RUNS:-} || $what != native ]] || arguments+=(--runs "$RUNS")
+    [[ -z ${RECORD:-} || $what == churn ]] || arguments+=(--record "$RECORD")
+    echo "bench: caisson-bench ${arguments[*]}"
+    "$bench" "${arguments[@]}"
+done

@@ -5,4 +5,21 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod clone;
+pub mod descriptors;
+pub mod entry;
+pub mod exec;
+pub mod interface;
+pub mod keyring;
+pub mod mount_attr;
+pub mod protect;
+pub mod sched;
 pub mod seccomp;
+pub mod signals;
+
+use std::io;
+
+/// The result of a raw system call as `io::Result`.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

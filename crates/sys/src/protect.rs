@@ -1,0 +1,90 @@
+//! Running from an image of the program that no container can write.
+
+use std::ffi::{CStr, CString, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::fs::{
+    Access, AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, accessat, fcntl_add_seals,
+    fcntl_get_seals, memfd_create, open,
+};
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use crate::exec::{StringArray, fexecve};
+use crate::mount_attr::{MountAttr, mount_setattr};
+
+const SELF: &CStr = c"/proc/self/exe";
+const MOUNT_ATTR_RDONLY: u64 = 1;
+const MARK: &CStr = c"_CAISSON_PROTECTED";
+
+/// Makes sure that the file this program runs from can't be written through
+/// `/proc/<pid>/exe`, even by a container's root (CVE-2019-5736), by executing
+/// it again from a detached read-only mount of itself or, where mounts are not
+/// allowed, from a sealed copy in memory.
+///
+/// Returns only when the program is safe already, or on failure. Needs a
+/// single-threaded caller which has no state worth keeping yet.
+///
+/// # Errors
+/// If neither way works; the caller must then refuse to go on.
+pub fn protect() -> io::Result<()> {
+    if is_safe()? {
+        return Ok(());
+    }
+    if std::env::var_os(MARK.to_string_lossy().as_ref()).is_some() {
+        return Err(io::Error::other("the program's own image is still writable after re-execution"));
+    }
+    let image = match read_only_mount() {
+        Ok(image) => image,
+        Err(_) => sealed_copy()?,
+    };
+    let args = StringArray::new(
+        std::env::args_os().map(c_string).collect::<io::Result<Vec<CString>>>()?,
+    );
+    let mut env = Vec::new();
+    for (mut key, value) in std::env::vars_os() {
+        key.push("=");
+        key.push(value);
+        env.push(c_string(key)?);
+    }
+    env.push(c_string(format!("{}=1", MARK.to_string_lossy()).into())?);
+    Err(fexecve(image.as_fd(), &args, &StringArray::new(env)))
+}
+
+fn c_string(text: OsString) -> io::Result<CString> {
+    CString::new(text.into_vec()).map_err(io::Error::other)
+}
+
+/// A file that this process, with all its rights, can't write (it lies on a
+/// read-only mount, or is another user's) no container of ours can either;
+/// nor can anybody write a sealed file.
+fn is_safe() -> io::Result<bool> {
+    match accessat(CWD, SELF, Access::WRITE_OK, AtFlags::EACCESS) {
+        Err(rustix::io::Errno::ROFS | rustix::io::Errno::ACCESS) => Ok(true),
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            let file = open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            let wanted = SealFlags::WRITE | SealFlags::SEAL;
+            Ok(fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(wanted)))
+        }
+    }
+}
+
+fn read_only_mount() -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, SELF, flags)?;
+    let attr = MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    mount_setattr(tree.as_fd(), &attr, false)?;
+    Ok(tree)
+}
+
+fn sealed_copy() -> io::Result<OwnedFd> {
+    let program = open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let copy = memfd_create("caisson", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    while rustix::fs::sendfile(&copy, &program, None, 1 << 30)? > 0 {}
+    rustix::fs::fchmod(&copy, Mode::from_raw_mode(0o555))?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    fcntl_add_seals(&copy, seals)?;
+    Ok(copy)
+}

@@ -11,6 +11,8 @@ mod hooks;
 mod lenient;
 mod linux;
 mod load;
+mod mount_flags;
+pub mod mount_options;
 mod mounts;
 mod names;
 mod process;
@@ -19,6 +21,7 @@ mod scheduling;
 mod seccomp;
 mod spec;
 mod state;
+pub mod template;
 
 pub use capabilities::{Capabilities, Capability, CapabilitySet};
 pub use error::ConfigError;
@@ -29,6 +32,7 @@ pub use linux::{
     TimeOffsets,
 };
 pub use load::SIZE_LIMIT;
+pub use mount_options::MountOptions;
 pub use mounts::{IdMapping, Mount};
 pub use process::{ConsoleSize, Process, Rlimit, RlimitKind, User};
 pub use resources::{

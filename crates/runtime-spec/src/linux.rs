@@ -200,6 +200,25 @@ closed_set! {
     }
 }
 
+impl Propagation {
+    /// The `MS_*` bit of `linux/mount.h`, as in `struct mount_attr.propagation`.
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        match self {
+            Self::Unbindable | Self::RUnbindable => 1 << 17,
+            Self::Private | Self::RPrivate => 1 << 18,
+            Self::Slave | Self::RSlave => 1 << 19,
+            Self::Shared | Self::RShared => 1 << 20,
+        }
+    }
+
+    /// Whether submounts change too (`MS_REC`, `AT_RECURSIVE`).
+    #[must_use]
+    pub const fn is_recursive(self) -> bool {
+        matches!(self, Self::RPrivate | Self::RSlave | Self::RShared | Self::RUnbindable)
+    }
+}
+
 /// Intel RDT (config-linux.md, IntelRdt).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

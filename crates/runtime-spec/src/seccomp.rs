@@ -16,9 +16,9 @@ pub struct Seccomp {
     /// Architectures that the filter covers; the native one if empty.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<SeccompArch>,
-    /// Flags of `seccomp(2)`.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<SeccompFlag>,
+    /// Flags of `seccomp(2)`; absent is not the same as empty, see [`Seccomp::flags`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<SeccompFlag>>,
     /// UNIX socket that gets the notification descriptor.
     #[serde(default, deserialize_with = "empty_as_none", skip_serializing_if = "Option::is_none")]
     pub listener_path: Option<String>,
@@ -28,6 +28,15 @@ pub struct Seccomp {
     /// Rules.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<Syscall>,
+}
+
+impl Seccomp {
+    /// The filter's flags: those given, even if none, or else only
+    /// `SECCOMP_FILTER_FLAG_SPEC_ALLOW`, which is runc's default.
+    #[must_use]
+    pub fn flags(&self) -> &[SeccompFlag] {
+        self.flags.as_deref().unwrap_or(&[SeccompFlag::SpecAllow])
+    }
 }
 
 /// A rule: an action for calls that satisfy all of its arguments.

@@ -20,9 +20,8 @@ pub fn unsafe_has_a_note(path: &str, source: &Source) -> Vec<Finding> {
     for at in word_offsets(&source.code, "unsafe") {
         let line = line_of(&source.code, at);
         let after = source.code.get(at + "unsafe".len()..).unwrap_or_default().trim_start();
-        // `unsafe fn(…)` is a type and `#[unsafe(…)]` an attribute; only the
-        // latter still makes a promise.
-        if after.starts_with("fn(") || after.starts_with("extern \"C\" fn(") {
+        // `unsafe fn(…)` is a type, `#[unsafe(…)]` an attribute.
+        if ["fn(", "extern \" \" fn(", "("].iter().any(|start| after.starts_with(start)) {
             continue;
         }
         if !may_be_unsafe(path) {
@@ -79,11 +78,11 @@ pub fn lint_exemptions(path: &str, source: &Source) -> Vec<Finding> {
             let Some(list) = after.strip_prefix('(').and_then(|a| a.split(')').next()) else {
                 continue;
             };
-            if !list.contains("clippy::") && !before.ends_with('[') {
+            let hard = HARD_LINTS.iter().find(|lint| !word_offsets(list, lint).is_empty());
+            if !list.contains("clippy::") && hard.is_none() {
                 continue;
             }
             let line = line_of(&source.product, at);
-            let hard = HARD_LINTS.iter().find(|lint| !word_offsets(list, lint).is_empty());
             let above = line.checked_sub(2).and_then(|i| comments.get(i)).map_or("", |c| c.trim());
             let message = match hard {
                 Some(lint) if !path.starts_with("crates/sys/") => {
@@ -139,7 +138,7 @@ pub const BANS: [Ban; 5] = [
     Ban {
         rule: "print",
         under: &["crates/"],
-        except: &["crates/cli/", "crates/oci-cli/", "/main.rs", "/src/bin/", "build.rs"],
+        except: &["crates/cli/", "crates/oci-cli/", "/main.rs", "/bin/", "/examples/", "build.rs"],
         words: &["println!", "print!", "eprintln!", "eprint!", "dbg!"],
         instead: "a library returns what it has to say; only a command prints",
     },
@@ -153,7 +152,7 @@ pub const BANS: [Ban; 5] = [
     Ban {
         rule: "process-exit",
         under: &["crates/"],
-        except: &["/main.rs", "/src/bin/", "crates/sys/"],
+        except: &["/main.rs", "/bin/", "/examples/", "crates/sys/"],
         words: &["process::exit", "process::abort"],
         instead: "return an exit status to main",
     },
@@ -172,6 +171,12 @@ pub fn banned_calls(path: &str, source: &Source) -> Vec<Finding> {
             for (at, _) in source.product.match_indices(word) {
                 let before = source.product.get(..at).unwrap_or_default();
                 if before.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                    continue;
+                }
+                // `File` alone is only a type: a descriptor one can read from.
+                let after = source.product.get(at..).unwrap_or_default();
+                let file = after.strip_prefix("std::fs::File");
+                if file.is_some_and(|f| !f.starts_with("::open") && !f.starts_with("::create")) {
                     continue;
                 }
                 let line = line_of(&source.product, at);

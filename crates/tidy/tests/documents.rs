@@ -123,3 +123,24 @@ fn links_between_documents_lead_somewhere() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn every_known_hole_names_its_attack() {
+    let files = files();
+    let targets = make_targets(text(&files, "Makefile"));
+    let rows = tables::column(text(&files, "SECURITY.md"), "attacked by");
+    assert!(rows.len() > 5, "SECURITY.md has no table with a column `attacked by`");
+    let mut wrong = Vec::new();
+    for (line, cell) in rows {
+        let references = tables::code_spans(&cell);
+        if references.is_empty() && cell != "not yet" {
+            wrong.push(format!("SECURITY.md:{line}: names no test, and does not say `not yet`"));
+        }
+        for reference in references {
+            if !leads_somewhere(reference, &files, &targets) {
+                wrong.push(format!("SECURITY.md:{line}: `{reference}` leads nowhere"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

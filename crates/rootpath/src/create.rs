@@ -39,7 +39,8 @@ impl Root {
 
     fn mkdir_all_raw(&self, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
         match self.open_raw(path, OFlags::PATH | OFlags::DIRECTORY) {
-            Err(Errno::NOENT) => {}
+            // The empty path is nothing, as it is to the kernel.
+            Err(Errno::NOENT) if !path.as_os_str().is_empty() => {}
             done => return done,
         }
         if let Some(done) = self.mkdir_last(path, mode) {

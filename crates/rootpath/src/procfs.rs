@@ -22,7 +22,7 @@ use rustix::process::Pid;
 
 use crate::error::{PathFault, Place, RootPathError};
 use crate::inode::{fs_magic, is_same};
-use crate::root::open_how;
+use crate::root::{may_create, open_how};
 use crate::sysctl::sysctl_path;
 
 /// `f_type` of procfs and the inode of its root, from linux/magic.h and linux/proc_fs.h.
@@ -199,7 +199,7 @@ impl ProcHandle {
         let fd = fd.as_fd();
         let (dir, name) = self.own_fd(fd)?;
         let fault = |e| fail("open again", Path::new(&name), e);
-        if flags.intersects(OFlags::CREATE | OFlags::TMPFILE | OFlags::NOFOLLOW) {
+        if may_create(flags) || flags.contains(OFlags::NOFOLLOW) {
             return Err(fault(Errno::INVAL.into()));
         }
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
@@ -242,7 +242,7 @@ impl ProcHandle {
             let fault = PathFault::BadPath("not a path of plain names");
             return Err(fail("open", subpath, fault));
         }
-        if flags.intersects(OFlags::CREATE | OFlags::TMPFILE) {
+        if may_create(flags) {
             return Err(fail("open", &path, Errno::INVAL));
         }
         open_how(self.fd.as_fd(), &path, flags, STRICT)

@@ -43,6 +43,11 @@ pub(crate) fn open_how(
     }
 }
 
+/// O_TMPFILE carries O_DIRECTORY's bit: it has to be there as a whole.
+pub(crate) fn may_create(flags: OFlags) -> bool {
+    flags.contains(OFlags::CREATE) || flags.contains(OFlags::TMPFILE)
+}
+
 /// The root directory of a container, held by descriptor.
 ///
 /// Every method takes paths of the container; see the crate's documentation
@@ -146,7 +151,7 @@ impl Root {
     /// result is refused. `flags` must not ask for creation.
     pub fn open_file(&self, path: &Path, flags: OFlags) -> Result<File, RootPathError> {
         let fail = |fault: PathFault| Self::fail("open file", path, fault);
-        if flags.intersects(OFlags::CREATE | OFlags::TMPFILE | OFlags::PATH | OFlags::TRUNC) {
+        if may_create(flags) || flags.intersects(OFlags::PATH | OFlags::TRUNC) {
             return Err(fail(PathFault::BadPath("flags beyond plain access to an existing file")));
         }
         let handle = self.open_raw(path, OFlags::PATH).map_err(|e| fail(e.into()))?;

@@ -11,13 +11,6 @@ use crate::error::PathFault;
 /// (`net.ipv4.conf.eth0/1.forwarding`); if it is `/`, the key is a path.
 ///
 /// Errors: empty key, empty component, `.` or `..` as a component, NUL.
-///
-/// ```
-/// # use caisson_rootpath::sysctl_path;
-/// # use std::path::Path;
-/// let path = sysctl_path("net.ipv4.conf.eth0/1.forwarding").ok();
-/// assert_eq!(path.as_deref(), Some(Path::new("net/ipv4/conf/eth0.1/forwarding")));
-/// ```
 pub fn sysctl_path(key: &str) -> Result<PathBuf, PathFault> {
     let dotted = key.find(['.', '/']).is_some_and(|at| key[at..].starts_with('.'));
     let path: String = if dotted {

@@ -111,6 +111,16 @@ def remove_leftovers(runtime: str, scratch: str):
             subprocess.run([runtime, "delete", "--force", container["id"]], capture_output=True, timeout=20)
 
 
+def remove_cgroups():
+    """Removes the fixed cgroups of the linux_cgroups programs where empty."""
+    for hierarchy in Path("/sys/fs/cgroup").iterdir():
+        for name in ("testdir/cgrouptest/container", "testdir/cgrouptest", "testdir", "cgrouptest"):
+            try:
+                (hierarchy / name).rmdir()
+            except OSError:
+                pass  # not there, or still in use
+
+
 def run_program(program: str, runtime: str, workdir: Path, timeout: float):
     scratch = tempfile.mkdtemp(prefix="runtime-tools-")
     env = dict(os.environ, RUNTIME=runtime, TMPDIR=scratch)
@@ -239,6 +249,7 @@ def main():
             for i, value in enumerate((sum(reference[0].values()), len(reference[0]),
                                        sum(ours[0].values()), len(ours[0]))):
                 total[i] += value
+    remove_cgroups()
     for key in sorted(set(skips) - used):
         if fnmatch.fnmatch(key[0], options.only):
             print(f"note: skip.tsv line not needed on this machine: {key[0]}: {key[1]}")

@@ -1,1 +1,0 @@
-//! caisson-bench

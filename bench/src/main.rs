@@ -1,0 +1,51 @@
+//! `caisson-bench`: measures `caisson-native` side by side with other OCI runtimes.
+//!
+//! Sub-commands: `native` (time, CPU and memory per operation), `memory-floor`
+//! (smallest limit under which a container still runs), `churn` (many
+//! containers, and a census of what they leave). All need root and work in a
+//! private mount namespace.
+
+mod bundle;
+mod census;
+mod churn;
+mod error;
+mod measurer;
+mod memory_floor;
+mod native;
+mod options;
+mod record;
+mod runtimes;
+mod sample;
+mod seccomp_profile;
+mod surroundings;
+mod table;
+
+use std::process::ExitCode;
+
+use error::BenchError;
+use options::{Command, Options};
+
+fn main() -> ExitCode {
+    // First, and without any allocation that is not needed: this process's
+    // memory is the floor of what the measurer can tell about its children.
+    if std::env::args_os().nth(1).is_some_and(|a| a == measurer::NAME) {
+        return measurer::main();
+    }
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("caisson-bench: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, BenchError> {
+    let options = Options::parse()?;
+    surroundings::enter()?;
+    match options.command {
+        Command::Native => native::run(&options),
+        Command::MemoryFloor => memory_floor::run(&options),
+        Command::Churn => churn::run(&options),
+    }
+}

@@ -33,8 +33,10 @@ pub enum ConfigError {
         reason: String,
     },
     /// A value that contradicts the specification, the kernel or another value.
-    #[error("config.json: {path}: {reason}")]
+    #[error("{document}: {}{reason}", prefix(path))]
     Invalid {
+        /// Name of the document.
+        document: String,
         /// JSON path of the value.
         path: String,
         /// What is wrong with it.
@@ -43,10 +45,15 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// An [`ConfigError::Invalid`].
+    /// A [`ConfigError::Invalid`] about config.json, for checks that only the
+    /// runtime can make.
     #[must_use]
     pub fn invalid(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid { path: path.into(), reason: reason.into() }
+        Self::Invalid {
+            document: "config.json".to_owned(),
+            path: path.into(),
+            reason: reason.into(),
+        }
     }
 
     /// The JSON path of the value that was refused, if a value was.

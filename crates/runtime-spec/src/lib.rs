@@ -8,6 +8,7 @@ mod capabilities;
 mod error;
 pub mod features;
 mod hooks;
+pub mod index_list;
 mod lenient;
 mod linux;
 mod load;
@@ -21,7 +22,9 @@ mod scheduling;
 mod seccomp;
 mod spec;
 mod state;
+pub mod sysctl;
 pub mod template;
+mod validate;
 
 pub use capabilities::{Capabilities, Capability, CapabilitySet};
 pub use error::ConfigError;
@@ -47,6 +50,8 @@ pub use seccomp::{
 };
 pub use spec::{Root, Spec};
 pub use state::{ContainerProcessState, SECCOMP_FD_NAME, State, Status};
+
+pub use validate::{validate, validate_process, validate_resources, validate_rootless, warnings};
 
 /// The version of the specification that the types follow.
 pub const VERSION: &str = "1.3.0";

@@ -9,7 +9,7 @@ if ((EUID != 0)); then
     echo "demo: real namespaces and cgroups need root; asking sudo"
     exec sudo -- env RUNTIME="$runtime" PATH="$PATH" "$here/demo.sh"
 fi
-"$here/packages.sh" jq
+"$here/packages.sh" jq procps
 command -v "$runtime" >/dev/null || {
     echo "demo: there is no runtime at $runtime; 'make demo' builds it" >&2
     exit 1

@@ -119,11 +119,12 @@ pub const BANS: [Ban; 5] = [
         except: &[],
         words: &[
             "std::fs",
+            "std::{fs",
             "File::open",
             "File::create",
             "OpenOptions",
-            "Path::exists",
-            "fs::read",
+            ".exists()",
+            ".canonicalize()",
         ],
         instead: "paths below a container's root go through caisson-rootpath; \
                   a file that only touches host-side state is listed in exceptions.txt",

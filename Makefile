@@ -52,7 +52,7 @@ bench-memory: build ## only the smallest memory limit that works (root)
 bench-churn: build ## only 1,000 containers in a row, 100 at once, and a census (root)
 	@RUNTIME="$(abspath $(NATIVE))" scripts/bench-native.sh churn
 
-install: ## install to $(DESTDIR)$(PREFIX)/bin; PREFIX is /usr/local
+install: ## install binary, manual page and completion below PREFIX (/usr/local)
 	@if command -v cargo >/dev/null; then
 	    $(MAKE) build
 	elif [ ! -x "$$(ls target/*/release/caisson-native 2>/dev/null | head -n1)" ]; then
@@ -63,6 +63,8 @@ install: ## install to $(DESTDIR)$(PREFIX)/bin; PREFIX is /usr/local
 	[ -x "$$binary" ] || binary=$$(ls target/*/release/caisson-native | head -n1)
 	echo "install: $$binary -> $(DESTDIR)$(PREFIX)/bin/caisson-native"
 	install -D -m 0755 "$$binary" "$(DESTDIR)$(PREFIX)/bin/caisson-native"
+	install -D -m 0644 docs/caisson-native.8 "$(DESTDIR)$(PREFIX)/share/man/man8/caisson-native.8"
+	install -D -m 0644 scripts/completion.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/caisson-native"
 
 lint: ## check format, lints and scripts
 	@scripts/toolchain.sh

@@ -11,5 +11,5 @@ if ((EUID != 0)); then
 fi
 echo "test: cargo test --workspace"
 # shellcheck disable=SC2086
-cargo test ${CARGO_FLAGS:-} --workspace --no-fail-fast -- --test-threads="${TEST_THREADS:-$(nproc)}"
+cargo test ${CARGO_FLAGS:-} --workspace --no-fail-fast
 echo "test: all passed"

@@ -99,3 +99,24 @@ fn scripts_stop_at_the_first_error() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn every_skip_gives_a_reason() {
+    let mut wrong = Vec::new();
+    for File { path, text, .. } in files() {
+        if !path.starts_with("conformance/") || !path.ends_with("skip.tsv") {
+            continue;
+        }
+        for (index, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let mut columns = line.split('\t');
+            let reason = columns.next_back().map_or(0, |reason| reason.trim().len());
+            if columns.next().is_none() || reason < 15 {
+                wrong.push(format!("{path}:{}: no reason in the last column", index + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -16,6 +16,7 @@ mod mount_flags;
 pub mod mount_options;
 mod mounts;
 mod names;
+mod objects;
 mod process;
 mod resources;
 mod scheduling;

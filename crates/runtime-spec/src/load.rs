@@ -1,6 +1,7 @@
 //! Reading documents: size limit, and errors that name the JSON path.
 
 use crate::error::ConfigError;
+use crate::objects::Objects;
 use crate::process::Process;
 use crate::resources::Resources;
 use crate::spec::Spec;
@@ -79,7 +80,10 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], document: &str) -> Result<T, C
     if u64::try_from(bytes.len()).map_or(true, |size| size > SIZE_LIMIT) {
         return Err(ConfigError::TooLarge { document: document.to_owned(), limit: SIZE_LIMIT });
     }
-    serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, document, &error))
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    T::deserialize(Objects(&mut deserializer))
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| explain::<T>(bytes, document, &error))
 }
 
 /// Parses once more with path tracking, which would cost time on good input.
@@ -90,13 +94,13 @@ fn explain<'a, T: Deserialize<'a>>(
 ) -> ConfigError {
     let document = document.to_owned();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(error) => {
-            let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path };
-            ConfigError::Parse { document, path, reason: error.into_inner().to_string() }
-        }
+    let mut track = serde_path_to_error::Track::new();
+    let tracking = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let reason = match T::deserialize(Objects(tracking)) {
+        Err(error) => error.to_string(),
         // The value parses: what failed is text after it.
-        Ok(_) => ConfigError::Parse { document, path: String::new(), reason: plain.to_string() },
-    }
+        Ok(_) => plain.to_string(),
+    };
+    let path = track.path().to_string();
+    ConfigError::Parse { document, path: if path == "." { String::new() } else { path }, reason }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Inspection {
     /// Index into [`Policy::lists`].
-    pub(crate) list: usize,
+    pub(crate) list: u32,
     pub(crate) wide: bool,
 }
 
@@ -30,6 +30,15 @@ pub(crate) struct Inspection {
 pub(crate) struct Rule {
     pub(crate) action: u32,
     conditions: Range<usize>,
+}
+
+/// The rules with conditions for one call.
+#[derive(Debug)]
+struct List {
+    abi: usize,
+    number: u32,
+    /// Indices into [`Policy::rules`].
+    rules: Vec<usize>,
 }
 
 /// The numbers of an ABI up to this one are kept in an array, larger ones
@@ -85,7 +94,7 @@ pub(crate) struct Policy {
     pub(crate) warnings: Vec<Warning>,
     rules: Vec<Rule>,
     conditions: Vec<SeccompArg>,
-    lists: Vec<Vec<usize>>,
+    lists: Vec<List>,
 }
 
 impl Policy {
@@ -122,8 +131,9 @@ impl Policy {
     }
 
     /// The rules of an inspection, in the order in which they are tried.
-    pub(crate) fn rules(&self, list: usize) -> impl DoubleEndedIterator<Item = &Rule> {
-        let ids = self.lists.get(list).map_or(&[][..], Vec::as_slice);
+    pub(crate) fn rules(&self, list: u32) -> impl DoubleEndedIterator<Item = &Rule> {
+        let list = usize::try_from(list).ok().and_then(|list| self.lists.get(list));
+        let ids = list.map_or(&[][..], |list| list.rules.as_slice());
         ids.iter().filter_map(|id| self.rules.get(*id))
     }
 
@@ -248,46 +258,53 @@ impl Policy {
 
     /// Gives a call its rules. A rule without conditions outranks those with,
     /// wherever it stands; of several, the first counts.
-    fn set(&mut self, abi: usize, number: u32, action: u32, rules: Range<usize>) {
+    fn set(&mut self, at: usize, number: u32, action: u32, rules: Range<usize>) {
         let default = self.default;
-        let Some(abi) = self.abis.get_mut(abi) else { return };
+        let Some(abi) = self.abis.get(at) else { return };
         let wide = abi.arch.compares_64_bits();
+        let unconditional = rules.is_empty() || rules.clone().any(|id| self.always_holds(id, wide));
+        let Some(abi) = self.abis.get_mut(at) else { return };
         let Some(slot) = abi.slot(number, default) else { return };
         match *slot {
             Outcome::Return(value) if value != default => {}
-            _ if rules.is_empty() => *slot = Outcome::Return(action),
+            _ if unconditional => *slot = Outcome::Return(action),
             Outcome::Return(_) => {
-                *slot = Outcome::Inspect(Inspection { list: self.lists.len(), wide });
-                self.lists.push(rules.collect());
+                let list = u32::try_from(self.lists.len()).unwrap_or(u32::MAX);
+                *slot = Outcome::Inspect(Inspection { list, wide });
+                self.lists.push(List { abi: at, number, rules: rules.collect() });
             }
             Outcome::Inspect(inspection) => {
-                if let Some(list) = self.lists.get_mut(inspection.list) {
-                    list.extend(rules);
+                let list = usize::try_from(inspection.list).unwrap_or(usize::MAX);
+                if let Some(list) = self.lists.get_mut(list) {
+                    list.rules.extend(rules);
                 }
             }
         }
+    }
+
+    /// True if a rule's conditions are all masks of no bit, at the ABI's width;
+    /// to libseccomp such a rule has no conditions.
+    fn always_holds(&self, id: usize, wide: bool) -> bool {
+        let cut = if wide { u64::MAX } else { u64::from(u32::MAX) };
+        self.rules.get(id).is_some_and(|rule| {
+            self.conditions(rule)
+                .iter()
+                .all(|arg| arg.op == SeccompOperator::MaskedEqual && arg.value & cut == 0)
+        })
     }
 
     /// Lets calls with the same rules share one list, and so one block of
     /// instructions.
     fn share_lists(&mut self) {
         let mut first_with = BTreeMap::new();
-        let shared: Vec<usize> = self
-            .lists
-            .iter()
-            .enumerate()
-            .map(|(at, list)| *first_with.entry(list.as_slice()).or_insert(at))
-            .collect();
-        let redirect = |outcome: &mut Outcome| {
-            if let Outcome::Inspect(inspection) = outcome
-                && let Some(&list) = shared.get(inspection.list)
+        for (id, list) in (0..).zip(&self.lists) {
+            let shared: u32 = *first_with.entry(list.rules.as_slice()).or_insert(id);
+            if shared != id
+                && let Some(abi) = self.abis.get_mut(list.abi)
+                && let Some(Outcome::Inspect(inspection)) = abi.slot(list.number, self.default)
             {
-                inspection.list = list;
+                inspection.list = shared;
             }
-        };
-        for abi in &mut self.abis {
-            abi.dense.iter_mut().for_each(redirect);
-            abi.sparse.iter_mut().map(|entry| &mut entry.1).for_each(redirect);
         }
     }
 }

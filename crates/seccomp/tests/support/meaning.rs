@@ -5,7 +5,7 @@ use super::Call;
 use caisson_runtime_spec::{Seccomp, SeccompAction, SeccompArch, SeccompArg, SeccompOperator};
 use caisson_seccomp::{Arch, Machine, X32_BIT, syscall_number};
 
-const ENOSYS: u32 = 0x0005_0026;
+pub const ENOSYS: u32 = 0x0005_0026;
 
 /// socketcall's sub-calls from 1 on.
 const SOCKET_CALLS: [&str; 20] = [
@@ -64,35 +64,12 @@ pub fn action(action: SeccompAction, errno: Option<u32>) -> u32 {
 /// The value that a filter for the profile has to return.
 pub fn evaluate(seccomp: &Seccomp, machine: Machine, call: &Call) -> u32 {
     let default = action(seccomp.default_action, seccomp.default_errno_ret);
-    let covered: Vec<Arch> = machine
-        .arches()
-        .iter()
-        .copied()
-        .filter(|arch| {
-            *arch == machine.arches()[0]
-                || seccomp.architectures.iter().any(|name| of(*name) == Some(*arch))
-        })
-        .collect();
-    let of_arch: Vec<Arch> =
-        covered.iter().copied().filter(|arch| arch.audit_arch() == call.arch).collect();
+    let of_arch = abis(seccomp, machine, call.arch);
     if of_arch.is_empty() {
         return 0;
     }
-    // The mode that runc's ENOSYS stub tells x32 by: bit 30 alone.
-    let mode = if of_arch.contains(&Arch::X86_64) && call.number & X32_BIT != 0 {
-        Arch::X32
-    } else {
-        of_arch[0]
-    };
-    let permissive = matches!(
-        seccomp.default_action,
-        SeccompAction::Allow | SeccompAction::Log | SeccompAction::Trace
-    );
-    if covered.contains(&mode) && !permissive {
-        let last = last_mentioned(seccomp, mode);
-        if last > 0 && call.number > last {
-            return ENOSYS;
-        }
+    if is_newer(seccomp, machine, call) {
+        return ENOSYS;
     }
     if of_arch == [Arch::X86_64] && call.number >= X32_BIT && call.number != u32::MAX {
         return 0;
@@ -105,14 +82,42 @@ pub fn evaluate(seccomp: &Seccomp, machine: Machine, call: &Call) -> u32 {
     default
 }
 
+/// What runc puts before libseccomp's filter: whether a call gets `ENOSYS`
+/// because its number is larger than any that the profile mentions.
+pub fn is_newer(seccomp: &Seccomp, machine: Machine, call: &Call) -> bool {
+    let of_arch = abis(seccomp, machine, call.arch);
+    let permissive = matches!(
+        seccomp.default_action,
+        SeccompAction::Allow | SeccompAction::Log | SeccompAction::Trace
+    );
+    let mode = match of_arch.first() {
+        // x32 is told by bit 30 alone.
+        Some(Arch::X86_64) if call.number & X32_BIT != 0 => Arch::X32,
+        Some(first) => *first,
+        None => return false,
+    };
+    let last = last_mentioned(seccomp, mode);
+    of_arch.contains(&mode) && !permissive && last > 0 && call.number > last
+}
+
+/// The ABIs of the profile that have a value of `seccomp_data.arch`.
+fn abis(seccomp: &Seccomp, machine: Machine, audit_arch: u32) -> Vec<Arch> {
+    let listed = |arch: Arch| seccomp.architectures.iter().any(|name| of(*name) == Some(arch));
+    let native = machine.arches()[0];
+    let all = machine.arches().iter().copied();
+    all.filter(|arch| arch.audit_arch() == audit_arch && (*arch == native || listed(*arch)))
+        .collect()
+}
+
+/// True for calls that x86 can also make by socketcall or ipc.
+pub fn is_multiplexed(name: &str) -> bool {
+    SOCKET_CALLS.contains(&name) || IPC_CALLS.iter().any(|sub| sub.0 == name)
+}
+
 fn last_mentioned(seccomp: &Seccomp, arch: Arch) -> u32 {
     let names = seccomp.syscalls.iter().flat_map(|rule| &rule.names);
     names
-        .filter(|name| {
-            arch != Arch::X86
-                || !(SOCKET_CALLS.contains(&name.as_str())
-                    || IPC_CALLS.iter().any(|sub| sub.0 == name.as_str()))
-        })
+        .filter(|name| arch != Arch::X86 || !is_multiplexed(name))
         .filter_map(|name| syscall_number(name, arch))
         .max()
         .unwrap_or(0)
@@ -160,10 +165,14 @@ fn rule_for(seccomp: &Seccomp, arch: Arch, call: &Call, default: u32) -> Option<
             }
         }
     }
+    let narrow = matches!(arch, Arch::X86 | Arch::X32 | Arch::Arm);
+    let cut = if narrow { 0xffff_ffff } else { u64::MAX };
+    for (conditions, _) in &mut rules {
+        conditions.retain(|arg| arg.op != SeccompOperator::MaskedEqual || arg.value & cut != 0);
+    }
     if let Some(rule) = rules.iter().find(|rule| rule.0.is_empty()) {
         return Some(rule.1);
     }
-    let narrow = matches!(arch, Arch::X86 | Arch::X32 | Arch::Arm);
     rules.iter().find(|rule| rule.0.iter().all(|arg| holds(arg, call, narrow))).map(|rule| rule.1)
 }
 

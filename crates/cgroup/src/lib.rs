@@ -1,1 +1,45 @@
-//! caisson-cgroup
+//! cgroups of a container: v1, hybrid and v2, through the file system or systemd.
+//!
+//! [`Cgroup::create`] makes a cgroup with its limits in force, before any process
+//! is in it. A child that was cloned for the container then puts itself in with
+//! a [`Joiner`]. [`Cgroup::state`] and [`Cgroup::open`] carry it across
+//! invocations of the runtime.
+//!
+//! Behaviour follows runc's where clients can tell the difference.
+
+mod apply;
+mod cgroup;
+mod config;
+mod controllers;
+mod create;
+mod delete;
+mod devices;
+mod dir;
+mod error;
+mod freeze;
+mod join;
+mod kill;
+mod layout;
+mod mountinfo;
+mod procs;
+mod requested;
+mod state;
+mod systemd;
+mod update;
+mod v1;
+mod v2;
+
+pub use cgroup::Cgroup;
+pub use config::{CgroupConfig, Driver, PathError};
+pub use controllers::Controllers;
+pub use create::CreateError;
+pub use delete::DeleteError;
+pub use error::{FileError, LimitError};
+pub use freeze::FreezeError;
+pub use join::{AttachError, JoinError, Joiner};
+pub use kill::KillError;
+pub use layout::{Hierarchy, Layout, LayoutError, LayoutKind};
+pub use state::{CgroupState, HierarchyState, OpenError};
+pub use systemd::slice::SliceError;
+pub use systemd::unit::{UnitError, UnitState};
+pub use update::UpdateError;

@@ -1,0 +1,217 @@
+//! Moving processes into the cgroup.
+
+use crate::cgroup::Cgroup;
+use crate::controllers::Controllers;
+use crate::dir::{CgroupDir, read_file};
+use crate::error::FileError;
+use crate::layout::{LayoutKind, own_cgroups};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::Pid;
+use std::time::Duration;
+
+/// Joining failed, in the child. Carries no allocation, so that it can be made
+/// between `clone` and `execve` and sent through a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("can't join the container's cgroup (hierarchy of {controllers:?}): {errno}")]
+pub struct JoinError {
+    /// The hierarchy that refused.
+    pub controllers: Controllers,
+    /// The kernel's answer.
+    pub errno: Errno,
+}
+
+/// A process could not be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The kernel refused.
+    #[error("can't move process {pid} into the container's cgroup: {source}")]
+    Refused {
+        /// The process.
+        pid: i32,
+        /// The file and the errno.
+        source: FileError,
+    },
+    /// A sub-cgroup's path leads out of the container's cgroup.
+    #[error("bad sub cgroup path: {0:?}")]
+    SubPath(String),
+}
+
+/// Descriptors through which a freshly cloned child puts itself into the cgroup.
+///
+/// They are opened by the runtime while it is privileged; the kernel checks
+/// permission against the opener's credentials. All are close-on-exec.
+#[derive(Debug)]
+pub struct Joiner {
+    files: Vec<(Controllers, OwnedFd)>,
+    unified: Option<OwnedFd>,
+}
+
+impl Joiner {
+    /// The v2 directory, for `clone3(CLONE_INTO_CGROUP)` (Linux 5.7). A child
+    /// cloned with it is in the v2 hierarchy already and joins the others with
+    /// [`Joiner::join_self`].
+    #[must_use]
+    pub fn clone_into_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Moves the calling process, which must have one thread only. Allocates
+    /// nothing and takes no lock.
+    ///
+    /// v1 members are written as `0` to `tasks`, not as a pid to
+    /// `cgroup.procs`: for one thread that moves itself the kernel
+    /// (`cgroup_procs_write_start`) skips the write side of the threadgroup
+    /// per-CPU rwsem, which costs an RCU grace period (milliseconds) in every
+    /// hierarchy, because the caller can neither exit nor exec meanwhile.
+    pub fn join_self(&self) -> Result<(), JoinError> {
+        for (controllers, file) in &self.files {
+            rustix::io::retry_on_intr(|| rustix::io::write(file, b"0"))
+                .map_err(|errno| JoinError { controllers: *controllers, errno })?;
+        }
+        Ok(())
+    }
+
+    /// All descriptors, for a child that closes everything else.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.files.iter().map(|(_, file)| file.as_fd()).chain(self.clone_into_fd())
+    }
+}
+
+impl Cgroup {
+    /// Opens what a child needs to join. The v2 hierarchy is joined by
+    /// `clone3(CLONE_INTO_CGROUP)` with [`Joiner::clone_into_fd`].
+    pub fn joiner(&self) -> Result<Joiner, FileError> {
+        self.joiner_below("", true)
+    }
+
+    /// Like [`Cgroup::joiner`] for kernels without `CLONE_INTO_CGROUP`: the v2
+    /// hierarchy, too, is joined by writing, to `cgroup.procs`.
+    pub fn joiner_by_write(&self) -> Result<Joiner, FileError> {
+        self.joiner_below("", false)
+    }
+
+    /// Like [`Cgroup::joiner`] for a cgroup below the container's (`exec
+    /// --cgroup`), which must exist.
+    pub fn joiner_in(&self, sub: &str) -> Result<Joiner, AttachError> {
+        let below = sub_path(sub)?;
+        self.joiner_below(&below, true)
+            .map_err(|source| AttachError::Refused { pid: 0, source })
+    }
+
+    /// Joiner for a further process of a running container.
+    ///
+    /// A container's init may have moved itself into a child cgroup and turned
+    /// on controllers (systemd does); then v2 refuses processes in the
+    /// container's own cgroup with EBUSY, and the new process belongs beside init,
+    /// as runc does it. Use this when `clone3` answered EBUSY.
+    pub fn joiner_beside(&self, init: Pid) -> Result<Joiner, FileError> {
+        let mut joiner = self.joiner_below("", true)?;
+        let path = format!("/proc/{}/cgroup", init.as_raw_nonzero());
+        let text = read_file(&path)?;
+        let own = own_cgroups(&text).find(|(name, _)| name.is_empty());
+        if let (Some((_, own)), Some(node)) = (own, self.unified_node()) {
+            let rel = join_path(node.mount(), own);
+            let dir = CgroupDir::new(self.root(), self.root_path(), &rel);
+            joiner.unified = Some(dir.open("", OFlags::PATH | OFlags::DIRECTORY)?);
+        }
+        Ok(joiner)
+    }
+
+    fn joiner_below(&self, below: &str, clone_into: bool) -> Result<Joiner, FileError> {
+        let mut joiner = Joiner { files: Vec::with_capacity(self.nodes.len()), unified: None };
+        for node in &self.nodes {
+            let joined;
+            let rel = if below.is_empty() {
+                node.rel.as_str()
+            } else {
+                joined = join_path(&node.rel, below);
+                joined.as_str()
+            };
+            let dir = CgroupDir::new(self.root(), self.root_path(), rel);
+            if node.is_unified() && clone_into {
+                joiner.unified = Some(dir.open("", OFlags::PATH | OFlags::DIRECTORY)?);
+            } else {
+                let file = if node.is_unified() { "cgroup.procs" } else { "tasks" };
+                joiner.files.push((node.controllers, dir.open(file, OFlags::WRONLY)?));
+            }
+        }
+        Ok(joiner)
+    }
+
+    /// Moves another process, with all its threads, into the cgroup.
+    pub fn attach(&self, pid: Pid) -> Result<(), AttachError> {
+        self.attach_below("", pid)
+    }
+
+    /// Moves another process into a cgroup below the container's, which must exist.
+    pub fn attach_in(&self, sub: &str, pid: Pid) -> Result<(), AttachError> {
+        self.attach_below(&sub_path(sub)?, pid)
+    }
+
+    fn attach_below(&self, below: &str, pid: Pid) -> Result<(), AttachError> {
+        let raw = pid.as_raw_nonzero().get();
+        for node in &self.nodes {
+            let rel = join_path(&node.rel, below);
+            let dir = CgroupDir::new(self.root(), self.root_path(), &rel);
+            write_pid(dir, &raw.to_string())
+                .map_err(|source| AttachError::Refused { pid: raw, source })?;
+        }
+        Ok(())
+    }
+
+    /// Moves another process into the cgroup or, where v2 refuses because the
+    /// container uses child cgroups, into the one of the container's init.
+    pub fn attach_beside(&self, init: Pid, pid: Pid) -> Result<(), AttachError> {
+        match self.attach(pid) {
+            Err(AttachError::Refused { source, .. })
+                if self.kind == LayoutKind::Unified
+                    && matches!(source.errno, Errno::BUSY | Errno::OPNOTSUPP) =>
+            {
+                let raw = pid.as_raw_nonzero().get();
+                let refused = |source| AttachError::Refused { pid: raw, source };
+                let path = format!("/proc/{}/cgroup", init.as_raw_nonzero());
+                let text = read_file(&path).map_err(refused)?;
+                let own = own_cgroups(&text).find(|(name, _)| name.is_empty());
+                let (Some((_, own)), Some(node)) = (own, self.unified_node()) else {
+                    return Err(refused(source));
+                };
+                let rel = join_path(node.mount(), own);
+                let dir = CgroupDir::new(self.root(), self.root_path(), &rel);
+                write_pid(dir, &raw.to_string()).map_err(refused)
+            }
+            other => other,
+        }
+    }
+}
+
+/// A process that is being forked answers EINVAL for a moment.
+pub(crate) fn write_pid(dir: CgroupDir<'_>, pid: &str) -> Result<(), FileError> {
+    const TRIES: u32 = 5;
+    let mut tries = 0;
+    loop {
+        match dir.write("cgroup.procs", pid) {
+            Err(error) if error.errno == Errno::INVAL && tries < TRIES => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(30));
+            }
+            other => return other,
+        }
+    }
+}
+
+pub(crate) fn join_path(base: &str, below: &str) -> String {
+    let below = below.trim_matches('/');
+    if base.is_empty() {
+        return if below.is_empty() { ".".to_owned() } else { below.to_owned() };
+    }
+    if below.is_empty() { base.to_owned() } else { format!("{base}/{below}") }
+}
+
+fn sub_path(sub: &str) -> Result<String, AttachError> {
+    if sub.split('/').any(|part| part == "..") || sub.contains('\0') {
+        return Err(AttachError::SubPath(sub.to_owned()));
+    }
+    Ok(crate::config::clean(sub))
+}

@@ -15,6 +15,7 @@ pub mod mount_attr;
 pub mod protect;
 pub mod sched;
 pub mod seccomp;
+pub mod signal_fd;
 pub mod signals;
 
 use std::io;

@@ -101,6 +101,8 @@ fn explain<'a, T: Deserialize<'a>>(
         // The value parses: what failed is text after it.
         Ok(_) => plain.to_string(),
     };
+    // "." is the document itself, a final "?" a place that has no name yet.
     let path = track.path().to_string();
-    ConfigError::Parse { document, path: if path == "." { String::new() } else { path }, reason }
+    let path = path.trim_end_matches('?').trim_end_matches('.').to_owned();
+    ConfigError::Parse { document, path, reason }
 }

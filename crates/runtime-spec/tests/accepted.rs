@@ -1,5 +1,7 @@
 //! Unusual configurations that must be accepted, and what they warn of.
 
+#![cfg(test)]
+
 mod edit;
 
 use caisson_runtime_spec::{SeccompFlag, Spec, template, validate, validate_rootless, warnings};

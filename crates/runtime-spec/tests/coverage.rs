@@ -1,5 +1,7 @@
 //! The ledger `coverage/runtime-spec.tsv` against the types and the schema.
 
+#![cfg(test)]
+
 mod trace;
 
 use caisson_runtime_spec::Spec;

@@ -1,5 +1,7 @@
 //! Wrong configurations: each is refused with its JSON path and its reason.
 
+#![cfg(test)]
+
 mod edit;
 
 use caisson_runtime_spec::{ConfigError, Spec, validate, validate_rootless};
@@ -246,7 +248,7 @@ fn wrong_namespaces_and_mappings() {
         (&[("/linux/namespaces/3/type", "\"pid\"")], "linux.namespaces[3].type", "twice"),
         (&[("/linux/namespaces/1/path", "\"netns\"")], "linux.namespaces[1].path", "absolute"),
         (&[("/linux/namespaces/5", "")], "linux.uidMappings", "without a user namespace"),
-        (&[("/linux/gidMappings", "")], "process.user.gid", "not mapped"),
+        (&[("/linux/uidMappings", "")], "linux.uidMappings", "a new user namespace needs it"),
         (
             &[("/linux/gidMappings", ""), ("/process", "")],
             "linux.gidMappings",
@@ -490,6 +492,8 @@ fn documents_that_are_no_configuration() {
         ("{\"ociVersion\":\"1.0.0\",}", "trailing comma"),
         ("{\"hostname\":\"a\",\"hostname\":\"b\"}", "duplicate field"),
         ("{\"hostname\":\"\u{1}\"}", "control character"),
+        ("{1}", "config.json: key must be a string"),
+        ("{\"linux\":{1}}", "config.json: linux: key must be a string"),
     ] {
         let error = Spec::from_slice(text.as_bytes()).unwrap_err().to_string();
         assert!(error.starts_with("config.json: ") && error.contains(fragment), "{text}: {error}");

@@ -79,8 +79,6 @@ fn check(spec: &Spec) -> Check {
     uts_name("domainname", spec.domainname.as_deref(), uts)?;
     if let Some(process) = &spec.process {
         process::check(process).map_err(|fault| fault.under("process"))?;
-        identity::user_is_mapped(&process.user, linux)
-            .map_err(|fault| fault.under("process.user"))?;
     }
     mounts::check(&spec.mounts, linux)?;
     if let Some(hooks) = &spec.hooks {
@@ -89,7 +87,12 @@ fn check(spec: &Spec) -> Check {
     if spec.annotations.contains_key("") {
         return fault("annotations", "has an empty key");
     }
-    linux::check(linux).map_err(|fault| fault.under("linux"))
+    linux::check(linux).map_err(|fault| fault.under("linux"))?;
+    match &spec.process {
+        Some(process) => identity::user_is_mapped(&process.user, linux)
+            .map_err(|fault| fault.under("process.user")),
+        None => Ok(()),
+    }
 }
 
 fn root(spec: &Spec) -> Check {

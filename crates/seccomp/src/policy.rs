@@ -236,12 +236,11 @@ impl Policy {
             op: SeccompOperator::EqualTo,
         };
         let first = self.rules.len();
-        let sources: Vec<Range<usize>> = if rules.is_empty() {
-            vec![0..0]
-        } else {
-            rules.filter_map(|id| self.rules.get(id)).map(|rule| rule.conditions.clone()).collect()
-        };
-        for source in sources {
+        // Without conditions there is one rule all the same: the selector.
+        let ids = rules.clone().map(Some).chain(rules.is_empty().then_some(None));
+        for id in ids {
+            let rule = id.and_then(|id| self.rules.get(id));
+            let source = rule.map_or(0..0, |rule| rule.conditions.clone());
             let start = self.conditions.len();
             self.conditions.push(selector);
             for at in source {

@@ -1,6 +1,7 @@
 //! Filters in the kernel. A filter holds for the thread that installs it and
 //! for what that thread starts, so each test is a thread of its own. Works as
 //! root and, by `no_new_privs`, as anybody.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Our programs against those of libseccomp (Python bindings; Debian:
 //! python3-seccomp), over call numbers and arguments.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
 mod support;
 

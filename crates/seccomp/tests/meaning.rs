@@ -1,4 +1,5 @@
 //! Compiled programs against the meaning of their profiles.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Our call numbers against the kernel headers of this machine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
 use caisson_seccomp::{Arch, X32_BIT, syscall_number};
 use std::io::Write;

@@ -1,4 +1,5 @@
 //! Profiles that don't compile, and parts that have no effect.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
 mod support;
 

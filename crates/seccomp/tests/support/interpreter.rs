@@ -10,7 +10,7 @@ pub fn verify(program: &[SockFilter]) {
     for (at, instruction) in program.iter().enumerate() {
         let inside = |skip: u32| at + 1 + (skip as usize) < program.len();
         match instruction.code {
-            0x20 => assert!(instruction.k % 4 == 0 && instruction.k < 64, "[{at}] load"),
+            0x20 => assert!(instruction.k.is_multiple_of(4) && instruction.k < 64, "[{at}] load"),
             0x54 | 0x06 => {}
             0x05 => assert!(inside(instruction.k), "[{at}] jump out of the program"),
             0x15 | 0x25 | 0x35 | 0x45 => {
@@ -61,7 +61,7 @@ fn word(call: &Call, offset: u32) -> u32 {
         8 | 12 => 0,
         _ => {
             let arg = call.args[(offset as usize - 16) / 8];
-            if offset % 8 == 0 { arg as u32 } else { (arg >> 32) as u32 }
+            if offset.is_multiple_of(8) { arg as u32 } else { (arg >> 32) as u32 }
         }
     }
 }

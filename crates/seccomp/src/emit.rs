@@ -112,3 +112,54 @@ impl Emitter {
         Target::At(self.reversed.len() - 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the instruction at `from` (in execution order) ends up if its
+    /// condition has this value: what is returned.
+    fn follow(program: &[SockFilter], from: usize, holds: bool) -> u32 {
+        let first = program[from];
+        let mut at = from + 1 + usize::from(if holds { first.jt } else { first.jf });
+        loop {
+            match program[at] {
+                SockFilter { code: RET_K, k, .. } => return k,
+                SockFilter { code: JMP_JA, k, .. } => at += 1 + k as usize,
+                // A load of the filling leads on to the next instruction.
+                _ => at += 1,
+            }
+        }
+    }
+
+    #[test]
+    fn branches_reach_targets_at_every_distance() {
+        for yes_filling in [0, 1, 240, 252, 253, 254, 255, 256, 257, 600] {
+            for no_filling in [0, 1, 2, 253, 254, 255, 256, 257, 600] {
+                for returns in [false, true] {
+                    let mut emitter = Emitter::new();
+                    let mut yes = emitter.load(0, Target::Return(1));
+                    let mut no = emitter.load(0, Target::Return(2));
+                    if returns {
+                        (yes, no) = (Target::Return(1), Target::Return(2));
+                    }
+                    let mut filling = Target::Return(3);
+                    for _ in 0..no_filling {
+                        filling = emitter.load(4, filling);
+                    }
+                    if !returns && yes_filling < no_filling {
+                        yes = emitter.load(0, Target::Return(1));
+                    }
+                    for _ in 0..yes_filling {
+                        filling = emitter.load(4, filling);
+                    }
+                    let branch = emitter.branch(Jump::Equal, 7, yes, no);
+                    let program = emitter.finish(branch);
+                    let case = format!("{yes_filling} {no_filling} {returns}");
+                    assert_eq!(follow(&program, 0, true), 1, "{case}");
+                    assert_eq!(follow(&program, 0, false), 2, "{case}");
+                }
+            }
+        }
+    }
+}

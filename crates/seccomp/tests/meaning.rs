@@ -91,3 +91,27 @@ fn every_operator_at_its_edges() {
         }
     }
 }
+
+#[test]
+fn lists_of_values_with_different_high_halves() {
+    let mut random = Random(0x5eed_0005);
+    for _ in 0..60 {
+        let values = [0, 1, 2, 1 << 32, (1 << 32) | 1, (1 << 32) | 2, u64::MAX, 0xffff_ffff];
+        let rules: Vec<String> = (0..6)
+            .map(|_| {
+                let (value, index) = (random.pick(&values), random.pick(&[1, 1, 1, 3]));
+                let errno = random.pick(&[5, 5, 5, 6]);
+                format!(
+                    r#"{{"names":["ioctl"],"action":"SCMP_ACT_ERRNO","errnoRet":{errno},
+                    "args":[{{"index":{index},"value":{value},"op":"SCMP_CMP_EQ"}}]}}"#
+                )
+            })
+            .collect();
+        let json = format!(
+            r#"{{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],
+            "syscalls":[{}]}}"#,
+            rules.join(",")
+        );
+        check(&support::profile(&json), Machine::X86_64, &mut random);
+    }
+}

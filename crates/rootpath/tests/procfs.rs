@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio, id};
+use std::process::{Child, Command, Stdio, id};
 
 use caisson_rootpath::{PathFault, ProcHandle, ProcScope, ProcSource, same_inode};
 use rustix::fs::{Mode, OFlags};
@@ -55,6 +55,12 @@ fn errno<T: std::fmt::Debug>(got: Result<T, caisson_rootpath::RootPathError>) ->
     e.errno().unwrap_or_else(|| panic!("{e}"))
 }
 
+/// Returns once `cat` runs: execve(2) shows its arguments late.
+fn echo(child: &mut Child) {
+    child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+}
+
 /// The three ways to a handle on one hostile `/proc`.
 fn all_three() -> [(&'static str, ProcHandle); 3] {
     [
@@ -77,7 +83,10 @@ fn the_private_one_comes_first() {
 fn reads_what_proc_has() {
     let me = fs::read_to_string("/proc/self/stat").unwrap();
     let pid_and_name = me.split_once(')').unwrap().0;
-    let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+    // Ends with its input, that is with this test.
+    let mut child =
+        Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    echo(&mut child);
     for (way, proc) in all_three() {
         let read = |fd: OwnedFd| {
             let mut text = String::new();
@@ -88,7 +97,7 @@ fn reads_what_proc_has() {
         assert!(stat.starts_with(pid_and_name), "{way}");
         let pid = Pid::from_child(&child);
         let cmd = read(proc.open_pid(pid, p("cmdline"), OFlags::RDONLY).unwrap());
-        assert_eq!(cmd, "sleep\x0060\0", "{way}");
+        assert_eq!(cmd, "cat\0", "{way}");
         let status = read(proc.open_thread_self(p("status"), OFlags::RDONLY).unwrap());
         let tid = format!("\nPid:\t{}\n", rustix::thread::gettid().as_raw_nonzero());
         assert!(status.contains(&tid), "{way}");
@@ -101,7 +110,7 @@ fn reads_what_proc_has() {
     let pids = ProcHandle::private(ProcScope::Pids).unwrap();
     let pid = Pid::from_child(&child);
     pids.open_pid(pid, p("uid_map"), OFlags::RDWR).unwrap();
-    child.kill().unwrap();
+    drop(child.stdin.take());
     child.wait().unwrap();
 }
 
@@ -403,12 +412,12 @@ fn sysctls_are_those_of_the_caller() {
     let proc = ProcHandle::private(ProcScope::Full).unwrap();
     let before = rustix::system::uname().domainname().to_owned();
     let mut child = Command::new("unshare")
-        .args(["--uts", "sh", "-c", "echo ready; exec sleep 60"])
+        .args(["--uts", "cat"])
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut ready = [0; 6];
-    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    echo(&mut child);
     let uts = fs::File::open(format!("/proc/{}/ns/uts", child.id())).unwrap();
     std::thread::scope(|s| {
         s.spawn(|| {
@@ -423,7 +432,7 @@ fn sysctls_are_those_of_the_caller() {
         .join()
         .unwrap();
     });
-    child.kill().unwrap();
+    drop(child.stdin.take());
     child.wait().unwrap();
     assert_eq!(rustix::system::uname().domainname(), &*before);
 }

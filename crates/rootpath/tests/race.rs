@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use caisson_rootpath::{Node, NodeKind, Root, RootPathError};
-use rustix::fs::{CWD, Gid, Mode, OFlags, RenameFlags, Uid, renameat_with};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, RenameFlags, Uid, mknodat, renameat_with};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 const FOR: Duration = Duration::from_millis(500);
@@ -67,7 +68,10 @@ fn under_attack(
                         good += 1;
                         assert_inside(&base, &before, fd.as_fd());
                     }
-                    Err(_) => bad += 1,
+                    Err(e) => {
+                        bad += 1;
+                        assert_ne!(e.errno(), Some(Errno::AGAIN), "not retried");
+                    }
                 }
             }
         }));
@@ -217,4 +221,36 @@ fn moved_out_of_the_root_while_walking_up() {
         }
     });
     assert!(!base.join("outside/deep/made").exists());
+}
+
+#[test]
+fn a_file_swapped_with_a_fifo_is_never_opened() {
+    let tmp = tree();
+    let base = tmp.path();
+    let root = Root::open(&base.join("root")).unwrap();
+    let (file, fifo) = (base.join("root/a/file"), base.join("root/a/fifo"));
+    fs::write(&file, "content").unwrap();
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|s| {
+        s.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                renameat_with(CWD, &file, CWD, &fifo, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let start = Instant::now();
+        let verdict = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while start.elapsed() < FOR {
+                if let Ok(got) = root.open_file(Path::new("/a/file"), OFlags::RDONLY) {
+                    assert!(got.metadata().unwrap().is_file());
+                }
+            }
+            // Had one open blocked, we would not be here, or late.
+            assert!(start.elapsed() < FOR * 4);
+        }));
+        stop.store(true, Ordering::Relaxed);
+        if let Err(panic) = verdict {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }

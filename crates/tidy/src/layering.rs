@@ -11,7 +11,11 @@ pub const LAYERS: [(&str, &[&str]); 10] = [
     // The seam speaks of cgroup figures in the cgroup crate's own types.
     ("caisson-isolator", &["caisson-sys", "caisson-runtime-spec", "caisson-cgroup"]),
     ("caisson-seccomp", &["caisson-sys", "caisson-runtime-spec"]),
-    ("caisson-oci-cli", &["caisson-sys", "caisson-runtime-spec", "caisson-isolator"]),
+    // `events` prints those figures.
+    (
+        "caisson-oci-cli",
+        &["caisson-sys", "caisson-runtime-spec", "caisson-cgroup", "caisson-isolator"],
+    ),
     (
         "caisson-native",
         &[

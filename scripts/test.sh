@@ -3,9 +3,9 @@
 # not run as root; here is only the summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# busybox: root file system of test containers; uidmap: rootless containers;
-# libseccomp-dev: the other side of the filter compiler's differential test.
-scripts/packages.sh busybox-static uidmap libseccomp-dev pkg-config
+# busybox-static: root file system of test containers; uidmap: rootless ones;
+# procps: `ps`; python3-seccomp: what our filters are compared with.
+scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp
 if ((EUID != 0)); then
     echo "test: not root: tests that make real containers will say that they are left out"
 fi

@@ -1,7 +1,9 @@
 //! The three levels: isolator, sandbox, container.
 
-use caisson_cgroup::{OomWatch, Stats};
-use caisson_runtime_spec::{Features, Resources as ResourceLimits};
+use caisson_cgroup::OomEvents;
+use caisson_cgroup::stats::Stats;
+use caisson_runtime_spec::Resources as ResourceLimits;
+use caisson_runtime_spec::features::Features;
 use rustix::process::Pid;
 
 use crate::{
@@ -147,5 +149,5 @@ pub trait Resources {
     ///
     /// # Errors
     /// If the kernel offers none.
-    fn watch_oom(&self) -> Result<OomWatch, SandboxError>;
+    fn watch_oom(&self) -> Result<OomEvents, SandboxError>;
 }

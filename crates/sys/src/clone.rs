@@ -82,7 +82,7 @@ pub fn clone3(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Result<S
         libc::syscall(
             libc::SYS_clone3,
             std::ptr::from_ref(&args),
-            std::mem::size_of::<libc::clone_args>(),
+            size_of::<libc::clone_args>(),
         )
     };
     let pid = crate::check(result)?;

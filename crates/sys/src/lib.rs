@@ -17,6 +17,7 @@ pub mod sched;
 pub mod seccomp;
 pub mod signal_fd;
 pub mod signals;
+pub mod unshare;
 
 use std::io;
 

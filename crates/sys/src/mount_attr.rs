@@ -43,7 +43,7 @@ pub fn mount_setattr(
             c"".as_ptr(),
             flags,
             std::ptr::from_ref(&raw),
-            std::mem::size_of::<libc::mount_attr>(),
+            size_of::<libc::mount_attr>(),
         )
     };
     crate::check(result).map(drop)

@@ -166,8 +166,7 @@ mod tests {
     #[test]
     fn a_pidfd_takes_the_null_signal() {
         let own = rustix::process::getpid();
-        let pidfd =
-            rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).unwrap();
+        let pidfd = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).unwrap();
         send(pidfd.as_fd(), 0).unwrap();
         assert_eq!(send(pidfd.as_fd(), 999).unwrap_err().raw_os_error(), Some(libc::EINVAL));
     }

@@ -1,0 +1,243 @@
+//! The seam's third level.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use caisson_cgroup::Cgroup;
+use caisson_isolator::{
+    Container, ContainerId, ContainerInfo, ContainerStatus, ExecRequest, Resources, SandboxError,
+    SpawnedProcess,
+};
+use caisson_runtime_spec::{NamespaceKind, Status};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::time::Timespec;
+
+use crate::channel::Channel;
+use crate::process_stat::ProcessStat;
+use crate::resources::NativeResources;
+use crate::sandbox::send;
+use crate::state::{FirstProcess, Record, StateDir};
+use crate::step::{Context, StepError};
+use crate::{create, exec, hooks};
+
+/// How long a killed process may take to be gone.
+const KILL_SECONDS: i64 = 10;
+
+/// One container.
+#[derive(Debug)]
+pub(crate) struct NativeContainer {
+    id: ContainerId,
+    dir: Rc<StateDir>,
+    record: Rc<Record>,
+    process: Option<SpawnedProcess>,
+    resources: NativeResources,
+}
+
+impl NativeContainer {
+    pub(crate) fn new(
+        id: ContainerId,
+        dir: Rc<StateDir>,
+        record: Record,
+        process: Option<SpawnedProcess>,
+    ) -> Self {
+        let record = Rc::new(record);
+        let resources = NativeResources::new(&dir, &record);
+        Self { id, dir, record, process, resources }
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The first process, if it still lives.
+    pub(crate) fn live_process(&self) -> Result<Option<(FirstProcess, OwnedFd)>, StepError> {
+        live_process(&self.dir)
+    }
+
+    pub(crate) fn status(&self) -> Result<ContainerStatus, SandboxError> {
+        Ok(self.status_and_pid()?.0)
+    }
+
+    fn status_and_pid(&self) -> Result<(ContainerStatus, i32), SandboxError> {
+        let Some((first, _)) = self.live_process()? else {
+            return Ok((ContainerStatus::Stopped, 0));
+        };
+        let status = if self.dir.has_start_socket() {
+            ContainerStatus::Created
+        } else if self.is_frozen() {
+            ContainerStatus::Paused
+        } else {
+            ContainerStatus::Running
+        };
+        Ok((status, first.pid))
+    }
+
+    fn is_frozen(&self) -> bool {
+        Cgroup::open(&self.record.cgroup)
+            .ok()
+            .and_then(|cgroup| cgroup.is_frozen().ok())
+            .unwrap_or(false)
+    }
+
+    fn wrong(&self, operation: &'static str, status: ContainerStatus) -> SandboxError {
+        SandboxError::WrongStatus { id: self.id.to_string(), operation, status }
+    }
+
+    /// Kills every process and waits until the first one is gone.
+    pub(crate) fn kill_and_wait(&self) -> Result<(), SandboxError> {
+        let Some((_, pidfd)) = self.live_process()? else { return Ok(()) };
+        send(&pidfd, Signal::KILL)?;
+        if self.is_frozen() {
+            self.resources.set_frozen(false)?;
+        }
+        let limit = Timespec { tv_sec: KILL_SECONDS, tv_nsec: 0 };
+        let mut wanted = [PollFd::new(&pidfd, PollFlags::IN)];
+        let ended = rustix::io::retry_on_intr(|| poll(&mut wanted, Some(&limit)))
+            .context(|| "wait for the first process")?;
+        if ended == 0 {
+            let cause = format!("it still runs {KILL_SECONDS}s after SIGKILL");
+            return Err(StepError::new(format!("kill container {:?}", self.id.as_str()), cause))?;
+        }
+        Ok(())
+    }
+
+    fn has_own_pids(&self) -> bool {
+        self.dir
+            .config()
+            .ok()
+            .and_then(|spec| spec.linux)
+            .is_some_and(|linux| create::has_own_pid_namespace(&linux))
+    }
+
+    fn signal_all(&self, signal: Signal) -> Result<(), SandboxError> {
+        let cgroup = Cgroup::open(&self.record.cgroup)
+            .map_err(|error| error.to_string())
+            .context(|| "open the container's cgroup")?;
+        if cgroup.is_none() {
+            return match self.live_process()? {
+                Some((_, pidfd)) => Ok(send(&pidfd, signal)?),
+                None => Ok(()),
+            };
+        }
+        cgroup
+            .kill_all(signal)
+            .map_err(|error| error.to_string())
+            .context(|| format!("send signal {signal:?} to all processes"))?;
+        Ok(())
+    }
+
+    /// Connects to the waiting first process; refused if it is none any more.
+    fn knock(&self) -> Result<Option<Channel>, StepError> {
+        let step = || "reach the waiting container";
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .context(step)?;
+        match connect(&socket, &create::start_address(&self.dir)?) {
+            Ok(()) => Ok(Some(Channel::over(socket))),
+            Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),
+            Err(error) => Err(error).context(step),
+        }
+    }
+}
+
+/// The first process as written down, if that very process still lives.
+pub(crate) fn live_process(
+    dir: &StateDir,
+) -> Result<Option<(FirstProcess, OwnedFd)>, StepError> {
+    let Some(first) = dir.first_process()? else { return Ok(None) };
+    let Some(pid) = Pid::from_raw(first.pid) else { return Ok(None) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        // EINVAL: the number now is a thread's.
+        Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+        Err(error) => return Err(error).context(|| "open the first process"),
+    };
+    match ProcessStat::read(first.pid) {
+        Some(stat) if !stat.is_dead() && stat.start_time == first.start_time => {
+            Ok(Some((first, pidfd)))
+        }
+        _ => Ok(None),
+    }
+}
+
+impl Container for NativeContainer {
+    fn info(&self) -> Result<ContainerInfo, SandboxError> {
+        let (status, pid) = self.status_and_pid()?;
+        let record = &self.record;
+        Ok(ContainerInfo {
+            id: self.id.clone(),
+            status,
+            pid,
+            bundle: record.bundle.clone(),
+            rootfs: record.rootfs.clone(),
+            created: record.created,
+            owner_uid: record.owner_uid,
+            oci_version: record.oci_version.clone(),
+            annotations: record.annotations.clone(),
+        })
+    }
+
+    fn start(&self) -> Result<(), SandboxError> {
+        let Some(channel) = self.knock()? else {
+            return Err(self.wrong("start", self.status()?));
+        };
+        let first = self.dir.first_process()?.map_or(0, |first| first.pid);
+        let result = match self.live_process()? {
+            Some((_, pidfd)) => {
+                let pid = Pid::from_raw(first).ok_or("none").context(|| "the first process")?;
+                create::await_exec(&channel, &SpawnedProcess { pid, pidfd }, &self.record)
+            }
+            None => Err(StepError::new("start the container", "its first process is gone")),
+        };
+        self.dir.remove_start_socket();
+        result?;
+        if !self.record.poststart.is_empty() {
+            let state = self.record.state_document(Status::Running, first);
+            for warning in hooks::run_all("poststart", &self.record.poststart, &state) {
+                crate::warn(&warning);
+            }
+        }
+        Ok(())
+    }
+
+    fn exec(&self, request: ExecRequest) -> Result<SpawnedProcess, SandboxError> {
+        let Some((_, pidfd)) = self.live_process()? else {
+            return Err(self.wrong("exec in", ContainerStatus::Stopped));
+        };
+        if !request.ignore_paused && self.is_frozen() {
+            return Err(self.wrong("exec in", ContainerStatus::Paused));
+        }
+        exec::exec(&self.dir, &self.record, pidfd.as_fd(), request)
+    }
+
+    fn signal(&self, signal: i32, all: bool) -> Result<(), SandboxError> {
+        let signal = caisson_sys::signals::numbered(signal)
+            .ok_or("there is no such signal")
+            .context(|| "signal the container")?;
+        if all {
+            return self.signal_all(signal);
+        }
+        let Some((_, pidfd)) = self.live_process()? else {
+            return Err(self.wrong("signal", ContainerStatus::Stopped));
+        };
+        // Without a PID namespace of its own its end does not end the others.
+        if signal == Signal::KILL
+            && self.record.namespaces & NamespaceKind::Pid.clone_flag() == 0
+            || signal == Signal::KILL && !self.has_own_pids()
+        {
+            return self.signal_all(signal);
+        }
+        Ok(send(&pidfd, signal)?)
+    }
+
+    fn first_process(&self) -> Option<&SpawnedProcess> {
+        self.process.as_ref()
+    }
+
+    fn resources(&self) -> &dyn Resources {
+        &self.resources
+    }
+}

@@ -1,0 +1,425 @@
+//! Making a container, from the runtime's side.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use caisson_cgroup::{Cgroup, CgroupConfig, Driver, Joiner};
+use caisson_isolator::{ContainerRequest, SandboxError, SpawnedProcess};
+use caisson_runtime_spec::{Hooks, Linux, NamespaceKind, Spec, Status};
+use caisson_seccomp::Filter;
+use caisson_sys::clone::{CloneFlags, Side, clone3};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+
+use crate::channel::{Channel, Word};
+use crate::init::Init;
+use crate::isolator::Settings;
+use crate::namespaces::Namespaces;
+use crate::process_stat::ProcessStat;
+use crate::sources::Sources;
+use crate::state::{FirstProcess, Record, START, SeccompListener, StateDir, VERSION};
+use crate::step::{Context, StepError};
+use crate::{fault, hooks, intel_rdt, maps, net_devices, seccomp_listener};
+
+/// A container that was just made.
+pub(crate) struct Created {
+    pub(crate) record: Record,
+    pub(crate) process: SpawnedProcess,
+}
+
+/// Makes the container in `dir`. A failure takes back everything but `dir`.
+pub(crate) fn create(
+    settings: &Settings,
+    dir: &StateDir,
+    request: ContainerRequest,
+) -> Result<Created, SandboxError> {
+    let linux = request.spec.linux.clone().unwrap_or_default();
+    let mut making = Making::plan(settings, dir, &request, &linux)?;
+    match making.make(dir, &request, &linux) {
+        Ok(process) => Ok(Created { record: making.record, process }),
+        Err(error) => {
+            making.take_back();
+            Err(error.into())
+        }
+    }
+}
+
+/// What has been made so far.
+struct Making {
+    record: Record,
+    cgroup: Cgroup,
+    filter: Option<Filter>,
+    namespaces: Namespaces,
+    sources: Sources,
+    /// The process, and the intermediate one while there is one.
+    process: Option<SpawnedProcess>,
+    intermediate: Option<OwnedFd>,
+}
+
+impl Making {
+    /// All that can fail without anything having been made; the cgroup last.
+    fn plan(
+        settings: &Settings,
+        dir: &StateDir,
+        request: &ContainerRequest,
+        linux: &Linux,
+    ) -> Result<Self, SandboxError> {
+        let spec = &request.spec;
+        let rootfs = rootfs(spec, &request.bundle)?;
+        let filter = match &linux.seccomp {
+            Some(profile) => Some(
+                Filter::compile(profile)
+                    .map_err(|error| error.to_string())
+                    .context(|| "config.json: linux.seccomp")?,
+            ),
+            None => None,
+        };
+        let namespaces = Namespaces::open(&linux.namespaces)?;
+        fault::point("namespaces")?;
+        let sources = Sources::open(spec, linux, &namespaces, &request.bundle)?;
+        fault::point("sources")?;
+        let config = CgroupConfig {
+            id: request.id.as_str(),
+            cgroups_path: linux.cgroups_path.as_deref(),
+            driver: if settings.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs },
+            rootless: settings.rootless,
+            scope_prefix: "caisson",
+        };
+        let cgroup = Cgroup::create(&config, linux.resources.as_ref())
+            .map_err(|error| error.to_string())
+            .context(|| "create the container's cgroup")?;
+        let hooks = spec.hooks.clone().unwrap_or_default();
+        let listener = linux.seccomp.as_ref().and_then(|profile| {
+            Some(SeccompListener {
+                path: profile.listener_path.clone()?,
+                metadata: profile.listener_metadata.clone().unwrap_or_default(),
+            })
+        });
+        let record = Record {
+            version: VERSION,
+            id: request.id.to_string(),
+            oci_version: spec.oci_version.clone(),
+            bundle: request.bundle.clone(),
+            rootfs,
+            created: SystemTime::now(),
+            owner_uid: rustix::process::geteuid().as_raw(),
+            annotations: spec.annotations.clone(),
+            namespaces: linux.namespaces.iter().fold(0, |set, ns| set | ns.kind.clone_flag()),
+            cgroup: cgroup.state(),
+            poststart: hooks.poststart,
+            poststop: hooks.poststop,
+            resctrl: None,
+            seccomp_listener: listener,
+        };
+        let making = Self {
+            record,
+            cgroup,
+            filter,
+            namespaces,
+            sources,
+            process: None,
+            intermediate: None,
+        };
+        let saved = fault::point("cgroup").and_then(|()| making.save(dir, spec));
+        match saved {
+            Ok(()) => Ok(making),
+            Err(error) => {
+                making.take_back();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn save(&self, dir: &StateDir, spec: &Spec) -> Result<(), StepError> {
+        dir.save_record(&self.record)?;
+        dir.save_config(spec)?;
+        fault::point("record")
+    }
+
+    fn make(
+        &mut self,
+        dir: &StateDir,
+        request: &ContainerRequest,
+        linux: &Linux,
+    ) -> Result<SpawnedProcess, StepError> {
+        let start = if request.start { None } else { Some(start_socket(dir)?) };
+        fault::point("start-socket")?;
+        let (ours, theirs) = Channel::pair()?;
+        self.clone_first(request, linux, &theirs, start.as_ref())?;
+        drop((theirs, start));
+        fault::point("clone")?;
+        if self.namespaces.needs_intermediate() {
+            self.follow_successor(&ours)?;
+        }
+        let pid = self.process()?.pid;
+        if self.namespaces.new.contains(CloneFlags::NEWUSER) {
+            maps::write(pid, &linux.uid_mappings, &linux.gid_mappings)?;
+            fault::point("maps")?;
+            self.set_oom_score(&request.spec)?;
+            ours.send(Word::Mapped, b"")?;
+        } else {
+            self.set_oom_score(&request.spec)?;
+        }
+        let number = pid.as_raw_nonzero().get();
+        let stat = ProcessStat::read(number)
+            .ok_or("it ended at once")
+            .context(|| "look at the container's first process")?;
+        dir.save_first_process(FirstProcess { pid: number, start_time: stat.start_time })?;
+        fault::point("pid")?;
+        self.serve(&ours, &request.spec, linux)?;
+        fault::point("ready")?;
+        ours.send(Word::Ready, b"")?;
+        let process = self.process.take().ok_or("lost").context(|| "the first process")?;
+        if request.start {
+            if let Err(error) = self.await_exec(&ours, &process) {
+                self.process = Some(process);
+                return Err(error);
+            }
+            let state = self.record.state_document(Status::Running, number);
+            for warning in hooks::run_all("poststart", &self.record.poststart, &state) {
+                crate::warn(&warning);
+            }
+        }
+        Ok(process)
+    }
+
+    fn clone_first(
+        &mut self,
+        request: &ContainerRequest,
+        linux: &Linux,
+        channel: &Channel,
+        start: Option<&OwnedFd>,
+    ) -> Result<(), StepError> {
+        let joiner = self.joiner()?;
+        let template = self.record.state_template(Status::Created);
+        let init = Init {
+            id: request.id.as_str(),
+            spec: &request.spec,
+            linux,
+            rootfs: &self.record.rootfs,
+            bundle: &request.bundle,
+            namespaces: &self.namespaces,
+            sources: &self.sources,
+            cgroup: &self.cgroup,
+            joiner: joiner.as_ref(),
+            filter: self.filter.as_ref(),
+            console: request.console.as_ref(),
+            start,
+            preserve_fds: request.preserve_fds,
+            no_pivot: request.no_pivot,
+            no_new_keyring: request.no_new_keyring,
+            hook_state: &|pid| template.with_pid(pid),
+            channel,
+        };
+        let split = self.namespaces.needs_intermediate();
+        let pid_namespace = self.namespaces.pid_join().filter(|_| !split);
+        let flags = if split { CloneFlags::empty() } else { self.namespaces.new };
+        let own = match pid_namespace {
+            Some(join) => {
+                let own = own_pid_namespace()?;
+                join.enter()?;
+                Some(own)
+            }
+            None => None,
+        };
+        let into = joiner.as_ref().and_then(Joiner::clone_into_fd);
+        let side = clone3(flags, into);
+        if let Some(own) = own {
+            // Hooks are to run where the runtime runs.
+            rustix::thread::move_into_link_name_space(own.as_fd(), None)
+                .context(|| "return to the runtime's PID namespace")?;
+        }
+        match side.context(|| "clone the container's first process")? {
+            Side::Child => init.run(),
+            Side::Parent { pid, pidfd } if split => {
+                self.intermediate = Some(pidfd);
+                let _ = pid;
+            }
+            Side::Parent { pid, pidfd } => self.process = Some(SpawnedProcess { pid, pidfd }),
+        }
+        Ok(())
+    }
+
+    fn joiner(&self) -> Result<Option<Joiner>, StepError> {
+        if self.record.cgroup.unit.is_some() {
+            return Ok(None);
+        }
+        self.cgroup
+            .joiner()
+            .map(Some)
+            .map_err(|error| error.to_string())
+            .context(|| "open the container's cgroup")
+    }
+
+    /// The intermediate process reports the one that it cloned as our child.
+    fn follow_successor(&mut self, channel: &Channel) -> Result<(), StepError> {
+        let step = || "find the container's first process";
+        let payload = channel.expect(Word::Successor)?;
+        let pid = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
+        let pid = pid.and_then(Pid::from_raw).ok_or("no process id came").context(step)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(step)?;
+        self.process = Some(SpawnedProcess { pid, pidfd });
+        if let Some(intermediate) = self.intermediate.take() {
+            let _ = waitid(WaitId::PidFd(intermediate.as_fd()), WaitIdOptions::EXITED);
+        }
+        Ok(())
+    }
+
+    fn process(&self) -> Result<&SpawnedProcess, StepError> {
+        self.process.as_ref().ok_or("there is none").context(|| "the container's first process")
+    }
+
+    /// Before the process hides from us, and while it has no memory to speak of.
+    fn set_oom_score(&self, spec: &Spec) -> Result<(), StepError> {
+        let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) else {
+            return Ok(());
+        };
+        let pid = self.process()?.pid.as_raw_nonzero();
+        let path = format!("/proc/{pid}/oom_score_adj");
+        match std::fs::write(&path, score.to_string()) {
+            // Whoever has no right to protect processes can't give it either.
+            Err(error)
+                if error.kind() == std::io::ErrorKind::PermissionDenied
+                    && (self.namespaces.has_user() || !rustix::process::geteuid().is_root()) =>
+            {
+                Ok(())
+            }
+            other => other.context(|| {
+                format!("set process.oomScoreAdj to {score} (lowering it takes CAP_SYS_RESOURCE)")
+            }),
+        }
+    }
+
+    /// Answers the first process until it is ready.
+    fn serve(&mut self, channel: &Channel, spec: &Spec, linux: &Linux) -> Result<(), StepError> {
+        if let Some(rdt) = &linux.intel_rdt {
+            self.record.resctrl = intel_rdt::apply(rdt, &self.record.id, self.process()?.pid)?;
+        }
+        loop {
+            match channel.receive()? {
+                Some((Word::Ready, _)) => return Ok(()),
+                Some((Word::Hooks, _)) => {
+                    self.runtime_hooks(spec.hooks.as_ref(), linux)?;
+                    channel.send(Word::Hooks, b"")?;
+                }
+                Some((Word::Cgroup, _)) => {
+                    let pid = self.process()?.pid;
+                    self.cgroup
+                        .attach(pid)
+                        .map_err(|error| error.to_string())
+                        .context(|| "start the container's systemd unit")?;
+                    channel.send(Word::Cgroup, b"")?;
+                }
+                Some((Word::Error, text)) => return Err(Channel::reported(&text)),
+                Some((word, _)) => {
+                    return Err(StepError::new("container creation", format!("{word:?} came")));
+                }
+                None => {
+                    return Err(StepError::new(
+                        "container creation",
+                        "the first process ended without saying why (was it killed for memory?)",
+                    ));
+                }
+            }
+        }
+    }
+
+    fn runtime_hooks(&self, hooks: Option<&Hooks>, linux: &Linux) -> Result<(), StepError> {
+        let pid = self.process()?.pid.as_raw_nonzero().get();
+        net_devices::move_all(&linux.net_devices, pid)?;
+        let Some(hooks) = hooks else { return Ok(()) };
+        let state = self.record.state_document(Status::Creating, pid);
+        hooks::run("prestart", &hooks.prestart, &state)?;
+        hooks::run("createRuntime", &hooks.create_runtime, &state)
+    }
+
+    /// Waits until the program runs: the channel closes when it is executed.
+    fn await_exec(&self, channel: &Channel, process: &SpawnedProcess) -> Result<(), StepError> {
+        await_exec(channel, process, &self.record)
+    }
+
+    /// Takes back what was made. Best effort: the error that led here counts.
+    fn take_back(&self) {
+        for pidfd in self.process.iter().map(|process| &process.pidfd).chain(&self.intermediate) {
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+            let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+        }
+        if let Some(path) = &self.record.resctrl {
+            intel_rdt::remove(path);
+        }
+        if let Err(error) = self.cgroup.delete() {
+            crate::warn(&StepError::new("remove the container's cgroup", error.to_string()));
+        }
+    }
+}
+
+/// Waits until the process on the other side has executed its program, and
+/// serves its seccomp listener meanwhile.
+pub(crate) fn await_exec(
+    channel: &Channel,
+    process: &SpawnedProcess,
+    record: &Record,
+) -> Result<(), StepError> {
+    loop {
+        match channel.receive()? {
+            None => return Ok(()),
+            Some((Word::Error, text)) => return Err(Channel::reported(&text)),
+            Some((Word::Listener, number)) => {
+                seccomp_listener::hand_over(record, process, &number)?;
+                channel.send(Word::Listener, b"")?;
+            }
+            Some((word, _)) => {
+                return Err(StepError::new("start of the program", format!("{word:?} came")));
+            }
+        }
+    }
+}
+
+fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf, StepError> {
+    let root = spec.root.as_ref().ok_or("it is missing").context(|| "config.json: root")?;
+    let path = bundle.join(&root.path);
+    let step = || format!("config.json: root.path: {}", path.display());
+    let path = std::fs::canonicalize(&path).context(step)?;
+    if path == Path::new("/") {
+        return Err(StepError::new(step(), "the host's root can't be a container's"));
+    }
+    Ok(path)
+}
+
+fn own_pid_namespace() -> Result<OwnedFd, StepError> {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open("/proc/self/ns/pid", flags, Mode::empty())
+        .context(|| "open the runtime's PID namespace")
+}
+
+/// Where `start` knocks. Bound through the directory's descriptor: names of
+/// sockets hold 107 bytes only (unix(7)).
+fn start_socket(dir: &StateDir) -> Result<OwnedFd, StepError> {
+    let step = || format!("make {}", dir.path().join(START).display());
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .context(step)?;
+    bind(&socket, &start_address(dir)?).context(step)?;
+    listen(&socket, 1).context(step)?;
+    Ok(socket)
+}
+
+/// The start socket's address, whatever the length of the directory's name.
+pub(crate) fn start_address(dir: &StateDir) -> Result<SocketAddrUnix, StepError> {
+    let path = format!("{}/{START}", caisson_sys::descriptors::proc_path(dir.as_fd()));
+    SocketAddrUnix::new(path).context(|| "name the start socket")
+}
+
+/// Whether the container has a PID namespace of its own.
+pub(crate) fn has_own_pid_namespace(spec: &Linux) -> bool {
+    spec.namespace(NamespaceKind::Pid).is_some_and(|namespace| namespace.path.is_none())
+}
+
+/// An error that means that the process is gone.
+pub(crate) fn is_gone(error: Errno) -> bool {
+    error == Errno::SRCH
+}

@@ -1,0 +1,140 @@
+//! OCI hooks (runtime-spec, config.md "POSIX-platform Hooks").
+
+use std::ffi::CString;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use caisson_runtime_spec::Hook;
+use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
+use caisson_sys::exec::{StringArray, execve};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::time::Timespec;
+
+use crate::step::{Context, StepError};
+
+/// How much of a failed hook's output is reported.
+const OUTPUT_LIMIT: u64 = 4096;
+
+/// Runs hooks one after the other with `state` on their standard input; the
+/// first failure ends it.
+pub(crate) fn run(kind: &str, hooks: &[Hook], state: &[u8]) -> Result<(), StepError> {
+    for (index, hook) in hooks.iter().enumerate() {
+        run_one(hook, state).context(|| format!("error running {kind} hook #{index} {:?}", hook.path))?;
+    }
+    Ok(())
+}
+
+/// Runs hooks whose failure is only worth a warning; returns the warnings.
+pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> Vec<StepError> {
+    let step = |index: usize, hook: &Hook| format!("error running {kind} hook #{index} {:?}", hook.path);
+    hooks
+        .iter()
+        .enumerate()
+        .filter_map(|(index, hook)| run_one(hook, state).context(|| step(index, hook)).err())
+        .collect()
+}
+
+fn c_string(text: &str) -> Result<CString, StepError> {
+    CString::new(text).map_err(|_| "it holds a NUL byte").context(|| format!("argument {text:?}"))
+}
+
+fn run_one(hook: &Hook, state: &[u8]) -> Result<(), StepError> {
+    let path = c_string(&hook.path)?;
+    let args = if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args[..] };
+    let args = StringArray::new(args.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?);
+    let env = hook.env.iter().map(|pair| c_string(pair)).collect::<Result<_, _>>()?;
+    let env = StringArray::new(env);
+    let (input, feed) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
+    let (drain, output) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
+    match clone3(CloneFlags::empty(), None).context(|| "fork")? {
+        Side::Child => exit_now(become_hook(&path, &args, &env, &input, &output)),
+        Side::Parent { pidfd, .. } => {
+            drop((input, output));
+            feed_state(feed, state);
+            let result = wait(hook, &pidfd);
+            if let Err(cause) = result {
+                return Err(StepError::new(cause, format!("output: {:?}", collect(drain))));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A hook need not read its input, and must not be able to hang us with it:
+/// the state fits a pipe's buffer, and more is not written.
+fn feed_state(feed: OwnedFd, state: &[u8]) {
+    let _ = rustix::io::ioctl_fionbio(&feed, true);
+    if state.len() > 60 * 1024 {
+        let _ = rustix::pipe::fcntl_setpipe_size(&feed, state.len().next_power_of_two());
+    }
+    let _ = std::fs::File::from(feed).write_all(state);
+}
+
+fn become_hook(
+    path: &CString,
+    args: &StringArray,
+    env: &StringArray,
+    input: &OwnedFd,
+    output: &OwnedFd,
+) -> u8 {
+    let set_up = || -> Result<(), Errno> {
+        dup2_stdin(input)?;
+        dup2_stdout(output)?;
+        dup2_stderr(output)
+    };
+    let _ = caisson_sys::signals::unblock_all();
+    let _ = caisson_sys::descriptors::close_on_exec_from(3);
+    let error = match set_up() {
+        Ok(()) => execve(path, args, env),
+        Err(error) => error.into(),
+    };
+    let _ = writeln!(std::io::stderr(), "cannot execute: {error}");
+    127
+}
+
+/// Waits for the hook's end within its time; kills it afterwards.
+fn wait(hook: &Hook, pidfd: &OwnedFd) -> Result<(), String> {
+    let limit = hook.timeout.map(|seconds| Duration::from_secs(seconds.try_into().unwrap_or(0)));
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Timespec {
+            tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], left.as_ref()) {
+            Ok(0) => {
+                let _ = pidfd_send_signal(pidfd, Signal::KILL);
+                let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+                let seconds = hook.timeout.unwrap_or(0);
+                return Err(format!("hook ran past the timeout of {seconds}s"));
+            }
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(format!("wait: {error}")),
+        }
+    }
+    let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    let status = status.ok().flatten();
+    match status.as_ref().and_then(rustix::process::WaitIdStatus::exit_status) {
+        Some(0) => Ok(()),
+        Some(code) => Err(format!("exit status {code}")),
+        None => match status.and_then(|status| status.terminating_signal()) {
+            Some(signal) => Err(format!("killed by signal {signal}")),
+            None => Err("it could not be waited for".to_owned()),
+        },
+    }
+}
+
+/// What the hook said; a grandchild that holds the pipe open does not hang us.
+fn collect(drain: OwnedFd) -> String {
+    let _ = rustix::io::ioctl_fionbio(&drain, true);
+    let mut text = Vec::new();
+    let _ = std::fs::File::from(drain).take(OUTPUT_LIMIT).read_to_end(&mut text);
+    String::from_utf8_lossy(&text).trim_end().to_owned()
+}

@@ -1,0 +1,101 @@
+//! The process's pseudo-terminal.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use caisson_rootpath::{Root, check_ptmx, check_pty_slave};
+use caisson_runtime_spec::{ConsoleSize, Process};
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchown};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::ioctl_tiocsctty;
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::attach::{attach, copy_of};
+use crate::step::{Context, StepError};
+
+const PTMX: &str = "/dev/pts/ptmx";
+
+/// The slave end, to become the process's controlling terminal.
+#[derive(Debug)]
+pub(crate) struct Console {
+    slave: OwnedFd,
+}
+
+impl Console {
+    /// Opens a pseudo-terminal of the container's own devpts and sends the
+    /// master over `socket`. With `mount`, shows the slave as `/dev/console`.
+    ///
+    /// All by descriptor, each checked to be what its name says: `/dev/pts`,
+    /// `ptmx` and `/dev/console` are the image's (CVE-2025-52565).
+    pub(crate) fn open(
+        root: &Root,
+        process: &Process,
+        socket: &OwnedFd,
+        mount: bool,
+    ) -> Result<Self, StepError> {
+        let step = || format!("open {PTMX} of the container (is a devpts mounted there?)");
+        let ptmx = root.resolve(Path::new(PTMX)).context(step)?;
+        check_ptmx(&ptmx).map_err(|fault| fault.to_string()).context(step)?;
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let master = reopen(&ptmx, flags).context(step)?;
+        unlockpt(&master).context(|| "unlock the pseudo-terminal")?;
+        let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+            .context(|| "open the pseudo-terminal's slave")?;
+        check_pty_slave(&slave)
+            .map_err(|fault| fault.to_string())
+            .context(|| "open the pseudo-terminal's slave")?;
+        if let Some(ConsoleSize { height, width }) = process.console_size {
+            let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+            tcsetwinsize(&master, size).context(|| "set process.consoleSize")?;
+        }
+        let uid = Uid::from_raw(process.user.uid);
+        match fchown(&slave, Some(uid), None::<Gid>) {
+            // Not mapped, or not ours to give away.
+            Ok(()) | Err(rustix::io::Errno::PERM | rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error).context(|| "give the terminal to process.user"),
+        }
+        if mount {
+            let target = root
+                .create_file_at(Path::new("/dev/console"), Mode::from_raw_mode(0o620))
+                .context(|| "make /dev/console")?;
+            attach(&copy_of(&slave, false)?, &target).context(|| "mount /dev/console")?;
+        }
+        send_master(socket, &master)?;
+        Ok(Self { slave })
+    }
+
+    /// Makes it the controlling terminal and the three standard streams. The
+    /// caller leads a session.
+    pub(crate) fn take(&self) -> Result<(), StepError> {
+        let step = || "take the controlling terminal";
+        ioctl_tiocsctty(&self.slave).context(step)?;
+        dup2_stdin(&self.slave).context(step)?;
+        dup2_stdout(&self.slave).context(step)?;
+        dup2_stderr(&self.slave).context(step)
+    }
+}
+
+/// Opens a checked `O_PATH` descriptor for use; /proc is not the container's.
+fn reopen(fd: &OwnedFd, flags: OFlags) -> Result<OwnedFd, StepError> {
+    let proc = caisson_rootpath::ProcHandle::new(caisson_rootpath::ProcScope::Pids)
+        .context(|| "get a procfs of our own")?;
+    proc.reopen(fd, flags).context(|| "open")
+}
+
+fn send_master(socket: &OwnedFd, master: &OwnedFd) -> Result<(), StepError> {
+    let fds = [master.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(StepError::new("send the terminal", "no room for a descriptor"));
+    }
+    // The name is what runc sends; receivers show it or ignore it.
+    let name = [IoSlice::new(b"/dev/ptmx")];
+    sendmsg(socket, &name, &mut control, SendFlags::NOSIGNAL)
+        .map(drop)
+        .context(|| "send the terminal over the console socket")
+}

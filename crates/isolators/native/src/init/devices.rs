@@ -1,0 +1,145 @@
+//! `/dev` inside the container (config-linux.md, "Devices").
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use caisson_rootpath::{Node, NodeKind, Root};
+use caisson_runtime_spec::{Device, DeviceKind, Spec};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, major, minor, statat};
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::attach::attach;
+use super::mounts::clean;
+use crate::step::{Context, StepError};
+
+/// The devices that every container has: name, major, minor.
+const DEFAULTS: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// Makes devices and links, unless `/dev` is the host's.
+pub(super) fn create(
+    spec: &Spec,
+    devices: &[Device],
+    root: &Root,
+    by_bind: bool,
+) -> Result<(), StepError> {
+    if spec.mounts.iter().any(|mount| {
+        mount.parsed_options().bind.is_some() && clean(&mount.destination) == Path::new("/dev")
+    }) {
+        return Ok(());
+    }
+    let dev = root
+        .mkdir_all(Path::new("/dev"), Mode::from_raw_mode(0o755))
+        .context(|| "make /dev")?;
+    for (name, major, minor) in DEFAULTS {
+        if devices.iter().any(|device| clean(&device.path) == Path::new("/dev").join(name)) {
+            continue;
+        }
+        let node = Node {
+            kind: NodeKind::Char { major, minor },
+            mode: Mode::from_raw_mode(0o666),
+            uid: Uid::ROOT,
+            gid: Gid::ROOT,
+        };
+        let step = || format!("create device /dev/{name}");
+        if by_bind {
+            bind_host_device(root, &Path::new("/dev").join(name), &node, step)?;
+        } else {
+            root.mknod_in(dev.as_fd(), OsStr::new(name), &node).context(step)?;
+        }
+    }
+    for device in devices {
+        create_one(root, device, by_bind)?;
+    }
+    for (name, target) in LINKS {
+        link(root, &dev, name, target)?;
+    }
+    link(root, &dev, "ptmx", "pts/ptmx")?;
+    if statat(CWD, "/proc/kcore", AtFlags::empty()).is_ok() {
+        link(root, &dev, "core", "/proc/kcore")?;
+    }
+    Ok(())
+}
+
+/// What an image has there stays, but for a ptmx that is not our devpts'.
+fn link(root: &Root, dev: &OwnedFd, name: &str, target: &str) -> Result<(), StepError> {
+    let made = root.symlink_in(dev.as_fd(), OsStr::new(name), Path::new(target));
+    let step = || format!("link /dev/{name}");
+    match made {
+        Err(error) if error.is_conflict() && name == "ptmx" => {
+            root.remove(Path::new("/dev/ptmx")).context(step)?;
+            root.symlink_in(dev.as_fd(), OsStr::new(name), Path::new(target)).context(step)
+        }
+        Err(error) if error.is_conflict() => Ok(()),
+        other => other.context(step),
+    }
+}
+
+fn create_one(root: &Root, device: &Device, by_bind: bool) -> Result<(), StepError> {
+    let path = clean(&device.path);
+    let step = || format!("create device {}", device.path);
+    let number = |value: i64, what: &str| {
+        u32::try_from(value).map_err(|_| format!("{what} {value} is out of range")).context(step)
+    };
+    let (major, minor) = (number(device.major, "major")?, number(device.minor, "minor")?);
+    let kind = match device.kind {
+        DeviceKind::Char | DeviceKind::UnbufferedChar => NodeKind::Char { major, minor },
+        DeviceKind::Block => NodeKind::Block { major, minor },
+        DeviceKind::Fifo => NodeKind::Fifo,
+    };
+    let node = Node {
+        kind,
+        mode: Mode::from_raw_mode(device.permissions()),
+        uid: Uid::from_raw(device.uid.unwrap_or(0)),
+        gid: Gid::from_raw(device.gid.unwrap_or(0)),
+    };
+    if by_bind && kind != NodeKind::Fifo {
+        return bind_host_device(root, &path, &node, step);
+    }
+    root.mknod(&path, &node).map(drop).context(step)
+}
+
+/// Where devices can't be made (user namespaces), the host's node of the same
+/// name is shown instead, if it is the same device.
+fn bind_host_device(
+    root: &Root,
+    path: &Path,
+    node: &Node,
+    step: impl Fn() -> String,
+) -> Result<(), StepError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, path, flags)
+        .context(|| format!("{}: bind the host's device of this name", step()))?;
+    let stat = rustix::fs::fstat(&tree).context(&step)?;
+    let found = (major(stat.st_rdev), minor(stat.st_rdev));
+    let file_type = FileType::from_raw_mode(stat.st_mode);
+    let same = match node.kind {
+        NodeKind::Char { major, minor } => {
+            file_type == FileType::CharacterDevice && found == (major, minor)
+        }
+        NodeKind::Block { major, minor } => {
+            file_type == FileType::BlockDevice && found == (major, minor)
+        }
+        NodeKind::Fifo => false,
+    };
+    if !same {
+        return Err(StepError::new(step(), "the host's node of this name is another device"));
+    }
+    let target =
+        root.create_file_at(path, Mode::from_raw_mode(0o644)).context(&step)?;
+    attach(&tree, &target).context(step)
+}

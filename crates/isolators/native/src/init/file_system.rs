@@ -1,0 +1,162 @@
+//! New file systems: proc, sysfs, tmpfs, devpts, mqueue, overlay and others.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use caisson_rootpath::Root;
+use caisson_runtime_spec::Mount;
+use caisson_runtime_spec::mount_options::MountOptions;
+use rustix::fs::fstat;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+
+use super::attach::{Shape, attach, mount_point, propagate, set_attributes};
+use super::copy_up;
+use crate::lsm;
+use crate::step::{Cause as _, Context, StepError};
+
+/// Longest value that fsconfig(2) takes.
+const MAX_VALUE: usize = 255;
+
+/// Kinds whose super block is shared by all who mount it: `ro` there would
+/// bind others too, so it goes to the mount alone.
+const SHARED: [&str; 7] = ["proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "tmpfs"];
+
+/// Mounts a new file system of this kind at `path`.
+pub(super) fn mount(
+    root: &Root,
+    kind: &str,
+    mount: &Mount,
+    options: &MountOptions<'_>,
+    path: &Path,
+    mount_label: Option<&str>,
+) -> Result<(), StepError> {
+    if path == Path::new("/proc") && kind != "proc" {
+        return Err(StepError::new("mount", "only procfs may be mounted at /proc"));
+    }
+    if matches!(kind, "proc" | "sysfs") {
+        refuse_link(root, kind, path)?;
+    }
+    let target = mount_point(root, path, Shape::Directory)?;
+    let source = mount.source.as_deref().unwrap_or(kind);
+    let label = mount_label.filter(|_| !matches!(kind, "proc" | "sysfs" | "mqueue"));
+    let label = label.filter(|_| lsm::selinux_enabled());
+    if options.data.iter().any(|option| option.len() > MAX_VALUE) {
+        mount_by_path(root, kind, source, options, &target, label)?;
+        let mounted = root.resolve(path).context(|| "find the new mount")?;
+        set_attributes(&mounted, options)?;
+        return propagate(&mounted, &options.propagation);
+    }
+    let mode = if kind == "tmpfs" { inherited_mode(&target, options)? } else { None };
+    let tree = make(kind, source, options, mode.as_deref(), label)?;
+    if options.copy_up {
+        copy_up::copy(root, path, &tree)?;
+    }
+    set_attributes(&tree, options)?;
+    attach(&tree, &target)?;
+    propagate(&tree, &options.propagation)
+}
+
+/// An image must not decide where proc and sysfs come to lie: what is done in
+/// them later is done by name (CVE-2019-16884, CVE-2019-19921).
+fn refuse_link(root: &Root, kind: &str, path: &Path) -> Result<(), StepError> {
+    match root.read_link(path) {
+        Ok(_) => Err(StepError::new(
+            format!("mount {kind}"),
+            "the mount point is a symbolic link, not a directory",
+        )),
+        Err(_) => Ok(()),
+    }
+}
+
+/// A tmpfs without a mode takes that of the directory it covers, as in runc.
+fn inherited_mode(
+    target: &OwnedFd,
+    options: &MountOptions<'_>,
+) -> Result<Option<String>, StepError> {
+    if options.data.iter().any(|option| option.starts_with("mode=")) {
+        return Ok(None);
+    }
+    let stat = fstat(target).context(|| "stat the mount point")?;
+    Ok(Some(format!("{:o}", stat.st_mode & 0o7777)))
+}
+
+/// A detached file system.
+pub(super) fn make(
+    kind: &str,
+    source: &str,
+    options: &MountOptions<'_>,
+    mode: Option<&str>,
+    label: Option<&str>,
+) -> Result<OwnedFd, StepError> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
+        .context(|| format!("file system type {kind:?}"))?;
+    let told = |error: Errno, what: &str| {
+        let why = kernel_message(&context).unwrap_or_else(|| error.cause());
+        StepError::new(what, why)
+    };
+    let set = |key: &str, value: &str| {
+        fsconfig_set_string(&context, key, value)
+            .map_err(|error| told(error, &format!("option \"{key}={value}\"")))
+    };
+    if source != "none" {
+        set("source", source)?;
+    }
+    for option in &options.data {
+        match option.split_once('=') {
+            Some((key, value)) => set(key, value)?,
+            None => fsconfig_set_flag(&context, *option)
+                .map_err(|error| told(error, &format!("option {option:?}")))?,
+        }
+    }
+    if let Some(mode) = mode {
+        set("mode", mode)?;
+    }
+    if let Some(label) = label {
+        set("context", label)?;
+    }
+    for flag in options.fsconfig_flags() {
+        if flag != "ro" || !SHARED.contains(&kind) {
+            fsconfig_set_flag(&context, flag)
+                .map_err(|error| told(error, &format!("option {flag:?}")))?;
+        }
+    }
+    fsconfig_create(&context).map_err(|error| told(error, &format!("mount {kind}")))?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .map_err(|error| told(error, &format!("mount {kind}")))
+}
+
+/// The first thing that the kernel says of a file system context.
+fn kernel_message(context: &OwnedFd) -> Option<String> {
+    let mut buffer = [0_u8; 512];
+    let length = rustix::io::read(context, &mut buffer).ok()?;
+    let text = String::from_utf8_lossy(buffer.get(..length)?).into_owned();
+    let text = text.trim().strip_prefix("e ").map(str::to_owned);
+    text.filter(|text| !text.is_empty())
+}
+
+/// The old way, for options that fsconfig(2) has no room for.
+fn mount_by_path(
+    _root: &Root,
+    kind: &str,
+    source: &str,
+    options: &MountOptions<'_>,
+    target: &OwnedFd,
+    label: Option<&str>,
+) -> Result<(), StepError> {
+    // /proc is still the runtime's own: the container's is below its root.
+    let path = caisson_sys::descriptors::proc_path(std::os::fd::AsFd::as_fd(target));
+    let mut data = options.data_string();
+    if let Some(label) = label {
+        data.push_str(&format!(",context=\"{label}\""));
+    }
+    let data = std::ffi::CString::new(data)
+        .map_err(|_| "it holds a NUL byte")
+        .context(|| "mount options")?;
+    let flags = MountFlags::from_bits_retain(options.mount_flags().bits());
+    rustix::mount::mount(source, path, kind, flags, Some(data.as_c_str()))
+        .context(|| format!("mount {kind}"))
+}

@@ -1,0 +1,86 @@
+//! The configuration's mounts, in their order.
+
+use std::path::{Component, Path, PathBuf};
+
+use caisson_rootpath::Root;
+use caisson_runtime_spec::Mount;
+
+use super::{Init, attach, bind, cgroup_mount, file_system};
+use crate::step::{Context, StepError};
+
+/// Makes every mount of the configuration. Returns whether the process has
+/// joined its cgroup on the way.
+pub(super) fn mount_all(init: &Init<'_>, root: &Root) -> Result<bool, StepError> {
+    let mut joined = false;
+    for (index, mount) in init.spec.mounts.iter().enumerate() {
+        let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"))
+            && mount.parsed_options().bind.is_none();
+        if is_cgroup && !joined {
+            init.join_cgroup()?;
+            joined = true;
+        }
+        mount_one(init, root, index, mount).context(|| {
+            format!("error mounting {:?} to rootfs at {:?}", label(mount), mount.destination)
+        })?;
+    }
+    Ok(joined)
+}
+
+fn label(mount: &Mount) -> &str {
+    mount.source.as_deref().or(mount.kind.as_deref()).unwrap_or("none")
+}
+
+/// The destination without `.`, `..` and doubled slashes, below `/`.
+pub(super) fn clean(destination: &str) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in Path::new(destination).components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+fn mount_one(
+    init: &Init<'_>,
+    root: &Root,
+    index: usize,
+    mount: &Mount,
+) -> Result<(), StepError> {
+    let options = mount.parsed_options();
+    let path = clean(&mount.destination);
+    if options.remount && options.bind.is_none() {
+        let target = root.resolve(&path).context(|| "find the mount")?;
+        attach::set_attributes(&target, &options)?;
+        return attach::propagate(&target, &options.propagation);
+    }
+    if options.bind.is_some() {
+        return bind::mount(init, root, index, mount, &options, &path);
+    }
+    match mount.kind.as_deref() {
+        Some("cgroup" | "cgroup2") => cgroup_mount::mount(init, root, mount, &options, &path),
+        Some(kind) => {
+            file_system::mount(root, kind, mount, &options, &path, init.linux.mount_label.as_deref())
+        }
+        None => Err(StepError::new("config.json: mounts", "neither a type nor bind is given")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+    use std::path::Path;
+
+    #[test]
+    fn destinations_stay_below_the_root() {
+        for (given, clean_path) in
+            [("/a/../../b", "/b"), ("c//d/.", "/c/d"), ("/", "/"), ("../..", "/")]
+        {
+            assert_eq!(clean(given), Path::new(clean_path));
+        }
+    }
+}

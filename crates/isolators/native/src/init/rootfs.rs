@@ -1,0 +1,184 @@
+//! The root file system: from the bundle's directory to the process's `/`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use caisson_rootpath::{ProcHandle, Root};
+use caisson_runtime_spec::mount_options::{AttrChange, MountAttr as Attr, MountOptions};
+use caisson_runtime_spec::Propagation;
+use caisson_sys::mount_attr::{MountAttr, mount_setattr};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, move_mount,
+    open_tree, unmount,
+};
+use rustix::process::{chroot, fchdir, pivot_root};
+
+use super::attach::{propagation_flag, set_attributes};
+use super::mask::{self, Cover};
+use super::{Console, Init, devices, mounts};
+use crate::fault;
+use crate::step::{Context, StepError};
+
+/// Builds the tree and makes it the caller's root.
+pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
+    if !init.namespaces.has_mount() {
+        return enter_without_mounts(init);
+    }
+    let propagation = init.linux.rootfs_propagation;
+    change_propagation(propagation.unwrap_or(Propagation::RSlave))?;
+    let tree = attach_root(init.rootfs)?;
+    let root = Root::from_fd(duplicate(&tree)?).context(|| "use the root file system")?;
+    rustix::process::umask(Mode::empty());
+    let mut cover = match init.linux.masked_paths.is_empty() {
+        true => None,
+        false => Some(Cover::take()?),
+    };
+    let joined = mounts::mount_all(init, &root)?;
+    fault::point("init-mounts")?;
+    devices::create(init.spec, &init.linux.devices, &root, init.namespaces.has_user())?;
+    fault::point("init-devices")?;
+    let console = open_console(init, &root)?;
+    set_sysctls(init)?;
+    if !joined {
+        init.join_cgroup()?;
+    }
+    init.runtime_hooks()?;
+    fault::point("init-hooks")?;
+    if init.no_pivot {
+        move_root(&tree)?;
+    } else {
+        pivot(&tree, propagation.is_some())?;
+    }
+    if let Some(kind) = propagation {
+        super::attach::propagate(&tree, &[kind])?;
+    }
+    for path in &init.linux.readonly_paths {
+        mask::make_read_only(&root, path)?;
+    }
+    if let Some(cover) = &mut cover {
+        for path in &init.linux.masked_paths {
+            cover.mask(&root, path)?;
+        }
+    }
+    if init.spec.root.as_ref().is_some_and(|root| root.readonly) {
+        let attrs = AttrChange { set: Attr::RDONLY, clear: Attr::empty() };
+        set_attributes(&tree, &MountOptions { attrs, ..MountOptions::default() })
+            .context(|| "make the root file system read-only")?;
+    }
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    Ok(console)
+}
+
+fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, StepError> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3).context(|| "duplicate a descriptor")
+}
+
+/// In the runtime's own mount namespace nothing may be mounted: it would be
+/// mounted on the host.
+fn enter_without_mounts(init: &Init<'_>) -> Result<Option<Console>, StepError> {
+    let linux = init.linux;
+    let unwanted = [
+        (!init.spec.mounts.is_empty(), "mounts"),
+        (!linux.masked_paths.is_empty(), "linux.maskedPaths"),
+        (!linux.readonly_paths.is_empty(), "linux.readonlyPaths"),
+        (!linux.devices.is_empty(), "linux.devices"),
+        (init.spec.root.as_ref().is_some_and(|root| root.readonly), "root.readonly"),
+        (init.console.is_some(), "process.terminal"),
+    ];
+    if let Some((_, field)) = unwanted.iter().find(|(used, _)| *used) {
+        return Err(StepError::new(
+            format!("config.json: {field}"),
+            "needs a mount namespace in linux.namespaces",
+        ));
+    }
+    set_sysctls(init)?;
+    init.join_cgroup()?;
+    init.runtime_hooks()?;
+    chroot(init.rootfs).context(|| format!("chroot to {}", init.rootfs.display()))?;
+    rustix::process::chdir("/").context(|| "change to the new root")?;
+    Ok(None)
+}
+
+fn change_propagation(kind: Propagation) -> Result<(), StepError> {
+    let (flag, recursive) = propagation_flag(kind);
+    let mut flags = MountPropagationFlags::from_bits_retain(u32::try_from(flag).unwrap_or(0));
+    flags.set(MountPropagationFlags::REC, recursive);
+    mount_change("/", flags).context(|| format!("make / {}", kind.as_str()))
+}
+
+/// Mounts the root file system on itself: pivot_root(2) wants a mount.
+fn attach_root(path: &Path) -> Result<OwnedFd, StepError> {
+    let step = || format!("mount the root file system {}", path.display());
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, path, flags).context(step)?;
+    make_parent_private(path).context(step)?;
+    move_mount(&tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).context(step)?;
+    Ok(tree)
+}
+
+/// Neither move_mount(2) nor pivot_root(2) works below a shared mount. The
+/// mount that holds `path` is the nearest ancestor that is a mount point.
+fn make_parent_private(path: &Path) -> Result<(), StepError> {
+    for ancestor in path.ancestors() {
+        match mount_change(ancestor, MountPropagationFlags::PRIVATE) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INVAL) => {}
+            Err(error) => {
+                return Err(error).context(|| format!("make {} private", ancestor.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open_console(init: &Init<'_>, root: &Root) -> Result<Option<Console>, StepError> {
+    let (Some(socket), Some(process)) = (init.console, &init.spec.process) else {
+        return Ok(None);
+    };
+    Console::open(root, process, socket, true).map(Some)
+}
+
+/// Through the runtime's own /proc, whose `sys` shows the namespaces of the
+/// caller: the container's can't be trusted.
+fn set_sysctls(init: &Init<'_>) -> Result<(), StepError> {
+    if init.linux.sysctl.is_empty() {
+        return Ok(());
+    }
+    let proc = ProcHandle::host(Path::new("/proc")).context(|| "use the host's /proc")?;
+    for (key, value) in &init.linux.sysctl {
+        proc.write_sysctl(key, value.as_bytes())
+            .context(|| format!("set linux.sysctl {key:?}"))?;
+    }
+    Ok(())
+}
+
+/// Swaps roots and lets go of the host's tree.
+fn pivot(tree: &OwnedFd, may_be_shared: bool) -> Result<(), StepError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = openat(CWD, "/", flags, Mode::empty()).context(|| "open the old root")?;
+    fchdir(tree).context(|| "change to the new root")?;
+    pivot_root(".", ".").context(|| {
+        "pivot_root (from an initial ramdisk use --no-pivot, which is weaker)"
+    })?;
+    fchdir(&old).context(|| "change to the old root")?;
+    if may_be_shared {
+        // Else the host would see its mounts go.
+        let attr = MountAttr { propagation: propagation_flag(Propagation::RSlave).0, ..MountAttr::default() };
+        mount_setattr(old.as_fd(), &attr, true).context(|| "detach the old root from the host")?;
+    }
+    unmount(".", UnmountFlags::DETACH).context(|| "unmount the old root")?;
+    rustix::process::chdir("/").context(|| "change to the new root")
+}
+
+/// For roots that pivot_root(2) refuses (a ramdisk).
+fn move_root(tree: &OwnedFd) -> Result<(), StepError> {
+    fchdir(tree).context(|| "change to the new root")?;
+    move_mount(tree, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .context(|| "move the new root to /")?;
+    chroot(".").context(|| "chroot to the new root")?;
+    rustix::process::chdir("/").context(|| "change to the new root")
+}

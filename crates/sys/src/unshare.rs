@@ -1,0 +1,26 @@
+//! unshare(2) for namespaces.
+
+use std::io;
+
+/// A namespace that a running process can get for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unshare {
+    /// `CLONE_NEWCGROUP`
+    Cgroup,
+    /// `CLONE_NEWTIME`: of the process's children, until it enters it.
+    Time,
+}
+
+/// Gives the caller a new namespace.
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_ADMIN; else as unshare(2).
+pub fn unshare(namespace: Unshare) -> io::Result<()> {
+    let flag = match namespace {
+        Unshare::Cgroup => libc::CLONE_NEWCGROUP,
+        Unshare::Time => libc::CLONE_NEWTIME,
+    };
+    // SAFETY: only descriptor tables (CLONE_FILES) could break memory safety.
+    let result = unsafe { libc::unshare(flag) };
+    crate::check(result.into()).map(drop)
+}

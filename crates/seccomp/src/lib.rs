@@ -2,10 +2,16 @@
 //!
 //! [`Filter::compile`] does what runc does with libseccomp, without it: the
 //! program returns the same action for every architecture, call number and
-//! argument, save for conditions with *different* actions that hold at once.
-//! There libseccomp's choice follows from its internal order; here the first
-//! rule in the profile decides. Behaviour that is easy to be surprised by, all
-//! of it libseccomp's or runc's:
+//! argument. Three things differ, on purpose (libseccomp 2.5):
+//!
+//! - Where conditions with *different* actions hold at once, the first rule in
+//!   the profile decides; there the order of an internal tree does.
+//! - Several rules that compare one argument by order mean what they say;
+//!   there they can match arguments that none of them matches.
+//! - Rules for calls that an architecture lacks are skipped there, but can
+//!   make the filter compare the architecture instead of the call number.
+//!
+//! Behaviour that is easy to be surprised by, all of it libseccomp's or runc's:
 //!
 //! - A rule without conditions outranks rules with conditions for that call.
 //!   Of several without, the first counts. Rules whose action is the default

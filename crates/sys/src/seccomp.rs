@@ -90,7 +90,8 @@ pub fn action_available(action: u32) -> Result<bool> {
     }
 }
 
-/// Whether the kernel knows all of these flags. Installs nothing.
+/// Whether the kernel takes this combination of flags (`WAIT_KILLABLE_RECV`
+/// only comes with `NEW_LISTENER`). Installs nothing.
 #[must_use]
 pub fn flags_available(flags: FilterFlags) -> bool {
     // SAFETY: the null program is never read: the kernel checks flags first

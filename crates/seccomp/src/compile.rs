@@ -14,7 +14,7 @@ const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 
 /// Longest program that the kernel takes (`BPF_MAXINSNS`).
-const MAX_INSTRUCTIONS: usize = 4096;
+pub(crate) const MAX_INSTRUCTIONS: usize = 4096;
 
 /// Writes the program: the architecture selects a search tree over the call
 /// numbers, whose leaves return or look at the arguments.

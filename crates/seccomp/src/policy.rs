@@ -2,8 +2,9 @@
 
 use crate::action;
 use crate::arch::{Arch, Machine, X32_BIT};
+use crate::compile::MAX_INSTRUCTIONS;
 use crate::error::{SeccompError, Warning};
-use crate::syscalls::{Multiplex, Row, find};
+use crate::syscalls::{Multiplex, Row, RowSet, position};
 use caisson_runtime_spec::{Seccomp, SeccompArg, SeccompOperator};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -152,14 +153,17 @@ impl Policy {
             return Err(SeccompError::ArgumentIndex { rule: index, index: arg.index });
         }
         let rules = self.rules.len()..self.rules.len() + self.add_conditions(action, &syscall.args);
+        let mut names = RowSet::default();
         for name in &syscall.names {
             if name.is_empty() {
                 return Err(SeccompError::EmptyName { rule: index });
             }
-            let Some(row) = find(name) else {
+            let Some(position) = position(name) else {
                 self.warnings.push(Warning::UnknownSyscall(name.clone()));
                 continue;
             };
+            // A name that the rule has twice adds nothing.
+            let Some(row) = names.take(position) else { continue };
             self.mention(row);
             // runc leaves rules out that say what the default says, so they
             // don't outrank other rules for the same call.
@@ -238,6 +242,7 @@ impl Policy {
         let first = self.rules.len();
         // Without conditions there is one rule all the same: the selector.
         let ids = rules.clone().map(Some).chain(rules.is_empty().then_some(None));
+        let ids = ids.take(MAX_INSTRUCTIONS + 1);
         for id in ids {
             let rule = id.and_then(|id| self.rules.get(id));
             let source = rule.map_or(0..0, |rule| rule.conditions.clone());
@@ -270,12 +275,20 @@ impl Policy {
             Outcome::Return(_) => {
                 let list = u32::try_from(self.lists.len()).unwrap_or(u32::MAX);
                 *slot = Outcome::Inspect(Inspection { list, wide });
-                self.lists.push(List { abi: at, number, rules: rules.collect() });
+                self.lists.push(List {
+                    abi: at,
+                    number,
+                    rules: rules.take(MAX_INSTRUCTIONS + 1).collect(),
+                });
             }
             Outcome::Inspect(inspection) => {
                 let list = usize::try_from(inspection.list).unwrap_or(usize::MAX);
-                if let Some(list) = self.lists.get_mut(list) {
-                    list.rules.extend(rules);
+                // Each rule takes an instruction or more, so a longer list
+                // won't fit whatever else it has: don't let it eat memory.
+                if let Some(list) = self.lists.get_mut(list)
+                    && list.rules.len() <= MAX_INSTRUCTIONS
+                {
+                    list.rules.extend(rules.take(MAX_INSTRUCTIONS + 1));
                 }
             }
         }

@@ -96,18 +96,40 @@ const fn hash(mut bytes: &[u8]) -> usize {
 }
 
 pub(crate) fn find(name: &str) -> Option<&'static Row> {
+    ROWS.get(position(name)?)
+}
+
+/// The index of a call in `ROWS`.
+pub(crate) fn position(name: &str) -> Option<usize> {
     let start = hash(name.as_bytes());
     for step in 0..SLOTS {
         let index = *INDEX.get((start + step) % SLOTS)?;
         if index == FREE {
             return None;
         }
-        let row = ROWS.get(usize::from(index))?;
-        if row.name == name {
-            return Some(row);
+        let index = usize::from(index);
+        if ROWS.get(index)?.name == name {
+            return Some(index);
         }
     }
     None
+}
+
+/// A set of calls.
+#[derive(Debug, Default)]
+pub(crate) struct RowSet([u64; ROWS.len().div_ceil(64)]);
+
+impl RowSet {
+    /// The call of that name, the first time that it is asked for.
+    pub(crate) fn take(&mut self, position: usize) -> Option<&'static Row> {
+        let word = self.0.get_mut(position / 64)?;
+        let bit = 1 << (position % 64);
+        if *word & bit != 0 {
+            return None;
+        }
+        *word |= bit;
+        ROWS.get(position)
+    }
 }
 
 #[cfg(test)]

@@ -71,6 +71,20 @@ fn too_many_conditions_don_t_fit() {
 }
 
 #[test]
+fn repeated_names_and_conditions_don_t_eat_memory() {
+    let many = |text: &str| vec![text; 30_000].join(",");
+    for name in ["ioctl", "socket"] {
+        let error = compile(&rule(&format!(
+            r#"{{"names":[{}],"action":"SCMP_ACT_ERRNO","args":[{}]}}"#,
+            many(&format!("\"{name}\"")),
+            many(r#"{"index":1,"value":7,"op":"SCMP_CMP_NE"}"#),
+        )))
+        .unwrap_err();
+        assert!(matches!(error, SeccompError::TooLong { .. }), "{error}");
+    }
+}
+
+#[test]
 fn what_has_no_effect_is_told() {
     let filter = compile(
         r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_S390X"],

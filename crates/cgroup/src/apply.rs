@@ -7,34 +7,62 @@ use crate::error::LimitError;
 use crate::layout::LayoutKind;
 use crate::requested::check_version;
 use crate::{devices, v1, v2};
-use caisson_runtime_spec::Resources;
+use caisson_runtime_spec::{DeviceCgroup, Resources};
 
 impl Cgroup {
     /// Writes every limit that `resources` has. `fresh`: the cgroup was made
     /// just now, so files hold the kernel's defaults.
     pub(crate) fn apply(&self, resources: &Resources, fresh: bool) -> Result<(), LimitError> {
         check_version(resources, self.kind)?;
+        self.apply_devices(&resources.devices, fresh)?;
+        self.apply_limits(resources, fresh)
+    }
+
+    /// Device rules, and runc's defaults after them. Rootless containers go
+    /// without where that is not permitted: they can't make device nodes anyway.
+    pub(crate) fn apply_devices(
+        &self,
+        rules: &[DeviceCgroup],
+        fresh: bool,
+    ) -> Result<(), LimitError> {
+        let result = if self.kind == LayoutKind::Unified {
+            let Some(dir) = self.main_dir() else { return Ok(()) };
+            devices::v2::apply(dir, rules, fresh)
+        } else {
+            let Some(dir) = self.dir(Controllers::DEVICES) else { return Ok(()) };
+            devices::v1::apply(dir, rules, fresh)
+        };
+        match result {
+            Err(LimitError::Refused { source, .. }) if self.rootless && source.is_permission() => {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn apply_limits(
+        &self,
+        resources: &Resources,
+        fresh: bool,
+    ) -> Result<(), LimitError> {
         if self.kind == LayoutKind::Unified {
             let Some(dir) = self.main_dir() else { return Ok(()) };
-            return self.apply_v2(dir, resources, fresh);
+            return Cgroup::apply_v2(dir, resources);
         }
         self.apply_v1(resources, fresh)
     }
 
-    fn need(&self, controller: Controllers, field: &'static str) -> Result<CgroupDir<'_>, LimitError> {
+    fn need(
+        &self,
+        controller: Controllers,
+        field: &'static str,
+    ) -> Result<CgroupDir<'_>, LimitError> {
         self.dir(controller).ok_or_else(|| {
             LimitError::no_controller(field, controller.names().next().unwrap_or("?"))
         })
     }
 
     fn apply_v1(&self, resources: &Resources, fresh: bool) -> Result<(), LimitError> {
-        if let Some(dir) = self.dir(Controllers::DEVICES) {
-            match devices::v1::apply(dir, &resources.devices, fresh) {
-                Err(LimitError::Refused { source, .. })
-                    if self.rootless && source.is_permission() => {}
-                other => other?,
-            }
-        }
         if let Some(cpu) = &resources.cpu {
             if v1::cpuset::is_set(cpu) && !fresh {
                 let dir = self.need(Controllers::CPUSET, "linux.resources.cpu.cpus")?;
@@ -77,7 +105,7 @@ impl Cgroup {
         Ok(())
     }
 
-    fn apply_v2(&self, dir: CgroupDir<'_>, resources: &Resources, fresh: bool) -> Result<(), LimitError> {
+    fn apply_v2(dir: CgroupDir<'_>, resources: &Resources) -> Result<(), LimitError> {
         if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
             v1::pids::apply(dir, limit)?;
         }
@@ -89,10 +117,6 @@ impl Cgroup {
         }
         if let Some(cpu) = &resources.cpu {
             v2::cpu::apply(dir, cpu)?;
-        }
-        match devices::v2::apply(dir, &resources.devices, fresh) {
-            Err(LimitError::Refused { .. }) if self.rootless => {}
-            other => other?,
         }
         if let Some(cpu) = &resources.cpu {
             v1::cpuset::apply(dir, cpu)?;

@@ -127,7 +127,13 @@ mod tests {
     use super::*;
 
     fn config<'a>(path: Option<&'a str>, driver: Driver) -> CgroupConfig<'a> {
-        CgroupConfig { id: "c1", cgroups_path: path, driver, rootless: false, scope_prefix: "caisson" }
+        CgroupConfig {
+            id: "c1",
+            cgroups_path: path,
+            driver,
+            rootless: false,
+            scope_prefix: "caisson",
+        }
     }
 
     #[test]
@@ -157,10 +163,7 @@ mod tests {
         );
         assert_eq!(unit(Some(":p:n")), is("p-n.scope", "system.slice", "system.slice"));
         assert_eq!(unit(Some("-.slice:p:n")), is("p-n.scope", "-.slice", ""));
-        assert_eq!(
-            unit(Some("a.slice:x:a-b.slice")),
-            is("a-b.slice", "a.slice", "a.slice")
-        );
+        assert_eq!(unit(Some("a.slice:x:a-b.slice")), is("a-b.slice", "a.slice", "a.slice"));
         assert_eq!(unit(Some("/docker/x")), Err(PathError::NotATriple("/docker/x".into())));
         assert_eq!(unit(Some("a:b:c:d")), Err(PathError::NotATriple("a:b:c:d".into())));
         assert!(matches!(unit(Some("foo:p:n")), Err(PathError::Slice(_))));

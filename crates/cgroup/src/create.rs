@@ -10,9 +10,10 @@ use crate::layout::{Hierarchy, Layout, LayoutError, LayoutKind};
 use crate::requested::requested_controllers;
 use crate::systemd::unit::{Unit, UnitError};
 use caisson_runtime_spec::Resources;
+use rustix::fd::BorrowedFd;
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a container's cgroup could not be made. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -127,8 +128,7 @@ impl Cgroup {
         let fresh = made.leaves == nodes.len();
         let kind = layout.kind();
         let (root, root_path) = layout.into_root();
-        let cgroup =
-            Cgroup { kind, root, root_path, nodes, rootless: config.rootless, unit: None };
+        let cgroup = Cgroup { kind, root, root_path, nodes, rootless: config.rootless, unit: None };
         if let Err(error) = cgroup.finish(resources, fresh) {
             made.remove_at(cgroup.root());
             return Err(error);
@@ -214,7 +214,7 @@ impl Made {
         self.remove_at(layout.root());
     }
 
-    fn remove_at(&mut self, root: rustix::fd::BorrowedFd<'_>) {
+    fn remove_at(&mut self, root: BorrowedFd<'_>) {
         while let Some(path) = self.paths.pop() {
             // Best effort: the error that led here is the one to report.
             let _ = rustix::fs::unlinkat(root, path.as_str(), AtFlags::REMOVEDIR);
@@ -246,7 +246,7 @@ fn build(
     for hierarchy in layout.hierarchies() {
         let path = container_path(layout, hierarchy, inner)?;
         let node = node(hierarchy, &path);
-        match make(layout, &node, made) {
+        match make(layout.root(), layout.root_path(), &node, made) {
             Ok(()) => nodes.push(node),
             Err(error) if error.errno == Errno::NOENT && !layout.has_mount(hierarchy) => {
                 // A hierarchy that is mounted nowhere here, or elsewhere.
@@ -256,10 +256,9 @@ fn build(
             }
             Err(error) if error.is_permission() && tolerant => {
                 // Checked per hierarchy: what was asked for must not be lost.
-                if let Some((field, _)) = asked
-                    .iter()
-                    .find(|(_, c)| hierarchy.controllers.intersects(*c) || layout.kind() == LayoutKind::Unified)
-                {
+                if let Some((field, _)) = asked.iter().find(|(_, c)| {
+                    hierarchy.controllers.intersects(*c) || layout.kind() == LayoutKind::Unified
+                }) {
                     return Err(CreateError::Rootless { source: error, field }.into());
                 }
             }
@@ -304,19 +303,24 @@ fn container_path(
 
 /// Makes the directory and, only where it must, its parents. On success the
 /// directory exists, made or not.
-fn make(layout: &Layout, node: &Node, made: &mut Made) -> Result<(), FileError> {
-    match mkdir(layout, &node.rel) {
+pub(crate) fn make(
+    root: BorrowedFd<'_>,
+    root_path: &Path,
+    node: &Node,
+    made: &mut Made,
+) -> Result<(), FileError> {
+    match mkdir(root, root_path, &node.rel) {
         Ok(true) => made.leaves += 1,
         Ok(false) => return Ok(()),
         Err(error) if error.errno == Errno::NOENT => {
             let first = if node.mount_len == 0 { 0 } else { node.mount_len + 1 };
             for (at, _) in node.rel.match_indices('/').filter(|(at, _)| *at > first) {
                 let Some(parent) = node.rel.get(..at) else { continue };
-                if mkdir(layout, parent)? {
+                if mkdir(root, root_path, parent)? {
                     made.paths.push(parent.to_owned());
                 }
             }
-            if !mkdir(layout, &node.rel)? {
+            if !mkdir(root, root_path, &node.rel)? {
                 return Ok(());
             }
             made.leaves += 1;
@@ -328,12 +332,12 @@ fn make(layout: &Layout, node: &Node, made: &mut Made) -> Result<(), FileError> 
 }
 
 /// `true` if the directory was made, `false` if it was there.
-fn mkdir(layout: &Layout, rel: &str) -> Result<bool, FileError> {
-    match rustix::fs::mkdirat(layout.root(), rel, Mode::from_raw_mode(0o755)) {
+fn mkdir(root: BorrowedFd<'_>, root_path: &Path, rel: &str) -> Result<bool, FileError> {
+    match rustix::fs::mkdirat(root, rel, Mode::from_raw_mode(0o755)) {
         Ok(()) => Ok(true),
         Err(Errno::EXIST) => Ok(false),
         Err(errno) => {
-            let path = CgroupDir::new(layout.root(), layout.root_path(), rel).path_of("");
+            let path = CgroupDir::new(root, root_path, rel).path_of("");
             Err(FileError { action: "mkdir", path, value: None, errno })
         }
     }

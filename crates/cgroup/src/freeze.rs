@@ -36,8 +36,7 @@ impl Cgroup {
     /// is thawed again: a half-frozen one would hang everybody.
     pub fn freeze(&self) -> Result<(), FreezeError> {
         let dir = self.freezer().ok_or(FreezeError::NoFreezer)?;
-        let result =
-            if self.kind == LayoutKind::Unified { freeze_v2(dir) } else { freeze_v1(dir) };
+        let result = if self.kind == LayoutKind::Unified { freeze_v2(dir) } else { freeze_v1(dir) };
         if result.is_err() {
             let _ = self.thaw();
         }

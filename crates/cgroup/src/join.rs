@@ -5,6 +5,7 @@ use crate::controllers::Controllers;
 use crate::dir::{CgroupDir, read_file};
 use crate::error::FileError;
 use crate::layout::{LayoutKind, own_cgroups};
+use crate::systemd::unit::UnitError;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -36,6 +37,9 @@ pub enum AttachError {
     /// A sub-cgroup's path leads out of the container's cgroup.
     #[error("bad sub cgroup path: {0:?}")]
     SubPath(String),
+    /// systemd refused.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
 }
 
 /// Descriptors through which a freshly cloned child puts itself into the cgroup.
@@ -96,8 +100,7 @@ impl Cgroup {
     /// --cgroup`), which must exist.
     pub fn joiner_in(&self, sub: &str) -> Result<Joiner, AttachError> {
         let below = sub_path(sub)?;
-        self.joiner_below(&below, true)
-            .map_err(|source| AttachError::Refused { pid: 0, source })
+        self.joiner_below(&below, true).map_err(|source| AttachError::Refused { pid: 0, source })
     }
 
     /// Joiner for a further process of a running container.
@@ -152,6 +155,9 @@ impl Cgroup {
 
     fn attach_below(&self, below: &str, pid: Pid) -> Result<(), AttachError> {
         let raw = pid.as_raw_nonzero().get();
+        if let Some(unit) = self.unit.as_ref().filter(|unit| unit.is_user()) {
+            return Ok(unit.attach(below, raw.unsigned_abs())?);
+        }
         for node in &self.nodes {
             let rel = join_path(&node.rel, below);
             let dir = CgroupDir::new(self.root(), self.root_path(), &rel);

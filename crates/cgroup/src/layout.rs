@@ -108,8 +108,13 @@ impl Layout {
         let Some(first) = first.or_else(|| hierarchies.first()) else {
             return Err(LayoutError::NotMounted);
         };
-        if rustix::fs::accessat(&root, mount_or_dot(&first.mount), rustix::fs::Access::EXISTS, AtFlags::empty())
-            .is_err()
+        if rustix::fs::accessat(
+            &root,
+            mount_or_dot(&first.mount),
+            rustix::fs::Access::EXISTS,
+            AtFlags::empty(),
+        )
+        .is_err()
         {
             return Layout::from_mountinfo();
         }
@@ -293,9 +298,7 @@ pub(crate) fn own_cgroups(text: &str) -> impl Iterator<Item = (&str, &str)> {
 fn relative_to(path: &str, root: &str) -> String {
     let inside = if root == "/" { Some(path) } else { path.strip_prefix(root) };
     match inside {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            rest.trim_matches('/').to_owned()
-        }
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_matches('/').to_owned(),
         _ if root.starts_with("/..") => String::new(),
         _ => path.trim_matches('/').to_owned(),
     }

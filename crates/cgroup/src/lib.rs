@@ -31,6 +31,7 @@ mod update;
 mod v1;
 mod v2;
 
+pub use caisson_runtime_spec::Resources;
 pub use cgroup::Cgroup;
 pub use config::{CgroupConfig, Driver, PathError};
 pub use controllers::Controllers;
@@ -43,6 +44,10 @@ pub use kill::KillError;
 pub use layout::{Hierarchy, Layout, LayoutError, LayoutKind};
 pub use oom::{OomError, OomEvent, OomEvents};
 pub use state::{CgroupState, HierarchyState, OpenError};
+pub use systemd::bus::BusError;
+pub use systemd::property::{AnnotationError, UnitProperty};
 pub use systemd::slice::SliceError;
 pub use systemd::unit::{UnitError, UnitState};
+pub use systemd::value::Value as PropertyValue;
+pub use systemd::wire::WireError;
 pub use update::UpdateError;

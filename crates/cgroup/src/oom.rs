@@ -80,7 +80,9 @@ impl Cgroup {
             (watch, None, Some(count))
         } else {
             let watch = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-                .map_err(|errno| failed("create an eventfd for", "memory.oom_control", errno))?;
+                .map_err(|errno| {
+                failed("create an eventfd for", "memory.oom_control", errno)
+            })?;
             let control = dir.open("memory.oom_control", OFlags::RDONLY)?;
             let line = format!("{} {}", watch.as_raw_fd(), control.as_raw_fd());
             dir.write("cgroup.event_control", &line)?;

@@ -86,7 +86,10 @@ impl Cgroup {
         let mut nodes = Vec::with_capacity(state.hierarchies.len());
         for entry in &state.hierarchies {
             for part in [&entry.mount, &entry.path] {
-                if part.starts_with('/') || part.split('/').any(|p| p == "..") || part.contains('\0') {
+                if part.starts_with('/')
+                    || part.split('/').any(|p| p == "..")
+                    || part.contains('\0')
+                {
                     return Err(OpenError::BadPath(part.clone()));
                 }
             }

@@ -148,12 +148,13 @@ fn v2_device_program_is_enforced() {
     assert_eq!(exit_code(child(&joiner, open(false))), denied);
     let rules = r#"{"devices":[{"allow":false,"access":"rwm"},
         {"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#;
-    cgroup.0.update(&resources(rules)).unwrap();
+    cgroup.0.update_devices(&resources(rules).devices).unwrap();
     assert_eq!(exit_code(child(&joiner, open(false))), allowed);
     assert_eq!(exit_code(child(&joiner, open(true))), denied);
-    cgroup.0.update(&Resources::default()).unwrap();
+    cgroup.0.update_devices(&[]).unwrap();
     assert_eq!(exit_code(child(&joiner, open(false))), denied);
-    cgroup.0.update(&resources(r#"{"devices":[{"allow":true,"access":"rwm"}]}"#)).unwrap();
+    let all = resources(r#"{"devices":[{"allow":true,"access":"rwm"}]}"#);
+    cgroup.0.update_devices(&all.devices).unwrap();
     assert_eq!(exit_code(child(&joiner, open(true))), allowed);
     finish(tree, cgroup);
 }

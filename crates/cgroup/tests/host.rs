@@ -97,7 +97,9 @@ fn bad_values_name_the_field_and_leave_nothing() {
             continue;
         };
         assert!(error.to_string().contains(field), "{error}");
-        for root in ["memory", "cpu", "cpuset", "devices", "pids", "blkio", "unified", "systemd", "."] {
+        for root in
+            ["memory", "cpu", "cpuset", "devices", "pids", "blkio", "unified", "systemd", "."]
+        {
             let left = std::path::Path::new("/sys/fs/cgroup").join(root).join(&name);
             assert!(!left.exists(), "{} is left", left.display());
         }
@@ -270,14 +272,19 @@ fn device_rules_of_v1_are_updated_without_a_gap() {
     }
     let add = r#"{"devices":[{"allow":false,"access":"rwm"},
         {"allow":true,"type":"b","major":7,"minor":0,"access":"rw"}]}"#;
-    cgroup.0.update(&resources(add)).unwrap();
+    cgroup.0.update_devices(&resources(add).devices).unwrap();
     assert!(cgroup.read("devices", "devices.list").contains("b 7:0 rw"));
     cgroup.0.update(&Resources::default()).unwrap();
+    assert!(cgroup.read("devices", "devices.list").contains("b 7:0"), "update spares devices");
+    cgroup.0.update_devices(&[]).unwrap();
     assert!(!cgroup.read("devices", "devices.list").contains("b 7:0"));
     let hole = r#"{"devices":[{"allow":true,"type":"c","major":1,"access":"rwm"},
         {"allow":false,"type":"c","major":1,"minor":5,"access":"w"}]}"#;
-    let error = cgroup.0.update(&resources(hole)).unwrap_err().to_string();
-    assert!(error.contains("linux.resources.devices[1]") && error.contains("punch hole"), "{error}");
+    let error = cgroup.0.update_devices(&resources(hole).devices).unwrap_err().to_string();
+    assert!(
+        error.contains("linux.resources.devices[1]") && error.contains("punch hole"),
+        "{error}"
+    );
 }
 
 #[test]

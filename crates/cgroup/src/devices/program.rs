@@ -112,8 +112,7 @@ mod tests {
     use caisson_sys::bpf::DeviceProgram;
 
     fn rule(allow: bool, numbers: (Option<u32>, Option<u32>), access: &str) -> Rule {
-        let what =
-            DeviceMatch { kind: DeviceKind::Char, major: numbers.0, minor: numbers.1 };
+        let what = DeviceMatch { kind: DeviceKind::Char, major: numbers.0, minor: numbers.1 };
         Rule { allow, what: Some((what, Access::parse(access).unwrap())) }
     }
 

@@ -86,10 +86,9 @@ pub(crate) fn effective(rules: &[DeviceCgroup]) -> Result<Vec<Rule>, LimitError>
     for (index, rule) in rules.iter().enumerate() {
         out.push(convert(index, rule)?);
     }
-    out.extend(DEFAULTS.iter().map(|(what, access)| Rule {
-        allow: true,
-        what: Some((*what, *access)),
-    }));
+    out.extend(
+        DEFAULTS.iter().map(|(what, access)| Rule { allow: true, what: Some((*what, *access)) }),
+    );
     Ok(out)
 }
 
@@ -143,7 +142,7 @@ const DEFAULTS: [(DeviceMatch, Access); 11] = [
     char_device(1, 9), // urandom
     // UNIX98 terminals
     (DeviceMatch { kind: DeviceKind::Char, major: Some(136), minor: None }, RWM),
-    char_device(5, 2), // ptmx
+    char_device(5, 2),    // ptmx
     char_device(10, 200), // net/tun
 ];
 
@@ -164,10 +163,7 @@ mod tests {
     #[test]
     fn bad_rules_name_their_field() {
         let message = |rule| effective(&[rule]).unwrap_err().to_string();
-        assert_eq!(
-            message(rule("", None)),
-            "linux.resources.devices[0].access: must not be empty"
-        );
+        assert_eq!(message(rule("", None)), "linux.resources.devices[0].access: must not be empty");
         assert!(message(rule("rx", None)).contains("\"rx\" has letters other than"));
         assert_eq!(
             message(rule("r", Some(-2))),

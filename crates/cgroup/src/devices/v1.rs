@@ -22,16 +22,14 @@ pub(crate) fn apply(
         DeviceSet { default_allow: true, exceptions: Vec::new() }
     } else {
         let list = dir.read("devices.list").in_field(FIELD)?;
-        DeviceSet::from_list(&list)
-            .ok_or_else(|| LimitError::invalid(FIELD, format!("can't read devices.list: {list:?}")))?
+        DeviceSet::from_list(&list).ok_or_else(|| {
+            LimitError::invalid(FIELD, format!("can't read devices.list: {list:?}"))
+        })?
     };
     let (mut allow, mut deny): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
     for change in current.changes_to(&target) {
-        let (file, name) = if change.allow {
-            (&mut allow, "devices.allow")
-        } else {
-            (&mut deny, "devices.deny")
-        };
+        let (file, name) =
+            if change.allow { (&mut allow, "devices.allow") } else { (&mut deny, "devices.deny") };
         let fd = match file {
             Some(fd) => fd,
             None => file.insert(dir.open(name, OFlags::WRONLY).in_field(FIELD)?),

@@ -5,9 +5,10 @@ mod v1;
 mod v2;
 
 pub use types::{
-    BlkioEntry, BlkioStats, CacheMonitoring, CpuStats, CpuUsage, CpusetStats, HugetlbStats, IntelRdtStats,
-    L3CacheInfo, MemoryBandwidthInfo, MemoryBandwidthMonitoring, MemoryEntry, MemoryStats,
-    NetworkInterface, PidsStats, PsiData, PsiStats, RdmaEntry, RdmaStats, Stats, Throttling,
+    BlkioEntry, BlkioStats, CacheMonitoring, CpuStats, CpuUsage, CpusetStats, HugetlbStats,
+    IntelRdtStats, L3CacheInfo, MemoryBandwidthInfo, MemoryBandwidthMonitoring, MemoryEntry,
+    MemoryStats, NetworkInterface, PidsStats, PsiData, PsiStats, RdmaEntry, RdmaStats, Stats,
+    Throttling,
 };
 
 use crate::cgroup::Cgroup;
@@ -41,9 +42,7 @@ fn huge_page_sizes() -> Vec<String> {
         return Vec::new();
     };
     let Ok(entries) = rustix::fs::Dir::new(dir) else { return Vec::new() };
-    entries
-        .filter_map(|entry| page_size(entry.ok()?.file_name().to_str().ok()?))
-        .collect()
+    entries.filter_map(|entry| page_size(entry.ok()?.file_name().to_str().ok()?)).collect()
 }
 
 fn page_size(name: &str) -> Option<String> {

@@ -50,9 +50,8 @@ fn cpuset(dir: CgroupDir<'_>, stats: &mut CpusetStats) -> Result<(), FileError> 
         let text = dir.read_if_present(file)?.unwrap_or_default();
         Ok(id_list(text.trim()))
     };
-    let number = |file: &str| -> Result<u64, FileError> {
-        Ok(dir.read_u64_if_present(file)?.unwrap_or(0))
-    };
+    let number =
+        |file: &str| -> Result<u64, FileError> { Ok(dir.read_u64_if_present(file)?.unwrap_or(0)) };
     stats.cpus = list("cpuset.cpus")?;
     stats.mems = list("cpuset.mems")?;
     stats.cpu_exclusive = number("cpuset.cpu_exclusive")?;
@@ -64,8 +63,7 @@ fn cpuset(dir: CgroupDir<'_>, stats: &mut CpusetStats) -> Result<(), FileError> 
     stats.memory_pressure = number("cpuset.memory_pressure")?;
     stats.sched_load_balance = number("cpuset.sched_load_balance")?;
     let level = dir.read_if_present("cpuset.sched_relax_domain_level")?;
-    stats.sched_relax_domain_level =
-        level.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    stats.sched_relax_domain_level = level.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     Ok(())
 }
 

@@ -182,7 +182,10 @@ mod tests {
             ("memory.peak", "9000\n"),
             ("memory.swap.current", "100\n"),
             ("memory.swap.max", "max\n"),
-            ("cpu.stat", "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 9\nthrottled_usec 1\n"),
+            (
+                "cpu.stat",
+                "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 9\nthrottled_usec 1\n",
+            ),
             ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n7:1\n"),
             ("cpu.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=77\n"),
         ];

@@ -51,8 +51,8 @@ fn bandwidth(dir: CgroupDir<'_>, cpu: &Cpu) -> Result<(), LimitError> {
     let period = cpu.period.filter(|period| *period != 0).map(|period| period.to_string());
     let mut period_left = false;
     if let Some(period) = &period {
-        period_left = again(dir.write("cpu.cfs_period_us", period))
-            .in_field("linux.resources.cpu.period")?;
+        period_left =
+            again(dir.write("cpu.cfs_period_us", period)).in_field("linux.resources.cpu.period")?;
     }
     let burst = cpu.burst.map(|burst| burst.to_string());
     let mut burst_left = false;

@@ -28,8 +28,7 @@ pub(crate) fn apply(dir: CgroupDir<'_>, memory: &Memory, fresh: bool) -> Result<
             .in_field("linux.resources.memory.reservation")?;
     }
     if memory.disable_oom_killer == Some(true) {
-        dir.write("memory.oom_control", "1")
-            .in_field("linux.resources.memory.disableOOMKiller")?;
+        dir.write("memory.oom_control", "1").in_field("linux.resources.memory.disableOOMKiller")?;
     }
     // u64::MAX is what -1, "unset", becomes in some callers.
     if let Some(swappiness) = memory.swappiness.filter(|value| *value != u64::MAX) {

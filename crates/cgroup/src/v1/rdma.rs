@@ -6,10 +6,7 @@ use caisson_runtime_spec::Rdma;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-pub(crate) fn apply(
-    dir: CgroupDir<'_>,
-    limits: &BTreeMap<String, Rdma>,
-) -> Result<(), LimitError> {
+pub(crate) fn apply(dir: CgroupDir<'_>, limits: &BTreeMap<String, Rdma>) -> Result<(), LimitError> {
     for (device, limit) in limits {
         let mut line = device.clone();
         if let Some(handles) = limit.hca_handles {

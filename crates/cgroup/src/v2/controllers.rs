@@ -9,10 +9,8 @@ use caisson_runtime_spec::Resources;
 use std::fmt::Write as _;
 
 /// Controllers that don't work in a threaded cgroup (cgroups(7)).
-const DOMAIN: Controllers = Controllers::MEMORY
-    .union(Controllers::IO)
-    .union(Controllers::CPU)
-    .union(Controllers::HUGETLB);
+const DOMAIN: Controllers =
+    Controllers::MEMORY.union(Controllers::IO).union(Controllers::CPU).union(Controllers::HUGETLB);
 
 /// Turns on every controller of the host on the way down to the container's
 /// cgroup, unless the cgroup has them all already. What can't be turned on shows
@@ -27,8 +25,10 @@ pub(crate) fn enable(cgroup: &Cgroup, resources: Option<&Resources>) -> Result<(
     ) else {
         return Ok(());
     };
-    let missing: Vec<&str> =
-        all.split_whitespace().filter(|name| !have.split_whitespace().any(|h| h == *name)).collect();
+    let missing: Vec<&str> = all
+        .split_whitespace()
+        .filter(|name| !have.split_whitespace().any(|h| h == *name))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -38,9 +38,8 @@ pub(crate) fn enable(cgroup: &Cgroup, resources: Option<&Resources>) -> Result<(
     }
     let line = line.trim_end();
     // Ends of the path of each parent: the mount point's first.
-    let ends = std::iter::once(node.mount_len).chain(
-        node.rel.match_indices('/').map(|(at, _)| at).filter(|at| *at > node.mount_len),
-    );
+    let ends = std::iter::once(node.mount_len)
+        .chain(node.rel.match_indices('/').map(|(at, _)| at).filter(|at| *at > node.mount_len));
     for end in ends {
         let Some(parent) = node.rel.get(..end) else { continue };
         let parent = dir(parent);

@@ -27,7 +27,11 @@ pub(crate) fn apply(dir: CgroupDir<'_>, io: &BlockIo) -> Result<(), LimitError> 
         ("rbps", &io.throttle_read_bps_device, "linux.resources.blockIO.throttleReadBpsDevice"),
         ("wbps", &io.throttle_write_bps_device, "linux.resources.blockIO.throttleWriteBpsDevice"),
         ("riops", &io.throttle_read_iops_device, "linux.resources.blockIO.throttleReadIOPSDevice"),
-        ("wiops", &io.throttle_write_iops_device, "linux.resources.blockIO.throttleWriteIOPSDevice"),
+        (
+            "wiops",
+            &io.throttle_write_iops_device,
+            "linux.resources.blockIO.throttleWriteIOPSDevice",
+        ),
     ];
     for (key, devices, field) in tables {
         for ThrottleDevice { major, minor, rate } in devices {

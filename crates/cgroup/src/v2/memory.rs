@@ -48,7 +48,10 @@ pub(crate) fn check_usage(dir: CgroupDir<'_>, memory: &Memory) -> Result<(), Lim
     for (field, name, value) in limits {
         let value = value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         if value > 0 && value <= usage {
-            return Err(LimitError::invalid(field, format!("rejecting {name} {value} <= usage {usage}")));
+            return Err(LimitError::invalid(
+                field,
+                format!("rejecting {name} {value} <= usage {usage}"),
+            ));
         }
     }
     Ok(())

@@ -38,7 +38,7 @@ if command -v shellcheck >/dev/null || scripts/packages.sh shellcheck; then
         | while read -r f; do
             [[ -f $f ]] && head -c 40 "$f" | grep -qaE '^#!.*\b(ba)?sh\b' && echo "$f" || true
         done)
-    ((${#shell[@]} == 0)) || check scripts shellcheck -x -S warning "${shell[@]}"
+    ((${#shell[@]} == 0)) || check scripts shellcheck -x -P SCRIPTDIR -S warning "${shell[@]}"
 else
     left_out+=("scripts (shellcheck is missing: apt-get install shellcheck)")
 fi

@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use caisson_rootpath::{Node, NodeKind, Root};
+use caisson_rootpath::{Node, NodeKind, Root, RootPathError};
 use caisson_runtime_spec::{Device, DeviceKind, Spec};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, major, minor, statat};
+use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::attach::attach;
@@ -56,11 +57,9 @@ pub(super) fn create(
             gid: Gid::ROOT,
         };
         let step = || format!("create device /dev/{name}");
-        if by_bind {
-            bind_host_device(root, &Path::new("/dev").join(name), &node, step)?;
-        } else {
-            root.mknod_in(dev.as_fd(), OsStr::new(name), &node).context(step)?;
-        }
+        let path = Path::new("/dev").join(name);
+        let in_dev = || root.mknod_in(dev.as_fd(), OsStr::new(name), &node);
+        make_or_bind(root, &path, &node, by_bind, in_dev, step)?;
     }
     for device in devices {
         create_one(root, device, by_bind)?;
@@ -107,10 +106,29 @@ fn create_one(root: &Root, device: &Device, by_bind: bool) -> Result<(), StepErr
         uid: Uid::from_raw(device.uid.unwrap_or(0)),
         gid: Gid::from_raw(device.gid.unwrap_or(0)),
     };
-    if by_bind && kind != NodeKind::Fifo {
-        return bind_host_device(root, &path, &node, step);
+    let by_bind = by_bind && kind != NodeKind::Fifo;
+    make_or_bind(root, &path, &node, by_bind, || root.mknod(&path, &node), step)
+}
+
+/// Makes a node, or binds the host's where the kernel refuses: the runtime may
+/// be root of no more than a user namespace itself.
+fn make_or_bind(
+    root: &Root,
+    path: &Path,
+    node: &Node,
+    by_bind: bool,
+    make: impl FnOnce() -> Result<OwnedFd, RootPathError>,
+    step: impl Fn() -> String,
+) -> Result<(), StepError> {
+    if by_bind {
+        return bind_host_device(root, path, node, step);
     }
-    root.mknod(&path, &node).map(drop).context(step)
+    match make() {
+        Err(error) if error.errno() == Some(Errno::PERM) && node.kind != NodeKind::Fifo => {
+            bind_host_device(root, path, node, step)
+        }
+        other => other.map(drop).context(step),
+    }
 }
 
 /// Where devices can't be made (user namespaces), the host's node of the same

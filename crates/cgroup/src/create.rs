@@ -281,7 +281,7 @@ fn is_tracking_only(layout: &Layout, hierarchy: &Hierarchy) -> bool {
 }
 
 /// Path of the container's cgroup below the mount point.
-fn container_path(
+pub(crate) fn container_path(
     layout: &Layout,
     hierarchy: &Hierarchy,
     inner: &InnerPath,

@@ -58,7 +58,9 @@ fn remove(
     rel: &str,
     deadline: Instant,
 ) -> Result<(), FileError> {
-    let Err(mut errno) = rmdir(root, rel) else { return Ok(()) };
+    if rmdir(root, rel).is_ok() {
+        return Ok(());
+    }
     let mut pause = Duration::from_micros(200);
     loop {
         // A read-only mount answers EROFS for a directory that is gone, too.
@@ -67,10 +69,7 @@ fn remove(
             Err(error) if error.errno == Errno::NOENT => return Ok(()),
             Err(_) => {}
         }
-        match rmdir(root, rel) {
-            Ok(()) => return Ok(()),
-            Err(last) => errno = last,
-        }
+        let Err(errno) = rmdir(root, rel) else { return Ok(()) };
         if errno != Errno::BUSY || Instant::now() >= deadline {
             let path = dir.path_of("");
             return Err(FileError { action: "rmdir", path, value: None, errno });

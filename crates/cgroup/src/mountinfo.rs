@@ -32,6 +32,17 @@ pub(crate) fn cgroup_mounts(mountinfo: &str) -> Vec<CgroupMount> {
     mountinfo.lines().filter_map(parse_line).collect()
 }
 
+/// Mount point of the first file system of a type.
+pub(crate) fn first_of_type(mountinfo: &str, wanted: &str) -> Option<String> {
+    mountinfo.lines().find_map(|line| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        if file_system.split(' ').next() != Some(wanted) {
+            return None;
+        }
+        mount.split(' ').nth(4).map(unescape)
+    })
+}
+
 fn parse_line(line: &str) -> Option<CgroupMount> {
     let (mount, file_system) = line.split_once(" - ")?;
     let mut file_system = file_system.split(' ');

@@ -3,6 +3,7 @@
 //! hybrid host they are tested in a cgroup of the v2 tree, which has no
 //! controllers; on a v1 host without such a tree that part can't be tested.
 //! Needs root.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Limits, joining, freezing, killing and removal on the host's own
 //! hierarchies, whichever version they are. Needs root.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 
@@ -259,7 +260,7 @@ fn without_a_path_it_lies_beside_or_below_the_runtime() {
             line.split(':').nth(1).is_some_and(|list| list.split(',').any(|c| c == controller))
         });
         let own = line.and_then(|line| line.splitn(3, ':').nth(2)).unwrap().trim_end_matches('/');
-        assert!(path.ends_with(format!("{}/{name}", own).trim_start_matches('/')));
+        assert!(path.ends_with(format!("{own}/{name}").trim_start_matches('/')));
     }
 }
 

@@ -181,17 +181,16 @@ impl Container for NativeContainer {
     }
 
     fn start(&self) -> Result<(), SandboxError> {
+        // Looked at before it may go on: a short program is gone soon after.
+        let Some((first, pidfd)) = self.live_process()? else {
+            return Err(self.wrong("start", ContainerStatus::Stopped));
+        };
+        let first = first.pid;
+        let pid = Pid::from_raw(first).ok_or("none").context(|| "the first process")?;
         let Some(channel) = self.knock()? else {
             return Err(self.wrong("start", self.status()?));
         };
-        let first = self.dir.first_process()?.map_or(0, |first| first.pid);
-        let result = match self.live_process()? {
-            Some((_, pidfd)) => {
-                let pid = Pid::from_raw(first).ok_or("none").context(|| "the first process")?;
-                create::await_exec(&channel, &SpawnedProcess { pid, pidfd }, &self.record)
-            }
-            None => Err(StepError::new("start the container", "its first process is gone")),
-        };
+        let result = create::await_exec(&channel, &SpawnedProcess { pid, pidfd }, &self.record);
         self.dir.remove_start_socket();
         result?;
         if !self.record.poststart.is_empty() {

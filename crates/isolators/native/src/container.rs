@@ -8,7 +8,7 @@ use caisson_isolator::{
     Container, ContainerId, ContainerInfo, ContainerStatus, ExecRequest, Resources, SandboxError,
     SpawnedProcess,
 };
-use caisson_runtime_spec::{NamespaceKind, Status};
+use caisson_runtime_spec::Status;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
@@ -102,14 +102,6 @@ impl NativeContainer {
             return Err(StepError::new(format!("kill container {:?}", self.id.as_str()), cause))?;
         }
         Ok(())
-    }
-
-    fn has_own_pids(&self) -> bool {
-        self.dir
-            .config()
-            .ok()
-            .and_then(|spec| spec.linux)
-            .is_some_and(|linux| create::has_own_pid_namespace(&linux))
     }
 
     fn signal_all(&self, signal: Signal) -> Result<(), SandboxError> {
@@ -223,10 +215,7 @@ impl Container for NativeContainer {
             return Err(self.wrong("signal", ContainerStatus::Stopped));
         };
         // Without a PID namespace of its own its end does not end the others.
-        if signal == Signal::KILL
-            && self.record.namespaces & NamespaceKind::Pid.clone_flag() == 0
-            || signal == Signal::KILL && !self.has_own_pids()
-        {
+        if signal == Signal::KILL && !self.record.own_pids {
             return self.signal_all(signal);
         }
         Ok(send(&pidfd, signal)?)

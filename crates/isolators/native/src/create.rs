@@ -4,9 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use caisson_cgroup::{Cgroup, CgroupConfig, Driver, Joiner};
+use caisson_cgroup::{Cgroup, CgroupConfig, Driver, Joiner, UnitProperty};
 use caisson_isolator::{ContainerRequest, SandboxError, SpawnedProcess};
-use caisson_runtime_spec::{Hooks, Linux, NamespaceKind, Spec, Status};
+use caisson_runtime_spec::{Hooks, Linux, Spec, Status};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3};
 use rustix::fs::Mode;
@@ -90,9 +90,9 @@ impl Making {
             rootless: settings.rootless,
             scope_prefix: "caisson",
         };
-        let cgroup = Cgroup::create(&config, linux.resources.as_ref())
-            .map_err(|error| error.to_string())
-            .context(|| "create the container's cgroup")?;
+        let planning = || "create the container's cgroup";
+        let planned =
+            Cgroup::plan(&config).map_err(|error| error.to_string()).context(planning)?;
         let hooks = spec.hooks.clone().unwrap_or_default();
         let listener = linux.seccomp.as_ref().and_then(|profile| {
             Some(SeccompListener {
@@ -100,7 +100,7 @@ impl Making {
                 metadata: profile.listener_metadata.clone().unwrap_or_default(),
             })
         });
-        let record = Record {
+        let mut record = Record {
             version: VERSION,
             id: request.id.to_string(),
             oci_version: spec.oci_version.clone(),
@@ -110,12 +110,31 @@ impl Making {
             owner_uid: rustix::process::geteuid().as_raw(),
             annotations: spec.annotations.clone(),
             namespaces: linux.namespaces.iter().fold(0, |set, ns| set | ns.kind.clone_flag()),
-            cgroup: cgroup.state(),
+            own_pids: namespaces.new.contains(CloneFlags::NEWPID),
+            cgroup: planned.state().clone(),
             poststart: hooks.poststart,
             poststop: hooks.poststop,
             resctrl: None,
             seccomp_listener: listener,
         };
+        // Before there is a cgroup: if we are killed, `delete` knows of it.
+        let cgroup = save(dir, &record, spec).and_then(|()| {
+            planned
+                .create(&config, linux.resources.as_ref())
+                .map_err(|error| error.to_string())
+                .context(planning)
+        });
+        let cgroup = match cgroup {
+            Ok(cgroup) => cgroup,
+            Err(error) => {
+                // The planned cgroup may be another's.
+                dir.forget_record();
+                return Err(error.into());
+            }
+        };
+        let made = cgroup.state();
+        let as_planned = made == record.cgroup;
+        record.cgroup = made;
         let making = Self {
             record,
             cgroup,
@@ -125,7 +144,10 @@ impl Making {
             process: None,
             intermediate: None,
         };
-        let saved = fault::point("cgroup").and_then(|()| making.save(dir, spec));
+        let saved = fault::point("cgroup").and_then(|()| match as_planned {
+            true => Ok(()),
+            false => dir.save_record(&making.record),
+        });
         match saved {
             Ok(()) => Ok(making),
             Err(error) => {
@@ -133,12 +155,6 @@ impl Making {
                 Err(error.into())
             }
         }
-    }
-
-    fn save(&self, dir: &StateDir, spec: &Spec) -> Result<(), StepError> {
-        dir.save_record(&self.record)?;
-        dir.save_config(spec)?;
-        fault::point("record")
     }
 
     fn make(
@@ -149,9 +165,8 @@ impl Making {
     ) -> Result<SpawnedProcess, StepError> {
         let start = if request.start { None } else { Some(start_socket(dir)?) };
         fault::point("start-socket")?;
-        let (ours, theirs) = Channel::pair()?;
-        self.clone_first(request, linux, &theirs, start.as_ref())?;
-        drop((theirs, start));
+        let ours = self.clone_first(request, linux, Channel::pair()?, start.as_ref())?;
+        drop(start);
         fault::point("clone")?;
         if self.namespaces.needs_intermediate() {
             self.follow_successor(&ours)?;
@@ -192,9 +207,9 @@ impl Making {
         &mut self,
         request: &ContainerRequest,
         linux: &Linux,
-        channel: &Channel,
+        (ours, theirs): (Channel, Channel),
         start: Option<&OwnedFd>,
-    ) -> Result<(), StepError> {
+    ) -> Result<Channel, StepError> {
         let joiner = self.joiner()?;
         let template = self.record.state_template(Status::Created);
         let init = Init {
@@ -214,7 +229,7 @@ impl Making {
             no_pivot: request.no_pivot,
             no_new_keyring: request.no_new_keyring,
             hook_state: &|pid| template.with_pid(pid),
-            channel,
+            channel: &theirs,
         };
         let split = self.namespaces.needs_intermediate();
         let pid_namespace = self.namespaces.pid_join().filter(|_| !split);
@@ -235,14 +250,18 @@ impl Making {
                 .context(|| "return to the runtime's PID namespace")?;
         }
         match side.context(|| "clone the container's first process")? {
-            Side::Child => init.run(),
+            Side::Child => {
+                // With a copy of our end it would wait for us when we are gone.
+                drop(ours);
+                init.run()
+            }
             Side::Parent { pid, pidfd } if split => {
                 self.intermediate = Some(pidfd);
                 let _ = pid;
             }
             Side::Parent { pid, pidfd } => self.process = Some(SpawnedProcess { pid, pidfd }),
         }
-        Ok(())
+        Ok(ours)
     }
 
     fn joiner(&self) -> Result<Option<Joiner>, StepError> {
@@ -310,7 +329,7 @@ impl Making {
                 Some((Word::Cgroup, _)) => {
                     let pid = self.process()?.pid;
                     self.cgroup
-                        .attach(pid)
+                        .start_unit(pid, linux.resources.as_ref(), &self.unit_properties()?)
                         .map_err(|error| error.to_string())
                         .context(|| "start the container's systemd unit")?;
                     channel.send(Word::Cgroup, b"")?;
@@ -327,6 +346,17 @@ impl Making {
                 }
             }
         }
+    }
+
+    /// What annotations ask of the systemd unit, as runc reads them.
+    fn unit_properties(&self) -> Result<Vec<UnitProperty>, StepError> {
+        self.record
+            .annotations
+            .iter()
+            .filter_map(|(key, value)| UnitProperty::from_annotation(key, value).transpose())
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())
+            .context(|| "config.json")
     }
 
     fn runtime_hooks(&self, hooks: Option<&Hooks>, linux: &Linux) -> Result<(), StepError> {
@@ -380,6 +410,12 @@ pub(crate) fn await_exec(
     }
 }
 
+fn save(dir: &StateDir, record: &Record, spec: &Spec) -> Result<(), StepError> {
+    dir.save_record(record)?;
+    dir.save_config(spec)?;
+    fault::point("record")
+}
+
 fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf, StepError> {
     let root = spec.root.as_ref().ok_or("it is missing").context(|| "config.json: root")?;
     let path = bundle.join(&root.path);
@@ -412,11 +448,6 @@ fn start_socket(dir: &StateDir) -> Result<OwnedFd, StepError> {
 pub(crate) fn start_address(dir: &StateDir) -> Result<SocketAddrUnix, StepError> {
     let path = format!("{}/{START}", caisson_sys::descriptors::proc_path(dir.as_fd()));
     SocketAddrUnix::new(path).context(|| "name the start socket")
-}
-
-/// Whether the container has a PID namespace of its own.
-pub(crate) fn has_own_pid_namespace(spec: &Linux) -> bool {
-    spec.namespace(NamespaceKind::Pid).is_some_and(|namespace| namespace.path.is_none())
 }
 
 /// An error that means that the process is gone.

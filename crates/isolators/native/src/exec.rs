@@ -10,14 +10,15 @@ use caisson_runtime_spec::{NamespaceKind, Process};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_dumpable_behavior, setsid, waitid};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, set_dumpable_behavior, setsid, waitid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
+use crate::affinity;
 use crate::channel::{Channel, Word};
 use crate::create::await_exec;
 use crate::init::{Console, Finish, Program, become_mapped_root, join_session_keyring};
 use crate::state::{Record, StateDir};
-use crate::step::{Context, StepError};
+use crate::step::{Cause as _, Context, StepError};
 
 /// Runs `request.process` beside the process that `init` refers to. Returns
 /// once it was executed.
@@ -40,13 +41,12 @@ pub(crate) fn exec(
         .context(|| "open the container's cgroup")?;
     let joiner = joiner(&cgroup, &request.cgroups)?;
     let (ours, theirs) = Channel::pair()?;
-    let pid_flag = NamespaceKind::Pid.clone_flag();
-    if record.namespaces & pid_flag != 0 {
-        enter(init, pid_flag)?;
-    }
+    let inside = enter_pids(init, record.namespaces)?;
+    affinity::take_initial(request.process.exec_cpu_affinity.as_ref())?;
     let child = Child {
         id: &record.id,
-        namespaces: record.namespaces & !pid_flag,
+        namespaces: record.namespaces & !inside,
+        in_two_steps: record.namespaces & !inside & NamespaceKind::Pid.clone_flag() != 0,
         init,
         process: &request.process,
         console: request.console.as_ref(),
@@ -61,7 +61,9 @@ pub(crate) fn exec(
         Side::Child => child.run(),
         Side::Parent { pid, pidfd } => SpawnedProcess { pid, pidfd },
     };
+    let in_two_steps = child.in_two_steps;
     drop(theirs);
+    let process = if in_two_steps { successor(&ours, &process)? } else { process };
     let result = ours
         .expect(Word::Ready)
         .and_then(|_| {
@@ -79,6 +81,34 @@ pub(crate) fn exec(
     }
 }
 
+/// Moves later children of the caller into the container's PID namespace.
+/// Returns the flag of the namespaces that they are in then: none if only the
+/// rights in the container's user namespace, which they must enter for
+/// themselves, open the way.
+fn enter_pids(init: BorrowedFd<'_>, namespaces: u32) -> Result<u32, StepError> {
+    let flag = NamespaceKind::Pid.clone_flag();
+    if namespaces & flag == 0 {
+        return Ok(0);
+    }
+    match try_enter(init, flag) {
+        Ok(()) => Ok(flag),
+        Err(Errno::PERM) if namespaces & NamespaceKind::User.clone_flag() != 0 => Ok(0),
+        Err(error) => Err(entering(error)),
+    }
+}
+
+/// The process that the first one cloned in the container, as our child.
+fn successor(channel: &Channel, first: &SpawnedProcess) -> Result<SpawnedProcess, StepError> {
+    let step = || "find the process in the container";
+    let payload = channel.expect(Word::Successor);
+    let _ = waitid(WaitId::PidFd(first.pidfd.as_fd()), WaitIdOptions::EXITED);
+    let payload = payload?;
+    let pid = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
+    let pid = pid.and_then(Pid::from_raw).ok_or("no process id came").context(step)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(step)?;
+    Ok(SpawnedProcess { pid, pidfd })
+}
+
 fn joiner(cgroup: &Cgroup, subs: &[String]) -> Result<Joiner, StepError> {
     match subs {
         [] => cgroup.joiner().map_err(|error| error.to_string()),
@@ -94,11 +124,14 @@ fn set_oom_score(process: &Process, pid: i32) -> Result<(), StepError> {
         .context(|| format!("set process.oomScoreAdj to {score}"))
 }
 
-fn enter(init: BorrowedFd<'_>, namespaces: u32) -> Result<(), StepError> {
-    let kinds = ThreadNameSpaceType::from_bits_retain(namespaces);
-    match move_into_thread_name_spaces(init, kinds) {
-        Err(Errno::SRCH) => Err(StepError::new("enter the container", "it has stopped")),
-        other => other.context(|| "enter the container's namespaces"),
+fn try_enter(init: BorrowedFd<'_>, namespaces: u32) -> Result<(), Errno> {
+    move_into_thread_name_spaces(init, ThreadNameSpaceType::from_bits_retain(namespaces))
+}
+
+fn entering(error: Errno) -> StepError {
+    match error {
+        Errno::SRCH => StepError::new("enter the container", "it has stopped"),
+        other => StepError::new("enter the container's namespaces", other.cause()),
     }
 }
 
@@ -106,6 +139,9 @@ fn enter(init: BorrowedFd<'_>, namespaces: u32) -> Result<(), StepError> {
 struct Child<'a> {
     id: &'a str,
     namespaces: u32,
+    /// Whether the PID namespace is among them, so that only a child of the
+    /// child is in it.
+    in_two_steps: bool,
     init: BorrowedFd<'a>,
     process: &'a Process,
     console: Option<&'a OwnedFd>,
@@ -127,14 +163,30 @@ impl Child<'_> {
         exit_now(code)
     }
 
+    /// Clones the process that is in the PID namespace, and ends.
+    fn go_on_in_successor(&self) -> Result<(), StepError> {
+        match clone3(CloneFlags::PARENT, None).context(|| "clone a process in the container")? {
+            Side::Parent { pid, .. } => {
+                let pid = pid.as_raw_nonzero().to_string();
+                let sent = self.channel.send(Word::Successor, pid.as_bytes());
+                exit_now(u8::from(sent.is_err()));
+            }
+            Side::Child => Ok(()),
+        }
+    }
+
     fn prepare(&self) -> Result<Finish, StepError> {
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "become undumpable")?;
         self.joiner
             .join_self()
             .map_err(|error| error.to_string())
             .context(|| "join the container's cgroup")?;
+        affinity::take_final(self.process.exec_cpu_affinity.as_ref())?;
         if self.namespaces != 0 {
-            enter(self.init, self.namespaces)?;
+            try_enter(self.init, self.namespaces).map_err(entering)?;
+        }
+        if self.in_two_steps {
+            self.go_on_in_successor()?;
         }
         if self.namespaces & NamespaceKind::User.clone_flag() != 0 {
             become_mapped_root()?;
@@ -150,8 +202,6 @@ impl Child<'_> {
         let program = Program::prepare(self.process, &root, false)?;
         let report = rustix::io::fcntl_dupfd_cloexec(self.channel, 3)
             .context(|| "keep the channel")?;
-        self.channel.send(Word::Ready, b"")?;
-        self.channel.expect(Word::Ready)?;
         Ok(Finish {
             program,
             filter: self.filter.cloned(),

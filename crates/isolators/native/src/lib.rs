@@ -5,6 +5,7 @@
 //! used from single-threaded processes only: it forks without executing, as
 //! the container's first process is a copy of the caller.
 
+mod affinity;
 mod channel;
 mod container;
 mod create;

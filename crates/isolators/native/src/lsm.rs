@@ -52,7 +52,11 @@ pub(crate) fn label_next_exec(process: &Labels) -> Result<(), StepError> {
     if let Some(profile) = &process.apparmor {
         let value = format!("exec {profile}");
         proc.write_self_attr(Path::new("apparmor/exec"), value.as_bytes())
-            .or_else(|_| proc.write_self_attr(Path::new("exec"), value.as_bytes()))
+            .or_else(|error| match error.is_not_found() {
+                // Kernels before 5.8 know only the file that all LSMs share.
+                true => proc.write_self_attr(Path::new("exec"), value.as_bytes()),
+                false => Err(error),
+            })
             .context(|| format!("apply AppArmor profile {profile:?}"))?;
     }
     if let Some(label) = &process.selinux {

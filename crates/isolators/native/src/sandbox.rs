@@ -100,8 +100,11 @@ impl Sandbox for NativeSandbox {
         let cgroup = Cgroup::open(&record.cgroup)
             .map_err(|error| error.to_string())
             .context(|| "open the container's cgroup")?;
-        // Processes that outlived the first one, where PIDs are shared.
-        let _ = cgroup.kill_all(Signal::KILL);
+        if !record.own_pids {
+            // Some may have outlived the first one. What is left after this,
+            // the removal of the cgroup reports.
+            let _ = cgroup.kill_all(Signal::KILL);
+        }
         cgroup
             .delete()
             .map_err(|error| error.to_string())

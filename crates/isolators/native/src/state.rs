@@ -40,6 +40,9 @@ pub(crate) struct Record {
     pub(crate) annotations: BTreeMap<String, String>,
     /// `CLONE_NEW*` of the namespaces that are not the runtime's.
     pub(crate) namespaces: u32,
+    /// Whether the PID namespace was made for it, so that nothing in it
+    /// outlives the first process.
+    pub(crate) own_pids: bool,
     pub(crate) cgroup: CgroupState,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) poststart: Vec<Hook>,
@@ -175,6 +178,11 @@ impl StateDir {
     /// Writes `state.json`, whole or not at all.
     pub(crate) fn save_record(&self, record: &Record) -> Result<(), StepError> {
         self.save(RECORD, record)
+    }
+
+    /// Removes `state.json`: nothing that it names is the container's.
+    pub(crate) fn forget_record(&self) {
+        let _ = unlinkat(&self.fd, RECORD, AtFlags::empty());
     }
 
     /// Reads `state.json`; `None` if creation ended before it was written.

@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use caisson_rootpath::{Root, check_ptmx, check_pty_slave};
@@ -23,6 +23,12 @@ const PTMX: &str = "/dev/pts/ptmx";
 #[derive(Debug)]
 pub(crate) struct Console {
     slave: OwnedFd,
+}
+
+impl AsFd for Console {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.slave.as_fd()
+    }
 }
 
 impl Console {

@@ -35,7 +35,7 @@ use crate::channel::{Channel, Word};
 use crate::namespaces::Namespaces;
 use crate::sources::Sources;
 use crate::step::{Context, StepError};
-use crate::{fault, hooks};
+use crate::{affinity, fault, hooks};
 
 pub(crate) use console::Console;
 pub(crate) use program::{Finish, Program, join_session_keyring};
@@ -100,8 +100,6 @@ impl Init<'_> {
         };
         let program = self.prepare_program(process, console)?;
         fault::point("init-ready")?;
-        self.channel.send(Word::Ready, b"")?;
-        self.channel.expect(Word::Ready)?;
         Ok(program)
     }
 
@@ -174,6 +172,7 @@ impl Init<'_> {
                 self.channel.expect(Word::Cgroup)?;
             }
         }
+        affinity::reset();
         if self.namespaces.new_cgroup {
             unshare(Unshare::Cgroup).context(|| "make a cgroup namespace")?;
         }

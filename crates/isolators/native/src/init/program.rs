@@ -1,7 +1,7 @@
 //! The user's program: from its description to execve.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use caisson_rootpath::Root;
@@ -83,10 +83,33 @@ pub(crate) struct Finish {
 }
 
 impl Finish {
-    /// Executes the program; returns an exit code if that failed.
+    /// Executes the program; returns an exit code if that failed. Nothing of
+    /// the caller's but this value may be used, or dropped, afterwards.
     pub(crate) fn run(self) -> u8 {
-        let Self { program, filter, console, preserve_fds, start, start_hooks, start_state, report } =
-            self;
+        let ready = self
+            .close_others()
+            .and_then(|()| self.report.send(Word::Ready, b""))
+            .and_then(|()| self.report.expect(Word::Ready));
+        match ready {
+            Ok(_) => self.wait_and_execute(),
+            Err(error) => {
+                self.report.send_error(&error);
+                255
+            }
+        }
+    }
+
+    /// Closes what the program and the wait for `start` do not need.
+    fn close_others(&self) -> Result<(), StepError> {
+        let mut keep = vec![self.report.as_fd()];
+        keep.extend(self.start.as_ref().map(AsFd::as_fd));
+        keep.extend(self.console.as_ref().map(AsFd::as_fd));
+        caisson_sys::descriptors::close_all_except(self.preserve_fds.saturating_add(3), &keep)
+            .context(|| "close the runtime's descriptors")
+    }
+
+    fn wait_and_execute(self) -> u8 {
+        let Self { program, filter, console, start, start_hooks, start_state, report, .. } = self;
         let report = match start {
             None => report,
             Some(socket) => {
@@ -100,7 +123,7 @@ impl Finish {
         };
         let result = hooks::run("startContainer", &start_hooks, &start_state)
             .and_then(|()| console.as_ref().map_or(Ok(()), Console::take))
-            .and_then(|()| program.become_user(filter.as_ref(), &report, preserve_fds));
+            .and_then(|()| program.become_user(filter.as_ref(), &report));
         let error = match result {
             Ok(()) => {
                 let error = execve(&program.path, &program.args, &program.env);
@@ -121,15 +144,12 @@ impl Program {
         &self,
         filter: Option<&Filter>,
         report: &Channel,
-        preserve_fds: u32,
     ) -> Result<(), StepError> {
         lsm::label_next_exec(&self.labels)?;
         identity::take_user(&self.user, self.capabilities)?;
         // A change of user makes a process dumpable again by some sysctls.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "stay undumpable")?;
         caisson_sys::signals::unblock_all().context(|| "unblock signals")?;
-        caisson_sys::descriptors::close_on_exec_from(preserve_fds.saturating_add(3))
-            .context(|| "close descriptors on exec")?;
         if let Some(cwd) = &self.late_cwd {
             rustix::process::chdir(cwd.as_c_str())
                 .context(|| format!("chdir to cwd {cwd:?} set in config.json"))?;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use caisson_rootpath::{ProcHandle, Root};
+use caisson_rootpath::{ProcHandle, ProcScope, Root};
 use caisson_runtime_spec::mount_options::{AttrChange, MountAttr as Attr, MountOptions};
 use caisson_runtime_spec::Propagation;
 use caisson_sys::mount_attr::{MountAttr, mount_setattr};
@@ -150,8 +150,14 @@ fn set_sysctls(init: &Init<'_>) -> Result<(), StepError> {
     }
     let proc = ProcHandle::host(Path::new("/proc")).context(|| "use the host's /proc")?;
     for (key, value) in &init.linux.sysctl {
-        proc.write_sysctl(key, value.as_bytes())
-            .context(|| format!("set linux.sysctl {key:?}"))?;
+        match proc.write_sysctl(key, value.as_bytes()) {
+            // Where the runtime itself is in a container, its /proc/sys may be a mount.
+            Err(error) if error.errno() == Some(Errno::XDEV) => {
+                ProcHandle::new(ProcScope::Full).and_then(|own| own.write_sysctl(key, value.as_bytes()))
+            }
+            other => other,
+        }
+        .context(|| format!("set linux.sysctl {key:?}"))?;
     }
     Ok(())
 }

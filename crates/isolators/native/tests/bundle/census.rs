@@ -38,7 +38,7 @@ pub struct Census {
     /// Mount points of the host below the bundle.
     mounts: BTreeSet<String>,
     cgroups: BTreeSet<PathBuf>,
-    /// Processes whose root, command or environment names the bundle.
+    /// Processes whose command or environment names the container.
     processes: BTreeSet<String>,
     /// What lies in the state root.
     states: BTreeSet<PathBuf>,
@@ -52,7 +52,7 @@ impl Census {
         Self {
             mounts: mounts.lines().filter(|line| line.contains(path)).map(str::to_owned).collect(),
             cgroups: cgroups_named(&bundle.id).into_iter().collect(),
-            processes: processes(path),
+            processes: processes(&bundle.id),
             states: entries(&bundle.state_root()),
         }
     }
@@ -69,8 +69,8 @@ fn entries(dir: &Path) -> BTreeSet<PathBuf> {
     all
 }
 
-/// Living processes (no zombies) that have to do with `path`.
-fn processes(path: &str) -> BTreeSet<String> {
+/// Living processes (no zombies) that have to do with the container.
+fn processes(id: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -81,9 +81,7 @@ fn processes(path: &str) -> BTreeSet<String> {
             let bytes = std::fs::read(entry.path().join(file)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).into_owned()
         };
-        let root = std::fs::read_link(entry.path().join("root"));
-        let rooted = root.is_ok_and(|root| root.to_string_lossy().contains(path));
-        if rooted || read("cmdline").contains(path) {
+        if read("cmdline").contains(id) || read("environ").contains(id) {
             let stat = read("stat");
             let dead = stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z"));
             if !dead {

@@ -75,7 +75,7 @@ impl Bundle {
         let dir = tempfile::Builder::new().prefix("caisson-test-").tempdir().unwrap();
         // Users of a container's user namespace have to come through.
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let bundle = Self {
+        let mut bundle = Self {
             dir,
             id: unique_id(),
             config: default_config(),
@@ -85,6 +85,7 @@ impl Bundle {
             ids: RefCell::new(Vec::new()),
         };
         bundle.ids.borrow_mut().push(bundle.id.clone());
+        bundle.config["process"]["env"] = json!(["PATH=/bin", format!("CONTAINER={}", bundle.id)]);
         bundle.make_rootfs();
         bundle
     }
@@ -351,7 +352,7 @@ fn default_config() -> Value {
         "process": {
             "user": {"uid": 0, "gid": 0},
             "args": ["true"],
-            "env": ["PATH=/bin", "TERM=xterm"],
+            "env": ["PATH=/bin"],
             "cwd": "/",
             "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
             "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],

@@ -111,9 +111,17 @@ impl<'a> CgroupDir<'a> {
         }
     }
 
+    /// Like [`CgroupDir::read`] for a file that the kernel shows in one piece: a
+    /// short `read(2)` is the end, without another that returns 0.
+    pub(crate) fn read_value(&self, file: &str) -> Result<String, FileError> {
+        let fd = self.open(file, OFlags::RDONLY)?;
+        let bytes = read_single(fd.as_fd()).map_err(|errno| self.error("read", file, errno))?;
+        String::from_utf8(bytes).map_err(|_| self.error("read", file, Errno::ILSEQ))
+    }
+
     /// Reads a file that holds one number, or `max` (which becomes `u64::MAX`).
     pub(crate) fn read_u64(&self, file: &str) -> Result<u64, FileError> {
-        let text = self.read(file)?;
+        let text = self.read_value(file)?;
         parse_u64(text.trim()).ok_or_else(|| self.error("parse", file, Errno::INVAL))
     }
 
@@ -144,12 +152,39 @@ pub(crate) fn read_to_end(fd: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     }
 }
 
+/// Reads a file that a single `show` function writes (`single_open` in the
+/// kernel): less than asked for is all there is.
+fn read_single(fd: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::with_capacity(4096);
+    loop {
+        let count = rustix::io::retry_on_intr(|| {
+            rustix::io::read(fd, rustix::buffer::spare_capacity(&mut bytes))
+        })?;
+        if count == 0 || bytes.len() < bytes.capacity() {
+            return Ok(bytes);
+        }
+        bytes.reserve(bytes.len());
+    }
+}
+
 /// Reads a file by its absolute path.
 pub(crate) fn read_file(path: &str) -> Result<String, FileError> {
+    read_path(path, read_to_end)
+}
+
+/// `/proc/self/cgroup`, which the kernel shows in one piece.
+pub(crate) fn read_own_cgroups() -> Result<String, FileError> {
+    read_path("/proc/self/cgroup", read_single)
+}
+
+fn read_path(
+    path: &str,
+    read: impl FnOnce(BorrowedFd<'_>) -> Result<Vec<u8>, Errno>,
+) -> Result<String, FileError> {
     let error = |action, errno| FileError { action, path: path.into(), value: None, errno };
     let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| error("open", errno))?;
-    let bytes = read_to_end(fd.as_fd()).map_err(|errno| error("read", errno))?;
+    let bytes = read(fd.as_fd()).map_err(|errno| error("read", errno))?;
     String::from_utf8(bytes).map_err(|_| error("read", Errno::ILSEQ))
 }
 

@@ -1,7 +1,7 @@
 //! Which cgroup hierarchies this host has, and where they are mounted.
 
 use crate::controllers::Controllers;
-use crate::dir::read_file;
+use crate::dir::{read_file, read_own_cgroups};
 use crate::error::FileError;
 use crate::mountinfo::{CgroupMount, cgroup_mounts};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,8 +63,9 @@ pub struct Layout {
 
 impl Layout {
     /// Finds the layout with few system calls: a v2 host needs two, a v1 or
-    /// hybrid host with the customary mount points five. Only where mount
-    /// points are uncustomary is `/proc/self/mountinfo` parsed.
+    /// hybrid host with the customary mount points five. Mount points
+    /// are guessed; [`Cgroup::create`](crate::Cgroup::create) notices wrong guesses
+    /// and parses `/proc/self/mountinfo` then.
     pub fn detect() -> Result<Layout, LayoutError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Ok(root) = rustix::fs::open(CGROUP_ROOT, flags, Mode::empty()) else {
@@ -87,7 +88,7 @@ impl Layout {
                 from_mountinfo: false,
             });
         }
-        let own = read_file("/proc/self/cgroup")?;
+        let own = read_own_cgroups()?;
         let mut hierarchies = Vec::with_capacity(12);
         for (name, own) in own_cgroups(&own) {
             let mount = match name {
@@ -102,29 +103,17 @@ impl Layout {
                 mount_root: None,
             });
         }
-        // Spot check only: whether each mount point is there shows when the
-        // first directory is made in it, see `has_mount`.
-        let first = hierarchies.iter().find(|h| h.controllers.contains(Controllers::DEVICES));
-        let Some(first) = first.or_else(|| hierarchies.first()) else {
+        if hierarchies.is_empty() {
             return Err(LayoutError::NotMounted);
-        };
-        if rustix::fs::accessat(
-            &root,
-            mount_or_dot(&first.mount),
-            rustix::fs::Access::EXISTS,
-            AtFlags::empty(),
-        )
-        .is_err()
-        {
-            return Layout::from_mountinfo();
         }
+        // Whether each mount point is there shows when a directory is made in it.
         Ok(Layout::legacy(root, PathBuf::from(CGROUP_ROOT), hierarchies, false))
     }
 
     /// The layout as `/proc/self/mountinfo` describes it.
     pub fn from_mountinfo() -> Result<Layout, LayoutError> {
         let mounts = cgroup_mounts(&read_file("/proc/self/mountinfo")?);
-        let own_text = read_file("/proc/self/cgroup")?;
+        let own_text = read_own_cgroups()?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open("/", flags, Mode::empty()).map_err(|errno| FileError {
             action: "open",
@@ -234,7 +223,7 @@ impl Layout {
     pub(crate) fn own_cgroup(&self, hierarchy: &Hierarchy) -> Result<String, LayoutError> {
         let own;
         let own = if self.kind == LayoutKind::Unified && hierarchy.own.is_empty() {
-            own = read_file("/proc/self/cgroup")?;
+            own = read_own_cgroups()?;
             own_cgroups(&own).find(|(name, _)| name.is_empty()).map_or("/", |(_, path)| path)
         } else {
             hierarchy.own.as_str()

@@ -27,9 +27,15 @@ impl CgroupMount {
     }
 }
 
-/// All cgroup mounts, in the order of the file.
+/// All cgroup mounts, in the order of the file, without those that a later one
+/// at the same mount point hides.
 pub(crate) fn cgroup_mounts(mountinfo: &str) -> Vec<CgroupMount> {
-    mountinfo.lines().filter_map(parse_line).collect()
+    let mut mounts: Vec<CgroupMount> = Vec::new();
+    for mount in mountinfo.lines().filter_map(parse_line) {
+        mounts.retain(|earlier| earlier.point != mount.point);
+        mounts.push(mount);
+    }
+    mounts
 }
 
 /// Mount point of the first file system of a type.

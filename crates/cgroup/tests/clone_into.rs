@@ -11,17 +11,19 @@ use caisson_cgroup::{Cgroup, Joiner, Layout, LayoutKind};
 use caisson_runtime_spec::Resources;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use common::{Scratch, config, unique_name};
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 fn main() {
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         ("a_clone_is_in_every_hierarchy", a_clone_is_in_every_hierarchy),
         ("v2_freezes_and_kills", v2_freezes_and_kills),
         ("v2_device_program_is_enforced", v2_device_program_is_enforced),
         ("further_process_beside_init", further_process_beside_init),
         ("joiner_in_a_child_cgroup", joiner_in_a_child_cgroup),
+        ("own_cgroup_in_a_container", own_cgroup_in_a_container),
     ];
     let filter = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
     for (name, test) in tests {
@@ -34,7 +36,11 @@ fn main() {
 
 /// Runs `body` in a child that has joined; its exit code is the answer.
 fn child(joiner: &Joiner, body: impl FnOnce() -> u8) -> Pid {
-    match clone3(CloneFlags::empty(), joiner.clone_into_fd()).unwrap() {
+    child_in(CloneFlags::empty(), joiner, body)
+}
+
+fn child_in(flags: CloneFlags, joiner: &Joiner, body: impl FnOnce() -> u8) -> Pid {
+    match clone3(flags, joiner.clone_into_fd()).unwrap() {
         Side::Child => {
             let joined = joiner.join_self();
             exit_now(if joined.is_ok() { body() } else { 99 });
@@ -199,4 +205,40 @@ fn joiner_in_a_child_cgroup() {
     assert!(cgroup.0.joiner_in("../x").is_err());
     assert!(cgroup.0.joiner_in("missing").is_err());
     finish(tree, cgroup);
+}
+
+/// A container that has no cgroup namespace, but whose mounts show its own part of
+/// the hierarchies only, as docker-in-docker has it on v1.
+fn own_cgroup_in_a_container() {
+    let name = unique_name();
+    let path = format!("/{name}");
+    let outer = Scratch(Cgroup::create(&config(&name, Some(&path)), None).unwrap());
+    if outer.unified() {
+        println!("NOT TESTED: partial mounts of v1 hierarchies, for want of such");
+        return;
+    }
+    let joiner = outer.0.joiner().unwrap();
+    let (memory, devices) = (outer.dir("memory"), outer.dir("devices"));
+    let pid = child_in(CloneFlags::NEWNS, &joiner, || {
+        let inside = || {
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change("/", private).unwrap();
+            mount_bind(&memory, "/sys/fs/cgroup/memory").unwrap();
+            mount_bind(&devices, "/sys/fs/cgroup/devices").unwrap();
+            // Guessed mount points and those of mountinfo, relative and absolute.
+            for layout in [Layout::detect().unwrap(), Layout::from_mountinfo().unwrap()] {
+                let inner = Cgroup::create_in(layout, &config("inner", None), None).unwrap();
+                let inner = Scratch(inner);
+                for controller in ["memory", "devices"] {
+                    let expected = format!("/sys/fs/cgroup/{controller}/inner");
+                    assert_eq!(inner.dir(controller), Path::new(&expected));
+                }
+                assert!(Path::new("/sys/fs/cgroup/memory/inner").is_dir());
+                let own = format!("/sys/fs/cgroup/pids/{name}/inner");
+                assert_eq!(inner.dir("pids"), Path::new(&own));
+            }
+        };
+        u8::from(std::panic::catch_unwind(std::panic::AssertUnwindSafe(inside)).is_err())
+    });
+    assert_eq!(exit_code(pid), Some(0));
 }

@@ -54,7 +54,7 @@ fn fill<'a>(
     file: &str,
     field: &'static str,
 ) -> Result<String, LimitError> {
-    let own = dir(rel).read(file).in_field(field)?;
+    let own = dir(rel).read_value(file).in_field(field)?;
     let own = own.trim();
     if !own.is_empty() || rel.len() <= mount_len {
         return Ok(own.to_owned());

@@ -28,6 +28,7 @@ cleanup() {
         ctr_ task ls -q 2>/dev/null | while read -r id; do ctr_ task rm -f "$id" >/dev/null 2>&1; done
         end_daemon "$daemon"
     fi
+    rm -rf "/run/containerd/runc/$mark"
     sweep
 }
 trap cleanup EXIT

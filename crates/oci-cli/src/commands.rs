@@ -17,7 +17,7 @@ mod state;
 mod update;
 
 use crate::failure::CliError;
-use crate::flags::Flag;
+use crate::flags::{Flag, FlagsEnd};
 use crate::invocation::Invocation;
 
 /// One command.
@@ -30,8 +30,8 @@ pub(crate) struct Command {
     /// More help; may be empty.
     pub(crate) details: &'static str,
     pub(crate) flags: &'static [Flag],
-    /// After so many positional arguments nothing is a flag any more.
-    pub(crate) stop_at: Option<usize>,
+    /// Where its flags end.
+    pub(crate) end: FlagsEnd,
     /// Least and greatest number of positional arguments.
     pub(crate) counts: (usize, Option<usize>),
     /// Does it; returns the exit code.
@@ -46,7 +46,16 @@ impl Command {
         run: fn(&Invocation<'_>) -> Result<u8, CliError>,
     ) -> Self {
         let (arguments, details, flags) = ("<container-id>", "", &[]);
-        Self { name, summary, arguments, details, flags, stop_at: None, counts: (1, Some(1)), run }
+        Self {
+            name,
+            summary,
+            arguments,
+            details,
+            flags,
+            end: FlagsEnd::Never,
+            counts: (1, Some(1)),
+            run,
+        }
     }
 }
 

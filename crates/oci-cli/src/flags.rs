@@ -65,15 +65,24 @@ pub(crate) struct Parsed<'f> {
     positionals: Vec<OsString>,
 }
 
-/// Reads flags and positional arguments. After `stop_at` positional arguments
-/// nothing is a flag any more; with a global `Some(1)` the rest is left to the
-/// caller.
+/// Where flags end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlagsEnd {
+    /// They may stand anywhere.
+    Never,
+    /// At the first positional argument; what follows is positional too.
+    AtFirst,
+    /// At the first positional argument, a command's name; what follows is
+    /// left to the caller.
+    AtCommand,
+}
+
+/// Reads flags and positional arguments.
 pub(crate) fn parse<'f>(
     flags: &'f [Flag],
     args: &mut dyn Iterator<Item = OsString>,
-    stop_at: Option<usize>,
+    end: FlagsEnd,
 ) -> Result<Parsed<'f>, CliError> {
-    let global = std::ptr::eq(flags, crate::runtime::GLOBAL_FLAGS);
     let mut parsed = Parsed::default();
     while let Some(arg) = args.next() {
         let bytes = arg.as_bytes();
@@ -85,13 +94,12 @@ pub(crate) fn parse<'f>(
             [b'-', b'-', body @ ..] | [b'-', body @ ..] if !body.is_empty() => body,
             _ => {
                 parsed.positionals.push(arg);
-                if stop_at.is_some_and(|stop| parsed.positionals.len() >= stop) {
-                    if !global {
-                        parsed.positionals.extend(&mut *args);
-                    }
-                    break;
+                match end {
+                    FlagsEnd::Never => continue,
+                    FlagsEnd::AtFirst => parsed.positionals.extend(&mut *args),
+                    FlagsEnd::AtCommand => {}
                 }
-                continue;
+                break;
             }
         };
         let equals = body.iter().position(|b| *b == b'=');
@@ -100,7 +108,7 @@ pub(crate) fn parse<'f>(
             None => (body, None),
         };
         let Some(flag) = flags.iter().find(|flag| flag.answers_to(name)) else {
-            if !global && matches!(name, b"help" | b"h") {
+            if matches!(name, b"help" | b"h") {
                 return Err(CliError::HelpAsked);
             }
             let name = String::from_utf8_lossy(name);

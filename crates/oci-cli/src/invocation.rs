@@ -1,6 +1,6 @@
 //! What a command gets to work with.
 
-use caisson_isolator::{Container, ContainerId, Isolator, Sandbox, SandboxError};
+use caisson_isolator::{Container, ContainerId, Isolator, SandboxError};
 
 use crate::failure::CliError;
 use crate::flags::Parsed;
@@ -31,12 +31,10 @@ impl Invocation<'_> {
         Ok((self.runtime.open)(self.options)?)
     }
 
-    /// The named container and its sandbox.
-    pub(crate) fn container(&self) -> Result<(Box<dyn Sandbox>, Box<dyn Container>), CliError> {
+    /// The named container.
+    pub(crate) fn container(&self) -> Result<Box<dyn Container>, CliError> {
         let id = self.id()?;
-        let sandbox = self.isolator()?.open_sandbox(&id)?;
-        let container = sandbox.container(&id)?;
-        Ok((sandbox, container))
+        Ok(self.isolator()?.open_sandbox(&id)?.container(&id)?)
     }
 
     /// Leaves the program's writable image; see [`Runtime::protect`].

@@ -12,6 +12,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use caisson_isolator::SpawnedProcess;
+use caisson_runtime_spec::ConsoleSize;
 
 pub(crate) use container::{Mode, container, first_process};
 pub(crate) use notify::{NotifySocket, forget as forget_notify_socket};
@@ -38,6 +39,14 @@ pub(crate) struct Console {
     pub(crate) for_engine: Option<OwnedFd>,
     /// Who takes it, if that is this program.
     pub(crate) proxy: Option<terminal::Proxy>,
+}
+
+impl Console {
+    /// The size that the terminal starts with, if the caller's terminal
+    /// decides that.
+    pub(crate) fn size(&self) -> Option<ConsoleSize> {
+        self.proxy.as_ref().and_then(terminal::Proxy::size)
+    }
 }
 
 impl Launch {

@@ -7,7 +7,7 @@ use caisson_isolator::{Isolator, SandboxError};
 
 use crate::commands::{self, Command};
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind, Parsed, parse};
+use crate::flags::{Flag, FlagsEnd, Kind, Parsed, parse};
 use crate::invocation::Invocation;
 use crate::log::{Format, Log};
 use crate::{help, output};
@@ -84,7 +84,7 @@ fn run(
     args: &mut dyn Iterator<Item = OsString>,
     log: &mut Log,
 ) -> Result<u8, CliError> {
-    let global = match parse(GLOBAL_FLAGS, args, Some(1)) {
+    let global = match parse(GLOBAL_FLAGS, args, FlagsEnd::AtCommand) {
         Ok(global) => global,
         Err(error) => {
             let heading = format!("Incorrect Usage. {error}\n\n");
@@ -107,7 +107,7 @@ fn run(
         let name = name.unwrap_or_default().to_owned();
         return Err(CliError::UnknownCommand(name));
     };
-    let flags = match parse(command.flags, args, command.stop_at) {
+    let flags = match parse(command.flags, args, command.end) {
         Ok(flags) => flags,
         Err(CliError::HelpAsked) => {
             let text = help::command(runtime, command);

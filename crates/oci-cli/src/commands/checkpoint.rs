@@ -2,7 +2,7 @@
 
 use super::Command;
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind};
+use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::invocation::Invocation;
 
 const fn ignored(name: &'static str, kind: Kind) -> Flag {
@@ -46,7 +46,7 @@ pub(crate) const CHECKPOINT: Command = Command {
     arguments: "<container-id>",
     details: "",
     flags: FLAGS,
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (1, Some(1)),
     run: |invocation| refuse(invocation, "checkpoint"),
 };
@@ -57,7 +57,7 @@ pub(crate) const RESTORE: Command = Command {
     arguments: "<container-id>",
     details: "",
     flags: FLAGS,
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (1, Some(1)),
     run: |invocation| refuse(invocation, "restore"),
 };

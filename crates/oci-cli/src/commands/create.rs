@@ -1,7 +1,7 @@
 //! `create`: a container that waits for `start`.
 
 use super::Command;
-use crate::flags::{Flag, Kind};
+use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::launch::{Mode, container};
 
 pub(super) const BUNDLE: Flag =
@@ -48,7 +48,7 @@ pub(crate) const COMMAND: Command = Command {
         NO_NEW_KEYRING,
         PRESERVE_FDS,
     ],
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (1, Some(1)),
     run: |invocation| {
         container(invocation, Mode::Create)

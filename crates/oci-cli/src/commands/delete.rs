@@ -4,7 +4,7 @@ use caisson_isolator::{ContainerStatus, SandboxError};
 
 use super::Command;
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind};
+use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::invocation::Invocation;
 
 pub(crate) const COMMAND: Command = Command {
@@ -18,7 +18,7 @@ pub(crate) const COMMAND: Command = Command {
         "kill what still runs, by SIGKILL; succeed if there is no such container",
     )
     .short('f')],
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (1, Some(1)),
     run: delete,
 };

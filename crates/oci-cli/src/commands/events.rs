@@ -2,7 +2,7 @@
 
 use super::Command;
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind};
+use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::invocation::Invocation;
 
 pub(crate) const COMMAND: Command = Command {
@@ -18,7 +18,7 @@ pub(crate) const COMMAND: Command = Command {
         ),
         Flag::new("stats", Kind::Switch, "print the counters once and return"),
     ],
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (1, Some(1)),
     run: events,
 };

@@ -7,7 +7,7 @@ use super::Command;
 use super::create::{CONSOLE_SOCKET, PID_FILE, PIDFD_SOCKET, PRESERVE_FDS};
 use super::run::DETACH;
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind, Parsed, utf8};
+use crate::flags::{Flag, FlagsEnd, Kind, Parsed, utf8};
 use crate::invocation::Invocation;
 use crate::launch::{Launch, foreground};
 
@@ -42,7 +42,7 @@ pub(crate) const COMMAND: Command = Command {
         ),
         Flag::new("ignore-paused", Kind::Switch, "go ahead although the container is paused"),
     ],
-    stop_at: Some(1),
+    end: FlagsEnd::AtFirst,
     counts: (1, None),
     run: |invocation| exec(invocation).map_err(|error| error.within("exec failed", 255)),
 };
@@ -51,8 +51,8 @@ fn exec(invocation: &Invocation<'_>) -> Result<u8, CliError> {
     invocation.protect()?;
     let flags = invocation.flags;
     let cgroups = cgroups(&flags.texts("cgroup")?)?;
-    let (_, container) = invocation.container()?;
-    let process = match flags.filled_path("process") {
+    let container = invocation.container()?;
+    let mut process = match flags.filled_path("process") {
         Some(path) => Process::load(&path)?,
         None => {
             let info = container.info()?;
@@ -70,6 +70,7 @@ fn exec(invocation: &Invocation<'_>) -> Result<u8, CliError> {
     launch.check_terminal(process.terminal)?;
     launch.claim_descriptors(0)?;
     let console = launch.console(process.terminal)?;
+    process.console_size = console.size().or(process.console_size);
     let pidfd_socket = launch.connect_pidfd_socket()?;
     let signals = if launch.detach { None } else { Some(foreground::Signals::take()?) };
     let request = ExecRequest {
@@ -233,7 +234,7 @@ mod tests {
 
     fn apply(args: &[&str]) -> Result<Process, String> {
         let mut args = args.iter().map(OsString::from);
-        let flags = parse(COMMAND.flags, &mut args, COMMAND.stop_at).map_err(|e| e.to_string())?;
+        let flags = parse(COMMAND.flags, &mut args, COMMAND.end).map_err(|e| e.to_string())?;
         changed(own(), &flags).map_err(|e| e.to_string())
     }
 

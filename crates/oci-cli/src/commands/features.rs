@@ -2,6 +2,7 @@
 
 use super::Command;
 use crate::failure::CliError;
+use crate::flags::FlagsEnd;
 use crate::invocation::Invocation;
 use crate::output;
 
@@ -11,7 +12,7 @@ pub(crate) const COMMAND: Command = Command {
     arguments: "",
     details: "The document is that of features.md in the OCI runtime specification.",
     flags: &[],
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (0, Some(0)),
     run: features,
 };

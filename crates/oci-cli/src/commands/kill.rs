@@ -4,7 +4,7 @@ use caisson_isolator::SandboxError;
 
 use super::Command;
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind};
+use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::invocation::Invocation;
 use crate::signal_names;
 
@@ -19,7 +19,7 @@ pub(crate) const COMMAND: Command = Command {
         "send it to every process, and succeed if the container has stopped",
     )
     .short('a')],
-    stop_at: Some(1),
+    end: FlagsEnd::AtFirst,
     counts: (1, Some(2)),
     run: kill,
 };
@@ -31,7 +31,7 @@ fn kill(invocation: &Invocation<'_>) -> Result<u8, CliError> {
         Some(text) if text.is_empty() => signal_names::parse("SIGTERM")?,
         Some(text) => signal_names::parse(&text)?,
     };
-    let (_, container) = invocation.container()?;
+    let container = invocation.container()?;
     match container.signal(signal, all) {
         Ok(()) => Ok(0),
         Err(SandboxError::WrongStatus { .. }) if all => Ok(0),

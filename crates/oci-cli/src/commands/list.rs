@@ -6,7 +6,7 @@ use super::Command;
 use super::state::StateDocument;
 use crate::clock::rfc3339_nanos;
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind};
+use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::invocation::Invocation;
 use crate::output;
 use crate::runtime::RootSource;
@@ -20,7 +20,7 @@ pub(crate) const COMMAND: Command = Command {
     arguments: "",
     details: "The state directory is the one that the global option --root names.",
     flags: &[FORMAT, Flag::new("quiet", Kind::Switch, "print nothing but names").short('q')],
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (0, Some(0)),
     run: list,
 };

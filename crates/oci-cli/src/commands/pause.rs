@@ -17,7 +17,7 @@ pub(crate) const RESUME: Command =
     });
 
 fn set(invocation: &Invocation<'_>, frozen: bool) -> Result<u8, CliError> {
-    let (_, container) = invocation.container()?;
+    let container = invocation.container()?;
     match container.resources().set_frozen(frozen) {
         Ok(()) => Ok(0),
         Err(SandboxError::WrongStatus { id, status, .. }) => {

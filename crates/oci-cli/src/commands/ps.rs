@@ -6,6 +6,7 @@ use std::process::Command as Program;
 use super::Command;
 use super::list::{FORMAT, wants_json};
 use crate::failure::CliError;
+use crate::flags::FlagsEnd;
 use crate::invocation::Invocation;
 use crate::output;
 
@@ -16,14 +17,14 @@ pub(crate) const COMMAND: Command = Command {
     details: "The options are those of ps(1), which prints the table (default: -ef). Its output \
               needs a PID column.",
     flags: &[FORMAT],
-    stop_at: Some(1),
+    end: FlagsEnd::AtFirst,
     counts: (1, None),
     run: ps,
 };
 
 fn ps(invocation: &Invocation<'_>) -> Result<u8, CliError> {
     let json = wants_json(invocation)?;
-    let (_, container) = invocation.container()?;
+    let container = invocation.container()?;
     let pids: BTreeSet<i32> = container
         .resources()
         .processes()?

@@ -4,7 +4,7 @@ use super::Command;
 use super::create::{
     BUNDLE, CONSOLE_SOCKET, NO_NEW_KEYRING, NO_PIVOT, PID_FILE, PIDFD_SOCKET, PRESERVE_FDS,
 };
-use crate::flags::{Flag, Kind};
+use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::launch::{Mode, container};
 
 pub(super) const DETACH: Flag =
@@ -33,7 +33,7 @@ pub(crate) const COMMAND: Command = Command {
         NO_NEW_KEYRING,
         PRESERVE_FDS,
     ],
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (1, Some(1)),
     run: |invocation| {
         let mode = Mode::Run { detach: invocation.flags.switch("detach") };

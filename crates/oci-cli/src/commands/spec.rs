@@ -9,7 +9,7 @@ use caisson_runtime_spec::template::{default_spec, rootless_spec};
 
 use super::Command;
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind};
+use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::invocation::Invocation;
 use crate::output;
 
@@ -32,7 +32,7 @@ pub(crate) const COMMAND: Command = Command {
             "for a user without privileges: with a user namespace, without limits",
         ),
     ],
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (0, Some(0)),
     run: spec,
 };

@@ -11,7 +11,7 @@ pub(crate) const COMMAND: Command =
     Command::on_container("start", "start the process of a created container", start);
 
 fn start(invocation: &Invocation<'_>) -> Result<u8, CliError> {
-    let (_, container) = invocation.container()?;
+    let container = invocation.container()?;
     let notify = bind_notify(invocation)?;
     match container.start() {
         Ok(()) => match notify {

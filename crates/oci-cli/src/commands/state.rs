@@ -49,7 +49,7 @@ impl<'a> StateDocument<'a> {
 }
 
 fn state(invocation: &Invocation<'_>) -> Result<u8, CliError> {
-    let (_, container) = invocation.container()?;
+    let container = invocation.container()?;
     let info = container.info()?;
     output::stdout(&output::pretty_json(&StateDocument::new(&info, ""), "  ")?)?;
     Ok(0)

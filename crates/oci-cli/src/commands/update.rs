@@ -7,7 +7,7 @@ use caisson_runtime_spec::{BlockIo, Cpu, Memory, Pids, Resources, SIZE_LIMIT, va
 
 use super::Command;
 use crate::failure::CliError;
-use crate::flags::{Flag, Kind, Parsed};
+use crate::flags::{Flag, FlagsEnd, Kind, Parsed};
 use crate::invocation::Invocation;
 
 pub(crate) const COMMAND: Command = Command {
@@ -41,7 +41,7 @@ pub(crate) const COMMAND: Command = Command {
         Flag::new("l3-cache-schema", Kind::Text, "Intel RDT cache schema (not supported)"),
         Flag::new("mem-bw-schema", Kind::Text, "Intel RDT bandwidth schema (not supported)"),
     ],
-    stop_at: None,
+    end: FlagsEnd::Never,
     counts: (1, Some(1)),
     run: update,
 };
@@ -71,7 +71,7 @@ fn update(invocation: &Invocation<'_>) -> Result<u8, CliError> {
     {
         invocation.log.warn("Kernel memory settings are ignored and will be removed");
     }
-    let (_, container) = invocation.container()?;
+    let container = invocation.container()?;
     container.resources().update(&limits)?;
     Ok(0)
 }
@@ -195,7 +195,7 @@ mod tests {
 
     fn limits(args: &[&str]) -> Result<serde_json::Value, String> {
         let mut args = args.iter().map(OsString::from);
-        let flags = parse(COMMAND.flags, &mut args, None).map_err(|e| e.to_string())?;
+        let flags = parse(COMMAND.flags, &mut args, COMMAND.end).map_err(|e| e.to_string())?;
         let mut limits = from_flags(&flags).map_err(|e| e.to_string())?;
         complete(&mut limits);
         Ok(serde_json::to_value(limits).unwrap())

@@ -58,8 +58,12 @@ pub(crate) fn container(invocation: &Invocation<'_>, mode: Mode) -> Result<u8, C
     listen_fds::pass_on(&mut process.env, listening);
     invocation.keep_user_root()?;
     let isolator = invocation.isolator()?;
+    let console = launch.console(terminal)?;
+    if let (Some(size), Some(process)) = (console.size(), &mut spec.process) {
+        process.console_size = Some(size);
+    }
     let mut prepared = Prepared {
-        console: launch.console(terminal)?,
+        console,
         pidfd_socket: launch.connect_pidfd_socket()?,
         notify: NotifySocket::from_env(&invocation.options.root, &id),
         signals: if detach { None } else { Some(Signals::take()?) },
@@ -128,7 +132,7 @@ fn create_and_wait(
             process.pid.as_raw_nonzero()
         )));
     }
-    let notify = prepared.notify.take();
+    let notify = prepared.notify.as_ref();
     signals
         .wait_and_notify(process, prepared.console.proxy.take(), notify, invocation.log)
         .map(ExitStatus::shell_code)

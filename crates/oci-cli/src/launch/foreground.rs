@@ -45,18 +45,22 @@ impl Signals {
         self,
         process: &SpawnedProcess,
         proxy: Option<Proxy>,
-        notify: Option<NotifySocket>,
+        notify: Option<&NotifySocket>,
         log: &Log,
     ) -> Result<ExitStatus, CliError> {
         let mut relay = proxy.map(Proxy::attach).transpose()?;
-        // What ended before the first poll has been signalled already.
         loop {
-            let ready = self.poll(relay.as_ref(), notify.as_ref())?;
+            let ready = self.poll(process, relay.as_ref(), notify)?;
             let mut ended = None;
             if ready.signals {
                 ended = self.handle(process, relay.as_mut(), log)?;
             }
-            if let Some(notify) = notify.as_ref().filter(|_| ready.notify) {
+            // SIGCHLD alone would do, were it not for engines with threads of
+            // their own, which may swallow it.
+            if ready.process && ended.is_none() {
+                ended = reap_until(process.pid)?;
+            }
+            if let Some(notify) = notify.filter(|_| ready.notify) {
                 notify.forward_pending(rustix::process::getpid(), log);
             }
             if let Some(relay) = &mut relay {
@@ -73,10 +77,14 @@ impl Signals {
 
     fn poll(
         &self,
+        process: &SpawnedProcess,
         relay: Option<&Relay>,
         notify: Option<&NotifySocket>,
     ) -> Result<Ready, CliError> {
-        let mut sources = vec![(Source::Signals, PollFd::new(&self.0, PollFlags::IN))];
+        let mut sources = vec![
+            (Source::Signals, PollFd::new(&self.0, PollFlags::IN)),
+            (Source::Process, PollFd::new(&process.pidfd, PollFlags::IN)),
+        ];
         if let Some(socket) = notify.and_then(NotifySocket::socket) {
             sources.push((Source::Notify, PollFd::from_borrowed_fd(socket, PollFlags::IN)));
         }
@@ -98,6 +106,7 @@ impl Signals {
             let writable = events.intersects(PollFlags::OUT | PollFlags::HUP | PollFlags::ERR);
             match name {
                 Source::Signals => ready.signals = readable,
+                Source::Process => ready.process = readable,
                 Source::Notify => ready.notify = readable,
                 Source::Input => ready.input = readable,
                 Source::Output => ready.output = writable,
@@ -147,6 +156,8 @@ impl Signals {
 pub(super) enum Source {
     /// Signals to this program.
     Signals,
+    /// The process's end.
+    Process,
     /// Messages of the container for systemd.
     Notify,
     /// This program's standard input.
@@ -161,6 +172,7 @@ pub(super) enum Source {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ready {
     signals: bool,
+    process: bool,
     notify: bool,
     pub(super) input: bool,
     pub(super) output: bool,

@@ -5,7 +5,7 @@
 
 use std::io::{IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -154,7 +154,8 @@ impl NotifySocket {
     fn barrier(&self) -> Result<(), CliError> {
         let failed = |e| CliError::io("wait for systemd's confirmation", e);
         let (mut reader, writer) = std::io::pipe().map_err(failed)?;
-        self.send(b"BARRIER=1", Some(writer.into()))?;
+        self.send(b"BARRIER=1", Some(writer.as_fd()))?;
+        drop(writer);
         let timeout = Timespec { tv_sec: BARRIER.as_secs().cast_signed(), tv_nsec: 0 };
         let mut fds = [PollFd::new(&reader, PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
@@ -169,7 +170,7 @@ impl NotifySocket {
         }
     }
 
-    fn send(&self, message: &[u8], descriptor: Option<OwnedFd>) -> Result<(), CliError> {
+    fn send(&self, message: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), CliError> {
         let failed = |e: Errno| CliError::io(format!("notify {}", self.host.display()), e);
         let socket = UnixDatagram::unbound().map_err(|e| CliError::io("make a socket", e))?;
         let name = std::os::unix::ffi::OsStrExt::as_bytes(self.host.as_os_str());
@@ -178,11 +179,10 @@ impl NotifySocket {
             Some((b'@', name)) => SocketAddrUnix::new_abstract_name(name),
             _ => SocketAddrUnix::new(&self.host),
         };
-        let descriptors: Vec<BorrowedFd<'_>> = descriptor.iter().map(AsFd::as_fd).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        if !descriptor.as_slice().is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(descriptor.as_slice()));
         }
         let payload = [IoSlice::new(message)];
         let address = address.map_err(failed)?;

@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, Once};
 
+use caisson_runtime_spec::ConsoleSize;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
-    OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use super::foreground::{Ready, Source};
@@ -51,17 +52,20 @@ impl Proxy {
         Self { host, socket }
     }
 
+    /// The size of the caller's terminal, if it has one; the process's own
+    /// gets it from the start.
+    pub(crate) fn size(&self) -> Option<ConsoleSize> {
+        let size = tcgetwinsize(&self.host.0).ok()?;
+        let known = (size.ws_row, size.ws_col) != (0, 0);
+        known.then_some(ConsoleSize { height: size.ws_row, width: size.ws_col })
+    }
+
     /// Receives the master and takes over the caller's terminal.
     pub(super) fn attach(self) -> Result<Relay, CliError> {
         let master = sockets::receive_descriptor(&self.socket)
             .map_err(|e| CliError::io("receive the terminal's master", e))?
             .ok_or_else(|| CliError::Refused("the engine sent no terminal".to_owned()))?;
         let failed = |e| CliError::io("set up the terminal's master", e);
-        // The caller's terminal turns newlines into CR LF; once is enough, and
-        // redirected output gets none.
-        let mut attributes = tcgetattr(&master).map_err(failed)?;
-        attributes.output_modes.remove(OutputModes::ONLCR);
-        tcsetattr(&master, OptionalActions::Now, &attributes).map_err(failed)?;
         let flags = fcntl_getfl(&master).map_err(failed)?;
         fcntl_setfl(&master, flags | OFlags::NONBLOCK).map_err(failed)?;
         let raw = RawMode::enter(&self.host)?;
@@ -236,7 +240,6 @@ impl RawMode {
         let before = tcgetattr(&host.0).map_err(failed)?;
         let mut raw = before.clone();
         raw.make_raw();
-        raw.output_modes.insert(OutputModes::OPOST);
         let copy = host.0.try_clone().map_err(|e| CliError::io("duplicate the terminal", e))?;
         if let Ok(mut saved) = BEFORE.lock() {
             *saved = Some((copy, before));

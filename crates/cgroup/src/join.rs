@@ -1,6 +1,6 @@
 //! Moving processes into the cgroup.
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Node};
 use crate::controllers::Controllers;
 use crate::dir::{CgroupDir, read_file};
 use crate::error::FileError;
@@ -34,6 +34,12 @@ pub enum AttachError {
         /// The file and the errno.
         source: FileError,
     },
+    /// The cgroup can't be opened.
+    #[error("can't join a cgroup of the container: {0}")]
+    Open(#[source] FileError),
+    /// The container has no cgroup of that controller.
+    #[error("the container has no cgroup of the controller {0:?}")]
+    NoController(String),
     /// A sub-cgroup's path leads out of the container's cgroup.
     #[error("bad sub cgroup path: {0:?}")]
     SubPath(String),
@@ -87,20 +93,39 @@ impl Cgroup {
     /// Opens what a child needs to join. The v2 hierarchy is joined by
     /// `clone3(CLONE_INTO_CGROUP)` with [`Joiner::clone_into_fd`].
     pub fn joiner(&self) -> Result<Joiner, FileError> {
-        self.joiner_below("", true)
+        self.joiner_with(|_| None, true)
     }
 
     /// Like [`Cgroup::joiner`] for kernels without `CLONE_INTO_CGROUP`: the v2
     /// hierarchy, too, is joined by writing, to `cgroup.procs`.
     pub fn joiner_by_write(&self) -> Result<Joiner, FileError> {
-        self.joiner_below("", false)
+        self.joiner_with(|_| None, false)
     }
 
     /// Like [`Cgroup::joiner`] for a cgroup below the container's (`exec
     /// --cgroup`), which must exist.
     pub fn joiner_in(&self, sub: &str) -> Result<Joiner, AttachError> {
         let below = sub_path(sub)?;
-        self.joiner_below(&below, true).map_err(|source| AttachError::Refused { pid: 0, source })
+        self.joiner_with(|_| Some(below.as_str()), true).map_err(AttachError::Open)
+    }
+
+    /// Like [`Cgroup::joiner_in`] with a path for each v1 controller (`exec
+    /// --cgroup memory,cpu:path`); hierarchies without one are joined at the
+    /// container's own cgroup.
+    pub fn joiner_in_each(&self, subs: &[(&str, &str)]) -> Result<Joiner, AttachError> {
+        let mut below = Vec::with_capacity(subs.len());
+        for (name, sub) in subs {
+            let controller = Controllers::from_list(name, ',');
+            if !self.nodes.iter().any(|node| node.controllers.intersects(controller)) {
+                return Err(AttachError::NoController((*name).to_owned()));
+            }
+            below.push((controller, sub_path(sub)?));
+        }
+        let path = |node: &Node| {
+            let own = below.iter().find(|(c, _)| node.controllers.intersects(*c));
+            own.map(|(_, path)| path.as_str())
+        };
+        self.joiner_with(path, true).map_err(AttachError::Open)
     }
 
     /// Joiner for a further process of a running container.
@@ -110,7 +135,7 @@ impl Cgroup {
     /// container's own cgroup with EBUSY, and the new process belongs beside init,
     /// as runc does it. Use this when `clone3` answered EBUSY.
     pub fn joiner_beside(&self, init: Pid) -> Result<Joiner, FileError> {
-        let mut joiner = self.joiner_below("", true)?;
+        let mut joiner = self.joiner_with(|_| None, true)?;
         let path = format!("/proc/{}/cgroup", init.as_raw_nonzero());
         let text = read_file(&path)?;
         let own = own_cgroups(&text).find(|(name, _)| name.is_empty());
@@ -122,15 +147,20 @@ impl Cgroup {
         Ok(joiner)
     }
 
-    fn joiner_below(&self, below: &str, clone_into: bool) -> Result<Joiner, FileError> {
+    fn joiner_with<'a>(
+        &self,
+        below: impl Fn(&Node) -> Option<&'a str>,
+        clone_into: bool,
+    ) -> Result<Joiner, FileError> {
         let mut joiner = Joiner { files: Vec::with_capacity(self.nodes.len()), unified: None };
         for node in &self.nodes {
             let joined;
-            let rel = if below.is_empty() {
-                node.rel.as_str()
-            } else {
-                joined = join_path(&node.rel, below);
-                joined.as_str()
+            let rel = match below(node).filter(|below| !below.is_empty()) {
+                None => node.rel.as_str(),
+                Some(below) => {
+                    joined = join_path(&node.rel, below);
+                    joined.as_str()
+                }
             };
             let dir = CgroupDir::new(self.root(), self.root_path(), rel);
             if node.is_unified() && clone_into {

@@ -13,8 +13,18 @@ use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use common::{Scratch, config, unique_name};
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+thread_local! {
+    static SKIPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn not_tested(why: &str) {
+    println!("NOT TESTED: {why}");
+    SKIPPED.set(true);
+}
 
 fn main() {
     let tests: [(&str, fn()); 6] = [
@@ -29,7 +39,8 @@ fn main() {
     for (name, test) in tests {
         if filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())) {
             test();
-            println!("test {name} ... ok");
+            let outcome = if SKIPPED.take() { "NOT TESTED" } else { "ok" };
+            println!("test {name} ... {outcome}");
         }
     }
 }
@@ -83,7 +94,7 @@ fn v2_tree() -> Option<Tree> {
         LayoutKind::Unified => "/sys/fs/cgroup",
         LayoutKind::Hybrid => "/sys/fs/cgroup/unified",
         LayoutKind::Legacy => {
-            println!("NOT TESTED: this host has no v2 tree");
+            not_tested("this host has no v2 tree");
             return None;
         }
     };
@@ -97,7 +108,7 @@ fn create_v2(tree: &Tree, resources: Option<&Resources>) -> Scratch {
     Scratch(Cgroup::create_in(layout, &config("c", Some("/a/c")), resources).unwrap())
 }
 
-fn finish(tree: Tree, cgroup: Scratch) {
+fn finish(tree: &Tree, cgroup: Scratch) {
     drop(cgroup);
     std::fs::remove_dir(tree.0.join("a")).unwrap();
 }
@@ -128,7 +139,7 @@ fn v2_freezes_and_kills() {
     cgroup.0.freeze().unwrap();
     cgroup.0.kill_all(Signal::KILL).unwrap();
     assert_eq!(exit_signal(last), Some(Signal::KILL.as_raw()));
-    finish(tree, cgroup);
+    finish(&tree, cgroup);
 }
 
 fn exit_signal(pid: Pid) -> Option<i32> {
@@ -163,14 +174,14 @@ fn v2_device_program_is_enforced() {
     let all = resources(r#"{"devices":[{"allow":true,"access":"rwm"}]}"#);
     cgroup.0.update_devices(&all.devices).unwrap();
     assert_eq!(exit_code(child(&joiner, open(true))), allowed);
-    finish(tree, cgroup);
+    finish(&tree, cgroup);
 }
 
 /// As after init moved itself into a child cgroup.
 fn further_process_beside_init() {
     let Some(tree) = v2_tree() else { return };
     if Layout::detect().unwrap().kind() != LayoutKind::Unified {
-        println!("NOT TESTED: joining beside init, for want of a v2 host with controllers");
+        not_tested("joining beside init, for want of a v2 host with controllers");
         return;
     }
     let cgroup = create_v2(&tree, None);
@@ -189,7 +200,7 @@ fn further_process_beside_init() {
     assert_eq!(exit_code(pid), Some(0));
     cgroup.0.kill_all(Signal::KILL).unwrap();
     assert_eq!(exit_signal(init), Some(Signal::KILL.as_raw()));
-    finish(tree, cgroup);
+    finish(&tree, cgroup);
 }
 
 fn joiner_in_a_child_cgroup() {
@@ -204,7 +215,7 @@ fn joiner_in_a_child_cgroup() {
     assert_eq!(exit_code(pid), Some(0));
     assert!(cgroup.0.joiner_in("../x").is_err());
     assert!(cgroup.0.joiner_in("missing").is_err());
-    finish(tree, cgroup);
+    finish(&tree, cgroup);
 }
 
 /// A container that has no cgroup namespace, but whose mounts show its own part of
@@ -214,7 +225,7 @@ fn own_cgroup_in_a_container() {
     let path = format!("/{name}");
     let outer = Scratch(Cgroup::create(&config(&name, Some(&path)), None).unwrap());
     if outer.unified() {
-        println!("NOT TESTED: partial mounts of v1 hierarchies, for want of such");
+        not_tested("partial mounts of v1 hierarchies, for want of such");
         return;
     }
     let joiner = outer.0.joiner().unwrap();

@@ -128,6 +128,12 @@ fn foreign_process_is_attached() {
     cgroup.0.attach(Pid::from_child(&child)).unwrap();
     let text = std::fs::read_to_string(format!("/proc/{}/cgroup", child.id())).unwrap();
     assert!(text.lines().all(|line| line.ends_with(&name)), "{text}");
+    if !cgroup.unified() {
+        std::fs::create_dir(cgroup.dir("pids").join("sub")).unwrap();
+        drop(cgroup.0.joiner_in_each(&[("pids", "sub")]).unwrap());
+        assert!(cgroup.0.joiner_in_each(&[("pids", "missing")]).is_err());
+        assert!(cgroup.0.joiner_in_each(&[("banana", "sub")]).is_err());
+    }
     assert!(cgroup.0.attach_in("../..", Pid::from_child(&child)).is_err());
     child.kill().unwrap();
     child.wait().unwrap();

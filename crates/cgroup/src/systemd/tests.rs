@@ -69,7 +69,7 @@ fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-fn fake_systemd(address: &str, tree: PathBuf, calls: Sender<Call>) {
+fn fake_systemd(address: &str, tree: &Path, calls: &Sender<Call>) {
     let mut bus = Bus::connect(address, deadline()).unwrap();
     let mut bus_call = |member, signature, fill: &dyn Fn(&mut Encoder)| {
         let mut out = Encoder::default();
@@ -101,7 +101,7 @@ fn fake_systemd(address: &str, tree: PathBuf, calls: Sender<Call>) {
         if member == "StartTransientUnit" && std::mem::take(&mut refuse) {
             reply(&mut bus, &call, ERROR, "s", |out| out.string("Unit exists"));
         } else {
-            answer(&mut bus, &call, &tree);
+            answer(&mut bus, &call, tree);
         }
         if calls.send(Call(call.member, call.signature, call.body)).is_err() {
             return;
@@ -276,7 +276,7 @@ fn unit_from_start_to_stop() {
     let (Some(daemon), Some(tree)) = (Daemon::start(), v2_tree()) else { return };
     let (sender, calls) = channel();
     let (address, path) = (daemon.address(), tree.0.clone());
-    let server = std::thread::spawn(move || fake_systemd(&address, path, sender));
+    let server = std::thread::spawn(move || fake_systemd(&address, &path, &sender));
     assert_eq!(next(&calls).0, "ready");
 
     let config = CgroupConfig {

@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{
     Access, AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, accessat, fcntl_add_seals,
-    fcntl_get_seals, memfd_create, open,
+    fcntl_get_seals, memfd_create, open, statat,
 };
 use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::process::geteuid;
 
 use crate::exec::{StringArray, fexecve};
 use crate::mount_attr::{MountAttr, mount_setattr};
@@ -56,19 +57,27 @@ fn c_string(text: OsString) -> io::Result<CString> {
     CString::new(text.into_vec()).map_err(io::Error::other)
 }
 
-/// A file that this process, with all its rights, can't write (it lies on a
-/// read-only mount, or is another user's) no container of ours can either;
-/// nor can anybody write a sealed file.
+/// A file on a read-only mount no container can write; nor can anybody write
+/// a sealed file. One that this process, with all its rights, can't write for
+/// another reason no container of ours can either, if it is another user's:
+/// its owner may change its mode, and root of a user namespace that the owner
+/// is mapped into needs no mode at all.
 fn is_safe() -> io::Result<bool> {
     match accessat(CWD, SELF, Access::WRITE_OK, AtFlags::EACCESS) {
-        Err(rustix::io::Errno::ROFS | rustix::io::Errno::ACCESS) => Ok(true),
-        Err(error) => Err(error.into()),
-        Ok(()) => {
-            let file = open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-            let wanted = SealFlags::WRITE | SealFlags::SEAL;
-            Ok(fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(wanted)))
+        Err(rustix::io::Errno::ROFS) => Ok(true),
+        Err(rustix::io::Errno::ACCESS) => {
+            let owner = statat(CWD, SELF, AtFlags::empty())?.st_uid;
+            Ok(owner == 0 && !geteuid().is_root() || is_sealed()?)
         }
+        Err(error) => Err(error.into()),
+        Ok(()) => is_sealed(),
     }
+}
+
+fn is_sealed() -> io::Result<bool> {
+    let file = open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let wanted = SealFlags::WRITE | SealFlags::SEAL;
+    Ok(fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(wanted)))
 }
 
 fn read_only_mount() -> io::Result<OwnedFd> {

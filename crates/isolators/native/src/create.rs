@@ -213,7 +213,6 @@ impl Making {
         let joiner = self.joiner()?;
         let template = self.record.state_template(Status::Created);
         let init = Init {
-            id: request.id.as_str(),
             spec: &request.spec,
             linux,
             rootfs: &self.record.rootfs,

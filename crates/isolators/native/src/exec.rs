@@ -10,13 +10,13 @@ use caisson_runtime_spec::{NamespaceKind, Process};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, set_dumpable_behavior, setsid, waitid};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, chdir, chroot, pidfd_open, pidfd_send_signal, set_dumpable_behavior, setsid, waitid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::affinity;
 use crate::channel::{Channel, Word};
 use crate::create::await_exec;
-use crate::init::{Console, Finish, Program, become_mapped_root, join_session_keyring};
+use crate::init::{Console, Finish, Program, become_mapped_root, take_session_keyring};
 use crate::state::{Record, StateDir};
 use crate::step::{Cause as _, Context, StepError};
 
@@ -44,10 +44,10 @@ pub(crate) fn exec(
     let inside = enter_pids(init, record.namespaces)?;
     affinity::take_initial(request.process.exec_cpu_affinity.as_ref())?;
     let child = Child {
-        id: &record.id,
         namespaces: record.namespaces & !inside,
         in_two_steps: record.namespaces & !inside & NamespaceKind::Pid.clone_flag() != 0,
         init,
+        rootfs: &record.rootfs,
         process: &request.process,
         console: request.console.as_ref(),
         preserve_fds: request.preserve_fds,
@@ -137,12 +137,12 @@ fn entering(error: Errno) -> StepError {
 
 /// What the new process is made of.
 struct Child<'a> {
-    id: &'a str,
     namespaces: u32,
     /// Whether the PID namespace is among them, so that only a child of the
     /// child is in it.
     in_two_steps: bool,
     init: BorrowedFd<'a>,
+    rootfs: &'a Path,
     process: &'a Process,
     console: Option<&'a OwnedFd>,
     preserve_fds: u32,
@@ -192,8 +192,13 @@ impl Child<'_> {
             become_mapped_root()?;
             set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "stay undumpable")?;
         }
+        if self.namespaces & NamespaceKind::Mount.clone_flag() == 0 {
+            // Nothing has taken us off the host's root.
+            let step = || format!("chroot to {}", self.rootfs.display());
+            chroot(self.rootfs).and_then(|()| chdir("/")).context(step)?;
+        }
         setsid().context(|| "setsid")?;
-        join_session_keyring(self.id)?;
+        take_session_keyring()?;
         let root = Root::open(Path::new("/")).context(|| "open the container's root")?;
         let console = match self.console {
             Some(socket) => Some(Console::open(&root, self.process, socket, false)?),

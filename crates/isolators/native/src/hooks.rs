@@ -23,8 +23,20 @@ const OUTPUT_LIMIT: u64 = 4096;
 /// Runs hooks one after the other with `state` on their standard input; the
 /// first failure ends it.
 pub(crate) fn run(kind: &str, hooks: &[Hook], state: &[u8]) -> Result<(), StepError> {
+    run_as(kind, hooks, state, &|| Ok(()))
+}
+
+/// As [`run`], each hook after `become_it` in its own process, for hooks that
+/// are programs of the container.
+pub(crate) fn run_as(
+    kind: &str,
+    hooks: &[Hook],
+    state: &[u8],
+    become_it: &dyn Fn() -> Result<(), StepError>,
+) -> Result<(), StepError> {
     for (index, hook) in hooks.iter().enumerate() {
-        run_one(hook, state).context(|| format!("error running {kind} hook #{index} {:?}", hook.path))?;
+        run_one(hook, state, become_it)
+            .context(|| format!("error running {kind} hook #{index} {:?}", hook.path))?;
     }
     Ok(())
 }
@@ -35,7 +47,7 @@ pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> Vec<StepError
     hooks
         .iter()
         .enumerate()
-        .filter_map(|(index, hook)| run_one(hook, state).context(|| step(index, hook)).err())
+        .filter_map(|(index, hook)| run_one(hook, state, &|| Ok(())).context(|| step(index, hook)).err())
         .collect()
 }
 
@@ -43,7 +55,11 @@ fn c_string(text: &str) -> Result<CString, StepError> {
     CString::new(text).map_err(|_| "it holds a NUL byte").context(|| format!("argument {text:?}"))
 }
 
-fn run_one(hook: &Hook, state: &[u8]) -> Result<(), StepError> {
+fn run_one(
+    hook: &Hook,
+    state: &[u8],
+    become_it: &dyn Fn() -> Result<(), StepError>,
+) -> Result<(), StepError> {
     let path = c_string(&hook.path)?;
     let args = if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args[..] };
     let args = StringArray::new(args.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?);
@@ -52,7 +68,7 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<(), StepError> {
     let (input, feed) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
     let (drain, output) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
     match clone3(CloneFlags::empty(), None).context(|| "fork")? {
-        Side::Child => exit_now(become_hook(&path, &args, &env, &input, &output)),
+        Side::Child => exit_now(become_hook(&path, &args, &env, (&input, &output), become_it)),
         Side::Parent { pidfd, .. } => {
             drop((input, output));
             feed_state(feed, state);
@@ -79,8 +95,8 @@ fn become_hook(
     path: &CString,
     args: &StringArray,
     env: &StringArray,
-    input: &OwnedFd,
-    output: &OwnedFd,
+    (input, output): (&OwnedFd, &OwnedFd),
+    become_it: &dyn Fn() -> Result<(), StepError>,
 ) -> u8 {
     let set_up = || -> Result<(), Errno> {
         dup2_stdin(input)?;
@@ -89,9 +105,12 @@ fn become_hook(
     };
     let _ = caisson_sys::signals::unblock_all();
     let _ = caisson_sys::descriptors::close_on_exec_from(3);
-    let error = match set_up() {
-        Ok(()) => execve(path, args, env),
-        Err(error) => error.into(),
+    let error = match set_up().map_err(|error| error.to_string()) {
+        Ok(()) => match become_it() {
+            Ok(()) => execve(path, args, env).to_string(),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error,
     };
     let _ = writeln!(std::io::stderr(), "cannot execute: {error}");
     127

@@ -28,9 +28,17 @@ pub(super) fn mount(
     let state = init.cgroup.state();
     let source = mount.source.as_deref().unwrap_or("cgroup");
     if state.hierarchies.is_empty() {
-        // Rootless without a cgroup: what the host shows, unchangeable.
+        // Rootless without a cgroup: what the host shows, unchangeable, as it
+        // holds the user's other cgroups too (CVE-2023-25809).
         let tree = host_tree(&state.root, true)?;
-        read_only(&tree, options, true)?;
+        let attrs = AttrChange {
+            set: options.attrs.set.union(MountAttr::RDONLY),
+            clear: options.attrs.clear.difference(MountAttr::RDONLY),
+        };
+        set_attributes(
+            &tree,
+            &MountOptions { recursive_attrs: attrs, ..MountOptions::default() },
+        )?;
         return attach(&tree, &target);
     }
     let tree = if state.unified {

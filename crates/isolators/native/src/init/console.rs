@@ -14,7 +14,7 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::attach::{attach, copy_of};
+use super::attach::{attach, copy_of, is_on_procfs};
 use crate::step::{Context, StepError};
 
 const PTMX: &str = "/dev/pts/ptmx";
@@ -68,6 +68,9 @@ impl Console {
             let target = root
                 .create_file_at(Path::new("/dev/console"), Mode::from_raw_mode(0o620))
                 .context(|| "make /dev/console")?;
+            if is_on_procfs(&target)? {
+                return Err(StepError::new("mount /dev/console", "it leads into procfs"));
+            }
             attach(&copy_of(&slave, false)?, &target).context(|| "mount /dev/console")?;
         }
         send_master(socket, &master)?;

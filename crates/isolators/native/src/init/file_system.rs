@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use caisson_rootpath::Root;
+use caisson_rootpath::{Root, same_inode};
 use caisson_runtime_spec::Mount;
 use caisson_runtime_spec::mount_options::MountOptions;
 use rustix::fs::fstat;
@@ -37,10 +37,10 @@ pub(super) fn mount(
     if path == Path::new("/proc") && kind != "proc" {
         return Err(StepError::new("mount", "only procfs may be mounted at /proc"));
     }
-    if matches!(kind, "proc" | "sysfs") {
-        refuse_link(root, kind, path)?;
-    }
     let target = mount_point(root, path, Shape::Directory)?;
+    if matches!(kind, "proc" | "sysfs") {
+        refuse_link(root, kind, path, &target)?;
+    }
     let source = mount.source.as_deref().unwrap_or(kind);
     let label = mount_label.filter(|_| !matches!(kind, "proc" | "sysfs" | "mqueue"));
     let label = label.filter(|_| lsm::selinux_enabled());
@@ -62,14 +62,24 @@ pub(super) fn mount(
 
 /// An image must not decide where proc and sysfs come to lie: what is done in
 /// them later is done by name (CVE-2019-16884, CVE-2019-19921).
-fn refuse_link(root: &Root, kind: &str, path: &Path) -> Result<(), StepError> {
-    match root.read_link(path) {
-        Ok(_) => Err(StepError::new(
-            format!("mount {kind}"),
+///
+/// Asked of what was opened, so that nobody can swap a link in between.
+fn refuse_link(
+    root: &Root,
+    kind: &str,
+    path: &Path,
+    target: &OwnedFd,
+) -> Result<(), StepError> {
+    let step = || format!("mount {kind}");
+    let named = root.resolve_no_follow_last(path).context(step)?;
+    let same = same_inode(&named, target).map_err(|fault| fault.to_string()).context(step)?;
+    if !same {
+        return Err(StepError::new(
+            step(),
             "the mount point is a symbolic link, not a directory",
-        )),
-        Err(_) => Ok(()),
+        ));
     }
+    Ok(())
 }
 
 /// A tmpfs without a mode takes that of the directory it covers, as in runc.

@@ -38,11 +38,10 @@ use crate::step::{Context, StepError};
 use crate::{affinity, fault, hooks};
 
 pub(crate) use console::Console;
-pub(crate) use program::{Finish, Program, join_session_keyring};
+pub(crate) use program::{Finish, Program, take_session_keyring};
 
 /// Everything the first process needs, made by the runtime before the clone.
 pub(crate) struct Init<'a> {
-    pub(crate) id: &'a str,
     pub(crate) spec: &'a Spec,
     pub(crate) linux: &'a Linux,
     pub(crate) rootfs: &'a Path,
@@ -88,7 +87,7 @@ impl Init<'_> {
             caisson_sys::interface::bring_up_loopback().context(|| "bring up lo")?;
         }
         if !self.no_new_keyring {
-            join_session_keyring(self.id)?;
+            take_session_keyring()?;
         }
         let process = self.spec.process.as_ref();
         let console = rootfs::build(self)?;
@@ -135,6 +134,12 @@ impl Init<'_> {
     /// mapped. With user namespaces in play a second clone does the making.
     fn enter_namespaces(&self) -> Result<(), StepError> {
         let all = self.namespaces;
+        if all.has_user() && !all.new.contains(CloneFlags::NEWUSER) {
+            // Root of the joined user namespace may trace what is dumpable
+            // from the moment that it is in there (CVE-2016-9962).
+            set_dumpable_behavior(DumpableBehavior::NotDumpable)
+                .context(|| "become undumpable")?;
+        }
         if all.needs_intermediate() {
             all.enter_joined(true)?;
             let flags = all.new | CloneFlags::PARENT;

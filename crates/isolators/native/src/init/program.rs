@@ -121,9 +121,11 @@ impl Finish {
                 }
             }
         };
-        let result = hooks::run("startContainer", &start_hooks, &start_state)
+        // They are the image's programs: no more may be theirs than the user's.
+        let as_user = || program.become_user(filter.as_ref(), None);
+        let result = hooks::run_as("startContainer", &start_hooks, &start_state, &as_user)
             .and_then(|()| console.as_ref().map_or(Ok(()), Console::take))
-            .and_then(|()| program.become_user(filter.as_ref(), &report));
+            .and_then(|()| program.become_user(filter.as_ref(), Some(&report)));
         let error = match result {
             Ok(()) => {
                 let error = execve(&program.path, &program.args, &program.env);
@@ -143,7 +145,7 @@ impl Program {
     fn become_user(
         &self,
         filter: Option<&Filter>,
-        report: &Channel,
+        report: Option<&Channel>,
     ) -> Result<(), StepError> {
         lsm::label_next_exec(&self.labels)?;
         identity::take_user(&self.user, self.capabilities)?;
@@ -173,20 +175,22 @@ impl Program {
 
 /// Installs the filter. A listener is handed over by number and fetched from
 /// outside, with read(2) and write(2) only, which it can't be asked about.
-fn install(filter: Option<&Filter>, report: &Channel) -> Result<(), StepError> {
+/// Without a `report` there is no listener: what it would be asked about fails
+/// with ENOSYS (seccomp_unotify(2)).
+fn install(filter: Option<&Filter>, report: Option<&Channel>) -> Result<(), StepError> {
     let Some(filter) = filter else { return Ok(()) };
     let step = || "install the filter of linux.seccomp";
     let Some(listener) = filter.install().context(step)? else { return Ok(()) };
+    let Some(report) = report else { return Ok(()) };
     let number = listener.as_raw_fd().to_string();
     report.write(Word::Listener, number.as_bytes()).context(step)?;
     report.read().context(step)
 }
 
-pub(crate) fn join_session_keyring(id: &str) -> Result<(), StepError> {
-    let name = CString::new(format!("_ses.{id}"))
-        .map_err(|_| "the id holds a NUL byte")
-        .context(|| "name the session keyring")?;
-    match caisson_sys::keyring::join_session(&name) {
+/// Takes a new session keyring, without a name: one of a name that can be
+/// guessed may have been laid out by another container of the same user.
+pub(crate) fn take_session_keyring() -> Result<(), StepError> {
+    match caisson_sys::keyring::new_session() {
         Err(error) if error.raw_os_error() != Some(Errno::NOSYS.raw_os_error()) => {
             Err(error).context(|| "join a session keyring (use --no-new-keyring to keep the old)")
         }

@@ -171,7 +171,8 @@ fn statistics_of_a_busy_process() {
     let mut child = spawn_in(&cgroup.0, "/bin/sh", &["-c", script]);
     let mut stats = cgroup.0.stats().unwrap();
     for _ in 0..500 {
-        if stats.cpu.throttling.throttled_periods > 0 {
+        // Counted when the wait ends, after the number of periods.
+        if stats.cpu.throttling.throttled_time > 0 {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));

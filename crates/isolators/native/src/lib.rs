@@ -20,6 +20,7 @@ mod lsm;
 mod maps;
 mod namespaces;
 mod net_devices;
+mod netlink;
 mod process_stat;
 mod resources;
 mod sandbox;

@@ -308,3 +308,47 @@ fn unified_values_need_v2() {
         Err(error) => assert!(error.to_string().contains("needs cgroup v2"), "{error}"),
     }
 }
+
+#[test]
+fn memory_and_swap_are_raised_and_lowered_together() {
+    let both = |mib: u64| format!(r#"{{"memory":{{"limit":{0},"swap":{0}}}}}"#, mib << 20);
+    let (_, cgroup) = create(Some(&both(64)));
+    for mib in [256, 32, 128] {
+        cgroup.0.update(&resources(&both(mib))).unwrap();
+        if cgroup.unified() {
+            assert_eq!(cgroup.read("memory", "memory.max"), (mib << 20).to_string());
+            assert_eq!(cgroup.read("memory", "memory.swap.max"), "0");
+        } else {
+            assert_eq!(cgroup.read("memory", "memory.limit_in_bytes"), (mib << 20).to_string());
+            let swap = cgroup.read("memory", "memory.memsw.limit_in_bytes");
+            assert_eq!(swap, (mib << 20).to_string());
+        }
+    }
+}
+
+#[test]
+fn many_at_once_below_a_new_parent() {
+    let parent = unique_name();
+    let all: Vec<Scratch> = std::thread::scope(|scope| {
+        let make = |index: usize| {
+            let path = format!("/{parent}/pod/{index}");
+            let limits = resources(r#"{"pids":{"limit":9},"memory":{"limit":33554432}}"#);
+            Scratch(Cgroup::create(&config("x", Some(&path)), Some(&limits)).unwrap())
+        };
+        let threads: Vec<_> = (0..24).map(|index| scope.spawn(move || make(index))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let dirs: Vec<_> = all[0].0.paths().map(|(_, path)| path).collect();
+    for cgroup in &all {
+        assert_eq!(cgroup.read("pids", "pids.max"), "9");
+        if !cgroup.unified() {
+            assert!(!cgroup.read("cpuset", "cpuset.cpus").is_empty());
+        }
+    }
+    drop(all);
+    for dir in dirs {
+        let pod = dir.parent().unwrap();
+        std::fs::remove_dir(pod).unwrap();
+        std::fs::remove_dir(pod.parent().unwrap()).unwrap();
+    }
+}

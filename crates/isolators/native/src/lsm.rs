@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use caisson_rootpath::{ProcHandle, ProcScope};
-use caisson_runtime_spec::Process;
+use caisson_runtime_spec::{Linux, Process};
 
 use crate::step::{Context, StepError};
 
@@ -34,6 +34,17 @@ pub(crate) fn check(process: &Process) -> Result<(), StepError> {
     if process.selinux_label.is_some() && !selinux_enabled() {
         return Err(StepError::new(
             "config.json: process.selinuxLabel",
+            "this host's kernel does not run SELinux; remove the label",
+        ));
+    }
+    Ok(())
+}
+
+/// Fails if mounts are to get a label that the host's kernel does not know.
+pub(crate) fn check_mount_label(linux: &Linux) -> Result<(), StepError> {
+    if linux.mount_label.as_deref().is_some_and(|label| !label.is_empty()) && !selinux_enabled() {
+        return Err(StepError::new(
+            "config.json: linux.mountLabel",
             "this host's kernel does not run SELinux; remove the label",
         ));
     }

@@ -51,6 +51,9 @@ impl Sandbox for NativeSandbox {
         if let Some(process) = &request.spec.process {
             lsm::check(process)?;
         }
+        if let Some(linux) = &request.spec.linux {
+            lsm::check_mount_label(linux)?;
+        }
         let created = create::create(&self.settings, &self.dir, request)?;
         Ok(Box::new(NativeContainer::new(
             self.id.clone(),

@@ -15,7 +15,6 @@ use rustix::mount::{
 
 use super::attach::{Shape, attach, mount_point, propagate, set_attributes};
 use super::copy_up;
-use crate::lsm;
 use crate::step::{Cause as _, Context, StepError};
 
 /// Longest value that fsconfig(2) takes.
@@ -43,7 +42,6 @@ pub(super) fn mount(
     }
     let source = mount.source.as_deref().unwrap_or(kind);
     let label = mount_label.filter(|_| !matches!(kind, "proc" | "sysfs" | "mqueue"));
-    let label = label.filter(|_| lsm::selinux_enabled());
     if options.data.iter().any(|option| option.len() > MAX_VALUE) {
         mount_by_path(root, kind, source, options, &target, label)?;
         let mounted = root.resolve(path).context(|| "find the new mount")?;

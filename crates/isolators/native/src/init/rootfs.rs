@@ -114,8 +114,9 @@ fn attach_root(path: &Path) -> Result<OwnedFd, StepError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(CWD, path, flags).context(step)?;
+    // First, as copies of shared mounts are shared.
     make_parent_private(path).context(step)?;
+    let tree = open_tree(CWD, path, flags).context(step)?;
     move_mount(&tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).context(step)?;
     Ok(tree)
 }

@@ -47,6 +47,9 @@ pub struct Bundle {
     pub globals: Vec<String>,
     /// Further environment of the runtime.
     pub env: Vec<(String, String)>,
+    /// Shell commands that are run before the runtime, in a private mount
+    /// namespace; `$B` is the bundle's directory.
+    pub prelude: Option<String>,
     calls: AtomicU32,
     ids: RefCell<Vec<String>>,
 }
@@ -81,6 +84,7 @@ impl Bundle {
             config: default_config(),
             globals: Vec::new(),
             env: Vec::new(),
+            prelude: None,
             calls: AtomicU32::new(0),
             ids: RefCell::new(Vec::new()),
         };
@@ -189,7 +193,15 @@ impl Bundle {
 
     /// The runtime with its global flags and these arguments.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(RUNTIME);
+        let mut command = match &self.prelude {
+            None => Command::new(RUNTIME),
+            Some(prelude) => {
+                let mut command = Command::new("unshare");
+                let script = format!("set -e\n{prelude}\nexec \"$@\"");
+                command.args(["-m", "sh", "-c", &script, "sh", RUNTIME]).env("B", self.path());
+                command
+            }
+        };
         command.arg("--root").arg(self.state_root()).args(&self.globals).args(args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());

@@ -18,6 +18,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 
 use crate::channel::{Channel, Word};
 use crate::init::Init;
+use crate::intel_rdt::Classes;
 use crate::isolator::Settings;
 use crate::namespaces::Namespaces;
 use crate::process_stat::ProcessStat;
@@ -56,6 +57,7 @@ struct Making {
     filter: Option<Filter>,
     namespaces: Namespaces,
     sources: Sources,
+    classes: Option<Classes>,
     /// The process, and the intermediate one while there is one.
     process: Option<SpawnedProcess>,
     intermediate: Option<OwnedFd>,
@@ -90,6 +92,10 @@ impl Making {
             rootless: settings.rootless,
             scope_prefix: "caisson",
         };
+        let classes = match &linux.intel_rdt {
+            Some(rdt) => Some(Classes::open(rdt, request.id.as_str())?),
+            None => None,
+        };
         let planning = || "create the container's cgroup";
         let planned =
             Cgroup::plan(&config).map_err(|error| error.to_string()).context(planning)?;
@@ -114,7 +120,7 @@ impl Making {
             cgroup: planned.state().clone(),
             poststart: hooks.poststart,
             poststop: hooks.poststop,
-            resctrl: None,
+            resctrl: classes.as_ref().and_then(Classes::removable),
             seccomp_listener: listener,
         };
         // Before there is a cgroup: if we are killed, `delete` knows of it.
@@ -141,6 +147,7 @@ impl Making {
             filter,
             namespaces,
             sources,
+            classes,
             process: None,
             intermediate: None,
         };
@@ -315,8 +322,8 @@ impl Making {
 
     /// Answers the first process until it is ready.
     fn serve(&mut self, channel: &Channel, spec: &Spec, linux: &Linux) -> Result<(), StepError> {
-        if let Some(rdt) = &linux.intel_rdt {
-            self.record.resctrl = intel_rdt::apply(rdt, &self.record.id, self.process()?.pid)?;
+        if let (Some(rdt), Some(classes)) = (&linux.intel_rdt, &self.classes) {
+            classes.apply(rdt, self.process()?.pid)?;
         }
         loop {
             match channel.receive()? {

@@ -17,6 +17,7 @@ use crate::affinity;
 use crate::channel::{Channel, Word};
 use crate::create::await_exec;
 use crate::init::{Console, Finish, Program, become_mapped_root, take_session_keyring};
+use crate::intel_rdt::Classes;
 use crate::state::{Record, StateDir};
 use crate::step::{Cause as _, Context, StepError};
 
@@ -28,9 +29,14 @@ pub(crate) fn exec(
     init: BorrowedFd<'_>,
     request: ExecRequest,
 ) -> Result<SpawnedProcess, SandboxError> {
-    let filter = match dir.config()?.linux.and_then(|linux| linux.seccomp) {
+    let linux = dir.config()?.linux.unwrap_or_default();
+    let classes = match &linux.intel_rdt {
+        Some(rdt) => Some(Classes::open(rdt, &record.id)?),
+        None => None,
+    };
+    let filter = match &linux.seccomp {
         Some(profile) => Some(
-            Filter::compile(&profile)
+            Filter::compile(profile)
                 .map_err(|error| error.to_string())
                 .context(|| "config.json: linux.seccomp")?,
         ),
@@ -68,6 +74,7 @@ pub(crate) fn exec(
         .expect(Word::Ready)
         .and_then(|_| {
             set_oom_score(&request.process, process.pid.as_raw_nonzero().get())?;
+            classes.map_or(Ok(()), |classes| classes.join(process.pid))?;
             ours.send(Word::Ready, b"")
         })
         .and_then(|()| await_exec(&ours, &process, record));

@@ -313,8 +313,8 @@ impl Resources for Place {
         Ok(Pid::from_raw(self.saved()?.pid).into_iter().collect())
     }
 
-    fn stats(&self) -> Result<caisson_cgroup::Stats, SandboxError> {
-        Ok(caisson_cgroup::Stats::default())
+    fn stats(&self) -> Result<caisson_cgroup::stats::Stats, SandboxError> {
+        Ok(caisson_cgroup::stats::Stats::default())
     }
 
     fn update(&self, limits: &Limits) -> Result<(), SandboxError> {
@@ -334,7 +334,7 @@ impl Resources for Place {
         Ok(())
     }
 
-    fn watch_oom(&self) -> Result<caisson_cgroup::OomWatch, SandboxError> {
+    fn watch_oom(&self) -> Result<caisson_cgroup::OomEvents, SandboxError> {
         Err(SandboxError::Unsupported { isolator: "fake", operation: "watch memory".into() })
     }
 }

@@ -10,6 +10,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("lifecycle::lists_have_runcs_form", lists_have_runcs_form),
     ("lifecycle::a_failed_create_leaves_nothing", a_failed_create_leaves_nothing),
     ("lifecycle::pause_resume_and_update_reach_the_engine", pause_resume_and_update),
+    ("lifecycle::counters_are_a_json_line", counters_are_a_json_line),
     ("lifecycle::help_and_version_print", help_and_version_print),
     ("lifecycle::spec_is_written_once", spec_is_written_once),
     ("lifecycle::the_pidfd_is_sent", the_pidfd_is_sent),
@@ -183,6 +184,19 @@ fn pause_resume_and_update() {
     assert!(calls.contains("update {\"cpu\":{\"shares\":5}}"), "{calls}");
     let complaint = program.fails(1, &["update", "--l3-cache-schema", "x", "c1"]);
     assert!(complaint.contains("Intel RDT"), "{complaint}");
+}
+
+fn counters_are_a_json_line() {
+    let program = Program::new("sleep 60");
+    program.quiet_ok(&["run", "-d", "c1"]);
+    let line = program.ok(&["events", "--stats", "c1"]);
+    assert!(line.starts_with("{\"type\":\"stats\",\"id\":\"c1\",\"data\":{\"cpu\":{"), "{line}");
+    assert!(program.fails(1, &["events", "--interval=0s", "c1"]).contains("greater than 0"));
+    assert!(program.fails(1, &["events", "--interval=x", "c1"]).contains("-interval"));
+    program.ok(&["kill", "c1", "9"]);
+    eventually("stopped", || program.state("c1")["status"] == "stopped");
+    let refused = program.fails(1, &["events", "--stats", "c1"]);
+    assert!(refused.contains("container with id c1 is not running"), "{refused}");
 }
 
 fn help_and_version_print() {

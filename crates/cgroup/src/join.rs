@@ -140,7 +140,7 @@ impl Cgroup {
         let text = read_file(&path)?;
         let own = own_cgroups(&text).find(|(name, _)| name.is_empty());
         if let (Some((_, own)), Some(node)) = (own, self.unified_node()) {
-            let rel = join_path(node.mount(), own);
+            let rel = beside(node, own);
             let dir = CgroupDir::new(self.root(), self.root_path(), &rel);
             joiner.unified = Some(dir.open("", OFlags::PATH | OFlags::DIRECTORY)?);
         }
@@ -213,12 +213,28 @@ impl Cgroup {
                 let (Some((_, own)), Some(node)) = (own, self.unified_node()) else {
                     return Err(refused(source));
                 };
-                let rel = join_path(node.mount(), own);
+                let rel = beside(node, own);
                 let dir = CgroupDir::new(self.root(), self.root_path(), &rel);
                 write_pid(dir, &raw.to_string()).map_err(refused)
             }
             other => other,
         }
+    }
+}
+
+/// Where a process is that `/proc/PID/cgroup` shows at `own`. It is the
+/// container's init, so it is looked for at or below the container's cgroup
+/// first: the mount may show a part of the hierarchy only.
+fn beside(node: &Node, own: &str) -> String {
+    let below = node.rel.get(node.mount_len..).unwrap_or_default().trim_matches('/');
+    let rest = own
+        .match_indices(below)
+        .filter(|(at, _)| own.get(..*at).is_some_and(|before| before.ends_with('/')))
+        .filter_map(|(at, found)| own.get(at + found.len()..))
+        .find(|rest| rest.is_empty() || rest.starts_with('/'));
+    match rest {
+        Some(rest) => join_path(&node.rel, rest),
+        None => join_path(node.mount(), own),
     }
 }
 

@@ -93,8 +93,16 @@ fn bad_values_name_the_field_and_leave_nothing() {
         let path = format!("/{name}/deep/down");
         let result = Cgroup::create(&config(&name, Some(&path)), Some(&resources(json)));
         let Err(error) = result else {
-            // v2 clamps a weight of 1 and has no minimum to break.
-            drop(Scratch(result.unwrap()));
+            // v2's scale of weights has no such minimum to break.
+            let cgroup = Scratch(result.unwrap());
+            let mut dirs: Vec<_> = cgroup.0.paths().map(|(_, path)| path).collect();
+            drop(cgroup);
+            for dir in &mut dirs {
+                while dir.pop() && !dir.ends_with(&name) {
+                    std::fs::remove_dir(&*dir).unwrap();
+                }
+                std::fs::remove_dir(&*dir).unwrap();
+            }
             continue;
         };
         assert!(error.to_string().contains(field), "{error}");

@@ -250,7 +250,7 @@ impl Making {
         };
         let into = joiner.as_ref().and_then(Joiner::clone_into_fd);
         let side = clone3(flags, into);
-        if let Some(own) = own {
+        if let (Some(own), false) = (own, matches!(side, Ok(Side::Child))) {
             // Hooks are to run where the runtime runs.
             rustix::thread::move_into_link_name_space(own.as_fd(), None)
                 .context(|| "return to the runtime's PID namespace")?;

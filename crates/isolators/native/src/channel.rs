@@ -17,7 +17,7 @@ const MAX: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Word {
-    /// Runtime: the id maps are written.
+    /// Runtime: the id maps, if any, are written; the successor may go on.
     Mapped = b'm',
     /// Child: its successor's process id, decimal, in the runtime's namespace.
     Successor = b'p',

@@ -186,6 +186,9 @@ impl Making {
             ours.send(Word::Mapped, b"")?;
         } else {
             self.set_oom_score(&request.spec)?;
+            if self.namespaces.needs_intermediate() {
+                ours.send(Word::Mapped, b"")?;
+            }
         }
         let number = pid.as_raw_nonzero().get();
         let stat = ProcessStat::read(number)

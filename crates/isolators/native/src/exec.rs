@@ -113,6 +113,7 @@ fn successor(channel: &Channel, first: &SpawnedProcess) -> Result<SpawnedProcess
     let pid = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
     let pid = pid.and_then(Pid::from_raw).ok_or("no process id came").context(step)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(step)?;
+    channel.send(Word::Mapped, b"")?;
     Ok(SpawnedProcess { pid, pidfd })
 }
 
@@ -178,7 +179,8 @@ impl Child<'_> {
                 let sent = self.channel.send(Word::Successor, pid.as_bytes());
                 exit_now(u8::from(sent.is_err()));
             }
-            Side::Child => Ok(()),
+            // Not before the other has spoken: both speak on one channel.
+            Side::Child => self.channel.expect(Word::Mapped).map(drop),
         }
     }
 

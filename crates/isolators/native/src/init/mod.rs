@@ -154,7 +154,8 @@ impl Init<'_> {
         } else {
             all.enter_joined(false)?;
         }
-        if all.new.contains(CloneFlags::NEWUSER) {
+        // Nor may the second one speak before the first has.
+        if all.new.contains(CloneFlags::NEWUSER) || all.needs_intermediate() {
             self.channel.expect(Word::Mapped)?;
         }
         if all.has_user() {

@@ -25,7 +25,7 @@ use crate::process_stat::ProcessStat;
 use crate::sources::Sources;
 use crate::state::{FirstProcess, Record, START, SeccompListener, StateDir, VERSION};
 use crate::step::{Context, StepError};
-use crate::{fault, hooks, intel_rdt, maps, net_devices, seccomp_listener};
+use crate::{fault, hooks, host_mounts, intel_rdt, maps, net_devices, seccomp_listener};
 
 /// A container that was just made.
 pub(crate) struct Created {
@@ -96,6 +96,10 @@ impl Making {
             Some(rdt) => Some(Classes::open(rdt, request.id.as_str())?),
             None => None,
         };
+        let host_mounts = match namespaces.has_mount() {
+            true => None,
+            false => Some(host_mounts::stacked(&rootfs)?),
+        };
         let planning = || "create the container's cgroup";
         let planned =
             Cgroup::plan(&config).map_err(|error| error.to_string()).context(planning)?;
@@ -116,6 +120,7 @@ impl Making {
             owner_uid: rustix::process::geteuid().as_raw(),
             annotations: spec.annotations.clone(),
             namespaces: linux.namespaces.iter().fold(0, |set, ns| set | ns.kind.clone_flag()),
+            host_mounts,
             own_pids: namespaces.new.contains(CloneFlags::NEWPID),
             cgroup: planned.state().clone(),
             poststart: hooks.poststart,
@@ -387,6 +392,9 @@ impl Making {
         for pidfd in self.process.iter().map(|process| &process.pidfd).chain(&self.intermediate) {
             let _ = pidfd_send_signal(pidfd, Signal::KILL);
             let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+        }
+        if let Err(error) = self.record.remove_host_mounts() {
+            crate::warn(&error);
         }
         if let Some(path) = &self.record.resctrl {
             intel_rdt::remove(path);

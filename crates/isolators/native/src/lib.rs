@@ -13,6 +13,7 @@ mod exec;
 mod fault;
 mod features;
 mod hooks;
+mod host_mounts;
 mod init;
 mod intel_rdt;
 mod isolator;

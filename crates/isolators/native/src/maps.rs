@@ -83,10 +83,11 @@ fn run_mapper(program: &str, pid: Pid, maps: &[IdMapping]) -> Result<(), StepErr
             match status.and_then(|status| status.exit_status()) {
                 Some(0) => Ok(()),
                 Some(127) => Err(StepError::new(step(), "executable file not found in $PATH")),
-                code => Err(StepError::new(
-                    step(),
-                    format!("it refused the map (exit {code:?}); see /etc/subuid and /etc/subgid"),
-                )),
+                code => {
+                    let end = code.map_or("was killed".to_owned(), |code| format!("exit {code}"));
+                    let cause = format!("it refused the map ({end}); see /etc/subuid, /etc/subgid");
+                    Err(StepError::new(step(), cause))
+                }
             }
         }
     }

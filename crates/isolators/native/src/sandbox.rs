@@ -112,6 +112,7 @@ impl Sandbox for NativeSandbox {
             .delete()
             .map_err(|error| error.to_string())
             .context(|| "remove the container's cgroup")?;
+        record.remove_host_mounts()?;
         if let Some(path) = &record.resctrl {
             intel_rdt::remove(path);
         }

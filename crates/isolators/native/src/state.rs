@@ -18,6 +18,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::host_mounts;
 use crate::step::{Context, StepError};
 
 const RECORD: &str = "state.json";
@@ -43,6 +44,10 @@ pub(crate) struct Record {
     /// Whether the PID namespace was made for it, so that nothing in it
     /// outlives the first process.
     pub(crate) own_pids: bool,
+    /// Without a mount namespace: how many mounts lay at `rootfs` before
+    /// ours, which are the host's to see and ours to remove.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host_mounts: Option<usize>,
     pub(crate) cgroup: CgroupState,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) poststart: Vec<Hook>,
@@ -53,6 +58,16 @@ pub(crate) struct Record {
     pub(crate) resctrl: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seccomp_listener: Option<SeccompListener>,
+}
+
+impl Record {
+    /// Takes away what lies on the host without a mount namespace.
+    pub(crate) fn remove_host_mounts(&self) -> Result<(), StepError> {
+        match self.host_mounts {
+            None => Ok(()),
+            Some(before) => host_mounts::unmount_since(&self.rootfs, before),
+        }
+    }
 }
 
 /// Where the seccomp listener goes.

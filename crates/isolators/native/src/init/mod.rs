@@ -80,9 +80,6 @@ impl Init<'_> {
         self.enter_namespaces()?;
         fault::point("init-namespaces")?;
         setsid().context(|| "setsid")?;
-        if self.namespaces.new_time {
-            time::new_namespace(self.linux.time_offsets.as_ref())?;
-        }
         if self.namespaces.new.contains(CloneFlags::NEWNET) {
             caisson_sys::interface::bring_up_loopback().context(|| "bring up lo")?;
         }
@@ -157,6 +154,11 @@ impl Init<'_> {
         // Nor may the second one speak before the first has.
         if all.new.contains(CloneFlags::NEWUSER) || all.needs_intermediate() {
             self.channel.expect(Word::Mapped)?;
+        }
+        if all.new_time {
+            // While the files in /proc/self are still ours: they are not once
+            // the change of user has made us undumpable.
+            time::new_namespace(self.linux.time_offsets.as_ref())?;
         }
         if all.has_user() {
             become_mapped_root()?;

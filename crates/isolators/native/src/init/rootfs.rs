@@ -23,12 +23,16 @@ use crate::step::{Context, StepError};
 
 /// Builds the tree and makes it the caller's root.
 pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
-    if !init.namespaces.has_mount() {
-        return enter_without_mounts(init);
-    }
+    let own_mounts = init.namespaces.has_mount();
     let propagation = init.linux.rootfs_propagation;
-    change_propagation(propagation.unwrap_or(Propagation::RSlave))?;
-    let tree = attach_root(init.rootfs)?;
+    let tree = if own_mounts {
+        change_propagation(propagation.unwrap_or(Propagation::RSlave))?;
+        make_parent_private(init.rootfs)?;
+        attach_root(init.rootfs)?
+    } else {
+        refuse_hiding(init)?;
+        attach_root_on_host(init.rootfs)?
+    };
     let root = Root::from_fd(duplicate(&tree)?).context(|| "use the root file system")?;
     rustix::process::umask(Mode::empty());
     let mut cover = match init.linux.masked_paths.is_empty() {
@@ -46,7 +50,9 @@ pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
     }
     init.runtime_hooks()?;
     fault::point("init-hooks")?;
-    if init.no_pivot {
+    if !own_mounts {
+        enter(&tree)?;
+    } else if init.no_pivot {
         move_root(&tree)?;
     } else {
         pivot(&tree, propagation.is_some())?;
@@ -75,30 +81,34 @@ fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, StepError> {
     rustix::io::fcntl_dupfd_cloexec(fd, 3).context(|| "duplicate a descriptor")
 }
 
-/// In the runtime's own mount namespace nothing may be mounted: it would be
-/// mounted on the host.
-fn enter_without_mounts(init: &Init<'_>) -> Result<Option<Console>, StepError> {
-    let linux = init.linux;
+/// Without a mount namespace what is hidden can be uncovered by whoever gets
+/// out of the chroot; so runc, too, does not promise it.
+fn refuse_hiding(init: &Init<'_>) -> Result<(), StepError> {
     let unwanted = [
-        (!init.spec.mounts.is_empty(), "mounts"),
-        (!linux.masked_paths.is_empty(), "linux.maskedPaths"),
-        (!linux.readonly_paths.is_empty(), "linux.readonlyPaths"),
-        (!linux.devices.is_empty(), "linux.devices"),
-        (init.spec.root.as_ref().is_some_and(|root| root.readonly), "root.readonly"),
-        (init.console.is_some(), "process.terminal"),
+        (!init.linux.masked_paths.is_empty(), "linux.maskedPaths"),
+        (!init.linux.readonly_paths.is_empty(), "linux.readonlyPaths"),
     ];
-    if let Some((_, field)) = unwanted.iter().find(|(used, _)| *used) {
-        return Err(StepError::new(
+    match unwanted.iter().find(|(used, _)| *used) {
+        None => Ok(()),
+        Some((_, field)) => Err(StepError::new(
             format!("config.json: {field}"),
             "needs a mount namespace in linux.namespaces",
-        ));
+        )),
     }
-    set_sysctls(init)?;
-    init.join_cgroup()?;
-    init.runtime_hooks()?;
-    chroot(init.rootfs).context(|| format!("chroot to {}", init.rootfs.display()))?;
-    rustix::process::chdir("/").context(|| "change to the new root")?;
-    Ok(None)
+}
+
+/// Attaches the root file system where everybody sees it; `delete` takes it
+/// away again with all that is mounted in it.
+fn attach_root_on_host(path: &Path) -> Result<OwnedFd, StepError> {
+    let tree = attach_root(path)?;
+    super::attach::propagate(&tree, &[Propagation::RPrivate])?;
+    Ok(tree)
+}
+
+fn enter(tree: &OwnedFd) -> Result<(), StepError> {
+    fchdir(tree).context(|| "change to the new root")?;
+    chroot(".").context(|| "chroot to the new root")?;
+    rustix::process::chdir("/").context(|| "change to the new root")
 }
 
 fn change_propagation(kind: Propagation) -> Result<(), StepError> {
@@ -114,15 +124,13 @@ fn attach_root(path: &Path) -> Result<OwnedFd, StepError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
-    // First, as copies of shared mounts are shared.
-    make_parent_private(path).context(step)?;
     let tree = open_tree(CWD, path, flags).context(step)?;
     move_mount(&tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).context(step)?;
     Ok(tree)
 }
 
-/// Neither move_mount(2) nor pivot_root(2) works below a shared mount. The
-/// mount that holds `path` is the nearest ancestor that is a mount point.
+/// Copies of shared mounts are shared, and neither move_mount(2) nor
+/// pivot_root(2) works with those. The mount that holds `path` is the nearest ancestor that is a mount point.
 fn make_parent_private(path: &Path) -> Result<(), StepError> {
     for ancestor in path.ancestors() {
         match mount_change(ancestor, MountPropagationFlags::PRIVATE) {
@@ -183,9 +191,7 @@ fn pivot(tree: &OwnedFd, may_be_shared: bool) -> Result<(), StepError> {
 
 /// For roots that pivot_root(2) refuses (a ramdisk).
 fn move_root(tree: &OwnedFd) -> Result<(), StepError> {
-    fchdir(tree).context(|| "change to the new root")?;
     move_mount(tree, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .context(|| "move the new root to /")?;
-    chroot(".").context(|| "chroot to the new root")?;
-    rustix::process::chdir("/").context(|| "change to the new root")
+    enter(tree)
 }

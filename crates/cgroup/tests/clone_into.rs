@@ -7,7 +7,7 @@
 
 mod common;
 
-use caisson_cgroup::{Cgroup, Joiner, Layout, LayoutKind};
+use caisson_cgroup::{Cgroup, CgroupConfig, Driver, Joiner, Layout, LayoutKind, UnitProperty};
 use caisson_runtime_spec::Resources;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use common::{Scratch, config, unique_name};
@@ -27,13 +27,14 @@ fn not_tested(why: &str) {
 }
 
 fn main() {
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         ("a_clone_is_in_every_hierarchy", a_clone_is_in_every_hierarchy),
         ("v2_freezes_and_kills", v2_freezes_and_kills),
         ("v2_device_program_is_enforced", v2_device_program_is_enforced),
         ("further_process_beside_init", further_process_beside_init),
         ("joiner_in_a_child_cgroup", joiner_in_a_child_cgroup),
         ("own_cgroup_in_a_container", own_cgroup_in_a_container),
+        ("scope_of_a_real_systemd", scope_of_a_real_systemd),
     ];
     let filter = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
     for (name, test) in tests {
@@ -252,4 +253,75 @@ fn own_cgroup_in_a_container() {
         u8::from(std::panic::catch_unwind(std::panic::AssertUnwindSafe(inside)).is_err())
     });
     assert_eq!(exit_code(pid), Some(0));
+}
+
+/// The whole life of a scope, if systemd is init here (in a virtual machine, say).
+fn scope_of_a_real_systemd() {
+    if !Path::new("/run/systemd/system").exists() {
+        not_tested("the systemd driver with systemd itself, which is not init here");
+        return;
+    }
+    let id = unique_name();
+    let path = format!("caisson-test.slice:pre:{id}");
+    let config =
+        CgroupConfig { driver: Driver::Systemd, cgroups_path: Some(&path), ..config(&id, None) };
+    let limits = resources(
+        r#"{"devices":[{"allow":false,"access":"rwm"}],"pids":{"limit":12},
+            "memory":{"limit":67108864,"swap":67108864},
+            "cpu":{"shares":512,"quota":50500,"period":100000,"cpus":"0"}}"#,
+    );
+    let cgroup = Scratch(Cgroup::create(&config, Some(&limits)).unwrap());
+    let mut sleeper = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+    let pid = Pid::from_child(&sleeper);
+    let extra = UnitProperty::from_annotation("org.systemd.property.TimeoutStopSec", "5");
+    cgroup.0.start_unit(pid, Some(&limits), &[extra.unwrap().unwrap()]).unwrap();
+    assert_eq!(cgroup.0.pids(true).unwrap(), [pid]);
+    let unit = format!("pre-{id}.scope");
+    assert!(cgroup.0.path().unwrap().ends_with(&format!("caisson-test.slice/{unit}")));
+    let show = |name: &str| {
+        let args = ["show", "-p", name, "--value", &unit];
+        let output = std::process::Command::new("systemctl").args(args).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(show("ActiveState"), "active");
+    assert_eq!(show("Slice"), "caisson-test.slice");
+    assert_eq!(show("TasksMax"), "12");
+    assert_eq!(show("TimeoutStopUSec"), "5s");
+    assert_eq!(show("DevicePolicy"), "strict");
+    assert_eq!(show("CPUQuotaPerSecUSec"), "510ms");
+    assert_eq!(cgroup.read("pids", "pids.max"), "12");
+    if cgroup.unified() {
+        assert_eq!(show("MemoryMax"), "67108864");
+        assert_eq!(cgroup.read("memory", "memory.max"), "67108864");
+        assert_eq!(cgroup.read("memory", "memory.swap.max"), "0");
+        assert_eq!(cgroup.read("cpu", "cpu.max"), "51000 100000");
+        assert_eq!(cgroup.read("cpu", "cpu.weight"), "59");
+        assert_eq!(cgroup.read("cpuset", "cpuset.cpus"), "0");
+    }
+    let lower = r#"{"memory":{"limit":33554432,"swap":33554432},"pids":{"limit":-1}}"#;
+    cgroup.0.update(&resources(lower)).unwrap();
+    assert_eq!(show("TasksMax"), "infinity");
+    assert_eq!(cgroup.read("pids", "pids.max"), "max");
+    cgroup.0.attach(Pid::from_child(&sleeper)).unwrap();
+    // Devices: the defaults only.
+    let joiner = cgroup.0.joiner().unwrap();
+    let denied = child(&joiner, || {
+        let (kmsg, null) = (std::fs::File::open("/dev/kmsg"), std::fs::File::open("/dev/null"));
+        u8::from(kmsg.is_ok() || null.is_err())
+    });
+    assert_eq!(exit_code(denied), Some(0));
+    cgroup.0.freeze().unwrap();
+    cgroup.0.kill_all(Signal::KILL).unwrap();
+    sleeper.wait().unwrap();
+    cgroup.0.delete().unwrap();
+    assert!(!cgroup.0.exists());
+    assert_eq!(show("LoadState"), "not-found");
+    // Slices stay, as with runc; v1 hierarchies that systemd ignores have them, too.
+    let slices = ["stop", "caisson-test.slice", "caisson.slice"];
+    std::process::Command::new("systemctl").args(slices).status().unwrap();
+    for (_, mut dir) in cgroup.0.paths() {
+        while dir.pop() && dir.to_string_lossy().contains("caisson") {
+            let _ = std::fs::remove_dir(&dir);
+        }
+    }
 }

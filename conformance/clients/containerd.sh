@@ -7,7 +7,7 @@
 image=docker.io/caisson-test/debian:latest
 daemon=
 n=0
-ctr_() { timeout --foreground 60 /usr/bin/ctr --address "$scratch/containerd.sock" --namespace "$mark" "$@"; }
+ctr_() { timeout --foreground 30 /usr/bin/ctr --address "$scratch/containerd.sock" --namespace "$mark" "$@"; }
 in_pty_ctr() { in_pty /usr/bin/ctr --address "$scratch/containerd.sock" --namespace "$mark" "$@"; }
 # Options of ctr, then `--` is not needed: image, a fresh id, the command.
 run() {

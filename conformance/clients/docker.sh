@@ -6,7 +6,7 @@
 [[ -x /usr/sbin/dockerd && -x /usr/bin/docker ]] || die "no docker.io: run conformance/peers/install.sh apt"
 image=caisson-test/debian:latest
 daemon=
-docker_() { timeout --foreground 60 env DOCKER_HOST="unix://$scratch/docker.sock" DOCKER_CONFIG="$scratch/config" /usr/bin/docker "$@"; }
+docker_() { timeout --foreground 30 env DOCKER_HOST="unix://$scratch/docker.sock" DOCKER_CONFIG="$scratch/config" /usr/bin/docker "$@"; }
 in_pty_docker() { in_pty env DOCKER_HOST="unix://$scratch/docker.sock" DOCKER_CONFIG="$scratch/config" /usr/bin/docker "$@"; }
 run() { docker_ run --rm --network=none "$@"; }
 field() { docker_ inspect -f "{{$2}}" "$1" 2>&1; }
@@ -106,7 +106,7 @@ succeeds "unpause" docker_ unpause $c
 is "runs again" "running" "$(field $c .State.Status)"
 succeeds "update" docker_ update --memory 48m --memory-swap 48m --pids-limit 77 $c
 is "update: cgroup has it" $'50331648\n77' "$(docker_ exec $c sh -c 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes pids/pids.max 2>/dev/null || cat memory.max pids.max' 2>&1)"
-like "stats" '[0-9.]+[kM]iB / 48MiB' "$(docker_ stats --no-stream --format '{{.MemUsage}}' $c 2>&1)"
+like "stats" '[0-9.]+[kKM]iB / 48MiB' "$(docker_ stats --no-stream --format '{{.MemUsage}}' $c 2>&1)"
 succeeds "stop" docker_ stop -t 5 $c
 is "stop: exit code of the SIGTERM handler" "7" "$(field $c .State.ExitCode)"
 succeeds "start again" docker_ start $c

@@ -74,7 +74,7 @@ all_capabilities() {
 
 # Runs a command with a terminal and prints what it shows.
 in_pty() {
-    timeout --foreground 60 script -qefc "$(printf '%q ' "$@")" /dev/null </dev/null | tr -d '\r'
+    timeout --foreground 30 script -qefc "$(printf '%q ' "$@")" /dev/null </dev/null | tr -d '\r'
 }
 
 # A real Debian root file system as an image archive that every engine loads;
@@ -129,6 +129,9 @@ sweep() {
     local kind what rest
     leftovers | while read -r kind what rest; do
         [[ $kind != process || $what == "$$" ]] || kill -KILL "$what" 2>/dev/null
+    done
+    find /sys/fs/cgroup -path "*$mark*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | while read -r what; do
+        kill -KILL "$what" 2>/dev/null
     done
     sleep 0.2
     awk -v s="$scratch" 'index($5, s) == 1 {print $5}' /proc/self/mountinfo | tac | while read -r what; do

@@ -37,7 +37,7 @@ install -o "$user" -m 644 "$archive" "$scratch/home/image.tar"
 podman_args=(setpriv --reuid "$user" --regid "$user" --init-groups env -i -C "$scratch/home" "PATH=$PATH"
     "HOME=$scratch/home" "XDG_RUNTIME_DIR=$scratch/xdg" "CONTAINERS_CONF=$scratch/containers.conf"
     "CAISSON_MARK=$mark" TERM=xterm podman --storage-driver overlay --runtime "$scratch/$(basename "$runtime")")
-podman_() { timeout --foreground 60 "${podman_args[@]}" "$@"; }
+podman_() { timeout --foreground 30 "${podman_args[@]}" "$@"; }
 in_pty_podman() { in_pty "${podman_args[@]}" "$@"; }
 
 load_image "$scratch/home/image.tar"

@@ -19,7 +19,7 @@ write_podman_conf "$runtime"
 podman_args=(env "CONTAINERS_CONF=$scratch/containers.conf" "CAISSON_MARK=$mark" podman
     --root "$scratch/root" --runroot "$scratch/runroot" --tmpdir "$scratch/tmp"
     --storage-driver overlay --runtime "$runtime")
-podman_() { timeout --foreground 60 "${podman_args[@]}" "$@"; }
+podman_() { timeout --foreground 30 "${podman_args[@]}" "$@"; }
 in_pty_podman() { in_pty "${podman_args[@]}" "$@"; }
 
 archive=$(image_archive) || exit 2

@@ -17,7 +17,7 @@ s uts; hostname; cat /proc/sys/kernel/domainname
 s sysctl; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni /proc/sys/fs/mqueue/msg_max /proc/sys/net/ipv4/ping_group_range 2>&1
 s oom; cat /proc/self/oom_score_adj
 s descriptors; for f in /proc/$$/fd/*; do [ -h $f ] && echo ${f##*/}; done; for f in 0 1 2; do readlink /proc/$$/fd/$f | sed 's/[0-9][0-9]*/N/'; done
-s process; set -- $(cat /proc/$$/stat); [ $5 = $1 ] && echo leads its process group; [ $6 = $1 ] && echo leads its session; echo "terminal $7 priority ${18} ${19} ${40} ${41}"; cat /proc/self/personality; cat /proc/self/timens_offsets 2>/dev/null; [ $$ = 1 ] && ls /proc | grep -c '^[0-9]'
+s process; set -- $(cat /proc/$$/stat); [ $5 = $1 ] && echo leads its process group; [ $6 = $1 ] && echo leads its session; echo "terminal $7 priority ${18} ${19} ${40} ${41}"; cat /proc/self/personality; cat /proc/self/timens_offsets 2>/dev/null; [ $$ = 1 ] && { set -- /proc/[0-9]*; echo $# processes; }
 s loopback; cat /sys/class/net/lo/flags /sys/class/net/lo/operstate 2>&1; ls /sys/class/net
 s paths; for p in /proc/kcore /proc/keys /proc/timer_list /proc/sched_debug /sys/firmware /proc/acpi /proc/scsi /mask-file /mask-dir; do [ -e $p ] && { if [ -d $p ]; then echo "$p dir $(ls $p 2>&1 | wc -l)"; else echo "$p $(stat -c '%F %a' $p) $(head -c 5 $p 2>/dev/null | wc -c)"; fi; }; done; for p in /proc/sys/kernel/panic /proc/sysrq-trigger /proc/irq /proc/bus /proc/fs /ro-dir; do [ -e $p ] && { [ -w $p ] && echo "$p writable" || echo "$p not writable"; }; done
 s writes; for d in / /tmp /dev /dev/shm /proc/sys /sys /mnt/a /mnt/b /mnt/a/sub; do [ -d $d ] && { touch $d/.w 2>/dev/null && { echo "$d writable"; rm -f $d/.w; } || echo "$d not writable"; }; done

@@ -49,7 +49,8 @@ fn root_is_the_path_relative_or_absolute() {
 
 #[test]
 fn root_is_read_only_if_asked() {
-    let mut bundle = Bundle::script("echo x > /new && echo wrote || echo denied; echo x > /dev/x && echo wrote");
+    let mut bundle =
+        Bundle::script("echo x > /new && echo wrote || echo denied; echo x > /dev/x && echo wrote");
     bundle.config["root"]["readonly"] = json!(true);
     assert_eq!(bundle.run().lines(), ["denied", "wrote"], "mounts on it stay writable");
     bundle.config["root"]["readonly"] = json!(false);
@@ -93,7 +94,8 @@ fn bind_mounts_show_directories_and_files() {
     let dir = source(&bundle, "shared");
     std::fs::write(dir.join("file"), "in directory\n").unwrap();
     std::fs::write(bundle.path().join("single"), "single\n").unwrap();
-    bundle.mount(json!({"destination": "/mnt", "type": "bind", "source": dir, "options": ["bind"]}));
+    bundle
+        .mount(json!({"destination": "/mnt", "type": "bind", "source": dir, "options": ["bind"]}));
     // A relative source starts at the bundle.
     bundle.mount(json!({"destination": "/etc/single", "source": "single", "options": ["rbind"]}));
     assert_eq!(bundle.run().lines(), ["in directory", "single"]);
@@ -135,8 +137,10 @@ fn a_plain_attribute_leaves_submounts_alone_and_a_recursive_one_does_not() {
     ] {
         let mut bundle = Bundle::new();
         let dir = source(&bundle, "source");
-        bundle.prelude =
-            Some("mount -t tmpfs t $B/source; mkdir $B/source/sub; mount -t tmpfs t $B/source/sub".into());
+        bundle.prelude = Some(
+            "mount -t tmpfs t $B/source; mkdir $B/source/sub; mount -t tmpfs t $B/source/sub"
+                .into(),
+        );
         bundle.mount(json!({"destination": "/mnt", "source": dir, "options": ["rbind", option]}));
         let info = mountinfo(&mut bundle);
         assert!(has(&mount_at(&info, "/mnt").0, word), "{option}: {info}");
@@ -247,7 +251,9 @@ fn a_slave_root_receives_mounts_and_sends_none() {
 
 #[test]
 fn tmpcopyup_fills_a_tmpfs_with_what_it_covers() {
-    let mut bundle = Bundle::script("cat /etc/passwd; stat -c %a /etc/dir; readlink /etc/link; echo x > /etc/new");
+    let mut bundle = Bundle::script(
+        "cat /etc/passwd; stat -c %a /etc/dir; readlink /etc/link; echo x > /etc/new",
+    );
     std::fs::create_dir(bundle.rootfs().join("etc/dir")).unwrap();
     std::os::unix::fs::symlink("passwd", bundle.rootfs().join("etc/link")).unwrap();
     bundle.mount(json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs",
@@ -275,7 +281,8 @@ fn ids_of_a_mount_are_mapped() {
 
 #[test]
 fn idmap_takes_the_containers_own_maps() {
-    let mut bundle = Bundle::script("stat -c '%u:%g' /mnt/zero; echo x > /mnt/new; stat -c %u /mnt/new");
+    let mut bundle =
+        Bundle::script("stat -c '%u:%g' /mnt/zero; echo x > /mnt/new; stat -c %u /mnt/new");
     bundle.user_namespace(200_000);
     let dir = source(&bundle, "source");
     std::fs::write(dir.join("zero"), "").unwrap();
@@ -329,8 +336,10 @@ fn readonly_paths_are_read_only() {
 
 #[test]
 fn cgroup_mounts_show_the_containers_own() {
-    let mut bundle = Bundle::script("cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; \
-         echo 3 > /sys/fs/cgroup/pids/pids.max && echo wrote || echo denied");
+    let mut bundle = Bundle::script(
+        "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; \
+         echo 3 > /sys/fs/cgroup/pids/pids.max && echo wrote || echo denied",
+    );
     bundle.mount(json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
         "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}));
     bundle.config["linux"]["resources"] = json!({"pids": {"limit": 77}});

@@ -25,7 +25,8 @@ fn set(status: &str, name: &str) -> u64 {
 #[test]
 fn args_and_env_arrive_as_given() {
     let mut bundle = Bundle::new();
-    bundle.config["process"]["args"] = json!(["sh", "-c", "echo \"$0|$1|$A|${B-unset}\"", "x y", ""]);
+    bundle.config["process"]["args"] =
+        json!(["sh", "-c", "echo \"$0|$1|$A|${B-unset}\"", "x y", ""]);
     bundle.config["process"]["env"] = json!(["PATH=/bin", "A=old", "B=", "A=new value"]);
     assert_eq!(bundle.run().lines(), ["x y||new value|"]);
 }

@@ -133,7 +133,11 @@ fn overwriting(configure: impl Fn(&mut Bundle)) -> Bundle {
 
 /// `exec`s of several kinds for as long as the attack takes. Returns what the
 /// attacker counted.
-fn exec_under_attack(victim: &Victim, bundle: &Bundle, command: impl Fn(&[&str]) -> Command) -> String {
+fn exec_under_attack(
+    victim: &Victim,
+    bundle: &Bundle,
+    command: impl Fn(&[&str]) -> Command,
+) -> String {
     let tmp = bundle.rootfs().join("tmp");
     eventually("the attack begins", || tmp.join("started").exists());
     let deadline = Instant::now() + Duration::from_secs(8);
@@ -154,7 +158,9 @@ fn no_process_inside_can_write_the_binary() {
     let bundle = overwriting(|_| {});
     bundle.write_config();
     let path = bundle.path().to_str().unwrap();
-    assert!(victim.command(&bundle, &["create", "-b", path, &bundle.id]).status().unwrap().success());
+    assert!(
+        victim.command(&bundle, &["create", "-b", path, &bundle.id]).status().unwrap().success()
+    );
     assert!(victim.command(&bundle, &["start", &bundle.id]).status().unwrap().success());
     let said = exec_under_attack(&victim, &bundle, |args| victim.command(&bundle, args));
     assert!(figure(&said, "grabbed") > 0, "the attack had nothing to attack: {said}");
@@ -211,14 +217,22 @@ fn a_users_own_binary_runs_from_a_sealed_copy() {
         });
         bundle.write_config();
         let owner = format!("{USER}:{USER}");
-        assert!(Command::new("chown").args(["-R", &owner]).arg(bundle.path()).status().unwrap().success());
+        assert!(
+            Command::new("chown")
+                .args(["-R", &owner])
+                .arg(bundle.path())
+                .status()
+                .unwrap()
+                .success()
+        );
         let as_user = |args: &[&str]| {
             let mut command = victim.command(&bundle, args);
             command.uid(USER).gid(USER);
             command
         };
         let path = bundle.path().to_str().unwrap();
-        let created = as_user(&["create", "-b", path, &bundle.id]).stderr(Stdio::inherit()).status();
+        let created =
+            as_user(&["create", "-b", path, &bundle.id]).stderr(Stdio::inherit()).status();
         assert!(created.unwrap().success());
         let pid = bundle.pid();
         assert_is_sealed(Path::new(&format!("/proc/{pid}/exe")), &victim);
@@ -240,5 +254,7 @@ fn assert_is_sealed(exe: &Path, victim: &Victim) {
     assert!(content == victim.content, "not a copy of it");
     let seals = rustix::fs::fcntl_get_seals(&image).unwrap();
     use rustix::fs::SealFlags;
-    assert!(seals.contains(SealFlags::WRITE | SealFlags::SEAL | SealFlags::GROW | SealFlags::SHRINK));
+    assert!(
+        seals.contains(SealFlags::WRITE | SealFlags::SEAL | SealFlags::GROW | SealFlags::SHRINK)
+    );
 }

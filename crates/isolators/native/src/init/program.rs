@@ -86,8 +86,13 @@ impl Finish {
     /// Executes the program; returns an exit code if that failed. Nothing of
     /// the caller's but this value may be used, or dropped, afterwards.
     pub(crate) fn run(self) -> u8 {
+        // Before the runtime hears that all is ready: whoever called it waits
+        // for the end of the streams that the terminal replaces.
         let ready = self
-            .close_others()
+            .console
+            .as_ref()
+            .map_or(Ok(()), Console::take)
+            .and_then(|()| self.close_others())
             .and_then(|()| self.report.send(Word::Ready, b""))
             .and_then(|()| self.report.expect(Word::Ready));
         match ready {
@@ -109,7 +114,7 @@ impl Finish {
     }
 
     fn wait_and_execute(self) -> u8 {
-        let Self { program, filter, console, start, start_hooks, start_state, report, .. } = self;
+        let Self { program, filter, start, start_hooks, start_state, report, .. } = self;
         let report = match start {
             None => report,
             Some(socket) => {
@@ -124,7 +129,6 @@ impl Finish {
         // They are the image's programs: no more may be theirs than the user's.
         let as_user = || program.become_user(filter.as_ref(), None);
         let result = hooks::run_as("startContainer", &start_hooks, &start_state, &as_user)
-            .and_then(|()| console.as_ref().map_or(Ok(()), Console::take))
             .and_then(|()| program.become_user(filter.as_ref(), Some(&report)));
         let error = match result {
             Ok(()) => {

@@ -168,7 +168,9 @@ fn changed(mut process: Process, flags: &Parsed<'_>) -> Result<Process, CliError
 
 /// An id below 2^32 - 1, which means "no id" to the kernel.
 fn numeric_id(what: &str, text: &str) -> Result<u32, CliError> {
-    let number = text.parse::<u32>().ok().filter(|id| *id != u32::MAX);
+    // Rust's parser would take a leading plus.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse::<u32>().ok().filter(|id| digits && *id != u32::MAX);
     number.ok_or_else(|| CliError::Refused(format!("bad {what} {text:?} of --user: not a number")))
 }
 

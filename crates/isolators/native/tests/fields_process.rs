@@ -320,3 +320,44 @@ fn labels_of_security_modules_the_host_lacks_are_refused() {
         bundle.run().refused(&["process.selinuxLabel", "SELinux"]);
     }
 }
+
+#[test]
+fn exec_binds_to_the_cpus_it_is_told() {
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    if cpus < 2 {
+        println!("not tested: this machine has one CPU");
+        return;
+    }
+    let bundle = Bundle::sleeper();
+    bundle.started();
+    let allowed = |affinity: Value| {
+        let file = bundle.path().join("process.json");
+        let process = json!({"args": ["grep", "Cpus_allowed_list", "/proc/self/status"],
+            "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0},
+            "execCPUAffinity": affinity});
+        std::fs::write(&file, process.to_string()).unwrap();
+        let ended = bundle.call(&["exec", "-p", file.to_str().unwrap(), &bundle.id]);
+        proc_field(&ended.ok().stdout(), "Cpus_allowed_list")
+    };
+    assert_eq!(allowed(json!({"final": "1"})), "1");
+    assert_eq!(allowed(json!({"initial": "0", "final": "0-1"})), "0-1");
+    assert_ne!(allowed(json!({"initial": "1"})), "1", "it holds until the cgroup is joined only");
+}
+
+/// The CPU that the runtime is on when the process is made: it says so by
+/// being refused.
+#[test]
+fn an_initial_affinity_without_cpus_is_refused_by_name() {
+    let bundle = Bundle::sleeper();
+    bundle.started();
+    for (field, affinity) in
+        [("initial", json!({"initial": "1000"})), ("final", json!({"final": "1000"}))]
+    {
+        let file = bundle.path().join("process.json");
+        let process = json!({"args": ["true"], "cwd": "/", "env": ["PATH=/bin"],
+            "user": {"uid": 0, "gid": 0}, "execCPUAffinity": affinity});
+        std::fs::write(&file, process.to_string()).unwrap();
+        let said = bundle.call(&["exec", "-p", file.to_str().unwrap(), &bundle.id]).fails(255);
+        assert!(said.contains("execCPUAffinity") && said.contains(field), "{said}");
+    }
+}

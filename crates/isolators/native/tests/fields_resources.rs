@@ -318,7 +318,10 @@ fn device_rules_are_enforced_in_their_order() {
         (json!([deny, fuse(true, "w")]), &["w", "default"]),
         (json!([deny, any_misc]), &["r", "w", "default"]),
         (json!([{"allow": true, "access": "rwm"}]), &["r", "w", "default"]),
-        (json!([deny, {"allow": true, "type": "b", "major": 10, "minor": 229}]), &["default"]),
+        (
+            json!([deny, {"allow": true, "type": "b", "major": 10, "minor": 229, "access": "rw"}]),
+            &["default"],
+        ),
     ] {
         assert_eq!(devices(rules.clone(), PROBE), wanted, "{rules}");
     }
@@ -341,5 +344,24 @@ fn update_changes_limits() {
     if is_mounted("pids") && is_mounted("memory") {
         assert_eq!(file(&bundle, "pids", "pids.max"), "30");
         assert_eq!(file(&bundle, "memory", "memory.limit_in_bytes"), (48 << 20).to_string());
+    }
+}
+
+#[test]
+fn intel_rdt_is_refused_by_name_where_it_is_missing() {
+    for rdt in [
+        json!({"closID": "one"}),
+        json!({"l3CacheSchema": "L3:0=f"}),
+        json!({"memBwSchema": "MB:0=20"}),
+        json!({"schemata": ["L3:0=f"]}),
+        json!({"enableMonitoring": true}),
+    ] {
+        let mut bundle = Bundle::new();
+        bundle.config["linux"]["intelRdt"] = rdt;
+        if std::path::Path::new("/sys/fs/resctrl/schemata").exists() {
+            println!("not tested: this machine has Intel RDT");
+            return;
+        }
+        bundle.run().refused(&["linux.intelRdt"]);
     }
 }

@@ -47,8 +47,8 @@ pub struct Bundle {
     pub globals: Vec<String>,
     /// Further environment of the runtime.
     pub env: Vec<(String, String)>,
-    /// Shell commands that are run before the runtime, in a private mount
-    /// namespace; `$B` is the bundle's directory.
+    /// Shell commands that are run before the runtime, in private mount and
+    /// network namespaces; `$B` is the bundle's directory.
     pub prelude: Option<String>,
     calls: AtomicU32,
     ids: RefCell<Vec<String>>,
@@ -198,7 +198,7 @@ impl Bundle {
             Some(prelude) => {
                 let mut command = Command::new("unshare");
                 let script = format!("set -e\n{prelude}\nexec \"$@\"");
-                command.args(["-m", "sh", "-c", &script, "sh", RUNTIME]).env("B", self.path());
+                command.args(["-mn", "sh", "-c", &script, "sh", RUNTIME]).env("B", self.path());
                 command
             }
         };

@@ -25,6 +25,16 @@ const MAPS: [&str; 5] = [
     "linux.sysctl",
 ];
 
+/// Whether `file::function` is a test; `file` starts at the top of the tree.
+fn is_test(reference: &str) -> bool {
+    let Some((file, function)) = reference.split_once("::") else { return false };
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let head = format!("fn {function}()");
+    lines.windows(2).any(|two| two[0] == "#[test]" && two[1].starts_with(&head))
+}
+
 fn schema() -> BTreeSet<String> {
     let lines = SCHEMA.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines.map(str::to_owned).collect()
@@ -61,11 +71,14 @@ fn ledger_has_one_sound_row_for_every_field_of_the_schema() {
             continue;
         }
         let columns: Vec<&str> = line.split('\t').collect();
-        let [path, status, module, reason] = columns[..] else {
-            panic!("line {}: not four columns: {line:?}", number + 1);
+        let [path, status, module, test, reason] = columns[..] else {
+            panic!("line {}: not five columns: {line:?}", number + 1);
         };
         match status {
-            "honoured" => assert!(!module.is_empty(), "{path}: which module honours it?"),
+            "honoured" => {
+                assert!(!module.is_empty(), "{path}: which module honours it?");
+                assert!(is_test(test), "{path}: {test:?} is no test in the tree");
+            }
             "refused" | "ignored" => assert!(!reason.is_empty(), "{path}: {status} for no reason"),
             other => panic!("{path}: {other:?} is no status"),
         }

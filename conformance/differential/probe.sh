@@ -1,4 +1,5 @@
 #!/bin/sh
+set -u
 # Runs inside the container and prints what a runtime set up, section by section.
 s() { echo "== $1"; }
 s ids; id; umask; pwd

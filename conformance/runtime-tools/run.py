@@ -111,6 +111,13 @@ def remove_leftovers(runtime: str, scratch: str):
             subprocess.run([runtime, "delete", "--force", container["id"]], capture_output=True, timeout=20)
 
 
+def unmount_below(scratch: str):
+    """Undoes mounts that a runtime left on the host: runc does, in linux_ns_itype."""
+    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in reversed([p for p in points if p.startswith(scratch + "/")]):
+        subprocess.run(["umount", "--lazy", point], capture_output=True)
+
+
 def remove_cgroups():
     """Removes the fixed cgroups of the linux_cgroups programs where empty."""
     for hierarchy in Path("/sys/fs/cgroup").iterdir():
@@ -140,6 +147,7 @@ def run_program(program: str, runtime: str, workdir: Path, timeout: float):
         remove_leftovers(runtime, scratch)
     except subprocess.TimeoutExpired:
         status += ", and a container that can't be deleted"
+    unmount_below(scratch)
     shutil.rmtree(scratch, ignore_errors=True)
     return parse(stdout, status), status, stdout, stderr
 

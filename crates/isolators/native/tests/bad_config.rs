@@ -73,16 +73,33 @@ fn wrong_values_are_named_by_their_place() {
         ("/process/rlimits/0/type", json!("RLIMIT_NOSUCH"), "process.rlimits[0].type"),
         ("/process/rlimits/0/soft", json!(2048), "process.rlimits[0]"),
         ("/process/rlimits/0/hard", json!(-1), "process.rlimits[0].hard"),
-        ("/process/rlimits/1", json!({"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}),
-            "process.rlimits[1]"),
+        (
+            "/process/rlimits/1",
+            json!({"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}),
+            "process.rlimits[1]",
+        ),
         ("/process/capabilities/bounding", json!([["CAP_KILL"]]), "process.capabilities.bounding"),
         ("/process/scheduler", json!({"policy": "SCHED_NOSUCH"}), "process.scheduler.policy"),
-        ("/process/scheduler", json!({"policy": "SCHED_OTHER", "nice": 20}), "process.scheduler.nice"),
-        ("/process/scheduler", json!({"policy": "SCHED_OTHER", "priority": 1}),
-            "process.scheduler.priority"),
-        ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 8}),
-            "process.ioPriority.priority"),
-        ("/process/ioPriority", json!({"class": "BEST", "priority": 1}), "process.ioPriority.class"),
+        (
+            "/process/scheduler",
+            json!({"policy": "SCHED_OTHER", "nice": 20}),
+            "process.scheduler.nice",
+        ),
+        (
+            "/process/scheduler",
+            json!({"policy": "SCHED_OTHER", "priority": 1}),
+            "process.scheduler.priority",
+        ),
+        (
+            "/process/ioPriority",
+            json!({"class": "IOPRIO_CLASS_BE", "priority": 8}),
+            "process.ioPriority.priority",
+        ),
+        (
+            "/process/ioPriority",
+            json!({"class": "BEST", "priority": 1}),
+            "process.ioPriority.class",
+        ),
         ("/process/terminal", json!("true"), "process.terminal"),
         ("/hostname", json!(["a"]), "hostname"),
         ("/mounts/0/destination", json!(""), "mounts[0].destination"),
@@ -90,23 +107,38 @@ fn wrong_values_are_named_by_their_place() {
         ("/mounts/1/options", json!("ro"), "mounts[1].options"),
         ("/mounts/2/uidMappings", json!([{"containerID": 0, "hostID": 0, "size": 0}]), "mounts[2]"),
         ("/hooks/prestart", json!([{"path": "relative"}]), "hooks.prestart[0].path"),
-        ("/hooks/poststop", json!([{"path": "/bin/true"}, {"path": "/x", "timeout": 0}]),
-            "hooks.poststop[1].timeout"),
+        (
+            "/hooks/poststop",
+            json!([{"path": "/bin/true"}, {"path": "/x", "timeout": 0}]),
+            "hooks.poststop[1].timeout",
+        ),
         ("/hooks/poststop", json!([{"path": "/x", "timeout": -3}]), "hooks.poststop[0].timeout"),
         ("/linux/namespaces/0/type", json!("nosuch"), "linux.namespaces[0].type"),
         ("/linux/namespaces/6", json!({"type": "pid"}), "linux.namespaces[6]"),
-        ("/linux/namespaces/1", json!({"type": "network", "path": "relative/ns"}),
-            "linux.namespaces[1].path"),
-        ("/linux/uidMappings", json!([{"containerID": 0, "hostID": 1000, "size": 1}]),
-            "linux.uidMappings"),
+        (
+            "/linux/namespaces/1",
+            json!({"type": "network", "path": "relative/ns"}),
+            "linux.namespaces[1].path",
+        ),
+        (
+            "/linux/uidMappings",
+            json!([{"containerID": 0, "hostID": 1000, "size": 1}]),
+            "linux.uidMappings",
+        ),
         ("/linux/timeOffsets", json!({"boottime": {"secs": 1}}), "linux.timeOffsets"),
         ("/linux/sysctl", json!({"kernel.nosuch.key": "1"}), "kernel.nosuch.key"),
         ("/linux/sysctl", json!({"vm.swappiness": "1"}), "linux.sysctl"),
         ("/linux/sysctl", json!({"net.ipv4.ip_forward": "not a number"}), "net.ipv4.ip_forward"),
-        ("/linux/devices", json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 1}]),
-            "linux.devices[0].type"),
-        ("/linux/devices", json!([{"path": "dev/x", "type": "c", "major": 1, "minor": 1}]),
-            "linux.devices[0].path"),
+        (
+            "/linux/devices",
+            json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 1}]),
+            "linux.devices[0].type",
+        ),
+        (
+            "/linux/devices",
+            json!([{"path": "dev/x", "type": "c", "major": 1, "minor": 1}]),
+            "linux.devices[0].path",
+        ),
         ("/linux/maskedPaths", json!(["relative"]), "linux.maskedPaths[0]"),
         ("/linux/readonlyPaths", json!(["/a", "relative"]), "linux.readonlyPaths[1]"),
         ("/linux/rootfsPropagation", json!("sideways"), "linux.rootfsPropagation"),
@@ -114,23 +146,47 @@ fn wrong_values_are_named_by_their_place() {
         ("/linux/memoryPolicy", json!({"mode": "MPOL_NOSUCH"}), "linux.memoryPolicy.mode"),
         ("/linux/resources/cpu", json!({"shares": "many"}), "linux.resources.cpu.shares"),
         ("/linux/resources/cpu", json!({"cpus": "9999"}), "cpus"),
-        ("/linux/resources/memory", json!({"swappiness": 101}), "linux.resources.memory.swappiness"),
-        ("/linux/resources/memory", json!({"limit": 100_000_000, "swap": 1_000_000}),
-            "linux.resources.memory"),
+        (
+            "/linux/resources/memory",
+            json!({"swappiness": 101}),
+            "linux.resources.memory.swappiness",
+        ),
+        (
+            "/linux/resources/memory",
+            json!({"limit": 100_000_000, "swap": 1_000_000}),
+            "linux.resources.memory",
+        ),
         ("/linux/resources/pids", json!({"limit": "x"}), "linux.resources.pids.limit"),
-        ("/linux/resources/devices", json!([{"allow": true, "access": "rwx"}]),
-            "linux.resources.devices[0].access"),
-        ("/linux/resources/hugepageLimits", json!([{"pageSize": "3MB", "limit": 1}]),
-            "hugepageLimits"),
+        (
+            "/linux/resources/devices",
+            json!([{"allow": true, "access": "rwx"}]),
+            "linux.resources.devices[0].access",
+        ),
+        (
+            "/linux/resources/hugepageLimits",
+            json!([{"pageSize": "3MB", "limit": 1}]),
+            "hugepageLimits",
+        ),
         ("/linux/seccomp", json!({}), "defaultAction"),
-        ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOSUCH"}), "linux.seccomp.defaultAction"),
+        (
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_NOSUCH"}),
+            "linux.seccomp.defaultAction",
+        ),
         ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "linux.seccomp"),
-        ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW",
-            "architectures": ["SCMP_ARCH_NOSUCH"]}), "linux.seccomp.architectures[0]"),
-        ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+        (
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_ALLOW",
+            "architectures": ["SCMP_ARCH_NOSUCH"]}),
+            "linux.seccomp.architectures[0]",
+        ),
+        (
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
             [{"names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [
                 {"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}]}),
-            "linux.seccomp.syscalls[0].args[0].index"),
+            "linux.seccomp.syscalls[0].args[0].index",
+        ),
         ("/linux/cgroupsPath", json!("/"), "linux.cgroupsPath"),
         ("/linux/intelRdt", json!({"closID": "../up"}), "linux.intelRdt.closID"),
         ("/linux/netDevices", json!({"eth0": {"name": "a/b"}}), "linux.netDevices"),
@@ -216,7 +272,8 @@ fn names_that_are_paths_are_refused() {
     bundle.write_config();
     let path = bundle.path().to_str().unwrap();
     for id in ["", ".", "..", "../up", "a/b", "a\nb", "a b", &"x".repeat(2000)] {
-        for command in [&["create", "-b", path, id][..], &["delete", "--force", id], &["state", id]] {
+        for command in [&["create", "-b", path, id][..], &["delete", "--force", id], &["state", id]]
+        {
             let code = bundle.call(command).code();
             assert_eq!(code, 1, "{command:?}");
         }

@@ -377,3 +377,93 @@ fn a_mount_label_needs_selinux() {
     bundle.config["linux"]["mountLabel"] = json!("system_u:object_r:container_file_t:s0");
     bundle.run().refused(&["linux.mountLabel", "SELinux"]);
 }
+
+#[test]
+fn every_option_of_the_specification_is_accepted() {
+    let plain = [
+        "async",
+        "atime",
+        "defaults",
+        "dev",
+        "diratime",
+        "dirsync",
+        "exec",
+        "iversion",
+        "lazytime",
+        "loud",
+        "noatime",
+        "nodev",
+        "nodiratime",
+        "noexec",
+        "noiversion",
+        "nolazytime",
+        "norelatime",
+        "nostrictatime",
+        "nosuid",
+        "nosymfollow",
+        "private",
+        "ratime",
+        "rdev",
+        "rdiratime",
+        "relatime",
+        "rexec",
+        "rnoatime",
+        "rnodev",
+        "rnodiratime",
+        "rnoexec",
+        "rnorelatime",
+        "rnostrictatime",
+        "rnosuid",
+        "rnosymfollow",
+        "ro",
+        "rprivate",
+        "rrelatime",
+        "rro",
+        "rrw",
+        "rshared",
+        "rslave",
+        "rstrictatime",
+        "rsuid",
+        "rsymfollow",
+        "runbindable",
+        "rw",
+        "shared",
+        "silent",
+        "slave",
+        "strictatime",
+        "suid",
+        "symfollow",
+        "sync",
+        "tmpcopyup",
+        "unbindable",
+        "mand",
+        "nomand",
+    ];
+    let mut bundle = Bundle::new();
+    for option in plain {
+        std::fs::create_dir(bundle.rootfs().join("mnt").join(option)).unwrap();
+        bundle.mount(json!({"destination": format!("/mnt/{option}"), "type": "tmpfs",
+            "source": "tmpfs", "options": [option]}));
+    }
+    let info = mountinfo(&mut bundle);
+    for option in plain {
+        mount_at(&info, &format!("/mnt/{option}"));
+    }
+    for (option, word) in [("sync", "sync"), ("dirsync", "dirsync"), ("lazytime", "lazytime")] {
+        let (_, _, fs) = mount_at(&info, &format!("/mnt/{option}"));
+        assert!(fs.split([' ', ',']).any(|shown| shown == word), "{option}: {fs}");
+    }
+    let (strict, ..) = mount_at(&info, "/mnt/strictatime");
+    assert!(!has(&strict, "relatime") && !has(&strict, "noatime"), "{strict}");
+}
+
+#[test]
+fn an_option_that_the_file_system_does_not_know_is_refused_by_name() {
+    let mut bundle = Bundle::new();
+    bundle.mount(json!({"destination": "/mnt", "type": "tmpfs", "source": "tmpfs",
+        "options": ["no-such-option=7"]}));
+    bundle.run().refused(&["/mnt", "no-such-option"]);
+    let mut bundle = Bundle::new();
+    bundle.mount(json!({"destination": "/mnt", "type": "nosuchfs", "source": "none"}));
+    bundle.run().refused(&["/mnt", "nosuchfs"]);
+}

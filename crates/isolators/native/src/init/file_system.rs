@@ -128,8 +128,13 @@ pub(super) fn make(
     }
     for flag in options.fsconfig_flags() {
         if flag != "ro" || !SHARED.contains(&kind) {
-            fsconfig_set_flag(&context, flag)
-                .map_err(|error| told(error, &format!("option {flag:?}")))?;
+            let result = fsconfig_set_flag(&context, flag);
+            if flag == "iversion" && result == Err(Errno::INVAL) {
+                // By mount(2), file systems without it ignore it.
+                let _ = kernel_message(&context);
+                continue;
+            }
+            result.map_err(|error| told(error, &format!("option {flag:?}")))?;
         }
     }
     fsconfig_create(&context).map_err(|error| told(error, &format!("mount {kind}")))?;

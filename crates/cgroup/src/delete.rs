@@ -61,7 +61,7 @@ fn remove(
     if rmdir(root, rel).is_ok() {
         return Ok(());
     }
-    let mut pause = Duration::from_micros(200);
+    let mut pause = Duration::from_micros(30);
     loop {
         // A read-only mount answers EROFS for a directory that is gone, too.
         match dir.open("", OFlags::RDONLY | OFlags::DIRECTORY) {

@@ -89,7 +89,7 @@ impl Making {
             id: request.id.as_str(),
             cgroups_path: linux.cgroups_path.as_deref(),
             driver: if settings.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs },
-            rootless: settings.rootless,
+            rootless: settings.is_rootless(),
             scope_prefix: "caisson",
         };
         let classes = match &linux.intel_rdt {

@@ -20,8 +20,18 @@ pub struct Settings {
     pub root: PathBuf,
     /// Have systemd make the cgroups.
     pub systemd_cgroup: bool,
-    /// Tolerate what a user without root can't have.
-    pub rootless: bool,
+    /// Tolerate what a user without root can't have; `None`: find out.
+    pub rootless: Option<bool>,
+}
+
+impl Settings {
+    /// Whether the caller lacks root of the host: no uid 0, or uid 0 of a
+    /// user namespace.
+    pub(crate) fn is_rootless(&self) -> bool {
+        self.rootless.unwrap_or_else(|| {
+            !rustix::process::geteuid().is_root() || !crate::sources::is_initial_userns()
+        })
+    }
 }
 
 /// See the crate's documentation.
@@ -35,13 +45,6 @@ impl NativeIsolator {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { settings }
-    }
-
-    /// Whether the caller lacks root of the host: no uid 0, or uid 0 of a
-    /// user namespace.
-    #[must_use]
-    pub fn is_rootless() -> bool {
-        !rustix::process::geteuid().is_root() || !crate::sources::is_initial_userns()
     }
 
     fn states(&self) -> StateRoot {

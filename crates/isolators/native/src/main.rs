@@ -13,11 +13,10 @@ fn run(args: Vec<OsString>) -> u8 {
         description: "An OCI runtime: containers behind namespaces, cgroups and seccomp",
         protect: caisson_sys::protect::protect,
         open: |options: &RuntimeOptions| {
-            let rootless = options.rootless.unwrap_or_else(NativeIsolator::is_rootless);
             Ok(Box::new(NativeIsolator::new(Settings {
                 root: options.root.clone(),
                 systemd_cgroup: options.systemd_cgroup,
-                rootless,
+                rootless: options.rootless,
             })))
         },
     };

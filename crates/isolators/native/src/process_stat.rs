@@ -1,7 +1,5 @@
 //! Processes as `/proc/<pid>/stat` shows them.
 
-use std::io::Read as _;
-
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 /// A process's state letter and start time (proc_pid_stat(5), fields 3, 22).
@@ -16,9 +14,10 @@ impl ProcessStat {
     pub(crate) fn read(pid: i32) -> Option<Self> {
         let path = format!("/proc/{pid}/stat");
         let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let mut content = Vec::with_capacity(512);
-        std::fs::File::from(file).read_to_end(&mut content).ok()?;
-        Self::parse(&content)
+        // One read(2) returns the whole line, which is shorter than this.
+        let mut content = [0_u8; 1024];
+        let length = rustix::io::read(&file, &mut content).ok()?;
+        Self::parse(content.get(..length)?)
     }
 
     fn parse(content: &[u8]) -> Option<Self> {

@@ -6,7 +6,7 @@
 //! exists) and `start.sock` (there until the container is started).
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ use caisson_cgroup::CgroupState;
 use caisson_isolator::{ContainerId, SandboxError};
 use caisson_runtime_spec::{Hook, Spec};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use serde::{Deserialize, Serialize};
 
 use crate::host_mounts;
@@ -170,8 +170,19 @@ impl StateDir {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error).context(step),
         };
-        let mut content = Vec::with_capacity(4096);
-        std::fs::File::from(file).read_to_end(&mut content).context(step)?;
+        let mut content = vec![0; 8192];
+        let mut length = 0;
+        loop {
+            let space = content.get_mut(length..).unwrap_or_default();
+            match retry_on_intr(|| rustix::io::read(&file, &mut *space)).context(step)? {
+                0 => break,
+                more => length += more,
+            }
+            if length == content.len() {
+                content.resize(2 * length, 0);
+            }
+        }
+        content.truncate(length);
         Ok(Some(content))
     }
 

@@ -8,7 +8,9 @@ use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use caisson_sys::exec::{StringArray, execve};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::stdio::dup2_stderr;
 
 use crate::step::{Context, StepError};
 
@@ -69,8 +71,10 @@ fn run_mapper(program: &str, pid: Pid, maps: &[IdMapping]) -> Result<(), StepErr
     let env = StringArray::new(Vec::new());
     let search = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".to_owned());
     let step = || format!("run {program} (of the package uidmap)");
+    let (drain, output) = pipe_with(PipeFlags::CLOEXEC).context(step)?;
     match clone3(CloneFlags::empty(), None).context(step)? {
         Side::Child => {
+            let _ = dup2_stderr(&output);
             for dir in search.split(':') {
                 if let Ok(path) = std::ffi::CString::new(format!("{dir}/{program}")) {
                     let _ = execve(&path, &args, &env);
@@ -79,18 +83,28 @@ fn run_mapper(program: &str, pid: Pid, maps: &[IdMapping]) -> Result<(), StepErr
             exit_now(127)
         }
         Side::Parent { pidfd, .. } => {
+            drop(output);
             let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(step)?;
             match status.and_then(|status| status.exit_status()) {
                 Some(0) => Ok(()),
                 Some(127) => Err(StepError::new(step(), "executable file not found in $PATH")),
-                code => {
-                    let end = code.map_or("was killed".to_owned(), |code| format!("exit {code}"));
-                    let cause = format!("it refused the map ({end}); see /etc/subuid, /etc/subgid");
-                    Err(StepError::new(step(), cause))
-                }
+                _ => Err(StepError::new(
+                    step(),
+                    format!("{} (see /etc/subuid and /etc/subgid)", said(&drain)),
+                )),
             }
         }
     }
+}
+
+/// What a program that has ended left in a pipe; a pipe's worth at most.
+fn said(drain: &OwnedFd) -> String {
+    let mut text = vec![0; 4096];
+    let length = rustix::io::read(drain, &mut text[..]).unwrap_or(0);
+    text.truncate(length);
+    let text = String::from_utf8_lossy(&text);
+    let text = text.trim();
+    if text.is_empty() { "it failed without a word".to_owned() } else { text.to_owned() }
 }
 
 /// A user namespace with these maps that no process lives in, as idmapped

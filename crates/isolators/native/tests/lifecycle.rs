@@ -415,3 +415,43 @@ fn a_create_killed_at_any_moment_leaves_what_delete_removes() {
         eventually(&format!("nothing left after {delay}"), || Census::take(&bundle) == before);
     }
 }
+
+/// A cgroup with somebody's processes in it is not taken over, and what
+/// cleans up afterwards does not touch them.
+#[test]
+fn a_cgroup_in_use_is_refused_and_left_alone() {
+    let mut first = Bundle::sleeper();
+    let shared = format!("/{}", first.id);
+    first.config["linux"]["cgroupsPath"] = json!(shared);
+    first.started();
+    let mut second = Bundle::sleeper();
+    second.config["linux"]["cgroupsPath"] = json!(shared);
+    for _ in 0..2 {
+        second.create().refused(&["cgroup", "not empty"]);
+        second.run().refused(&["cgroup", "not empty"]);
+        second.call(&["delete", "--force", &second.id]).ok();
+    }
+    second.write_config();
+    let path = second.path().to_str().unwrap();
+    for delay in 0..20_u64 {
+        let mut command = second.command(&["create", "-b", path, &second.id]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(delay * 200));
+        let _ = child.kill();
+        child.wait().unwrap();
+        second.call(&["delete", "--force", &second.id]).ok();
+    }
+    assert_eq!(first.status(), "running");
+    first.exec(&["true"]).ok();
+}
+
+#[test]
+fn a_paused_container_can_be_killed() {
+    let bundle = Bundle::sleeper();
+    bundle.started();
+    bundle.call(&["pause", &bundle.id]).ok();
+    bundle.kill("KILL").ok();
+    bundle.call(&["resume", &bundle.id]);
+    bundle.await_status("stopped");
+    bundle.delete().ok();
+}

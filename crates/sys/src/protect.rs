@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{
-    Access, AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, accessat, fcntl_add_seals,
-    fcntl_get_seals, memfd_create, open, statat,
+    Access, AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, accessat,
+    fcntl_add_seals, fcntl_get_seals, memfd_create, open, statat, statvfs,
 };
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::geteuid;
@@ -17,7 +17,7 @@ use crate::mount_attr::{MountAttr, mount_setattr};
 
 const SELF: &CStr = c"/proc/self/exe";
 const MOUNT_ATTR_RDONLY: u64 = 1;
-const MARK: &CStr = c"_CAISSON_PROTECTED";
+const MARK: &str = "_CAISSON_PROTECTED";
 
 /// Makes sure that the file this program runs from can't be written through
 /// `/proc/<pid>/exe`, even by a container's root (CVE-2019-5736), by executing
@@ -30,26 +30,32 @@ const MARK: &CStr = c"_CAISSON_PROTECTED";
 /// # Errors
 /// If neither way works; the caller must then refuse to go on.
 pub fn protect() -> io::Result<()> {
+    let marked = std::env::var_os(MARK).is_some();
     if is_safe()? {
+        if marked {
+            // SAFETY: the caller is single-threaded.
+            unsafe { std::env::remove_var(MARK) };
+        }
         return Ok(());
     }
-    if std::env::var_os(MARK.to_string_lossy().as_ref()).is_some() {
-        return Err(io::Error::other("the program's own image is still writable after re-execution"));
+    if marked {
+        return Err(io::Error::other(
+            "the program's own image is still writable after re-execution",
+        ));
     }
     let image = match read_only_mount() {
         Ok(image) => image,
         Err(_) => sealed_copy()?,
     };
-    let args = StringArray::new(
-        std::env::args_os().map(c_string).collect::<io::Result<Vec<CString>>>()?,
-    );
+    let args =
+        StringArray::new(std::env::args_os().map(c_string).collect::<io::Result<Vec<CString>>>()?);
     let mut env = Vec::new();
     for (mut key, value) in std::env::vars_os() {
         key.push("=");
         key.push(value);
         env.push(c_string(key)?);
     }
-    env.push(c_string(format!("{}=1", MARK.to_string_lossy()).into())?);
+    env.push(c_string(format!("{MARK}=1").into())?);
     Err(fexecve(image.as_fd(), &args, &StringArray::new(env)))
 }
 
@@ -63,14 +69,16 @@ fn c_string(text: OsString) -> io::Result<CString> {
 /// its owner may change its mode, and root of a user namespace that the owner
 /// is mapped into needs no mode at all.
 fn is_safe() -> io::Result<bool> {
+    if statvfs(SELF)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(true);
+    }
     match accessat(CWD, SELF, Access::WRITE_OK, AtFlags::EACCESS) {
-        Err(rustix::io::Errno::ROFS) => Ok(true),
-        Err(rustix::io::Errno::ACCESS) => {
+        Err(rustix::io::Errno::ACCESS) if !geteuid().is_root() => {
             let owner = statat(CWD, SELF, AtFlags::empty())?.st_uid;
-            Ok(owner == 0 && !geteuid().is_root() || is_sealed()?)
+            Ok(owner == 0 || is_sealed()?)
         }
+        Ok(()) | Err(rustix::io::Errno::ACCESS) => is_sealed(),
         Err(error) => Err(error.into()),
-        Ok(()) => is_sealed(),
     }
 }
 

@@ -30,11 +30,7 @@ fn write_proc(pid: Pid, name: &str, value: &str) -> Result<(), Errno> {
 /// Writes both maps of a process that is alone in its new user namespace:
 /// directly, or through newuidmap(1) and newgidmap(1) where the kernel does
 /// not let the caller.
-pub(crate) fn write(
-    pid: Pid,
-    uids: &[IdMapping],
-    gids: &[IdMapping],
-) -> Result<(), StepError> {
+pub(crate) fn write(pid: Pid, uids: &[IdMapping], gids: &[IdMapping]) -> Result<(), StepError> {
     let privileged = rustix::process::geteuid().is_root();
     if privileged {
         write_proc(pid, "uid_map", &text(uids)).context(|| "write uid_map of linux.uidMappings")?;
@@ -66,7 +62,8 @@ fn run_mapper(program: &str, pid: Pid, maps: &[IdMapping]) -> Result<(), StepErr
     for map in maps {
         args.extend([map.container_id, map.host_id, map.size].map(|n| n.to_string()));
     }
-    let args: Vec<_> = args.into_iter().filter_map(|arg| std::ffi::CString::new(arg).ok()).collect();
+    let args: Vec<_> =
+        args.into_iter().filter_map(|arg| std::ffi::CString::new(arg).ok()).collect();
     let args = StringArray::new(args);
     let env = StringArray::new(Vec::new());
     let search = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".to_owned());
@@ -84,7 +81,8 @@ fn run_mapper(program: &str, pid: Pid, maps: &[IdMapping]) -> Result<(), StepErr
         }
         Side::Parent { pidfd, .. } => {
             drop(output);
-            let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(step)?;
+            let status =
+                waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(step)?;
             match status.and_then(|status| status.exit_status()) {
                 Some(0) => Ok(()),
                 Some(127) => Err(StepError::new(step(), "executable file not found in $PATH")),

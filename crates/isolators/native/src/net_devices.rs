@@ -87,9 +87,8 @@ fn open_namespace(path: &str) -> Result<OwnedFd, StepError> {
 
 /// A socket stays in the namespace in which it was made.
 fn open_in(namespace: &OwnedFd, own: &OwnedFd) -> Result<Netlink, StepError> {
-    let enter = |fd: &OwnedFd| {
-        move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))
-    };
+    let enter =
+        |fd: &OwnedFd| move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network));
     enter(namespace).context(|| "enter the container's network namespace")?;
     let socket = Netlink::open();
     enter(own).context(|| "return to the runtime's network namespace")?;
@@ -185,13 +184,16 @@ fn move_one(
         .attribute(IFLA_IFNAME, &c_name(plan.wanted))
         .attribute(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes())
         .attribute(IFLA_NEW_IFINDEX, &index.to_ne_bytes());
-    host.change(&request, 0).map_err(|error| match error {
-        Errno::INVAL => "the kernel does not let this kind of device leave its network namespace, \
+    host.change(&request, 0)
+        .map_err(|error| match error {
+            Errno::INVAL => {
+                "the kernel does not let this kind of device leave its network namespace, \
                          or refuses its new name"
-            .to_owned(),
-        other => other.cause(),
-    })
-    .context(|| format!("as {:?}", plan.wanted))?;
+                    .to_owned()
+            }
+            other => other.cause(),
+        })
+        .context(|| format!("as {:?}", plan.wanted))?;
     for address in &plan.addresses {
         let mut body = address.clone();
         for (to, from) in body.iter_mut().skip(4).zip(index.to_ne_bytes()) {
@@ -235,6 +237,9 @@ mod tests {
     fn labels_and_state_do_not_travel() {
         let kept = kept_address(&address(7, 0, IFA_F_PERMANENT | 0x200), 7).unwrap();
         let all: Vec<_> = attributes(&kept, ADDRESS_HEADER).collect();
-        assert_eq!(all, [(IFA_FLAGS, &0x200_u32.to_ne_bytes()[..]), (IFA_LOCAL, &[10, 0, 0, 1][..])]);
+        assert_eq!(
+            all,
+            [(IFA_FLAGS, &0x200_u32.to_ne_bytes()[..]), (IFA_LOCAL, &[10, 0, 0, 1][..])]
+        );
     }
 }

@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn attributes_come_back_as_they_were_put() {
-        let request = Request::new(NEW_LINK, &[0; 16]).attribute(3, b"eth0\0").attribute(28, &[7, 0, 0, 0]);
+        let request =
+            Request::new(NEW_LINK, &[0; 16]).attribute(3, b"eth0\0").attribute(28, &[7, 0, 0, 0]);
         let all: Vec<_> = attributes(&request.body, 16).collect();
         assert_eq!(all, [(3, &b"eth0\0"[..]), (28, &[7, 0, 0, 0][..])]);
     }

@@ -239,6 +239,7 @@ impl Making {
             filter: self.filter.as_ref(),
             console: request.console.as_ref(),
             start,
+            owner_may_enter: self.record.owner_uid != 0 && self.namespaces.has_user(),
             preserve_fds: request.preserve_fds,
             no_pivot: request.no_pivot,
             no_new_keyring: request.no_new_keyring,
@@ -247,7 +248,7 @@ impl Making {
         };
         let split = self.namespaces.needs_intermediate();
         let pid_namespace = self.namespaces.pid_join().filter(|_| !split);
-        let flags = if split { CloneFlags::empty() } else { self.namespaces.new };
+        let flags = if split { CloneFlags::empty() } else { self.namespaces.at_clone() };
         let own = match pid_namespace {
             Some(join) => {
                 let own = own_pid_namespace()?;

@@ -222,6 +222,7 @@ impl Child<'_> {
             console,
             preserve_fds: self.preserve_fds,
             start: None,
+            owner_may_enter: false,
             start_hooks: Vec::new(),
             start_state: Vec::new(),
             report: Channel::over(report),

@@ -153,6 +153,8 @@ impl User {
         // The user's own binary is out of the container's reach.
         let image = std::fs::read_link(format!("/proc/{}/exe", state["pid"])).unwrap();
         assert_ne!(image, self.runtime());
+        let early = self.call(&["exec", id, "id", "-u"]).ok();
+        assert_eq!(early.stdout().trim(), user, "exec comes before start");
         self.call(&["start", id]).ok();
         assert_eq!(self.state()["status"], "running");
         let ended = self.call(&["exec", id, "sh", "-c", "id -u; echo $$; exit 7"]);

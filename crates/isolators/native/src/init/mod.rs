@@ -54,6 +54,8 @@ pub(crate) struct Init<'a> {
     pub(crate) console: Option<&'a OwnedFd>,
     /// Where to wait for `start`; `None` to run on.
     pub(crate) start: Option<&'a OwnedFd>,
+    /// See [`Finish::owner_may_enter`].
+    pub(crate) owner_may_enter: bool,
     pub(crate) preserve_fds: u32,
     pub(crate) no_pivot: bool,
     pub(crate) no_new_keyring: bool,
@@ -119,6 +121,7 @@ impl Init<'_> {
             console,
             preserve_fds: self.preserve_fds,
             start,
+            owner_may_enter: self.owner_may_enter,
             start_hooks: hooks,
             start_state: state,
             report: Channel::over(
@@ -139,7 +142,7 @@ impl Init<'_> {
         }
         if all.needs_intermediate() {
             all.enter_joined(true)?;
-            let flags = all.new | CloneFlags::PARENT;
+            let flags = all.at_clone() | CloneFlags::PARENT;
             match clone3(flags, None).context(|| "clone the container's first process")? {
                 Side::Parent { pid, .. } => {
                     let pid = pid.as_raw_nonzero().to_string();
@@ -162,6 +165,9 @@ impl Init<'_> {
         }
         if all.has_user() {
             become_mapped_root()?;
+        }
+        if all.new.difference(all.at_clone()).contains(CloneFlags::NEWIPC) {
+            unshare(Unshare::Ipc).context(|| "make an IPC namespace")?;
         }
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "become undumpable")
     }

@@ -76,6 +76,12 @@ pub(crate) struct Finish {
     pub(crate) preserve_fds: u32,
     /// Where `start` connects; `None` to go on at once.
     pub(crate) start: Option<OwnedFd>,
+    /// Whether the process may be looked at while it waits for `start`: an
+    /// owner without root could not `exec` into the container otherwise, as
+    /// what is not dumpable is root's. Who is inside and was not given
+    /// CAP_SYS_PTRACE still can't trace it, as
+    /// it has more capabilities (ptrace(2)).
+    pub(crate) owner_may_enter: bool,
     pub(crate) start_hooks: Vec<Hook>,
     pub(crate) start_state: Vec<u8>,
     /// Where failures are told when there is no `start`.
@@ -114,16 +120,25 @@ impl Finish {
     }
 
     fn wait_and_execute(self) -> u8 {
-        let Self { program, filter, start, start_hooks, start_state, report, .. } = self;
+        let Self { program, filter, start, owner_may_enter, start_hooks, start_state, report, .. } =
+            self;
         let report = match start {
             None => report,
             Some(socket) => {
                 // The runtime that created us ends; only `start` is there to be told.
                 drop(report);
-                match rustix::io::retry_on_intr(|| accept_with(&socket, SocketFlags::CLOEXEC)) {
-                    Ok(connection) => Channel::over(connection),
-                    Err(_) => return 255,
+                if owner_may_enter {
+                    let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
                 }
+                let accepted =
+                    rustix::io::retry_on_intr(|| accept_with(&socket, SocketFlags::CLOEXEC));
+                let Ok(connection) = accepted else { return 255 };
+                if owner_may_enter
+                    && set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
+                {
+                    return 255;
+                }
+                Channel::over(connection)
             }
         };
         // They are the image's programs: no more may be theirs than the user's.

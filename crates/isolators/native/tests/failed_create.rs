@@ -36,8 +36,10 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
+type Variant = (&'static str, fn() -> Bundle);
+
 /// Containers that between them reach every step.
-fn variants() -> [(&'static str, fn() -> Bundle); 3] {
+fn variants() -> [Variant; 3] {
     [("plain", plain), ("user namespace", in_user_namespace), ("joined", joined)]
 }
 

@@ -64,10 +64,9 @@ fn cgroups_path_is_where_the_cgroup_lies() {
         assert!(line.ends_with(&path), "{line}");
     }
     bundle.call(&["delete", "--force", &bundle.id]).ok();
-    for dir in cgroups_named("leaf").iter().filter(|dir| dir.to_string_lossy().contains(&bundle.id))
-    {
-        panic!("{} is left", dir.display());
-    }
+    let ours = |dir: &PathBuf| dir.to_string_lossy().contains(&bundle.id);
+    let left: Vec<_> = cgroups_named("leaf").into_iter().filter(ours).collect();
+    assert!(left.is_empty(), "{left:?}");
     // Parents stay, as with runc: they may be shared.
     for dir in cgroups_named(&bundle.id) {
         let _ = std::fs::remove_dir(dir.join("inner"));
@@ -294,7 +293,7 @@ fn ignored_memory_limits_do_no_harm() {
 }
 
 /// `probe` in a container with these device rules, line by line.
-fn devices(rules: Value, probe: &str) -> Vec<String> {
+fn devices(rules: &Value, probe: &str) -> Vec<String> {
     let mut bundle = Bundle::script(probe);
     bundle.capabilities(&["CAP_MKNOD"]);
     bundle.config["linux"]["resources"] = json!({"devices": rules});
@@ -323,7 +322,7 @@ fn device_rules_are_enforced_in_their_order() {
             &["default"],
         ),
     ] {
-        assert_eq!(devices(rules.clone(), PROBE), wanted, "{rules}");
+        assert_eq!(devices(&rules, PROBE), wanted, "{rules}");
     }
     let mut bundle = Bundle::script(PROBE);
     bundle.capabilities(&["CAP_MKNOD"]);

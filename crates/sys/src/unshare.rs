@@ -7,6 +7,8 @@ use std::io;
 pub enum Unshare {
     /// `CLONE_NEWCGROUP`
     Cgroup,
+    /// `CLONE_NEWIPC`
+    Ipc,
     /// `CLONE_NEWTIME`: of the process's children, until it enters it.
     Time,
 }
@@ -18,6 +20,7 @@ pub enum Unshare {
 pub fn unshare(namespace: Unshare) -> io::Result<()> {
     let flag = match namespace {
         Unshare::Cgroup => libc::CLONE_NEWCGROUP,
+        Unshare::Ipc => libc::CLONE_NEWIPC,
         Unshare::Time => libc::CLONE_NEWTIME,
     };
     // SAFETY: only descriptor tables (CLONE_FILES) could break memory safety.

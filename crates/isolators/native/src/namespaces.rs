@@ -89,6 +89,16 @@ impl Namespaces {
         self.joins.iter().find(|join| join.kind == kind)
     }
 
+    /// The new ones that clone3(2) is to make. An IPC namespace's message
+    /// queues belong to whoever makes it, so with mapped ids that must be the
+    /// mapped root.
+    pub(crate) fn at_clone(&self) -> CloneFlags {
+        match self.has_user() {
+            true => self.new.difference(CloneFlags::NEWIPC),
+            false => self.new,
+        }
+    }
+
     /// Whether the container gets its own mount namespace, or joins one.
     pub(crate) fn has_mount(&self) -> bool {
         self.new.contains(CloneFlags::NEWNS) || self.joins(NamespaceKind::Mount).is_some()

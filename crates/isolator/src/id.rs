@@ -10,7 +10,9 @@ pub struct ContainerId(String);
 
 /// Why a string is no [`ContainerId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid id format: container id {0:?} must be 1 to 255 of A-Z a-z 0-9 _ + - . and not . or ..")]
+#[error(
+    "invalid id format: container id {0:?} must be 1 to 255 of A-Z a-z 0-9 _ + - . and not . or .."
+)]
 pub struct InvalidId(String);
 
 impl ContainerId {

@@ -125,10 +125,9 @@ impl Channel {
             Some((word, _)) => {
                 Err(StepError::new("container creation", format!("{word:?} came for {wanted:?}")))
             }
-            None => Err(StepError::new(
-                "container creation",
-                "the other side ended without saying why",
-            )),
+            None => {
+                Err(StepError::new("container creation", "the other side ended without saying why"))
+            }
         }
     }
 

@@ -125,8 +125,8 @@ impl NativeContainer {
     fn knock(&self) -> Result<Option<Channel>, StepError> {
         let step = || "reach the waiting container";
         let flags = SocketFlags::CLOEXEC;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-            .context(step)?;
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).context(step)?;
         match connect(&socket, &create::start_address(&self.dir)?) {
             Ok(()) => Ok(Some(Channel::over(socket))),
             Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),
@@ -136,9 +136,7 @@ impl NativeContainer {
 }
 
 /// The first process as written down, if that very process still lives.
-pub(crate) fn live_process(
-    dir: &StateDir,
-) -> Result<Option<(FirstProcess, OwnedFd)>, StepError> {
+pub(crate) fn live_process(dir: &StateDir) -> Result<Option<(FirstProcess, OwnedFd)>, StepError> {
     let Some(first) = dir.first_process()? else { return Ok(None) };
     let Some(pid) = Pid::from_raw(first.pid) else { return Ok(None) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -201,7 +199,7 @@ impl Container for NativeContainer {
         if !request.ignore_paused && self.is_frozen() {
             return Err(self.wrong("exec in", ContainerStatus::Paused));
         }
-        exec::exec(&self.dir, &self.record, pidfd.as_fd(), request)
+        exec::exec(&self.dir, &self.record, pidfd.as_fd(), &request)
     }
 
     fn signal(&self, signal: i32, all: bool) -> Result<(), SandboxError> {

@@ -14,7 +14,9 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
 
 use crate::channel::{Channel, Word};
 use crate::init::Init;
@@ -37,11 +39,12 @@ pub(crate) struct Created {
 pub(crate) fn create(
     settings: &Settings,
     dir: &StateDir,
-    request: ContainerRequest,
+    request: &ContainerRequest,
 ) -> Result<Created, SandboxError> {
-    let linux = request.spec.linux.clone().unwrap_or_default();
-    let mut making = Making::plan(settings, dir, &request, &linux)?;
-    match making.make(dir, &request, &linux) {
+    let none = Linux::default();
+    let linux = request.spec.linux.as_ref().unwrap_or(&none);
+    let mut making = Making::plan(settings, dir, request, linux)?;
+    match making.make(dir, request, linux) {
         Ok(process) => Ok(Created { record: making.record, process }),
         Err(error) => {
             making.take_back();
@@ -72,6 +75,7 @@ impl Making {
         linux: &Linux,
     ) -> Result<Self, SandboxError> {
         let spec = &request.spec;
+        maps::check_rights(spec)?;
         let rootfs = rootfs(spec, &request.bundle)?;
         let filter = match &linux.seccomp {
             Some(profile) => Some(
@@ -101,8 +105,7 @@ impl Making {
             false => Some(host_mounts::stacked(&rootfs)?),
         };
         let planning = || "create the container's cgroup";
-        let planned =
-            Cgroup::plan(&config).map_err(|error| error.to_string()).context(planning)?;
+        let planned = Cgroup::plan(&config).map_err(|error| error.to_string()).context(planning)?;
         let hooks = spec.hooks.clone().unwrap_or_default();
         let listener = linux.seccomp.as_ref().and_then(|profile| {
             Some(SeccompListener {
@@ -455,8 +458,9 @@ fn own_pid_namespace() -> Result<OwnedFd, StepError> {
 /// sockets hold 107 bytes only (unix(7)).
 fn start_socket(dir: &StateDir) -> Result<OwnedFd, StepError> {
     let step = || format!("make {}", dir.path().join(START).display());
-    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .context(step)?;
+    let socket =
+        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .context(step)?;
     bind(&socket, &start_address(dir)?).context(step)?;
     listen(&socket, 1).context(step)?;
     Ok(socket)

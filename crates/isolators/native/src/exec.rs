@@ -10,7 +10,10 @@ use caisson_runtime_spec::{NamespaceKind, Process};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, chdir, chroot, pidfd_open, pidfd_send_signal, set_dumpable_behavior, setsid, waitid};
+use rustix::process::{
+    DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, chdir, chroot, pidfd_open,
+    pidfd_send_signal, set_dumpable_behavior, setsid, waitid,
+};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::affinity;
@@ -27,7 +30,7 @@ pub(crate) fn exec(
     dir: &StateDir,
     record: &Record,
     init: BorrowedFd<'_>,
-    request: ExecRequest,
+    request: &ExecRequest,
 ) -> Result<SpawnedProcess, SandboxError> {
     let linux = dir.config()?.linux.unwrap_or_default();
     let classes = match &linux.intel_rdt {
@@ -214,8 +217,8 @@ impl Child<'_> {
             None => None,
         };
         let program = Program::prepare(self.process, &root, false)?;
-        let report = rustix::io::fcntl_dupfd_cloexec(self.channel, 3)
-            .context(|| "keep the channel")?;
+        let report =
+            rustix::io::fcntl_dupfd_cloexec(self.channel, 3).context(|| "keep the channel")?;
         Ok(Finish {
             program,
             filter: self.filter.cloned(),

@@ -43,11 +43,14 @@ pub(crate) fn run_as(
 
 /// Runs hooks whose failure is only worth a warning; returns the warnings.
 pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> Vec<StepError> {
-    let step = |index: usize, hook: &Hook| format!("error running {kind} hook #{index} {:?}", hook.path);
+    let step =
+        |index: usize, hook: &Hook| format!("error running {kind} hook #{index} {:?}", hook.path);
     hooks
         .iter()
         .enumerate()
-        .filter_map(|(index, hook)| run_one(hook, state, &|| Ok(())).context(|| step(index, hook)).err())
+        .filter_map(|(index, hook)| {
+            run_one(hook, state, &|| Ok(())).context(|| step(index, hook)).err()
+        })
         .collect()
 }
 

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use caisson_isolator::{
-    ContainerId, Isolator, Overhead, Sandbox, SandboxError, SandboxRequest,
-};
+use caisson_isolator::{ContainerId, Isolator, Overhead, Sandbox, SandboxError, SandboxRequest};
 use caisson_runtime_spec::features::Features;
 
 use crate::sandbox::NativeSandbox;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 
-use caisson_runtime_spec::IdMapping;
+use caisson_runtime_spec::{IdMapping, Spec, validate_rootless};
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use caisson_sys::exec::{StringArray, execve};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -13,6 +13,18 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, wai
 use rustix::stdio::dup2_stderr;
 
 use crate::step::{Context, StepError};
+
+/// Fails if a configuration asks for what the caller, who is not root, can't do.
+pub(crate) fn check_rights(spec: &Spec) -> Result<(), StepError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    validate_rootless(spec).map_err(|error| {
+        let text = error.to_string();
+        let (document, reason) = text.split_once(": ").unwrap_or(("config.json", &text));
+        StepError::new(document, reason)
+    })
+}
 
 fn text(maps: &[IdMapping]) -> String {
     maps.iter().fold(String::new(), |mut text, map| {

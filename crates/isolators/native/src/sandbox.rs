@@ -54,7 +54,7 @@ impl Sandbox for NativeSandbox {
         if let Some(linux) = &request.spec.linux {
             lsm::check_mount_label(linux)?;
         }
-        let created = create::create(&self.settings, &self.dir, request)?;
+        let created = create::create(&self.settings, &self.dir, &request)?;
         Ok(Box::new(NativeContainer::new(
             self.id.clone(),
             Rc::clone(&self.dir),

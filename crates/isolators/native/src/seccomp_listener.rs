@@ -28,8 +28,8 @@ pub(crate) fn hand_over(
         .and_then(|text| text.parse().ok())
         .ok_or("no descriptor number came")
         .context(step)?;
-    let listener = pidfd_getfd(process.pidfd.as_fd(), number, PidfdGetfdFlags::empty())
-        .context(step)?;
+    let listener =
+        pidfd_getfd(process.pidfd.as_fd(), number, PidfdGetfdFlags::empty()).context(step)?;
     let pid = process.pid.as_raw_nonzero().get();
     let state = ContainerProcessState {
         oci_version: caisson_runtime_spec::VERSION.to_owned(),

@@ -40,9 +40,9 @@ impl Sources {
                 trees.push(None);
                 continue;
             };
-            let idmap = options.idmap.or_else(|| {
-                (!mount.uid_mappings.is_empty()).then_some(Extent::Single)
-            });
+            let idmap = options
+                .idmap
+                .or_else(|| (!mount.uid_mappings.is_empty()).then_some(Extent::Single));
             trees.push(match idmap {
                 Some(mapped) => {
                     let tree = open(mount, bundle, extent)?;
@@ -105,12 +105,7 @@ fn enslave(tree: &OwnedFd) -> Result<(), StepError> {
     mount_setattr(tree.as_fd(), &attr, true).context(|| "make a mount source a slave")
 }
 
-fn map_ids(
-    tree: &OwnedFd,
-    mount: &Mount,
-    linux: &Linux,
-    extent: Extent,
-) -> Result<(), StepError> {
+fn map_ids(tree: &OwnedFd, mount: &Mount, linux: &Linux, extent: Extent) -> Result<(), StepError> {
     let own = !mount.uid_mappings.is_empty();
     let (uids, gids): (&[IdMapping], &[IdMapping]) = if own {
         (&mount.uid_mappings, &mount.gid_mappings)

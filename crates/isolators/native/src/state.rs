@@ -271,9 +271,8 @@ impl StateDir {
         let result = match unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
                 // Left by a write that was cut off.
-                std::fs::remove_dir_all(&self.path).map_err(|error| {
-                    Errno::from_io_error(&error).unwrap_or(Errno::IO)
-                })
+                std::fs::remove_dir_all(&self.path)
+                    .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
             }
             other => other,
         };

@@ -50,9 +50,7 @@ impl Cause for io::Error {
         let Some(errno) = self.raw_os_error() else { return text };
         let plain = text.strip_suffix(&format!(" (os error {errno})")).unwrap_or(&text);
         let mut chars = plain.chars();
-        chars.next().map_or_else(String::new, |first| {
-            first.to_lowercase().chain(chars).collect()
-        })
+        chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
     }
 }
 

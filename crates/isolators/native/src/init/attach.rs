@@ -100,11 +100,8 @@ fn change(tree: &OwnedFd, attrs: AttrChange, recursive: bool) -> Result<(), Step
     if attrs == AttrChange::default() {
         return Ok(());
     }
-    let attr = MountAttr {
-        set: attrs.set.bits(),
-        clear: attrs.clear.bits(),
-        ..MountAttr::default()
-    };
+    let attr =
+        MountAttr { set: attrs.set.bits(), clear: attrs.clear.bits(), ..MountAttr::default() };
     mount_setattr(tree.as_fd(), &attr, recursive).context(|| "set the mount's attributes")
 }
 

@@ -35,10 +35,7 @@ pub(super) fn mount(
             set: options.attrs.set.union(MountAttr::RDONLY),
             clear: options.attrs.clear.difference(MountAttr::RDONLY),
         };
-        set_attributes(
-            &tree,
-            &MountOptions { recursive_attrs: attrs, ..MountOptions::default() },
-        )?;
+        set_attributes(&tree, &MountOptions { recursive_attrs: attrs, ..MountOptions::default() })?;
         return attach(&tree, &target);
     }
     let tree = if state.unified {
@@ -134,11 +131,7 @@ fn host_tree(path: &Path, recursive: bool) -> Result<OwnedFd, StepError> {
     open_tree(CWD, path, flags).context(|| format!("open cgroup {}", path.display()))
 }
 
-fn read_only(
-    tree: &OwnedFd,
-    options: &MountOptions<'_>,
-    recursive: bool,
-) -> Result<(), StepError> {
+fn read_only(tree: &OwnedFd, options: &MountOptions<'_>, recursive: bool) -> Result<(), StepError> {
     let attrs = options.attrs;
     let own = if recursive {
         MountOptions { recursive_attrs: attrs, ..MountOptions::default() }

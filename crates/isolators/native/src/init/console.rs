@@ -49,8 +49,11 @@ impl Console {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let master = reopen(&ptmx, flags).context(step)?;
         unlockpt(&master).context(|| "unlock the pseudo-terminal")?;
-        let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-            .context(|| "open the pseudo-terminal's slave")?;
+        let slave = ioctl_tiocgptpeer(
+            &master,
+            OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
+        )
+        .context(|| "open the pseudo-terminal's slave")?;
         check_pty_slave(&slave)
             .map_err(|fault| fault.to_string())
             .context(|| "open the pseudo-terminal's slave")?;

@@ -43,9 +43,8 @@ pub(super) fn create(
     }) {
         return Ok(());
     }
-    let dev = root
-        .mkdir_all(Path::new("/dev"), Mode::from_raw_mode(0o755))
-        .context(|| "make /dev")?;
+    let dev =
+        root.mkdir_all(Path::new("/dev"), Mode::from_raw_mode(0o755)).context(|| "make /dev")?;
     for (name, major, minor) in DEFAULTS {
         if devices.iter().any(|device| clean(&device.path) == Path::new("/dev").join(name)) {
             continue;
@@ -157,7 +156,6 @@ fn bind_host_device(
     if !same {
         return Err(StepError::new(step(), "the host's node of this name is another device"));
     }
-    let target =
-        root.create_file_at(path, Mode::from_raw_mode(0o644)).context(&step)?;
+    let target = root.create_file_at(path, Mode::from_raw_mode(0o644)).context(&step)?;
     attach(&tree, &target).context(step)
 }

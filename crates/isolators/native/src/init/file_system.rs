@@ -62,20 +62,12 @@ pub(super) fn mount(
 /// them later is done by name (CVE-2019-16884, CVE-2019-19921).
 ///
 /// Asked of what was opened, so that nobody can swap a link in between.
-fn refuse_link(
-    root: &Root,
-    kind: &str,
-    path: &Path,
-    target: &OwnedFd,
-) -> Result<(), StepError> {
+fn refuse_link(root: &Root, kind: &str, path: &Path, target: &OwnedFd) -> Result<(), StepError> {
     let step = || format!("mount {kind}");
     let named = root.resolve_no_follow_last(path).context(step)?;
     let same = same_inode(&named, target).map_err(|fault| fault.to_string()).context(step)?;
     if !same {
-        return Err(StepError::new(
-            step(),
-            "the mount point is a symbolic link, not a directory",
-        ));
+        return Err(StepError::new(step(), "the mount point is a symbolic link, not a directory"));
     }
     Ok(())
 }

@@ -39,8 +39,7 @@ pub(super) fn take_user(user: &User, sets: Capabilities5) -> Result<(), StepErro
     drop_bounding(sets.bounding)?;
     set_keep_capabilities(true).context(|| "keep capabilities")?;
     let gid = Gid::from_raw(user.gid);
-    set_thread_res_gid(gid, gid, gid)
-        .context(|| format!("take process.user.gid {}", user.gid))?;
+    set_thread_res_gid(gid, gid, gid).context(|| format!("take process.user.gid {}", user.gid))?;
     let groups: Vec<Gid> = user.additional_gids.iter().copied().map(Gid::from_raw).collect();
     match set_thread_groups(&groups) {
         Ok(()) => {}
@@ -49,8 +48,7 @@ pub(super) fn take_user(user: &User, sets: Capabilities5) -> Result<(), StepErro
         Err(error) => return Err(error).context(|| "take process.user.additionalGids"),
     }
     let uid = Uid::from_raw(user.uid);
-    set_thread_res_uid(uid, uid, uid)
-        .context(|| format!("take process.user.uid {}", user.uid))?;
+    set_thread_res_uid(uid, uid, uid).context(|| format!("take process.user.uid {}", user.uid))?;
     rustix::process::umask(Mode::from_raw_mode(user.umask.unwrap_or(0o022)));
     Ok(())
 }

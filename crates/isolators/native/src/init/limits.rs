@@ -81,10 +81,8 @@ pub(super) fn apply_rlimits(limits: &[Rlimit]) -> Result<(), StepError> {
     for limit in limits {
         let Some(resource) = resource(limit) else { continue };
         let value = |n: u64| (n != u64::MAX).then_some(n);
-        let both = rustix::process::Rlimit {
-            current: value(limit.soft),
-            maximum: value(limit.hard),
-        };
+        let both =
+            rustix::process::Rlimit { current: value(limit.soft), maximum: value(limit.hard) };
         setrlimit(resource, both).context(|| {
             let name = limit.kind.as_str();
             format!("set process.rlimits {name} to soft {} hard {}", limit.soft, limit.hard)

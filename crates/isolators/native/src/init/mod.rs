@@ -26,9 +26,9 @@ use caisson_cgroup::Joiner;
 use caisson_runtime_spec::{Linux, Process, Spec};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
+use caisson_sys::unshare::{Unshare, unshare};
 use rustix::fs::{Gid, Uid};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid};
-use caisson_sys::unshare::{Unshare, unshare};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::channel::{Channel, Word};
@@ -137,8 +137,7 @@ impl Init<'_> {
         if all.has_user() && !all.new.contains(CloneFlags::NEWUSER) {
             // Root of the joined user namespace may trace what is dumpable
             // from the moment that it is in there (CVE-2016-9962).
-            set_dumpable_behavior(DumpableBehavior::NotDumpable)
-                .context(|| "become undumpable")?;
+            set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "become undumpable")?;
         }
         if all.needs_intermediate() {
             all.enter_joined(true)?;

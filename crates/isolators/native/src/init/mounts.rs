@@ -45,12 +45,7 @@ pub(super) fn clean(destination: &str) -> PathBuf {
     clean
 }
 
-fn mount_one(
-    init: &Init<'_>,
-    root: &Root,
-    index: usize,
-    mount: &Mount,
-) -> Result<(), StepError> {
+fn mount_one(init: &Init<'_>, root: &Root, index: usize, mount: &Mount) -> Result<(), StepError> {
     let options = mount.parsed_options();
     let path = clean(&mount.destination);
     if options.remount && options.bind.is_none() {
@@ -63,9 +58,14 @@ fn mount_one(
     }
     match mount.kind.as_deref() {
         Some("cgroup" | "cgroup2") => cgroup_mount::mount(init, root, mount, &options, &path),
-        Some(kind) => {
-            file_system::mount(root, kind, mount, &options, &path, init.linux.mount_label.as_deref())
-        }
+        Some(kind) => file_system::mount(
+            root,
+            kind,
+            mount,
+            &options,
+            &path,
+            init.linux.mount_label.as_deref(),
+        ),
         None => Err(StepError::new("config.json: mounts", "neither a type nor bind is given")),
     }
 }

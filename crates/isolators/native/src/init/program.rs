@@ -53,7 +53,8 @@ impl Program {
         let env = environment(process, root)?;
         let path = find(process, &env)?;
         let capabilities = process.capabilities.as_ref().map(Capabilities5::from);
-        let args = process.args.iter().map(|arg| c_string("args", arg)).collect::<Result<_, _>>()?;
+        let args =
+            process.args.iter().map(|arg| c_string("args", arg)).collect::<Result<_, _>>()?;
         limits::apply_rlimits(&process.rlimits)?;
         Ok(Self {
             path,
@@ -120,8 +121,9 @@ impl Finish {
     }
 
     fn wait_and_execute(self) -> u8 {
-        let Self { program, filter, start, owner_may_enter, start_hooks, start_state, report, .. } =
-            self;
+        let Self {
+            program, filter, start, owner_may_enter, start_hooks, start_state, report, ..
+        } = self;
         let report = match start {
             None => report,
             Some(socket) => {
@@ -133,8 +135,7 @@ impl Finish {
                 let accepted =
                     rustix::io::retry_on_intr(|| accept_with(&socket, SocketFlags::CLOEXEC));
                 let Ok(connection) = accepted else { return 255 };
-                if owner_may_enter
-                    && set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
+                if owner_may_enter && set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
                 {
                     return 255;
                 }
@@ -237,11 +238,7 @@ fn own_streams(uid: u32) {
     }
 }
 
-fn enter_cwd(
-    process: &Process,
-    root: &Root,
-    make: bool,
-) -> Result<Option<CString>, StepError> {
+fn enter_cwd(process: &Process, root: &Root, make: bool) -> Result<Option<CString>, StepError> {
     let cwd = Path::new(&process.cwd);
     let step = || format!("chdir to cwd ({:?}) set in config.json failed", process.cwd);
     let opened = match root.resolve_dir(cwd) {
@@ -280,16 +277,16 @@ fn environment(process: &Process, root: &Root) -> Result<Vec<CString>, StepError
     for (index, pair) in process.env.iter().enumerate() {
         let name = pair.split_once('=').map_or(pair.as_str(), |(name, _)| name);
         let later = process.env.get(index + 1..).unwrap_or_default();
-        let repeated = later.iter().any(|other| {
-            other.split_once('=').map_or(other.as_str(), |(other, _)| other) == name
-        });
+        let repeated = later
+            .iter()
+            .any(|other| other.split_once('=').map_or(other.as_str(), |(other, _)| other) == name);
         if !repeated {
             env.push(c_string("env", pair)?);
         }
     }
-    let has_home = env.iter().any(|pair| {
-        pair.as_bytes().strip_prefix(b"HOME=").is_some_and(|home| !home.is_empty())
-    });
+    let has_home = env
+        .iter()
+        .any(|pair| pair.as_bytes().strip_prefix(b"HOME=").is_some_and(|home| !home.is_empty()));
     if !has_home {
         env.retain(|pair| !pair.as_bytes().starts_with(b"HOME="));
         env.push(c_string("env", &format!("HOME={}", home(root, process.user.uid)))?);

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use caisson_rootpath::{ProcHandle, ProcScope, Root};
-use caisson_runtime_spec::mount_options::{AttrChange, MountAttr as Attr, MountOptions};
 use caisson_runtime_spec::Propagation;
+use caisson_runtime_spec::mount_options::{AttrChange, MountAttr as Attr, MountOptions};
 use caisson_sys::mount_attr::{MountAttr, mount_setattr};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -161,9 +161,8 @@ fn set_sysctls(init: &Init<'_>) -> Result<(), StepError> {
     for (key, value) in &init.linux.sysctl {
         match proc.write_sysctl(key, value.as_bytes()) {
             // Where the runtime itself is in a container, its /proc/sys may be a mount.
-            Err(error) if error.errno() == Some(Errno::XDEV) => {
-                ProcHandle::new(ProcScope::Full).and_then(|own| own.write_sysctl(key, value.as_bytes()))
-            }
+            Err(error) if error.errno() == Some(Errno::XDEV) => ProcHandle::new(ProcScope::Full)
+                .and_then(|own| own.write_sysctl(key, value.as_bytes())),
             other => other,
         }
         .context(|| format!("set linux.sysctl {key:?}"))?;
@@ -176,13 +175,15 @@ fn pivot(tree: &OwnedFd, may_be_shared: bool) -> Result<(), StepError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let old = openat(CWD, "/", flags, Mode::empty()).context(|| "open the old root")?;
     fchdir(tree).context(|| "change to the new root")?;
-    pivot_root(".", ".").context(|| {
-        "pivot_root (from an initial ramdisk use --no-pivot, which is weaker)"
-    })?;
+    pivot_root(".", ".")
+        .context(|| "pivot_root (from an initial ramdisk use --no-pivot, which is weaker)")?;
     fchdir(&old).context(|| "change to the old root")?;
     if may_be_shared {
         // Else the host would see its mounts go.
-        let attr = MountAttr { propagation: propagation_flag(Propagation::RSlave).0, ..MountAttr::default() };
+        let attr = MountAttr {
+            propagation: propagation_flag(Propagation::RSlave).0,
+            ..MountAttr::default()
+        };
         mount_setattr(old.as_fd(), &attr, true).context(|| "detach the old root from the host")?;
     }
     unmount(".", UnmountFlags::DETACH).context(|| "unmount the old root")?;

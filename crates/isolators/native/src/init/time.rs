@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use caisson_runtime_spec::TimeOffsets;
-use rustix::fs::OFlags;
 use caisson_sys::unshare::{Unshare, unshare};
+use rustix::fs::OFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::step::{Context, StepError};
@@ -34,9 +34,6 @@ pub(super) fn new_namespace(offsets: Option<&TimeOffsets>) -> Result<(), StepErr
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let namespace = rustix::fs::openat(rustix::fs::CWD, path, flags, rustix::fs::Mode::empty())
         .context(|| format!("open {path}"))?;
-    move_into_link_name_space(
-        std::os::fd::AsFd::as_fd(&namespace),
-        Some(LinkNameSpaceType::Time),
-    )
-    .context(|| "enter the time namespace")
+    move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(LinkNameSpaceType::Time))
+        .context(|| "enter the time namespace")
 }

@@ -203,6 +203,17 @@ fn limits_that_a_user_cannot_set_are_refused() {
 }
 
 #[test]
+fn what_takes_root_is_refused_by_its_place() {
+    let mut user = User::new();
+    user.without_user_namespace();
+    user.run().refused(&["linux.namespaces", "user namespace"]);
+    let mut user = User::new();
+    user.bundle.namespace("network", None);
+    user.bundle.config["linux"]["netDevices"] = json!({"lo": {"name": "lo9"}});
+    user.run().refused(&["linux.netDevices"]);
+}
+
+#[test]
 fn ids_that_a_user_does_not_have_are_refused() {
     let mut user = User::new().with_account();
     user.map_many(900_000);

@@ -70,11 +70,11 @@ fn run_one(
     let env = StringArray::new(env);
     let (input, feed) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
     let (drain, output) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
+    feed_state(feed, state);
     match clone3(CloneFlags::empty(), None).context(|| "fork")? {
         Side::Child => exit_now(become_hook(&path, &args, &env, (&input, &output), become_it)),
         Side::Parent { pidfd, .. } => {
             drop((input, output));
-            feed_state(feed, state);
             let result = wait(hook, &pidfd);
             if let Err(cause) = result {
                 return Err(StepError::new(cause, format!("output: {:?}", collect(drain))));
@@ -85,7 +85,8 @@ fn run_one(
 }
 
 /// A hook need not read its input, and must not be able to hang us with it:
-/// the state fits a pipe's buffer, and more is not written.
+/// the state fits a pipe's buffer, and more is not written. Before there is a
+/// hook, as one that has ended already would kill us with SIGPIPE.
 fn feed_state(feed: OwnedFd, state: &[u8]) {
     let _ = rustix::io::ioctl_fionbio(&feed, true);
     if state.len() > 60 * 1024 {

@@ -39,8 +39,14 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
 type Variant = (&'static str, fn() -> Bundle);
 
 /// Containers that between them reach every step.
-fn variants() -> [Variant; 3] {
-    [("plain", plain), ("user namespace", in_user_namespace), ("joined", joined)]
+fn variants() -> [Variant; 5] {
+    [
+        ("plain", plain),
+        ("user namespace", in_user_namespace),
+        ("joined", joined),
+        ("shared pids", with_shared_pids),
+        ("shared mounts", with_shared_mounts),
+    ]
 }
 
 fn plain() -> Bundle {
@@ -67,6 +73,21 @@ fn joined() -> Bundle {
     let mut bundle = in_user_namespace();
     bundle.namespace("uts", Some("/proc/self/ns/uts"));
     bundle.config.as_object_mut().unwrap().remove("hostname");
+    bundle
+}
+
+fn with_shared_pids() -> Bundle {
+    let mut bundle = plain();
+    bundle.without_namespace("pid");
+    bundle
+}
+
+/// What is mounted is mounted on the host.
+fn with_shared_mounts() -> Bundle {
+    let mut bundle = plain();
+    bundle.without_namespace("mount");
+    let linux = bundle.config["linux"].as_object_mut().unwrap();
+    linux.remove("maskedPaths");
     bundle
 }
 

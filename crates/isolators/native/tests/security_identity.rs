@@ -16,9 +16,28 @@ use bundle::{Bundle, proc_field};
 use serde_json::{Value, json};
 
 const NO_ID: [&str; 22] = [
-    "-1", "-0", "+0", "+1", "4294967295", "4294967296", "4294967297", "18446744073709551616",
-    "99999999999999999999999999", "0x0", "1e3", "1.0", " 0", "0 ", "root", ":", ":0", "0:", "0:-1",
-    "0:4294967296", "0:+5", "0:0:0",
+    "-1",
+    "-0",
+    "+0",
+    "+1",
+    "4294967295",
+    "4294967296",
+    "4294967297",
+    "18446744073709551616",
+    "99999999999999999999999999",
+    "0x0",
+    "1e3",
+    "1.0",
+    " 0",
+    "0 ",
+    "root",
+    ":",
+    ":0",
+    "0:",
+    "0:-1",
+    "0:4294967296",
+    "0:+5",
+    "0:0:0",
 ];
 
 #[test]
@@ -40,7 +59,8 @@ fn exec_refuses_what_is_no_id() {
 
 #[test]
 fn files_with_ids_that_are_none_are_refused() {
-    let bad = [json!(-1), json!(4_294_967_296_i64), json!(1.5), json!("0"), json!(null), json!(1e30)];
+    let bad =
+        [json!(-1), json!(4_294_967_296_i64), json!(1.5), json!("0"), json!(null), json!(1e30)];
     let running = Bundle::sleeper();
     running.started();
     for id in &bad {
@@ -171,7 +191,8 @@ fn the_filter_is_in_force_before_and_in_every_program() {
 #[test]
 fn hooks_inside_have_the_users_identity() {
     let mut bundle = Bundle::new();
-    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "cat /proc/self/status >/tmp/hook"]}]);
+    let hook =
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", "cat /proc/self/status >/tmp/hook"]}]);
     bundle.config["hooks"] = json!({"startContainer": hook});
     bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1001});
     bundle.run().ok();
@@ -229,7 +250,9 @@ fn the_hosts_files_are_nobodys_in_a_user_namespace() {
     std::fs::set_permissions(host.join("secret"), PermissionsExt::from_mode(0o600)).unwrap();
     bundle.user_namespace(300_000);
     bundle.capabilities(&attacker::ALL);
-    bundle.mount(json!({"destination": "/mnt", "type": "bind", "source": host, "options": ["rbind"]}));
+    bundle.mount(
+        json!({"destination": "/mnt", "type": "bind", "source": host, "options": ["rbind"]}),
+    );
     let said = bundle.run().ok().stdout();
     assert_eq!(said.trim(), "65534", "the overflow uid, and nothing else");
 }
@@ -254,11 +277,13 @@ fn devices_are_shown_only_if_they_are_the_ones_named() {
 #[test]
 fn signals_do_not_reach_the_runtime() {
     use std::os::unix::process::ExitStatusExt as _;
-    let mut bundle = Bundle::script("trap '' TERM HUP INT; while :; do kill -KILL -1; kill -TERM -1; done");
+    let mut bundle =
+        Bundle::script("trap '' TERM HUP INT; while :; do kill -KILL -1; kill -TERM -1; done");
     bundle.capabilities(&["CAP_KILL"]);
     bundle.started();
     for _ in 0..50 {
-        let status = bundle.command(&["exec", &bundle.id, "sleep", "0.01"]).stderr(Stdio::null()).status();
+        let status =
+            bundle.command(&["exec", &bundle.id, "sleep", "0.01"]).stderr(Stdio::null()).status();
         let status = status.unwrap();
         assert!(status.signal().is_none(), "the runtime was killed: {status}");
     }

@@ -43,7 +43,8 @@ impl Host {
 
     #[track_caller]
     fn assert_untouched(&self) {
-        let names: Vec<_> = fs::read_dir(&self.dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(&self.dir).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["file"]);
         assert_eq!(fs::read_to_string(self.file()).unwrap(), "untouched");
         let meta = fs::metadata(self.file()).unwrap();
@@ -82,7 +83,8 @@ fn proc_and_sys_are_not_mounted_where_a_link_leads() {
 
 #[test]
 fn nothing_is_mounted_inside_procfs() {
-    let inside = ["/proc/self/attr", "/proc/1/attr", "/proc/sys/net", "/proc/self/fd", "/proc/version"];
+    let inside =
+        ["/proc/self/attr", "/proc/1/attr", "/proc/sys/net", "/proc/self/fd", "/proc/version"];
     for target in inside {
         for kind in ["tmpfs", "bind"] {
             for by_link in [true, false] {
@@ -132,10 +134,16 @@ fn destinations_stay_inside_whatever_links_say() {
             symlink(&way, rootfs.join("mnt/link")).unwrap();
             symlink(format!("{way}/new/deeper"), rootfs.join("mnt/dangling")).unwrap();
             symlink(format!("{way}/file"), rootfs.join("mnt/to-file")).unwrap();
-            let source = if kind == "file" { json!("/etc/passwd") } else { json!("/var/empty-or-not") };
+            let source =
+                if kind == "file" { json!("/etc/passwd") } else { json!("/var/empty-or-not") };
             let source = if kind == "bind" { json!(rootfs.join("tmp")) } else { source };
             let options = if kind == "tmpfs" { json!([]) } else { json!(["bind"]) };
-            for destination in ["/mnt/link/made", "/mnt/dangling", "/mnt/to-file/../made2", "/mnt/link/../../../made3"] {
+            for destination in [
+                "/mnt/link/made",
+                "/mnt/dangling",
+                "/mnt/to-file/../made2",
+                "/mnt/link/../../../made3",
+            ] {
                 let kind = if kind == "tmpfs" { "tmpfs" } else { "bind" };
                 bundle.mount(json!({"destination": destination, "type": kind, "source": source, "options": options}));
             }
@@ -152,7 +160,9 @@ fn masked_paths_are_covered_by_the_real_null() {
     let probe = Bundle::new();
     let host = Host::beside(&probe);
     let [absolute, relative] = ways_to(&host.file());
-    for null in [absolute.as_str(), &relative, "/etc/passwd", "/proc/sys/kernel/hostname", "FILE", "DIR"] {
+    for null in
+        [absolute.as_str(), &relative, "/etc/passwd", "/proc/sys/kernel/hostname", "FILE", "DIR"]
+    {
         for own_dev in [true, false] {
             let script = "stat -c '%F %t:%T' /proc/version /secret; wc -c </secret; ls /hidden; echo x >/secret";
             let mut bundle = Bundle::script(script);
@@ -170,7 +180,8 @@ fn masked_paths_are_covered_by_the_real_null() {
             fs::write(rootfs.join("secret"), "secret").unwrap();
             fs::create_dir(rootfs.join("hidden")).unwrap();
             fs::write(rootfs.join("hidden/file"), "secret").unwrap();
-            bundle.config["linux"]["maskedPaths"] = json!(["/proc/version", "/secret", "/hidden", "/absent"]);
+            bundle.config["linux"]["maskedPaths"] =
+                json!(["/proc/version", "/secret", "/hidden", "/absent"]);
             let ended = bundle.run();
             if own_dev {
                 assert_ne!(ended.code(), 0, "{null}: a device that is none was accepted");
@@ -291,8 +302,10 @@ fn the_hosts_cgroups_are_read_only_to_users() {
         .filter(|line| line.contains(" - cgroup"))
         .map(|line| line.split(' ').nth(4).unwrap().to_owned())
         .collect();
-    let delegated: Vec<PathBuf> =
-        hierarchies.iter().map(|h| Path::new(h).join(format!("caisson-delegated-{}", std::process::id()))).collect();
+    let delegated: Vec<PathBuf> = hierarchies
+        .iter()
+        .map(|h| Path::new(h).join(format!("caisson-delegated-{}", std::process::id())))
+        .collect();
     for dir in &delegated {
         fs::create_dir(dir).unwrap();
         std::os::unix::fs::chown(dir, Some(USER), Some(USER)).unwrap();
@@ -389,7 +402,8 @@ fn sysctls_are_those_of_the_container() {
 /// `tmpcopyup` copies what is there, and follows nothing.
 #[test]
 fn copying_up_follows_no_links() {
-    let mut bundle = Bundle::script("readlink /mnt/out; cat /mnt/out/file /mnt/file; ls /mnt/dir; true");
+    let mut bundle =
+        Bundle::script("readlink /mnt/out; cat /mnt/out/file /mnt/file; ls /mnt/dir; true");
     let host = Host::beside(&bundle);
     let mnt = bundle.rootfs().join("mnt");
     symlink(&host.dir, mnt.join("out")).unwrap();

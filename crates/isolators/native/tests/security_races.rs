@@ -91,10 +91,19 @@ fn a_shared_volume_that_changes_gets_nothing_mounted_on_the_host() {
     fs::create_dir_all(volume.join("x/y")).unwrap();
     symlink(&host, volume.join("absolute")).unwrap();
     let hook = bundle.path().join("hook");
-    fs::write(&hook, format!("#!/bin/sh\ncat >/dev/null\ncat /proc/self/mountinfo >{}/seen\n", bundle.path().display())).unwrap();
+    fs::write(
+        &hook,
+        format!(
+            "#!/bin/sh\ncat >/dev/null\ncat /proc/self/mountinfo >{}/seen\n",
+            bundle.path().display()
+        ),
+    )
+    .unwrap();
     fs::set_permissions(&hook, PermissionsExt::from_mode(0o755)).unwrap();
     bundle.config["hooks"] = json!({"createContainer": [{"path": hook}]});
-    bundle.mount(json!({"destination": "/mnt", "type": "bind", "source": volume, "options": ["rbind"]}));
+    bundle.mount(
+        json!({"destination": "/mnt", "type": "bind", "source": volume, "options": ["rbind"]}),
+    );
     for destination in ["/mnt/a", "/mnt/a/new", "/mnt/x/y/../../x/deep/er"] {
         bundle.mount(json!({"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": ["size=64k"]}));
     }
@@ -111,7 +120,11 @@ fn a_shared_volume_that_changes_gets_nothing_mounted_on_the_host() {
     while begun.elapsed() < RACE {
         let _ = fs::remove_file(bundle.path().join("seen"));
         let ended = bundle.run();
-        if ended.code() == 0 { made += 1 } else { refused += 1 }
+        if ended.code() == 0 {
+            made += 1;
+        } else {
+            refused += 1;
+        }
         assert_untouched(&host);
         let seen = fs::read_to_string(bundle.path().join("seen")).unwrap_or_default();
         let astray = seen.lines().find(|line| {
@@ -120,8 +133,12 @@ fn a_shared_volume_that_changes_gets_nothing_mounted_on_the_host() {
         });
         assert_eq!(astray, None, "mounted on the host's tree");
         let inside = ended.stdout();
-        let shows_host = |line: &str| line.split(' ').nth(3).is_some_and(|root| root.contains("/host"));
-        assert!(!inside.lines().any(shows_host), "the host's directory is mounted inside: {inside}");
+        let shows_host =
+            |line: &str| line.split(' ').nth(3).is_some_and(|root| root.contains("/host"));
+        assert!(
+            !inside.lines().any(shows_host),
+            "the host's directory is mounted inside: {inside}"
+        );
     }
     let swaps: u64 = swappers.iter().map(Swapper::count).sum();
     drop(swappers);
@@ -137,9 +154,10 @@ fn a_null_that_changes_masks_nothing_but_itself() {
     let mut bundle = Bundle::script("stat -c %t:%T /secret; echo x >/secret");
     let host = host_directory(&bundle);
     let rootfs = bundle.rootfs();
-    bundle.config["mounts"].as_array_mut().unwrap().retain(|mount| {
-        !mount["destination"].as_str().unwrap().starts_with("/dev")
-    });
+    bundle.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
     fs::write(rootfs.join("secret"), "s").unwrap();
     bundle.config["linux"]["maskedPaths"] = json!(["/secret"]);
     bundle.run().ok();
@@ -147,7 +165,8 @@ fn a_null_that_changes_masks_nothing_but_itself() {
     let scoped = rootfs.join(host.strip_prefix("/").unwrap());
     fs::create_dir_all(&scoped).unwrap();
     fs::write(scoped.join("file"), "").unwrap();
-    symlink(format!("{}{}", "../".repeat(24), host.join("file").display()), rootfs.join("dev/out")).unwrap();
+    symlink(format!("{}{}", "../".repeat(24), host.join("file").display()), rootfs.join("dev/out"))
+        .unwrap();
     let swapper = Swapper::start(rootfs.join("dev/null"), rootfs.join("dev/out"));
     let begun = Instant::now();
     let (mut made, mut refused) = (0, 0);
@@ -174,7 +193,10 @@ fn a_console_that_changes_stays_the_containers() {
         let host = host_directory(&bundle);
         let rootfs = bundle.rootfs();
         bundle.config["process"]["terminal"] = json!(true);
-        bundle.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev");
+        bundle.config["mounts"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|mount| mount["destination"] != "/dev");
         fs::create_dir(rootfs.join("dev/pts")).unwrap();
         fs::write(rootfs.join("dev/console"), "").unwrap();
         let target = match target {
@@ -193,7 +215,8 @@ fn a_console_that_changes_stays_the_containers() {
             drop(listener.accept());
             if ended.code() == 0 {
                 made += 1;
-                let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", bundle.pid())).unwrap();
+                let mounts =
+                    fs::read_to_string(format!("/proc/{}/mountinfo", bundle.pid())).unwrap();
                 let mut at = mounts.lines().map(|line| line.split(' ').nth(4).unwrap());
                 assert!(at.all(|at| !at.contains("/attr")), "{mounts}");
                 bundle.call(&["delete", "--force", &bundle.id]).ok();
@@ -224,7 +247,10 @@ fn a_proc_that_changes_is_never_mounted_behind_a_link() {
         if bundle.create().code() == 0 {
             made += 1;
             let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", bundle.pid())).unwrap();
-            assert!(!mounts.lines().any(|line| line.split(' ').nth(4) == Some("/fake")), "{mounts}");
+            assert!(
+                !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/fake")),
+                "{mounts}"
+            );
             bundle.call(&["delete", "--force", &bundle.id]).ok();
         } else {
             refused += 1;

@@ -1,7 +1,7 @@
 //! OCI hooks (runtime-spec, config.md "POSIX-platform Hooks").
 
 use std::ffi::CString;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use rustix::time::Timespec;
 use crate::step::{Context, StepError};
 
 /// How much of a failed hook's output is reported.
-const OUTPUT_LIMIT: u64 = 4096;
+const OUTPUT_LIMIT: usize = 4096;
 
 /// Runs hooks one after the other with `state` on their standard input; the
 /// first failure ends it.
@@ -75,11 +75,9 @@ fn run_one(
         Side::Child => exit_now(become_hook(&path, &args, &env, (&input, &output), become_it)),
         Side::Parent { pidfd, .. } => {
             drop((input, output));
-            let result = wait(hook, &pidfd);
-            if let Err(cause) = result {
-                return Err(StepError::new(cause, format!("output: {:?}", collect(drain))));
-            }
-            Ok(())
+            let mut said = Output::new(drain);
+            wait(hook, &pidfd, &mut said)
+                .map_err(|cause| StepError::new(cause, format!("output: {:?}", said.text())))
         }
     }
 }
@@ -121,7 +119,7 @@ fn become_hook(
 }
 
 /// Waits for the hook's end within its time; kills it afterwards.
-fn wait(hook: &Hook, pidfd: &OwnedFd) -> Result<(), String> {
+fn wait(hook: &Hook, pidfd: &OwnedFd, said: &mut Output) -> Result<(), String> {
     let limit = hook.timeout.map(|seconds| Duration::from_secs(seconds.try_into().unwrap_or(0)));
     let deadline = limit.map(|limit| Instant::now() + limit);
     loop {
@@ -130,14 +128,20 @@ fn wait(hook: &Hook, pidfd: &OwnedFd) -> Result<(), String> {
             tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         });
-        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], left.as_ref()) {
+        // Without a pipe to listen to, the process twice.
+        let pipe = said.drain.as_ref().unwrap_or(pidfd);
+        let mut wanted = [PollFd::new(pidfd, PollFlags::IN), PollFd::new(pipe, PollFlags::IN)];
+        let ready = poll(&mut wanted, left.as_ref());
+        let ended = wanted.first().is_some_and(|process| !process.revents().is_empty());
+        match ready {
             Ok(0) => {
                 let _ = pidfd_send_signal(pidfd, Signal::KILL);
                 let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
                 let seconds = hook.timeout.unwrap_or(0);
                 return Err(format!("hook ran past the timeout of {seconds}s"));
             }
-            Ok(_) => break,
+            Ok(_) if ended => break,
+            Ok(_) => said.read_some(),
             Err(Errno::INTR) => {}
             Err(error) => return Err(format!("wait: {error}")),
         }
@@ -154,10 +158,36 @@ fn wait(hook: &Hook, pidfd: &OwnedFd) -> Result<(), String> {
     }
 }
 
-/// What the hook said; a grandchild that holds the pipe open does not hang us.
-fn collect(drain: OwnedFd) -> String {
-    let _ = rustix::io::ioctl_fionbio(&drain, true);
-    let mut text = Vec::new();
-    let _ = std::fs::File::from(drain).take(OUTPUT_LIMIT).read_to_end(&mut text);
-    String::from_utf8_lossy(&text).trim_end().to_owned()
+/// What a hook says. Read while it runs, as it would wait for ever for room in
+/// a full pipe; kept up to [`OUTPUT_LIMIT`].
+struct Output {
+    drain: Option<OwnedFd>,
+    text: Vec<u8>,
+}
+
+impl Output {
+    fn new(drain: OwnedFd) -> Self {
+        let _ = rustix::io::ioctl_fionbio(&drain, true);
+        Self { drain: Some(drain), text: Vec::new() }
+    }
+
+    /// Reads once; where there is nothing more to come, the pipe is closed.
+    fn read_some(&mut self) {
+        let Some(drain) = &self.drain else { return };
+        let mut buffer = [0; OUTPUT_LIMIT];
+        match rustix::io::read(drain, &mut buffer) {
+            Ok(length @ 1..) => {
+                let room = OUTPUT_LIMIT.saturating_sub(self.text.len());
+                self.text.extend(buffer.iter().take(length.min(room)));
+            }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Ok(0) | Err(_) => self.drain = None,
+        }
+    }
+
+    /// Its beginning; a grandchild that holds the pipe open does not hang us.
+    fn text(&mut self) -> String {
+        self.read_some();
+        String::from_utf8_lossy(&self.text).trim_end().to_owned()
+    }
 }

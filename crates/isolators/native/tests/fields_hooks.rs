@@ -205,3 +205,15 @@ fn hooks_that_end_at_once_do_no_harm() {
     bundle.config["hooks"]["createRuntime"] = json!(hooks);
     bundle.run().ok();
 }
+
+#[test]
+fn hooks_that_talk_a_lot_are_not_held_up() {
+    let mut bundle = Bundle::new();
+    let text = "head -c 300000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero >&2";
+    bundle.config["hooks"]["createRuntime"] = hook(&bundle, text);
+    bundle.config["hooks"]["createRuntime"][0]["timeout"] = json!(20);
+    bundle.run().ok();
+    let mut bundle = Bundle::new();
+    bundle.config["hooks"]["createRuntime"] = hook(&bundle, &format!("{text}; exit 3"));
+    bundle.run().refused(&["exit status 3", "xxxxxxxx"]);
+}

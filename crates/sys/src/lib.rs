@@ -7,6 +7,7 @@
 pub mod bpf;
 pub mod clone;
 pub mod descriptors;
+mod early_protect;
 pub mod entry;
 pub mod exec;
 pub mod interface;

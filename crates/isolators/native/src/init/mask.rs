@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use caisson_rootpath::{Root, check_null};
+use caisson_rootpath::{Root, check_null, same_inode};
 use caisson_runtime_spec::mount_options::{AttrChange, MountAttr, MountOptions};
 use rustix::fs::{CWD, FileType, fstat};
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -40,6 +40,9 @@ impl Cover {
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error).context(step),
         };
+        if is_root(root, &target).context(step)? {
+            return Err(StepError::new(step(), "it is the container's root"));
+        }
         let stat = fstat(&target).context(step)?;
         let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             copy_of(self.empty_directory()?, false)
@@ -68,6 +71,10 @@ fn read_only<'a>() -> MountOptions<'a> {
     MountOptions { attrs, ..MountOptions::default() }
 }
 
+fn is_root(root: &Root, target: &OwnedFd) -> Result<bool, String> {
+    same_inode(root, target).map_err(|fault| fault.to_string())
+}
+
 /// Makes `path` and what is mounted below it read-only, if it exists.
 pub(super) fn make_read_only(root: &Root, path: &str) -> Result<(), StepError> {
     let step = || format!("make path {path:?} of linux.readonlyPaths read-only");
@@ -76,6 +83,10 @@ pub(super) fn make_read_only(root: &Root, path: &str) -> Result<(), StepError> {
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error).context(step),
     };
+    if is_root(root, &target).context(step)? {
+        // A mount on top would not be what the process has as its root.
+        return set_attributes(&target, &read_only()).context(step);
+    }
     let tree = copy_of(&target, true).context(step)?;
     let MountOptions { attrs, .. } = read_only();
     set_attributes(&tree, &MountOptions { recursive_attrs: attrs, ..MountOptions::default() })

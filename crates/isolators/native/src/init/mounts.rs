@@ -13,9 +13,11 @@ use crate::step::{Context, StepError};
 pub(super) fn mount_all(init: &Init<'_>, root: &Root) -> Result<bool, StepError> {
     let mut joined = false;
     for (index, mount) in init.spec.mounts.iter().enumerate() {
+        let options = mount.parsed_options();
         let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"))
-            && mount.parsed_options().bind.is_none();
-        if is_cgroup && !joined {
+            && options.bind.is_none();
+        // What an image makes us copy into memory is to be the container's.
+        if (is_cgroup || options.copy_up) && !joined {
             init.join_cgroup()?;
             joined = true;
         }
@@ -52,6 +54,9 @@ fn mount_one(init: &Init<'_>, root: &Root, index: usize, mount: &Mount) -> Resul
         let target = root.resolve(&path).context(|| "find the mount")?;
         attach::set_attributes(&target, &options)?;
         return attach::propagate(&target, &options.propagation);
+    }
+    if path == Path::new("/") {
+        return Err(StepError::new("mount point", "the container's root is given by root.path"));
     }
     if options.bind.is_some() {
         return bind::mount(init, root, index, mount, &options, &path);

@@ -467,3 +467,17 @@ fn an_option_that_the_file_system_does_not_know_is_refused_by_name() {
     bundle.mount(json!({"destination": "/mnt", "type": "nosuchfs", "source": "none"}));
     bundle.run().refused(&["/mnt", "nosuchfs"]);
 }
+
+/// A mount on top of `/` would not be seen by the process, whose root lies below.
+#[test]
+fn the_root_itself_is_not_silently_covered() {
+    let mut bundle = Bundle::script("echo x > /new && echo wrote || echo denied");
+    bundle.config["linux"]["readonlyPaths"] = json!(["/"]);
+    assert_eq!(bundle.run().lines(), ["denied"]);
+    bundle.config["linux"]["readonlyPaths"] = json!([]);
+    bundle.config["linux"]["maskedPaths"] = json!(["/etc/.."]);
+    bundle.run().refused(&["linux.maskedPaths", "/etc/.."]);
+    bundle.config["linux"]["maskedPaths"] = json!([]);
+    bundle.mount(json!({"destination": "//.", "type": "tmpfs", "source": "tmpfs"}));
+    bundle.run().refused(&["//.", "root.path"]);
+}

@@ -216,7 +216,12 @@ impl Container for NativeContainer {
         if signal == Signal::KILL && !self.record.own_pids {
             return self.signal_all(signal);
         }
-        Ok(send(&pidfd, signal)?)
+        send(&pidfd, signal)?;
+        if signal == Signal::KILL && self.is_frozen() {
+            // On cgroup v1 the frozen do not even die.
+            self.resources.set_frozen(false)?;
+        }
+        Ok(())
     }
 
     fn first_process(&self) -> Option<&SpawnedProcess> {

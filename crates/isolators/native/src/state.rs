@@ -104,6 +104,7 @@ impl StateRoot {
         };
         let mut ids: Vec<ContainerId> = entries
             .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .collect();
         ids.sort();

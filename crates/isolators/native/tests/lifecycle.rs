@@ -451,7 +451,15 @@ fn a_paused_container_can_be_killed() {
     bundle.started();
     bundle.call(&["pause", &bundle.id]).ok();
     bundle.kill("KILL").ok();
-    bundle.call(&["resume", &bundle.id]);
     bundle.await_status("stopped");
     bundle.delete().ok();
+}
+
+#[test]
+fn other_things_in_the_state_root_do_not_trouble_list() {
+    let bundle = Bundle::sleeper();
+    bundle.create().ok();
+    std::fs::write(bundle.state_root().join("file"), "").unwrap();
+    let listed = bundle.call(&["list", "-q"]).ok();
+    assert_eq!((listed.stdout().trim(), listed.stderr().as_str()), (bundle.id.as_str(), ""));
 }

@@ -224,6 +224,27 @@ fn standard_streams_are_the_callers() {
     assert_eq!((ended.stdout().as_str(), ended.stderr().as_str()), ("out word\n", "err word\n"));
 }
 
+#[test]
+fn closed_standard_streams_become_dev_null() {
+    let mut bundle = Bundle::script("for f in 0 1 2; do readlink /proc/$$/fd/$f; done > /fds");
+    let state = bundle.path().join("state-of-hook");
+    let text = format!("cat > {}", state.display());
+    bundle.config["hooks"]["createRuntime"] =
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", text], "env": ["PATH=/bin:/usr/bin"]}]);
+    bundle.write_config();
+    let path = bundle.path().to_str().unwrap();
+    let inner = bundle.command(&["run", "-b", path, &bundle.id]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    bundle.finish(command).ok();
+    let fds = std::fs::read_to_string(bundle.rootfs().join("fds")).unwrap();
+    let lines: Vec<&str> = fds.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("/dev/null", "/dev/null"), "{fds}");
+    let state = std::fs::read_to_string(state).unwrap();
+    assert!(state.contains(&bundle.id), "the hook had its input: {state:?}");
+}
+
 /// A call with `input` as its descriptor 3, which std can't pass on itself.
 fn with_third(bundle: &Bundle, args: &[&str]) -> bundle::Ended {
     let input = bundle.path().join("third");

@@ -29,7 +29,8 @@ pub enum OomEvent {
     None,
     /// The limit was hit and the killer called.
     Oom,
-    /// The cgroup is gone: there is nothing to wait for any more.
+    /// The cgroup is gone or, with v2, has lost its last process: there is
+    /// nothing to wait for any more.
     Gone,
 }
 
@@ -115,6 +116,13 @@ fn kills(dir: CgroupDir<'_>) -> Result<Option<u64>, FileError> {
     Ok(text.map(|text| value_of(&text, "oom_kill").unwrap_or(0)))
 }
 
+/// Whether no process is in the cgroup or below it. The kernel says so while
+/// the last one is not yet a zombie: `/proc` is no substitute for it.
+fn is_empty(dir: CgroupDir<'_>) -> Result<bool, FileError> {
+    let text = dir.read_if_present("cgroup.events")?;
+    Ok(text.is_none_or(|text| value_of(&text, "populated") == Some(0)))
+}
+
 impl AsFd for OomEvents {
     /// To be polled for reading.
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -125,7 +133,9 @@ impl AsFd for OomEvents {
 impl OomEvents {
     /// Consumes what made the descriptor readable and tells what it was. Never blocks.
     pub fn take(&mut self) -> Result<OomEvent, OomError> {
-        let mut buffer = [0_u8; 4096];
+        // One event of inotify(7) on a file, or the counter of an eventfd: what
+        // else is there keeps the descriptor readable.
+        let mut buffer = [0_u8; 16];
         let got = match rustix::io::retry_on_intr(|| rustix::io::read(&self.watch, &mut buffer)) {
             Ok(count) => count > 0,
             Err(_) => false,
@@ -144,7 +154,13 @@ impl OomEvents {
             Some(seen) => {
                 let Some(count) = kills(dir)? else { return Ok(OomEvent::Gone) };
                 self.seen = Some(count);
-                Ok(if count > seen { OomEvent::Oom } else { OomEvent::None })
+                Ok(if count > seen {
+                    OomEvent::Oom
+                } else if is_empty(dir)? {
+                    OomEvent::Gone
+                } else {
+                    OomEvent::None
+                })
             }
         }
     }

@@ -64,5 +64,50 @@ pub(crate) fn check_version(resources: &Resources, kind: LayoutKind) -> Result<(
             reason: "this host uses cgroup v1; `unified` needs cgroup v2".to_owned(),
         });
     }
+    if kind == LayoutKind::Unified
+        && let Some(network) = &resources.network
+    {
+        let field = if network.class_id.is_some_and(|id| id != 0) {
+            "linux.resources.network.classID"
+        } else if network.priorities.is_empty() {
+            return Ok(());
+        } else {
+            "linux.resources.network.priorities"
+        };
+        return Err(LimitError::Unavailable {
+            field: field.into(),
+            reason: "this host uses cgroup v2, which has no network controllers".to_owned(),
+        });
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_version;
+    use crate::layout::LayoutKind;
+
+    #[test]
+    fn what_a_version_lacks_is_refused_by_name() {
+        for (json, kind, field) in [
+            (r#"{"unified":{"memory.high":"1"}}"#, LayoutKind::Hybrid, "unified"),
+            (r#"{"network":{"classID":1}}"#, LayoutKind::Unified, "network.classID"),
+            (
+                r#"{"network":{"priorities":[{"name":"lo","priority":1}]}}"#,
+                LayoutKind::Unified,
+                "network.priorities",
+            ),
+        ] {
+            let resources = serde_json::from_str(json).unwrap();
+            let said = check_version(&resources, kind).unwrap_err().to_string();
+            assert!(said.contains(field), "{said}");
+        }
+        for (json, kind) in [
+            (r#"{"network":{"classID":1}}"#, LayoutKind::Legacy),
+            (r#"{"network":{"classID":0,"priorities":[]}}"#, LayoutKind::Unified),
+            (r#"{"unified":{"memory.high":"1"}}"#, LayoutKind::Unified),
+        ] {
+            assert!(check_version(&serde_json::from_str(json).unwrap(), kind).is_ok(), "{json}");
+        }
+    }
 }

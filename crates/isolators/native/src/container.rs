@@ -91,7 +91,11 @@ impl NativeContainer {
         let Some((_, pidfd)) = self.live_process()? else { return Ok(()) };
         send(&pidfd, Signal::KILL)?;
         if self.is_frozen() {
-            self.resources.set_frozen(false)?;
+            match self.resources.set_frozen(false) {
+                // v2 lets what is frozen die: it may have ended meanwhile.
+                Ok(()) | Err(SandboxError::WrongStatus { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let limit = Timespec { tv_sec: KILL_SECONDS, tv_nsec: 0 };
         let mut wanted = [PollFd::new(&pidfd, PollFlags::IN)];

@@ -11,9 +11,13 @@ use std::path::PathBuf;
 use bundle::{Bundle, cgroups_named, eventually};
 use serde_json::{Value, json};
 
-/// The container's directory in the v1 hierarchy of a controller.
+/// The container's directory in the v1 hierarchy of a controller, or in the v2
+/// hierarchy, `unified`, wherever it is mounted.
 fn directory(bundle: &Bundle, controller: &str) -> Option<PathBuf> {
-    let wanted = PathBuf::from("/sys/fs/cgroup").join(controller);
+    let mut wanted = PathBuf::from("/sys/fs/cgroup");
+    if controller != "unified" || !wanted.join("cgroup.controllers").exists() {
+        wanted.push(controller);
+    }
     cgroups_named(&bundle.id).into_iter().find(|path| path.starts_with(&wanted))
 }
 

@@ -11,7 +11,7 @@
 set -euo pipefail
 dir=$1
 packages=(linux-image-cloud-amd64 systemd-sysv libpam-systemd dbus dbus-user-session
-    crun runc busybox-static util-linux bsdutils coreutils bash dash grep sed findutils
+    crun runc busybox-static util-linux bsdutils coreutils bash dash grep sed findutils diffutils
     procps kmod perl-base passwd base-files)
 mkdir -p "$dir"/{lists/partial,archives/partial}
 : >"$dir/status"

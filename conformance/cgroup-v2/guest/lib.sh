@@ -1,7 +1,7 @@
 # Sourced by the guest's check lists. One line for each check goes to the
 # second serial port, which is how the host gets it.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-exec 9>/dev/ttyS1
+exec 9>/dev/ttyS1 </dev/null
 runtime=/payload/caisson-native
 scratch=/tmp/checks
 mkdir -p $scratch
@@ -10,7 +10,7 @@ say() { printf '%s\n' "$*" >&9; }
 pass() { say "ok     $1"; }
 fail() { # name, what was seen
     local detail=${2//$'\n'/ | }
-    say "not ok $1: ${detail:0:600}"
+    say "not ok $1: ${detail:0:900}"
 }
 is() { # name wanted got
     if [[ $2 == "$3" ]]; then pass "$1"; else fail "$1" "wanted '$2', got '$3'"; fi
@@ -49,7 +49,8 @@ eventually() {
     done
     return 1
 }
-all_of_it() { # name: the end of a check list
+all_of_it() {
+    say "# ended at $(cut -d. -f1 /proc/uptime) s of the guest's time"
     say "end"
     sync
 }
@@ -60,7 +61,7 @@ make_rootfs() { # dir
     mkdir -p "$1"/{bin,dev,etc,proc,sys,tmp,root,mnt}
     cp /bin/busybox "$1/bin/"
     local applet
-    for applet in mount mkdir rm ionice sh cat head tail sleep mknod ls grep echo true dd tr id wc; do
+    for applet in sed mount mkdir rm ionice sh cat head tail sleep mknod ls grep echo true dd tr id wc; do
         ln -sf busybox "$1/bin/$applet"
     done
     chmod 1777 "$1/tmp"

@@ -45,7 +45,7 @@ is "device rules: one is readable, the default ones are there" "r default" "$(ec
 succeeds "update" "${r[@]}" update --memory 48m --memory-swap 64m --pids-limit 30 --cpu-quota 20000 --cpu-period 100000 --cpu-share 512 limited
 is "update: memory" "$((48 * mebi)) $((16 * mebi))" "$(echo $(<$cg/made/limited/memory.max) $(<$cg/made/limited/memory.swap.max))"
 is "update: pids, cpu" "30 20000 100000" "$(echo $(<$cg/made/limited/pids.max) $(<$cg/made/limited/cpu.max))"
-is "update keeps the device rules" "r default" "$(echo $("${r[@]}" exec limited sh -c "rm /tmp/fuse; $probe"))"
+is "update keeps the device rules" "r default" "$(echo $("${r[@]}" exec limited sh -c "rm -f /tmp/fuse; $probe"))"
 like "pids limit in force" "fork" "$("${r[@]}" exec limited sh -c 'for i in $(echo 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5); do sleep 1 & done; wait' 2>&1)"
 succeeds "pause" "${r[@]}" pause limited
 is "pause: frozen" "1 frozen 1" "$(echo $(<$cg/made/limited/cgroup.freeze) $(grep frozen $cg/made/limited/cgroup.events))"

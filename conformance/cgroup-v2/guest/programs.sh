@@ -17,7 +17,7 @@ program() { # name [arguments...]
                 case $word in
                     ok) pass "$name: ${line%% ... *}" ;;
                     ignored* | NOT*) say "# $name: ${line%% ... *}: $word" ;;
-                    *) fail "$name: ${line%% ... *}" "$(grep -A6 -F "${line%% ... *}' (" $scratch/$name.out | head -n 8)" ;;
+                    *) fail "$name: ${line%% ... *}" "$(grep -F -A12 -e "---- ${line%% ... *} stdout" $scratch/$name.out)" ;;
                 esac
                 ;;
             *"not tested"* | *"NOT TESTED"*) say "# $name: $line" ;;

@@ -10,7 +10,7 @@ is "oomScoreAdj below zero" "-500" "$(run score '"oomScoreAdj": -500' 'cat /proc
 is "oomScoreAdj -1000" "-1000" "$(run score '"oomScoreAdj": -1000' 'cat /proc/self/oom_score_adj')"
 (
     ulimit -H -n 2048 && ulimit -H -u 4000
-    is "hard limits raised above the caller's" "4096 1048576 9000" "$(run rlimits '"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 4096, "hard": 1048576}, {"type": "RLIMIT_NPROC", "soft": 9000, "hard": 9000}]' 'ulimit -Sn; ulimit -Hn; ulimit -Hp')"
+    is "hard limits raised above the caller's" "4096 1048576 9000 9000" "$(run rlimits '"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 4096, "hard": 1048576}, {"type": "RLIMIT_NPROC", "soft": 9000, "hard": 9000}]' 'cat /proc/self/limits' | sed -n 's/.*Max processes *\([0-9]*\) *\([0-9]*\) .*Max open files *\([0-9]*\) *\([0-9]*\) .*/\3 \4 \1 \2/p')"
 )
 is "unlimited locked memory and core size" "unlimited unlimited" "$(run rlimits '"rlimits": [{"type": "RLIMIT_MEMLOCK", "soft": 18446744073709551615, "hard": 18446744073709551615}, {"type": "RLIMIT_CORE", "soft": 18446744073709551615, "hard": 18446744073709551615}]' 'ulimit -l; ulimit -c')"
 
@@ -28,13 +28,21 @@ is "a privileged container mounts" "mounted" "$(run mounts '' 'mount -t tmpfs x 
 is "and lowers a score by itself" "-7" "$(run score '' 'echo -7 >/proc/self/oom_score_adj; cat /proc/self/oom_score_adj')"
 unset caps
 
-policy() { run policy "\"scheduler\": $1" 'grep -E ^policy.*:\|^prio.*: /proc/1/sched; sleep 0'; }
-for wanted in "SCHED_FIFO:1:89" "SCHED_RR:2:79" ; do
-    IFS=: read -r name number prio <<<"$wanted"
-    is "scheduler $name" "$number $prio" "$(policy "{\"policy\": \"$name\", \"priority\": $((99 - prio))}" | tr -s ' ' | sed 's/policy : \([0-9]*\) prio : \([0-9]*\)/\1 \2/')"
-done
-is "scheduler SCHED_OTHER with nice -10" "0 110" "$(policy '{"policy": "SCHED_OTHER", "nice": -10}' | tr -s ' ' | sed 's/policy : \([0-9]*\) prio : \([0-9]*\)/\1 \2/')"
-is "scheduler SCHED_BATCH" "3 125" "$(policy '{"policy": "SCHED_BATCH", "nice": 5}' | tr -s ' ' | sed 's/policy : \([0-9]*\) prio : \([0-9]*\)/\1 \2/')"
-is "scheduler SCHED_DEADLINE" "6" "$(policy '{"policy": "SCHED_DEADLINE", "runtime": 1000000, "deadline": 10000000, "period": 10000000}' | tr -s ' ' | sed 's/policy : \([0-9]*\) .*/\1/')"
-is "ioPriority of the real-time class" "4" "$(run io '"ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 3}' 'ionice' | sed 's/.*realtime.*3.*/4/')"
+# Policy and priority as the kernel keeps them: proc_pid_stat(5), fields 41, 18 and 40.
+policy() {
+    local stat
+    stat=$(run policy "\"scheduler\": $1" 'cat /proc/self/stat')
+    # shellcheck disable=SC2086  # into fields; the command's name is (cat)
+    set -- $stat
+    echo "policy ${41} priority ${18} real-time ${40}"
+}
+is "scheduler SCHED_FIFO" "policy 1 priority -11 real-time 10" "$(policy '{"policy": "SCHED_FIFO", "priority": 10}')"
+is "scheduler SCHED_RR" "policy 2 priority -21 real-time 20" "$(policy '{"policy": "SCHED_RR", "priority": 20}')"
+is "scheduler SCHED_OTHER with nice -10" "policy 0 priority 10 real-time 0" "$(policy '{"policy": "SCHED_OTHER", "nice": -10}')"
+is "scheduler SCHED_BATCH" "policy 3 priority 25 real-time 0" "$(policy '{"policy": "SCHED_BATCH", "nice": 5}')"
+is "scheduler SCHED_IDLE" "policy 5 priority 20 real-time 0" "$(policy '{"policy": "SCHED_IDLE"}')"
+# Its processes can't fork unless they give the policy up.
+bundle $b '["cat", "/proc/self/stat"]' '{}' '"scheduler": {"policy": "SCHED_DEADLINE", "runtime": 1000000, "deadline": 10000000, "period": 10000000}' '"cgroupsPath": "/raised"'
+is "scheduler SCHED_DEADLINE" "6" "$(timeout 40 "${r[@]}" run --bundle $b deadline 2>&1 | cut -d' ' -f41)"
+is "ioPriority of the real-time class" "realtime: prio 3" "$(run io '"ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 3}' 'ionice')"
 is "raised: nothing is left" "gone" "$([[ -d /sys/fs/cgroup/raised ]] || echo gone)"

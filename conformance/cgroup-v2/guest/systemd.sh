@@ -15,7 +15,7 @@ limits='{"memory": {"limit": 67108864, "reservation": 33554432, "swap": 10066329
  "devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "r"}]}'
 b=$scratch/unit
 r=($runtime --systemd-cgroup --root $scratch/state)
-probe='mknod /tmp/fuse c 10 229; (: </tmp/fuse) 2>/dev/null && echo r; (: >/tmp/fuse) 2>/dev/null && echo w; rm /tmp/fuse; head -c1 /dev/zero >/dev/null && echo default'
+probe='mknod /tmp/fuse c 10 229; (: </tmp/fuse) 2>/dev/null && echo r; (: >/tmp/fuse) 2>/dev/null && echo w; rm -f /tmp/fuse; head -c1 /dev/zero >/dev/null && echo default'
 show() { systemctl show -P "$2" "$1" 2>&1; }
 # Reads a unit's properties, with a single call, into $unit_NAME.
 read_unit() {
@@ -116,10 +116,11 @@ bundle $b '["true"]' '{"unified": {"no.such": "1"}}'
 fails "an unknown unified file is refused by name" "no.such" "${r[@]}" run --bundle $b wrong
 is "no unit of a failed create" "not-found" "$(show caisson-wrong.scope LoadState)"
 # Without --systemd-cgroup, beside systemd.
-bundle $b "$sleeper" "$limits" "" '"cgroupsPath": "/system.slice/conformance.service/raw"'
+bundle $b "$sleeper" "$limits" "" '"cgroupsPath": "/made/raw"'
 quiet "without --systemd-cgroup: run -d" $runtime --root $scratch/state run -d --bundle $b raw
-is "without --systemd-cgroup: files" "67108864 40" "$(echo $(<$cg/system.slice/conformance.service/raw/memory.max) $(<$cg/system.slice/conformance.service/raw/pids.max))"
+is "without --systemd-cgroup: files" "67108864 40" "$(echo $(<$cg/made/raw/memory.max) $(<$cg/made/raw/pids.max))"
 succeeds "without --systemd-cgroup: delete" $runtime --root $scratch/state delete --force raw
+rmdir $cg/made
 
 # shellcheck source=rootless.sh
 . /payload/guest/rootless.sh

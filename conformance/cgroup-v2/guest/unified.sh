@@ -6,12 +6,15 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t tmpfs -o mode=755 run /run
-mkdir -p /dev/pts /dev/shm $scratch
+mkdir -p /dev/pts /dev/shm /dev/mqueue $scratch
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
+ln -s fd/1 /dev/stdout
+ln -s fd/2 /dev/stderr
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs shm /dev/shm
-mount -t mqueue mqueue /dev/mqueue 2>/dev/null || { mkdir -p /dev/mqueue && mount -t mqueue mqueue /dev/mqueue; }
+mount -t mqueue mqueue /dev/mqueue
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-ip link set lo up 2>/dev/null
 modprobe fuse
 modprobe overlay
 mkdir /sys/fs/cgroup/runner
@@ -23,7 +26,7 @@ say "# kernel $(uname -r), controllers $(</sys/fs/cgroup/cgroup.controllers)"
 . /payload/guest/raised.sh
 # shellcheck source=programs.sh
 . /payload/guest/programs.sh
-is "nothing is left in the hierarchy" "runner" "$(cd /sys/fs/cgroup && echo */)" 
+is "nothing is left in the hierarchy" "runner/" "$(cd /sys/fs/cgroup && echo */)"
 all_of_it
 echo o >/proc/sysrq-trigger
 sleep 60

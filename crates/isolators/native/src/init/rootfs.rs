@@ -44,10 +44,12 @@ pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
     devices::create(init.spec, &init.linux.devices, &root, init.namespaces.has_user())?;
     fault::point("init-devices")?;
     let console = open_console(init, &root)?;
+    fault::point("init-console")?;
     set_sysctls(init)?;
     if !joined {
         init.join_cgroup()?;
     }
+    fault::point("init-cgroup")?;
     init.runtime_hooks()?;
     fault::point("init-hooks")?;
     if !own_mounts {
@@ -57,6 +59,7 @@ pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
     } else {
         pivot(&tree, propagation.is_some())?;
     }
+    fault::point("init-pivot")?;
     if let Some(kind) = propagation {
         super::attach::propagate(&tree, &[kind])?;
     }

@@ -156,7 +156,7 @@ impl OomEvents {
                 self.seen = Some(count);
                 Ok(if count > seen {
                     OomEvent::Oom
-                } else if is_empty(dir)? {
+                } else if got && is_empty(dir)? {
                     OomEvent::Gone
                 } else {
                     OomEvent::None

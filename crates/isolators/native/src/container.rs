@@ -90,13 +90,7 @@ impl NativeContainer {
     pub(crate) fn kill_and_wait(&self) -> Result<(), SandboxError> {
         let Some((_, pidfd)) = self.live_process()? else { return Ok(()) };
         send(&pidfd, Signal::KILL)?;
-        if self.is_frozen() {
-            match self.resources.set_frozen(false) {
-                // v2 lets what is frozen die: it may have ended meanwhile.
-                Ok(()) | Err(SandboxError::WrongStatus { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.thaw_the_killed()?;
         let limit = Timespec { tv_sec: KILL_SECONDS, tv_nsec: 0 };
         let mut wanted = [PollFd::new(&pidfd, PollFlags::IN)];
         let ended = rustix::io::retry_on_intr(|| poll(&mut wanted, Some(&limit)))
@@ -106,6 +100,18 @@ impl NativeContainer {
             return Err(StepError::new(format!("kill container {:?}", self.id.as_str()), cause))?;
         }
         Ok(())
+    }
+
+    /// On cgroup v1 the frozen do not even die. On v2 they do, so the container
+    /// may be stopped before it is asked about.
+    fn thaw_the_killed(&self) -> Result<(), SandboxError> {
+        if !self.is_frozen() {
+            return Ok(());
+        }
+        match self.resources.set_frozen(false) {
+            Err(SandboxError::WrongStatus { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     fn signal_all(&self, signal: Signal) -> Result<(), SandboxError> {
@@ -221,9 +227,8 @@ impl Container for NativeContainer {
             return self.signal_all(signal);
         }
         send(&pidfd, signal)?;
-        if signal == Signal::KILL && self.is_frozen() {
-            // On cgroup v1 the frozen do not even die.
-            self.resources.set_frozen(false)?;
+        if signal == Signal::KILL {
+            self.thaw_the_killed()?;
         }
         Ok(())
     }

@@ -12,4 +12,7 @@ fi
 echo "test: cargo test --workspace"
 # shellcheck disable=SC2086
 cargo test ${CARGO_FLAGS:-} --workspace --no-fail-fast
+echo "test: creation that fails, or is killed, at every step"
+# shellcheck disable=SC2086
+cargo test ${CARGO_FLAGS:-} -p caisson-native --features fault-injection --test failed_create
 echo "test: all passed"

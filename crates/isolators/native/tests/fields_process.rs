@@ -238,6 +238,14 @@ fn an_rlimit_above_the_runtimes_own_is_refused_by_name() {
     bundle.run().refused(&["RLIMIT_NOFILE"]);
 }
 
+/// Fewer descriptors than the runtime itself has open are no obstacle to it.
+#[test]
+fn three_descriptors_are_enough() {
+    let mut bundle = Bundle::script("ulimit -n");
+    bundle.config["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 3, "hard": 3}]);
+    assert_eq!(bundle.run().ok().stdout(), "3\n");
+}
+
 /// Policy and attributes of a created container's first process, by chrt(1).
 fn scheduling(scheduler: Value) -> String {
     let mut bundle = Bundle::sleeper();

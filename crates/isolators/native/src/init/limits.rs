@@ -2,7 +2,8 @@
 //! memory policy, resource limits.
 
 use caisson_runtime_spec::{
-    IoPriority, IoPriorityClass, Linux, MemoryPolicy, MemoryPolicyMode, Process, Rlimit, Scheduler,
+    IoPriority, IoPriorityClass, Linux, MemoryPolicy, MemoryPolicyMode, Process, Rlimit,
+    RlimitKind, Scheduler,
 };
 use caisson_sys::sched::{self, SchedAttr};
 use rustix::process::{Resource, setrlimit};
@@ -76,9 +77,15 @@ fn set_scheduler(scheduler: &Scheduler) -> Result<(), StepError> {
     sched::set_scheduler(&attr).context(|| "set process.scheduler")
 }
 
-/// Resource limits, while the process may still raise them.
-pub(super) fn apply_rlimits(limits: &[Rlimit]) -> Result<(), StepError> {
-    for limit in limits {
+/// What is still to be opened before the program is executed needs no more.
+const OWN_DESCRIPTORS: u64 = 64;
+
+/// Resource limits, while the process may still raise them: without `last`
+/// all but a number of descriptors that would be in our own way, with it that.
+pub(super) fn apply_rlimits(limits: &[Rlimit], last: bool) -> Result<(), StepError> {
+    let in_the_way =
+        |limit: &&Rlimit| limit.kind == RlimitKind::Nofile && limit.soft < OWN_DESCRIPTORS;
+    for limit in limits.iter().filter(|limit| in_the_way(limit) == last) {
         let Some(resource) = resource(limit) else { continue };
         let value = |n: u64| (n != u64::MAX).then_some(n);
         let both =

@@ -14,8 +14,8 @@ pub(super) fn mount_all(init: &Init<'_>, root: &Root) -> Result<bool, StepError>
     let mut joined = false;
     for (index, mount) in init.spec.mounts.iter().enumerate() {
         let options = mount.parsed_options();
-        let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"))
-            && options.bind.is_none();
+        let is_cgroup =
+            matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2")) && options.bind.is_none();
         // What an image makes us copy into memory is to be the container's.
         if (is_cgroup || options.copy_up) && !joined {
             init.join_cgroup()?;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use caisson_rootpath::Root;
-use caisson_runtime_spec::{Hook, Process, User};
+use caisson_runtime_spec::{Hook, Process, Rlimit, User};
 use caisson_seccomp::Filter;
 use caisson_sys::exec::{StringArray, execve};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, Uid, accessat, fchown, fstat, statat};
@@ -35,6 +35,7 @@ pub(crate) struct Program {
     labels: lsm::Labels,
     /// Could not be entered as root; the user may.
     late_cwd: Option<CString>,
+    rlimits: Vec<Rlimit>,
 }
 
 impl Program {
@@ -55,7 +56,7 @@ impl Program {
         let capabilities = process.capabilities.as_ref().map(Capabilities5::from);
         let args =
             process.args.iter().map(|arg| c_string("args", arg)).collect::<Result<_, _>>()?;
-        limits::apply_rlimits(&process.rlimits)?;
+        limits::apply_rlimits(&process.rlimits, false)?;
         Ok(Self {
             path,
             args: StringArray::new(args),
@@ -65,6 +66,7 @@ impl Program {
             no_new_privileges: process.no_new_privileges,
             labels: lsm::Labels::from(process),
             late_cwd,
+            rlimits: process.rlimits.clone(),
         })
     }
 }
@@ -168,6 +170,7 @@ impl Program {
         report: Option<&Channel>,
     ) -> Result<(), StepError> {
         lsm::label_next_exec(&self.labels)?;
+        limits::apply_rlimits(&self.rlimits, true)?;
         identity::take_user(&self.user, self.capabilities)?;
         // A change of user makes a process dumpable again by some sysctls.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "stay undumpable")?;

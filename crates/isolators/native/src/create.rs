@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use caisson_cgroup::{Cgroup, CgroupConfig, Driver, Joiner, UnitProperty};
 use caisson_isolator::{ContainerRequest, SandboxError, SpawnedProcess};
-use caisson_runtime_spec::{Hooks, Linux, Spec, Status};
+use caisson_runtime_spec::{Hooks, Linux, Seccomp, Spec, Status};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3};
 use rustix::fs::Mode;
@@ -77,14 +77,7 @@ impl Making {
         let spec = &request.spec;
         maps::check_rights(spec)?;
         let rootfs = rootfs(spec, &request.bundle)?;
-        let filter = match &linux.seccomp {
-            Some(profile) => Some(
-                Filter::compile(profile)
-                    .map_err(|error| error.to_string())
-                    .context(|| "config.json: linux.seccomp")?,
-            ),
-            None => None,
-        };
+        let filter = compile(linux.seccomp.as_ref())?;
         let namespaces = Namespaces::open(&linux.namespaces)?;
         fault::point("namespaces")?;
         let sources = Sources::open(spec, linux, &namespaces, &request.bundle)?;
@@ -435,6 +428,15 @@ fn save(dir: &StateDir, record: &Record, spec: &Spec) -> Result<(), StepError> {
     dir.save_record(record)?;
     dir.save_config(spec)?;
     fault::point("record")
+}
+
+/// The filter that the configuration asks for.
+pub(crate) fn compile(profile: Option<&Seccomp>) -> Result<Option<Filter>, StepError> {
+    profile
+        .map(Filter::compile)
+        .transpose()
+        .map_err(|error| error.to_string())
+        .context(|| "config.json: linux.seccomp")
 }
 
 fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf, StepError> {

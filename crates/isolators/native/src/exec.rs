@@ -18,7 +18,7 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::affinity;
 use crate::channel::{Channel, Word};
-use crate::create::await_exec;
+use crate::create::{await_exec, compile};
 use crate::init::{Console, Finish, Program, become_mapped_root, take_session_keyring};
 use crate::intel_rdt::Classes;
 use crate::state::{Record, StateDir};
@@ -37,14 +37,7 @@ pub(crate) fn exec(
         Some(rdt) => Some(Classes::open(rdt, &record.id)?),
         None => None,
     };
-    let filter = match &linux.seccomp {
-        Some(profile) => Some(
-            Filter::compile(profile)
-                .map_err(|error| error.to_string())
-                .context(|| "config.json: linux.seccomp")?,
-        ),
-        None => None,
-    };
+    let filter = compile(linux.seccomp.as_ref())?;
     let cgroup = Cgroup::open(&record.cgroup)
         .map_err(|error| error.to_string())
         .context(|| "open the container's cgroup")?;

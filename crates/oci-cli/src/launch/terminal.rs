@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
-    OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use super::foreground::{Ready, Source};
@@ -68,6 +68,7 @@ impl Proxy {
         let failed = |e| CliError::io("set up the terminal's master", e);
         let flags = fcntl_getfl(&master).map_err(failed)?;
         fcntl_setfl(&master, flags | OFlags::NONBLOCK).map_err(failed)?;
+        keep_newlines(&master).map_err(failed)?;
         let raw = RawMode::enter(&self.host)?;
         let mut relay = Relay {
             master: Some(master),
@@ -201,6 +202,14 @@ impl Relay {
     }
 }
 
+/// Lets the process's newlines through as they are: the caller's terminal
+/// adds the carriage returns, and where the output is no terminal none belong.
+fn keep_newlines(master: &OwnedFd) -> Result<(), Errno> {
+    let mut modes = tcgetattr(master)?;
+    modes.output_modes.remove(OutputModes::ONLCR);
+    tcsetattr(master, OptionalActions::Now, &modes)
+}
+
 /// Reads a chunk; `None` if there is nothing now, empty at the end.
 fn read_chunk(from: impl AsFd) -> Result<Option<Vec<u8>>, Errno> {
     let mut chunk = vec![0; CHUNK];
@@ -240,6 +249,8 @@ impl RawMode {
         let before = tcgetattr(&host.0).map_err(failed)?;
         let mut raw = before.clone();
         raw.make_raw();
+        // What comes out is the process's, and its lines end as the caller's do.
+        raw.output_modes.insert(OutputModes::OPOST);
         let copy = host.0.try_clone().map_err(|e| CliError::io("duplicate the terminal", e))?;
         if let Ok(mut saved) = BEFORE.lock() {
             *saved = Some((copy, before));

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("terminal::sizes_are_forwarded", sizes_are_forwarded),
     ("terminal::the_end_of_output_is_not_lost", the_end_of_output_is_not_lost),
     ("terminal::exec_has_a_terminal_too", exec_has_a_terminal_too),
+    ("terminal::lines_into_a_pipe_have_no_carriage_returns", lines_into_a_pipe),
     ("terminal::a_detached_terminal_goes_to_the_socket", a_detached_terminal),
     ("terminal::without_a_terminal_the_refusal_is_clear", without_a_terminal),
 ];
@@ -111,6 +112,15 @@ fn the_foreground_terminal_is_proxied() {
     assert!(seat.seen.contains("/dev/pts/") && !seat.seen.contains("\r\r"), "{:?}", seat.seen);
     assert_eq!(seat.local_modes(), before);
     assert!(!program.exists("c1"));
+}
+
+fn lines_into_a_pipe() {
+    let program = Program::with("test -t 1 && echo one && echo two", true);
+    let (_master, slave) = pair();
+    let mut command = program.command(&["run", "c1"]);
+    let stdio = || Stdio::from(slave.try_clone().unwrap());
+    let output = command.stdin(stdio()).stderr(stdio()).stdout(Stdio::piped()).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "one\ntwo\n");
 }
 
 fn sizes_are_forwarded() {

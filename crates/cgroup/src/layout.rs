@@ -10,6 +10,8 @@ use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+/// Where a hybrid host has its v2 hierarchy.
+const UNIFIED_MOUNT: &str = "/sys/fs/cgroup/unified";
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 /// Inode number of the root of any cgroup hierarchy (a kernfs root's id is 1).
 const ROOT_INODE: u64 = 1;
@@ -92,6 +94,8 @@ impl Layout {
         let mut hierarchies = Vec::with_capacity(12);
         for (name, own) in own_cgroups(&own) {
             let mount = match name {
+                // A directory of this name may be there without the mount.
+                "" if !is_unified(UNIFIED_MOUNT) => continue,
                 "" => "unified",
                 named => named.strip_prefix("name=").unwrap_or(named),
             };
@@ -258,6 +262,12 @@ impl Layout {
             })),
         }
     }
+}
+
+/// Whether cgroup v2 is mounted at `path`, or above it.
+fn is_unified(path: &str) -> bool {
+    let stat = rustix::fs::statfs(path).ok();
+    stat.and_then(|stat| u64::try_from(stat.f_type).ok()) == Some(CGROUP2_SUPER_MAGIC)
 }
 
 fn mount_or_dot(mount: &str) -> &str {

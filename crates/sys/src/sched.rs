@@ -73,10 +73,13 @@ pub fn set_io_priority(class: u32, level: u32) -> io::Result<()> {
 /// # Errors
 /// `EINVAL` for nodes or modes that the host lacks.
 pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> io::Result<()> {
-    // The kernel reads maxnode - 1 bits.
-    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
+    // The kernel reads maxnode - 1 bits, and takes no nodes as a null mask only.
+    let (mask, bits) = match nodes {
+        [] => (std::ptr::null(), 0),
+        nodes => (nodes.as_ptr(), nodes.len() * 64 + 1),
+    };
     // SAFETY: the mask holds the bits that `maxnode` announces.
-    let result = unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits) };
+    let result = unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) };
     crate::check(result).map(drop)
 }
 

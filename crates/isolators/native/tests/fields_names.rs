@@ -62,6 +62,8 @@ fn memory_policy_is_set() {
             "bind=static:0",
         ),
         (json!({"mode": "MPOL_INTERLEAVE", "nodes": "0"}), "interleave:0"),
+        (json!({"mode": "MPOL_DEFAULT"}), "default"),
+        (json!({"mode": "MPOL_LOCAL"}), "local"),
     ] {
         let mut bundle = Bundle::new();
         bundle.config["process"]["args"] = json!(["head", "-1", "/proc/self/numa_maps"]);

@@ -97,7 +97,8 @@ pub trait Container {
     ///
     /// # Errors
     /// [`SandboxError::WrongStatus`] unless it is `created`; what hooks or
-    /// `execve` reported.
+    /// `execve` reported. If that was a `poststart` hook, the container and
+    /// all that it held are gone.
     fn start(&self) -> Result<(), SandboxError>;
 
     /// Runs a further process inside. The caller reaps it.

@@ -18,7 +18,7 @@ use rustix::time::Timespec;
 use crate::channel::Channel;
 use crate::process_stat::ProcessStat;
 use crate::resources::NativeResources;
-use crate::sandbox::send;
+use crate::sandbox::{destroy, send};
 use crate::state::{FirstProcess, Record, StateDir};
 use crate::step::{Context, StepError};
 use crate::{create, exec, hooks};
@@ -195,8 +195,11 @@ impl Container for NativeContainer {
         result?;
         if !self.record.poststart.is_empty() {
             let state = self.record.state_document(Status::Running, first);
-            for warning in hooks::run_all("poststart", &self.record.poststart, &state) {
-                crate::warn(&warning);
+            if let Err(error) = hooks::run("poststart", &self.record.poststart, &state) {
+                // As the runtime-spec has it (runtime.md, "Lifecycle", step 9).
+                self.kill_and_wait()?;
+                destroy(&self.dir, &self.record)?;
+                return Err(error.into());
             }
         }
         Ok(())

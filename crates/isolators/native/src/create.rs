@@ -207,8 +207,9 @@ impl Making {
                 return Err(error);
             }
             let state = self.record.state_document(Status::Running, number);
-            for warning in hooks::run_all("poststart", &self.record.poststart, &state) {
-                crate::warn(&warning);
+            if let Err(error) = hooks::run("poststart", &self.record.poststart, &state) {
+                self.process = Some(process);
+                return Err(error);
             }
         }
         Ok(process)

@@ -209,7 +209,7 @@ impl Child<'_> {
             Some(socket) => Some(Console::open(&root, self.process, socket, false)?),
             None => None,
         };
-        let program = Program::prepare(self.process, &root, false)?;
+        let program = Program::prepare(self.process, &root)?;
         let report =
             rustix::io::fcntl_dupfd_cloexec(self.channel, 3).context(|| "keep the channel")?;
         Ok(Finish {

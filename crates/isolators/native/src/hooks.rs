@@ -1,8 +1,9 @@
 //! OCI hooks (runtime-spec, config.md "POSIX-platform Hooks").
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, Instant};
 
 use caisson_runtime_spec::Hook;
@@ -23,19 +24,20 @@ const OUTPUT_LIMIT: usize = 4096;
 /// Runs hooks one after the other with `state` on their standard input; the
 /// first failure ends it.
 pub(crate) fn run(kind: &str, hooks: &[Hook], state: &[u8]) -> Result<(), StepError> {
-    run_as(kind, hooks, state, &|| Ok(()))
+    run_as(kind, hooks, state, &own_environment, &|| Ok(()))
 }
 
 /// As [`run`], each hook after `become_it` in its own process, for hooks that
-/// are programs of the container.
+/// are programs of the container. `environment` is for those without `env`.
 pub(crate) fn run_as(
     kind: &str,
     hooks: &[Hook],
     state: &[u8],
+    environment: &dyn Fn() -> Vec<CString>,
     become_it: &dyn Fn() -> Result<(), StepError>,
 ) -> Result<(), StepError> {
     for (index, hook) in hooks.iter().enumerate() {
-        run_one(hook, state, become_it)
+        run_one(hook, state, environment, become_it)
             .context(|| format!("error running {kind} hook #{index} {:?}", hook.path))?;
     }
     Ok(())
@@ -49,7 +51,7 @@ pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> Vec<StepError
         .iter()
         .enumerate()
         .filter_map(|(index, hook)| {
-            run_one(hook, state, &|| Ok(())).context(|| step(index, hook)).err()
+            run_one(hook, state, &own_environment, &|| Ok(())).context(|| step(index, hook)).err()
         })
         .collect()
 }
@@ -58,15 +60,27 @@ fn c_string(text: &str) -> Result<CString, StepError> {
     CString::new(text).map_err(|_| "it holds a NUL byte").context(|| format!("argument {text:?}"))
 }
 
+/// The runtime's: what a hook without `env` gets on the host, as in runc.
+fn own_environment() -> Vec<CString> {
+    let joined = |(name, value): (OsString, OsString)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+    };
+    std::env::vars_os().filter_map(joined).collect()
+}
+
 fn run_one(
     hook: &Hook,
     state: &[u8],
+    environment: &dyn Fn() -> Vec<CString>,
     become_it: &dyn Fn() -> Result<(), StepError>,
 ) -> Result<(), StepError> {
     let path = c_string(&hook.path)?;
     let args = if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args[..] };
     let args = StringArray::new(args.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?);
-    let env = hook.env.iter().map(|pair| c_string(pair)).collect::<Result<_, _>>()?;
+    let env = match hook.env.is_empty() {
+        true => environment(),
+        false => hook.env.iter().map(|pair| c_string(pair)).collect::<Result<_, _>>()?,
+    };
     let env = StringArray::new(env);
     let (input, feed) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
     let (drain, output) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
@@ -121,7 +135,8 @@ fn become_hook(
 /// Waits for the hook's end within its time; kills it afterwards.
 fn wait(hook: &Hook, pidfd: &OwnedFd, said: &mut Output) -> Result<(), String> {
     let limit = hook.timeout.map(|seconds| Duration::from_secs(seconds.try_into().unwrap_or(0)));
-    let deadline = limit.map(|limit| Instant::now() + limit);
+    // Beyond the clock's end means never.
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let left = left.map(|left| Timespec {

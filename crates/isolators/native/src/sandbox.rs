@@ -14,7 +14,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::container::NativeContainer;
 use crate::isolator::Settings;
-use crate::state::StateDir;
+use crate::state::{Record, StateDir};
 use crate::step::{Context, StepError};
 use crate::{create, hooks, intel_rdt, lsm};
 
@@ -99,30 +99,35 @@ impl Sandbox for NativeSandbox {
                 });
             }
         }
-        let record = container.record();
-        let cgroup = Cgroup::open(&record.cgroup)
-            .map_err(|error| error.to_string())
-            .context(|| "open the container's cgroup")?;
-        if !record.own_pids {
-            // Some may have outlived the first one. What is left after this,
-            // the removal of the cgroup reports.
-            let _ = cgroup.kill_all(Signal::KILL);
-        }
-        cgroup
-            .delete()
-            .map_err(|error| error.to_string())
-            .context(|| "remove the container's cgroup")?;
-        record.remove_host_mounts()?;
-        if let Some(path) = &record.resctrl {
-            intel_rdt::remove(path);
-        }
-        self.dir.remove()?;
-        let state = record.state_document(Status::Stopped, 0);
-        for warning in hooks::run_all("poststop", &record.poststop, &state) {
-            crate::warn(&warning);
-        }
-        Ok(())
+        destroy(&self.dir, container.record())
     }
+}
+
+/// Removes all that is left of a container whose first process has ended, and
+/// runs its poststop hooks.
+pub(crate) fn destroy(dir: &StateDir, record: &Record) -> Result<(), SandboxError> {
+    let cgroup = Cgroup::open(&record.cgroup)
+        .map_err(|error| error.to_string())
+        .context(|| "open the container's cgroup")?;
+    if !record.own_pids {
+        // Some may have outlived the first one. What is left after this,
+        // the removal of the cgroup reports.
+        let _ = cgroup.kill_all(Signal::KILL);
+    }
+    cgroup
+        .delete()
+        .map_err(|error| error.to_string())
+        .context(|| "remove the container's cgroup")?;
+    record.remove_host_mounts()?;
+    if let Some(path) = &record.resctrl {
+        intel_rdt::remove(path);
+    }
+    dir.remove()?;
+    let state = record.state_document(Status::Stopped, 0);
+    for warning in hooks::run_all("poststop", &record.poststop, &state) {
+        crate::warn(&warning);
+    }
+    Ok(())
 }
 
 /// Sends `signal` by pidfd; a process that is gone is no error.

@@ -143,22 +143,64 @@ fn a_failing_start_container_hook_fails_the_start() {
     assert_eq!(created.stdout(), "");
 }
 
+/// runtime.md, "Lifecycle", step 9.
 #[test]
-fn failing_hooks_after_the_start_are_warned_of() {
+fn a_failing_poststart_hook_ends_the_container() {
     let mut bundle = Bundle::sleeper();
-    for kind in ["poststart", "poststop"] {
-        let mut hooks = hook(&bundle, "exit 5").as_array().unwrap().clone();
-        hooks.extend(hook(&bundle, &format!("echo x >> $B/{kind}")).as_array().unwrap().clone());
-        bundle.config["hooks"][kind] = json!(hooks);
-    }
+    let mut hooks = hook(&bundle, "echo reason >&2; exit 5").as_array().unwrap().clone();
+    hooks.extend(hook(&bundle, "echo x >> $B/further").as_array().unwrap().clone());
+    bundle.config["hooks"]["poststart"] = json!(hooks);
+    bundle.config["hooks"]["poststop"] = hook(&bundle, "echo x >> $B/poststop");
+    let before = Census::take(&bundle);
     bundle.create().ok();
-    let started = bundle.start().ok();
-    assert!(started.stderr().contains("poststart"), "{}", started.stderr());
-    assert_eq!(bundle.status(), "running");
-    let deleted = bundle.call(&["delete", "--force", &bundle.id]).ok();
-    assert!(deleted.stderr().contains("poststop"), "{}", deleted.stderr());
+    bundle.start().refused(&["poststart", "hook", "#0", "exit status 5", "reason"]);
+    assert_eq!(Census::take(&bundle), before);
+    bundle.run().refused(&["poststart", "exit status 5"]);
+    assert_eq!(Census::take(&bundle), before);
+    assert_eq!((log(&bundle, "further"), log(&bundle, "poststop")), ("".into(), "x\nx\n".into()));
+}
+
+#[test]
+fn failing_poststop_hooks_are_warned_of() {
+    let mut bundle = Bundle::new();
+    let mut hooks = hook(&bundle, "exit 5").as_array().unwrap().clone();
+    hooks.extend(hook(&bundle, "echo x >> $B/poststop").as_array().unwrap().clone());
+    bundle.config["hooks"]["poststop"] = json!(hooks);
+    let ended = bundle.run().ok();
+    assert!(ended.stderr().contains("poststop"), "{}", ended.stderr());
     // The hooks after the failed one have run.
-    assert_eq!((log(&bundle, "poststart"), log(&bundle, "poststop")), ("x\n".into(), "x\n".into()));
+    assert_eq!(log(&bundle, "poststop"), "x\n");
+}
+
+/// As in runc: the environment of who calls it, and inside, of the program.
+#[test]
+fn hooks_without_an_environment_have_their_surroundings() {
+    let mut bundle = Bundle::new();
+    bundle.env.push(("OUTSIDE".to_owned(), "1".to_owned()));
+    let shared = bundle.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    bundle.mount(json!({"destination": "/shared", "source": shared, "options": ["bind"]}));
+    for kind in KINDS {
+        let dir = if kind == "startContainer" { "/shared" } else { shared.to_str().unwrap() };
+        let text = format!("env > {dir}/{kind}");
+        bundle.config["hooks"][kind] = json!([{"path": "/bin/sh", "args": ["sh", "-c", text]}]);
+    }
+    bundle.run().ok();
+    let container = format!("CONTAINER={}\n", bundle.id);
+    for kind in KINDS {
+        let inside = kind == "startContainer";
+        let env = log(&bundle, &format!("shared/{kind}"));
+        assert_eq!(env.contains("OUTSIDE=1\n"), !inside, "{kind}: {env}");
+        assert_eq!(env.contains(&container), inside, "{kind}: {env}");
+    }
+}
+
+#[test]
+fn a_timeout_beyond_the_clocks_end_is_none() {
+    let mut bundle = Bundle::new();
+    bundle.config["hooks"]["createRuntime"] = hook(&bundle, "exit 0");
+    bundle.config["hooks"]["createRuntime"][0]["timeout"] = json!(i64::MAX);
+    bundle.run().ok();
 }
 
 #[test]

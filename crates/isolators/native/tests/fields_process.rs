@@ -59,6 +59,9 @@ fn cwd_is_entered_and_made_if_missing() {
     let mut bundle = Bundle::script("pwd; stat -c '%a %u' .");
     bundle.config["process"]["cwd"] = json!("/made/for/this");
     assert_eq!(bundle.run().lines(), ["/made/for/this", "755 0"]);
+    bundle.config["process"]["cwd"] = json!("/made/before/that");
+    bundle.config["root"]["readonly"] = json!(true);
+    assert_eq!(bundle.run().lines(), ["/made/before/that", "755 0"]);
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Init<'_> {
         console: Option<Console>,
     ) -> Result<Finish, StepError> {
         let root = caisson_rootpath::Root::open(Path::new("/")).context(|| "open the root")?;
-        let program = Program::prepare(process, &root, true)?;
+        let program = Program::prepare(process, &root)?;
         let start = match self.start {
             Some(socket) => Some(socket.try_clone().context(|| "keep the start socket")?),
             None => None,

@@ -41,16 +41,12 @@ pub(crate) struct Program {
 impl Program {
     /// Checks everything that can be checked before the program starts, and
     /// enters its working directory. `root` is the container's, which the
-    /// caller is in. With `make_cwd`, a missing working directory is made.
-    pub(crate) fn prepare(
-        process: &Process,
-        root: &Root,
-        make_cwd: bool,
-    ) -> Result<Self, StepError> {
+    /// caller is in.
+    pub(crate) fn prepare(process: &Process, root: &Root) -> Result<Self, StepError> {
         lsm::check(process)?;
         limits::apply_scheduling(process)?;
         own_streams(process.user.uid);
-        let late_cwd = enter_cwd(process, root, make_cwd)?;
+        let late_cwd = enter_cwd(process, root)?;
         let env = environment(process, root)?;
         let path = find(process, &env)?;
         let capabilities = process.capabilities.as_ref().map(Capabilities5::from);
@@ -146,8 +142,11 @@ impl Finish {
         };
         // They are the image's programs: no more may be theirs than the user's.
         let as_user = || program.become_user(filter.as_ref(), None);
-        let result = hooks::run_as("startContainer", &start_hooks, &start_state, &as_user)
-            .and_then(|()| program.become_user(filter.as_ref(), Some(&report)));
+        // Nor is the runtime's environment theirs.
+        let environment = || program.env.strings().to_vec();
+        let result =
+            hooks::run_as("startContainer", &start_hooks, &start_state, &environment, &as_user)
+                .and_then(|()| program.become_user(filter.as_ref(), Some(&report)));
         let error = match result {
             Ok(()) => {
                 let error = execve(&program.path, &program.args, &program.env);
@@ -241,16 +240,23 @@ fn own_streams(uid: u32) {
     }
 }
 
-fn enter_cwd(process: &Process, root: &Root, make: bool) -> Result<Option<CString>, StepError> {
+/// Makes a missing working directory.
+pub(super) fn make_cwd(process: &Process, root: &Root) -> Result<(), StepError> {
+    let cwd = Path::new(&process.cwd);
+    match root.resolve_dir(cwd) {
+        Err(error) if error.is_not_found() => root
+            .mkdir_all(cwd, Mode::from_raw_mode(0o755))
+            .map(drop)
+            .context(|| format!("make cwd ({:?}) set in config.json", process.cwd)),
+        // What is wrong with it shows when it is entered.
+        _ => Ok(()),
+    }
+}
+
+fn enter_cwd(process: &Process, root: &Root) -> Result<Option<CString>, StepError> {
     let cwd = Path::new(&process.cwd);
     let step = || format!("chdir to cwd ({:?}) set in config.json failed", process.cwd);
-    let opened = match root.resolve_dir(cwd) {
-        Err(error) if error.is_not_found() && make => {
-            root.mkdir_all(cwd, Mode::from_raw_mode(0o755))
-        }
-        other => other,
-    };
-    let directory = match opened {
+    let directory = match root.resolve_dir(cwd) {
         Ok(directory) => directory,
         Err(error) if error.is_permission() => return c_string("cwd", &process.cwd).map(Some),
         Err(error) => return Err(error).context(step),

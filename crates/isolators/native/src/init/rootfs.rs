@@ -17,6 +17,7 @@ use rustix::process::{chroot, fchdir, pivot_root};
 
 use super::attach::{propagation_flag, set_attributes};
 use super::mask::{self, Cover};
+use super::program::make_cwd;
 use super::{Console, Init, devices, mounts};
 use crate::fault;
 use crate::step::{Context, StepError};
@@ -70,6 +71,9 @@ pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
         for path in &init.linux.masked_paths {
             cover.mask(&root, path)?;
         }
+    }
+    if let Some(process) = &init.spec.process {
+        make_cwd(process, &root)?;
     }
     if init.spec.root.as_ref().is_some_and(|root| root.readonly) {
         let attrs = AttrChange { set: Attr::RDONLY, clear: Attr::empty() };

@@ -16,8 +16,32 @@ use crate::step::{Context, StepError};
 /// changes, so that no image decides what `/dev/null` is (CVE-2025-31133).
 #[derive(Debug)]
 pub(super) struct Cover {
-    null: OwnedFd,
-    empty: Option<OwnedFd>,
+    null: Sheet,
+    empty: Option<Sheet>,
+}
+
+/// A mount to be put over many paths.
+#[derive(Debug)]
+struct Sheet {
+    tree: OwnedFd,
+    attached: bool,
+}
+
+impl Sheet {
+    fn new(tree: OwnedFd) -> Self {
+        Self { tree, attached: false }
+    }
+
+    /// Puts itself, or a copy, over `target`. Before Linux 6.15 only what is
+    /// attached can be copied.
+    fn put(&mut self, target: &OwnedFd) -> Result<(), StepError> {
+        if self.attached {
+            return attach(&copy_of(&self.tree, false)?, target);
+        }
+        attach(&self.tree, target)?;
+        self.attached = true;
+        Ok(())
+    }
 }
 
 impl Cover {
@@ -28,7 +52,7 @@ impl Cover {
         check_null(&null)
             .map_err(|fault| fault.to_string())
             .context(|| "take the host's /dev/null")?;
-        Ok(Self { null, empty: None })
+        Ok(Self { null: Sheet::new(null), empty: None })
     }
 
     /// Hides `path` if it exists: a directory under an empty one, anything
@@ -44,23 +68,23 @@ impl Cover {
             return Err(StepError::new(step(), "it is the container's root"));
         }
         let stat = fstat(&target).context(step)?;
-        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            copy_of(self.empty_directory()?, false)
+        let sheet = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            self.empty_directory().context(step)?
         } else {
-            copy_of(&self.null, false)
+            &mut self.null
         };
-        attach(&cover.context(step)?, &target).context(step)
+        sheet.put(&target).context(step)
     }
 
-    fn empty_directory(&mut self) -> Result<&OwnedFd, StepError> {
+    fn empty_directory(&mut self) -> Result<&mut Sheet, StepError> {
         match &mut self.empty {
-            Some(tree) => Ok(tree),
+            Some(sheet) => Ok(sheet),
             slot => {
                 let data = vec!["nr_blocks=1", "nr_inodes=1"];
                 let options = MountOptions { data, ..MountOptions::default() };
                 let tree = file_system::make("tmpfs", "tmpfs", &options, Some("755"), None)?;
                 set_attributes(&tree, &read_only())?;
-                Ok(slot.insert(tree))
+                Ok(slot.insert(Sheet::new(tree)))
             }
         }
     }

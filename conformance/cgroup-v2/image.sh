@@ -12,7 +12,7 @@ set -euo pipefail
 dir=$1
 packages=(linux-image-cloud-amd64 systemd-sysv libpam-systemd dbus dbus-user-session
     crun runc busybox-static util-linux bsdutils coreutils bash dash grep sed findutils diffutils
-    procps kmod perl-base passwd base-files)
+    procps kmod iproute2 perl-base passwd base-files)
 mkdir -p "$dir"/{lists/partial,archives/partial}
 : >"$dir/status"
 # An empty list of installed packages: everything needed is fetched, and
@@ -70,7 +70,7 @@ done
 version=$(basename "$tree"/boot/vmlinuz-*)
 version=${version#vmlinuz-}
 mv "$tree/boot/vmlinuz-$version" "$dir/vmlinuz"
-rm -rf "$tree/boot"
+rm -rf "${tree:?}/boot"
 chroot "$tree" depmod "$version"
 drivers=$dir/drivers
 rm -rf "$drivers"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2086,SC2046,SC2206,SC2034  # no blanks in paths; variables of others
 # Sourced by the guest's check lists. One line for each check goes to the
 # second serial port, which is how the host gets it.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # Limits of one container on cgroup v2 without systemd, next to what crun and
 # runc make of the same bundle. Sourced.
 cg=/sys/fs/cgroup

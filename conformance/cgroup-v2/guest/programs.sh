@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # The project's own test programs on this hierarchy. Sourced. A test is one
 # check; lines that say what was not tested are passed on.
 mkdir -p "$(</payload/tests/runtime-path)"
@@ -5,8 +6,9 @@ rmdir "$(</payload/tests/runtime-path)"
 ln -s $runtime "$(</payload/tests/runtime-path)"
 
 program() { # name [arguments...]
-    local name=$1 rc=0 line word last
+    local name=$1 rc=0 line word
     shift
+    (($# == 0)) || say "# $name: run with $*"
     RUST_BACKTRACE=0 timeout 60 "/payload/tests/$name" --test-threads=2 "$@" >$scratch/$name.out 2>&1 || rc=$?
     while read -r line; do
         case $line in

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # What takes all capabilities of the host, which containers' hosts themselves
 # often lack. Sourced.
 b=$scratch/raised
@@ -9,7 +10,7 @@ run() { # name process-fields command: the container's output on one line
 is "oomScoreAdj below zero" "-500" "$(run score '"oomScoreAdj": -500' 'cat /proc/self/oom_score_adj')"
 is "oomScoreAdj -1000" "-1000" "$(run score '"oomScoreAdj": -1000' 'cat /proc/self/oom_score_adj')"
 (
-    ulimit -H -n 2048 && ulimit -H -u 4000
+    ulimit -n 2048 && ulimit -u 4000
     is "hard limits raised above the caller's" "4096 1048576 9000 9000" "$(run rlimits '"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 4096, "hard": 1048576}, {"type": "RLIMIT_NPROC", "soft": 9000, "hard": 9000}]' 'cat /proc/self/limits' | sed -n 's/.*Max processes *\([0-9]*\) *\([0-9]*\) .*Max open files *\([0-9]*\) *\([0-9]*\) .*/\3 \4 \1 \2/p')"
 )
 is "unlimited locked memory and core size" "unlimited unlimited" "$(run rlimits '"rlimits": [{"type": "RLIMIT_MEMLOCK", "soft": 18446744073709551615, "hard": 18446744073709551615}, {"type": "RLIMIT_CORE", "soft": 18446744073709551615, "hard": 18446744073709551615}]' 'ulimit -l; ulimit -c')"

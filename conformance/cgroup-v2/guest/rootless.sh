@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # A user's own container in a scope of the user's own systemd. Sourced.
 systemctl start user@1000.service
 is "the user's systemd runs" "active" "$(systemctl is-active user@1000.service)"

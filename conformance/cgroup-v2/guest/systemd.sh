@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # The checks under a real systemd on cgroup v2; a service of the guest's.
 # shellcheck source=lib.sh
 . /payload/guest/lib.sh
@@ -20,7 +21,7 @@ show() { systemctl show -P "$2" "$1" 2>&1; }
 # Reads a unit's properties, with a single call, into $unit_NAME.
 read_unit() {
     local name value
-    while IFS== read -r name value; do
+    while IFS='=' read -r name value; do
         printf -v "unit_$name" '%s' "$value"
     done < <(systemctl show "$1")
 }
@@ -98,7 +99,7 @@ quiet "create of one that ends" "${r[@]}" create --bundle $b ends
 eventually sh -c "${r[*]} state ends | grep -q stopped"
 succeeds "delete after its end" "${r[@]}" delete ends
 # A name may be used again at once, also if the unit of before has failed.
-for n in 1 2 3; do timeout 40 "${r[@]}" run --bundle $b again >$scratch/out 2>&1 || true; done
+for _ in 1 2 3; do timeout 40 "${r[@]}" run --bundle $b again >$scratch/out 2>&1 || true; done
 is "the same name again" "3" "$(timeout 40 "${r[@]}" run --bundle $b again >$scratch/out 2>&1; echo $?)"
 # delete --force of a running one; and of one whose unit someone stopped.
 bundle $b "$sleeper" '{}'

@@ -1,10 +1,11 @@
 #!/bin/bash
+# shellcheck disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # First process of the guest without systemd: cgroup v2 and nothing else.
 # shellcheck source=lib.sh
 . /payload/guest/lib.sh
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
-mount -t tmpfs -o mode=1777 tmp /tmp
+# /tmp stays on the disk: this kernel has no idmapped mounts of tmpfs.
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /dev/pts /dev/shm /dev/mqueue $scratch
 ln -s /proc/self/fd /dev/fd

@@ -28,6 +28,7 @@ program() { # name [arguments...]
     ((rc == 0)) || fail "$name" "status $rc: $(tail -n 8 $scratch/$name.out)"
 }
 while read -r name arguments; do
+    [[ -n $name ]] || continue
     # shellcheck disable=SC2086  # several arguments
     program "$name" $arguments
 done </payload/tests/list

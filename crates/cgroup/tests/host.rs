@@ -180,8 +180,9 @@ fn statistics_of_a_busy_process() {
     let mut child = spawn_in(&cgroup.0, "/bin/sh", &["-c", script]);
     let mut stats = cgroup.0.stats().unwrap();
     for _ in 0..500 {
-        // Counted when the wait ends, after the number of periods.
-        if stats.cpu.throttling.throttled_time > 0 {
+        // The time is counted when the wait ends, after the number of periods;
+        // a process that waits right after its start holds no memory yet.
+        if stats.cpu.throttling.throttled_time > 0 && stats.memory.usage.usage > 0 {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));

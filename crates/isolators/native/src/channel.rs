@@ -50,6 +50,18 @@ impl Word {
     }
 }
 
+/// What came from the other side.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// A word and what belongs to it.
+    Message(Word, Vec<u8>),
+    /// It closed its end, having read all.
+    Closed,
+    /// It closed its end without having read all, or without having accepted
+    /// the connection.
+    Reset,
+}
+
 /// One end of the conversation.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -100,21 +112,29 @@ impl Channel {
 
     /// Waits for a message; `None` when the other side is gone.
     pub(crate) fn receive(&self) -> Result<Option<(Word, Vec<u8>)>, StepError> {
+        Ok(match self.next()? {
+            Received::Message(word, payload) => Some((word, payload)),
+            Received::Closed | Received::Reset => None,
+        })
+    }
+
+    /// Waits for a message or an end.
+    pub(crate) fn next(&self) -> Result<Received, StepError> {
         let mut buffer = vec![0; MAX];
         let (length, _) =
             match retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty())) {
                 Ok(received) => received,
-                Err(Errno::CONNRESET) => return Ok(None),
+                Err(Errno::CONNRESET) => return Ok(Received::Reset),
                 Err(error) => {
                     return Err(error).context(|| "listen to the other side of container creation");
                 }
             };
         buffer.truncate(length);
-        let Some((&first, payload)) = buffer.split_first() else { return Ok(None) };
+        let Some((&first, payload)) = buffer.split_first() else { return Ok(Received::Closed) };
         let word = Word::parse(first)
             .ok_or("unknown message")
             .context(|| "listen to the other side of container creation")?;
-        Ok(Some((word, payload.to_vec())))
+        Ok(Received::Message(word, payload.to_vec()))
     }
 
     /// Waits for exactly this word; an error text or an end is an error.

@@ -65,10 +65,10 @@ impl NativeContainer {
         let Some((first, _)) = self.live_process()? else {
             return Ok((ContainerStatus::Stopped, 0));
         };
-        let status = if self.dir.has_start_socket() {
-            ContainerStatus::Created
-        } else if self.is_frozen() {
+        let status = if self.is_frozen() {
             ContainerStatus::Paused
+        } else if self.dir.has_start_socket() {
+            ContainerStatus::Created
         } else {
             ContainerStatus::Running
         };
@@ -84,6 +84,16 @@ impl NativeContainer {
 
     fn wrong(&self, operation: &'static str, status: ContainerStatus) -> SandboxError {
         SandboxError::WrongStatus { id: self.id.to_string(), operation, status }
+    }
+
+    /// Why nobody hears a knock: another caller's was heard, and the socket's
+    /// name just not removed yet, or the process was killed.
+    fn unheard(&self) -> Result<SandboxError, SandboxError> {
+        let status = match self.status()? {
+            ContainerStatus::Created => ContainerStatus::Running,
+            other => other,
+        };
+        Ok(self.wrong("start", status))
     }
 
     /// Kills every process and waits until the first one is gone.
@@ -187,10 +197,16 @@ impl Container for NativeContainer {
         };
         let first = first.pid;
         let pid = Pid::from_raw(first).ok_or("none").context(|| "the first process")?;
+        if self.is_frozen() {
+            return Err(self.wrong("start", ContainerStatus::Paused));
+        }
         let Some(channel) = self.knock()? else {
-            return Err(self.wrong("start", self.status()?));
+            return Err(self.unheard()?);
         };
         let result = create::await_exec(&channel, &SpawnedProcess { pid, pidfd }, &self.record);
+        if matches!(result, Ok(false)) {
+            return Err(self.unheard()?);
+        }
         self.dir.remove_start_socket();
         result?;
         if !self.record.poststart.is_empty() {

@@ -18,7 +18,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
 
-use crate::channel::{Channel, Word};
+use crate::channel::{Channel, Received, Word};
 use crate::init::Init;
 use crate::intel_rdt::Classes;
 use crate::isolator::Settings;
@@ -27,7 +27,7 @@ use crate::process_stat::ProcessStat;
 use crate::sources::Sources;
 use crate::state::{FirstProcess, Record, START, SeccompListener, StateDir, VERSION};
 use crate::step::{Context, StepError};
-use crate::{fault, hooks, host_mounts, intel_rdt, maps, net_devices, seccomp_listener};
+use crate::{fault, hooks, host_mounts, intel_rdt, maps, net_devices, oom_score, seccomp_listener};
 
 /// A container that was just made.
 pub(crate) struct Created {
@@ -307,23 +307,9 @@ impl Making {
 
     /// Before the process hides from us, and while it has no memory to speak of.
     fn set_oom_score(&self, spec: &Spec) -> Result<(), StepError> {
-        let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) else {
-            return Ok(());
-        };
+        let Some(process) = &spec.process else { return Ok(()) };
         let pid = self.process()?.pid.as_raw_nonzero();
-        let path = format!("/proc/{pid}/oom_score_adj");
-        match std::fs::write(&path, score.to_string()) {
-            // Whoever has no right to protect processes can't give it either.
-            Err(error)
-                if error.kind() == std::io::ErrorKind::PermissionDenied
-                    && (self.namespaces.has_user() || !rustix::process::geteuid().is_root()) =>
-            {
-                Ok(())
-            }
-            other => other.context(|| {
-                format!("set process.oomScoreAdj to {score} (lowering it takes CAP_SYS_RESOURCE)")
-            }),
-        }
+        oom_score::set(process, &format!("/proc/{pid}"), self.namespaces.has_user())
     }
 
     /// Answers the first process until it is ready.
@@ -382,7 +368,7 @@ impl Making {
 
     /// Waits until the program runs: the channel closes when it is executed.
     fn await_exec(&self, channel: &Channel, process: &SpawnedProcess) -> Result<(), StepError> {
-        await_exec(channel, process, &self.record)
+        await_exec(channel, process, &self.record).map(drop)
     }
 
     /// Takes back what was made. Best effort: the error that led here counts.
@@ -404,21 +390,22 @@ impl Making {
 }
 
 /// Waits until the process on the other side has executed its program, and
-/// serves its seccomp listener meanwhile.
+/// serves its seccomp listener meanwhile. False if it never listened to us.
 pub(crate) fn await_exec(
     channel: &Channel,
     process: &SpawnedProcess,
     record: &Record,
-) -> Result<(), StepError> {
+) -> Result<bool, StepError> {
     loop {
-        match channel.receive()? {
-            None => return Ok(()),
-            Some((Word::Error, text)) => return Err(Channel::reported(&text)),
-            Some((Word::Listener, number)) => {
+        match channel.next()? {
+            Received::Closed => return Ok(true),
+            Received::Reset => return Ok(false),
+            Received::Message(Word::Error, text) => return Err(Channel::reported(&text)),
+            Received::Message(Word::Listener, number) => {
                 seccomp_listener::hand_over(record, process, &number)?;
                 channel.send(Word::Listener, b"")?;
             }
-            Some((word, _)) => {
+            Received::Message(word, _) => {
                 return Err(StepError::new("start of the program", format!("{word:?} came")));
             }
         }

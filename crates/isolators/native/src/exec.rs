@@ -16,13 +16,13 @@ use rustix::process::{
 };
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
-use crate::affinity;
 use crate::channel::{Channel, Word};
 use crate::create::{await_exec, compile};
 use crate::init::{Console, Finish, Program, become_mapped_root, take_session_keyring};
 use crate::intel_rdt::Classes;
 use crate::state::{Record, StateDir};
 use crate::step::{Cause as _, Context, StepError};
+use crate::{affinity, oom_score};
 
 /// Runs `request.process` beside the process that `init` refers to. Returns
 /// once it was executed.
@@ -47,6 +47,7 @@ pub(crate) fn exec(
     affinity::take_initial(request.process.exec_cpu_affinity.as_ref())?;
     let child = Child {
         namespaces: record.namespaces & !inside,
+        mapped: record.namespaces & NamespaceKind::User.clone_flag() != 0,
         in_two_steps: record.namespaces & !inside & NamespaceKind::Pid.clone_flag() != 0,
         init,
         rootfs: &record.rootfs,
@@ -69,11 +70,10 @@ pub(crate) fn exec(
     let result = ours
         .expect(Word::Ready)
         .and_then(|_| {
-            set_oom_score(&request.process, process.pid.as_raw_nonzero().get())?;
             classes.map_or(Ok(()), |classes| classes.join(process.pid))?;
             ours.send(Word::Ready, b"")
         })
-        .and_then(|()| await_exec(&ours, &process, record));
+        .and_then(|()| await_exec(&ours, &process, record).map(drop));
     match result {
         Ok(()) => Ok(process),
         Err(error) => {
@@ -122,12 +122,6 @@ fn joiner(cgroup: &Cgroup, subs: &[String]) -> Result<Joiner, StepError> {
     .context(|| "open the container's cgroup")
 }
 
-fn set_oom_score(process: &Process, pid: i32) -> Result<(), StepError> {
-    let Some(score) = process.oom_score_adj else { return Ok(()) };
-    std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string())
-        .context(|| format!("set process.oomScoreAdj to {score}"))
-}
-
 fn try_enter(init: BorrowedFd<'_>, namespaces: u32) -> Result<(), Errno> {
     move_into_thread_name_spaces(init, ThreadNameSpaceType::from_bits_retain(namespaces))
 }
@@ -142,6 +136,8 @@ fn entering(error: Errno) -> StepError {
 /// What the new process is made of.
 struct Child<'a> {
     namespaces: u32,
+    /// Whether the container's ids are those of a user namespace.
+    mapped: bool,
     /// Whether the PID namespace is among them, so that only a child of the
     /// child is in it.
     in_two_steps: bool,
@@ -181,6 +177,7 @@ impl Child<'_> {
     }
 
     fn prepare(&self) -> Result<Finish, StepError> {
+        oom_score::set(self.process, "/proc/self", self.mapped)?;
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "become undumpable")?;
         self.joiner
             .join_self()

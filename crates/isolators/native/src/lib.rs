@@ -22,6 +22,7 @@ mod maps;
 mod namespaces;
 mod net_devices;
 mod netlink;
+mod oom_score;
 mod process_stat;
 mod resources;
 mod sandbox;

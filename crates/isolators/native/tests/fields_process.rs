@@ -186,6 +186,20 @@ fn oom_score_adj_is_set() {
     let mut bundle = Bundle::script("cat /proc/self/oom_score_adj");
     bundle.config["process"]["oomScoreAdj"] = json!(321);
     assert_eq!(bundle.run().lines(), ["321"]);
+    let mut bundle = Bundle::sleeper();
+    bundle.config["process"]["oomScoreAdj"] = json!(321);
+    bundle.started();
+    assert_eq!(bundle.exec(&["cat", "/proc/self/oom_score_adj"]).lines(), ["321"]);
+}
+
+/// As where the runtime has no right to lower it: `create` bears with that.
+#[test]
+fn exec_bears_with_an_oom_score_that_create_bore_with() {
+    let mut bundle = Bundle::sleeper();
+    bundle.user_namespace(200_000);
+    bundle.config["process"]["oomScoreAdj"] = json!(-500);
+    bundle.started();
+    bundle.exec(&["true"]).ok();
 }
 
 #[test]

@@ -484,3 +484,52 @@ fn other_things_in_the_state_root_do_not_trouble_list() {
     let listed = bundle.call(&["list", "-q"]).ok();
     assert_eq!((listed.stdout().trim(), listed.stderr().as_str()), (bundle.id.as_str(), ""));
 }
+
+#[test]
+fn a_paused_container_is_not_started() {
+    let bundle = Bundle::sleeper();
+    bundle.create().ok();
+    bundle.call(&["pause", &bundle.id]).ok();
+    assert_eq!(bundle.status(), "paused");
+    bundle.start().refused(&["cannot start a container in the paused state"]);
+    bundle.call(&["resume", &bundle.id]).ok();
+    assert_eq!(bundle.status(), "created");
+    bundle.start().ok();
+    assert_eq!(bundle.status(), "running");
+}
+
+/// The second one comes while the first one's hook holds up the program.
+#[test]
+fn of_two_starts_at_once_one_is_refused() {
+    let mut bundle = Bundle::sleeper();
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "sleep 1"], "env": ["PATH=/bin"]}]);
+    bundle.config["hooks"]["startContainer"] = hook;
+    let text = format!("echo x >> {}/poststart", bundle.path().display());
+    bundle.config["hooks"]["poststart"] = json!([{"path": "/bin/sh", "args": ["sh", "-c", text]}]);
+    bundle.create().ok();
+    let mut first = bundle.command(&["start", &bundle.id]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    bundle.start().refused(&["cannot start an already running container"]);
+    assert!(first.wait().unwrap().success());
+    assert_eq!(bundle.status(), "running");
+    assert_eq!(std::fs::read_to_string(bundle.path().join("poststart")).unwrap(), "x\n");
+}
+
+/// Both are waiting when the first process gets to hear one of them.
+#[test]
+fn of_two_starts_in_the_queue_one_is_refused() {
+    let bundle = Bundle::sleeper();
+    bundle.create().ok();
+    let pid = rustix::process::Pid::from_raw(bundle.pid()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let start = || bundle.command(&["start", &bundle.id]).stderr(Stdio::piped()).spawn().unwrap();
+    let both = [start(), start()];
+    std::thread::sleep(Duration::from_millis(300));
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    let ended = both.map(|child| child.wait_with_output().unwrap());
+    let refused: Vec<_> = ended.iter().filter(|ended| !ended.status.success()).collect();
+    assert_eq!(refused.len(), 1, "{ended:?}");
+    let text = String::from_utf8_lossy(&refused[0].stderr);
+    assert!(text.contains("cannot start an already running container"), "{text}");
+    assert_eq!(bundle.status(), "running");
+}

@@ -222,16 +222,25 @@ impl Container for NativeContainer {
     }
 
     fn exec(&self, request: ExecRequest) -> Result<SpawnedProcess, SandboxError> {
-        let Some((_, pidfd)) = self.live_process()? else {
+        let live = self.live_process()?;
+        let live = live.and_then(|(first, pidfd)| Some((Pid::from_raw(first.pid)?, pidfd)));
+        let Some((first, pidfd)) = live else {
             return Err(self.wrong("exec in", ContainerStatus::Stopped));
         };
         if !request.ignore_paused && self.is_frozen() {
             return Err(self.wrong("exec in", ContainerStatus::Paused));
         }
-        exec::exec(&self.dir, &self.record, pidfd.as_fd(), &request)
+        exec::exec(&self.dir, &self.record, (first, pidfd.as_fd()), &request)
     }
 
     fn signal(&self, signal: i32, all: bool) -> Result<(), SandboxError> {
+        if signal == 0 {
+            // Whether there is somebody to be sent one (kill(2)).
+            return match self.live_process()? {
+                None if !all => Err(self.wrong("signal", ContainerStatus::Stopped)),
+                _ => Ok(()),
+            };
+        }
         let signal = caisson_sys::signals::numbered(signal)
             .ok_or("there is no such signal")
             .context(|| "signal the container")?;

@@ -24,12 +24,12 @@ use crate::state::{Record, StateDir};
 use crate::step::{Cause as _, Context, StepError};
 use crate::{affinity, oom_score};
 
-/// Runs `request.process` beside the process that `init` refers to. Returns
-/// once it was executed.
+/// Runs `request.process` beside the process `first`, which `init` refers to.
+/// Returns once it was executed.
 pub(crate) fn exec(
     dir: &StateDir,
     record: &Record,
-    init: BorrowedFd<'_>,
+    (first, init): (Pid, BorrowedFd<'_>),
     request: &ExecRequest,
 ) -> Result<SpawnedProcess, SandboxError> {
     let linux = dir.config()?.linux.unwrap_or_default();
@@ -38,13 +38,20 @@ pub(crate) fn exec(
         None => None,
     };
     let filter = compile(linux.seccomp.as_ref())?;
-    let cgroup = Cgroup::open(&record.cgroup)
-        .map_err(|error| error.to_string())
-        .context(|| "open the container's cgroup")?;
-    let joiner = joiner(&cgroup, &request.cgroups)?;
+    let cgroup = Cgroup::open(&record.cgroup).map_err(|error| error.to_string()).context(OPEN)?;
+    let mut joiner = joiner(&cgroup, &request.cgroups)?;
     let (ours, theirs) = Channel::pair()?;
     let inside = enter_pids(init, record.namespaces)?;
     affinity::take_initial(request.process.exec_cpu_affinity.as_ref())?;
+    let cloning = || "clone a process for the container";
+    let side = match clone3(CloneFlags::empty(), joiner.clone_into_fd()) {
+        Err(error) if request.cgroups.is_empty() && holds_cgroups_only(&error) => {
+            joiner =
+                cgroup.joiner_beside(first).map_err(|error| error.to_string()).context(OPEN)?;
+            clone3(CloneFlags::empty(), joiner.clone_into_fd()).context(cloning)?
+        }
+        other => other.context(cloning)?,
+    };
     let child = Child {
         namespaces: record.namespaces & !inside,
         mapped: record.namespaces & NamespaceKind::User.clone_flag() != 0,
@@ -58,9 +65,7 @@ pub(crate) fn exec(
         joiner: &joiner,
         channel: &theirs,
     };
-    let process = match clone3(CloneFlags::empty(), joiner.clone_into_fd())
-        .context(|| "clone a process for the container")?
-    {
+    let process = match side {
         Side::Child => child.run(),
         Side::Parent { pid, pidfd } => SpawnedProcess { pid, pidfd },
     };
@@ -113,13 +118,26 @@ fn successor(channel: &Channel, first: &SpawnedProcess) -> Result<SpawnedProcess
     Ok(SpawnedProcess { pid, pidfd })
 }
 
+/// What is tried with the container's cgroup.
+const OPEN: fn() -> &'static str = || "open the container's cgroup";
+
+/// `subs` as [`ExecRequest::cgroups`].
 fn joiner(cgroup: &Cgroup, subs: &[String]) -> Result<Joiner, StepError> {
-    match subs {
-        [] => cgroup.joiner().map_err(|error| error.to_string()),
-        [sub] => cgroup.joiner_in(sub).map_err(|error| error.to_string()),
-        _ => Err("only one --cgroup is supported".to_owned()),
+    let by_controller: Option<Vec<_>> = subs.iter().map(|sub| sub.split_once(':')).collect();
+    match (subs, by_controller) {
+        ([], _) => cgroup.joiner().map_err(|error| error.to_string()),
+        (_, Some(subs)) => cgroup.joiner_in_each(&subs).map_err(|error| error.to_string()),
+        ([sub], None) => cgroup.joiner_in(sub).map_err(|error| error.to_string()),
+        (_, None) => Err("of several paths each needs a controller".to_owned()),
     }
-    .context(|| "open the container's cgroup")
+    .context(OPEN)
+}
+
+/// Whether cgroup v2 refused since the container, such as one with systemd
+/// inside, has given its cgroup's controllers to child cgroups (cgroups(7)).
+fn holds_cgroups_only(error: &std::io::Error) -> bool {
+    let code = error.raw_os_error();
+    [Errno::BUSY, Errno::OPNOTSUPP].iter().any(|errno| code == Some(errno.raw_os_error()))
 }
 
 fn try_enter(init: BorrowedFd<'_>, namespaces: u32) -> Result<(), Errno> {

@@ -382,3 +382,49 @@ fn a_host_without_cgroup_v2_will_do() {
     assert!(ended.stderr().is_empty(), "{}", ended.stderr());
     print!("{}", ended.stdout());
 }
+
+#[test]
+fn exec_joins_the_cgroups_that_it_names() {
+    if !is_mounted("pids") || !is_mounted("memory") {
+        return;
+    }
+    let bundle = limited(json!({}));
+    let dirs =
+        ["memory", "pids"].map(|controller| directory(&bundle, controller).unwrap().join("sub"));
+    dirs.iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+    let own = |flags: &[&str]| {
+        let lines = bundle.exec_with(flags, &["cat", "/proc/self/cgroup"]).ok().lines();
+        let subs = lines.iter().filter(|line| line.ends_with("/sub"));
+        let mut names: Vec<_> = subs.map(|line| line.split(':').nth(1).unwrap()).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(own(&[]), "");
+    assert_eq!(own(&["--cgroup", "pids:sub"]), "pids");
+    assert_eq!(own(&["--cgroup", "pids,memory:sub"]), "memory pids");
+    assert_eq!(own(&["--cgroup", "memory:sub", "--cgroup", "pids:sub"]), "memory pids");
+    for (bad, word) in [("pids:other", "other"), ("banana:sub", "banana")] {
+        let said = bundle.exec_with(&["--cgroup", bad], &["true"]).fails(255);
+        assert!(said.contains(word), "{said}");
+    }
+    dirs.iter().for_each(|dir| std::fs::remove_dir(dir).unwrap());
+}
+
+/// As systemd in a container does it.
+#[test]
+fn exec_into_a_cgroup_that_only_holds_cgroups_joins_the_first_process() {
+    if !std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        println!("not tested: this machine has no cgroup v2 with controllers");
+        return;
+    }
+    let mut bundle = Bundle::script(
+        "cd /sys/fs/cgroup && mkdir init && echo 0 > init/cgroup.procs \
+         && echo +pids > cgroup.subtree_control && echo ready > /ready; exec sleep 1000",
+    );
+    bundle.mount(json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["rw"]}));
+    bundle.started();
+    let ready = bundle.rootfs().join("ready");
+    eventually("its cgroups are set up", || ready.exists());
+    let lines = bundle.exec(&["cat", "/proc/self/cgroup"]).ok().lines();
+    assert_eq!(lines, ["0::/init"]);
+}

@@ -533,3 +533,15 @@ fn of_two_starts_in_the_queue_one_is_refused() {
     assert!(text.contains("cannot start an already running container"), "{text}");
     assert_eq!(bundle.status(), "running");
 }
+
+#[test]
+fn the_null_signal_asks_whether_there_is_somebody() {
+    let bundle = Bundle::sleeper();
+    bundle.started();
+    bundle.kill("0").ok();
+    assert_eq!(bundle.status(), "running");
+    bundle.kill("KILL").ok();
+    bundle.await_status("stopped");
+    bundle.kill("0").refused(&["container not running"]);
+    bundle.call(&["kill", "--all", &bundle.id, "0"]).ok();
+}

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -114,10 +115,16 @@ impl StateRoot {
     /// Claims a new name.
     pub(crate) fn create(&self, id: &ContainerId) -> Result<StateDir, SandboxError> {
         let path = self.0.join(id.as_str());
-        let mode = Mode::from_raw_mode(0o711);
+        // Its socket starts the container, for whoever can reach it.
+        let mode = Mode::RWXU;
         let mut made = mkdirat(CWD, &path, mode);
         if made == Err(Errno::NOENT) {
-            std::fs::create_dir_all(&self.0)
+            // Whoever can write there decides what is undone as root, so a
+            // caller with a lax umask must not open it.
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o711)
+                .create(&self.0)
                 .context(|| format!("create state directory {:?}", self.0))?;
             made = mkdirat(CWD, &path, mode);
         }

@@ -416,3 +416,19 @@ fn copying_up_follows_no_links() {
     assert_eq!(said.trim(), host.dir.to_str().unwrap());
     host.assert_untouched();
 }
+
+/// Who can write state decides what `delete` runs and removes as root.
+#[test]
+fn the_state_is_nobody_elses_whatever_the_callers_umask() {
+    let mut bundle = Bundle::sleeper();
+    bundle.prelude = Some("umask 0".to_owned());
+    bundle.globals = vec!["--root".to_owned(), format!("{}/new/state", bundle.path().display())];
+    bundle.create().ok();
+    let root = bundle.path().join("new/state");
+    let own = root.join(&bundle.id);
+    for (dir, others) in [(bundle.path().join("new"), 0o11), (root, 0o11), (own, 0)] {
+        let mode = std::fs::metadata(&dir).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, others, "{}: {mode:o}", dir.display());
+    }
+    bundle.call(&["delete", "--force", &bundle.id]).ok();
+}

@@ -1,4 +1,6 @@
 #!/bin/sh
+# Words are meant to be split here.
+# shellcheck disable=SC2046,SC2086,SC2166
 set -u
 # Runs inside the container and prints what a runtime set up, section by section.
 s() { echo "== $1"; }

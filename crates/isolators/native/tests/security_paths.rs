@@ -427,7 +427,7 @@ fn the_state_is_nobody_elses_whatever_the_callers_umask() {
     let root = bundle.path().join("new/state");
     let own = root.join(&bundle.id);
     for (dir, others) in [(bundle.path().join("new"), 0o11), (root, 0o11), (own, 0)] {
-        let mode = std::fs::metadata(&dir).unwrap().permissions().mode();
+        let mode = fs::metadata(&dir).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, others, "{}: {mode:o}", dir.display());
     }
     bundle.call(&["delete", "--force", &bundle.id]).ok();

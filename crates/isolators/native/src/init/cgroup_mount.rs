@@ -30,7 +30,7 @@ pub(super) fn mount(
     if state.hierarchies.is_empty() {
         // Rootless without a cgroup: what the host shows, unchangeable, as it
         // holds the user's other cgroups too (CVE-2023-25809).
-        let tree = host_tree(&state.root, true)?;
+        let tree = host_tree(&state.root)?;
         let attrs = AttrChange {
             set: options.attrs.set.union(MountAttr::RDONLY),
             clear: options.attrs.clear.difference(MountAttr::RDONLY),
@@ -57,7 +57,7 @@ fn unified(init: &Init<'_>, state: &CgroupState, source: &str) -> Result<OwnedFd
         }
     }
     let own = state.hierarchies.first().map_or("", |hierarchy| &hierarchy.path);
-    host_tree(&state.root.join(own), true)
+    host_tree(&state.root.join(own))
 }
 
 /// One directory for each hierarchy below a small tmpfs, and links for
@@ -86,7 +86,8 @@ fn legacy(
         rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o755))
             .context(|| format!("make directory {name:?}"))?;
         let tree = hierarchy_tree(init, state, hierarchy)?;
-        read_only(&tree, options, false)?;
+        let own = MountOptions { attrs: options.attrs, ..MountOptions::default() };
+        set_attributes(&tree, &own)?;
         let place = root.resolve_dir(&path.join(name)).context(|| "open the mount point")?;
         attach(&tree, &place).context(|| format!("cgroup hierarchy {name:?}"))?;
         for controller in hierarchy.controllers.split(',').filter(|_| name.contains(',')) {
@@ -108,7 +109,7 @@ fn hierarchy_tree(
 ) -> Result<OwnedFd, StepError> {
     let host = state.root.join(&hierarchy.mount);
     if !init.namespaces.new_cgroup {
-        return host_tree(&host.join(&hierarchy.path), true);
+        return host_tree(&host.join(&hierarchy.path));
     }
     let is_v2 = hierarchy.controllers.is_empty();
     let (kind, data): (_, Vec<&str>) = if is_v2 {
@@ -120,23 +121,12 @@ fn hierarchy_tree(
     };
     let options = MountOptions { data, ..MountOptions::default() };
     file_system::make(kind, "cgroup", &options, None, None)
-        .or_else(|_| host_tree(&host.join(&hierarchy.path), true))
+        .or_else(|_| host_tree(&host.join(&hierarchy.path)))
 }
 
-fn host_tree(path: &Path, recursive: bool) -> Result<OwnedFd, StepError> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if recursive {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
+fn host_tree(path: &Path) -> Result<OwnedFd, StepError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
     open_tree(CWD, path, flags).context(|| format!("open cgroup {}", path.display()))
-}
-
-fn read_only(tree: &OwnedFd, options: &MountOptions<'_>, recursive: bool) -> Result<(), StepError> {
-    let attrs = options.attrs;
-    let own = if recursive {
-        MountOptions { recursive_attrs: attrs, ..MountOptions::default() }
-    } else {
-        MountOptions { attrs, ..MountOptions::default() }
-    };
-    set_attributes(tree, &own)
 }

@@ -20,8 +20,8 @@ use crate::step::{Cause as _, Context, StepError};
 /// Longest value that fsconfig(2) takes.
 const MAX_VALUE: usize = 255;
 
-/// Kinds whose super block is shared by all who mount it: `ro` there would
-/// bind others too, so it goes to the mount alone.
+/// Kinds whose super block others mount too, or that are filled first: `ro`
+/// there would bind them as well, so it goes to the mount alone.
 const SHARED: [&str; 7] = ["proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "tmpfs"];
 
 /// Mounts a new file system of this kind at `path`.
@@ -43,7 +43,7 @@ pub(super) fn mount(
     let source = mount.source.as_deref().unwrap_or(kind);
     let label = mount_label.filter(|_| !matches!(kind, "proc" | "sysfs" | "mqueue"));
     if options.data.iter().any(|option| option.len() > MAX_VALUE) {
-        mount_by_path(root, kind, source, options, &target, label)?;
+        mount_by_path(kind, source, options, &target, label)?;
         let mounted = root.resolve(path).context(|| "find the new mount")?;
         set_attributes(&mounted, options)?;
         return propagate(&mounted, &options.propagation);
@@ -145,7 +145,6 @@ fn kernel_message(context: &OwnedFd) -> Option<String> {
 
 /// The old way, for options that fsconfig(2) has no room for.
 fn mount_by_path(
-    _root: &Root,
     kind: &str,
     source: &str,
     options: &MountOptions<'_>,

@@ -1,6 +1,7 @@
 #!/bin/bash
 # shellcheck disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # The checks under a real systemd on cgroup v2; a service of the guest's.
+set -u
 # shellcheck source=lib.sh
 . /payload/guest/lib.sh
 trap all_of_it EXIT

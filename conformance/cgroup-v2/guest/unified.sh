@@ -1,6 +1,7 @@
 #!/bin/bash
 # shellcheck disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # First process of the guest without systemd: cgroup v2 and nothing else.
+set -u
 # shellcheck source=lib.sh
 . /payload/guest/lib.sh
 mount -t proc proc /proc

@@ -55,6 +55,15 @@ fn wrong_process() {
         (&[("/process/env/0", "\"=x\"")], "process.env[0]", "no name"),
         (&[("/process/env/0", r#""A=\u0000""#)], "process.env[0]", "NUL"),
         (&[("/process/oomScoreAdj", "1001")], "process.oomScoreAdj", "-1000..=1000"),
+        (&[("/process/user/uid", "4294967295")], "process.user.uid", "no id"),
+        (&[("/process/user/gid", "4294967295")], "process.user.gid", "no id"),
+        (
+            &[("/process/user/additionalGids", "[4294967295]")],
+            "process.user.additionalGids[0]",
+            "no id",
+        ),
+        (&[("/linux/devices/0/uid", "4294967295")], "linux.devices[0].uid", "no id"),
+        (&[("/linux/devices/0/gid", "4294967295")], "linux.devices[0].gid", "no id"),
         (&[("/process/rlimits/0/soft", "2048")], "process.rlimits[0].soft", "above the hard limit"),
         (&[("/process/rlimits/1/type", "\"RLIMIT_NOFILE\"")], "process.rlimits[1].type", "twice"),
         (

@@ -59,8 +59,9 @@ fn exec_refuses_what_is_no_id() {
 
 #[test]
 fn files_with_ids_that_are_none_are_refused() {
+    let none = json!(u32::MAX);
     let bad =
-        [json!(-1), json!(4_294_967_296_i64), json!(1.5), json!("0"), json!(null), json!(1e30)];
+        [json!(-1), none, json!(1_i64 << 32), json!(1.5), json!("0"), json!(null), json!(1e30)];
     let running = Bundle::sleeper();
     running.started();
     for id in &bad {

@@ -82,6 +82,19 @@ pub(super) fn is_mapped(id: u32, list: &[IdMapping]) -> bool {
     })
 }
 
+/// Refuses the number that means "leave as it is" to `setresuid(2)` and
+/// `chown(2)`: who asks for it would stay root.
+pub(super) fn id(path: &str, id: u32) -> Check {
+    if id == u32::MAX { fault(path, format!("{id} is no id")) } else { Ok(()) }
+}
+
+/// Checks `process.user`.
+pub(super) fn user(user: &User) -> Check {
+    id("uid", user.uid)?;
+    id("gid", user.gid)?;
+    each("additionalGids", &user.additional_gids, |gid| id("", *gid))
+}
+
 /// In a new user namespace, `setuid(2)` and `setgroups(2)` fail for ids that
 /// are not mapped.
 pub(super) fn user_is_mapped(user: &User, linux: &Linux) -> Check {

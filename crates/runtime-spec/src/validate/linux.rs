@@ -90,6 +90,8 @@ fn time_offsets(linux: &Linux) -> Check {
 
 fn device(device: &Device) -> Check {
     absolute("path", &device.path)?;
+    identity::id("uid", device.uid.unwrap_or(0))?;
+    identity::id("gid", device.gid.unwrap_or(0))?;
     if device.kind == DeviceKind::Fifo {
         return Ok(());
     }

@@ -1,12 +1,13 @@
 //! `process`.
 
 use super::fault::{Check, absolute, each, environment, fault, text, texts};
-use super::scheduling;
+use super::{identity, scheduling};
 use crate::capabilities::Capabilities;
 use crate::process::{Process, Rlimit};
 
 pub(super) fn check(process: &Process) -> Check {
     absolute("cwd", &process.cwd)?;
+    identity::user(&process.user).map_err(|fault| fault.under("user"))?;
     match process.args.first() {
         None => return fault("args", "missing or empty"),
         Some(program) if program.is_empty() => return fault("args[0]", "empty"),

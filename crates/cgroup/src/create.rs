@@ -42,7 +42,7 @@ pub enum CreateError {
         field: &'static str,
     },
     /// The cgroup exists and has processes.
-    #[error("container's cgroup {} is not empty: {count} process(es) found", path.display())]
+    #[error("container's cgroup is not empty: {count} process(es) found in {}", path.display())]
     NotEmpty {
         /// The cgroup.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum CreateError {
         count: usize,
     },
     /// The cgroup exists and is frozen, so a process in it could never run.
-    #[error("container's cgroup {} unexpectedly frozen", path.display())]
+    #[error("container's cgroup unexpectedly frozen: {}", path.display())]
     Frozen {
         /// The cgroup.
         path: PathBuf,

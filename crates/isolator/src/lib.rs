@@ -14,6 +14,6 @@ mod traits;
 pub use error::SandboxError;
 pub use exit::ExitStatus;
 pub use id::{ContainerId, InvalidId};
-pub use request::{ContainerRequest, ExecRequest, SandboxRequest, SpawnedProcess};
+pub use request::{ConsoleSocket, ContainerRequest, ExecRequest, SandboxRequest, SpawnedProcess};
 pub use status::{ContainerInfo, ContainerStatus};
 pub use traits::{Container, Isolator, Overhead, Resources, Sandbox};

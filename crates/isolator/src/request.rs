@@ -18,6 +18,18 @@ pub struct SandboxRequest<'a> {
     pub spec: &'a Spec,
 }
 
+/// Who takes a pseudo-terminal.
+#[derive(Debug)]
+pub struct ConsoleSocket {
+    /// A connected UNIX stream socket that takes the master descriptor
+    /// (SCM_RIGHTS).
+    pub socket: OwnedFd,
+    /// Whether the terminal leaves newlines as they are (no `ONLCR`,
+    /// termios(3)) from before the program runs: who reads the master has a
+    /// terminal of its own to add carriage returns, or wants none.
+    pub plain_newlines: bool,
+}
+
 /// What a new container is to be. The spec has been validated.
 #[derive(Debug)]
 pub struct ContainerRequest {
@@ -27,9 +39,8 @@ pub struct ContainerRequest {
     pub bundle: PathBuf,
     /// Its configuration.
     pub spec: Spec,
-    /// A connected UNIX stream socket that takes the pseudo-terminal's master
-    /// descriptor (SCM_RIGHTS). Needed if and only if `process.terminal`.
-    pub console: Option<OwnedFd>,
+    /// Where the pseudo-terminal goes. Needed if and only if `process.terminal`.
+    pub console: Option<ConsoleSocket>,
     /// How many descriptors from 3 upwards the process inherits.
     pub preserve_fds: u32,
     /// Change root by moving the mount and `chroot`, not `pivot_root`.
@@ -46,7 +57,7 @@ pub struct ExecRequest {
     /// What to run.
     pub process: Process,
     /// As in [`ContainerRequest::console`].
-    pub console: Option<OwnedFd>,
+    pub console: Option<ConsoleSocket>,
     /// As in [`ContainerRequest::preserve_fds`].
     pub preserve_fds: u32,
     /// A cgroup below the container's own: `path`, or `controller:path` on

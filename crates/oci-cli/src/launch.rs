@@ -11,7 +11,7 @@ mod terminal;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use caisson_isolator::SpawnedProcess;
+use caisson_isolator::{ConsoleSocket, SpawnedProcess};
 use caisson_runtime_spec::ConsoleSize;
 
 pub(crate) use container::{Mode, container, first_process};
@@ -36,7 +36,7 @@ pub(crate) struct Launch {
 #[derive(Debug, Default)]
 pub(crate) struct Console {
     /// Where the engine sends the master.
-    pub(crate) for_engine: Option<OwnedFd>,
+    pub(crate) for_engine: Option<ConsoleSocket>,
     /// Who takes it, if that is this program.
     pub(crate) proxy: Option<terminal::Proxy>,
 }
@@ -107,13 +107,15 @@ impl Launch {
             return Ok(Console::default());
         }
         if let Some(path) = &self.console_socket {
-            let for_engine = Some(sockets::connect("console socket", path)?);
+            let socket = sockets::connect("console socket", path)?;
+            let for_engine = Some(ConsoleSocket { socket, plain_newlines: false });
             return Ok(Console { for_engine, proxy: None });
         }
         let host = terminal::HostTerminal::find()?;
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .map_err(|e| CliError::io("make a socket pair for the terminal", e))?;
+        let theirs = ConsoleSocket { socket: theirs, plain_newlines: true };
         Ok(Console { for_engine: Some(theirs), proxy: Some(terminal::Proxy::new(host, ours)) })
     }
 

@@ -125,6 +125,10 @@ fn run(
         return Err(error);
     }
     let (options, root) = options(runtime, &global)?;
+    log.debug(|| {
+        let arguments = flags.positionals().iter().map(|argument| argument.to_string_lossy());
+        [command.name.into()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
+    });
     (command.run)(&Invocation { runtime, options: &options, root, log, flags: &flags })
 }
 

@@ -124,6 +124,14 @@ impl NativeContainer {
         }
     }
 
+    /// Whether processes outlived the first one.
+    fn has_others(&self) -> bool {
+        Cgroup::open(&self.record.cgroup)
+            .ok()
+            .and_then(|cgroup| cgroup.pids(true).ok())
+            .is_some_and(|pids| !pids.is_empty())
+    }
+
     fn signal_all(&self, signal: Signal) -> Result<(), SandboxError> {
         let cgroup = Cgroup::open(&self.record.cgroup)
             .map_err(|error| error.to_string())
@@ -247,13 +255,15 @@ impl Container for NativeContainer {
         if all {
             return self.signal_all(signal);
         }
-        let Some((_, pidfd)) = self.live_process()? else {
-            return Err(self.wrong("signal", ContainerStatus::Stopped));
-        };
+        let live = self.live_process()?;
         // Without a PID namespace of its own its end does not end the others.
-        if signal == Signal::KILL && !self.record.own_pids {
+        if signal == Signal::KILL && !self.record.own_pids && (live.is_some() || self.has_others())
+        {
             return self.signal_all(signal);
         }
+        let Some((_, pidfd)) = live else {
+            return Err(self.wrong("signal", ContainerStatus::Stopped));
+        };
         send(&pidfd, signal)?;
         if signal == Signal::KILL {
             self.thaw_the_killed()?;

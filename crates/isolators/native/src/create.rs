@@ -80,7 +80,7 @@ impl Making {
         let filter = compile(linux.seccomp.as_ref())?;
         let namespaces = Namespaces::open(&linux.namespaces)?;
         fault::point("namespaces")?;
-        let sources = Sources::open(spec, linux, &namespaces, &request.bundle)?;
+        let sources = Sources::open(spec, linux, &namespaces, &request.bundle, &rootfs)?;
         fault::point("sources")?;
         let config = CgroupConfig {
             id: request.id.as_str(),

@@ -1,12 +1,12 @@
 //! A further process in a running container.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use caisson_cgroup::{Cgroup, Joiner};
-use caisson_isolator::{ExecRequest, SandboxError, SpawnedProcess};
+use caisson_isolator::{ConsoleSocket, ExecRequest, SandboxError, SpawnedProcess};
 use caisson_rootpath::Root;
-use caisson_runtime_spec::{NamespaceKind, Process};
+use caisson_runtime_spec::{Linux, NamespaceKind, Process};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::io::Errno;
@@ -18,7 +18,9 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::channel::{Channel, Word};
 use crate::create::{await_exec, compile};
-use crate::init::{Console, Finish, Program, become_mapped_root, take_session_keyring};
+use crate::init::{
+    Console, Finish, Program, apply_container, become_mapped_root, take_session_keyring,
+};
 use crate::intel_rdt::Classes;
 use crate::state::{Record, StateDir};
 use crate::step::{Cause as _, Context, StepError};
@@ -59,6 +61,7 @@ pub(crate) fn exec(
         init,
         rootfs: &record.rootfs,
         process: &request.process,
+        linux: &linux,
         console: request.console.as_ref(),
         preserve_fds: request.preserve_fds,
         filter: filter.as_ref(),
@@ -162,7 +165,8 @@ struct Child<'a> {
     init: BorrowedFd<'a>,
     rootfs: &'a Path,
     process: &'a Process,
-    console: Option<&'a OwnedFd>,
+    linux: &'a Linux,
+    console: Option<&'a ConsoleSocket>,
     preserve_fds: u32,
     filter: Option<&'a Filter>,
     joiner: &'a Joiner,
@@ -217,6 +221,7 @@ impl Child<'_> {
             let step = || format!("chroot to {}", self.rootfs.display());
             chroot(self.rootfs).and_then(|()| chdir("/")).context(step)?;
         }
+        apply_container(self.linux)?;
         setsid().context(|| "setsid")?;
         take_session_keyring()?;
         let root = Root::open(Path::new("/")).context(|| "open the container's root")?;

@@ -38,7 +38,7 @@ pub(crate) fn run_as(
 ) -> Result<(), StepError> {
     for (index, hook) in hooks.iter().enumerate() {
         run_one(hook, state, environment, become_it)
-            .context(|| format!("error running {kind} hook #{index} {:?}", hook.path))?;
+            .context(|| format!("error running {kind} hook #{index}: {:?}", hook.path))?;
     }
     Ok(())
 }
@@ -46,7 +46,7 @@ pub(crate) fn run_as(
 /// Runs hooks whose failure is only worth a warning; returns the warnings.
 pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> Vec<StepError> {
     let step =
-        |index: usize, hook: &Hook| format!("error running {kind} hook #{index} {:?}", hook.path);
+        |index: usize, hook: &Hook| format!("error running {kind} hook #{index}: {:?}", hook.path);
     hooks
         .iter()
         .enumerate()

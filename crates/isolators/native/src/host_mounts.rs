@@ -1,7 +1,8 @@
 //! Mounts of containers that have no mount namespace: they lie on the host.
 
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -32,6 +33,43 @@ fn escaped(path: &Path) -> Vec<u8> {
     escaped
 }
 
+/// Where procfs and sysfs are mounted, but for `rootfs` and below; parents first.
+pub(crate) fn revealing(rootfs: &Path) -> Result<Vec<PathBuf>, StepError> {
+    let table = std::fs::read("/proc/self/mountinfo").context(|| "read mountinfo")?;
+    Ok(revealing_in(&table, rootfs))
+}
+
+fn revealing_in(table: &[u8], rootfs: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for line in table.split(|&byte| byte == b'\n') {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let Some(point) = fields.nth(4).map(unescaped) else { continue };
+        let kind = fields.skip_while(|field| *field != b"-").nth(1);
+        if matches!(kind, Some(b"proc" | b"sysfs")) && !point.starts_with(rootfs) {
+            found.push(point);
+        }
+    }
+    found
+}
+
+/// The reverse of [`escaped`].
+fn unescaped(mut text: &[u8]) -> PathBuf {
+    let mut name = Vec::with_capacity(text.len());
+    while let Some((&byte, rest)) = text.split_first() {
+        text = rest;
+        let octal = rest.get(..3).filter(|_| byte == b'\\');
+        let code = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(code) => {
+                name.push(code);
+                text = rest.get(3..).unwrap_or_default();
+            }
+            None => name.push(byte),
+        }
+    }
+    PathBuf::from(OsString::from_vec(name))
+}
+
 /// Takes away what was mounted at `path`, and all below it, since there were
 /// `before` mounts.
 pub(crate) fn unmount_since(path: &Path, before: usize) -> Result<(), StepError> {
@@ -48,7 +86,18 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
     use std::path::Path;
 
-    use super::count;
+    use super::{count, revealing_in};
+
+    #[test]
+    fn bare_procfs_is_found_outside_the_root() {
+        let table = b"30 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            31 30 0:5 / /proc rw shared:1 - proc proc rw\n\
+            32 30 0:6 / /a\\040b/sys rw - sysfs sysfs rw\n\
+            33 30 0:5 / /root/proc rw - proc proc rw\n\
+            34 30 0:7 / /dev rw - tmpfs proc rw\n";
+        let found = revealing_in(table, Path::new("/root"));
+        assert_eq!(found, [Path::new("/proc"), Path::new("/a b/sys")]);
+    }
 
     #[test]
     fn odd_names_are_found() {

@@ -1,6 +1,6 @@
 //! Which namespaces a container gets, and which it joins.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_runtime_spec::{Namespace, NamespaceKind};
 use caisson_sys::clone::CloneFlags;
@@ -83,6 +83,11 @@ impl Namespaces {
             }
         }
         Ok(all)
+    }
+
+    /// The user namespace that is joined.
+    pub(crate) fn joined_user(&self) -> Option<BorrowedFd<'_>> {
+        self.joins(NamespaceKind::User).map(|join| join.fd.as_fd())
     }
 
     fn joins(&self, kind: NamespaceKind) -> Option<&Join> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use caisson_rootpath::Root;
 use caisson_runtime_spec::mount_options::{Extent, MountAttr as Attr};
 use caisson_runtime_spec::{IdMapping, Linux, Mount, Spec};
 use caisson_sys::mount_attr::{MountAttr, mount_setattr};
@@ -31,6 +32,7 @@ impl Sources {
         linux: &Linux,
         namespaces: &Namespaces,
         bundle: &Path,
+        rootfs: &Path,
     ) -> Result<Self, StepError> {
         let for_userns = namespaces.has_user() && rustix::process::geteuid().is_root();
         let mut trees = Vec::new();
@@ -46,9 +48,11 @@ impl Sources {
             trees.push(match idmap {
                 Some(mapped) => {
                     let tree = open(mount, bundle, extent)?;
-                    map_ids(&tree, mount, linux, mapped)?;
+                    map_ids(&tree, mount, linux, namespaces, mapped)?;
                     Some(tree)
                 }
+                // What lies in the container's root may be mounted there first.
+                None if for_userns && path(mount, bundle)?.starts_with(rootfs) => None,
                 None if for_userns && !options.copy_symlink => match open(mount, bundle, extent) {
                     // The runtime is root of a user namespace itself.
                     Err(_) if !is_initial_userns() => None,
@@ -98,6 +102,24 @@ pub(crate) fn open(mount: &Mount, bundle: &Path, extent: Extent) -> Result<Owned
     .context(|| format!("open mount source {}", source.display()))
 }
 
+/// As [`open`] for a source inside the container's root, where root of a user
+/// namespace might not reach it by its name on the host.
+pub(crate) fn open_inside(
+    root: &Root,
+    inside: &Path,
+    extent: Extent,
+) -> Result<OwnedFd, StepError> {
+    let step = || format!("open mount source {} in the container", inside.display());
+    let found = root.resolve(inside).context(step)?;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    if extent == Extent::Recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(&found, "", flags).context(step)
+}
+
 /// A copy made outside the container's mount namespace would send its mounts
 /// back to the host.
 fn enslave(tree: &OwnedFd) -> Result<(), StepError> {
@@ -105,18 +127,31 @@ fn enslave(tree: &OwnedFd) -> Result<(), StepError> {
     mount_setattr(tree.as_fd(), &attr, true).context(|| "make a mount source a slave")
 }
 
-fn map_ids(tree: &OwnedFd, mount: &Mount, linux: &Linux, extent: Extent) -> Result<(), StepError> {
+fn map_ids(
+    tree: &OwnedFd,
+    mount: &Mount,
+    linux: &Linux,
+    namespaces: &Namespaces,
+    extent: Extent,
+) -> Result<(), StepError> {
     let own = !mount.uid_mappings.is_empty();
     let (uids, gids): (&[IdMapping], &[IdMapping]) = if own {
         (&mount.uid_mappings, &mount.gid_mappings)
     } else {
         (&linux.uid_mappings, &linux.gid_mappings)
     };
-    let userns = maps::namespace(uids, gids)?;
+    let made;
+    let userns = match namespaces.joined_user().filter(|_| uids.is_empty() && gids.is_empty()) {
+        Some(joined) => joined,
+        None => {
+            made = maps::namespace(uids, gids)?;
+            made.as_fd()
+        }
+    };
     let attr = MountAttr {
         set: Attr::IDMAP.bits(),
         propagation: MS_SLAVE,
-        userns: Some(userns.as_fd()),
+        userns: Some(userns),
         ..MountAttr::default()
     };
     mount_setattr(tree.as_fd(), &attr, extent == Extent::Recursive).context(|| {

@@ -70,6 +70,15 @@ fn hooks_run_in_order_with_the_state_on_standard_input() {
 }
 
 #[test]
+fn hooks_of_the_container_start_in_its_root() {
+    let mut bundle = Bundle::new();
+    let text = "test -f ./bin/busybox && : > ./mark";
+    bundle.config["hooks"]["createContainer"] = hook(&bundle, text);
+    bundle.run().ok();
+    assert!(bundle.rootfs().join("mark").exists());
+}
+
+#[test]
 fn path_args_and_env_are_those_of_the_hook() {
     let mut bundle = Bundle::new();
     bundle.env.push(("LEAK".to_owned(), "1".to_owned()));

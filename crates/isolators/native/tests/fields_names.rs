@@ -54,6 +54,16 @@ fn personality_is_set() {
 }
 
 #[test]
+fn personality_and_memory_policy_are_those_of_exec_too() {
+    let mut bundle = Bundle::sleeper();
+    bundle.config["linux"]["personality"] = json!({"domain": "LINUX32"});
+    bundle.config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "0"});
+    bundle.started();
+    let script = "uname -m; head -n 1 /proc/self/numa_maps | cut -d ' ' -f 2";
+    assert_eq!(bundle.exec(&["sh", "-c", script]).lines(), ["i686", "bind:0"]);
+}
+
+#[test]
 fn memory_policy_is_set() {
     for (policy, shown) in [
         (json!({"mode": "MPOL_BIND", "nodes": "0"}), "bind:0"),

@@ -58,6 +58,42 @@ fn the_process_is_in_every_hierarchy() {
 }
 
 #[test]
+fn exec_joins_a_cgroup_below_by_controller() {
+    if !is_mounted("pids") || !is_mounted("cpu") {
+        return;
+    }
+    let bundle = limited(json!({}));
+    let made: Vec<_> = ["pids", "cpu"]
+        .map(|controller| directory(&bundle, controller).unwrap().join(format!("{controller}-sub")))
+        .into_iter()
+        .inspect(|path| std::fs::create_dir(path).unwrap())
+        .collect();
+    let flags = ["--cgroup", "pids:pids-sub", "--cgroup", "cpu:/cpu-sub"];
+    let script = "cat /proc/self/cgroup";
+    let text = bundle.exec_with(&flags, &["sh", "-c", script]).ok().stdout();
+    let at = |controller: &str| {
+        let wanted = format!(":{controller}:");
+        let line = text.lines().find(|line| line.contains(&wanted)).unwrap_or_default();
+        line.rsplit('/').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!([at("pids"), at("cpu")], ["pids-sub", "cpu-sub"], "{text}");
+    assert_ne!(at("memory"), "pids-sub", "{text}");
+    for (wrong, words) in [
+        (&["pids:missing"][..], "No such file"),
+        (&["banana:x"], "banana"),
+        (&["pids:../x"], "bad sub cgroup path"),
+        (&["pids:pids-sub", "/"], "missing <controller>"),
+    ] {
+        let flags: Vec<_> = wrong.iter().flat_map(|value| ["--cgroup", value]).collect();
+        let said = bundle.exec_with(&flags, &["true"]).fails(255);
+        assert!(said.contains(words), "{wrong:?}: {said}");
+    }
+    for path in made {
+        eventually("the process's end", || std::fs::remove_dir(&path).is_ok());
+    }
+}
+
+#[test]
 fn cgroups_path_is_where_the_cgroup_lies() {
     let mut bundle = Bundle::sleeper();
     let path = format!("/{}/inner/leaf", bundle.id);

@@ -130,6 +130,56 @@ fn kill_ends_all_processes_where_pids_are_shared() {
 }
 
 #[test]
+fn kill_ends_those_who_outlive_the_first_process() {
+    let mut bundle = Bundle::script("sleep 999 & sleep 999 & wait");
+    bundle.without_namespace("pid");
+    let before = Census::take(&bundle);
+    bundle.started();
+    eventually("three processes", || {
+        bundle.call(&["ps", &bundle.id]).ok().stdout().lines().count() == 4
+    });
+    let first = rustix::process::Pid::from_raw(bundle.pid()).unwrap();
+    rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+    bundle.await_status("stopped");
+    bundle.kill("TERM").refused(&["container not running"]);
+    bundle.kill("KILL").ok();
+    eventually("nobody left", || bundle.kill("KILL").code() == 1);
+    bundle.kill("KILL").refused(&["container not running"]);
+    bundle.delete().ok();
+    assert_eq!(Census::take(&bundle), before);
+}
+
+#[test]
+fn signal_0_asks_whether_there_is_a_process() {
+    let bundle = Bundle::sleeper();
+    bundle.started();
+    bundle.kill("0").ok();
+    assert_eq!(bundle.status(), "running");
+    bundle.kill("KILL").ok();
+    bundle.await_status("stopped");
+    bundle.kill("0").refused(&["container not running"]);
+}
+
+#[test]
+fn what_waits_for_its_start_can_be_terminated() {
+    for signal in ["TERM", "INT", "QUIT"] {
+        let bundle = Bundle::sleeper();
+        bundle.create().ok();
+        bundle.kill("USR1").ok();
+        assert_eq!(bundle.status(), "created");
+        bundle.kill(signal).ok();
+        bundle.await_status("stopped");
+    }
+    // The program starts without handlers, so it is immune as PID 1.
+    let bundle = Bundle::script("grep SigCgt /proc/self/status; exec sleep 999");
+    let created = bundle.started();
+    eventually("its line", || created.stdout().contains("SigCgt"));
+    assert!(created.stdout().contains("SigCgt:\t0000000000000000"), "{}", created.stdout());
+    bundle.kill("TERM").ok();
+    assert_eq!(bundle.status(), "running");
+}
+
+#[test]
 fn run_returns_the_programs_exit_code() {
     for code in [0, 1, 42, 255] {
         assert_eq!(Bundle::script(&format!("exit {code}")).run().code(), code);

@@ -68,7 +68,6 @@ impl Proxy {
         let failed = |e| CliError::io("set up the terminal's master", e);
         let flags = fcntl_getfl(&master).map_err(failed)?;
         fcntl_setfl(&master, flags | OFlags::NONBLOCK).map_err(failed)?;
-        keep_newlines(&master).map_err(failed)?;
         let raw = RawMode::enter(&self.host)?;
         let mut relay = Relay {
             master: Some(master),
@@ -202,14 +201,6 @@ impl Relay {
     }
 }
 
-/// Lets the process's newlines through as they are: the caller's terminal
-/// adds the carriage returns, and where the output is no terminal none belong.
-fn keep_newlines(master: &OwnedFd) -> Result<(), Errno> {
-    let mut modes = tcgetattr(master)?;
-    modes.output_modes.remove(OutputModes::ONLCR);
-    tcsetattr(master, OptionalActions::Now, &modes)
-}
-
 /// Reads a chunk; `None` if there is nothing now, empty at the end.
 fn read_chunk(from: impl AsFd) -> Result<Option<Vec<u8>>, Errno> {
     let mut chunk = vec![0; CHUNK];
@@ -249,7 +240,8 @@ impl RawMode {
         let before = tcgetattr(&host.0).map_err(failed)?;
         let mut raw = before.clone();
         raw.make_raw();
-        // What comes out is the process's, and its lines end as the caller's do.
+        // What comes out has plain newlines (`ConsoleSocket::plain_newlines`); here
+        // they get what the caller's terminal adds.
         raw.output_modes.insert(OutputModes::OPOST);
         let copy = host.0.try_clone().map_err(|e| CliError::io("duplicate the terminal", e))?;
         if let Ok(mut saved) = BEFORE.lock() {

@@ -10,13 +10,14 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use caisson_isolator::{
-    Container, ContainerId, ContainerInfo, ContainerRequest, ContainerStatus, ExecRequest,
-    Isolator, Overhead, Resources, Sandbox, SandboxError, SandboxRequest, SpawnedProcess,
+    ConsoleSocket, Container, ContainerId, ContainerInfo, ContainerRequest, ContainerStatus,
+    ExecRequest, Isolator, Overhead, Resources, Sandbox, SandboxError, SandboxRequest,
+    SpawnedProcess,
 };
 use caisson_oci_cli::{Runtime, RuntimeOptions};
 use caisson_runtime_spec::{Process, Resources as Limits};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const RUNTIME: Runtime = Runtime {
@@ -133,7 +134,7 @@ impl Place {
     fn spawn(
         &self,
         process: &Process,
-        console: Option<OwnedFd>,
+        console: Option<ConsoleSocket>,
         gate: bool,
     ) -> Result<SpawnedProcess, SandboxError> {
         let mut words: Vec<String> = Vec::new();
@@ -153,14 +154,17 @@ impl Place {
         for (name, value) in process.env.iter().filter_map(|entry| entry.split_once('=')) {
             command.env(name, value);
         }
-        if let Some(socket) = console {
+        if let Some(console) = console {
             let (master, slave) = crate::terminal::pair();
+            let mut modes = tcgetattr(&slave).unwrap();
+            modes.output_modes.set(OutputModes::ONLCR, !console.plain_newlines);
+            tcsetattr(&slave, OptionalActions::Now, &modes).unwrap();
             if let Some(size) = process.console_size {
                 let (ws_row, ws_col) = (size.height, size.width);
                 let size = Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
                 tcsetwinsize(&master, size).unwrap();
             }
-            send(&socket, &master);
+            send(&console.socket, &master);
             let stdio = || Stdio::from(slave.try_clone().unwrap());
             command.stdin(stdio()).stdout(stdio()).stderr(stdio());
         }

@@ -110,6 +110,10 @@ fn errors_are_logged_as_go_runc_reads_them() {
     let output = program.run(&["state", "nope"]);
     let text = stderr(&output);
     assert!(text.starts_with("time=\"") && text.contains("level=error msg=\""), "{text}");
+    let log = program.path("debug.log");
+    let args = ["--debug", "--log", log.to_str().unwrap(), "list", "-q"];
+    program.run(&args);
+    assert!(read(&log).contains("level=debug msg=\"list\""), "{}", read(&log));
     assert!(program.fails(1, &["--log-format=xml", "list"]).contains("invalid log-format"));
 }
 

@@ -34,7 +34,12 @@ pub(super) fn mount(
     let tree: &OwnedFd = if let Some(tree) = init.sources.tree(index) {
         tree
     } else {
-        opened = sources::open(mount, init.bundle, options.bind.unwrap_or(Extent::Single))?;
+        let extent = options.bind.unwrap_or(Extent::Single);
+        let source = sources::path(mount, init.bundle)?;
+        opened = match source.strip_prefix(init.rootfs) {
+            Ok(inside) if init.namespaces.has_user() => sources::open_inside(root, inside, extent)?,
+            _ => sources::open(mount, init.bundle, extent)?,
+        };
         &opened
     };
     if path == Path::new("/proc") && !is_on_procfs(tree)? {

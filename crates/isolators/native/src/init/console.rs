@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use caisson_isolator::ConsoleSocket;
 use caisson_rootpath::{Root, check_ptmx, check_pty_slave};
 use caisson_runtime_spec::{ConsoleSize, Process};
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchown};
@@ -12,7 +13,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 
 use super::attach::{attach, copy_of, is_on_procfs};
 use crate::step::{Context, StepError};
@@ -40,7 +41,7 @@ impl Console {
     pub(crate) fn open(
         root: &Root,
         process: &Process,
-        socket: &OwnedFd,
+        socket: &ConsoleSocket,
         mount: bool,
     ) -> Result<Self, StepError> {
         let step = || format!("open {PTMX} of the container (is a devpts mounted there?)");
@@ -61,6 +62,9 @@ impl Console {
             let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
             tcsetwinsize(&master, size).context(|| "set process.consoleSize")?;
         }
+        if socket.plain_newlines {
+            keep_newlines(&master).context(|| "set the terminal's modes")?;
+        }
         let uid = Uid::from_raw(process.user.uid);
         match fchown(&slave, Some(uid), None::<Gid>) {
             // Not mapped, or not ours to give away.
@@ -76,7 +80,7 @@ impl Console {
             }
             attach(&copy_of(&slave, false)?, &target).context(|| "mount /dev/console")?;
         }
-        send_master(socket, &master)?;
+        send_master(&socket.socket, &master)?;
         Ok(Self { slave })
     }
 
@@ -96,6 +100,12 @@ fn reopen(fd: &OwnedFd, flags: OFlags) -> Result<OwnedFd, StepError> {
     let proc = caisson_rootpath::ProcHandle::new(caisson_rootpath::ProcScope::Pids)
         .context(|| "get a procfs of our own")?;
     proc.reopen(fd, flags).context(|| "open")
+}
+
+fn keep_newlines(master: &OwnedFd) -> rustix::io::Result<()> {
+    let mut modes = tcgetattr(master)?;
+    modes.output_modes.remove(OutputModes::ONLCR);
+    tcsetattr(master, OptionalActions::Now, &modes)
 }
 
 fn send_master(socket: &OwnedFd, master: &OwnedFd) -> Result<(), StepError> {

@@ -36,6 +36,7 @@ pub(super) fn mount(
     if path == Path::new("/proc") && kind != "proc" {
         return Err(StepError::new("mount", "only procfs may be mounted at /proc"));
     }
+    let inherits = kind == "tmpfs" && covers_something(root, path, options);
     let target = mount_point(root, path, Shape::Directory)?;
     if matches!(kind, "proc" | "sysfs") {
         refuse_link(root, kind, path, &target)?;
@@ -48,7 +49,7 @@ pub(super) fn mount(
         set_attributes(&mounted, options)?;
         return propagate(&mounted, &options.propagation);
     }
-    let mode = if kind == "tmpfs" { inherited_mode(&target, options)? } else { None };
+    let mode = if inherits { Some(mode_of(&target)?) } else { None };
     let tree = make(kind, source, options, mode.as_deref(), label)?;
     if options.copy_up {
         copy_up::copy(root, path, &tree)?;
@@ -67,21 +68,23 @@ fn refuse_link(root: &Root, kind: &str, path: &Path, target: &OwnedFd) -> Result
     let named = root.resolve_no_follow_last(path).context(step)?;
     let same = same_inode(&named, target).map_err(|fault| fault.to_string()).context(step)?;
     if !same {
-        return Err(StepError::new(step(), "the mount point is a symbolic link, not a directory"));
+        return Err(StepError::new(
+            step(),
+            "must be mounted on ordinary directory, not on a symbolic link",
+        ));
     }
     Ok(())
 }
 
-/// A tmpfs without a mode takes that of the directory it covers, as in runc.
-fn inherited_mode(
-    target: &OwnedFd,
-    options: &MountOptions<'_>,
-) -> Result<Option<String>, StepError> {
-    if options.data.iter().any(|option| option.starts_with("mode=")) {
-        return Ok(None);
-    }
+/// A tmpfs without a mode takes that of the directory it covers, if there is
+/// one already, as in runc.
+fn covers_something(root: &Root, path: &Path, options: &MountOptions<'_>) -> bool {
+    !options.data.iter().any(|option| option.starts_with("mode=")) && root.resolve(path).is_ok()
+}
+
+fn mode_of(target: &OwnedFd) -> Result<String, StepError> {
     let stat = fstat(target).context(|| "stat the mount point")?;
-    Ok(Some(format!("{:o}", stat.st_mode & 0o7777)))
+    Ok(format!("{:o}", stat.st_mode & 0o7777))
 }
 
 /// A detached file system.

@@ -10,9 +10,8 @@ use rustix::process::{Resource, setrlimit};
 
 use crate::step::{Context, StepError};
 
-/// Personality and memory policy, which later processes of the container
-/// inherit.
-pub(super) fn apply_container(linux: &Linux) -> Result<(), StepError> {
+/// Personality and memory policy, which every process of the container has.
+pub(crate) fn apply_container(linux: &Linux) -> Result<(), StepError> {
     if let Some(personality) = &linux.personality {
         sched::set_personality(personality.domain.number())
             .context(|| "set linux.personality.domain")?;

@@ -23,6 +23,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use caisson_cgroup::Joiner;
+use caisson_isolator::ConsoleSocket;
 use caisson_runtime_spec::{Linux, Process, Spec};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
@@ -38,6 +39,7 @@ use crate::step::{Context, StepError};
 use crate::{affinity, fault, hooks};
 
 pub(crate) use console::Console;
+pub(crate) use limits::apply_container;
 pub(crate) use program::{Finish, Program, take_session_keyring};
 
 /// Everything the first process needs, made by the runtime before the clone.
@@ -51,7 +53,7 @@ pub(crate) struct Init<'a> {
     pub(crate) cgroup: &'a caisson_cgroup::Cgroup,
     pub(crate) joiner: Option<&'a Joiner>,
     pub(crate) filter: Option<&'a Filter>,
-    pub(crate) console: Option<&'a OwnedFd>,
+    pub(crate) console: Option<&'a ConsoleSocket>,
     /// Where to wait for `start`; `None` to run on.
     pub(crate) start: Option<&'a OwnedFd>,
     /// See [`Finish::owner_may_enter`].
@@ -92,7 +94,7 @@ impl Init<'_> {
         let console = rootfs::build(self)?;
         fault::point("init-rootfs")?;
         self.name_host()?;
-        limits::apply_container(self.linux)?;
+        apply_container(self.linux)?;
         let Some(process) = process else {
             return Err(StepError::new("config.json: process", "it is missing"));
         };

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use caisson_rootpath::Root;
 use caisson_runtime_spec::Mount;
+use caisson_runtime_spec::mount_options::{AttrChange, MountAttr, MountOptions};
 
 use super::{Init, attach, bind, cgroup_mount, file_system};
 use crate::step::{Context, StepError};
@@ -48,8 +49,12 @@ pub(super) fn clean(destination: &str) -> PathBuf {
 }
 
 fn mount_one(init: &Init<'_>, root: &Root, index: usize, mount: &Mount) -> Result<(), StepError> {
-    let options = mount.parsed_options();
-    let path = clean(&mount.destination);
+    let mut options = mount.parsed_options();
+    let path = destination(init, mount);
+    if is_new_dev(&path, &options) {
+        // Devices are still to be made there; see `finish_dev`.
+        options.attrs.set.remove(MountAttr::RDONLY);
+    }
     if options.remount && options.bind.is_none() {
         let target = root.resolve(&path).context(|| "find the mount")?;
         attach::set_attributes(&target, &options)?;
@@ -72,6 +77,36 @@ fn mount_one(init: &Init<'_>, root: &Root, index: usize, mount: &Mount) -> Resul
             init.linux.mount_label.as_deref(),
         ),
         None => Err(StepError::new("config.json: mounts", "neither a type nor bind is given")),
+    }
+}
+
+/// Makes a new `/dev` read-only that is to be, now that it is filled.
+pub(super) fn finish_dev(init: &Init<'_>, root: &Root) -> Result<(), StepError> {
+    let read_only = init.spec.mounts.iter().any(|mount| {
+        let options = mount.parsed_options();
+        is_new_dev(&destination(init, mount), &options)
+            && options.attrs.set.contains(MountAttr::RDONLY)
+    });
+    if !read_only {
+        return Ok(());
+    }
+    let step = || "make /dev read-only";
+    let dev = root.resolve(Path::new("/dev")).context(step)?;
+    let attrs = AttrChange { set: MountAttr::RDONLY, clear: MountAttr::empty() };
+    attach::set_attributes(&dev, &MountOptions { attrs, ..MountOptions::default() }).context(step)
+}
+
+fn is_new_dev(path: &Path, options: &MountOptions<'_>) -> bool {
+    path == Path::new("/dev") && options.bind.is_none() && !options.remount
+}
+
+/// Where a mount goes in the container. Like runc, this takes a destination
+/// that starts with the host's path of the root for one inside.
+fn destination(init: &Init<'_>, mount: &Mount) -> PathBuf {
+    let path = clean(&mount.destination);
+    match path.strip_prefix(init.rootfs) {
+        Ok(inside) => Path::new("/").join(inside),
+        Err(_) => path,
     }
 }
 

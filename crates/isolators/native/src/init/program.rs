@@ -98,6 +98,7 @@ impl Finish {
             .as_ref()
             .map_or(Ok(()), Console::take)
             .and_then(|()| self.close_others())
+            .and_then(|()| self.heed_termination())
             .and_then(|()| self.report.send(Word::Ready, b""))
             .and_then(|()| self.report.expect(Word::Ready));
         match ready {
@@ -116,6 +117,16 @@ impl Finish {
         keep.extend(self.console.as_ref().map(AsFd::as_fd));
         caisson_sys::descriptors::close_all_except(self.preserve_fds.saturating_add(3), &keep)
             .context(|| "close the runtime's descriptors")
+    }
+
+    /// The first process of a PID namespace does not get signals that it has no
+    /// handler for; a container that waits for `start` can be ended by SIGTERM
+    /// all the same, as in runc.
+    fn heed_termination(&self) -> Result<(), StepError> {
+        match self.start {
+            Some(_) => caisson_sys::signals::end_on_termination().context(|| "handle SIGTERM"),
+            None => Ok(()),
+        }
     }
 
     fn wait_and_execute(self) -> u8 {
@@ -151,7 +162,7 @@ impl Finish {
             Ok(()) => {
                 let error = execve(&program.path, &program.args, &program.env);
                 let name = program.path.to_string_lossy();
-                Err::<(), _>(error).context(|| format!("exec {name:?}")).err()
+                Err::<(), _>(error).context(|| format!("exec {name}")).err()
             }
             Err(error) => Some(error),
         };

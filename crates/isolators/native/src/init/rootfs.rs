@@ -10,8 +10,8 @@ use caisson_sys::mount_attr::{MountAttr, mount_setattr};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, move_mount,
-    open_tree, unmount,
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+    mount_change, move_mount, open_tree, unmount,
 };
 use rustix::process::{chroot, fchdir, pivot_root};
 
@@ -19,8 +19,8 @@ use super::attach::{propagation_flag, set_attributes};
 use super::mask::{self, Cover};
 use super::program::make_cwd;
 use super::{Console, Init, devices, mounts};
-use crate::fault;
 use crate::step::{Context, StepError};
+use crate::{fault, host_mounts};
 
 /// Builds the tree and makes it the caller's root.
 pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
@@ -51,12 +51,14 @@ pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
         init.join_cgroup()?;
     }
     fault::point("init-cgroup")?;
+    // Hooks of the container start in its root, as in runc.
+    fchdir(&tree).context(|| "change to the new root")?;
     init.runtime_hooks()?;
     fault::point("init-hooks")?;
     if !own_mounts {
         enter(&tree)?;
     } else if init.no_pivot {
-        move_root(&tree)?;
+        move_root(&tree, init.rootfs)?;
     } else {
         pivot(&tree, propagation.is_some())?;
     }
@@ -64,12 +66,16 @@ pub(super) fn build(init: &Init<'_>) -> Result<Option<Console>, StepError> {
     if let Some(kind) = propagation {
         super::attach::propagate(&tree, &[kind])?;
     }
+    mounts::finish_dev(init, &root)?;
     for path in &init.linux.readonly_paths {
         mask::make_read_only(&root, path)?;
     }
     if let Some(cover) = &mut cover {
-        for path in &init.linux.masked_paths {
-            cover.mask(&root, path)?;
+        let paths = &init.linux.masked_paths;
+        for (index, path) in paths.iter().enumerate() {
+            if !paths.iter().take(index).any(|earlier| earlier == path) {
+                cover.mask(&root, path)?;
+            }
         }
     }
     if let Some(process) = &init.spec.process {
@@ -151,6 +157,22 @@ fn make_parent_private(path: &Path) -> Result<(), StepError> {
     Ok(())
 }
 
+/// Takes a mount away, or covers it if it is locked (mount_namespaces(7)).
+fn hide(point: &Path) -> Result<(), Errno> {
+    match mount_change(point, MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC) {
+        Ok(()) => {}
+        // Gone with one above it, or covered itself.
+        Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    match unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Err(Errno::INVAL | Errno::PERM) => {
+            mount("tmpfs", point, "tmpfs", MountFlags::empty(), None::<&std::ffi::CStr>)
+        }
+        other => other,
+    }
+}
+
 fn open_console(init: &Init<'_>, root: &Root) -> Result<Option<Console>, StepError> {
     let (Some(socket), Some(process)) = (init.console, &init.spec.process) else {
         return Ok(None);
@@ -198,7 +220,14 @@ fn pivot(tree: &OwnedFd, may_be_shared: bool) -> Result<(), StepError> {
 }
 
 /// For roots that pivot_root(2) refuses (a ramdisk).
-fn move_root(tree: &OwnedFd) -> Result<(), StepError> {
+/// The old root stays below the new one, out of reach by name. The kernel lets
+/// whoever makes a user and a mount namespace mount a bare procfs or sysfs,
+/// with nothing masked, if one is in view (`mount_too_revealing`): so those of
+/// the host go first.
+fn move_root(tree: &OwnedFd, rootfs: &Path) -> Result<(), StepError> {
+    for point in host_mounts::revealing(rootfs)?.iter().rev() {
+        hide(point).context(|| format!("hide the host's {}", point.display()))?;
+    }
     move_mount(tree, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .context(|| "move the new root to /")?;
     enter(tree)

@@ -65,3 +65,16 @@ fn in_a_user_namespace_the_hosts_devices_are_shown() {
     bundle.user_namespace(200_000);
     assert_eq!(bundle.run().lines(), ["2", "1,7"]);
 }
+
+#[test]
+fn ptmx_is_the_containers_own_whatever_is_asked_for() {
+    for user in [false, true] {
+        let mut bundle = Bundle::script("readlink /dev/ptmx");
+        bundle.config["linux"]["devices"] =
+            json!([{"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}]);
+        if user {
+            bundle.user_namespace(200_000);
+        }
+        assert_eq!(bundle.run().lines(), ["pts/ptmx"], "{user}");
+    }
+}

@@ -60,7 +60,8 @@ pub(super) fn create(
         let in_dev = || root.mknod_in(dev.as_fd(), OsStr::new(name), &node);
         make_or_bind(root, &path, &node, by_bind, in_dev, step)?;
     }
-    for device in devices {
+    // /dev/ptmx is the container's own devpts', whatever is asked for.
+    for device in devices.iter().filter(|device| clean(&device.path) != Path::new("/dev/ptmx")) {
         create_one(root, device, by_bind)?;
     }
     for (name, target) in LINKS {

@@ -62,9 +62,13 @@ impl NativeContainer {
     }
 
     fn status_and_pid(&self) -> Result<(ContainerStatus, i32), SandboxError> {
-        let Some((first, _)) = self.live_process()? else {
-            return Ok((ContainerStatus::Stopped, 0));
+        let Some(first) = self.dir.first_process()? else {
+            // Its creator is still at work, or was killed at it.
+            return Ok((ContainerStatus::Creating, 0));
         };
+        if open_live(first)?.is_none() {
+            return Ok((ContainerStatus::Stopped, 0));
+        }
         let status = if self.is_frozen() {
             ContainerStatus::Paused
         } else if self.dir.has_start_socket() {
@@ -132,7 +136,7 @@ impl NativeContainer {
             .is_some_and(|pids| !pids.is_empty())
     }
 
-    fn signal_all(&self, signal: Signal) -> Result<(), SandboxError> {
+    pub(crate) fn signal_all(&self, signal: Signal) -> Result<(), SandboxError> {
         let cgroup = Cgroup::open(&self.record.cgroup)
             .map_err(|error| error.to_string())
             .context(|| "open the container's cgroup")?;
@@ -165,7 +169,13 @@ impl NativeContainer {
 
 /// The first process as written down, if that very process still lives.
 pub(crate) fn live_process(dir: &StateDir) -> Result<Option<(FirstProcess, OwnedFd)>, StepError> {
-    let Some(first) = dir.first_process()? else { return Ok(None) };
+    match dir.first_process()? {
+        Some(first) => open_live(first),
+        None => Ok(None),
+    }
+}
+
+fn open_live(first: FirstProcess) -> Result<Option<(FirstProcess, OwnedFd)>, StepError> {
     let Some(pid) = Pid::from_raw(first.pid) else { return Ok(None) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,

@@ -90,6 +90,10 @@ impl Sandbox for NativeSandbox {
         match container.status()? {
             ContainerStatus::Stopped => {}
             ContainerStatus::Created => container.kill_and_wait()?,
+            // Its processes are known by their cgroup only.
+            ContainerStatus::Creating if force => {
+                let _ = container.signal_all(Signal::KILL);
+            }
             _ if force => container.kill_and_wait()?,
             status => {
                 return Err(SandboxError::WrongStatus {

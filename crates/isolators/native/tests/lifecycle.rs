@@ -388,23 +388,6 @@ fn of_several_that_create_the_same_name_one_wins() {
     bundle.call(&["delete", "-f", &bundle.id]).ok();
 }
 
-#[test]
-fn a_create_killed_at_any_moment_leaves_what_delete_removes() {
-    let bundle = Bundle::sleeper();
-    let before = Census::take(&bundle);
-    bundle.write_config();
-    let path = bundle.path().to_str().unwrap();
-    for delay in 0..40_u64 {
-        let mut command = bundle.command(&["create", "-b", path, &bundle.id]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(delay * 150));
-        let _ = child.kill();
-        child.wait().unwrap();
-        bundle.call(&["delete", "--force", &bundle.id]).ok();
-        eventually(&format!("nothing left after {delay}"), || Census::take(&bundle) == before);
-    }
-}
-
 /// A cgroup with somebody's processes in it is not taken over, and what
 /// cleans up afterwards does not touch them.
 #[test]

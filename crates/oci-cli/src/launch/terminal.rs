@@ -147,6 +147,10 @@ impl Relay {
     pub(super) fn drain(&mut self) {
         loop {
             while !self.to_output.is_empty() {
+                // Whoever made the stream non-blocking has us wait here.
+                let output = stdout();
+                let mut room = [PollFd::new(&output, PollFlags::OUT)];
+                let _ = rustix::io::retry_on_intr(|| poll(&mut room, None));
                 self.write_output();
             }
             let Some(master) = &self.master else { return };

@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # busybox-static: root file system of test containers; uidmap: rootless ones;
-# procps: `ps`; python3-seccomp: what our filters are compared with.
-scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp
+# procps: `ps`; python3-seccomp: what our filters are compared with; dbus-daemon: under a
+# stand-in for systemd.
+scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp dbus-daemon
 if ((EUID != 0)); then
     echo "test: not root: tests that make real containers will say that they are left out"
 fi

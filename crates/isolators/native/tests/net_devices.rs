@@ -61,7 +61,7 @@ fn an_index_that_is_taken_inside_is_no_obstacle() {
     // In a fresh namespace 2 is the first index; make it one that is taken.
     let mut bundle = Bundle::script("ip addr show; sleep 0");
     bundle.prelude = Some(
-        "unshare -n sleep 1000 & holder=$!
+        "unshare -n sleep 1000 & holder=$!; trap 'kill $holder' EXIT
          until [ \"$(cat /proc/$holder/comm)\" = sleep ]; do sleep 0.01; done
          ip link add nd-one type veth peer name nd-two
          ip addr add 10.9.0.1/24 dev nd-one

@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use caisson_cgroup::Cgroup;
 use caisson_isolator::{
     Container, ContainerId, ContainerInfo, ContainerStatus, ExecRequest, Resources, SandboxError,
     SpawnedProcess,
@@ -80,10 +79,7 @@ impl NativeContainer {
     }
 
     fn is_frozen(&self) -> bool {
-        Cgroup::open(&self.record.cgroup)
-            .ok()
-            .and_then(|cgroup| cgroup.is_frozen().ok())
-            .unwrap_or(false)
+        self.record.open_cgroup().ok().and_then(|cgroup| cgroup.is_frozen().ok()).unwrap_or(false)
     }
 
     fn wrong(&self, operation: &'static str, status: ContainerStatus) -> SandboxError {
@@ -130,16 +126,15 @@ impl NativeContainer {
 
     /// Whether processes outlived the first one.
     fn has_others(&self) -> bool {
-        Cgroup::open(&self.record.cgroup)
+        self.record
+            .open_cgroup()
             .ok()
             .and_then(|cgroup| cgroup.pids(true).ok())
             .is_some_and(|pids| !pids.is_empty())
     }
 
     pub(crate) fn signal_all(&self, signal: Signal) -> Result<(), SandboxError> {
-        let cgroup = Cgroup::open(&self.record.cgroup)
-            .map_err(|error| error.to_string())
-            .context(|| "open the container's cgroup")?;
+        let cgroup = self.record.open_cgroup()?;
         if cgroup.is_none() {
             return match self.live_process()? {
                 Some((_, pidfd)) => Ok(send(&pidfd, signal)?),

@@ -14,9 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::channel::{Channel, Received, Word};
 use crate::init::Init;
@@ -27,7 +25,9 @@ use crate::process_stat::ProcessStat;
 use crate::sources::Sources;
 use crate::state::{FirstProcess, Record, START, SeccompListener, StateDir, VERSION};
 use crate::step::{Context, StepError};
-use crate::{fault, hooks, host_mounts, intel_rdt, maps, net_devices, oom_score, seccomp_listener};
+use crate::{
+    fault, hooks, host_mounts, intel_rdt, maps, net_devices, oom_score, seccomp_listener, successor,
+};
 
 /// A container that was just made.
 pub(crate) struct Created {
@@ -180,16 +180,14 @@ impl Making {
             self.follow_successor(&ours)?;
         }
         let pid = self.process()?.pid;
-        if self.namespaces.new.contains(CloneFlags::NEWUSER) {
+        let new_user = self.namespaces.new.contains(CloneFlags::NEWUSER);
+        if new_user {
             maps::write(pid, &linux.uid_mappings, &linux.gid_mappings)?;
             fault::point("maps")?;
-            self.set_oom_score(&request.spec)?;
+        }
+        self.set_oom_score(&request.spec)?;
+        if new_user || self.namespaces.needs_intermediate() {
             ours.send(Word::Mapped, b"")?;
-        } else {
-            self.set_oom_score(&request.spec)?;
-            if self.namespaces.needs_intermediate() {
-                ours.send(Word::Mapped, b"")?;
-            }
         }
         let number = pid.as_raw_nonzero().get();
         let stat = ProcessStat::read(number)
@@ -267,10 +265,7 @@ impl Making {
                 drop(ours);
                 init.run()
             }
-            Side::Parent { pid, pidfd } if split => {
-                self.intermediate = Some(pidfd);
-                let _ = pid;
-            }
+            Side::Parent { pidfd, .. } if split => self.intermediate = Some(pidfd),
             Side::Parent { pid, pidfd } => self.process = Some(SpawnedProcess { pid, pidfd }),
         }
         Ok(ours)
@@ -289,12 +284,7 @@ impl Making {
 
     /// The intermediate process reports the one that it cloned as our child.
     fn follow_successor(&mut self, channel: &Channel) -> Result<(), StepError> {
-        let step = || "find the container's first process";
-        let payload = channel.expect(Word::Successor)?;
-        let pid = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
-        let pid = pid.and_then(Pid::from_raw).ok_or("no process id came").context(step)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(step)?;
-        self.process = Some(SpawnedProcess { pid, pidfd });
+        self.process = Some(successor::follow(channel, "find the container's first process")?);
         if let Some(intermediate) = self.intermediate.take() {
             let _ = waitid(WaitId::PidFd(intermediate.as_fd()), WaitIdOptions::EXITED);
         }

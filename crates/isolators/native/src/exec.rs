@@ -11,8 +11,8 @@ use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, chdir, chroot, pidfd_open,
-    pidfd_send_signal, set_dumpable_behavior, setsid, waitid,
+    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, chdir, chroot, pidfd_send_signal,
+    set_dumpable_behavior, setsid, waitid,
 };
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
@@ -24,7 +24,7 @@ use crate::init::{
 use crate::intel_rdt::Classes;
 use crate::state::{Record, StateDir};
 use crate::step::{Cause as _, Context, StepError};
-use crate::{affinity, oom_score};
+use crate::{affinity, oom_score, successor};
 
 /// Runs `request.process` beside the process `first`, which `init` refers to.
 /// Returns once it was executed.
@@ -40,7 +40,7 @@ pub(crate) fn exec(
         None => None,
     };
     let filter = compile(linux.seccomp.as_ref())?;
-    let cgroup = Cgroup::open(&record.cgroup).map_err(|error| error.to_string()).context(OPEN)?;
+    let cgroup = record.open_cgroup()?;
     let mut joiner = joiner(&cgroup, &request.cgroups)?;
     let (ours, theirs) = Channel::pair()?;
     let inside = enter_pids(init, record.namespaces)?;
@@ -74,7 +74,7 @@ pub(crate) fn exec(
     };
     let in_two_steps = child.in_two_steps;
     drop(theirs);
-    let process = if in_two_steps { successor(&ours, &process)? } else { process };
+    let process = if in_two_steps { follow_successor(&ours, &process)? } else { process };
     let result = ours
         .expect(Word::Ready)
         .and_then(|_| {
@@ -109,16 +109,15 @@ fn enter_pids(init: BorrowedFd<'_>, namespaces: u32) -> Result<u32, StepError> {
 }
 
 /// The process that the first one cloned in the container, as our child.
-fn successor(channel: &Channel, first: &SpawnedProcess) -> Result<SpawnedProcess, StepError> {
-    let step = || "find the process in the container";
-    let payload = channel.expect(Word::Successor);
+fn follow_successor(
+    channel: &Channel,
+    first: &SpawnedProcess,
+) -> Result<SpawnedProcess, StepError> {
+    let process = successor::follow(channel, "find the process in the container");
     let _ = waitid(WaitId::PidFd(first.pidfd.as_fd()), WaitIdOptions::EXITED);
-    let payload = payload?;
-    let pid = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
-    let pid = pid.and_then(Pid::from_raw).ok_or("no process id came").context(step)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(step)?;
+    let process = process?;
     channel.send(Word::Mapped, b"")?;
-    Ok(SpawnedProcess { pid, pidfd })
+    Ok(process)
 }
 
 /// What is tried with the container's cgroup.
@@ -187,15 +186,9 @@ impl Child<'_> {
 
     /// Clones the process that is in the PID namespace, and ends.
     fn go_on_in_successor(&self) -> Result<(), StepError> {
-        match clone3(CloneFlags::PARENT, None).context(|| "clone a process in the container")? {
-            Side::Parent { pid, .. } => {
-                let pid = pid.as_raw_nonzero().to_string();
-                let sent = self.channel.send(Word::Successor, pid.as_bytes());
-                exit_now(u8::from(sent.is_err()));
-            }
-            // Not before the other has spoken: both speak on one channel.
-            Side::Child => self.channel.expect(Word::Mapped).map(drop),
-        }
+        successor::go_on(self.channel, CloneFlags::empty(), "clone a process in the container")?;
+        // Not before the other has spoken: both speak on one channel.
+        self.channel.expect(Word::Mapped).map(drop)
     }
 
     fn prepare(&self) -> Result<Finish, StepError> {

@@ -31,6 +31,7 @@ mod sources;
 mod state;
 mod state_document;
 mod step;
+mod successor;
 
 pub use isolator::{NAME, NativeIsolator, Settings};
 

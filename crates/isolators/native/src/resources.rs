@@ -25,9 +25,7 @@ impl NativeResources {
     }
 
     fn cgroup(&self) -> Result<Cgroup, StepError> {
-        Cgroup::open(&self.record.cgroup)
-            .map_err(|error| error.to_string())
-            .context(|| "open the container's cgroup")
+        self.record.open_cgroup()
     }
 
     fn wrong(&self, operation: &'static str, status: ContainerStatus) -> SandboxError {

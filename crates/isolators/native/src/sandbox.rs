@@ -5,7 +5,6 @@
 
 use std::rc::Rc;
 
-use caisson_cgroup::Cgroup;
 use caisson_isolator::{
     Container, ContainerId, ContainerRequest, ContainerStatus, Sandbox, SandboxError,
 };
@@ -110,9 +109,7 @@ impl Sandbox for NativeSandbox {
 /// Removes all that is left of a container whose first process has ended, and
 /// runs its poststop hooks.
 pub(crate) fn destroy(dir: &StateDir, record: &Record) -> Result<(), SandboxError> {
-    let cgroup = Cgroup::open(&record.cgroup)
-        .map_err(|error| error.to_string())
-        .context(|| "open the container's cgroup")?;
+    let cgroup = record.open_cgroup()?;
     if !record.own_pids {
         // Some may have outlived the first one. What is left after this,
         // the removal of the cgroup reports.

@@ -12,7 +12,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use caisson_cgroup::CgroupState;
+use caisson_cgroup::{Cgroup, CgroupState};
 use caisson_isolator::{ContainerId, SandboxError};
 use caisson_runtime_spec::{Hook, Spec};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
@@ -62,6 +62,13 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// The container's cgroup; whether it still exists is not looked at.
+    pub(crate) fn open_cgroup(&self) -> Result<Cgroup, StepError> {
+        Cgroup::open(&self.cgroup)
+            .map_err(|error| error.to_string())
+            .context(|| "open the container's cgroup")
+    }
+
     /// Takes away what lies on the host without a mount namespace.
     pub(crate) fn remove_host_mounts(&self) -> Result<(), StepError> {
         match self.host_mounts {

@@ -26,7 +26,7 @@ use caisson_cgroup::Joiner;
 use caisson_isolator::ConsoleSocket;
 use caisson_runtime_spec::{Linux, Process, Spec};
 use caisson_seccomp::Filter;
-use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
+use caisson_sys::clone::{CloneFlags, exit_now};
 use caisson_sys::unshare::{Unshare, unshare};
 use rustix::fs::{Gid, Uid};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid};
@@ -36,7 +36,7 @@ use crate::channel::{Channel, Word};
 use crate::namespaces::Namespaces;
 use crate::sources::Sources;
 use crate::step::{Context, StepError};
-use crate::{affinity, fault, hooks};
+use crate::{affinity, fault, hooks, successor};
 
 pub(crate) use console::Console;
 pub(crate) use limits::apply_container;
@@ -143,15 +143,8 @@ impl Init<'_> {
         }
         if all.needs_intermediate() {
             all.enter_joined(true)?;
-            let flags = all.at_clone() | CloneFlags::PARENT;
-            match clone3(flags, None).context(|| "clone the container's first process")? {
-                Side::Parent { pid, .. } => {
-                    let pid = pid.as_raw_nonzero().to_string();
-                    let sent = self.channel.send(Word::Successor, pid.as_bytes());
-                    exit_now(u8::from(sent.is_err()));
-                }
-                Side::Child => {}
-            }
+            let step = "clone the container's first process";
+            successor::go_on(self.channel, all.at_clone(), step)?;
         } else {
             all.enter_joined(false)?;
         }

@@ -78,8 +78,8 @@ pub(crate) struct Finish {
     /// Whether the process may be looked at while it waits for `start`: an
     /// owner without root could not `exec` into the container otherwise, as
     /// what is not dumpable is root's. Who is inside and was not given
-    /// CAP_SYS_PTRACE still can't trace it, as
-    /// it has more capabilities (ptrace(2)).
+    /// CAP_SYS_PTRACE still can't trace it, as it has more capabilities
+    /// (ptrace(2)).
     pub(crate) owner_may_enter: bool,
     pub(crate) start_hooks: Vec<Hook>,
     pub(crate) start_state: Vec<u8>,

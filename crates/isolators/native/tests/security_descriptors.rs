@@ -47,10 +47,18 @@ fn leaky(preserve: u32) -> Bundle {
     bundle
 }
 
+/// What a created container's process waits with, once it has let go of the
+/// channel to the `create` that has just ended.
+fn waiting_with(bundle: &Bundle, count: usize) -> BTreeMap<u32, String> {
+    let pid = bundle.pid();
+    eventually("the channel of `create` is closed", || beyond_streams(pid).len() == count);
+    beyond_streams(pid)
+}
+
 #[test]
 fn a_waiting_process_holds_one_socket_and_a_running_one_nothing() {
     let bundle = leaky(0);
-    let waiting = beyond_streams(bundle.pid());
+    let waiting = waiting_with(&bundle, 1);
     // The socket that `start` connects to.
     assert_eq!(waiting.len(), 1, "{waiting:?}");
     assert!(waiting.values().all(|target| target.starts_with("socket:")), "{waiting:?}");
@@ -67,7 +75,7 @@ fn a_waiting_process_holds_one_socket_and_a_running_one_nothing() {
 #[test]
 fn preserved_descriptors_and_no_others_pass() {
     let bundle = leaky(2);
-    let waiting = beyond_streams(bundle.pid());
+    let waiting = waiting_with(&bundle, 3);
     let kept = |map: &BTreeMap<u32, String>| {
         map.iter().filter(|(_, t)| !t.starts_with("socket:")).map(|(n, _)| *n).collect::<Vec<_>>()
     };

@@ -2,7 +2,7 @@
 
 /// Each crate of the workspace with all the crates of the workspace that it
 /// may use. A row may name only rows above it, so no cycle can be written.
-pub const LAYERS: [(&str, &[&str]); 10] = [
+pub const LAYERS: [(&str, &[&str]); 15] = [
     ("caisson-tidy", &[]),
     ("caisson-sys", &[]),
     ("caisson-runtime-spec", &["caisson-sys"]),
@@ -26,6 +26,42 @@ pub const LAYERS: [(&str, &[&str]); 10] = [
             "caisson-cgroup",
             "caisson-seccomp",
             "caisson-oci-cli",
+        ],
+    ),
+    ("caisson-image", &["caisson-sys", "caisson-runtime-spec", "caisson-rootpath"]),
+    ("caisson-net", &["caisson-sys"]),
+    // The supervisor's program holds the engines that it can run.
+    (
+        "caisson-shim",
+        &[
+            "caisson-sys",
+            "caisson-runtime-spec",
+            "caisson-cgroup",
+            "caisson-isolator",
+            "caisson-native",
+        ],
+    ),
+    (
+        "caisson-node",
+        &[
+            "caisson-sys",
+            "caisson-runtime-spec",
+            "caisson-rootpath",
+            "caisson-cgroup",
+            "caisson-isolator",
+            "caisson-image",
+            "caisson-net",
+            "caisson-shim",
+        ],
+    ),
+    (
+        "caisson",
+        &[
+            "caisson-sys",
+            "caisson-runtime-spec",
+            "caisson-isolator",
+            "caisson-image",
+            "caisson-node",
         ],
     ),
     // Drives binaries, ours and others', all by the same means.

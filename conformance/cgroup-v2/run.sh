@@ -12,7 +12,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../.." && pwd)
 runtime=$(realpath -e "${1:-${RUNTIME:?usage: run.sh RUNTIME}}") || exit 2
 cache=$repo/.cache/cgroup-v2
-guest_timeout=200
+# Only ends what hangs: an idle machine takes about 130 s, a busy one twice that.
+guest_timeout=600
 
 left_out() {
     echo "$1"

@@ -1,1 +1,17 @@
-//! .
+//! Networks of pods: the built-in bridge, published ports, CNI, and the
+//! programs that carry packets for users without privileges.
+
+pub mod dns;
+pub mod ports;
+pub mod request;
+pub mod settings;
+pub mod subnet;
+
+pub use dns::{DnsConfig, DnsError, ExtraHost, HostsRequest, hosts, resolv_conf};
+pub use ports::mapping::{PortMapping, PortMappingError, Protocol};
+pub use request::{
+    AddressWithPrefix, Bandwidth, Interface, MacAddress, NetRequest, NetResult, NetworkMode,
+    NetworkProcess,
+};
+pub use settings::{Ipv6, NetSettings};
+pub use subnet::Ipv4Subnet;

@@ -10,6 +10,7 @@ pub mod descriptors;
 mod early_protect;
 pub mod entry;
 pub mod exec;
+pub mod file_lock;
 pub mod interface;
 pub mod keyring;
 pub mod mount_attr;

@@ -9,6 +9,8 @@ pub enum Unshare {
     Cgroup,
     /// `CLONE_NEWIPC`
     Ipc,
+    /// `CLONE_NEWNS`
+    Mount,
     /// `CLONE_NEWTIME`: of the process's children, until it enters it.
     Time,
 }
@@ -21,6 +23,7 @@ pub fn unshare(namespace: Unshare) -> io::Result<()> {
     let flag = match namespace {
         Unshare::Cgroup => libc::CLONE_NEWCGROUP,
         Unshare::Ipc => libc::CLONE_NEWIPC,
+        Unshare::Mount => libc::CLONE_NEWNS,
         Unshare::Time => libc::CLONE_NEWTIME,
     };
     // SAFETY: only descriptor tables (CLONE_FILES) could break memory safety.

@@ -1,6 +1,6 @@
 //! Statistics, serialized as the `data` of runc's `events --stats`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -8,7 +8,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// All statistics of one container.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Stats {
     /// CPU time.
     pub cpu: CpuStats,
@@ -32,7 +33,8 @@ pub struct Stats {
 }
 
 /// CPU time.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct CpuStats {
     /// Time used.
     #[serde(skip_serializing_if = "is_default")]
@@ -46,7 +48,8 @@ pub struct CpuStats {
 }
 
 /// CPU time in nanoseconds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct CpuUsage {
     /// Total.
     #[serde(skip_serializing_if = "is_default")]
@@ -67,7 +70,8 @@ pub struct CpuUsage {
 }
 
 /// Quota enforcement.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 #[serde(rename_all = "camelCase")]
 pub struct Throttling {
     /// Periods that have passed.
@@ -82,7 +86,8 @@ pub struct Throttling {
 }
 
 /// Pressure stall information (Documentation/accounting/psi.rst).
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct PsiStats {
     /// Some tasks stalled.
     #[serde(skip_serializing_if = "is_default")]
@@ -93,7 +98,8 @@ pub struct PsiStats {
 }
 
 /// Share of time stalled.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct PsiData {
     /// Percent over 10 s.
     pub avg10: f64,
@@ -106,7 +112,8 @@ pub struct PsiData {
 }
 
 /// Files of the v1 cpuset controller.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "named after the kernel's files")]
 pub struct CpusetStats {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -125,7 +132,8 @@ pub struct CpusetStats {
 }
 
 /// Memory.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct MemoryStats {
     /// Page cache, bytes.
     #[serde(skip_serializing_if = "is_default")]
@@ -151,7 +159,8 @@ pub struct MemoryStats {
 }
 
 /// One kind of memory, bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct MemoryEntry {
     /// Limit; `u64::MAX` is none on v2, a page short of `i64::MAX` on v1.
     pub limit: u64,
@@ -166,7 +175,8 @@ pub struct MemoryEntry {
 }
 
 /// Tasks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct PidsStats {
     /// Now.
     #[serde(skip_serializing_if = "is_default")]
@@ -177,7 +187,8 @@ pub struct PidsStats {
 }
 
 /// Block devices, in the tables of v1.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "named after the kernel's files")]
 pub struct BlkioStats {
@@ -202,7 +213,8 @@ pub struct BlkioStats {
 }
 
 /// One line of a block device table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct BlkioEntry {
     /// Device's major number.
     #[serde(skip_serializing_if = "is_default")]
@@ -219,7 +231,8 @@ pub struct BlkioEntry {
 }
 
 /// Huge pages of one size, bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct HugetlbStats {
     /// Now.
     #[serde(skip_serializing_if = "is_default")]
@@ -252,7 +265,8 @@ pub struct RdmaEntry {
 }
 
 /// A network interface of the container, as in runc's events.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 #[serde(rename_all = "PascalCase")]
 #[expect(missing_docs, reason = "named after the kernel's files in /sys/class/net/*/statistics")]
 pub struct NetworkInterface {
@@ -268,7 +282,8 @@ pub struct NetworkInterface {
 }
 
 /// Cache and memory bandwidth (resctrl).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct IntelRdtStats {
     /// What the L3 cache can do.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,7 +315,8 @@ pub struct IntelRdtStats {
 }
 
 /// `info/L3` of resctrl.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "named after the kernel's files")]
 pub struct L3CacheInfo {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -312,7 +328,8 @@ pub struct L3CacheInfo {
 }
 
 /// `info/MB` of resctrl.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "named after the kernel's files")]
 pub struct MemoryBandwidthInfo {
     #[serde(skip_serializing_if = "is_default")]
@@ -326,7 +343,8 @@ pub struct MemoryBandwidthInfo {
 }
 
 /// Bytes moved in one domain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct MemoryBandwidthMonitoring {
     /// To and from all memory.
     #[serde(rename = "mbm_total_bytes", skip_serializing_if = "is_default")]
@@ -337,7 +355,8 @@ pub struct MemoryBandwidthMonitoring {
 }
 
 /// Cache occupied in one domain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct CacheMonitoring {
     /// Bytes.
     #[serde(skip_serializing_if = "is_default")]

@@ -1,0 +1,135 @@
+//! How a command ends when it did not do what was asked.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::advice;
+
+/// Exit codes, docker's.
+pub(crate) mod code {
+    /// What was asked can't be done.
+    pub(crate) const GENERAL: u8 = 1;
+    /// The command line is malformed; for `run`, `exec` and their kin also
+    /// that the engine failed before the container's program began.
+    pub(crate) const USAGE: u8 = 125;
+}
+
+/// Why a command failed, in the words the user sees, and its exit code.
+///
+/// Any error turns into one by `?`: its chain of causes becomes the message,
+/// and [`advice`] adds what to do next.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: Option<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure that says `message` and exits with 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { code: code::GENERAL, message: Some(message.into()), hint: None }
+    }
+
+    /// A malformed request: exits with 125.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(message).with_code(code::USAGE)
+    }
+
+    /// Ends with `code` and says nothing: the container's own exit status, or
+    /// several failures that were reported one by one.
+    pub(crate) fn silent(code: u8) -> Self {
+        Self { code, message: None, hint: None }
+    }
+
+    /// The same with another exit code.
+    pub(crate) fn with_code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same with what to do next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Writes the message to standard error and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        // A closed standard error leaves only the exit code to tell.
+        let _ = std::io::stderr().write_all(self.text().as_bytes());
+        ExitCode::from(self.code)
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(message) = &self.message {
+            text = format!("caisson: {message}\n");
+        }
+        if let Some(hint) = &self.hint {
+            for line in hint.lines() {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
+        text
+    }
+}
+
+impl<E: Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let failure = Self::new(chain(&error));
+        match advice::next_step(&error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// The error and its causes in one line. A message that already ends in its
+/// cause's is not said twice.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let message = source.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read the list")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn causes_are_told_and_not_twice() {
+        let cause = || std::io::Error::other("disk on fire");
+        let text = Failure::from(Outer(cause())).text();
+        assert_eq!(text, "caisson: cannot read the list: disk on fire\n");
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read: {0}")]
+        struct Said(#[source] std::io::Error);
+        assert_eq!(Failure::from(Said(cause())).text(), "caisson: cannot read: disk on fire\n");
+    }
+
+    #[test]
+    fn hints_stand_below_and_silence_is_silent() {
+        let text = Failure::usage("no").hint("try\nthis").text();
+        assert_eq!(text, "caisson: no\n  try\n  this\n");
+        assert_eq!(Failure::silent(7).text(), "");
+        assert_eq!(Failure::silent(7).code(), 7);
+    }
+}

@@ -1,14 +1,30 @@
 //! Images: from a registry or an archive to a root file system, verified.
 
+pub mod content;
 mod descriptor;
 mod digest;
+mod gc;
+mod locked_file;
 pub mod manifest;
+mod meta;
 mod platform;
+mod progress;
 mod reference;
+mod snapshot;
+mod store;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, InvalidDigest};
+pub use gc::{Problem, PruneFilter, PruneReport, StoreUsage, VerifyReport};
+pub use locked_file::StoreIoError;
+pub use meta::{ImageRecord, MetaError, SnapshotFormat};
 pub use platform::{InvalidPlatform, Platform};
+pub use progress::{LayerState, NoProgress, ProgressEvent, ProgressSink};
 pub use reference::{
     DEFAULT_REGISTRY, DEFAULT_TAG, InvalidReference, MAX_REPOSITORY, MAX_TAG, Reference,
+};
+pub use snapshot::chain_ids;
+pub use store::{
+    FindImageError, Lease, QuotaPolicy, RemoveImageError, RemovedImage, RootfsLayers, Store,
+    StoreError, StoreSettings,
 };

@@ -1,0 +1,107 @@
+//! The keys of the settings.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// Everything that an administrator can set; what is absent has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Handlers.
+    pub runtime: RuntimeEntry,
+    /// Where state is kept, and how much.
+    pub storage: StorageEntry,
+    /// Networks.
+    pub network: NetworkEntry,
+    /// Containers' logs.
+    pub log: LogEntry,
+}
+
+/// `[runtime]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeEntry {
+    /// The handler of a request that names none; `native` if absent.
+    pub default_handler: Option<String>,
+    /// Handlers by name, beside the built-in ones.
+    pub handlers: BTreeMap<String, HandlerEntry>,
+}
+
+/// `[runtime.handlers.NAME]`: `isolator`, or `kind` and what belongs to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HandlerEntry {
+    /// One of our own isolators.
+    pub isolator: Option<String>,
+    /// `oci` or `shim`, for what others made.
+    pub kind: Option<String>,
+    /// The program of an `oci` handler.
+    pub runtime_path: Option<PathBuf>,
+    /// The type of a `shim` handler, such as `io.containerd.runsc.v1`.
+    pub runtime_type: Option<String>,
+}
+
+/// `[storage]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageEntry {
+    /// Instead of `/var/lib/caisson`.
+    pub root: Option<PathBuf>,
+    /// Instead of `/run/caisson`.
+    pub run_root: Option<PathBuf>,
+    /// Bytes that images may take before unused ones are removed.
+    pub quota: Option<u64>,
+    /// Folders of per-registry settings (`certs.d`).
+    pub certs_dirs: Option<Vec<PathBuf>>,
+    /// The signature policy (`policy.json`).
+    pub signature_policy: Option<PathBuf>,
+}
+
+/// `[network]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkEntry {
+    /// Folders of CNI configurations.
+    pub cni_conf_dirs: Option<Vec<PathBuf>>,
+    /// Folders of CNI plugins.
+    pub cni_bin_dirs: Option<Vec<PathBuf>>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogEntry {
+    /// `json-file`, `k8s-file` or `none`.
+    pub driver: Option<String>,
+    /// Bytes after which a log is rotated.
+    pub max_size: Option<u64>,
+    /// How many rotated files are kept.
+    pub max_files: Option<u32>,
+}
+
+/// Takes what `over` sets.
+fn over<T>(slot: &mut Option<T>, over: Option<T>) {
+    if over.is_some() {
+        *slot = over;
+    }
+}
+
+impl Settings {
+    /// Lets the keys that `later` sets win over ours.
+    pub(super) fn overlay(&mut self, later: Self) {
+        over(&mut self.runtime.default_handler, later.runtime.default_handler);
+        self.runtime.handlers.extend(later.runtime.handlers);
+        over(&mut self.storage.root, later.storage.root);
+        over(&mut self.storage.run_root, later.storage.run_root);
+        over(&mut self.storage.quota, later.storage.quota);
+        over(&mut self.storage.certs_dirs, later.storage.certs_dirs);
+        over(&mut self.storage.signature_policy, later.storage.signature_policy);
+        over(&mut self.network.cni_conf_dirs, later.network.cni_conf_dirs);
+        over(&mut self.network.cni_bin_dirs, later.network.cni_bin_dirs);
+        over(&mut self.log.driver, later.log.driver);
+        over(&mut self.log.max_size, later.log.max_size);
+        over(&mut self.log.max_files, later.log.max_files);
+    }
+}

@@ -2,6 +2,8 @@
 
 mod completion;
 mod container;
+mod image;
+mod inspect;
 mod manual;
 mod version;
 
@@ -17,6 +19,14 @@ use crate::failure::Failure;
 pub(crate) enum Command {
     #[command(flatten)]
     Container(container::ContainerCommand),
+    Images(image::list::List),
+    Rmi(image::remove::Remove),
+    Inspect(inspect::Inspect),
+    History(image::history::History),
+    Tag(image::tag::Tag),
+    Prune(image::prune::Prune),
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     Version(version::Version),
     Completion(completion::Completion),
     #[command(hide = true)]
@@ -28,6 +38,13 @@ pub(crate) enum Command {
 pub(crate) fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     match command {
         Command::Container(command) => return container::dispatch(command, context),
+        Command::Images(list) => list.run(context)?,
+        Command::Rmi(remove) => remove.run(context)?,
+        Command::Inspect(inspect) => return inspect.run(context),
+        Command::History(history) => history.run(context)?,
+        Command::Tag(tag) => tag.run(context)?,
+        Command::Prune(prune) => prune.run(context)?,
+        Command::Image(command) => image::dispatch(command, context)?,
         Command::Version(version) => version.run()?,
         Command::Completion(completion) => completion.run()?,
         Command::Man(manual) => manual.run()?,

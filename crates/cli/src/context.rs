@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use caisson_image::{Store, StoreSettings};
 use rustix::termios::isatty;
 
 use crate::args::GlobalArgs;
@@ -34,6 +35,12 @@ impl Context {
             Roots::find(global.root.as_deref(), global.run_root.as_deref(), uid, &variable)?;
         let config = global.config.clone();
         Ok(Self { roots, config, level: global.log_level, rootless: uid != 0 })
+    }
+
+    /// Opens the image store, and makes the folders where there are none.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        self.roots.prepare()?;
+        Ok(Store::open(StoreSettings::at(&self.roots.state))?)
     }
 
     /// Says what works, but not as asked.

@@ -81,6 +81,26 @@ impl Failure {
     }
 }
 
+/// Does `work` for each of `items`, all of them whatever happens. What fails is
+/// told at once where there are several; the exit code is that of the last.
+pub(crate) fn each<T: AsRef<str>>(
+    items: &[T],
+    mut work: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut failed = None;
+    for item in items {
+        match work(item.as_ref()) {
+            Err(failure) if items.len() > 1 && failure.message.is_some() => {
+                failure.report();
+                failed = Some(Failure::silent(failure.code));
+            }
+            Err(failure) => return Err(failure),
+            Ok(()) => {}
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let failure = Self::new(chain(&error));
@@ -123,6 +143,17 @@ mod tests {
         #[error("cannot read: {0}")]
         struct Said(#[source] std::io::Error);
         assert_eq!(Failure::from(Said(cause())).text(), "caisson: cannot read: disk on fire\n");
+    }
+
+    #[test]
+    fn each_is_tried() {
+        let mut tried = Vec::new();
+        let result = each(&["a", "b", "c"], |item| {
+            tried.push(item.to_owned());
+            if item == "b" { Err(Failure::new("no").with_code(3)) } else { Ok(()) }
+        });
+        assert_eq!(tried, ["a", "b", "c"]);
+        assert_eq!(result.unwrap_err().code(), 3);
     }
 
     #[test]

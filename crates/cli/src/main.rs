@@ -7,6 +7,7 @@ mod context;
 mod failure;
 mod log;
 mod output;
+mod question;
 mod roots;
 
 use std::process::ExitCode;

@@ -5,6 +5,7 @@
 
 pub(crate) mod filters;
 pub(crate) mod listing;
+pub(crate) mod patterns;
 pub(crate) mod sizes;
 pub(crate) mod times;
 

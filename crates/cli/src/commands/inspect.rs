@@ -136,9 +136,12 @@ mod tests {
     #[test]
     fn members_are_found_by_path() {
         let object = json!({"Id": "x", "Config": {"Env": ["A=1", "B=2"], "User": null}});
-        for (path, text) in
-            [("id", "x"), ("Config.Env", r#"["A=1","B=2"]"#), ("config.env.1", "B=2"), ("Config.User", "")]
-        {
+        for (path, text) in [
+            ("id", "x"),
+            ("Config.Env", r#"["A=1","B=2"]"#),
+            ("config.env.1", "B=2"),
+            ("Config.User", ""),
+        ] {
             assert_eq!(member(&object, path).unwrap(), text);
         }
         let failure = member(&object, "Config.Envs").unwrap_err();

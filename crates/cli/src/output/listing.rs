@@ -185,9 +185,9 @@ mod tests {
     struct Row(&'static str, u64);
 
     const COLUMNS: [Column<Row>; 3] = [
-        Column::new("name", "NAME", |row: &Row, _| row.0.to_owned()),
-        Column::new("size", "SIZE", |row: &Row, _| row.1.to_string()).number(),
-        Column::new("twice", "TWICE", |row: &Row, _| (row.1 * 2).to_string()).on_request(),
+        Column::<Row>::new("name", "NAME", |row, _| row.0.to_owned()),
+        Column::<Row>::new("size", "SIZE", |row, _| row.1.to_string()).number(),
+        Column::<Row>::new("twice", "TWICE", |row, _| (row.1 * 2).to_string()).on_request(),
     ];
     const SHOW: Show = Show { full: false, now: SystemTime::UNIX_EPOCH };
 

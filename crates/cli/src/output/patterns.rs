@@ -2,7 +2,8 @@
 
 /// Whether all of `text` matches: `*` stands for any characters, `?` for one.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where to go on after the last star, one character further each time.
     let mut retry: Option<(usize, usize)> = None;

@@ -35,22 +35,24 @@ struct Row {
 }
 
 const COLUMNS: [Column<Row>; 6] = [
-    Column::new("created", "CREATED", |row, show| {
+    Column::<Row>::new("created", "CREATED", |row, show| {
         let moment = row.created.as_deref().and_then(|text| times::moment(text, show.now));
         moment.map_or_else(|| "N/A".to_owned(), |then| times::ago(then, show.now))
     }),
-    Column::new("created-by", "CREATED BY", |row, show| {
+    Column::<Row>::new("created-by", "CREATED BY", |row, show| {
         let line = row.created_by.split_whitespace().collect::<Vec<_>>().join(" ");
         if show.full || line.chars().count() <= COMMAND_WIDTH {
             return line;
         }
         format!("{}…", line.chars().take(COMMAND_WIDTH - 1).collect::<String>())
     }),
-    Column::new("size", "SIZE", |row, _| sizes::human(row.size)).number(),
-    Column::new("comment", "COMMENT", |row, _| row.comment.clone()),
-    Column::new("layer", "LAYER", layer).on_request(),
-    Column::new("created-at", "CREATED AT", |row, _| row.created.clone().unwrap_or_default())
-        .on_request(),
+    Column::<Row>::new("size", "SIZE", |row, _| sizes::human(row.size)).number(),
+    Column::<Row>::new("comment", "COMMENT", |row, _| row.comment.clone()),
+    Column::<Row>::new("layer", "LAYER", layer).on_request(),
+    Column::<Row>::new("created-at", "CREATED AT", |row, _| {
+        row.created.clone().unwrap_or_default()
+    })
+    .on_request(),
 ];
 
 fn layer(row: &Row, show: Show) -> String {

@@ -58,11 +58,9 @@ struct RootFs {
 impl InspectImage {
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
         let store = context.store()?;
-        self.format.print(&self.images, |name| {
-            match store.find_for(name, self.platform.as_ref()) {
-                Ok(image) => describe(&image),
-                Err(error) => Err(error.into()),
-            }
+        self.format.print(&self.images, |name| match store.find_for(name, self.platform.as_ref()) {
+            Ok(image) => describe(&image),
+            Err(error) => Err(error.into()),
         })
     }
 }
@@ -77,7 +75,8 @@ pub(crate) fn find(store: &Store, name: &str) -> Result<Option<Value>, Failure> 
 }
 
 fn describe(image: &ImageRecord) -> Result<Value, Failure> {
-    let texts = |digests: &[caisson_image::Digest]| digests.iter().map(ToString::to_string).collect();
+    let texts =
+        |digests: &[caisson_image::Digest]| digests.iter().map(ToString::to_string).collect();
     Ok(serde_json::to_value(Image {
         id: image.id.to_string(),
         repo_tags: image.names.iter().map(Reference::familiar).collect(),

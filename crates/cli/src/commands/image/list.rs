@@ -56,31 +56,34 @@ struct Row {
 const NONE: &str = "<none>";
 
 const COLUMNS: [Column<Row>; 12] = [
-    Column::new("repository", "REPOSITORY", |row, _| or_none(row.repository.as_deref())),
-    Column::new("tag", "TAG", |row, _| or_none(row.tag.as_deref())),
-    Column::new("id", "IMAGE ID", short_id),
-    Column::new("created", "CREATED", |row, show| match row.created_at {
+    Column::<Row>::new("repository", "REPOSITORY", |row, _| or_none(row.repository.as_deref())),
+    Column::<Row>::new("tag", "TAG", |row, _| or_none(row.tag.as_deref())),
+    Column::<Row>::new("id", "IMAGE ID", short_id),
+    Column::<Row>::new("created", "CREATED", |row, show| match row.created_at {
         Some(then) => times::ago(then, show.now),
         None => "N/A".to_owned(),
     }),
-    Column::new("size", "SIZE", |row, _| sizes::human(row.size)).number(),
-    Column::new("name", "NAME", |row, _| or_none(row.name.as_deref())).on_request(),
+    Column::<Row>::new("size", "SIZE", |row, _| sizes::human(row.size)).number(),
+    Column::<Row>::new("name", "NAME", |row, _| or_none(row.name.as_deref())).on_request(),
     DIGEST,
-    Column::new("platform", "PLATFORM", |row, _| row.platform.clone()).on_request(),
-    Column::new("created-at", "CREATED AT", |row, _| row.created.clone().unwrap_or_default())
-        .on_request(),
-    Column::new("pulled-at", "PULLED AT", |row, _| row.pulled.clone()).on_request(),
-    Column::new("containers", "CONTAINERS", |row, _| row.containers.len().to_string())
+    Column::<Row>::new("platform", "PLATFORM", |row, _| row.platform.clone()).on_request(),
+    Column::<Row>::new("created-at", "CREATED AT", |row, _| {
+        row.created.clone().unwrap_or_default()
+    })
+    .on_request(),
+    Column::<Row>::new("pulled-at", "PULLED AT", |row, _| row.pulled.clone()).on_request(),
+    Column::<Row>::new("containers", "CONTAINERS", |row, _| row.containers.len().to_string())
         .number()
         .on_request(),
-    Column::new("labels", "LABELS", |row, _| {
+    Column::<Row>::new("labels", "LABELS", |row, _| {
         let labels = row.labels.iter().map(|(key, value)| format!("{key}={value}"));
         labels.collect::<Vec<_>>().join(",")
     })
     .on_request(),
 ];
 
-const DIGEST: Column<Row> = Column::new("digest", "DIGEST", |row: &Row, _| row.digest.clone()).on_request();
+const DIGEST: Column<Row> =
+    Column::<Row>::new("digest", "DIGEST", |row, _| row.digest.clone()).on_request();
 
 const KEYS: [&str; 6] = ["dangling", "reference", "label", "before", "since", "until"];
 

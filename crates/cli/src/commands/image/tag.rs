@@ -20,7 +20,7 @@ impl Tag {
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
         let names = self.names.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?;
         if let Some(name) = names.iter().find(|name: &&Reference| name.digest().is_some()) {
-            let message = format!("{} has a digest: a name that is given has a tag only", name);
+            let message = format!("{name} has a digest: a name that is given has a tag only");
             return Err(Failure::usage(message));
         }
         let store = context.store()?;

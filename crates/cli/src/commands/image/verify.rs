@@ -49,8 +49,8 @@ impl Verify {
         if found.is_clean() {
             return Ok(());
         }
-        Err(Failure::new("the store is damaged").with_code(code::GENERAL).hint(
-            "remove the images that are named (`caisson rmi`) and pull or load them again",
-        ))
+        Err(Failure::new("the store is damaged")
+            .with_code(code::GENERAL)
+            .hint("remove the images that are named (`caisson rmi`) and pull or load them again"))
     }
 }

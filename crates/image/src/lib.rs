@@ -12,6 +12,7 @@ mod progress;
 mod reference;
 mod snapshot;
 mod store;
+pub mod unpack;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, InvalidDigest};

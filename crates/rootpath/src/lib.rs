@@ -17,6 +17,7 @@
 //! What this does not promise: that a name still leads to the returned
 //! descriptor a moment later. Go on with the descriptor, never with the name.
 
+mod beneath;
 mod create;
 mod error;
 mod inode;
@@ -26,6 +27,7 @@ mod root;
 mod sysctl;
 mod would_be;
 
+pub use beneath::open_beneath;
 pub use error::{FileKind, PathFault, Place, RootPathError};
 pub use inode::{
     check_block_device, check_char_device, check_null, check_ptmx, check_pty_slave, check_regular,

@@ -13,6 +13,7 @@ pub mod exec;
 pub mod file_lock;
 pub mod interface;
 pub mod keyring;
+pub mod landlock;
 pub mod mount_attr;
 pub mod protect;
 pub mod sched;

@@ -37,6 +37,7 @@ mod action;
 mod arch;
 mod compile;
 mod conditions;
+mod docker_default;
 mod emit;
 mod error;
 mod filter;
@@ -48,6 +49,7 @@ mod table;
 
 pub use arch::{Arch, Machine, X32_BIT};
 pub use caisson_sys::seccomp::{FilterFlags, SockFilter};
+pub use docker_default::docker_default;
 pub use error::{SeccompError, Warning};
 pub use filter::Filter;
 pub use syscalls::{syscall_names, syscall_number};

@@ -49,6 +49,7 @@ pub const LAYERS: [(&str, &[&str]); 15] = [
             "caisson-rootpath",
             "caisson-cgroup",
             "caisson-isolator",
+            "caisson-seccomp",
             "caisson-image",
             "caisson-net",
             "caisson-shim",

@@ -5,6 +5,8 @@ pub mod clock;
 pub mod handlers;
 pub mod identity;
 pub mod metadata;
+pub mod oci_spec;
 pub mod paths;
 pub mod request;
 pub mod settings;
+pub mod signals;

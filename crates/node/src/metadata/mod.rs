@@ -9,10 +9,7 @@ mod record;
 mod volumes;
 
 pub use events::{Event, EventFilter, EventKind};
-pub use record::{
-    ContainerRecord, Document, InterfaceRecord, MountRecord, NetworkRecord, Outcome, Phase,
-    PortRecord, Program,
-};
+pub use record::{ContainerRecord, Document, MountRecord, NetworkRecord, Outcome, Phase, Program};
 pub use volumes::VolumeRecord;
 
 use std::path::{Path, PathBuf};

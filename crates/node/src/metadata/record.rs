@@ -1,6 +1,7 @@
 //! What is kept of a container.
 
 use caisson_image::Digest;
+use caisson_net::{Interface, PortMapping};
 use serde::{Deserialize, Serialize};
 
 use crate::request::ContainerRequest;
@@ -67,36 +68,9 @@ pub struct NetworkRecord {
     /// `bridge`, `host`, `none`…
     pub mode: String,
     /// Interfaces as the network layer reported them.
-    pub interfaces: Vec<InterfaceRecord>,
-    /// Ports that are published, `IP:PORT->PORT/PROTO`'s parts.
-    pub ports: Vec<PortRecord>,
-}
-
-/// An interface of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct InterfaceRecord {
-    /// Its name inside.
-    pub name: String,
-    /// Its hardware address.
-    pub mac: String,
-    /// Addresses with prefix lengths.
-    pub addresses: Vec<String>,
-    /// Where packets go.
-    pub gateway: Option<String>,
-}
-
-/// A published port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortRecord {
-    /// Address of the host.
-    pub host_ip: String,
-    /// Port of the host.
-    pub host_port: u16,
-    /// Port inside.
-    pub container_port: u16,
-    /// `tcp` or `udp`.
-    pub protocol: String,
+    pub interfaces: Vec<Interface>,
+    /// Ports that are published.
+    pub ports: Vec<PortMapping>,
 }
 
 /// What the container runs, image and request put together.

@@ -17,19 +17,20 @@ export CARGO_FLAGS
 TRIPLE = $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 OUT = $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)/release
 NATIVE = $(OUT)/caisson-native
+CAISSON = $(OUT)/caisson
 
-.PHONY: help build demo test conformance bench bench-native bench-memory bench-churn install lint clean
+.PHONY: help build demo test conformance bench bench-native bench-memory bench-churn bench-image install lint clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
 	sed -n 's/^\([a-z-]*\):.*## /  \1 /p' $(firstword $(MAKEFILE_LIST)) \
 	    | awk '{ printf "  %-14s", $$1; $$1 = ""; print }'
 
-build: ## build the release binary of caisson-native
+build: ## build the release binaries
 	@scripts/toolchain.sh
-	echo "build: cargo build --release -p caisson-native"
-	cargo build $(CARGO_FLAGS) --release -p caisson-native
-	echo "build: $(NATIVE)"
+	echo "build: cargo build --release -p caisson -p caisson-shim -p caisson-native"
+	cargo build $(CARGO_FLAGS) --release -p caisson -p caisson-shim -p caisson-native
+	echo "build: caisson, caisson-shim and caisson-native in $(OUT)"
 
 demo: build ## run a container step by step and show its walls (root)
 	@RUNTIME="$(abspath $(NATIVE))" scripts/demo.sh
@@ -41,7 +42,7 @@ test: ## run the tests of every crate, and the house rules
 conformance: build ## run the suites and clients that others wrote (root, Go)
 	@RUNTIME="$(abspath $(NATIVE))" scripts/conformance.sh
 
-bench: bench-native ## every bench
+bench: bench-native bench-image ## every bench
 
 bench-native: build ## compare caisson-native with crun and runc (root); RUNS, RECORD
 	@RUNTIME="$(abspath $(NATIVE))" scripts/bench-native.sh
@@ -51,6 +52,9 @@ bench-memory: build ## only the smallest memory limit that works (root)
 
 bench-churn: build ## only 1,000 containers in a row, 100 at once, and a census (root)
 	@RUNTIME="$(abspath $(NATIVE))" scripts/bench-native.sh churn
+
+bench-image: build ## pulls and runs beside containerd, docker, podman (root); PULLS, RUNS, RECORD, CHECK
+	@CAISSON="$(abspath $(CAISSON))" scripts/bench-image.sh
 
 install: ## install binary, manual page and completion below PREFIX (/usr/local)
 	@if command -v cargo >/dev/null; then

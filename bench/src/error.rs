@@ -5,7 +5,9 @@ use std::path::PathBuf;
 /// A measurement that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
-    #[error("{0}\nusage: caisson-bench native|memory-floor|churn [options]; --help lists them")]
+    #[error(
+        "{0}\nusage: caisson-bench native|memory-floor|churn|image [options]; --help lists them"
+    )]
     Usage(String),
     #[error("{action} {}: {source}", path.display())]
     Path { action: &'static str, path: PathBuf, source: std::io::Error },

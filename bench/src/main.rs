@@ -1,14 +1,17 @@
-//! `caisson-bench`: measures `caisson-native` side by side with other OCI runtimes.
+//! `caisson-bench`: measures ours side by side with other runtimes and engines.
 //!
 //! Sub-commands: `native` (time, CPU and memory per operation), `memory-floor`
 //! (smallest limit under which a container still runs), `churn` (many
-//! containers, and a census of what they leave). All need root and work in a
-//! private mount namespace.
+//! containers, and a census of what they leave), `image` (pulls and runs beside
+//! other engines). All need root and work in a private mount namespace.
 
 mod bundle;
 mod census;
 mod churn;
+mod daemons;
+mod engines;
 mod error;
+mod image;
 mod measurer;
 mod memory_floor;
 mod native;
@@ -19,6 +22,7 @@ mod sample;
 mod seccomp_profile;
 mod surroundings;
 mod table;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -47,5 +51,6 @@ fn run() -> Result<ExitCode, BenchError> {
         Command::Native => native::run(&options),
         Command::MemoryFloor => memory_floor::run(&options),
         Command::Churn => churn::run(&options),
+        Command::Image => image::run(&options),
     }
 }

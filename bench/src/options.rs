@@ -20,6 +20,15 @@ churn         containers in a row and at once, then a census of leaks (exit 1)
   --serial N      containers in a row (1000)
   --parallel N    containers at once (100)
   --all           the peers too, not ours only
+image         cold pulls and warm runs beside containerd, docker, podman and
+              skopeo; scripts/bench-image.sh prepares what it needs
+  --caisson PATH  our command (caisson beside this binary)
+  --image REF     image to pull    --title TEXT   what it is
+  --busybox REF   image to run
+  --pulls N       rounds of pulls (5)
+  --runs N        rounds of runs (25)
+  --record FILE   also write the tables into FILE's image section
+  --check         exit 1 when a bar is missed
 
 all:
   --runtime PATH  our runtime (caisson-native beside this binary)
@@ -33,6 +42,7 @@ pub(crate) enum Command {
     Native,
     MemoryFloor,
     Churn,
+    Image,
 }
 
 /// The parsed command line.
@@ -45,6 +55,13 @@ pub(crate) struct Options {
     pub(crate) peers: PathBuf,
     /// Docker-format or OCI-format seccomp profile.
     pub(crate) profile: PathBuf,
+    /// Our command line for images and containers.
+    pub(crate) caisson: PathBuf,
+    /// What is pulled, what that is, and what is run.
+    pub(crate) image: String,
+    pub(crate) title: String,
+    pub(crate) busybox: String,
+    pub(crate) pulls: usize,
     pub(crate) runs: usize,
     pub(crate) serial: usize,
     pub(crate) parallel: usize,
@@ -63,9 +80,14 @@ impl Options {
         let mut command = None;
         let mut options = Self {
             command: Command::Native,
-            runtime: beside_this_binary(),
+            runtime: beside_this_binary("caisson-native"),
             peers: PathBuf::from(".cache/peers/bin"),
             profile: PathBuf::from("crates/seccomp/profiles/docker-default.json"),
+            caisson: beside_this_binary("caisson"),
+            image: String::new(),
+            title: "an image".into(),
+            busybox: String::new(),
+            pulls: 5,
             runs: 25,
             serial: 1000,
             parallel: 100,
@@ -80,10 +102,16 @@ impl Options {
                         Some("native") => Command::Native,
                         Some("memory-floor") => Command::MemoryFloor,
                         Some("churn") => Command::Churn,
+                        Some("image") => Command::Image,
                         _ => return Err(format!("unknown command {}", name.display()).into()),
                     });
                 }
                 Long("runtime") => options.runtime = parser.value()?.into(),
+                Long("caisson") => options.caisson = parser.value()?.into(),
+                Long("image") => options.image = parser.value()?.string()?,
+                Long("title") => options.title = parser.value()?.string()?,
+                Long("busybox") => options.busybox = parser.value()?.string()?,
+                Long("pulls") => options.pulls = parser.value()?.parse()?,
                 Long("peers") => options.peers = parser.value()?.into(),
                 Long("profile") => options.profile = parser.value()?.into(),
                 Long("runs") => options.runs = parser.value()?.parse()?,
@@ -100,18 +128,23 @@ impl Options {
             }
         }
         options.command = command.ok_or("no command named")?;
-        if options.runs == 0 {
-            return Err("--runs must be at least 1".into());
+        if options.runs == 0 || options.pulls == 0 {
+            return Err("--runs and --pulls must be at least 1".into());
+        }
+        if options.command == Command::Image
+            && (options.image.is_empty() || options.busybox.is_empty())
+        {
+            return Err("image needs --image and --busybox".into());
         }
         Ok(options)
     }
 }
 
-fn beside_this_binary() -> PathBuf {
+fn beside_this_binary(name: &str) -> PathBuf {
     std::env::current_exe()
         .ok()
-        .and_then(|exe| exe.parent().map(|dir| dir.join("caisson-native")))
-        .unwrap_or_else(|| PathBuf::from("caisson-native"))
+        .and_then(|exe| exe.parent().map(|dir| dir.join(name)))
+        .unwrap_or_else(|| PathBuf::from(name))
 }
 
 #[cfg(test)]
@@ -136,5 +169,6 @@ mod tests {
         assert!(parse(&["native", "--runs", "0"]).is_err());
         assert!(parse(&["native", "--runs", "x"]).is_err());
         assert!(parse(&["native", "--frobnicate"]).is_err());
+        assert!(parse(&["image", "--image", "a"]).is_err());
     }
 }

@@ -30,17 +30,24 @@ pub(crate) struct Cli {
 pub(crate) struct GlobalArgs {
     /// Where images and containers are kept; else CAISSON_ROOT, else
     /// /var/lib/caisson, or ~/.local/share/caisson without root
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
     /// Where the state of what runs is kept; else CAISSON_RUN_ROOT, else
     /// /run/caisson, or $XDG_RUNTIME_DIR/caisson without root
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "DIR")]
     pub(crate) run_root: Option<PathBuf>,
     /// Configuration file, in place of /etc/caisson/config.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// How much to say on standard error
-    #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t)]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "LEVEL",
+        value_enum,
+        default_value_t
+    )]
     pub(crate) log_level: Level,
 }
 

@@ -123,7 +123,21 @@ fn chain(error: &dyn Error) -> String {
         }
         cause = source.source();
     }
-    text
+    without_numbers(&text)
+}
+
+/// Without the "(os error 2)" behind the kernel's own words.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        match rest.strip_prefix(')') {
+            Some(rest) => clean.push_str(rest),
+            None => clean.push_str(&format!(" (os error {part}")),
+        }
+    }
+    clean
 }
 
 #[cfg(test)]
@@ -143,6 +157,13 @@ mod tests {
         #[error("cannot read: {0}")]
         struct Said(#[source] std::io::Error);
         assert_eq!(Failure::from(Said(cause())).text(), "caisson: cannot read: disk on fire\n");
+    }
+
+    #[test]
+    fn numbers_of_errors_are_left_out() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(chain(&Outer(error)), "cannot read the list: No such file or directory");
+        assert_eq!(without_numbers("a (os error x) b"), "a (os error x) b");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod context;
 mod failure;
 mod log;
 mod output;
+mod progress;
 mod question;
 mod roots;
 

@@ -1,0 +1,76 @@
+//! Progress on standard error: bars on a terminal, plain lines elsewhere,
+//! nothing where `--quiet` asks for nothing.
+
+mod bars;
+mod lines;
+
+use caisson_image::{LayerState, ProgressEvent, ProgressSink};
+
+use crate::context::Context;
+
+/// How progress is shown.
+pub(crate) enum Progress {
+    /// Not at all.
+    Quiet,
+    /// A line for each change.
+    Lines(lines::Lines),
+    /// A bar for each layer, and one for all.
+    Bars(bars::Bars),
+}
+
+impl Progress {
+    /// Chooses by `quiet` and by what standard error is.
+    pub(crate) fn new(context: &Context, quiet: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+        match quiet {
+            true => Self::Quiet,
+            false if context.stderr_is_terminal() && !dumb => Self::Bars(bars::Bars::new()),
+            false => Self::Lines(lines::Lines::new()),
+        }
+    }
+
+    /// Says one line to people.
+    pub(crate) fn say(&self, line: &str) {
+        self.event(ProgressEvent::Message(line));
+    }
+}
+
+impl ProgressSink for Progress {
+    fn event(&self, event: ProgressEvent<'_>) {
+        match self {
+            Self::Quiet => {}
+            Self::Lines(lines) => lines.event(&event),
+            Self::Bars(bars) => bars.event(&event),
+        }
+    }
+}
+
+/// What people call a state; unknown ones are not told.
+fn word(state: LayerState) -> Option<&'static str> {
+    Some(match state {
+        LayerState::Waiting => "waiting",
+        LayerState::Exists => "already there",
+        LayerState::Downloading { .. } => "downloading",
+        LayerState::Uploading { .. } => "uploading",
+        LayerState::Unpacking { .. } => "unpacking",
+        LayerState::Verifying => "verifying",
+        LayerState::Mounted { .. } => "mounted from another repository",
+        LayerState::Done => "done",
+        _ => return None,
+    })
+}
+
+/// Bytes so far and at the end, of states that count them.
+fn counts(state: LayerState) -> Option<(u64, u64)> {
+    match state {
+        LayerState::Downloading { done, total }
+        | LayerState::Uploading { done, total }
+        | LayerState::Unpacking { done, total } => Some((done, total)),
+        _ => None,
+    }
+}
+
+/// Whether nothing follows.
+fn is_last(state: LayerState) -> bool {
+    matches!(state, LayerState::Exists | LayerState::Mounted { .. } | LayerState::Done)
+}

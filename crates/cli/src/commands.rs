@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::args::GlobalArgs;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -35,7 +36,18 @@ pub(crate) enum Command {
 
 /// Runs `command`. The exit code is the container's for those that wait for
 /// one, else success.
-pub(crate) fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
+pub(crate) fn dispatch(command: &Command, global: &GlobalArgs) -> Result<ExitCode, Failure> {
+    // Those that look at nothing work whatever the settings hold.
+    match command {
+        Command::Version(version) => version.run()?,
+        Command::Completion(completion) => completion.run()?,
+        Command::Man(manual) => manual.run()?,
+        command => return in_context(command, &Context::new(global)?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     match command {
         Command::Container(command) => return container::dispatch(command, context),
         Command::Images(list) => list.run(context)?,
@@ -45,9 +57,7 @@ pub(crate) fn dispatch(command: &Command, context: &Context) -> Result<ExitCode,
         Command::Tag(tag) => tag.run(context)?,
         Command::Prune(prune) => prune.run(context)?,
         Command::Image(command) => image::dispatch(command, context)?,
-        Command::Version(version) => version.run()?,
-        Command::Completion(completion) => completion.run()?,
-        Command::Man(manual) => manual.run()?,
+        Command::Version(_) | Command::Completion(_) | Command::Man(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

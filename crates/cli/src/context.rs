@@ -1,46 +1,48 @@
-//! What every command is given: folders, how much to say, where to print.
+//! What every command is given: settings, folders, how much to say.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use caisson_image::{Store, StoreSettings};
+use caisson_image::{QuotaPolicy, Store, StoreSettings};
+use caisson_node::paths::{Identity, Paths, PathsError};
+use caisson_node::settings::Settings;
 use rustix::termios::isatty;
 
 use crate::args::GlobalArgs;
 use crate::failure::Failure;
 use crate::log::Level;
-use crate::roots::Roots;
 
 /// The surroundings of one command.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Where state is kept.
-    pub(crate) roots: Roots,
-    /// The configuration file that the user named.
-    pub(crate) config: Option<PathBuf>,
+    /// Where state is kept; not made yet.
+    pub(crate) paths: Paths,
+    /// What the administrator set.
+    pub(crate) settings: Settings,
     /// How much to say on standard error.
     pub(crate) level: Level,
-    /// Whether this is not root.
-    pub(crate) rootless: bool,
+    /// Who runs this.
+    pub(crate) identity: Identity,
 }
 
 impl Context {
-    /// Reads options and environment; touches no file.
+    /// Reads options, environment and settings.
     pub(crate) fn new(global: &GlobalArgs) -> Result<Self, Failure> {
         let uid = rustix::process::geteuid().as_raw();
-        // An empty variable is one that is not set.
-        let variable = |name: &str| {
-            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-        };
-        let roots =
-            Roots::find(global.root.as_deref(), global.run_root.as_deref(), uid, &variable)?;
-        let config = global.config.clone();
-        Ok(Self { roots, config, level: global.log_level, rootless: uid != 0 })
+        let identity = if uid == 0 { Identity::System } else { Identity::User { uid } };
+        let settings = Settings::load(global.config.as_deref())?;
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let paths = paths(global, &settings, identity, &variable)?;
+        Ok(Self { paths, settings, level: global.log_level, identity })
     }
 
     /// Opens the image store, and makes the folders where there are none.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        self.roots.prepare()?;
-        Ok(Store::open(StoreSettings::at(&self.roots.state))?)
+        let paths = self.paths.clone().prepare()?;
+        let mut settings = StoreSettings::at(paths.root());
+        settings.quota = self.settings.storage.quota;
+        settings.quota_policy = QuotaPolicy::Evict;
+        Ok(Store::open(settings)?)
     }
 
     /// Says what works, but not as asked.
@@ -51,5 +53,47 @@ impl Context {
     /// Whether standard error is a terminal: bars are drawn there.
     pub(crate) fn stderr_is_terminal(&self) -> bool {
         isatty(rustix::stdio::stderr())
+    }
+}
+
+/// Option before environment before the administrator's settings, which are
+/// about the system's folders, before the default.
+fn paths(
+    global: &GlobalArgs,
+    settings: &Settings,
+    identity: Identity,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Paths, PathsError> {
+    let set = |option: &Option<PathBuf>, name: &str, setting: &Option<PathBuf>| {
+        let administrators = setting.clone().filter(|_| identity == Identity::System);
+        option.clone().or_else(|| variable(name).map(PathBuf::from)).or(administrators)
+    };
+    let root = set(&global.root, "CAISSON_ROOT", &settings.storage.root);
+    let run = set(&global.run_root, "CAISSON_RUN_ROOT", &settings.storage.run_root);
+    Paths::choose(root, run, identity, variable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn option_beats_environment_beats_settings() {
+        let mut settings = Settings::default();
+        settings.storage.root = Some("/settings".into());
+        let root = |option: Option<&str>, environment: Option<&str>, identity| {
+            let global = GlobalArgs { root: option.map(PathBuf::from), ..GlobalArgs::default() };
+            let variable = |name: &str| match name {
+                "CAISSON_ROOT" => environment.map(OsString::from),
+                "HOME" => Some("/home/u".into()),
+                _ => None,
+            };
+            paths(&global, &settings, identity, &variable).unwrap().root().display().to_string()
+        };
+        assert_eq!(root(Some("/option"), Some("/env"), Identity::System), "/option");
+        assert_eq!(root(None, Some("/env"), Identity::System), "/env");
+        assert_eq!(root(None, None, Identity::System), "/settings");
+        let user = Identity::User { uid: 7 };
+        assert_eq!(root(None, None, user), "/home/u/.local/share/caisson");
     }
 }

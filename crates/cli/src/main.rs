@@ -9,7 +9,6 @@ mod log;
 mod output;
 mod progress;
 mod question;
-mod roots;
 
 use std::process::ExitCode;
 
@@ -20,9 +19,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let outcome = context::Context::new(&cli.global)
-        .and_then(|context| commands::dispatch(&cli.command, &context));
-    match outcome {
+    match commands::dispatch(&cli.command, &cli.global) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

@@ -5,8 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # busybox-static: root file system of test containers; uidmap: rootless ones;
 # procps: `ps`; python3-seccomp: what our filters are compared with; dbus-daemon: under a
-# stand-in for systemd; iproute2: network devices to move.
-scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp dbus-daemon iproute2
+# stand-in for systemd; iproute2: network devices to move;
+# nftables: the built-in network; containernetworking-plugins, passt, slirp4netns: other networks.
+scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp dbus-daemon iproute2 \
+    nftables containernetworking-plugins passt slirp4netns
 if ((EUID != 0)); then
     echo "test: not root: tests that make real containers will say that they are left out"
 fi

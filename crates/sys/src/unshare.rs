@@ -11,6 +11,8 @@ pub enum Unshare {
     Ipc,
     /// `CLONE_NEWNS`
     Mount,
+    /// `CLONE_NEWNET`
+    Network,
     /// `CLONE_NEWTIME`: of the process's children, until it enters it.
     Time,
 }
@@ -24,6 +26,7 @@ pub fn unshare(namespace: Unshare) -> io::Result<()> {
         Unshare::Cgroup => libc::CLONE_NEWCGROUP,
         Unshare::Ipc => libc::CLONE_NEWIPC,
         Unshare::Mount => libc::CLONE_NEWNS,
+        Unshare::Network => libc::CLONE_NEWNET,
         Unshare::Time => libc::CLONE_NEWTIME,
     };
     // SAFETY: only descriptor tables (CLONE_FILES) could break memory safety.

@@ -68,6 +68,16 @@ impl Digest {
         Self::from_hash(Algorithm::Sha256, &sha2::Sha256::digest(bytes))
     }
 
+    /// The digest of `bytes` by the same hash function as this one.
+    #[must_use]
+    pub fn of_same_kind(&self, bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        match self.algorithm {
+            Algorithm::Sha256 => Self::sha256(bytes),
+            Algorithm::Sha512 => Self::from_hash(Algorithm::Sha512, &sha2::Sha512::digest(bytes)),
+        }
+    }
+
     pub(crate) fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Self {
         use std::fmt::Write as _;
         let mut hex = String::with_capacity(hash.len() * 2);

@@ -10,6 +10,7 @@ mod meta;
 mod platform;
 mod progress;
 mod reference;
+pub mod registry;
 mod snapshot;
 mod store;
 pub mod unpack;
@@ -24,6 +25,7 @@ pub use progress::{LayerState, NoProgress, ProgressEvent, ProgressSink};
 pub use reference::{
     DEFAULT_REGISTRY, DEFAULT_TAG, InvalidReference, MAX_REPOSITORY, MAX_TAG, Reference,
 };
+pub use registry::{RegistryClient, RegistryError, RegistrySettings};
 pub use snapshot::chain_ids;
 pub use store::{
     FindImageError, Lease, QuotaPolicy, RemoveImageError, RemovedImage, RootfsLayers, Store,

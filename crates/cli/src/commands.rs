@@ -5,6 +5,7 @@ mod container;
 mod image;
 mod inspect;
 mod manual;
+mod system;
 mod version;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Prune(image::prune::Prune),
     #[command(subcommand)]
     Image(image::ImageCommand),
+    #[command(subcommand)]
+    System(system::SystemCommand),
     Version(version::Version),
     Completion(completion::Completion),
     #[command(hide = true)]
@@ -57,6 +60,7 @@ fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure>
         Command::Tag(tag) => tag.run(context)?,
         Command::Prune(prune) => prune.run(context)?,
         Command::Image(command) => image::dispatch(command, context)?,
+        Command::System(command) => system::dispatch(command, context)?,
         Command::Version(_) | Command::Completion(_) | Command::Man(_) => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod context;
 mod failure;
+mod host;
 mod log;
 mod output;
 mod progress;

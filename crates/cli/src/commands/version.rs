@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::host;
 use crate::output::{self, ObjectFormat};
 
 /// Show what version this is
@@ -27,7 +28,7 @@ impl Version {
             version: env!("CARGO_PKG_VERSION"),
             os: std::env::consts::OS,
             architecture: std::env::consts::ARCH,
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            kernel: host::kernel_release(),
         };
         match self.format {
             Some(ObjectFormat::Json) => output::json(&facts),

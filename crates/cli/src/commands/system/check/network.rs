@@ -1,0 +1,47 @@
+//! What networks are made with.
+
+use std::path::Path;
+
+use caisson_node::paths::Identity;
+
+use super::Finding;
+use crate::context::Context;
+use crate::host;
+
+pub(super) fn look(context: &Context) -> Vec<Finding> {
+    match context.identity {
+        Identity::System => vec![firewall()],
+        Identity::User { .. } => vec![helper(), tunnel()],
+    }
+}
+
+fn firewall() -> Finding {
+    match host::program("nft") {
+        Some(file) => Finding::ok("nft", file.display().to_string()),
+        None => Finding::warning(
+            "nft",
+            "not found: no bridge network and no published ports",
+            "apt-get install nftables, or use --network host",
+        ),
+    }
+}
+
+fn helper() -> Finding {
+    let found = ["pasta", "slirp4netns"].into_iter().find_map(host::program);
+    match found {
+        Some(file) => Finding::ok("network helper", file.display().to_string()),
+        None => Finding::warning(
+            "network helper",
+            "neither pasta nor slirp4netns: no network without root",
+            "apt-get install passt (or slirp4netns), or use --network host",
+        ),
+    }
+}
+
+fn tunnel() -> Finding {
+    if Path::new("/dev/net/tun").exists() {
+        Finding::ok("tun device", "/dev/net/tun")
+    } else {
+        Finding::warning("tun device", "no /dev/net/tun: no network without root", "modprobe tun")
+    }
+}

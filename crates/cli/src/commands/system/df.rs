@@ -1,0 +1,63 @@
+//! `caisson system df`: what takes how much space.
+
+use caisson_image::StoreUsage;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::listing::{Column, ListArgs};
+use crate::output::sizes;
+
+/// Show how much space images take
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Columns: type, total, active, size, reclaimable\n\
+                        Reclaimable is what `caisson image prune --all` would free.")]
+pub(crate) struct DiskUsage {
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    r#type: &'static str,
+    total: usize,
+    active: Option<usize>,
+    size: u64,
+    reclaimable: Option<u64>,
+}
+
+const COLUMNS: [Column<Row>; 5] = [
+    Column::new("type", "TYPE", |row, _| row.r#type.to_owned()),
+    Column::<Row>::new("total", "TOTAL", |row, _| row.total.to_string()).number(),
+    Column::<Row>::new("active", "ACTIVE", |row, _| {
+        row.active.map_or_else(|| "-".to_owned(), |count| count.to_string())
+    })
+    .number(),
+    Column::<Row>::new("size", "SIZE", |row, _| sizes::human(row.size)).number(),
+    Column::<Row>::new("reclaimable", "RECLAIMABLE", |row, _| {
+        row.reclaimable.map_or_else(|| "-".to_owned(), sizes::human)
+    })
+    .number(),
+];
+
+impl DiskUsage {
+    pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
+        let rows = rows(&context.store()?.usage()?);
+        self.list.print(&COLUMNS, &rows, |row, _| row.r#type.to_owned())
+    }
+}
+
+fn rows(usage: &StoreUsage) -> [Row; 3] {
+    let part = |r#type, total, size| Row { r#type, total, active: None, size, reclaimable: None };
+    [
+        Row {
+            r#type: "Images",
+            total: usage.images,
+            active: Some(usage.images_in_use),
+            size: usage.total(),
+            reclaimable: Some(usage.reclaimable),
+        },
+        part("  blobs", usage.blobs, usage.blob_bytes),
+        part("  unpacked layers", usage.snapshots, usage.snapshot_bytes),
+    ]
+}

@@ -1,9 +1,12 @@
 //! Images: from a registry or an archive to a root file system, verified.
 
+pub mod archive;
 pub mod content;
 mod descriptor;
 mod digest;
 mod gc;
+mod install;
+mod layers;
 mod locked_file;
 pub mod manifest;
 mod meta;
@@ -13,11 +16,14 @@ mod reference;
 pub mod registry;
 mod snapshot;
 mod store;
+mod timestamp;
 pub mod unpack;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, InvalidDigest};
 pub use gc::{Problem, PruneFilter, PruneReport, StoreUsage, VerifyReport};
+pub use install::InstallError;
+pub use layers::LayerError;
 pub use locked_file::StoreIoError;
 pub use meta::{ImageRecord, MetaError, SnapshotFormat};
 pub use platform::{InvalidPlatform, Platform};

@@ -48,6 +48,13 @@ pub enum ProgressEvent<'a> {
         /// Bytes of all layers.
         bytes: u64,
     },
+    /// An archive is being read.
+    Reading {
+        /// Bytes so far.
+        done: u64,
+        /// Bytes at the end, where they are known.
+        total: Option<u64>,
+    },
     /// A line for people.
     Message(&'a str),
 }

@@ -21,7 +21,7 @@ pub enum Claim {
     /// The blob is in the store.
     Present,
     /// It is the caller's to bring in; nobody else does as long as this lives.
-    Mine(Ingest),
+    Mine(Box<Ingest>),
 }
 
 pub(super) fn claim_blob(
@@ -62,7 +62,7 @@ pub(super) fn claim_blob(
     if existing > size {
         ingest.restart()?;
     }
-    Ok(Claim::Mine(ingest))
+    Ok(Claim::Mine(Box::new(ingest)))
 }
 
 /// A blob that is being brought in. First the part that is there already is
@@ -224,6 +224,31 @@ impl NewIngest {
             self.done = true;
         }
         Ok((digest, size))
+    }
+}
+
+impl NewIngest {
+    /// Makes it a blob by the name of another algorithm's digest, which is
+    /// compared; its size. The caller has leased the digest before.
+    pub(crate) fn commit_as(mut self, digest: &Digest) -> Result<u64, ContentError> {
+        let failed = || StoreIoError::on::<std::io::Error>("read", &self.path);
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut file = File::open(&self.path).map_err(failed())?;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let count = file.read(&mut buffer).map_err(failed())?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(buffer.get(..count).unwrap_or_default());
+        }
+        let found = hasher.finish();
+        if found != *digest {
+            return Err(ContentError::WrongDigest { expected: digest.clone(), found });
+        }
+        publish(&self.file, &self.path, &self.store.path(digest))?;
+        self.done = true;
+        Ok(self.written)
     }
 }
 

@@ -182,6 +182,20 @@ impl ContentStore {
         Ok(freed)
     }
 
+    /// Removes what has come of blobs that nobody is at.
+    pub(crate) fn discard_ingests<'d>(
+        &self,
+        digests: impl IntoIterator<Item = &'d Digest>,
+    ) -> Result<(), ContentError> {
+        for digest in digests {
+            let path = self.ingest_path(digest);
+            if let Some(_held) = try_claim(&path, Claimed::File, false)? {
+                std::fs::remove_file(&path).map_err(StoreIoError::on("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes everything of this file system to its disk (syncfs(2)), so that
     /// what is said next of the content holds after a power failure too.
     pub fn sync(&self) -> Result<(), ContentError> {

@@ -18,10 +18,11 @@ pub use verify::{Problem, VerifyReport};
 
 use crate::locked_file::{StoreIoError, names};
 use crate::meta::{self, MetaError};
-use crate::store::{Store, StoreError, is_held};
+use crate::store::{Store, StoreError, remove_dead};
 
-/// How long an unfinished download is kept for the next attempt.
-const KEEP_INGESTS: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long what was fetched by an attempt that did not end well is kept for
+/// the next one, unless something is removed or pruned.
+pub(crate) const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a sweep removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +33,9 @@ pub(crate) struct Swept {
 }
 
 impl Store {
-    /// Removes blobs and snapshots that nothing needs.
-    pub(crate) fn collect_garbage(&self) -> Result<Swept, StoreError> {
+    /// Removes blobs and snapshots that nothing needs. What a lease held whose
+    /// holder has died is kept until it is `age` old.
+    pub(crate) fn collect_garbage(&self, age: Duration) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         let sizes: std::collections::BTreeMap<String, u64> =
             self.meta.snapshot_sizes()?.into_iter().collect();
@@ -41,7 +43,7 @@ impl Store {
         self.meta.write::<_, StoreError>("collect garbage in", |t| {
             let on = |e| MetaError::on("collect garbage in", self.meta.path())(e);
             for lease in meta::leases(t).map_err(on)? {
-                if !is_held(&lease_dir, &lease)? {
+                if remove_dead(&lease_dir, &lease, age)? {
                     meta::delete_lease(t, &lease).map_err(on)?;
                 }
             }
@@ -68,14 +70,14 @@ impl Store {
         Ok(swept)
     }
 
-    /// Removes what crashes have left: unfinished snapshots, old unfinished
-    /// downloads, and the content of leases whose holder has ended. Cheap when
-    /// there is none; called by whatever adds to the store.
+    /// Removes what crashes have left: unfinished snapshots at once; unfinished
+    /// downloads, and what was complete of them, after a week. Cheap when there
+    /// is none; called by whatever adds to the store.
     pub fn collect_leftovers(&self) -> Result<(), StoreError> {
         self.snapshots.collect()?;
-        self.content.collect_ingests(Some(KEEP_INGESTS))?;
+        self.content.collect_ingests(Some(KEEP))?;
         if self.has_dead_lease()? {
-            self.collect_garbage()?;
+            self.collect_garbage(KEEP)?;
         }
         Ok(())
     }
@@ -84,7 +86,7 @@ impl Store {
         let dir = self.lease_dir();
         let mut dead = false;
         for name in names(&dir)? {
-            dead |= !is_held(&dir, &name)?;
+            dead |= remove_dead(&dir, &name, KEEP)?;
         }
         Ok(dead)
     }

@@ -1,6 +1,6 @@
 //! Removing images that are not used.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::meta::{ImageRecord, Removed};
 use crate::store::{Store, StoreError};
@@ -53,7 +53,7 @@ impl Store {
             }
         }
         report.reclaimed =
-            self.collect_garbage()?.reclaimed + self.content.collect_ingests(None)?;
+            self.collect_garbage(Duration::ZERO)?.reclaimed + self.content.collect_ingests(None)?;
         self.meta.checkpoint();
         Ok(report)
     }

@@ -1,11 +1,12 @@
 //! Keeping below the quota.
 
+use std::time::Duration;
+
 use crate::meta::Removed;
 use crate::store::{QuotaPolicy, Store, StoreError};
 
 impl Store {
-    /// Makes room for `needed` more bytes, as the settings say. `keep` is an
-    /// image that must stay.
+    /// Makes room for `needed` more bytes, as the settings say.
     ///
     /// # Errors
     ///
@@ -23,7 +24,7 @@ impl Store {
                     break;
                 }
                 if self.meta.remove_record(image.row)? == Removed::Yes {
-                    self.collect_garbage()?;
+                    self.collect_garbage(Duration::ZERO)?;
                     used = self.usage()?.total();
                 }
             }

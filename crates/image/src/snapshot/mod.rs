@@ -88,11 +88,7 @@ impl SnapshotStore {
             return Ok(SnapshotClaim::Present);
         }
         // What a holder that died has left.
-        let files = path.join("fs");
-        remove_tree(&files)?;
-        std::fs::create_dir(&files).map_err(StoreIoError::on("make", &files))?;
-        rustix::fs::chmod(&files, Mode::from_raw_mode(0o755))
-            .map_err(StoreIoError::on("set the mode of", &files))?;
+        fill_anew(&path.join("fs"))?;
         let target = self.dir(chain);
         Ok(SnapshotClaim::Mine(Building { path, target, committed: false, _lock: lock }))
     }
@@ -137,10 +133,23 @@ impl SnapshotStore {
     }
 }
 
+/// An empty directory instead of whatever is at `files`.
+fn fill_anew(files: &Path) -> Result<(), StoreIoError> {
+    remove_tree(files)?;
+    std::fs::create_dir(files).map_err(StoreIoError::on("make", files))?;
+    rustix::fs::chmod(files, Mode::from_raw_mode(0o755))
+        .map_err(StoreIoError::on("set the mode of", files))
+}
+
 impl Building {
     /// The directory to fill.
     pub(crate) fn path(&self) -> PathBuf {
         self.path.join("fs")
+    }
+
+    /// Removes what is in it.
+    pub(crate) fn empty(&mut self) -> Result<(), StoreIoError> {
+        fill_anew(&self.path())
     }
 
     /// Makes it a snapshot.

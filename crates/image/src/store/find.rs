@@ -26,7 +26,7 @@ pub enum FindImageError {
         /// What was asked for.
         query: String,
         /// For which platform.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// The platforms there are.
         available: Vec<Platform>,
     },
@@ -91,7 +91,7 @@ impl Store {
                 Some(wanted) if !available.is_empty() => {
                     available.sort();
                     available.dedup();
-                    let (query, wanted) = (query.to_owned(), wanted.clone());
+                    let (query, wanted) = (query.to_owned(), Box::new(wanted.clone()));
                     Err(FindImageError::OtherPlatform { query, wanted, available })
                 }
                 _ => {

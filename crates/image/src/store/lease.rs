@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::{Store, StoreError};
 use crate::Digest;
@@ -17,6 +18,7 @@ pub struct Lease<'s> {
     store: &'s Store,
     name: String,
     path: PathBuf,
+    abandoned: bool,
     _lock: File,
 }
 
@@ -37,8 +39,14 @@ impl<'s> Lease<'s> {
             // namespace.
             let Some(lock) = try_claim(&path, Claimed::File, true)? else { continue };
             store.meta.end_lease(&name)?;
-            return Ok(Self { store, name, path, _lock: lock });
+            return Ok(Self { store, name, path, abandoned: false, _lock: lock });
         }
+    }
+
+    /// Ends it as a crash would: what it held stays for a while, for the next
+    /// attempt at the same thing.
+    pub(crate) fn abandon(mut self) {
+        self.abandoned = true;
     }
 
     /// Keeps blobs. Look only afterwards whether they are there.
@@ -61,6 +69,9 @@ impl<'s> Lease<'s> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
+        if self.abandoned {
+            return;
+        }
         // What fails here is collected later: the lock is free then.
         if self.store.meta.end_lease(&self.name).is_ok() {
             let _ = std::fs::remove_file(&self.path);
@@ -68,18 +79,16 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Whether the lease's holder lives. One that has ended leaves its file, which
-/// is removed here.
-pub(crate) fn is_held(dir: &Path, name: &str) -> Result<bool, StoreIoError> {
+/// Removes the file of a lease whose holder has ended, if it was begun at
+/// least `age` ago. Whether the lease is gone.
+pub(crate) fn remove_dead(dir: &Path, name: &str, age: Duration) -> Result<bool, StoreIoError> {
     let path = dir.join(name);
-    if !path.exists() {
+    let Some(lock) = try_claim(&path, Claimed::File, false)? else { return Ok(!path.exists()) };
+    let made =
+        lock.metadata().and_then(|m| m.modified()).map_err(StoreIoError::on("stat", &path))?;
+    if made.elapsed().unwrap_or_default() < age {
         return Ok(false);
     }
-    match try_claim(&path, Claimed::File, false)? {
-        None => Ok(path.exists()),
-        Some(_lock) => {
-            std::fs::remove_file(&path).map_err(StoreIoError::on("remove", &path))?;
-            Ok(false)
-        }
-    }
+    std::fs::remove_file(&path).map_err(StoreIoError::on("remove", &path))?;
+    Ok(true)
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 pub use error::StoreError;
 pub use find::FindImageError;
 pub use lease::Lease;
-pub(crate) use lease::is_held;
+pub(crate) use lease::remove_dead;
+pub(crate) use names::canonical;
 pub use names::{RemoveImageError, RemovedImage};
 
 use crate::Digest;

@@ -1,8 +1,9 @@
 //! Names on and off, and images away.
 
 use super::{FindImageError, Store, StoreError};
+use crate::gc::KEEP;
 use crate::meta::{ImageRecord, Removed};
-use crate::{InvalidReference, Platform, Reference};
+use crate::{Platform, Reference};
 
 /// Why an image was not removed.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +53,12 @@ impl Store {
     /// Gives the image another name. The name is taken off the image of the same
     /// platform that had it before.
     pub fn tag(&self, image: &ImageRecord, name: &Reference) -> Result<(), StoreError> {
-        Ok(self.meta.set_name(image, &tagged(name))?)
+        Ok(self.meta.set_name(image, &canonical(name))?)
     }
 
     /// Takes a name off; the image stays. Whether there was such a name.
     pub fn untag(&self, name: &Reference, platform: Option<&Platform>) -> Result<bool, StoreError> {
-        Ok(self.meta.remove_name(&tagged(name), platform)?)
+        Ok(self.meta.remove_name(&canonical(name), platform)?)
     }
 
     /// What `caisson rmi` does. By a name: takes it off, and removes the image
@@ -69,7 +70,7 @@ impl Store {
         let by_name = query
             .parse::<Reference>()
             .ok()
-            .filter(|r| r.digest().is_none())
+            .map(|r| canonical(&r))
             .filter(|r| image.names.contains(r));
         let mut removed = RemovedImage::default();
         match by_name {
@@ -101,16 +102,17 @@ impl Store {
             }
         } else {
             removed.deleted = Some(image.id);
-            removed.reclaimed = self.collect_garbage()?.reclaimed;
+            removed.reclaimed = self.collect_garbage(KEEP)?.reclaimed;
         }
         removed.untagged = image.names;
         Ok(removed)
     }
 }
 
-/// A name without digest, with a tag.
-fn tagged(name: &Reference) -> Reference {
-    let tag = name.tag().unwrap_or(crate::DEFAULT_TAG);
-    let same = |_: InvalidReference| name.clone();
-    name.with_tag(tag).unwrap_or_else(same)
+/// A name by digest or by tag, not both.
+pub(crate) fn canonical(name: &Reference) -> Reference {
+    match name.digest() {
+        Some(digest) => name.with_digest(digest.clone()),
+        None => name.clone(),
+    }
 }

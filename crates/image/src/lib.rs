@@ -12,6 +12,8 @@ pub mod manifest;
 mod meta;
 mod platform;
 mod progress;
+mod pull;
+mod push;
 mod reference;
 pub mod registry;
 mod snapshot;
@@ -28,6 +30,8 @@ pub use locked_file::StoreIoError;
 pub use meta::{ImageRecord, MetaError, SnapshotFormat};
 pub use platform::{InvalidPlatform, Platform};
 pub use progress::{LayerState, NoProgress, ProgressEvent, ProgressSink};
+pub use pull::{PullError, PullPolicy, PullRequest, pull};
+pub use push::{PushError, push};
 pub use reference::{
     DEFAULT_REGISTRY, DEFAULT_TAG, InvalidReference, MAX_REPOSITORY, MAX_TAG, Reference,
 };

@@ -110,6 +110,11 @@ impl Incoming {
         Ok(Some(frame))
     }
 
+    /// Adds what came another way.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
     /// Takes the descriptors that have come.
     pub(crate) fn take_fds(&mut self) -> Vec<OwnedFd> {
         std::mem::take(&mut self.fds)

@@ -67,7 +67,7 @@ impl Output {
     ///
     /// # Errors
     /// If the connection breaks.
-    pub fn next(&mut self) -> io::Result<Option<Piece>> {
+    pub fn read(&mut self) -> io::Result<Option<Piece>> {
         loop {
             if let Some(piece) = self.take()? {
                 return Ok(Some(piece));
@@ -81,7 +81,7 @@ impl Output {
     }
 
     /// The next piece if it is here already: for callers that poll, after each
-    /// [`Output::next`] until `None`.
+    /// [`Output::read`] until `None`.
     ///
     /// # Errors
     /// If what came is malformed.

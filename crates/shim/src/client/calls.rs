@@ -158,12 +158,42 @@ impl Shim {
     }
 
     /// Waits until the container has ended for good, for as long as `limit`.
+    /// If the supervisor has left already, this is what it left behind.
     ///
     /// # Errors
     /// [`ClientError::Broken`] when the time is over, or the supervisor is
-    /// gone: its last word is then in the file `exit`.
+    /// gone without a word.
     pub fn wait(&self, limit: Option<Duration>) -> Result<ExitRecord, ClientError> {
-        self.ask("wait", &Request::Wait, limit, exit)
+        self.watch_exit()?.wait(limit)
+    }
+
+    /// Asks to be told of the end. Whoever asked before [`Shim::start`] hears
+    /// of it even if the supervisor is gone, and the pod's directory with it,
+    /// by the time that he looks.
+    ///
+    /// # Errors
+    /// If nobody listens and there is no record of an end.
+    pub fn watch_exit(&self) -> Result<ExitWatch, ClientError> {
+        let asked = self.open().and_then(|socket| {
+            encode(&Request::Wait)
+                .and_then(|frame| send(socket.as_fd(), &frame, &[]))
+                .map(|()| socket)
+                .map_err(|error| self.broken("wait", cause(&error)))
+        });
+        let known = match &asked {
+            Ok(_) => None,
+            Err(_) => self.left_behind(),
+        };
+        match (known, asked) {
+            (None, Err(error)) => Err(error),
+            (known, asked) => Ok(ExitWatch { shim: self.clone(), socket: asked.ok(), known }),
+        }
+    }
+
+    /// The record in the pod's directory, if there is one.
+    fn left_behind(&self) -> Option<ExitRecord> {
+        let text = std::fs::read(self.pod_dir.join(names::EXIT)).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Sends a signal to the first process, or to `all`.
@@ -319,6 +349,44 @@ impl Shim {
     /// [`crate::FaultKind::WrongStatus`] if the container runs and `force` is false.
     pub fn shutdown(&self, force: bool) -> Result<(), ClientError> {
         self.tell("shutdown", &Request::Shutdown { force })
+    }
+}
+
+/// An end that was asked for ([`Shim::watch_exit`]).
+#[derive(Debug)]
+pub struct ExitWatch {
+    shim: Shim,
+    socket: Option<OwnedFd>,
+    known: Option<ExitRecord>,
+}
+
+impl ExitWatch {
+    /// The connection, readable once the end has come; `None` if it had come
+    /// before.
+    #[must_use]
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Waits for the end, for as long as `limit`.
+    ///
+    /// # Errors
+    /// As [`Shim::wait`].
+    pub fn wait(self, limit: Option<Duration>) -> Result<ExitRecord, ClientError> {
+        let broken = |cause: String| self.shim.broken("wait", cause);
+        let Some(socket) = &self.socket else {
+            return self.known.ok_or_else(|| broken("there is no record".to_owned()));
+        };
+        set_socket_timeout(socket, Timeout::Recv, limit).map_err(|e| broken(e.to_string()))?;
+        let answer = Incoming::default()
+            .next_frame(socket.as_fd())
+            .and_then(|frame| decode::<Response>(&frame));
+        match answer {
+            Ok(Response::Exit(record)) => Ok(record),
+            Ok(Response::Fault(fault)) => Err(fault.into()),
+            Ok(_) => Err(broken("another answer came".to_owned())),
+            Err(error) => self.shim.left_behind().ok_or_else(|| broken(cause(&error))),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ mod error;
 mod launch;
 
 pub use attach::{Attachment, Input, Output, Piece};
-pub use calls::{ExecStdio, Shim, connect, is_alive};
+pub use calls::{ExecStdio, ExitWatch, Shim, connect, is_alive};
 pub use collect::{CollectError, collect};
 pub use error::ClientError;
 pub use launch::{LaunchError, LaunchFds, Launched, find_program, launch};

@@ -1,5 +1,83 @@
 //! The supervisor: what the program `caisson-shim` does.
+//!
+//! One process with one thread and one event loop. Whatever calls the isolator
+//! is done by a short-lived copy of it ([`job`]).
+
+mod client;
+mod collect;
+mod engine;
+mod event_loop;
+mod execs;
+mod exit_command;
+mod guard;
+mod init_program;
+mod job;
+mod lifecycle;
+mod log;
+mod pod;
+mod reap;
+mod requests;
+mod restart;
+mod rootfs;
+mod startup;
+mod state;
+mod step;
+mod streams;
+mod worker;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use pod::PodDir;
+use step::{StepError, warn};
 
 /// The program's exit code when a supervisor lives and there is nothing to
 /// collect.
 pub const EXIT_ALIVE: u8 = 3;
+const USAGE: &str = "usage: caisson-shim run POD-DIRECTORY (by a launcher, on standard input) | \
+                     caisson-shim collect POD-DIRECTORY";
+
+/// The program `caisson-shim` with these arguments; its exit code. Needs a
+/// process with a single thread.
+#[must_use]
+pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
+    let args: Vec<OsString> = args.collect();
+    let result = match args.as_slice() {
+        [program, command, _] if command == "run" => run(Path::new(program)),
+        [_, command, dir] if command == "collect" => collect_in(dir.into()),
+        _ => Err(StepError::new("read the arguments", USAGE)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            warn(&error);
+            1
+        }
+    }
+}
+
+/// The command is called `run` for [`caisson_sys::protect`], which knows it.
+fn run(program: &Path) -> Result<u8, StepError> {
+    // The container's processes are copies of this one for a moment: none may
+    // be a way to the program's file.
+    caisson_sys::protect::protect()
+        .map_err(|error| StepError::new("protect the program's own file", error))?;
+    let received = startup::detach()?;
+    Ok(startup::serve(received, program))
+}
+
+fn collect_in(dir: PathBuf) -> Result<u8, StepError> {
+    let dir = PodDir::open(dir)?;
+    let config = dir.config()?;
+    let engine = engine::Engine::open(&config)?;
+    let Some(record) = collect::collect(&dir, &config, &engine)? else {
+        return Ok(EXIT_ALIVE);
+    };
+    let text = serde_json::to_vec(&record).map_err(|e| StepError::new("tell the outcome", e))?;
+    let mut out = std::io::stdout();
+    out.write_all(&text)
+        .and_then(|()| out.flush())
+        .map_err(|e| StepError::new("tell the outcome", e))?;
+    Ok(0)
+}

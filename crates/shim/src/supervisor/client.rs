@@ -1,0 +1,159 @@
+//! One client's connection, from the supervisor's side.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{SendFlags, send};
+
+use crate::wire::{Incoming, Kind, WireError, encode, stream_frame};
+use crate::{AttachSpec, OnStall, Response};
+
+/// Output that a client has not read yet: above this it is waited for, or let
+/// go of.
+const BACKLOG: usize = 256 * 1024;
+/// How long a request may take to come in.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Names a client for as long as the supervisor lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientId(pub(super) u64);
+
+/// What a client is up to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mode {
+    /// May send a request.
+    Idle,
+    /// Waits for the answer to one.
+    Asked,
+    /// Waits for the container's end.
+    AwaitsExit,
+    /// Waits for this program's end.
+    AwaitsExec(u64),
+    /// Waits for the supervisor to leave.
+    AwaitsLeave,
+    /// Follows the streams.
+    Attached(AttachSpec),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: ClientId,
+    socket: OwnedFd,
+    pub(super) incoming: Incoming,
+    outgoing: Vec<u8>,
+    pub(super) mode: Mode,
+    /// When the request that is coming in began to.
+    partial_since: Option<Instant>,
+    pub(super) gone: bool,
+}
+
+impl Client {
+    /// The socket must be non-blocking.
+    pub(super) fn new(id: ClientId, socket: OwnedFd) -> Self {
+        Self {
+            id,
+            socket,
+            incoming: Incoming::default(),
+            outgoing: Vec::new(),
+            mode: Mode::Idle,
+            partial_since: Some(Instant::now()),
+            gone: false,
+        }
+    }
+
+    /// The attachment, if this is one.
+    pub(super) fn attached(&self) -> Option<&AttachSpec> {
+        match &self.mode {
+            Mode::Attached(spec) if !self.gone => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// Whether it is owed output.
+    pub(super) fn wants_write(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Whether the container has to wait for it.
+    pub(super) fn holds_up(&self) -> bool {
+        self.attached().is_some_and(|spec| spec.on_stall == OnStall::Wait)
+            && self.outgoing.len() >= BACKLOG
+    }
+
+    /// Receives once.
+    pub(super) fn receive(&mut self) {
+        match self.incoming.receive(self.socket.as_fd()) {
+            Ok(()) | Err(WireError::Socket(Errno::AGAIN)) => {}
+            Err(_) => self.gone = true,
+        }
+        match (self.incoming.is_partial(), self.partial_since) {
+            (false, _) => self.partial_since = None,
+            (true, None) => self.partial_since = Some(Instant::now()),
+            (true, Some(_)) => {}
+        }
+    }
+
+    /// When it is let go of unless the rest of its request has come.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.mode {
+            Mode::Idle => self.partial_since.map(|since| since + REQUEST_PATIENCE),
+            _ => None,
+        }
+    }
+
+    /// Answers a request; it may send the next one then.
+    pub(super) fn answer(&mut self, response: &Response) {
+        self.mode = Mode::Idle;
+        self.partial_since = None;
+        match encode(response) {
+            Ok(frame) => self.push(&frame),
+            Err(_) => self.gone = true,
+        }
+    }
+
+    /// Queues a piece of the streams.
+    pub(super) fn push_stream(&mut self, kind: Kind, data: &[u8]) {
+        let Some(spec) = self.attached() else { return };
+        if spec.on_stall == OnStall::Detach && self.outgoing.len() >= BACKLOG {
+            self.gone = true;
+            return;
+        }
+        match stream_frame(kind, data) {
+            Ok(frame) => self.push(&frame),
+            Err(_) => self.gone = true,
+        }
+    }
+
+    fn push(&mut self, frame: &[u8]) {
+        self.outgoing.extend(frame);
+        self.flush();
+    }
+
+    /// Sends what the socket takes.
+    pub(super) fn flush(&mut self) {
+        let mut sent = 0;
+        while let Some(rest @ [_, ..]) = self.outgoing.get(sent..) {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match retry_on_intr(|| send(&self.socket, rest, flags)) {
+                Ok(count) => sent += count,
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    self.gone = true;
+                    break;
+                }
+            }
+        }
+        self.outgoing.drain(..sent.min(self.outgoing.len()));
+        if self.outgoing.is_empty() {
+            self.outgoing.shrink_to(4096);
+        }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

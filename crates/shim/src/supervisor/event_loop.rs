@@ -1,0 +1,215 @@
+//! Waiting for whatever happens next.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{SocketFlags, accept_with};
+use rustix::process::{Signal, geteuid};
+use rustix::time::Timespec;
+
+use super::client::{Client, ClientId, Mode};
+use super::log::Stream;
+use super::state::{Phase, Supervisor};
+use super::step::{Context as _, StepError};
+use crate::wire::{WireError, decode};
+use crate::{Fault, FaultKind, LaunchReply, Response};
+
+/// So many may be connected at once.
+const MOST_CLIENTS: usize = 128;
+/// How long a container may take to end when the supervisor is told to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Signals,
+    Listener,
+    Launcher,
+    Worker,
+    Oom,
+    Output(Stream),
+    Input,
+    Client(ClientId),
+}
+
+impl Supervisor {
+    /// Runs until there is nothing left to do.
+    pub(super) fn run(&mut self) -> Result<(), StepError> {
+        self.begin_run();
+        while !self.is_over() {
+            for (source, events) in self.wait()? {
+                self.react(source, events)?;
+            }
+            self.keep_time();
+            self.drop_gone();
+        }
+        Ok(())
+    }
+
+    /// Whether the supervisor is to leave and everybody knows.
+    fn is_over(&self) -> bool {
+        let Some(at) = self.ending.leaves_at else { return false };
+        let heard = || !self.clients.iter().any(Client::wants_write);
+        self.workers.is_empty() && self.launcher.is_none() && (heard() || Instant::now() >= at)
+    }
+
+    fn wait(&self) -> Result<Vec<(Source, PollFlags)>, StepError> {
+        let mut sources = vec![(Source::Signals, PollFd::new(&self.signals, PollFlags::IN))];
+        sources.push((Source::Listener, PollFd::new(&self.listener, PollFlags::IN)));
+        if let Some(launcher) = &self.launcher {
+            sources.push((Source::Launcher, PollFd::new(&launcher.socket, PollFlags::IN)));
+        }
+        for (_, worker) in &self.workers {
+            sources.push((Source::Worker, PollFd::new(worker, PollFlags::IN)));
+        }
+        if let Some(watch) = &self.run.oom_watch {
+            sources.push((Source::Oom, PollFd::new(watch, PollFlags::IN)));
+        }
+        if !self.clients.iter().any(Client::holds_up) {
+            for (stream, fd) in self.run.streams.sources() {
+                sources.push((Source::Output(stream), PollFd::new(fd, PollFlags::IN)));
+            }
+        }
+        if let Some(sink) = self.run.streams.sink() {
+            sources.push((Source::Input, PollFd::new(sink, PollFlags::OUT)));
+        }
+        for client in &self.clients {
+            let mut wanted = PollFlags::empty();
+            wanted.set(PollFlags::IN, self.listens_to(client));
+            wanted.set(PollFlags::OUT, client.wants_write());
+            sources.push((Source::Client(client.id), PollFd::new(client, wanted)));
+        }
+        let limit = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let (names, mut fds): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+        match poll(&mut fds, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context(|| "wait for events"),
+        }
+        let ready = names.into_iter().zip(fds.iter().map(PollFd::revents));
+        Ok(ready.filter(|(_, events)| !events.is_empty()).collect())
+    }
+
+    fn listens_to(&self, client: &Client) -> bool {
+        match client.mode {
+            Mode::Idle => true,
+            Mode::Attached(_) => !self.run.streams.takes_input() || self.run.streams.has_room(),
+            _ => false,
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let waiting = match self.phase {
+            Phase::Waiting(until) => Some(until),
+            _ => None,
+        };
+        // Once it has passed only the launcher is waited for.
+        let leaves_at = self.ending.leaves_at.filter(|at| *at > Instant::now());
+        let own = [waiting, self.ending.kill_at, leaves_at];
+        own.into_iter().flatten().chain(self.clients.iter().filter_map(Client::deadline)).min()
+    }
+
+    fn react(&mut self, source: Source, events: PollFlags) -> Result<(), StepError> {
+        let closed = events.intersects(PollFlags::HUP | PollFlags::ERR);
+        match source {
+            Source::Signals => self.take_signals()?,
+            Source::Listener => self.accept(),
+            Source::Launcher => self.hear_launcher(),
+            Source::Worker => self.hear_workers(),
+            Source::Oom => self.see_oom(),
+            Source::Output(stream) => drop(self.read_output(stream)),
+            Source::Input => self.run.streams.write_input(),
+            Source::Client(id) => {
+                let Some(client) = self.client(id) else { return Ok(()) };
+                if events.contains(PollFlags::OUT) {
+                    client.flush();
+                }
+                if events.contains(PollFlags::IN) {
+                    client.receive();
+                    self.serve(id);
+                } else if closed {
+                    client.gone = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_signals(&mut self) -> Result<(), StepError> {
+        while let Some(signal) = self.signals.take().context(|| "read pending signals")? {
+            if signal == Signal::CHILD.as_raw() {
+                self.reap();
+            } else if signal == Signal::TERM.as_raw() {
+                let grace = self.pod.config.stop_grace_ms.map_or(GRACE, Duration::from_millis);
+                self.ending.leave = true;
+                self.stop(self.stop_signal(), Some(grace));
+                if self.phase == Phase::Stopped {
+                    self.leave();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        while let Ok(socket) = accept_with(&self.listener, flags) {
+            let allowed = socket_peercred(&socket)
+                .is_ok_and(|peer| peer.uid.is_root() || peer.uid == geteuid());
+            if !allowed {
+                continue;
+            }
+            self.next_client += 1;
+            let mut client = Client::new(ClientId(self.next_client), socket);
+            if self.clients.len() >= MOST_CLIENTS {
+                let why = format!("the supervisor has {MOST_CLIENTS} clients already");
+                client.answer(&Response::Fault(Fault::new(FaultKind::Busy, why)));
+                continue;
+            }
+            self.clients.push(client);
+        }
+    }
+
+    fn hear_launcher(&mut self) {
+        let Some(launcher) = &mut self.launcher else { return };
+        let frame = match launcher.incoming.receive(launcher.socket.as_fd()) {
+            Ok(()) => launcher.incoming.take_frame(),
+            Err(WireError::Socket(Errno::AGAIN)) => return,
+            Err(error) => Err(error),
+        };
+        match frame.and_then(|frame| frame.map(|frame| decode(&frame)).transpose()) {
+            Ok(None) => {}
+            Ok(Some(LaunchReply::Committed)) => self.launcher = None,
+            Ok(Some(_)) | Err(_) => self.abandon(),
+        }
+    }
+
+    /// Does what is due.
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        if matches!(self.phase, Phase::Waiting(until) if until <= now) {
+            self.restarts = self.restarts.saturating_add(1);
+            self.begin_run();
+        }
+        if self.ending.kill_at.is_some_and(|at| at <= now) {
+            self.kill();
+        }
+        for client in &mut self.clients {
+            if client.deadline().is_some_and(|at| at <= now) {
+                client.gone = true;
+            }
+        }
+    }
+
+    fn drop_gone(&mut self) {
+        let gone: Vec<ClientId> =
+            self.clients.iter().filter(|client| client.gone).map(|client| client.id).collect();
+        self.clients.retain(|client| !client.gone);
+        for id in gone {
+            self.input_ended(id);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a worker does: one call of the isolator.
+//!
+//! Calls of the isolator may take long (hooks, a slow disk) and change the
+//! caller (exec enters the container's PID namespace for its children). So
+//! each is made by a short-lived copy of the supervisor, which goes on
+//! listening meanwhile, and whose memory stays small. What a worker starts
+//! becomes the supervisor's child when the worker ends, as the supervisor is
+//! its subreaper.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use caisson_cgroup::stats::Stats;
+use caisson_isolator::{
+    ConsoleSocket, ContainerId, ContainerRequest, ExecRequest, SandboxError, SandboxRequest,
+};
+use caisson_runtime_spec::{Process, Resources, Spec};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use serde::{Deserialize, Serialize};
+
+use super::engine::Engine;
+use crate::Fault;
+
+/// Streams for a process that is going to be started.
+#[derive(Debug)]
+pub(super) enum ChildStreams {
+    /// Standard input, output, error.
+    Three([OwnedFd; 3]),
+    /// Where the terminal's master goes.
+    Console(OwnedFd),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Job {
+    Create {
+        spec: Box<Spec>,
+        bundle: PathBuf,
+        streams: ChildStreams,
+    },
+    Start,
+    Delete,
+    /// With `thaw`, a frozen container is thawed, or it would not notice.
+    Signal {
+        signal: i32,
+        all: bool,
+        thaw: bool,
+    },
+    Exec {
+        process: Box<Process>,
+        streams: ChildStreams,
+    },
+    Freeze(bool),
+    Update(Box<Resources>),
+    Stats,
+    Pids,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    Done,
+    /// A process that becomes the supervisor's child.
+    Process(i32),
+    Stats(Box<Stats>),
+    Pids(Vec<i32>),
+}
+
+impl Job {
+    /// Does it. In a process of its own: standard streams are replaced.
+    pub(super) fn perform(self, engine: &Engine, id: &ContainerId) -> Result<Outcome, Fault> {
+        self.try_perform(engine, id).map_err(|error| Fault::of_isolator(&error))
+    }
+
+    fn try_perform(self, engine: &Engine, id: &ContainerId) -> Result<Outcome, SandboxError> {
+        match self {
+            Self::Create { spec, bundle, streams } => create(engine, id, *spec, bundle, streams),
+            Self::Start => engine.container(id)?.start().map(|()| Outcome::Done),
+            Self::Delete => engine.delete(id).map(|()| Outcome::Done),
+            Self::Signal { signal, all, thaw } => {
+                let container = engine.container(id)?;
+                let sent = container.signal(signal, all);
+                if thaw {
+                    match container.resources().set_frozen(false) {
+                        Ok(()) | Err(SandboxError::WrongStatus { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                sent.map(|()| Outcome::Done)
+            }
+            Self::Exec { process, streams } => {
+                let console = take_streams(streams)?;
+                let request = ExecRequest {
+                    process: *process,
+                    console,
+                    preserve_fds: 0,
+                    cgroups: Vec::new(),
+                    ignore_paused: false,
+                };
+                let spawned = engine.container(id)?.exec(request)?;
+                Ok(Outcome::Process(spawned.pid.as_raw_nonzero().get()))
+            }
+            Self::Freeze(frozen) => {
+                engine.container(id)?.resources().set_frozen(frozen).map(|()| Outcome::Done)
+            }
+            Self::Update(limits) => {
+                engine.container(id)?.resources().update(&limits).map(|()| Outcome::Done)
+            }
+            Self::Stats => {
+                let stats = engine.container(id)?.resources().stats()?;
+                Ok(Outcome::Stats(Box::new(stats)))
+            }
+            Self::Pids => {
+                let pids = engine.container(id)?.resources().processes()?;
+                Ok(Outcome::Pids(pids.iter().map(|pid| pid.as_raw_nonzero().get()).collect()))
+            }
+        }
+    }
+}
+
+fn create(
+    engine: &Engine,
+    id: &ContainerId,
+    spec: Spec,
+    bundle: PathBuf,
+    streams: ChildStreams,
+) -> Result<Outcome, SandboxError> {
+    let console = take_streams(streams)?;
+    let sandbox = engine.isolator().create_sandbox(&SandboxRequest { id, spec: &spec })?;
+    let request = ContainerRequest {
+        id: id.clone(),
+        bundle,
+        spec,
+        console,
+        preserve_fds: 0,
+        no_pivot: false,
+        no_new_keyring: false,
+        start: false,
+    };
+    let made =
+        sandbox.create_container(request).and_then(|container| match container.info()?.pid {
+            0 => Err(SandboxError::step("create the container", "it has ended already")),
+            pid => Ok(pid),
+        });
+    match made {
+        Ok(pid) => Ok(Outcome::Process(pid)),
+        Err(error) => {
+            if let Err(second) = sandbox.delete(true) {
+                super::step::warn(&second);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Makes the streams this process's own: the isolator's processes inherit them.
+fn take_streams(streams: ChildStreams) -> Result<Option<ConsoleSocket>, SandboxError> {
+    let taken = |result: rustix::io::Result<()>| {
+        result.map_err(|error| SandboxError::step("pass on the standard streams", error))
+    };
+    match streams {
+        ChildStreams::Console(socket) => Ok(Some(ConsoleSocket { socket, plain_newlines: false })),
+        ChildStreams::Three([stdin, stdout, stderr]) => {
+            taken(dup2_stdin(stdin.as_fd()))?;
+            taken(dup2_stdout(stdout.as_fd()))?;
+            taken(dup2_stderr(stderr.as_fd()))?;
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The container's root file system, in a mount namespace of our own.
+
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::Path;
+
+use caisson_sys::mount_attr::{MountAttr, mount_setattr};
+use caisson_sys::unshare::{Unshare, unshare};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
+    fsopen, mount, mount_change, move_mount, open_tree, unmount,
+};
+
+use super::step::{Context as _, StepError};
+use crate::RootfsMount;
+
+/// Longest string that fsconfig(2) takes.
+const LONGEST_STRING: usize = 255;
+const MOUNT_ATTR_RDONLY: u64 = 1;
+
+/// Enters a mount namespace of our own. Mounts at `point` stay in it; all
+/// others go on being shared with the host as they were.
+pub(super) fn enter_namespace(point: &Path) -> Result<(), StepError> {
+    unshare(Unshare::Mount).context(|| "make a mount namespace")?;
+    // The mount that holds `point` is the nearest ancestor that is a mount
+    // point. As a slave it still gets the host's mounts.
+    for ancestor in point.ancestors() {
+        match mount_change(ancestor, MountPropagationFlags::DOWNSTREAM) {
+            Ok(()) => break,
+            // `point` itself may have to be made yet.
+            Err(Errno::INVAL | Errno::NOENT) => {}
+            Err(error) => {
+                let step = || format!("make mount {} a slave", ancestor.display());
+                return Err(error).context(step);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Mounts the root file system at `point`, which is made if it is missing.
+pub(super) fn attach(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError> {
+    let RootfsMount::Overlay { lowers, upper, read_only, userxattr, volatile } = rootfs else {
+        return Ok(());
+    };
+    let step = || format!("mount the root file system at {}", point.display());
+    match mkdirat(CWD, point, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error).context(|| format!("make {}", point.display())),
+    }
+    let layers = lowers.iter().map(|path| open_layer(path)).collect::<Result<Vec<_>, _>>()?;
+    let writable = match upper {
+        Some((upper, work)) => Some((open_layer(upper)?, open_layer(work)?)),
+        None => None,
+    };
+    let overlay = Overlay { layers, writable, userxattr: *userxattr, volatile: *volatile };
+    let tree = match (overlay.layers.as_slice(), &overlay.writable) {
+        ([], _) => return Err(StepError::new(step(), "it has no layers")),
+        // Overlay wants two lower directories where there is no upper one.
+        ([(_, only)], None) => copy_of(only).context(step)?,
+        _ => match overlay.mount_new().context(step)? {
+            Some(tree) => tree,
+            None => {
+                overlay.mount_old(point).context(step)?;
+                return finish(point, *read_only);
+            }
+        },
+    };
+    move_mount(&tree, "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).context(step)?;
+    finish(point, *read_only || overlay.writable.is_none())
+}
+
+fn finish(point: &Path, read_only: bool) -> Result<(), StepError> {
+    let step = || format!("prepare the mount at {}", point.display());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = openat(CWD, point, flags, Mode::empty()).context(step)?;
+    let attr = MountAttr {
+        set: if read_only { MOUNT_ATTR_RDONLY } else { 0 },
+        propagation: u64::from(MountPropagationFlags::PRIVATE.bits()),
+        ..MountAttr::default()
+    };
+    mount_setattr(root.as_fd(), &attr, false).context(step)
+}
+
+/// Takes away what [`attach`] has mounted; nothing there is no error.
+pub(super) fn detach(point: &Path) {
+    match unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+        Err(error) => {
+            super::step::warn(&StepError::new(format!("unmount {}", point.display()), error));
+        }
+    }
+}
+
+fn open_layer(path: &Path) -> Result<(String, OwnedFd), StepError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = openat(CWD, path, flags, Mode::empty())
+        .context(|| format!("open layer {}", path.display()))?;
+    Ok((path.to_string_lossy().into_owned(), dir))
+}
+
+fn copy_of(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(dir, "", flags)
+}
+
+/// Layers, each with its path and open.
+struct Overlay {
+    layers: Vec<(String, OwnedFd)>,
+    writable: Option<((String, OwnedFd), (String, OwnedFd))>,
+    userxattr: bool,
+    volatile: bool,
+}
+
+impl Overlay {
+    /// A detached mount, by the new interface; `None` if the kernel does not
+    /// know `lowerdir+` (Linux 6.7).
+    fn mount_new(&self) -> Result<Option<OwnedFd>, Errno> {
+        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", "overlay")?;
+        for layer in &self.layers {
+            match fsconfig_set_string(&context, "lowerdir+", name(layer)) {
+                Err(Errno::INVAL) => return Ok(None),
+                other => other?,
+            }
+        }
+        if let Some((upper, work)) = &self.writable {
+            fsconfig_set_string(&context, "upperdir", name(upper))?;
+            fsconfig_set_string(&context, "workdir", name(work))?;
+        }
+        if self.userxattr {
+            fsconfig_set_flag(&context, "userxattr")?;
+        }
+        if self.volatile && self.writable.is_some() {
+            fsconfig_set_flag(&context, "volatile")?;
+        }
+        fsconfig_create(&context)?;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(Some)
+    }
+
+    /// By mount(2), whose options are one page: descriptors make for short
+    /// names without a character that has a meaning.
+    fn mount_old(&self, point: &Path) -> Result<(), Errno> {
+        let lowers: Vec<String> = self.layers.iter().map(|(_, dir)| by_descriptor(dir)).collect();
+        let mut options = format!("lowerdir={}", lowers.join(":"));
+        if let Some(((_, upper), (_, work))) = &self.writable {
+            let (upper, work) = (by_descriptor(upper), by_descriptor(work));
+            options += &format!(",upperdir={upper},workdir={work}");
+        }
+        if self.userxattr {
+            options += ",userxattr";
+        }
+        if self.volatile && self.writable.is_some() {
+            options += ",volatile";
+        }
+        let options = std::ffi::CString::new(options).map_err(|_| Errno::INVAL)?;
+        mount("overlay", point, "overlay", MountFlags::empty(), options.as_c_str())
+    }
+}
+
+/// The layer's own name, for whoever looks at the mount, if it fits. Those
+/// that mount(8) would have to escape are named by descriptor, too.
+fn name((path, dir): &(String, OwnedFd)) -> String {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b",:\\".contains(&byte);
+    if path.len() <= LONGEST_STRING && path.bytes().all(plain) {
+        path.clone()
+    } else {
+        by_descriptor(dir)
+    }
+}
+
+fn by_descriptor(dir: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", dir.as_raw_fd())
+}

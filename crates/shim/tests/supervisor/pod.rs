@@ -1,0 +1,305 @@
+//! A pod as a node would make it, and what is left of it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use caisson_shim::client::{LaunchError, LaunchFds, Launched, Shim, collect, is_alive, launch};
+use caisson_shim::{AttachSpec, ExitRecord, OnStall, State};
+use serde_json::{Value, json};
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_caisson-shim");
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A pod. Dropping it removes it and fails the test if something stays.
+pub(crate) struct Pod {
+    dir: tempfile::TempDir,
+    pub(crate) id: String,
+    /// What becomes `shim.json`.
+    pub(crate) config: Value,
+    /// What becomes `config.json`.
+    pub(crate) spec: Value,
+}
+
+/// A read-only layer with busybox in it, for all tests.
+fn base_layer() -> &'static Path {
+    static LAYER: OnceLock<PathBuf> = OnceLock::new();
+    LAYER.get_or_init(|| {
+        // Test programs leave it to the next: it is always the same.
+        let layer = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("busybox-layer");
+        if layer.exists() {
+            return layer;
+        }
+        let new = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
+        for name in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
+            fs::create_dir_all(new.join(name)).unwrap();
+        }
+        fs::copy("/bin/busybox", new.join("bin/busybox"))
+            .expect("these tests need /bin/busybox: apt-get install busybox-static");
+        let list = Command::new("/bin/busybox").arg("--list").output().unwrap().stdout;
+        for applet in String::from_utf8(list).unwrap().lines().filter(|name| *name != "busybox") {
+            symlink("busybox", new.join("bin").join(applet)).unwrap();
+        }
+        if fs::rename(&new, &layer).is_err() {
+            fs::remove_dir_all(&new).unwrap();
+        }
+        layer
+    })
+}
+
+impl Pod {
+    /// A pod whose program is this text for busybox's shell.
+    pub(crate) fn script(text: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let nanos = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+        let id = format!("shim{}-{count}-{nanos:x}", std::process::id());
+        let dir = tempfile::Builder::new().prefix("caisson-shim-").tempdir().unwrap();
+        for name in ["pod/bundle", "layer", "upper", "work", "native"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        fs::write(dir.path().join("layer/from-layer"), "hello").unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let config = json!({
+            "id": id, "isolator": "native", "state_root": path("native"),
+            "rootfs": {"overlay": {
+                "lowers": [path("layer"), base_layer()], "upper": [path("upper"), path("work")],
+            }},
+            "log": {"driver": "json-file", "path": path("log"), "max_size": 0, "max_files": 1},
+        });
+        let mut spec = default_spec();
+        spec["process"]["args"] = json!(["sh", "-c", text]);
+        spec["process"]["env"] = json!(["PATH=/bin", format!("POD={id}")]);
+        spec["linux"]["cgroupsPath"] = json!(format!("/caisson-shim-tests/{id}"));
+        Self { dir, id, config, spec }
+    }
+
+    /// A pod whose program runs until SIGTERM.
+    pub(crate) fn sleeper() -> Self {
+        Self::script("trap 'exit 7' TERM; echo up; while :; do sleep 1000 & wait $!; done")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn pod_dir(&self) -> PathBuf {
+        self.path("pod")
+    }
+
+    pub(crate) fn with_terminal(mut self) -> Self {
+        self.spec["process"]["terminal"] = json!(true);
+        self
+    }
+
+    pub(crate) fn write(&self) {
+        let write = |name: &str, value: &Value| {
+            fs::write(self.pod_dir().join(name), serde_json::to_vec(value).unwrap()).unwrap();
+        };
+        write("shim.json", &self.config);
+        write("bundle/config.json", &self.spec);
+    }
+
+    pub(crate) fn launch_with(&self, fds: &LaunchFds<'_>) -> Result<Launched, LaunchError> {
+        self.write();
+        launch(Path::new(PROGRAM), &self.pod_dir(), fds)
+    }
+
+    #[track_caller]
+    pub(crate) fn launched(&self) -> Launched {
+        self.launch_with(&LaunchFds::default()).expect("launch")
+    }
+
+    /// Launched and committed, not started.
+    #[track_caller]
+    pub(crate) fn created(&self) -> Shim {
+        self.launched().commit().unwrap()
+    }
+
+    /// Launched, committed and started.
+    #[track_caller]
+    pub(crate) fn started(&self) -> Shim {
+        let shim = self.created();
+        shim.start().expect("start");
+        shim
+    }
+
+    /// Runs to the end.
+    #[track_caller]
+    pub(crate) fn run(&self) -> ExitRecord {
+        let shim = self.created();
+        let watch = shim.watch_exit().unwrap();
+        shim.start().expect("start");
+        let record = watch.wait(Some(PATIENCE)).unwrap();
+        self.await_gone();
+        record
+    }
+
+    /// Waits until no supervisor lives.
+    #[track_caller]
+    pub(crate) fn await_gone(&self) {
+        eventually("the supervisor leaves", || !is_alive(&self.pod_dir()).unwrap());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The text of a json-file log.
+    pub(crate) fn logged(&self, stream: &str) -> String {
+        let log = self.log();
+        let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        entries
+            .filter(|entry| entry["stream"] == stream)
+            .map(|entry| entry["log"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn await_log(&self, text: &str) {
+        eventually(&format!("{text:?} is logged"), || self.log().contains(text));
+    }
+
+    /// What there is of this pod outside its directory.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let dir = self.dir.path().to_str().unwrap();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        left.extend(mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned));
+        cgroups(Path::new("/sys/fs/cgroup"), &self.id, &mut left);
+        for process in processes() {
+            let named = |file: &str| {
+                let text = fs::read(process.join(file)).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                text.contains(dir) || text.contains(&format!("POD={}", self.id))
+            };
+            if named("cmdline") || named("environ") || named("mountinfo") {
+                let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+                left.push(format!("{} {}", process.display(), name.trim()));
+            }
+        }
+        let states = fs::read_dir(self.path("native")).unwrap();
+        left.extend(states.map(|entry| entry.unwrap().path().display().to_string()));
+        let socket = self.pod_dir().join("shim.sock");
+        left.extend(socket.exists().then(|| socket.display().to_string()));
+        left
+    }
+
+    #[track_caller]
+    pub(crate) fn await_clean(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = self.leftovers();
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "left behind: {left:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn exit_file(&self) -> Option<ExitRecord> {
+        serde_json::from_slice(&fs::read(self.pod_dir().join("exit")).ok()?).ok()
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        if let Ok(shim) = caisson_shim::client::connect(&self.pod_dir()) {
+            let _ = shim.shutdown(true);
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while is_alive(&self.pod_dir()).unwrap_or(false) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.path("native").join(&self.id).exists() {
+            let _ = collect(Path::new(PROGRAM), &self.pod_dir());
+        }
+        if std::thread::panicking() {
+            let said = fs::read_to_string(self.pod_dir().join("shim.log")).unwrap_or_default();
+            eprintln!("shim.log: {said}\nleft behind: {:#?}", self.leftovers());
+        } else {
+            self.await_clean();
+        }
+    }
+}
+
+/// Directories of `/proc` that are processes.
+pub(crate) fn processes() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(number))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn cgroups(dir: &Path, id: &str, found: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if entry.file_name().to_string_lossy().contains(id) {
+                found.push(entry.path().display().to_string());
+            }
+            cgroups(&entry.path(), id, found);
+        }
+    }
+}
+
+/// Follows everything and is waited for.
+pub(crate) fn follow(stdin: bool) -> AttachSpec {
+    AttachSpec { stdin, stdout: true, stderr: true, on_stall: OnStall::Wait }
+}
+
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// Waits for a state that satisfies this.
+#[track_caller]
+pub(crate) fn await_state(shim: &Shim, what: &str, holds: impl Fn(&State) -> bool) -> State {
+    let mut state = shim.state().unwrap();
+    eventually(what, || {
+        state = shim.state().unwrap();
+        holds(&state)
+    });
+    state
+}
+
+fn default_spec() -> Value {
+    let caps = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_CHOWN"];
+    json!({
+        "ociVersion": "1.2.0",
+        "process": {
+            "user": {"uid": 0, "gid": 0}, "args": ["true"], "cwd": "/",
+            "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
+            "noNewPrivileges": true
+        },
+        "root": {"path": "rootfs"},
+        "hostname": "pod",
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+                "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]},
+        ],
+        "linux": {
+            "namespaces": [
+                {"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"},
+                {"type": "mount"}, {"type": "cgroup"}
+            ]
+        }
+    })
+}

@@ -1,0 +1,78 @@
+//! Containers that are run again.
+
+use std::time::Duration;
+
+use caisson_shim::{RestartPolicy, Status};
+use serde_json::json;
+
+use crate::needs_root;
+use crate::pod::{PATIENCE, Pod, await_state, follow};
+
+#[test]
+fn a_failing_container_is_run_again_so_often() {
+    needs_root!();
+    let mut pod = Pod::script("echo x >> /count; echo run; exit 3");
+    pod.config["restart"] = json!({"on-failure": 2});
+    let record = pod.run();
+    assert_eq!((record.code, record.restarts, record.stopped), (3, 2, false));
+    assert_eq!(std::fs::read_to_string(pod.path("upper/count")).unwrap(), "x\nx\nx\n");
+    assert_eq!(pod.logged("stdout"), "run\nrun\nrun\n");
+    let mut pod = Pod::script("exit 0");
+    pod.config["restart"] = json!({"on-failure": 0});
+    assert_eq!(pod.run().restarts, 0);
+}
+
+#[test]
+fn always_means_until_it_is_stopped() {
+    needs_root!();
+    let mut pod = Pod::script("echo run; exit 0");
+    pod.config["restart"] = json!("always");
+    let shim = pod.created();
+    let mut client = shim.attach(follow(false)).unwrap();
+    shim.start().unwrap();
+    let first = super::attach::to_end(&mut client.output);
+    let second = super::attach::to_end(&mut client.output);
+    assert_eq!(first, second);
+    let state = await_state(&shim, "three runs", |state| state.restarts >= 3);
+    assert_eq!(state.exit.unwrap().code, 0);
+    let record = shim.stop(Some(PATIENCE), None).unwrap();
+    assert!(record.stopped && record.restarts >= 3, "{record:?}");
+    pod.await_clean();
+}
+
+#[test]
+fn a_killed_container_is_run_again_with_its_streams() {
+    needs_root!();
+    let mut pod = Pod::script("echo up; cat");
+    pod.config["restart"] = json!("unless-stopped");
+    pod.config["stdin"] = json!("open");
+    let shim = pod.started();
+    let client = shim.attach(follow(true)).unwrap();
+    let first = shim.state().unwrap().pid;
+    shim.signal(9, false).unwrap();
+    let state = await_state(&shim, "it runs again", |state| {
+        state.status == Status::Running && state.pid != first && state.pid.is_some()
+    });
+    assert_eq!(state.exit.unwrap().signal, Some(9));
+    client.input.write(b"to the second\n").unwrap();
+    pod.await_log("to the second");
+    // While it waits to be run again, it can be stopped, too.
+    shim.set_restart(RestartPolicy::No).unwrap();
+    shim.signal(9, false).unwrap();
+    let record = shim.wait(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!((record.code, record.stopped), (137, false));
+}
+
+#[test]
+fn stop_between_two_runs() {
+    needs_root!();
+    let mut pod = Pod::script("exit 1");
+    pod.config["restart"] = json!("always");
+    let shim = pod.started();
+    await_state(&shim, "it waits long", |state| state.restarts >= 4);
+    await_state(&shim, "it waits", |state| state.status == Status::Restarting);
+    let record = shim.stop(Some(PATIENCE), None).unwrap();
+    // The next run may just have begun.
+    assert!(record.stopped && [1, 137].contains(&record.code), "{record:?}");
+    pod.await_clean();
+}

@@ -4,6 +4,7 @@ mod completion;
 mod container;
 mod image;
 mod inspect;
+mod login;
 mod manual;
 mod system;
 mod version;
@@ -26,7 +27,11 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     History(image::history::History),
     Tag(image::tag::Tag),
+    Save(image::save::Save),
+    Load(image::load::Load),
     Prune(image::prune::Prune),
+    Login(login::Login),
+    Logout(login::Logout),
     #[command(subcommand)]
     Image(image::ImageCommand),
     #[command(subcommand)]
@@ -44,6 +49,7 @@ pub(crate) fn dispatch(command: &Command, global: &GlobalArgs) -> Result<ExitCod
     match command {
         Command::Version(version) => version.run()?,
         Command::Completion(completion) => completion.run()?,
+        Command::Logout(logout) => logout.run()?,
         Command::Man(manual) => manual.run()?,
         command => return in_context(command, &Context::new(global)?),
     }
@@ -58,10 +64,13 @@ fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure>
         Command::Inspect(inspect) => return inspect.run(context),
         Command::History(history) => history.run(context)?,
         Command::Tag(tag) => tag.run(context)?,
+        Command::Save(save) => save.run(context)?,
+        Command::Load(load) => load.run(context)?,
+        Command::Login(login) => login.run(context)?,
         Command::Prune(prune) => prune.run(context)?,
         Command::Image(command) => image::dispatch(command, context)?,
         Command::System(command) => system::dispatch(command, context)?,
-        Command::Version(_) | Command::Completion(_) | Command::Man(_) => {}
+        Command::Logout(_) | Command::Version(_) | Command::Completion(_) | Command::Man(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

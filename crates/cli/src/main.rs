@@ -2,6 +2,7 @@
 
 mod advice;
 mod args;
+mod auth_file;
 mod commands;
 mod context;
 mod failure;
@@ -10,6 +11,7 @@ mod log;
 mod output;
 mod progress;
 mod question;
+mod registry_args;
 
 use std::process::ExitCode;
 

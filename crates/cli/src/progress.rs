@@ -4,13 +4,20 @@
 mod bars;
 mod lines;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use caisson_image::{LayerState, ProgressEvent, ProgressSink};
 
 use crate::context::Context;
 
-/// How progress is shown.
-pub(crate) enum Progress {
-    /// Not at all.
+/// Shows what pulls, pushes and loads tell.
+pub(crate) struct Progress {
+    form: Form,
+    /// Whether there were layers to tell of.
+    worked: AtomicBool,
+}
+
+enum Form {
     Quiet,
     /// A line for each change.
     Lines(lines::Lines),
@@ -22,25 +29,34 @@ impl Progress {
     /// Chooses by `quiet` and by what standard error is.
     pub(crate) fn new(context: &Context, quiet: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
-        match quiet {
-            true => Self::Quiet,
-            false if context.stderr_is_terminal() && !dumb => Self::Bars(bars::Bars::new()),
-            false => Self::Lines(lines::Lines::new()),
-        }
+        let form = match quiet {
+            true => Form::Quiet,
+            false if context.stderr_is_terminal() && !dumb => Form::Bars(bars::Bars::new()),
+            false => Form::Lines(lines::Lines::new()),
+        };
+        Self { form, worked: AtomicBool::new(false) }
     }
 
     /// Says one line to people.
     pub(crate) fn say(&self, line: &str) {
         self.event(ProgressEvent::Message(line));
     }
+
+    /// Whether there were layers to tell of.
+    pub(crate) fn worked(&self) -> bool {
+        self.worked.load(Ordering::Relaxed)
+    }
 }
 
 impl ProgressSink for Progress {
     fn event(&self, event: ProgressEvent<'_>) {
-        match self {
-            Self::Quiet => {}
-            Self::Lines(lines) => lines.event(&event),
-            Self::Bars(bars) => bars.event(&event),
+        if let ProgressEvent::Layers { .. } = event {
+            self.worked.store(true, Ordering::Relaxed);
+        }
+        match &self.form {
+            Form::Quiet => {}
+            Form::Lines(lines) => lines.event(&event),
+            Form::Bars(bars) => bars.event(&event),
         }
     }
 }

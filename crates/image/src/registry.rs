@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 mod exchange;
 mod hosts;
+mod login;
 mod manifests;
 mod retry;
 mod settings;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub use blob::BlobStream;
 pub use credentials::{AuthFiles, Credential, CredentialError};
 pub use error::{RegistryError, RegistryFailure};
+pub use login::CheckLoginError;
 pub use settings::RegistrySettings;
 pub use upload::{Source, Uploaded};
 

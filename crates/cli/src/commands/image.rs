@@ -4,8 +4,10 @@
 pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod list;
+pub(crate) mod load;
 pub(crate) mod prune;
 pub(crate) mod remove;
+pub(crate) mod save;
 pub(crate) mod tag;
 mod verify;
 
@@ -24,6 +26,8 @@ pub(crate) enum ImageCommand {
     Inspect(inspect::InspectImage),
     History(history::History),
     Tag(tag::Tag),
+    Save(save::Save),
+    Load(load::Load),
     Prune(prune::Prune),
     Verify(verify::Verify),
 }
@@ -36,6 +40,8 @@ pub(crate) fn dispatch(command: &ImageCommand, context: &Context) -> Result<(), 
         ImageCommand::Inspect(inspect) => inspect.run(context),
         ImageCommand::History(history) => history.run(context),
         ImageCommand::Tag(tag) => tag.run(context),
+        ImageCommand::Save(save) => save.run(context),
+        ImageCommand::Load(load) => load.run(context),
         ImageCommand::Prune(prune) => prune.run(context),
         ImageCommand::Verify(verify) => verify.run(context),
     }

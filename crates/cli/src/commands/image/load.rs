@@ -1,0 +1,57 @@
+//! `caisson load`.
+
+use std::io;
+use std::path::PathBuf;
+
+use caisson_image::archive::{self, Input};
+use caisson_image::{ImageRecord, Reference};
+use rustix::termios::isatty;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Progress;
+
+/// Bring images in from an archive or a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Reads OCI image layouts (archives and directories) and what `docker \
+                        save` writes, as they are or compressed with gzip or zstd.")]
+pub(crate) struct Load {
+    /// The file or directory; standard input if not given
+    #[arg(short, long, value_name = "PATH")]
+    input: Option<PathBuf>,
+    /// Only the ids of the images
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Load {
+    pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
+        let input = match &self.input {
+            Some(path) => Input::Path(path),
+            None if isatty(rustix::stdio::stdin()) => {
+                return Err(Failure::usage(
+                    "there is nothing to load: standard input is a terminal",
+                )
+                .hint("name the archive (--input FILE), or pipe it in"));
+            }
+            None => Input::Stream(Box::new(io::stdin().lock())),
+        };
+        let store = context.store()?;
+        let progress = Progress::new(context, self.quiet);
+        let images = archive::load(&store, input, &progress)?;
+        drop(progress);
+        let text: String = images.iter().map(|image| told(image, self.quiet)).collect();
+        output::text(&text)
+    }
+}
+
+fn told(image: &ImageRecord, quiet: bool) -> String {
+    match image.names.as_slice() {
+        _ if quiet => format!("{}\n", image.id),
+        [] => format!("Loaded image ID: {}\n", image.id),
+        names => {
+            names.iter().map(|n| format!("Loaded image: {}\n", Reference::familiar(n))).collect()
+        }
+    }
+}

@@ -47,7 +47,7 @@ impl Contest {
 
     /// One warm-up and `runs` rounds of A B C … A B C …; an engine that fails
     /// is out, with the reason.
-    fn measure(&self, runs: usize, one: &Round) -> Results {
+    fn measure(&self, runs: usize, one: &Round<'_>) -> Results {
         let mut results: Results = self
             .described
             .iter()

@@ -133,6 +133,14 @@ unpacked_layer() { # name, compression, packages...
     download "$out/debs/$name" "$scratch/base/var/lib/dpkg/status" "$@"
     mkdir "$scratch/$name"
     for deb in "$out/debs/$name"/*.deb; do dpkg -x "$deb" "$scratch/$name"; done
+    # The base has links to /usr there: a directory would take their place.
+    local top
+    for top in bin sbin lib lib32 lib64 libx32; do
+        [[ -d $scratch/$name/$top ]] || continue
+        mkdir -p "$scratch/$name/usr/$top"
+        cp -a "$scratch/$name/$top/." "$scratch/$name/usr/$top/"
+        rm -r "${scratch:?}/$name/$top"
+    done
     oci layer "$scratch/$name" "$layers/$name" --compression "$compression" --level 1
     rm -rf "${scratch:?}/$name" "$out/debs/$name"
 }

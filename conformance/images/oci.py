@@ -5,8 +5,8 @@ oci.py layer DIRECTORY OUT [--compression gzip|zstd|none] [--level N]
     packs a directory, or the upper directory of an overlay, as one layer: the
     blob OUT and what there is to say about it, OUT.json
 oci.py image LAYOUT --layer OUT... [--config JSON]
-    writes an image layout directory of one image called `latest`; the layers
-    are hard links
+    writes an image layout directory of one image, `latest` in the layout and
+    localhost/<name of the directory>:latest elsewhere; the layers are hard links
 """
 
 import argparse
@@ -158,7 +158,9 @@ def image(options):
     manifest = blob("manifest.v1+json", json.dumps({
         "schemaVersion": 2, "mediaType": MEDIA + "manifest.v1+json",
         "config": config, "layers": about}).encode())
-    manifest["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+    manifest["annotations"] = {
+        "org.opencontainers.image.ref.name": "latest",
+        "io.containerd.image.name": f"localhost/{os.path.basename(options.layout)}:latest"}
     put("oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
     put("index.json", json.dumps({
         "schemaVersion": 2, "mediaType": MEDIA + "index.v1+json", "manifests": [manifest]}).encode())

@@ -21,7 +21,7 @@ declare -A why
 
 packages=(runc crun podman containerd docker.io uidmap slirp4netns passt
     fuse-overlayfs netavark aardvark-dns catatonit containernetworking-plugins
-    skopeo buildah docker-registry openssl curl tmux iproute2
+    skopeo buildah docker-registry openssl curl tmux iproute2 jq
     busybox-static debootstrap iptables nftables patchelf strace procps
     libseccomp-dev pkg-config gcc libc6-dev python3 ca-certificates)
 

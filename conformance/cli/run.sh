@@ -1,0 +1,36 @@
+#!/bin/bash
+# The caisson command as root: what docker's and podman's users know, on the
+# built-in network, and a census of what is left.
+# shellcheck source=../suite.sh
+. "$(dirname "$0")/../suite.sh"
+# shellcheck source=checks.sh
+. "$here/../cli/checks.sh"
+images busybox debian nginx python3
+# shellcheck disable=SC2034  # read by checks.sh
+rootless=0 caisson_words=("$CAISSON")
+# shellcheck disable=SC2329  # called by trap
+cleanup() { rm -rf --one-file-system "$scratch"; }
+trap cleanup EXIT
+
+load_images busybox debian nginx python3
+succeeds "run" run $busybox true
+go_on_if_passing
+# What the first use makes for good, such as the bridge, is there from now on.
+succeeds "run, default network" caisson_ run --rm $busybox true
+census >"$scratch/before"
+run_checks
+limit_checks
+lifecycle_checks
+nginx_checks
+network_checks
+between=$(caisson_ run --rm -d --name a $python3 python3 -m http.server 80 >/dev/null 2>&1
+    address=$(caisson_ inspect --format json a | jq -r '.. | .IPAddress? // empty' | head -n 1)
+    sleep 1
+    caisson_ run --rm $busybox wget -q -O /dev/null "http://$address/" 2>&1 && echo works
+    caisson_ rm -f a >/dev/null 2>&1)
+is "containers reach each other" "works" "$between"
+is "nothing is left: mounts, cgroups, processes, links, addresses, rules" "" "$(since "$scratch/before")"
+is "nothing is left: run directory" "" "$(find "$CAISSON_RUN_ROOT/pods" "$CAISSON_RUN_ROOT/native" -mindepth 1 2>/dev/null)"
+is "nothing is left: writable layers" "" "$(find "$CAISSON_ROOT/containers" -mindepth 1 2>/dev/null)"
+succeeds "image verify" caisson_ image verify
+finish

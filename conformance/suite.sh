@@ -15,6 +15,10 @@ own_namespaces "$@"
 RUNTIME=$CAISSON
 # shellcheck source=clients/lib.sh
 . "$here/../clients/lib.sh"
+# All in one place: whatever becomes of this script, the outer one removes it.
+rmdir "$scratch"
+scratch=$CAISSON_SUITE_SCRATCH/suite
+mkdir "$scratch"
 client=$(basename "$(cd "$(dirname "$0")" && pwd)")
 # shellcheck source=registry/servers.sh
 . "$repo/conformance/registry/servers.sh"
@@ -22,6 +26,7 @@ client=$(basename "$(cd "$(dirname "$0")" && pwd)")
 export CAISSON_ROOT=$scratch/store CAISSON_RUN_ROOT=/run/caisson-suite
 export DOCKER_CONFIG=$scratch/credentials HOME=$scratch/home
 mkdir -p "$DOCKER_CONFIG" "$HOME"
+echo "{}" >"$DOCKER_CONFIG/config.json"
 caisson_() { timeout --foreground "${PATIENCE:-60}" "$CAISSON" "$@"; }
 in_pty_caisson() { in_pty "$CAISSON" "$@"; }
 
@@ -47,6 +52,5 @@ log_out() { echo '{}' >"$DOCKER_CONFIG/config.json"; }
 
 finish() {
     end_servers
-    rm -rf --one-file-system "$scratch"
     summary
 }

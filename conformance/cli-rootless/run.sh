@@ -9,9 +9,6 @@ images busybox debian nginx python3
 # shellcheck disable=SC2034  # read by checks.sh
 rootless=1
 user=caisson-test
-# shellcheck disable=SC2329  # called by trap
-cleanup() { rm -rf --one-file-system "$scratch"; }
-trap cleanup EXIT
 
 useradd --no-create-home --home-dir "$scratch/home" --shell /bin/sh $user || die "can't add user $user"
 sed -i "/^$user:/d" /etc/subuid /etc/subgid

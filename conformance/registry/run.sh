@@ -13,7 +13,6 @@ cleanup() {
     [[ -z $daemon ]] || end_daemon "$daemon"
     podman_ rm -af -t 0 >/dev/null 2>&1
     end_servers
-    rm -rf --one-file-system "$scratch"
 }
 trap cleanup EXIT
 podman_() {

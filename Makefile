@@ -19,7 +19,7 @@ OUT = $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)/release
 NATIVE = $(OUT)/caisson-native
 CAISSON = $(OUT)/caisson
 
-.PHONY: help build demo test conformance bench bench-native bench-memory bench-churn bench-image install lint clean
+.PHONY: help build demo demo-native test conformance kill-campaign bench bench-native bench-memory bench-churn bench-image install lint clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -32,15 +32,22 @@ build: ## build the release binaries
 	cargo build $(CARGO_FLAGS) --release -p caisson -p caisson-shim -p caisson-native
 	echo "build: caisson, caisson-shim and caisson-native in $(OUT)"
 
-demo: build ## run a container step by step and show its walls (root)
-	@RUNTIME="$(abspath $(NATIVE))" scripts/demo.sh
+demo: build ## make an image of Debian packages, run it, look at it, clean up (root)
+	@CAISSON="$(abspath $(CAISSON))" scripts/demo.sh
+
+demo-native: build ## run a container step by step and show its walls (root)
+	@RUNTIME="$(abspath $(NATIVE))" scripts/demo-native.sh
 
 test: ## run the tests of every crate, and the house rules
 	@scripts/toolchain.sh
 	scripts/test.sh
 
 conformance: build ## run the suites and clients that others wrote (root, Go)
-	@RUNTIME="$(abspath $(NATIVE))" scripts/conformance.sh
+	@RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" scripts/conformance.sh
+
+kill-campaign: build ## 500 kills -9 of pulls, loads, runs and removes (root); KILLS, SEED
+	@KILLS="$${KILLS:-500}" SUITE_TIMEOUT=14400 RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" \
+	    scripts/conformance.sh kill-campaign
 
 bench: bench-native bench-image ## every bench
 

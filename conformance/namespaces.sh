@@ -76,7 +76,7 @@ census() {
     ip -o link show | sed 's/^[0-9]*: \([^:@]*\).*/link \1/'
     ip -o address show | awk '{print "address", $2, $4}'
     ip netns list 2>/dev/null | sed 's/^/netns /'
-    nft list ruleset 2>/dev/null | sed 's/ counter packets.*//; s/^/nft /'
+    nft list ruleset 2>/dev/null | sed 's/counter packets [0-9]* bytes [0-9]*/counter/; s/^/nft /'
 }
 
 # What there is more than in an earlier census; waits a little for what is

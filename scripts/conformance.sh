@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs what others wrote for runtimes against ours: RUNTIME=path
 # scripts/conformance.sh [SUITE...]. A suite is an executable
-# conformance/NAME/run.* or conformance/clients/NAME.sh; it is called with the
+# conformance/NAME/run.* (of the command CAISSON, or the caisson beside the
+# runtime) or conformance/clients/NAME.sh; it is called with the
 # runtime's path and exits 0 (passed), 77 (can't run here; the last line says
 # why) or anything else (failed). Ends with a table; nothing is left out
 # without a line there.
@@ -16,7 +17,7 @@ mkdir -p "$logs"
 
 if ((EUID != 0)); then
     echo "conformance: containers of other engines need root; asking sudo"
-    exec sudo -- env RUNTIME="$RUNTIME" PATH="$PATH" HOME="$HOME" "$0" "$@"
+    exec sudo -- env RUNTIME="$RUNTIME" CAISSON="${CAISSON:-}" KILLS="${KILLS:-}" SEED="${SEED:-}" PATH="$PATH" HOME="$HOME" "$0" "$@"
 fi
 
 # Suites that build Go modules.

@@ -1,236 +1,154 @@
 #!/bin/bash
-# Shows what a container of the runtime is made of, one command at a time:
-# RUNTIME=path scripts/demo.sh. Needs root, apt and jq; leaves nothing behind.
+# Makes an image out of Debian packages, runs it with a published port, looks
+# at it from outside and inside, and cleans up, one command at a time:
+# CAISSON=path scripts/demo.sh. Needs root and apt; leaves nothing behind.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-runtime=${RUNTIME:-caisson-native}
+caisson=${CAISSON:-caisson}
 
 if ((EUID != 0)); then
-    echo "demo: real namespaces and cgroups need root; asking sudo"
-    exec sudo -- env RUNTIME="$runtime" PATH="$PATH" "$here/demo.sh"
+    echo "demo: dpkg's files belong to root, so does a bridge; asking sudo"
+    exec sudo -- env CAISSON="$caisson" PATH="$PATH" "$here/demo.sh"
 fi
-"$here/packages.sh" jq procps
-command -v "$runtime" >/dev/null || {
-    echo "demo: there is no runtime at $runtime; 'make demo' builds it" >&2
+caisson=$(command -v "$caisson") || {
+    echo "demo: there is no caisson at ${CAISSON:-caisson}; 'make demo' builds it" >&2
     exit 1
 }
+"$here/packages.sh" curl procps iproute2 nftables
 
-id=caisson-demo-$$
-tmp=$(mktemp -d /tmp/caisson-demo.XXXXXX)
-chmod 755 "$tmp"
+tmp=$(mktemp -d /var/tmp/caisson-demo.XXXXXX)
+chmod 711 "$tmp"
+# A store of the demo's own: the machine's is not touched.
+export CAISSON_ROOT=$tmp/store CAISSON_RUN_ROOT=$tmp/run
 clean_up() {
-    "$runtime" --root "$tmp/state" delete --force "$id" >/dev/null 2>&1 || true
+    local ids
+    ids=$("$caisson" ps -aq 2>/dev/null || true)
+    # shellcheck disable=SC2086
+    [[ -z $ids ]] || "$caisson" rm -f $ids >/dev/null 2>&1 || true
     rm -rf --one-file-system "$tmp"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 title() { printf '\n== %s\n' "$*"; }
-# Prints a command as one would type it, and runs it.
-rt() {
-    local shown='' word
+# Prints a command as one would type it.
+show() {
+    local word shown=''
     for word in "$@"; do
-        if [[ $word == *[![:alnum:]/._:=@-]* ]]; then shown+=" '$word'"; else shown+=" $word"; fi
+        if [[ $word == *[![:alnum:]/._:=@{}-]* ]]; then shown+=" '$word'"; else shown+=" $word"; fi
     done
-    printf '$ %s%s\n' "$(basename "$runtime")" "${shown//$tmp/\$tmp}" >&2
-    "$runtime" --root "$tmp/state" "$@"
+    printf '$%s\n' "${shown//$tmp/\$tmp}"
 }
-row() { printf '  %-22s %-26s %s\n' "$@"; }
-wait_for() { # status
-    local _
-    for _ in {1..100}; do
-        [[ $("$runtime" --root "$tmp/state" state "$id" | jq -r .status) != "$1" ]] || return 0
-        sleep 0.05
-    done
-    echo "demo: $id is not $1 after 5 s" >&2
-    return 1
+cai() { # caisson's arguments
+    show caisson "$@"
+    "$caisson" "$@"
 }
+row() { printf '  %-34s %s\n' "$@"; }
+things() { # what a container makes in the machine, one per line
+    ip -o link show | sed 's/^[0-9]*: \([^:@]*\).*/link \1/'
+    cut -d' ' -f5 /proc/self/mountinfo | sed 's/^/mount /'
+    find /sys/fs/cgroup -type d -path '*caisson*' 2>/dev/null | sed 's/^/cgroup /'
+    nft list ruleset 2>/dev/null | grep -i caisson | sed 's/^[[:space:]]*/rule /'
+    pgrep -af "$CAISSON_RUN_ROOT" 2>/dev/null | sed 's/^/process /'
+}
+things | sort >"$tmp/before"
 
-get_busybox() {
-    local arch deb
-    arch=$(dpkg --print-architecture)
-    cd "$tmp"
-    for _ in 1 2; do
-        apt-get download "busybox-static:$arch" >/dev/null 2>&1 && break
-        echo "\$ apt-get update" && apt-get update -qq || true
-    done
-    deb=$(find "$tmp" -maxdepth 1 -name 'busybox-static_*.deb')
-    if [[ -n $deb ]]; then
-        echo "\$ apt-get download busybox-static && dpkg -x $(basename "$deb") unpacked"
-        dpkg -x "$deb" "$tmp/unpacked"
-        busybox=$tmp/unpacked/bin/busybox
-    elif busybox=$(command -v busybox) && ! ldd "$busybox" >/dev/null 2>&1; then
-        echo "  the package can't be had (no network?): taking this machine's $busybox"
-    else
-        echo "demo: busybox-static can't be downloaded, and this machine has no static busybox" >&2
-        exit 1
-    fi
-    cd "$here"
+title "A root file system, out of Debian packages"
+packages=(nginx busybox-static)
+mkdir -p "$tmp"/{debs/partial,rootfs}
+: >"$tmp/no-package-is-installed"
+apt=(apt-get -qq -y -o "Dir::State::status=$tmp/no-package-is-installed" -o "Dir::Cache::archives=$tmp/debs"
+    -o Dir::State::extended_states=/dev/null -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
+    -o APT::Sandbox::User=root -o APT::Install-Recommends=false --download-only install)
+echo "\$ apt-get --download-only install ${packages[*]}"
+"${apt[@]}" "${packages[@]}" >/dev/null 2>&1 || {
+    echo "\$ apt-get update"
+    apt-get update -qq
+    "${apt[@]}" "${packages[@]}" >/dev/null
 }
-
-title "A root file system: Debian's static busybox"
-get_busybox
-bundle=$tmp/bundle
-mkdir -p "$bundle/rootfs"/{bin,dev,proc,sys,tmp,etc}
-cp "$busybox" "$bundle/rootfs/bin/busybox"
-for applet in $("$busybox" --list); do
-    [[ $applet == busybox ]] || ln -s busybox "$bundle/rootfs/bin/$applet"
+echo "\$ for deb in debs/*.deb; do dpkg -x \$deb rootfs; done"
+# /bin and its like are links into /usr: no package's directory in their place.
+for top in bin sbin lib lib64; do
+    mkdir -p "$tmp/rootfs/usr/$top"
+    ln -s "usr/$top" "$tmp/rootfs/$top"
 done
-printf 'root:x:0:0:root:/:/bin/sh\n' >"$bundle/rootfs/etc/passwd"
-echo "  $(du -sh "$bundle/rootfs" | cut -f1) in \$tmp/bundle/rootfs, $(find "$bundle/rootfs/bin" -type l | wc -l) commands"
-
-title "A bundle: the runtime's own default, plus limits and a filter"
-rt spec --bundle "$bundle"
-adapt() { # jq program
-    jq "$1" "$bundle/config.json" >"$bundle/new.json"
-    mv "$bundle/new.json" "$bundle/config.json"
-}
-adapt '.process.terminal = false
-    | .hostname = "demo"
-    | .linux.cgroupsPath = "/'"$id"'"
-    | .linux.resources.memory = {limit: 67108864}
-    | .linux.resources.pids = {limit: 32}
-    | .linux.resources.cpu = {quota: 50000, period: 100000, shares: 512}
-    | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [
-        {names: ["symlink", "symlinkat"], action: "SCMP_ACT_ERRNO", errnoRet: 1}]}'
-echo "  limits: 64 MiB of memory, 32 processes, half a CPU; symlink(2) refused by seccomp"
-
-# Runs inside and prints `name value` lines.
-cat >"$bundle/rootfs/look.sh" <<'INSIDE'
-for n in /proc/self/ns/*; do
-    n=${n##*/}
-    case $n in *_for_children) ;; *) echo "ns:$n $(readlink /proc/self/ns/$n)" ;; esac
+for deb in "$tmp"/debs/*.deb; do
+    dpkg --fsys-tarfile "$deb" | tar -x --keep-directory-symlink --no-overwrite-dir -C "$tmp/rootfs"
 done
-sed -n 's/^\(CapEff\|CapBnd\|CapAmb\|NoNewPrivs\|Seccomp\|Seccomp_filters\):[[:space:]]*/status:\1 /p' /proc/self/status
-first() {
-    key=$1; shift
-    for f in "$@"; do
-        [ -r "$f" ] && { echo "limit:$key $(cat "$f")"; return; }
-    done
-    echo "limit:$key ?"
-}
-c=/sys/fs/cgroup
-first memory $c/memory.max $c/memory/memory.limit_in_bytes
-first pids $c/pids.max $c/pids/pids.max
-if [ -r $c/cpu.max ]; then
-    first cpu $c/cpu.max
-else
-    for d in cpu cpu,cpuacct; do
-        [ -r $c/$d/cpu.cfs_quota_us ] &&
-            echo "limit:cpu $(cat $c/$d/cpu.cfs_quota_us) $(cat $c/$d/cpu.cfs_period_us)" && break
-    done
-fi
-echo "nofile $(ulimit -n)"
-echo "user $(id -u):$(id -g)"
-echo "hostname $(hostname)"
-echo "pid $$"
-echo "processes $(ls -d /proc/[0-9]* | wc -l)"
-ln -s a /dev/shm/b 2>/dev/null && echo "symlink allowed" || echo "symlink refused"
-touch /x 2>/dev/null && echo "write allowed" || echo "write refused"
-[ -s /proc/kcore ] && echo "kcore readable" || echo "kcore masked"
-(echo 1 >/proc/sys/kernel/panic) 2>/dev/null && echo "sysctl writable" || echo "sysctl read-only"
-while read -r id parent dev root point options rest; do
-    echo "mount $point $options ${rest#*- }"
-done </proc/self/mountinfo
-INSIDE
-
-title "run: a process between walls"
-adapt '.process.args = ["/bin/sh", "/look.sh"]'
-seen=$tmp/seen
-rt run --bundle "$bundle" "$id" >"$seen"
-value() { sed -n "s|^$1 ||p" "$seen" | head -n1; }
-inode() { sed 's/.*\[\(.*\)\]/\1/' <<<"$1"; }
-capabilities() { # hex mask
-    local names=(chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap
-        linux_immutable net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner
-        sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin sys_boot sys_nice
-        sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap
-        mac_override mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf
-        checkpoint_restore) i out=()
-    for i in "${!names[@]}"; do (((0x$1 >> i) & 1)) && out+=("${names[i]}"); done
-    local IFS=' '
-    ((${#out[@]} > 8)) && echo "${#out[@]} of ${#names[@]}" || echo "${out[*]:-none}"
-}
-own() { sed -n "s/^$1:[[:space:]]*//p" /proc/self/status; }
-
-echo
-row "namespace" "host" "container"
-row "---------" "----" "---------"
-while read -r key link; do
-    name=${key#ns:}
-    host=$(inode "$(readlink "/proc/self/ns/$name")")
-    inside=$(inode "$link")
-    row "$name" "$host" "$inside$([[ $host == "$inside" ]] && echo "  (shared)")"
-done < <(grep '^ns:' "$seen")
-echo
-row "wall" "host" "container"
-row "----" "----" "---------"
-row "hostname" "$(uname -n)" "$(value hostname)"
-row "processes to be seen" "$(find /proc -maxdepth 1 -name '[0-9]*' | wc -l)" "$(value processes)"
-row "capabilities, bounding" "$(capabilities "$(own CapBnd)")" "$(capabilities "$(value status:CapBnd)")"
-row "no_new_privs" "$(own NoNewPrivs)" "$(value status:NoNewPrivs)"
-row "seccomp mode, filters" "$(own Seccomp), $(own Seccomp_filters)" "$(value status:Seccomp) (2 = filter), $(value status:Seccomp_filters)"
-row "open files" "$(ulimit -n)" "$(value nofile)"
-echo
-row "limit" "asked" "seen inside"
-row "-----" "-----" "-----------"
-row "memory, bytes" 67108864 "$(value limit:memory)"
-row "processes" 32 "$(value limit:pids)"
-row "CPU, us per period" "50000 100000" "$(value limit:cpu)"
-echo
-row "attempt" "" "outcome"
-row "-------" "" "-------"
-row "make a symbolic link" "(seccomp)" "$(value symlink)"
-row "write to the root" "(read-only mount)" "$(value write)"
-row "read /proc/kcore" "(masked path)" "$(value kcore)"
-row "write to /proc/sys" "(read-only path)" "$(value sysctl)"
-echo
-row "mount" "type" "options"
-row "-----" "----" "-------"
-sed -n 's/^mount //p' "$seen" | while read -r point options type _; do
-    row "$point" "$type" "$options"
+rm -rf "$tmp/rootfs"/usr/share/{doc,man,locale,info}
+root=$tmp/rootfs
+for applet in $("$root/bin/busybox" --list); do
+    [[ -e $root/bin/$applet || -L $root/bin/$applet ]] || ln -s busybox "$root/bin/$applet"
 done
+mkdir -p "$root"/{tmp,run,var/www/html,var/lib/nginx,var/log/nginx,etc/nginx/conf.d}
+chmod 1777 "$root/tmp"
+printf 'root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/bin/sh\n' >"$root/etc/passwd"
+printf 'root:x:0:\nwww-data:x:33:\n' >"$root/etc/group"
+echo 'server { listen 80 default_server; root /var/www/html; }' >"$root/etc/nginx/conf.d/demo.conf"
+echo '<h1>Hello from a container</h1>' >"$root/var/www/html/index.html"
+ln -sf /dev/stdout "$root/var/log/nginx/access.log"
+ln -sf /dev/stderr "$root/var/log/nginx/error.log"
+echo "  $(find "$tmp/debs" -name '*.deb' | wc -l) packages, $(du -sh "$root" | cut -f1)"
 
-title "create, start, exec, ps, events, kill, delete"
-adapt '.process.args = ["/bin/sh", "-c", "trap \"exit 0\" TERM; while :; do sleep 0.1; done"]'
-rt create --bundle "$bundle" "$id" </dev/null >"$tmp/log" 2>&1 3>&- || { cat "$tmp/log"; exit 1; }
-cat "$tmp/log"
-rt state "$id" | jq -c '{id, status, pid}'
-rt start "$id"
-rt exec "$id" sh -c 'echo "pid $$ of host $(hostname), user $(id -u)"'
+title "An image of it: built, saved, removed, loaded"
+cai image build-from-rootfs "$root" demo/nginx:1 --cmd nginx --cmd -g --cmd 'daemon off;' --expose 80/tcp
+cai save --format oci-archive -o "$tmp/nginx.tar" demo/nginx:1
+cai rmi demo/nginx:1
+cai load -i "$tmp/nginx.tar"
+cai images
+cai image verify
+
+title "A container of it, detached, with a published port and limits"
+port=8080
+while (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+cai run -d --name web -p "127.0.0.1:$port:80" --memory 64m --pids-limit 32 --cpus 0.5 demo/nginx:1
+for _ in {1..50}; do
+    curl -s -o /dev/null "http://127.0.0.1:$port/" && break
+    sleep 0.1
+done
+show curl "http://127.0.0.1:$port/"
+curl -sS "http://127.0.0.1:$port/"
+cai ps
+cai port web
+
+title "From inside"
+cai exec web sh -c 'echo "host $(hostname), user $(id -un), $(ls -d /proc/[0-9]* | wc -l) processes"; ip -4 -o address show eth0'
+cai exec web sh -c 'echo "<h1>Changed by exec</h1>" >/var/www/html/index.html'
+show curl "http://127.0.0.1:$port/"
+curl -sS "http://127.0.0.1:$port/"
 status=0
-rt exec "$id" sh -c 'exit 42' || status=$?
+cai exec web sh -c 'exit 42' || status=$?
 echo "  exit status of the process: $status"
-rt ps "$id"
-rt list
-rt events --stats "$id" | jq -c '{memory: .data.memory.usage, pids: .data.pids, cpu_ns: .data.cpu.usage.total}'
-rt pause "$id"
-rt state "$id" | jq -c '{id, status}'
-rt resume "$id"
-rt kill "$id" TERM
-wait_for stopped
-rt state "$id" | jq -c '{id, status}'
-rt delete "$id"
+
+title "From outside"
+for _ in {1..200}; do curl -s -o /dev/null "http://127.0.0.1:$port/"; done
+echo "  (200 more requests)"
+cai stats --no-stream web
+cai top web
+cai logs --tail 3 web
+
+title "Stopped, started, removed"
+cai stop web
+cai ps -a
+cai start web
+cai rm -f web
+cai rmi demo/nginx:1
 
 title "Nothing left behind"
-left=0
-nothing() { # what, count
-    row "$1" "" "$2"
-    left=$((left + $2))
-}
-processes=0
-for dir in /proc/[0-9]*; do
-    # A zombie is no longer the runtime's: the machine's init reaps it.
-    if grep -qs "$id" "$dir/cgroup" && ! grep -qs '^State:[[:space:]]*Z' "$dir/status"; then
-        processes=$((processes + 1))
-    fi
+# What is just ending may take a moment.
+for _ in {1..30}; do
+    things | sort >"$tmp/after"
+    comm -13 "$tmp/before" "$tmp/after" >"$tmp/left"
+    [[ -s $tmp/left ]] || break
+    sleep 0.1
 done
-nothing "processes" "$processes"
-nothing "mounts" "$(grep -c "$tmp" /proc/self/mountinfo || true)"
-nothing "cgroups" "$(find /sys/fs/cgroup -type d -name "*$id*" 2>/dev/null | wc -l)"
-nothing "state files" "$(find "$tmp/state" -mindepth 1 2>/dev/null | wc -l)"
-if ((left)); then
-    echo "demo: $left things were left behind" >&2
+for kind in process mount cgroup link rule; do
+    row "$kind" "$(grep -c "^$kind " "$tmp/left" || true)"
+done
+row "state of containers" "$(find "$CAISSON_RUN_ROOT/pods" "$CAISSON_ROOT/containers" -mindepth 1 2>/dev/null | wc -l)"
+if [[ -s $tmp/left ]]; then
+    cat "$tmp/left"
+    echo "demo: something was left behind" >&2
     exit 1
 fi
 echo

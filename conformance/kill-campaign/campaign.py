@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -68,8 +69,8 @@ def census():
     found |= {"address " + " ".join(line.split()[1:4]) for line in lines("ip", "-o", "address")}
     found |= {"netns " + line for line in lines("ip", "netns", "list")}
     # An element is a line of its own or shares one: the whole text is compared.
-    rules = [line.split(" counter ")[0].strip() for line in lines("nft", "list", "ruleset")]
-    found.add("nft " + " ".join(rules))
+    rules = " ".join(line.strip() for line in lines("nft", "list", "ruleset"))
+    found.add("nft " + re.sub(r"counter packets \d+ bytes \d+", "counter", rules))
     return found
 
 

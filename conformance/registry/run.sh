@@ -184,7 +184,7 @@ is "docker: load of it, packed, from standard input" "by docker" \
 echo "# What we saved"
 saved=$http/public/busybox:1
 caisson_ pull -q $saved >/dev/null 2>&1
-succeeds "save: docker archive" caisson_ save -o "$scratch/ours-docker.tar" $saved
+succeeds "save: docker archive" caisson_ save --format docker-archive -o "$scratch/ours-docker.tar" $saved
 succeeds "save: OCI archive" caisson_ save --format oci-archive -o "$scratch/ours-oci.tar" $saved
 succeeds "save: OCI layout" caisson_ save --format oci-dir -o "$scratch/ours-oci" $saved
 succeeds "skopeo reads our docker archive" skopeo copy -q "docker-archive:$scratch/ours-docker.tar" "dir:$scratch/a"

@@ -1,13 +1,18 @@
 # shellcheck shell=bash
 # What suites of the `caisson` command share: namespaces of their own, the
 # check list, a store of their own. Sourced by `run.sh`s, which are called as
-# every suite is; CAISSON names the command, else it is beside the runtime.
+# every suite is and name the `images` that they need; CAISSON names the
+# command, else it is beside the runtime.
 here=$(cd "$(dirname "$0")" && pwd)
 CAISSON=${CAISSON:-$(dirname "${RUNTIME:-${1:-/}}")/caisson}
 export CAISSON
 if [[ ! -x $CAISSON ]]; then
     echo "$(basename "$here"): there is no caisson at $CAISSON"
     exit 77
+fi
+# Before the namespaces: from there no package can be fetched.
+if [[ -z ${CAISSON_SUITE_SCRATCH:-} ]]; then
+    "$here/../images/build.sh" "${images[@]}" || exit 2
 fi
 # shellcheck source=namespaces.sh
 . "$here/../namespaces.sh"
@@ -29,8 +34,6 @@ mkdir -p "$DOCKER_CONFIG" "$HOME"
 echo "{}" >"$DOCKER_CONFIG/config.json"
 caisson_() { timeout --foreground "${PATIENCE:-60}" "$CAISSON" "$@"; }
 in_pty_caisson() { in_pty "$CAISSON" "$@"; }
-
-images() { "$repo/conformance/images/build.sh" "$@" 2>/dev/null || die "can't build images: $*"; }
 
 # Tells caisson to speak plain HTTP to a registry.
 plain_http() { # host:port

@@ -35,7 +35,7 @@ title() { printf '\n== %s\n' "$*"; }
 show() {
     local word shown=''
     for word in "$@"; do
-        if [[ $word == *[![:alnum:]/._:=@{}-]* ]]; then shown+=" '$word'"; else shown+=" $word"; fi
+        if [[ $word == *[![:alnum:]/._:=@-]* ]]; then shown+=" '$word'"; else shown+=" $word"; fi
     done
     printf '$%s\n' "${shown//$tmp/\$tmp}"
 }

@@ -1,11 +1,12 @@
 #!/bin/bash
 # The caisson command as an ordinary user with subordinate ids, on pasta and on
 # slirp4netns. Started by root, in a copy of /etc in which the user is made.
+# shellcheck disable=SC2034  # read by suite.sh
+images=(busybox debian nginx python3)
 # shellcheck source=../suite.sh
 . "$(dirname "$0")/../suite.sh"
 # shellcheck source=../cli/checks.sh
 . "$here/../cli/checks.sh"
-images busybox debian nginx python3
 # shellcheck disable=SC2034  # read by checks.sh
 rootless=1
 user=caisson-test
@@ -25,8 +26,7 @@ caisson_words=(setpriv --reuid "$user" --regid "$user" --init-groups env -i -C "
     "HOME=$scratch/home" "XDG_RUNTIME_DIR=$scratch/xdg" TERM=xterm "$scratch/bin/caisson")
 caisson_() { timeout --foreground "${PATIENCE:-60}" "${caisson_words[@]}" "$@"; }
 
-load_images busybox debian nginx python3
-succeeds "run" run $busybox true
+load_succeeds "run" run $busybox true
 go_on_if_passing
 census >"$scratch/before"
 is "the user's id is root inside" "0 $(id -u $user) 1" \

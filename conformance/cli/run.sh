@@ -1,16 +1,16 @@
 #!/bin/bash
 # The caisson command as root: what docker's and podman's users know, on the
 # built-in network, and a census of what is left.
+# shellcheck disable=SC2034  # read by suite.sh
+images=(busybox debian nginx python3)
 # shellcheck source=../suite.sh
 . "$(dirname "$0")/../suite.sh"
 # shellcheck source=checks.sh
 . "$here/../cli/checks.sh"
-images busybox debian nginx python3
 # shellcheck disable=SC2034  # read by checks.sh
 rootless=0 caisson_words=("$CAISSON")
 
-load_images busybox debian nginx python3
-succeeds "run" run $busybox true
+load_succeeds "run" run $busybox true
 go_on_if_passing
 # What the first use makes for good, such as the bridge, is there from now on.
 succeeds "run, default network" caisson_ run --rm $busybox true

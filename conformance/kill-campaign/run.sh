@@ -1,9 +1,10 @@
 #!/bin/bash
 # SIGKILL at random moments of pulls, loads, runs and removes, and a census of
 # what is left after each: KILLS (60) and SEED may be set.
+# shellcheck disable=SC2034  # read by suite.sh
+images=(busybox nginx)
 # shellcheck source=../suite.sh
 . "$(dirname "$0")/../suite.sh"
-images busybox nginx
 for name in busybox nginx; do
     cp -rL "$repo/.cache/images/$name" "$scratch/$name"
 done

@@ -3,9 +3,10 @@
 # with an authority of its own, basic and token authentication), and beside
 # skopeo, podman, buildah and docker: each reads what the other has pushed or
 # saved.
+# shellcheck disable=SC2034  # read by suite.sh
+images=(busybox nginx python3 redis postgres large)
 # shellcheck source=../suite.sh
 . "$(dirname "$0")/../suite.sh"
-images busybox nginx python3 redis postgres large
 made=$repo/.cache/images
 daemon=
 # shellcheck disable=SC2329  # called by trap

@@ -6,6 +6,7 @@ mod descriptor;
 mod digest;
 mod gc;
 mod install;
+pub mod layer_writer;
 mod layers;
 mod locked_file;
 pub mod manifest;

@@ -63,6 +63,7 @@ use confine::confine_thread;
 use extract::Extractor;
 use feed::{Feed, feed};
 use metadata::Ids;
+pub(crate) use metadata::{is_opaque, wanted_xattrs};
 
 /// Who the files belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

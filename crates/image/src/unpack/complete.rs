@@ -33,7 +33,7 @@ impl Extractor<'_> {
                     links.push(DeferredLink { index: waiting.index, path, target: waiting.target });
                 }
                 Err(fault) => {
-                    let (index, path) = (waiting.index, path.to_path());
+                    let (index, path) = (waiting.index, path.shown());
                     return Err(UnpackError::Entry { index, path, fault });
                 }
             }
@@ -45,7 +45,7 @@ impl Extractor<'_> {
             self.place_whiteout(dir, &name).map_err(|fault| {
                 let mut path = self.dirs.tree.path(dir);
                 path.push(&name);
-                UnpackError::Complete { path: path.to_path(), fault }
+                UnpackError::Complete { path: path.shown(), fault }
             })?;
         }
         let mut implied = Vec::new();
@@ -56,7 +56,7 @@ impl Extractor<'_> {
             }
             let path = self.dirs.tree.path(dir);
             self.complete_dir(dir, &path)
-                .map_err(|fault| UnpackError::Complete { path: path.to_path(), fault })?;
+                .map_err(|fault| UnpackError::Complete { path: path.shown(), fault })?;
             if self.dirs.tree.get(dir).meta.is_none() && self.dirs.tree.is_merged(dir) {
                 implied.push(path);
             }

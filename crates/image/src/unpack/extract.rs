@@ -14,7 +14,7 @@ use super::dirs::Dirs;
 use super::entry::{Entry, EntryKind};
 use super::error::{EntryFault, UnpackError};
 use super::metadata::{Ids, Owners, set_mode, set_times, set_times_of_name, set_xattrs};
-use super::path::{Meaning, RelPath, meaning, path_of};
+use super::path::{Meaning, RelPath, meaning, path_of, shown};
 use super::reader::TarReader;
 use super::skipped::{SkipReason, Skipped};
 use super::tree::{DirId, DirMeta, Opaque, ROOT};
@@ -60,11 +60,7 @@ impl<'a> Extractor<'a> {
             self.entries += 1;
             self.entry(reader, &entry).map_err(|fault| match fault {
                 EntryFault::Archive(error) => UnpackError::Archive(*error),
-                fault => UnpackError::Entry {
-                    index: entry.index,
-                    path: path_of(&entry.path).to_owned(),
-                    fault,
-                },
+                fault => UnpackError::Entry { index: entry.index, path: shown(&entry.path), fault },
             })?;
         }
         Ok(())
@@ -279,7 +275,7 @@ impl<'a> Extractor<'a> {
     fn hard_link(&mut self, dir: DirId, name: &[u8], entry: &Entry) -> Result<(), EntryFault> {
         let target = RelPath::new(&entry.link, "the hard link's target", &self.options.limits)?;
         if meaning(&target)? != Meaning::Plain {
-            return Err(EntryFault::ReservedName(target.to_path()));
+            return Err(EntryFault::ReservedName(target.shown()));
         }
         if self.link(dir, name, &target)? {
             return Ok(());
@@ -302,7 +298,7 @@ impl<'a> Extractor<'a> {
         target: &RelPath,
     ) -> Result<bool, EntryFault> {
         let Some((above, target_name)) = target.split() else {
-            return Err(EntryFault::LinkToDirectory(target.to_path()));
+            return Err(EntryFault::LinkToDirectory(target.shown()));
         };
         let target_dir = match self.dirs.resolve(above, false) {
             Ok(Some(found)) => found,
@@ -310,7 +306,7 @@ impl<'a> Extractor<'a> {
             Err(fault) => return Err(fault),
         };
         if self.dirs.tree.child(target_dir, target_name).is_some() {
-            return Err(EntryFault::LinkToDirectory(target.to_path()));
+            return Err(EntryFault::LinkToDirectory(target.shown()));
         }
         if (target_dir, target_name) == (dir, name) {
             // A link to itself says nothing, if the file is there.

@@ -83,7 +83,7 @@ impl Finisher<'_> {
         for link in links {
             self.link(&link, &mut implied).map_err(|fault| UnpackError::Entry {
                 index: link.index,
-                path: link.path.to_path(),
+                path: link.path.shown(),
                 fault,
             })?;
         }
@@ -93,7 +93,7 @@ impl Finisher<'_> {
         }
         for path in implied {
             self.inherit(&path)
-                .map_err(|fault| UnpackError::Complete { path: path.to_path(), fault })?;
+                .map_err(|fault| UnpackError::Complete { path: path.shown(), fault })?;
         }
         Ok(self.done)
     }
@@ -117,7 +117,7 @@ impl Finisher<'_> {
         let from = match self.find(path)? {
             Some(Found::Dir(from)) => from,
             Some(Found::File(..)) => {
-                self.done.shadowed.push(path.to_path());
+                self.done.shadowed.push(path_of(path.as_bytes()).to_owned());
                 return Ok(());
             }
             None => return Ok(()),
@@ -151,7 +151,7 @@ impl Finisher<'_> {
     fn link(&mut self, link: &DeferredLink, implied: &mut Vec<RelPath>) -> Result<(), EntryFault> {
         let Some((parent, name)) = link.path.split() else { return Ok(()) };
         let Some((target_parent, target_name)) = link.target.split() else {
-            return Err(EntryFault::LinkToDirectory(link.target.to_path()));
+            return Err(EntryFault::LinkToDirectory(link.target.shown()));
         };
         let dir = self.open(parent)?;
         match statat(&dir, path_of(name), AtFlags::SYMLINK_NOFOLLOW) {
@@ -235,9 +235,9 @@ impl Finisher<'_> {
         name: &[u8],
         link: &DeferredLink,
     ) -> Result<(), EntryFault> {
-        let nowhere = || EntryFault::LinkTarget(link.target.to_path());
+        let nowhere = || EntryFault::LinkTarget(link.target.shown());
         let (from_dir, from_name, stat) = match self.find(&link.target)?.ok_or_else(nowhere)? {
-            Found::Dir(_) => return Err(EntryFault::LinkToDirectory(link.target.to_path())),
+            Found::Dir(_) => return Err(EntryFault::LinkToDirectory(link.target.shown())),
             Found::File(dir, name, stat) => (dir, name, stat),
         };
         let (from, to) = (path_of(&from_name), path_of(name));

@@ -73,8 +73,9 @@ impl RelPath {
         }
     }
 
-    pub(crate) fn to_path(&self) -> PathBuf {
-        path_of(&self.0).to_owned()
+    /// For messages.
+    pub(crate) fn shown(&self) -> PathBuf {
+        shown(&self.0)
     }
 }
 
@@ -85,6 +86,17 @@ pub(crate) fn names(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 
 pub(crate) fn path_of(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
+}
+
+/// For messages: a hostile path may be very long.
+pub(crate) fn shown(path: &[u8]) -> PathBuf {
+    const SHOWN: usize = 240;
+    match path.split_at_checked(SHOWN) {
+        Some((begin, rest)) if !rest.is_empty() => {
+            path_of(&[begin, "…".as_bytes()].concat()).to_owned()
+        }
+        _ => path_of(path).to_owned(),
+    }
 }
 
 fn check(what: &'static str, found: usize, limit: usize) -> Result<(), EntryFault> {

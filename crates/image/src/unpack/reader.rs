@@ -6,13 +6,13 @@
 //! size and the header's size differ.
 
 use std::io::{BufRead, Read};
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::entry::{Entry, EntryKind, Time};
 use super::error::{ArchiveError, ArchiveFault};
 use super::header::{BLOCK, Header};
 use super::limits::Limits;
+use super::path::shown;
 use super::pax::Pax;
 use super::sparse::{self, Piece};
 
@@ -261,7 +261,7 @@ impl<R: BufRead> TarReader<R> {
         let mut pax = ext.pax.unwrap_or_else(|| self.global.clone());
         let pax_path = pax.sparse.name.take().or(pax.path.take());
         let path = one_name(pax_path, ext.path)?.unwrap_or_else(|| header.path());
-        self.path = Some(PathBuf::from(std::ffi::OsString::from_vec(path.clone())));
+        self.path = Some(shown(&path));
         let link = one_name(pax.link.take(), ext.link)?.unwrap_or_else(|| header.link());
 
         let kind = match flag {

@@ -2,11 +2,11 @@
 
 /// One header block, to be bent before its checksum is set.
 #[derive(Clone)]
-pub struct Header(pub [u8; 512]);
+pub(crate) struct Header(pub(crate) [u8; 512]);
 
 impl Header {
     /// A ustar header.
-    pub fn new(type_flag: u8, name: &str, size: u64) -> Self {
+    pub(crate) fn new(type_flag: u8, name: &str, size: u64) -> Self {
         let mut header = Self([0; 512]);
         header.put(0, name.as_bytes());
         header.octal(100, 8, 0o644);
@@ -21,37 +21,37 @@ impl Header {
         header
     }
 
-    pub fn put(&mut self, at: usize, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn put(&mut self, at: usize, bytes: &[u8]) -> &mut Self {
         self.0[at..at + bytes.len()].copy_from_slice(bytes);
         self
     }
 
-    pub fn octal(&mut self, at: usize, width: usize, value: u64) -> &mut Self {
+    pub(crate) fn octal(&mut self, at: usize, width: usize, value: u64) -> &mut Self {
         let text = format!("{value:0digits$o}\0", digits = width - 1);
         self.put(at, text.as_bytes())
     }
 
-    pub fn mode(mut self, mode: u64) -> Self {
+    pub(crate) fn mode(mut self, mode: u64) -> Self {
         self.octal(100, 8, mode);
         self
     }
 
-    pub fn owner(mut self, uid: u64, gid: u64) -> Self {
+    pub(crate) fn owner(mut self, uid: u64, gid: u64) -> Self {
         self.octal(108, 8, uid).octal(116, 8, gid);
         self
     }
 
-    pub fn link(mut self, target: &str) -> Self {
+    pub(crate) fn link(mut self, target: &str) -> Self {
         self.put(157, target.as_bytes());
         self
     }
 
-    pub fn device(mut self, major: u64, minor: u64) -> Self {
+    pub(crate) fn device(mut self, major: u64, minor: u64) -> Self {
         self.octal(329, 8, major).octal(337, 8, minor);
         self
     }
 
-    pub fn seal(mut self) -> [u8; 512] {
+    pub(crate) fn seal(mut self) -> [u8; 512] {
         self.put(148, b"        ");
         let sum: u64 = self.0.iter().map(|b| u64::from(*b)).sum();
         self.octal(148, 7, sum);
@@ -61,54 +61,54 @@ impl Header {
 
 /// An archive that grows.
 #[derive(Clone, Default)]
-pub struct Tar(pub Vec<u8>);
+pub(crate) struct Tar(pub(crate) Vec<u8>);
 
 impl Tar {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub fn raw(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    pub fn header(self, header: Header) -> Self {
+    pub(crate) fn header(self, header: Header) -> Self {
         self.raw(&header.seal())
     }
 
-    pub fn data(mut self, data: &[u8]) -> Self {
+    pub(crate) fn data(mut self, data: &[u8]) -> Self {
         self.0.extend_from_slice(data);
         self.0.resize(self.0.len().next_multiple_of(512), 0);
         self
     }
 
-    pub fn entry(self, header: Header, data: &[u8]) -> Self {
+    pub(crate) fn entry(self, header: Header, data: &[u8]) -> Self {
         self.header(header).data(data)
     }
 
-    pub fn file(self, name: &str, data: &[u8]) -> Self {
+    pub(crate) fn file(self, name: &str, data: &[u8]) -> Self {
         self.entry(Header::new(b'0', name, data.len() as u64), data)
     }
 
-    pub fn dir(self, name: &str) -> Self {
+    pub(crate) fn dir(self, name: &str) -> Self {
         self.header(Header::new(b'5', name, 0).mode(0o755))
     }
 
-    pub fn symlink(self, name: &str, target: &str) -> Self {
+    pub(crate) fn symlink(self, name: &str, target: &str) -> Self {
         self.header(Header::new(b'2', name, 0).link(target))
     }
 
-    pub fn hard_link(self, name: &str, target: &str) -> Self {
+    pub(crate) fn hard_link(self, name: &str, target: &str) -> Self {
         self.header(Header::new(b'1', name, 0).link(target))
     }
 
     /// An extended header.
-    pub fn pax(self, records: &[(&str, &[u8])]) -> Self {
+    pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
         self.extended(b'x', records)
     }
 
-    pub fn extended(self, flag: u8, records: &[(&str, &[u8])]) -> Self {
+    pub(crate) fn extended(self, flag: u8, records: &[(&str, &[u8])]) -> Self {
         let mut data = Vec::new();
         for (key, value) in records {
             data.extend(record(key, value));
@@ -116,7 +116,7 @@ impl Tar {
         self.entry(Header::new(flag, "PaxHeaders/x", data.len() as u64), &data)
     }
 
-    pub fn long_name(self, flag: u8, name: &[u8]) -> Self {
+    pub(crate) fn long_name(self, flag: u8, name: &[u8]) -> Self {
         let mut data = name.to_vec();
         data.push(0);
         let mut header = Header::new(flag, "././@LongLink", data.len() as u64);
@@ -124,12 +124,12 @@ impl Tar {
         self.entry(header, &data)
     }
 
-    pub fn end(self) -> Vec<u8> {
+    pub(crate) fn end(self) -> Vec<u8> {
         self.raw(&[0; 1024]).0
     }
 }
 
-pub fn record(key: &str, value: &[u8]) -> Vec<u8> {
+pub(crate) fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let bare = key.len() + value.len() + 3;
     let mut len = bare + 1;
     while bare + len.to_string().len() != len {

@@ -199,7 +199,7 @@ fn files_of_debian_packages() {
     for line in list.lines().map(Path::new).filter(|path| path.symlink_metadata().is_ok()) {
         let (Some(parent), Some(name)) = (line.parent(), line.file_name()) else { continue };
         let path = parent.canonicalize().unwrap().join(name);
-        present.extend(path.ancestors().map(|path| path.to_owned()));
+        present.extend(path.ancestors().map(Path::to_owned));
     }
     present.remove(Path::new("/"));
     let present: Vec<&str> =

@@ -40,8 +40,8 @@ fn check(cases: Vec<(&str, Vec<u8>, Outcome)>) {
 
 #[test]
 fn paths() {
-    let deep = "d/".repeat(600);
-    let long = format!("{}/x", ["n".repeat(200); 25].join("/"));
+    let deep = format!("{}f", "d/".repeat(600));
+    let long = format!("{}x", format!("{}/", "n".repeat(200)).repeat(25));
     let name = "n".repeat(300);
     let pax = |path: &str| Tar::new().pax(&[("path", path.as_bytes())]).file("x", b"x").end();
     check(vec![

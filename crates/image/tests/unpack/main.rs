@@ -1,11 +1,15 @@
 //! Unpacking layers: against GNU tar, against hostile archives, and what is
 //! particular to layers.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod archive;
 mod gnu_tar;
 mod hostile;
 mod layers;
 mod mutations;
+mod rootless;
 mod sandbox;
 mod sparse;
 mod tree;
+mod writer;

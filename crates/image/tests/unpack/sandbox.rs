@@ -9,25 +9,25 @@ use caisson_image::unpack::{Finished, UnpackError, UnpackOptions, Unpacked, fini
 
 use crate::tree::{Tree, scan};
 
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     dir: tempfile::TempDir,
     before: Tree,
 }
 
 /// Tests of owners and devices need root; the others do as well as they can.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// `true`, and says so, where a test has to be left out.
-pub fn needs_root(test: &str) -> bool {
+pub(crate) fn needs_root(test: &str) -> bool {
     if !is_root() {
         eprintln!("{test}: left out: it needs root");
     }
     !is_root()
 }
 
-pub fn options() -> UnpackOptions {
+pub(crate) fn options() -> UnpackOptions {
     if is_root() {
         UnpackOptions::privileged()
     } else {
@@ -36,7 +36,7 @@ pub fn options() -> UnpackOptions {
 }
 
 impl Sandbox {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("outside")).unwrap();
         fs::write(dir.path().join("outside/secret"), "secret").unwrap();
@@ -54,23 +54,23 @@ impl Sandbox {
         tree
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn target(&self) -> PathBuf {
+    pub(crate) fn target(&self) -> PathBuf {
         self.dir.path().join("target")
     }
 
-    pub fn tree(&self) -> Tree {
+    pub(crate) fn tree(&self) -> Tree {
         scan(&self.target())
     }
 
-    pub fn unpack(&self, archive: impl Read) -> Result<Unpacked, UnpackError> {
+    pub(crate) fn unpack(&self, archive: impl Read) -> Result<Unpacked, UnpackError> {
         self.unpack_with(archive, &options())
     }
 
-    pub fn unpack_with(
+    pub(crate) fn unpack_with(
         &self,
         archive: impl Read,
         options: &UnpackOptions,
@@ -82,7 +82,11 @@ impl Sandbox {
     }
 
     /// Unpacks and completes over `lowers`, the topmost first.
-    pub fn layer(&self, archive: impl Read, lowers: &[&Self]) -> Result<Finished, UnpackError> {
+    pub(crate) fn layer(
+        &self,
+        archive: impl Read,
+        lowers: &[&Self],
+    ) -> Result<Finished, UnpackError> {
         let unpacked = self.unpack(archive)?;
         let target = File::open(self.target()).unwrap();
         let lowers: Vec<_> = lowers.iter().map(|l| File::open(l.target()).unwrap()).collect();

@@ -8,26 +8,26 @@ use std::path::{Path, PathBuf};
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    pub kind: char,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-    pub size: u64,
-    pub mtime: (i64, i64),
-    pub device: u64,
-    pub target: Option<PathBuf>,
-    pub content: Vec<u8>,
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+pub(crate) struct Node {
+    pub(crate) kind: char,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) size: u64,
+    pub(crate) mtime: (i64, i64),
+    pub(crate) device: u64,
+    pub(crate) target: Option<PathBuf>,
+    pub(crate) content: Vec<u8>,
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// First path of the same inode.
-    pub same_as: PathBuf,
+    pub(crate) same_as: PathBuf,
     /// Not compared: file systems round in their own way.
-    pub blocks: Blocks,
+    pub(crate) blocks: Blocks,
 }
 
 /// 512-byte blocks on disk; equal if about the same.
 #[derive(Clone, Copy, Debug)]
-pub struct Blocks(pub u64);
+pub(crate) struct Blocks(pub(crate) u64);
 
 impl PartialEq for Blocks {
     fn eq(&self, other: &Self) -> bool {
@@ -37,10 +37,10 @@ impl PartialEq for Blocks {
 
 impl Eq for Blocks {}
 
-pub type Tree = BTreeMap<PathBuf, Node>;
+pub(crate) type Tree = BTreeMap<PathBuf, Node>;
 
 /// All below `root`, and `root` itself as the empty path.
-pub fn scan(root: &Path) -> Tree {
+pub(crate) fn scan(root: &Path) -> Tree {
     let mut tree = Tree::new();
     let mut inodes = HashMap::new();
     let mut todo = vec![PathBuf::new()];
@@ -74,7 +74,7 @@ pub fn scan(root: &Path) -> Tree {
                 device: meta.rdev(),
                 target: kind.is_symlink().then(|| fs::read_link(&full).unwrap()),
                 content: if kind.is_file() && meta.size() < 64 << 20 {
-                    fs::read(&full).unwrap()
+                    fs::read(&full).unwrap_or_else(|e| panic!("{full:?}: {e}"))
                 } else {
                     Vec::new()
                 },
@@ -96,7 +96,7 @@ pub fn scan(root: &Path) -> Tree {
     tree
 }
 
-pub fn xattrs(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn xattrs(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut list = vec![0; 65536];
     let len = rustix::fs::llistxattr(path, list.as_mut_slice()).unwrap();
     let mut found: Vec<_> = list[..len]
@@ -114,7 +114,7 @@ pub fn xattrs(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// The first differences, readable.
-pub fn differences(ours: &Tree, theirs: &Tree) -> Vec<String> {
+pub(crate) fn differences(ours: &Tree, theirs: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for path in ours.keys().chain(theirs.keys()) {
         let (a, b) = (ours.get(path), theirs.get(path));

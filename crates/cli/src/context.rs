@@ -1,11 +1,12 @@
 //! What every command is given: settings, folders, how much to say.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use caisson_image::{QuotaPolicy, Store, StoreSettings};
 use caisson_node::paths::{Identity, Paths, PathsError};
 use caisson_node::settings::Settings;
+use caisson_node::{Engine, EngineOptions};
 use rustix::termios::isatty;
 
 use crate::args::GlobalArgs;
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// How much to say on standard error.
     pub(crate) level: Level,
+    /// The settings file that the user named.
+    pub(crate) settings_file: Option<PathBuf>,
     /// Who runs this.
     pub(crate) identity: Identity,
 }
@@ -33,7 +36,8 @@ impl Context {
         let settings = Settings::load(global.config.as_deref())?;
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let paths = paths(global, &settings, identity, &variable)?;
-        Ok(Self { paths, settings, level: global.log_level, identity })
+        let settings_file = global.config.clone();
+        Ok(Self { paths, settings, level: global.log_level, settings_file, identity })
     }
 
     /// Opens the image store, and makes the folders where there are none.
@@ -43,6 +47,31 @@ impl Context {
         settings.quota = self.settings.storage.quota;
         settings.quota_policy = QuotaPolicy::Evict;
         Ok(Store::open(settings)?)
+    }
+
+    /// Opens the engine.
+    pub(crate) fn engine(&self) -> Result<Engine, Failure> {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let program = std::env::current_exe()?;
+        let mut exit_command = vec![text(&program)];
+        let config = self.settings_file.as_deref().map(std::path::absolute).transpose()?;
+        let dirs = [
+            ("--root", Some(std::path::absolute(self.paths.root())?)),
+            ("--run-root", Some(std::path::absolute(self.paths.run())?)),
+            ("--config", config),
+        ];
+        for (option, value) in dirs {
+            if let Some(value) = value {
+                exit_command.extend([option.to_owned(), text(&value)]);
+            }
+        }
+        exit_command.push("container-cleanup".to_owned());
+        Ok(Engine::open(EngineOptions {
+            paths: self.paths.clone(),
+            settings: self.settings.clone(),
+            rootless: self.identity != Identity::System,
+            exit_command,
+        })?)
     }
 
     /// Says what works, but not as asked.

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use caisson_node::lifecycle::StartError;
+
 use crate::advice;
 
 /// Exit codes, docker's.
@@ -35,6 +37,17 @@ impl Failure {
     /// A malformed request: exits with 125.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(message).with_code(code::USAGE)
+    }
+
+    /// The engine's error where a container was to be made: exits with 125.
+    pub(crate) fn of_engine<E: Error + 'static>(error: E) -> Self {
+        Self::from(error).with_code(code::USAGE)
+    }
+
+    /// A container that did not start: exits with 125, 126 or 127.
+    pub(crate) fn of_start(error: StartError) -> Self {
+        let code = error.exit_code();
+        Self::from(error).with_code(code)
     }
 
     /// Ends with `code` and says nothing: the container's own exit status, or

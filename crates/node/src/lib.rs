@@ -2,11 +2,29 @@
 //! library: the command uses it in its own process, with no daemon.
 
 pub mod clock;
+mod container_lock;
+pub mod engine;
 pub mod handlers;
 pub mod identity;
+pub mod lifecycle;
 pub mod metadata;
 pub mod oci_spec;
 pub mod paths;
 pub mod request;
+pub mod rootfs;
 pub mod settings;
 pub mod signals;
+mod tree_copy;
+pub mod volumes;
+
+pub use container_lock::LockError;
+pub use engine::{Engine, EngineOptions, OpenError};
+pub use tree_copy::CopyTreeError;
+
+/// A container's supervisor, as those who attach to it know it.
+pub mod supervisor {
+    pub use caisson_shim::client::{
+        Attachment, ClientError, ExecStdio, Input, Output, Piece, Shim,
+    };
+    pub use caisson_shim::{AttachSpec, Fault, FaultKind, OnStall};
+}

@@ -116,6 +116,12 @@ impl Paths {
         self.root.join("containers").join(id)
     }
 
+    /// A container's log file.
+    #[must_use]
+    pub fn log(&self, id: &str) -> PathBuf {
+        self.container(id).join("log")
+    }
+
     /// Folder of all [`Paths::container`]s.
     #[must_use]
     pub fn containers(&self) -> PathBuf {

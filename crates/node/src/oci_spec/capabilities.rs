@@ -89,6 +89,12 @@ fn names(list: &[String]) -> Result<Names, CapabilityError> {
     Ok(names)
 }
 
+/// Every capability that we know.
+#[must_use]
+pub fn all_capabilities() -> CapabilitySet {
+    Capability::ALL.iter().copied().collect()
+}
+
 /// What this process may hand on: its own bounding set. Asking for more would
 /// fail at the container's start.
 #[must_use]

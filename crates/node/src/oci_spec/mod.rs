@@ -17,7 +17,7 @@ mod security;
 pub mod user;
 
 pub use build::{SpecError, SpecInput, build};
-pub use capabilities::{CapabilityError, bounding_set};
+pub use capabilities::{CapabilityError, all_capabilities, bounding_set};
 pub use devices::DeviceError;
 pub use mounts::EtcFiles;
 pub use namespaces::{NamespacePaths, NetworkNamespace};

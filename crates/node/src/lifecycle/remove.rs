@@ -1,0 +1,89 @@
+//! Removing containers.
+
+use super::create::event;
+use super::error::ContainerError;
+use crate::container_lock::ContainerLock;
+use crate::engine::Engine;
+use crate::metadata::{ContainerRecord, Phase};
+use crate::volumes;
+
+/// How a container is removed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RemoveOptions {
+    /// Even if it runs.
+    pub force: bool,
+    /// With the volumes that were made for it alone.
+    pub volumes: bool,
+}
+
+impl Engine {
+    /// Removes a container; returns its id.
+    ///
+    /// # Errors
+    /// [`ContainerError::WrongStatus`] if it runs and `force` is not set.
+    pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<String, ContainerError> {
+        let id = self.metadata().find(name)?.id;
+        let lock = ContainerLock::wait(&self.paths.container(&id))?;
+        let Some(record) = self.settle_locked(&id, &lock)? else {
+            return Ok(id);
+        };
+        if !self.metadata().knows(&id)? {
+            // It removed itself.
+            return Ok(id);
+        }
+        if record.phase == Phase::Running {
+            if !options.force {
+                return Err(ContainerError::WrongStatus {
+                    name: record.name,
+                    status: "running",
+                    hint: "stop it first, or remove it with --force",
+                });
+            }
+            self.shim(&id)?.shutdown(true)?;
+            self.settle_locked(&id, &lock)?;
+            if !self.metadata().knows(&id)? {
+                return Ok(id);
+            }
+        }
+        let volumes = options.volumes || record.document.request.auto_remove;
+        self.remove_locked(&record, &lock, volumes)?;
+        Ok(id)
+    }
+
+    /// Removes what is there of a container that does not run.
+    pub(super) fn remove_locked(
+        &self,
+        record: &ContainerRecord,
+        _lock: &ContainerLock,
+        volumes: bool,
+    ) -> Result<(), ContainerError> {
+        self.metadata().begin_removal(&record.id)?;
+        let dir = self.paths.container(&record.id);
+        let fail = |source| ContainerError::Directory { path: dir.clone(), source };
+        // The lock goes last, so that nobody takes what is half gone for new.
+        for entry in std::fs::read_dir(&dir).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let path = entry.path();
+            if entry.file_name() == "lock" {
+                continue;
+            }
+            let removed = if entry.file_type().map_err(fail)?.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
+            removed.map_err(|source| ContainerError::Directory { path, source })?;
+        }
+        if volumes {
+            let mut metadata = self.metadata();
+            for volume in metadata.volumes()? {
+                if volume.anonymous && volume.owner.as_deref() == Some(&record.id) {
+                    volumes::remove(&self.paths.volumes(), &mut metadata, &volume.name)?;
+                }
+            }
+        }
+        self.store()?.release(&record.id)?;
+        self.metadata().forget(&record.id, Some(&event("destroy", record)))?;
+        std::fs::remove_dir_all(&dir).map_err(fail)
+    }
+}

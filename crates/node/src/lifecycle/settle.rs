@@ -1,0 +1,120 @@
+//! What follows the end of a container.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use caisson_shim::client::{CollectError, collect, find_program, is_alive};
+use caisson_shim::{ExitRecord, names};
+
+use super::create::event;
+use super::error::ContainerError;
+use crate::container_lock::ContainerLock;
+use crate::engine::Engine;
+use crate::metadata::{ContainerRecord, Outcome, Phase};
+
+/// How long a supervisor may take to go after its container has ended.
+const LEAVING: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Puts a container that has ended in order: its end is noted, its network
+    /// taken back, and it is removed if it is one that removes itself. Does
+    /// nothing while it runs, or if all is done already.
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub fn settle(&self, id: &str) -> Result<Option<ContainerRecord>, ContainerError> {
+        let lock = match ContainerLock::wait(&self.paths.container(id)) {
+            Ok(lock) => lock,
+            Err(crate::container_lock::LockError::Gone(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        self.settle_locked(id, &lock)
+    }
+
+    /// As [`Engine::settle`], by whoever has the lock.
+    pub(super) fn settle_locked(
+        &self,
+        id: &str,
+        lock: &ContainerLock,
+    ) -> Result<Option<ContainerRecord>, ContainerError> {
+        let mut record = self.metadata().get(id)?;
+        if record.phase != Phase::Running {
+            return Ok(Some(record));
+        }
+        let pod = self.paths.pod(id);
+        let Some(exit) = ended(&pod)? else {
+            return Ok(Some(record));
+        };
+        self.release_pod(id)?;
+        note(&mut record.outcome, &exit);
+        record.phase = Phase::Exited;
+        let mut died = event("die", &record).with("exitCode", record.outcome.exit_code.to_string());
+        if exit.oom {
+            died = died.with("oom", "true");
+        }
+        let remove = record.document.request.auto_remove;
+        self.metadata().advance(id, Phase::Exited, &record.outcome, &[died])?;
+        match std::fs::remove_dir_all(&pod) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(ContainerError::Directory { path: pod, source });
+            }
+            _ => {}
+        }
+        if remove {
+            self.remove_locked(&record, lock, true)?;
+        }
+        Ok(Some(record))
+    }
+
+    /// Takes back what a pod holds beside its directory.
+    pub(super) fn release_pod(&self, id: &str) -> Result<(), ContainerError> {
+        Ok(self.network()?.teardown(id)?)
+    }
+}
+
+/// How the pod ended; `None` while its container runs. Waits for a supervisor
+/// that is about to go.
+fn ended(pod: &Path) -> Result<Option<ExitRecord>, ContainerError> {
+    let end = Instant::now() + LEAVING;
+    let exit = pod.join(names::EXIT);
+    let alive = || {
+        is_alive(pod).map_err(|error| ContainerError::File {
+            path: pod.join(names::LOCK),
+            reason: error.to_string(),
+        })
+    };
+    let mut pause = Duration::from_micros(200);
+    while alive()? {
+        if !exit.exists() || Instant::now() > end {
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+    if let Ok(bytes) = std::fs::read(&exit)
+        && let Ok(record) = serde_json::from_slice(&bytes)
+    {
+        return Ok(Some(record));
+    }
+    if !pod.exists() {
+        // Gone with a reboot.
+        return Ok(Some(ExitRecord::lost("the machine was restarted")));
+    }
+    let program = find_program().ok_or(ContainerError::NoSupervisor)?;
+    match collect(&program, pod) {
+        Ok(record) => Ok(Some(record)),
+        Err(CollectError::Alive(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes over what the supervisor wrote down.
+fn note(outcome: &mut Outcome, exit: &ExitRecord) {
+    outcome.started = exit.started_at.or(outcome.started);
+    outcome.finished = Some(exit.finished_at);
+    outcome.exit_code = exit.code;
+    outcome.oom_killed = exit.oom;
+    outcome.error.clone_from(&exit.error);
+    outcome.restarts = exit.restarts;
+    outcome.stopped = exit.stopped;
+}

@@ -148,7 +148,7 @@ impl Session {
                 return Ok(End::Detached);
             }
             if output {
-                match self.attachment.output.next()? {
+                match self.attachment.output.read()? {
                     Some(piece) => ended |= show(&piece)?,
                     None => return Ok(End::Ended),
                 }

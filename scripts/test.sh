@@ -6,9 +6,10 @@ cd "$(dirname "$0")/.."
 # busybox-static: root file system of test containers; uidmap: rootless ones;
 # procps: `ps`; python3-seccomp: what our filters are compared with; dbus-daemon: under a
 # stand-in for systemd; iproute2: network devices to move;
-# nftables: the built-in network; containernetworking-plugins, passt, slirp4netns: other networks.
+# nftables: the built-in network; containernetworking-plugins, passt, slirp4netns: other networks;
+# docker-registry, apache2-utils, openssl: registries with users, certificates, signatures.
 scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp dbus-daemon iproute2 \
-    nftables containernetworking-plugins passt slirp4netns
+    nftables containernetworking-plugins passt slirp4netns docker-registry apache2-utils openssl
 if ((EUID != 0)); then
     echo "test: not root: tests that make real containers will say that they are left out"
 fi

@@ -182,8 +182,10 @@ impl Exchange {
             let mut known = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert(endpoint.base.clone(), is_plain);
         };
-        let known = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(&endpoint.base).copied();
+        let known = {
+            let known = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&endpoint.base).copied()
+        };
         match known {
             Some(true) => self.identified(plain, repository, ask),
             Some(false) => self.identified(endpoint, repository, ask),

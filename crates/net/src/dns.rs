@@ -108,6 +108,12 @@ fn reachable(mut host: DnsConfig, resolved: &Path) -> DnsConfig {
     host
 }
 
+/// Whether the host has name servers, and a pod can reach none of them.
+pub(crate) fn host_servers_are_local() -> bool {
+    let host = parse(&host_file(Path::new(RESOLV_CONF)));
+    !host.nameservers.is_empty() && reachable(host, Path::new(RESOLVED)).nameservers.is_empty()
+}
+
 fn compose(user: &DnsConfig, network: &DnsConfig, host: &DnsConfig) -> Result<String, DnsError> {
     let all = [user, network, host];
     let first = |part: fn(&DnsConfig) -> &Vec<String>| {

@@ -7,6 +7,7 @@ mod netlink;
 pub mod netns;
 pub mod network;
 pub mod ports;
+pub mod process;
 pub mod program;
 pub mod request;
 pub mod settings;

@@ -10,6 +10,7 @@ use crate::bridge::firewall::{Firewall, FirewallError, Published};
 use crate::bridge::{self, BridgeError};
 use crate::netns::{self, NetnsError};
 use crate::ports::reservation::{self, ReservationError, Reserved};
+use crate::process::{self, ProcessError, Task};
 use crate::request::{NetRequest, NetResult, NetworkMode};
 use crate::settings::NetSettings;
 use crate::state::{Attachment, HeldRecord, Hold, State, StateError, StateLock, check_id};
@@ -30,6 +31,9 @@ pub enum NetworkError {
     /// The built-in bridge.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    /// pasta or slirp4netns.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// The pod's network namespace.
     #[error(transparent)]
     Netns(#[from] NetnsError),
@@ -126,9 +130,8 @@ impl Network {
                 bridge::loopback_up(&mut netns::route_socket(netns)?)?;
                 Ok(NetResult::default())
             }
-            mode @ NetworkMode::Bridge if self.settings.rootless => {
-                let what = "no privileges";
-                Err(NetworkError::Unsupported { mode: mode.clone(), what })
+            NetworkMode::Bridge if self.settings.rootless => {
+                self.setup_process(pod_id, netns, request)
             }
             NetworkMode::Bridge => self.setup_bridge(pod_id, netns, request),
             mode @ NetworkMode::Cni(_) => {
@@ -205,6 +208,44 @@ impl Network {
                 Err(error)
             }
         }
+    }
+
+    /// A program carries the packets, and holds the host's ports itself.
+    fn setup_process(
+        &self,
+        pod: &str,
+        netns: BorrowedFd<'_>,
+        request: &NetRequest,
+    ) -> Result<NetResult, NetworkError> {
+        let lock = self.lock_without(pod)?;
+        // This tells who has a port better than the program would, and chooses.
+        let ports = self.reserve(&lock, request, true)?.ports;
+        let attachment = |process| Attachment::Process { process, ports: ports.clone() };
+        let mut record = lock.create(pod, attachment(None))?;
+        let task = Task {
+            netns,
+            ports: &ports,
+            dir: self.state.dir(),
+            pod,
+            deadline: self.settings.program_deadline,
+        };
+        drop(lock);
+        let mut connect = || -> Result<NetResult, NetworkError> {
+            let connected = process::connect(&task)?;
+            record.update(attachment(Some(connected.process.clone())))?;
+            Ok(NetResult {
+                interfaces: vec![process::interface(netns)?],
+                dns: connected.dns,
+                ports: ports.clone(),
+                host_gateway: None,
+                reservations: connected.lifeline.into_iter().collect(),
+                process: Some(connected.process),
+            })
+        };
+        connect().inspect_err(|_| {
+            // The first error is what matters; what remains is collected later.
+            let _ = self.release(&record);
+        })
     }
 
     /// Holds the ports of a request.
@@ -316,7 +357,10 @@ impl Network {
                 drop(lock);
                 bridge::disconnect(link)?;
             }
-            Some(Attachment::Cni { .. } | Attachment::Process { .. }) => {}
+            Some(Attachment::Process { process, .. }) => {
+                process::disconnect(self.state.dir(), &record.pod, process.as_ref());
+            }
+            Some(Attachment::Cni { .. }) => {}
         }
         Ok(self.state.lock()?.forget(record)?)
     }

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -68,6 +69,8 @@ pub(crate) struct Run<'a> {
     /// All that stands in its environment; `PATH` alone without.
     pub(crate) environment: &'a [(&'a str, OsString)],
     pub(crate) input: &'a [u8],
+    /// Its standard input, instead of a pipe that brings `input`.
+    pub(crate) stdin: Option<BorrowedFd<'a>>,
     pub(crate) deadline: Duration,
     /// Longest output; of what it says on standard error the end is cut off.
     pub(crate) max_output: usize,
@@ -104,6 +107,25 @@ pub(crate) fn is_executable(file: &Path) -> bool {
 pub(crate) fn plain_environment() -> [(&'static str, OsString); 2] {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     [("PATH", path.into()), ("LC_ALL", "C".into())]
+}
+
+/// Starts a program that is to go on, in a process group of its own.
+pub(crate) fn start(
+    program: &Path,
+    arguments: &[OsString],
+    [stdin, stdout, stderr]: [OwnedFd; 3],
+) -> Result<Child, ProgramError> {
+    Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(plain_environment())
+        .current_dir("/")
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()
+        .map_err(|cause| ProgramError::Start { program: program.to_owned(), cause })
 }
 
 /// Output that is kept up to a limit.
@@ -162,12 +184,17 @@ impl Run<'_> {
     /// deadline or when it says too much.
     pub(crate) fn finish(&self) -> Result<Finished, ProgramError> {
         let program = || self.program.to_owned();
+        let stdin = self.stdin.map(|fd| fd.try_clone_to_owned().map(Stdio::from));
+        let stdin = stdin
+            .transpose()
+            .map_err(|cause| ProgramError::Start { program: program(), cause })?
+            .unwrap_or_else(Stdio::piped);
         let child = Command::new(self.program)
             .args(self.arguments)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -273,6 +300,7 @@ mod tests {
             arguments: &["-c".into(), script.into()],
             environment: &plain_environment(),
             input,
+            stdin: None,
             deadline,
             max_output: 1024,
             max_errors: 10,

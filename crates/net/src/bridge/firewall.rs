@@ -200,6 +200,7 @@ impl Firewall<'_> {
             arguments: &["-f".into(), "-".into()],
             environment: &program::plain_environment(),
             input: script.as_bytes(),
+            stdin: None,
             deadline: self.deadline,
             max_output: 64 * 1024,
             max_errors: 4096,

@@ -177,8 +177,8 @@ fn make(
     stored: Option<BridgeNetwork>,
 ) -> Result<Bridge, BridgeError> {
     let links = netlink.links().map_err(failed("list", "the links"))?;
-    let outer = netlink.default_link(false).map_err(failed("list", "the routes"))?;
-    let outer = outer.and_then(|index| links.iter().find(|link| link.index == index));
+    let outer = netlink.default_route(false).map_err(failed("list", "the routes"))?;
+    let outer = outer.and_then(|(index, _)| links.iter().find(|link| link.index == index));
     let mtu = outer.map_or(DEFAULT_MTU, |link| link.mtu.min(DEFAULT_MTU));
 
     // A bridge of ours may be half made.
@@ -242,7 +242,7 @@ fn make(
 
 fn wants_ipv6(settings: &NetSettings, netlink: &mut Netlink) -> Result<bool, BridgeError> {
     let possible = sysctl::get("ipv6/conf/all/disable_ipv6").as_deref() == Some("0");
-    let route = netlink.default_link(true).map_err(failed("list", "the routes"))?;
+    let route = netlink.default_route(true).map_err(failed("list", "the routes"))?;
     Ok(match settings.ipv6 {
         Ipv6::On => true,
         Ipv6::Off => false,

@@ -256,16 +256,22 @@ impl Netlink {
         Ok(list.iter().filter_map(parse).collect())
     }
 
-    /// The link of the first default route of the main table.
-    pub(crate) fn default_link(&mut self, ipv6: bool) -> Result<Option<u32>, Errno> {
+    /// The first default route of the main table: its link, and its gateway if
+    /// it has one.
+    pub(crate) fn default_route(
+        &mut self,
+        ipv6: bool,
+    ) -> Result<Option<(u32, Option<IpAddr>)>, Errno> {
         let family = if ipv6 { AF_INET6 } else { AF_INET };
         let list = self.list(&Request::new(RTM_GETROUTE, &route_header(family)))?;
         let parse = |body: &Vec<u8>| {
             let default = *body.get(1)? == 0
                 && *body.get(4)? == RT_TABLE_MAIN
                 && *body.get(7)? == RTN_UNICAST;
-            let (_, value) = attributes(body, ROUTE).find(|(kind, _)| *kind == RTA_OIF)?;
-            default.then_some(u32_at(value, 0)?)
+            let find = |wanted| attributes(body, ROUTE).find(|(kind, _)| *kind == wanted);
+            let (_, link) = find(RTA_OIF)?;
+            let gateway = find(RTA_GATEWAY).and_then(|(_, value)| parse_ip(value));
+            default.then_some((u32_at(link, 0)?, gateway))
         };
         Ok(list.iter().find_map(parse))
     }
@@ -291,6 +297,6 @@ mod tests {
         assert_eq!(netlink.link("no-such-link").unwrap().map(|link| link.index), None);
         netlink.addresses(lo.index).unwrap();
         netlink.ipv4_networks().unwrap();
-        netlink.default_link(false).unwrap();
+        netlink.default_route(false).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 //! programs that carry packets for users without privileges.
 
 pub mod bridge;
+pub mod cni;
 pub mod dns;
 mod netlink;
 pub mod netns;

@@ -1,5 +1,6 @@
 //! Setting up the network of a pod, and taking it back.
 
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::bridge::firewall::{Firewall, FirewallError, Published};
 use crate::bridge::{self, BridgeError};
+use crate::cni::{self, Attached, CniError};
 use crate::netns::{self, NetnsError};
 use crate::ports::reservation::{self, ReservationError, Reserved};
 use crate::process::{self, ProcessError, Task};
@@ -31,6 +33,9 @@ pub enum NetworkError {
     /// The built-in bridge.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    /// CNI.
+    #[error(transparent)]
+    Cni(#[from] CniError),
     /// pasta or slirp4netns.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -123,7 +128,6 @@ impl Network {
         request: &NetRequest,
     ) -> Result<NetResult, NetworkError> {
         check_id(pod_id)?;
-        let _ = netns_path;
         match &request.mode {
             NetworkMode::Host | NetworkMode::Container(_) => Ok(NetResult::default()),
             NetworkMode::None => {
@@ -134,10 +138,11 @@ impl Network {
                 self.setup_process(pod_id, netns, request)
             }
             NetworkMode::Bridge => self.setup_bridge(pod_id, netns, request),
-            mode @ NetworkMode::Cni(_) => {
-                let what = "a network namespace of its own";
+            mode @ NetworkMode::Cni(_) if self.settings.rootless => {
+                let what = "no privileges: plugins need root";
                 Err(NetworkError::Unsupported { mode: mode.clone(), what })
             }
+            NetworkMode::Cni(name) => self.setup_cni(pod_id, name, (netns, netns_path), request),
         }
     }
 
@@ -248,6 +253,72 @@ impl Network {
         })
     }
 
+    /// Plugins connect the pod.
+    fn setup_cni(
+        &self,
+        pod: &str,
+        name: &str,
+        netns: (BorrowedFd<'_>, &Path),
+        request: &NetRequest,
+    ) -> Result<NetResult, NetworkError> {
+        let mut attached = Attached::plan(&self.settings, name, netns, request)?;
+        let lock = self.lock_without(pod)?;
+        let reserved = self.reserve(&lock, request, true)?;
+        attached.publish(&reserved.ports);
+        let attachment = Attachment::Cni {
+            network: attached.network().to_owned(),
+            ports: reserved.ports.clone(),
+        };
+        let record = lock.create(pod, attachment)?;
+        drop(lock);
+        let connect = || -> Result<NetResult, NetworkError> {
+            bridge::loopback_up(&mut netns::route_socket(netns.0)?)?;
+            let path = self.state.cni_path(pod);
+            let result = attached.add(&self.settings, pod, netns.0, &path)?;
+            let gateways = result.interfaces.iter().flat_map(|interface| &interface.gateways);
+            Ok(NetResult {
+                host_gateway: gateways.copied().next(),
+                interfaces: result.interfaces,
+                dns: result.dns,
+                ports: reserved.ports,
+                reservations: reserved.sockets,
+                process: None,
+            })
+        };
+        connect().inspect_err(|_| {
+            // The first error is what matters; what remains is collected later.
+            let _ = self.release(&record);
+        })
+    }
+
+    /// Asks the plugins of a pod's CNI network whether all is still as it was
+    /// made (CHECK). Other pods need no asking.
+    pub fn check_pod(&self, pod_id: &str) -> Result<(), NetworkError> {
+        check_id(pod_id)?;
+        match State::read::<Attached>(&self.state.cni_path(pod_id))? {
+            Some(attached) => Ok(attached.check(&self.settings, pod_id)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the plugins of a CNI network, or of the first one if `name` is empty,
+    /// whether they are ready for pods (STATUS, of version 1.1).
+    pub fn cni_status(&self, name: &str) -> Result<(), NetworkError> {
+        Ok(cni::status(&self.settings, name)?)
+    }
+
+    /// Lets plugins forget what is not any pod's (GC, of version 1.1).
+    fn collect_cni(&self, network: &str) -> Result<(), NetworkError> {
+        let records = self.state.lock()?.records()?;
+        let theirs = |attachment: &Option<Attachment>| match attachment {
+            Some(Attachment::Cni { network: used, .. }) => used == network,
+            _ => false,
+        };
+        let pods: Vec<String> =
+            records.into_iter().filter(|(_, a)| theirs(a)).map(|(pod, _)| pod).collect();
+        Ok(cni::collect(&self.settings, network, &pods)?)
+    }
+
     /// Holds the ports of a request.
     fn reserve(
         &self,
@@ -300,6 +371,7 @@ impl Network {
     /// asked without any lock that a pod's life could wait for.
     pub fn collect(&self, alive: &dyn Fn(&str) -> bool) -> Result<Collected, NetworkError> {
         let mut collected = Collected::default();
+        let mut networks = BTreeSet::new();
         let known: Vec<String> = {
             let lock = self.state.lock()?;
             lock.records()?.into_iter().map(|(pod, _)| pod).collect()
@@ -310,9 +382,17 @@ impl Network {
             }
             let held = self.state.lock()?.hold(&pod)?;
             let Hold::Held(record) = held else { continue };
+            if let Some(Attachment::Cni { network, .. }) = &record.attachment {
+                networks.insert(network.clone());
+            }
             match self.release(&record) {
                 Ok(()) => collected.removed.push(pod),
                 Err(error) => collected.failed.push((pod, error)),
+            }
+        }
+        for network in networks {
+            if let Err(error) = self.collect_cni(&network) {
+                collected.failed.push((format!("cni:{network}"), error));
             }
         }
         self.collect_leases(alive)?;
@@ -360,7 +440,13 @@ impl Network {
             Some(Attachment::Process { process, .. }) => {
                 process::disconnect(self.state.dir(), &record.pod, process.as_ref());
             }
-            Some(Attachment::Cni { .. }) => {}
+            Some(Attachment::Cni { .. }) => {
+                let path = self.state.cni_path(&record.pod);
+                if let Some(attached) = State::read::<Attached>(&path)? {
+                    attached.remove(&self.settings, &record.pod)?;
+                }
+                State::remove(&path)?;
+            }
         }
         Ok(self.state.lock()?.forget(record)?)
     }

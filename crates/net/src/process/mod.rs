@@ -16,7 +16,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::dns::DnsConfig;
-use crate::netlink::Netlink;
 use crate::netns::{self, NetnsError};
 use crate::ports::mapping::PortMapping;
 use crate::program::{self, ProgramError};

@@ -12,6 +12,7 @@
 //! | `bundle/config.json` | the OCI configuration, `root.path` being `rootfs` | the node |
 //! | `lock` | held (flock(2)) for as long as the supervisor lives | the supervisor |
 //! | `shim.sock` | where it listens, 0600 | the supervisor |
+//! | `shim.log` | warnings that nobody else hears | the supervisor |
 //! | `exit` | [`ExitRecord`], once the container has ended for good | the supervisor, or [`client::collect`] |
 //!
 //! The directory is the node's to make (0700) and to remove, after the

@@ -23,6 +23,7 @@ mod namespaces;
 mod net_devices;
 mod netlink;
 mod oom_score;
+mod pid_namespace;
 mod process_stat;
 mod resources;
 mod sandbox;

@@ -9,6 +9,7 @@ use caisson_runtime_spec::Resources as ResourceLimits;
 use rustix::process::Pid;
 
 use crate::container::live_process;
+use crate::pid_namespace;
 use crate::state::{Record, StateDir};
 use crate::step::{Context, StepError};
 
@@ -38,7 +39,10 @@ impl Resources for NativeResources {
         let cgroup = self.cgroup()?;
         if cgroup.is_none() {
             let first = live_process(&self.dir)?.and_then(|(first, _)| Pid::from_raw(first.pid));
-            return Ok(first.into_iter().collect());
+            return match first {
+                Some(first) if self.record.own_pids => Ok(pid_namespace::members(first)?),
+                first => Ok(first.into_iter().collect()),
+            };
         }
         let pids = cgroup
             .pids(true)

@@ -80,6 +80,7 @@ fn fork(
         Side::Parent { pid, .. } => Ok((pid.as_raw_nonzero().get(), lifeline)),
         Side::Child => {
             let keep = [watched.as_fd(), dir.fd.as_fd(), host_mounts.as_fd()];
+            let _ = rustix::thread::set_name(c"caisson-guard");
             // Not the lock: the supervisor's end must show.
             let ready = close_all_except(3, &keep).is_ok();
             exit_now(u8::from(!ready || !stand(&watched, dir, config, host_mounts)));

@@ -176,3 +176,50 @@ fn name((path, dir): &(String, OwnedFd)) -> String {
 fn by_descriptor(dir: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", dir.as_raw_fd())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn both_ways_to_mount_take_any_name_and_many_layers() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("left out: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let odd = "a:b,c\\d e=".repeat(20);
+        let layer = |number: u32| dir.path().join(format!("{odd}{number}"));
+        for number in 0..60 {
+            fs::create_dir(layer(number)).unwrap();
+            fs::write(layer(number).join(number.to_string()), "x").unwrap();
+        }
+        let [upper, work, point] = ["upper", "work", "point"].map(|name| dir.path().join(name));
+        for path in [&upper, &work, &point] {
+            fs::create_dir(path).unwrap();
+        }
+        // In a thread: the namespace is its own.
+        let test = || {
+            enter_namespace(&point).unwrap();
+            let layers = (0..60).map(|number| open_layer(&layer(number)).unwrap()).collect();
+            let writable = Some((open_layer(&upper).unwrap(), open_layer(&work).unwrap()));
+            let overlay = Overlay { layers, writable, userxattr: false, volatile: false };
+            let shows_all = || {
+                let found = fs::read_dir(&point).unwrap().count();
+                detach(&point);
+                assert_eq!(found, 60);
+            };
+            overlay.mount_old(&point).unwrap();
+            shows_all();
+            if let Some(tree) = overlay.mount_new().unwrap() {
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                move_mount(&tree, "", CWD, &point, flags).unwrap();
+                shows_all();
+            }
+            assert_eq!(fs::read_dir(&point).unwrap().count(), 0);
+        };
+        std::thread::scope(|scope| scope.spawn(test).join().unwrap());
+    }
+}

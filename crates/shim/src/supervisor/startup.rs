@@ -67,6 +67,8 @@ pub(super) fn detach() -> Result<Received, StepError> {
     let (socket, fds) = (move_up(&socket)?, moved);
     chdir("/").context(|| "change to /")?;
     umask(Mode::from_raw_mode(0o022));
+    // Executed from a copy in memory it would have a number for a name.
+    let _ = rustix::thread::set_name(c"caisson-shim");
     Ok(Received { socket, launch, fds })
 }
 

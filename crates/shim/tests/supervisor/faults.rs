@@ -18,14 +18,13 @@ fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
-/// The guard is the supervisor's only child that runs the same program.
-fn guard_of(shim: i32) -> Option<i32> {
+pub(crate) fn guard_of(shim: i32) -> Option<i32> {
     processes().into_iter().find_map(|process| {
         let stat = std::fs::read_to_string(process.join("stat")).ok()?;
         let (head, tail) = stat.rsplit_once(") ")?;
         let parent: i32 = tail.split(' ').nth(1)?.parse().ok()?;
-        let same = parent == shim && head.contains("(caisson-shim");
-        same.then(|| process.file_name()?.to_str()?.parse().ok())?
+        let guard = parent == shim && head.ends_with("(caisson-guard");
+        guard.then(|| process.file_name()?.to_str()?.parse().ok())?
     })
 }
 

@@ -23,6 +23,25 @@ fn a_container_runs_to_its_end() {
 }
 
 #[test]
+fn a_root_file_system_can_be_read_only() {
+    needs_root!();
+    // The second is no overlay: of one layer there is nothing to lay over.
+    for layers in [2, 1] {
+        let mut pod = Pod::script("touch /new 2>/dev/null; echo $?; cat /proc/self/mounts");
+        let overlay = &mut pod.config["rootfs"]["overlay"];
+        let base = overlay["lowers"][1].clone();
+        overlay["upper"] = json!(null);
+        if layers == 1 {
+            overlay["lowers"] = json!([base]);
+        }
+        pod.run();
+        let said = pod.logged("stdout");
+        assert!(said.starts_with("1\n"), "{said}");
+        assert_eq!(said.contains(" / overlay ro,"), layers == 2, "{said}");
+    }
+}
+
+#[test]
 fn the_states_follow_each_other() {
     needs_root!();
     let mut pod = Pod::sleeper();
@@ -70,6 +89,20 @@ fn who_ignores_the_stop_signal_is_killed() {
     assert_eq!((record.code, record.signal), (137, Some(9)));
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn a_supervisor_that_is_told_to_end_stops_its_container() {
+    needs_root!();
+    let mut pod = Pod::sleeper();
+    pod.config["linger"] = json!(true);
+    let shim = pod.started();
+    pod.await_log("up");
+    let pid = rustix::process::Pid::from_raw(shim.state().unwrap().shim_pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    pod.await_clean();
+    let record = pod.exit_file().unwrap();
+    assert_eq!((record.code, record.stopped), (7, true));
 }
 
 #[test]

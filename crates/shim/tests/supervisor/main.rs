@@ -18,6 +18,8 @@ mod pod;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod rootless;
+#[cfg(test)]
 mod size;
 #[cfg(test)]
 mod terminal;

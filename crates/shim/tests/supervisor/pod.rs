@@ -76,7 +76,12 @@ impl Pod {
         let mut spec = default_spec();
         spec["process"]["args"] = json!(["sh", "-c", text]);
         spec["process"]["env"] = json!(["PATH=/bin", format!("POD={id}")]);
-        spec["linux"]["cgroupsPath"] = json!(format!("/caisson-shim-tests/{id}"));
+        let mut config = config;
+        if is_rootless() {
+            config["rootfs"]["overlay"]["userxattr"] = json!(true);
+        } else {
+            spec["linux"]["cgroupsPath"] = json!(format!("/{id}"));
+        }
         Self { dir, id, config, spec }
     }
 
@@ -228,6 +233,12 @@ impl Drop for Pod {
             self.await_clean();
         }
     }
+}
+
+/// Whether this is root of a user namespace.
+pub(crate) fn is_rootless() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    map.split_whitespace().nth(2) != Some("4294967295")
 }
 
 /// Directories of `/proc` that are processes.

@@ -28,6 +28,8 @@ fn the_supervisor_stays_small() {
         anonymous
     };
     show("after start");
+    let guard = crate::faults::guard_of(pid).unwrap();
+    eprintln!("its guard: RSS {} kB, PSS {} kB", field(guard, "Rss:"), field(guard, "Pss:"));
     for _ in 0..100 {
         let started = shim.exec(process(&["true"]), ExecStdio::Null).unwrap();
         shim.wait_exec(started.exec, Some(PATIENCE)).unwrap();

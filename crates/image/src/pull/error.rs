@@ -39,7 +39,7 @@ pub enum PullError {
         /// The image.
         image: String,
         /// Why.
-        source: InstallError,
+        source: Box<InstallError>,
     },
     /// The store failed.
     #[error(transparent)]

@@ -130,8 +130,9 @@ fn fetch(
         let stream = client.blob(reference, blob, offset)?;
         Ok(OpenedBlob { start: stream.start(), reader: Box::new(stream) })
     };
-    let image = install(store, lease, &arrival, Some(&open), sink)
-        .map_err(|source| PullError::Install { image: reference.familiar(), source })?;
+    let image = install(store, lease, &arrival, Some(&open), sink).map_err(|source| {
+        PullError::Install { image: reference.familiar(), source: Box::new(source) }
+    })?;
     if !image.platform.satisfies(wanted) {
         let line = format!("{} is for {}, not {wanted}", image.title(), image.platform);
         sink.event(ProgressEvent::Message(&line));

@@ -196,6 +196,7 @@ impl Network {
         let firewall = Firewall { network, deadline: self.settings.program_deadline };
         let published = Published { ports: &reserved.ports, ipv4, ipv6 };
         let rules = firewall.publish(&published, || readable(&lock));
+        let rules = rules.and_then(|()| Ok(firewall.pass_iptables()?));
         drop(lock);
 
         let connected = rules.and_then(|()| Ok(bridge.connect(number, request.mac, netns)?));
@@ -237,7 +238,9 @@ impl Network {
         drop(lock);
         let mut connect = || -> Result<NetResult, NetworkError> {
             let connected = process::connect(&task)?;
-            record.update(attachment(Some(connected.process.clone())))?;
+            let lock = self.state.lock()?;
+            record.update(&lock, attachment(Some(connected.process.clone())))?;
+            drop(lock);
             Ok(NetResult {
                 interfaces: vec![process::interface(netns)?],
                 dns: connected.dns,
@@ -374,6 +377,7 @@ impl Network {
         let mut networks = BTreeSet::new();
         let known: Vec<String> = {
             let lock = self.state.lock()?;
+            lock.sweep()?;
             lock.records()?.into_iter().map(|(pod, _)| pod).collect()
         };
         for pod in known {

@@ -207,8 +207,10 @@ impl State {
         Ok(file)
     }
 
-    /// Removes a file; it is fine if there is none.
+    /// Removes a file, and what is left of a try to replace it. It is fine if
+    /// there is none.
     pub(crate) fn remove(path: &Path) -> Result<(), StateError> {
+        let _ = fs::remove_file(path.with_extension("new"));
         match fs::remove_file(path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                 Err(io_error("remove", path)(cause))
@@ -305,6 +307,19 @@ impl StateLock<'_> {
         Ok(HeldRecord { path, _file: file, pod: pod.to_owned(), attachment: Some(attachment) })
     }
 
+    /// Removes what writers left that died before they renamed it: all who write
+    /// records hold the lock.
+    pub(crate) fn sweep(&self) -> Result<(), StateError> {
+        let dir = self.pods_dir();
+        for entry in fs::read_dir(&dir).map_err(io_error("list", &dir))?.flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "new") {
+                State::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes hold of a pod's record.
     pub(crate) fn hold(&self, pod: &str) -> Result<Hold, StateError> {
         let path = self.record_path(pod);
@@ -355,7 +370,11 @@ pub(crate) enum Hold {
 
 impl HeldRecord {
     /// Writes what the pod has now; the record stays held.
-    pub(crate) fn update(&mut self, attachment: Attachment) -> Result<(), StateError> {
+    pub(crate) fn update(
+        &mut self,
+        _lock: &StateLock<'_>,
+        attachment: Attachment,
+    ) -> Result<(), StateError> {
         let hold = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive);
         self._file = State::write_with(&self.path, &attachment, hold)?;
         self.attachment = Some(attachment);
@@ -397,7 +416,7 @@ mod tests {
         let lock = state.lock().unwrap();
         let mut record = lock.create("a", bridge(2)).unwrap();
         assert!(matches!(lock.hold("a").unwrap(), Hold::Busy));
-        record.update(bridge(3)).unwrap();
+        record.update(&lock, bridge(3)).unwrap();
         assert!(matches!(lock.hold("a").unwrap(), Hold::Busy));
         assert!(matches!(lock.hold("b").unwrap(), Hold::Missing));
         drop(record);

@@ -215,6 +215,53 @@ fn rules_come_back_after_a_flush() {
 }
 
 #[test]
+fn old_udp_flows_find_new_pods() {
+    isolated("old_udp_flows_find_new_pods", || {
+        let machine = Machine::new();
+        let network = machine.network();
+        // The host tracks flows once there are rules.
+        let first = Netns::new();
+        setup(&network, "first", &first, &ports(&[]));
+        let socket =
+            machine.neighbour.inside(|| std::net::UdpSocket::bind("0.0.0.0:5353")).unwrap();
+        socket.connect(format!("{HOST}:53")).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+        let ask = || {
+            let mut buffer = [0; 64];
+            socket.send(b"x").and_then(|_| socket.recv(&mut buffer))
+        };
+        let _ = ask();
+        for round in 0..2 {
+            let pod = Netns::new();
+            let _result = setup(&network, "dns", &pod, &ports(&["53:53/udp"]));
+            pod.serve_udp("0.0.0.0:53");
+            // An error of before may have been waiting.
+            assert!(ask().or_else(|_| ask()).is_ok(), "round {round}");
+        }
+    });
+}
+
+#[test]
+fn a_forward_chain_that_drops_is_passed() {
+    isolated("a_forward_chain_that_drops_is_passed", || {
+        let machine = Machine::new();
+        run("iptables-nft -P FORWARD DROP; ip6tables-nft -P FORWARD DROP");
+        let network = machine.network();
+        let pod = Netns::new();
+        let _result = setup(&network, "pod", &pod, &ports(&["8080:80"]));
+        pod.serve_tcp("[::]:80");
+        machine.neighbour.inside(|| call_tcp(&format!("{HOST}:8080"))).unwrap();
+        machine.neighbour.inside(|| call_tcp("[2001:db8::1]:8080")).unwrap();
+        setup(&network, "two", &Netns::new(), &ports(&[]));
+        assert_eq!(run("iptables-nft -S FORWARD").matches("caisson0").count(), 2);
+        network.teardown("pod").unwrap();
+        network.teardown("two").unwrap();
+        assert!(network.remove_bridge().unwrap());
+        assert!(!run("iptables-nft -S FORWARD; ip6tables-nft -S FORWARD").contains("caisson0"));
+    });
+}
+
+#[test]
 fn fifty_pods_at_once() {
     isolated("fifty_pods_at_once", || {
         let machine = Machine::new();

@@ -22,6 +22,9 @@ use crate::state::{Attachment, BridgeNetwork};
 /// Raised when the rules change, so that a table of an older version is replaced.
 const VERSION: u32 = 1;
 
+/// The programs whose chain FORWARD may drop packets, and whether it is IPv6's.
+const IPTABLES: [(&str, bool); 2] = [("iptables", false), ("ip6tables", true)];
+
 const AT4: &str = "published_at4";
 const ANY4: &str = "published_any4";
 const AT6: &str = "published_at6";
@@ -151,10 +154,11 @@ impl Firewall<'_> {
     ) -> Result<(), E> {
         let mut netlink = Netlink::netfilter().map_err(self.failed("look"))?;
         let there = netlink.has_chain(self.table(), &self.mark()).map_err(self.failed("look"))?;
-        if there && netlink.add_elements(self.table(), &pod.elements()).is_ok() {
-            return Ok(());
+        if !there || netlink.add_elements(self.table(), &pod.elements()).is_err() {
+            self.replace(&records()?)?;
         }
-        Ok(self.replace(&records()?)?)
+        self.forget_flows(pod);
+        Ok(())
     }
 
     /// Removes a pod's ports.
@@ -168,10 +172,23 @@ impl Firewall<'_> {
         }
         let mut netlink = Netlink::netfilter().map_err(self.failed("look"))?;
         let there = netlink.has_chain(self.table(), &self.mark()).map_err(self.failed("look"))?;
-        if !there || netlink.delete_elements(self.table(), &pod.elements()).is_ok() {
-            return Ok(());
+        if there && netlink.delete_elements(self.table(), &pod.elements()).is_err() {
+            self.replace(&records()?)?;
         }
-        Ok(self.replace(&records()?)?)
+        self.forget_flows(pod);
+        Ok(())
+    }
+
+    /// Lets packets of old flows to the pod's ports find their way anew. Where
+    /// the kernel can't, they do after a pause.
+    fn forget_flows(&self, pod: &Published<'_>) {
+        let udp = pod.ports.iter().filter(|port| port.protocol == Protocol::Udp);
+        let ports: Vec<u16> = udp.map(|port| port.host_port).collect();
+        if !ports.is_empty()
+            && let Ok(mut netlink) = Netlink::netfilter()
+        {
+            let _ = netlink.forget_udp_flows(&ports);
+        }
     }
 
     /// Makes the table anew.
@@ -190,7 +207,61 @@ impl Firewall<'_> {
     /// Removes the table.
     pub(crate) fn remove(&self) -> Result<(), FirewallError> {
         let table = self.table();
+        self.leave_iptables()?;
         self.run_nft(&format!("table inet {table}\ndelete table inet {table}\n"))
+    }
+
+    /// Makes iptables' chain FORWARD let the bridge's packets pass where it drops
+    /// what it has no rule for, as docker makes it do. Our own chain says what
+    /// may pass.
+    pub(crate) fn pass_iptables(&self) -> Result<(), FirewallError> {
+        let mut netlink = Netlink::netfilter().map_err(self.failed("look"))?;
+        for (program, ipv6) in IPTABLES {
+            let used = !ipv6 || self.network.ipv6.is_some();
+            let drops = used && netlink.forward_drops(ipv6).map_err(self.failed("look"))?;
+            for direction in ["-i", "-o"].into_iter().filter(|_| drops) {
+                if !self.iptables(program, "-C", direction)? {
+                    self.iptables(program, "-I", direction)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes these rules back.
+    fn leave_iptables(&self) -> Result<(), FirewallError> {
+        let mut netlink = Netlink::netfilter().map_err(self.failed("look"))?;
+        for (program, ipv6) in IPTABLES {
+            if netlink.forward_drops(ipv6).map_err(self.failed("look"))? {
+                for direction in ["-i", "-o"] {
+                    self.iptables(program, "-D", direction)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether iptables did so.
+    fn iptables(
+        &self,
+        program: &str,
+        action: &str,
+        direction: &str,
+    ) -> Result<bool, FirewallError> {
+        let table = self.table();
+        let words = ["-w", "10", action, "FORWARD", direction, table, "-j", "ACCEPT"];
+        let done = Run {
+            program: &program::find(program)?,
+            arguments: &words.map(Into::into),
+            environment: &program::plain_environment(),
+            input: &[],
+            stdin: None,
+            deadline: self.deadline,
+            max_output: 4096,
+            max_errors: 4096,
+        }
+        .finish()?;
+        Ok(done.status.success())
     }
 
     fn run_nft(&self, script: &str) -> Result<(), FirewallError> {

@@ -4,6 +4,7 @@
 //! Written by hand: the ready-made crate brings the decoders of every kind of
 //! link and makes the program 600 kB larger.
 
+pub(crate) mod flows;
 pub(crate) mod link;
 pub(crate) mod message;
 pub(crate) mod nft;

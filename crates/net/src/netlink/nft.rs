@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::message::{Attributes, Request};
+use super::message::{Attributes, Request, attributes};
 use super::{NLM_F_ACK, NLM_F_CREATE, Netlink};
 
 const SUBSYSTEM: u16 = 10;
@@ -24,6 +24,10 @@ const DATA_VALUE: u16 = 1;
 
 /// `NFPROTO_INET`
 const INET: u8 = 1;
+const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
+const CHAIN_POLICY: u16 = 5;
+const NF_DROP: u32 = 0;
 
 /// An element of a map: both sides as the kernel keeps them, each field
 /// padded to four bytes.
@@ -43,12 +47,25 @@ fn header(family: u8, resource: u16) -> [u8; 4] {
 impl Netlink {
     /// Whether a table of the family `inet` has this chain.
     pub(crate) fn has_chain(&mut self, table: &str, chain: &str) -> Result<bool, Errno> {
-        let request = Request::new(GET_CHAIN, &header(INET, 0))
+        Ok(self.chain(INET, table, chain)?.is_some())
+    }
+
+    /// Whether the chain FORWARD that iptables or ip6tables makes drops what no
+    /// rule accepts. (Not to be seen here if they are of the legacy kind.)
+    pub(crate) fn forward_drops(&mut self, ipv6: bool) -> Result<bool, Errno> {
+        let family = if ipv6 { NFPROTO_IPV6 } else { NFPROTO_IPV4 };
+        let Some(body) = self.chain(family, "filter", "FORWARD")? else { return Ok(false) };
+        let policy = attributes(&body, 4).find(|(kind, _)| *kind == CHAIN_POLICY);
+        Ok(policy.is_some_and(|(_, value)| value == NF_DROP.to_be_bytes()))
+    }
+
+    fn chain(&mut self, family: u8, table: &str, chain: &str) -> Result<Option<Vec<u8>>, Errno> {
+        let request = Request::new(GET_CHAIN, &header(family, 0))
             .text(CHAIN_TABLE, table)
             .text(CHAIN_NAME, chain);
         match self.get(&request) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
+            Ok(body) => Ok(Some(body)),
+            Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -2,6 +2,7 @@
 //! programs that carry packets for users without privileges.
 
 pub mod bridge;
+pub mod check;
 pub mod cni;
 pub mod dns;
 mod netlink;
@@ -15,6 +16,7 @@ pub mod settings;
 pub mod state;
 pub mod subnet;
 
+pub use check::{Finding, Severity};
 pub use dns::{DnsConfig, DnsError, ExtraHost, HostsRequest, hosts, resolv_conf};
 pub use network::{Collected, Network, NetworkError};
 pub use ports::mapping::{PortMapping, PortMappingError, Protocol};

@@ -6,7 +6,7 @@ mod sandbox;
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
-use caisson_net::{NetRequest, NetResult, Network, NetworkMode, PortMapping};
+use caisson_net::{Finding, NetRequest, NetResult, Network, NetworkMode, PortMapping, Severity};
 use sandbox::{HOST, Machine, NEIGHBOUR, Netns, call_tcp, call_udp, isolated, run};
 
 fn ports(all: &[&str]) -> NetRequest {
@@ -247,8 +247,19 @@ fn a_forward_chain_that_drops_is_passed() {
         let machine = Machine::new();
         run("iptables-nft -P FORWARD DROP; ip6tables-nft -P FORWARD DROP");
         let network = machine.network();
+        let findings = network.check().unwrap();
+        let bad = |finding: &&Finding| finding.severity == Severity::Missing;
+        assert_eq!(findings.iter().find(bad), None);
+        assert!(findings.iter().any(|f| f.what == "iptables" && f.detail.contains("drops")));
+        assert!(findings.iter().any(|f| f.what == "bridge" && f.detail.contains("not made yet")));
         let pod = Netns::new();
         let _result = setup(&network, "pod", &pod, &ports(&["8080:80"]));
+        let findings = network.check().unwrap();
+        assert!(
+            findings
+                .iter()
+                .any(|f| f.detail.contains("10.165.0.0/16") && f.detail.contains("1 pods"))
+        );
         pod.serve_tcp("[::]:80");
         machine.neighbour.inside(|| call_tcp(&format!("{HOST}:8080"))).unwrap();
         machine.neighbour.inside(|| call_tcp("[2001:db8::1]:8080")).unwrap();

@@ -4,9 +4,12 @@
 pub mod clock;
 mod container_lock;
 pub mod engine;
+pub mod exec;
 pub mod handlers;
 pub mod identity;
+mod inspect;
 pub mod lifecycle;
+pub mod logs;
 pub mod metadata;
 pub mod oci_spec;
 pub mod paths;
@@ -14,8 +17,11 @@ pub mod request;
 pub mod rootfs;
 pub mod settings;
 pub mod signals;
+pub mod stats;
+pub mod top;
 mod tree_copy;
 pub mod volumes;
+mod watch;
 
 pub use container_lock::LockError;
 pub use engine::{Engine, EngineOptions, OpenError};

@@ -4,22 +4,31 @@
 //! `run(&self, &Context) -> Result<ExitCode, Failure>`, a variant below, and
 //! an arm in [`dispatch`].
 
+mod attach;
 mod cleanup;
 mod create;
+mod events;
+mod exec;
 mod kill;
+mod logs;
 mod options;
 mod pause;
+mod port;
 mod ps;
 mod pulling;
+mod pump;
 mod remove;
 mod rename;
 mod restart;
 mod run;
 mod session;
 mod start;
+mod stats;
 mod stop;
 mod streams;
 mod terminal;
+mod top;
+mod update;
 mod wait;
 
 use std::process::ExitCode;
@@ -40,10 +49,18 @@ pub(crate) enum ContainerCommand {
     Kill(kill::Kill),
     Rm(remove::Remove),
     Ps(ps::Ps),
+    Exec(exec::Exec),
+    Attach(attach::Attach),
+    Logs(logs::Logs),
+    Top(top::Top),
+    Stats(stats::Stats),
     Wait(wait::Wait),
     Pause(pause::Pause),
     Unpause(pause::Unpause),
     Rename(rename::Rename),
+    Update(update::Update),
+    Port(port::Port),
+    Events(events::Events),
     #[command(hide = true, name = "container-cleanup")]
     Cleanup(cleanup::Cleanup),
 }
@@ -59,10 +76,18 @@ pub(crate) fn dispatch(command: &ContainerCommand, context: &Context) -> Result<
         ContainerCommand::Kill(command) => command.run(context),
         ContainerCommand::Rm(command) => command.run(context),
         ContainerCommand::Ps(command) => command.run(context),
+        ContainerCommand::Exec(command) => command.run(context),
+        ContainerCommand::Attach(command) => command.run(context),
+        ContainerCommand::Logs(command) => command.run(context),
+        ContainerCommand::Top(command) => command.run(context),
+        ContainerCommand::Stats(command) => command.run(context),
         ContainerCommand::Wait(command) => command.run(context),
         ContainerCommand::Pause(command) => command.run(context),
         ContainerCommand::Unpause(command) => command.run(context),
         ContainerCommand::Rename(command) => command.run(context),
+        ContainerCommand::Update(command) => command.run(context),
+        ContainerCommand::Port(command) => command.run(context),
+        ContainerCommand::Events(command) => command.run(context),
         ContainerCommand::Cleanup(command) => command.run(context),
     }
 }

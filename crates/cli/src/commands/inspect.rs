@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use caisson_node::lifecycle::ContainerError;
+use caisson_node::metadata::MetadataError;
 use serde_json::Value;
 
 use crate::commands::image;
@@ -25,6 +27,7 @@ pub(crate) struct Inspect {
 /// What can be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
+    Container,
     Image,
 }
 
@@ -39,10 +42,19 @@ pub(crate) struct InspectFormat {
 
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
-        let store = context.store()?;
+        let engine = context.engine()?;
+        let store = engine.store()?;
         self.format.print(&self.names, |name| {
+            if matches!(self.kind, None | Some(Kind::Container)) {
+                match engine.inspect(name) {
+                    Ok(container) => return Ok(container),
+                    Err(ContainerError::Metadata(MetadataError::NotFound(_)))
+                        if self.kind.is_none() => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
             if matches!(self.kind, None | Some(Kind::Image))
-                && let Some(image) = image::inspect::find(&store, name)?
+                && let Some(image) = image::inspect::find(store, name)?
             {
                 return Ok(image);
             }

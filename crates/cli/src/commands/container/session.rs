@@ -2,7 +2,7 @@
 //! the terminal.
 
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use caisson_node::Engine;
@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::stdin;
 
+use super::pump::write_all;
 use super::streams::{DetachKeys, Detector};
 use super::terminal::{RawTerminal, size};
 use crate::failure::Failure;
@@ -208,21 +209,4 @@ fn show(piece: &Piece) -> Result<bool, Failure> {
         Piece::End => return Ok(true),
     }
     Ok(false)
-}
-
-fn write_all(fd: BorrowedFd<'_>, mut data: &[u8]) -> Result<(), Failure> {
-    while !data.is_empty() {
-        match rustix::io::write(fd, data) {
-            Ok(count) => data = data.get(count..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let mut wait = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-                let _ = poll(&mut wait, None);
-            }
-            // Nobody reads: the container goes on without.
-            Err(Errno::PIPE) => return Ok(()),
-            Err(error) => return Err(std::io::Error::from(error).into()),
-        }
-    }
-    Ok(())
 }

@@ -6,6 +6,8 @@ mod process;
 mod security;
 mod storage;
 
+pub(crate) use limits::ResourceOptions;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 

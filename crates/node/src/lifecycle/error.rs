@@ -20,7 +20,7 @@ use crate::volumes::VolumeError;
 pub enum CreateError {
     /// The name is no name.
     #[error(
-        "{0:?} is no name of a container: two or more of A-Z a-z 0-9 _ . - are needed, a letter or digit first"
+        "{0:?} is no name of a container: A-Z a-z 0-9 _ . - may be in it, a letter or digit first"
     )]
     Name(String),
     /// What would run.
@@ -192,7 +192,7 @@ pub enum ContainerError {
     },
     /// The new name is no name.
     #[error(
-        "{0:?} is no name of a container: two or more of A-Z a-z 0-9 _ . - are needed, a letter or digit first"
+        "{0:?} is no name of a container: A-Z a-z 0-9 _ . - may be in it, a letter or digit first"
     )]
     Name(String),
     /// The database; also that there is no such container.

@@ -78,8 +78,8 @@ fn matches(event: &Event, filters: &Filters) -> bool {
     let attribute = |key: &str| event.attributes.get(key).map(String::as_str);
     filters.any("container", |wanted| {
         attribute("name") == Some(wanted) || event.subject.starts_with(wanted)
-    }) && filters.any("image", |wanted| {
-        attribute("image") == Some(wanted) || event.subject == wanted
-    }) && filters.any("event", |wanted| event.action == wanted)
+    }) && filters
+        .any("image", |wanted| attribute("image") == Some(wanted) || event.subject == wanted)
+        && filters.any("event", |wanted| event.action == wanted)
         && filters.any("type", |wanted| event.kind.as_str() == wanted)
 }

@@ -53,7 +53,12 @@ pub(crate) struct Exec {
     #[arg(value_name = "CONTAINER")]
     container: String,
     /// Program and arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     command: Vec<String>,
 }
 
@@ -118,8 +123,7 @@ impl Exec {
         if let Some((height, width)) = super::terminal::size() {
             process.console_size = Some(caisson_runtime_spec::ConsoleSize { height, width });
         }
-        let started =
-            shim.exec(process, ExecStdio::Terminal(theirs.as_fd())).map_err(of_exec)?;
+        let started = shim.exec(process, ExecStdio::Terminal(theirs.as_fd())).map_err(of_exec)?;
         drop(theirs);
         let master = pump::receive_descriptor(ours.as_fd())?;
         let keys = self.interactive.then(|| self.detach_keys.clone());

@@ -42,14 +42,17 @@ struct Lines(Option<usize>);
 fn lines(text: &str) -> Result<Lines, String> {
     match text {
         "all" | "-1" => Ok(Lines(None)),
-        _ => text.parse().map(|count| Lines(Some(count))).map_err(|_| "a number, or all".to_owned()),
+        _ => {
+            text.parse().map(|count| Lines(Some(count))).map_err(|_| "a number, or all".to_owned())
+        }
     }
 }
 
 /// A moment or a span before now, as nanoseconds since 1970.
 pub(super) fn moment(text: &str) -> Result<u64, String> {
-    let moment = times::moment(text, SystemTime::now())
-        .ok_or("a moment such as 2026-11-26T12:00:00Z, seconds since 1970, or a span such as 10m")?;
+    let moment = times::moment(text, SystemTime::now()).ok_or(
+        "a moment such as 2026-11-26T12:00:00Z, seconds since 1970, or a span such as 10m",
+    )?;
     let span = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(span.as_nanos()).map_err(|error| error.to_string())
 }

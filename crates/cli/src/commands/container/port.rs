@@ -37,7 +37,10 @@ impl Port {
                     text.push_str(&format!("{host}\n"));
                 }
                 Some(_) => {}
-                None => text.push_str(&format!("{}/{} -> {host}\n", port.container_port, port.protocol)),
+                None => {
+                    let line = format!("{}/{} -> {host}\n", port.container_port, port.protocol);
+                    text.push_str(&line);
+                }
             }
         }
         if let (Some(port), true) = (&self.port, text.is_empty()) {

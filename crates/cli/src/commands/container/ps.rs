@@ -60,9 +60,9 @@ struct Row {
 }
 
 const COLUMNS: [Column<Row>; 14] = [
-    Column::<Row>::new("id", "CONTAINER ID", |row, show| id(row, show)),
+    Column::<Row>::new("id", "CONTAINER ID", id),
     Column::<Row>::new("image", "IMAGE", |row, _| row.image.clone()),
-    Column::<Row>::new("command", "COMMAND", |row, show| command(row, show)),
+    Column::<Row>::new("command", "COMMAND", command),
     Column::<Row>::new("created", "CREATED", |row, show| times::ago(row.created_at, show.now)),
     Column::<Row>::new("status", "STATUS", |row, _| row.status.clone()),
     Column::<Row>::new("ports", "PORTS", |row, _| row.ports.join(", ")),

@@ -148,10 +148,7 @@ pub(super) fn receive_descriptor(socket: BorrowedFd<'_>) -> Result<OwnedFd, Fail
 /// Carries between the user's terminal and the `master` of a program's, until
 /// the program has ended or the user has typed `keys`; whether it was the keys.
 /// Without keys nothing that the user types is passed on.
-pub(super) fn terminal(
-    master: BorrowedFd<'_>,
-    keys: Option<DetachKeys>,
-) -> Result<bool, Failure> {
+pub(super) fn terminal(master: BorrowedFd<'_>, keys: Option<DetachKeys>) -> Result<bool, Failure> {
     let mask = SignalMask::sendable();
     mask.block()?;
     let signals = SignalFd::new(&mask)?;

@@ -55,8 +55,12 @@ const COLUMNS: [Column<Row>; 8] = [
     }),
     Column::<Row>::new("memory-percent", "MEM %", |row, _| format!("{:.2}%", row.memory_percent))
         .number(),
-    Column::<Row>::new("net", "NET I/O", |row, _| pair(row, |sample| (sample.received, sample.sent))),
-    Column::<Row>::new("block", "BLOCK I/O", |row, _| pair(row, |sample| (sample.read, sample.written))),
+    Column::<Row>::new("net", "NET I/O", |row, _| {
+        pair(row, |sample| (sample.received, sample.sent))
+    }),
+    Column::<Row>::new("block", "BLOCK I/O", |row, _| {
+        pair(row, |sample| (sample.read, sample.written))
+    }),
     Column::<Row>::new("pids", "PIDS", |row, _| {
         row.sample.as_ref().map_or_else(|| "--".to_owned(), |sample| sample.tasks.to_string())
     })

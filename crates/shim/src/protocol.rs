@@ -234,6 +234,10 @@ pub struct AttachSpec {
     pub stderr: bool,
     /// What to do when this client does not read.
     pub on_stall: OnStall,
+    /// Whether this client, if it is still there at the container's end, does
+    /// what the exit command is for: then that is not run.
+    #[serde(default)]
+    pub settles: bool,
 }
 
 /// What becomes of a client that does not read what it is sent.

@@ -262,6 +262,10 @@ impl Supervisor {
             warn(&error);
         }
         self.last_exit = Some(record.clone());
+        let settles = |mode: Mode| matches!(mode, Mode::Attached(spec) if spec.settles);
+        if self.clients.iter().any(|client| settles(client.mode) && !client.gone) {
+            self.ending.command_ran = true;
+        }
         for client in &mut self.clients {
             if matches!(client.mode, Mode::AwaitsExit) {
                 client.answer(&Response::Exit(record.clone()));

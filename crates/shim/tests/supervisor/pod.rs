@@ -265,7 +265,7 @@ fn cgroups(dir: &Path, id: &str, found: &mut Vec<String>) {
 
 /// Follows everything and is waited for.
 pub(crate) fn follow(stdin: bool) -> AttachSpec {
-    AttachSpec { stdin, stdout: true, stderr: true, on_stall: OnStall::Wait }
+    AttachSpec { stdin, stdout: true, stderr: true, on_stall: OnStall::Wait, settles: false }
 }
 
 #[track_caller]

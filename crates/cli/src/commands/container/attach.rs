@@ -24,7 +24,7 @@ impl Attach {
         let (view, shim) = engine.running(&self.container, "start it first")?;
         let request = &view.record.document.request;
         let stdin = request.open_stdin && !self.no_stdin;
-        let session = Session::begin(&shim, request.tty, stdin, &self.session)?;
+        let session = Session::begin(&shim, request.tty, stdin, false, &self.session)?;
         session?.until_end(&engine, &view.record)
     }
 }

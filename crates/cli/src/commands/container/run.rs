@@ -49,8 +49,8 @@ impl Run {
             output::text(&format!("{}\n", started.record.id))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let started =
-            engine.start_new(new, &options, |shim| Session::begin(shim, tty, stdin, &self.session));
+        let started = engine
+            .start_new(new, &options, |shim| Session::begin(shim, tty, stdin, true, &self.session));
         let (started, session) = started.map_err(Failure::of_start)?;
         session?.until_end(&engine, &started.record)
     }

@@ -58,14 +58,18 @@ enum End {
 }
 
 impl Session {
-    /// Attaches. The outer error is the supervisor's, the inner one ours.
+    /// Attaches. If it `settles`, we put the container in order when it has
+    /// ended, and the supervisor need not. The outer error is the supervisor's,
+    /// the inner one ours.
     pub(crate) fn begin(
         shim: &Shim,
         tty: bool,
         stdin: bool,
+        settles: bool,
         options: &SessionOptions,
     ) -> Result<Result<Self, Failure>, StartError> {
-        let spec = AttachSpec { stdin, stdout: true, stderr: !tty, on_stall: OnStall::Wait };
+        let spec =
+            AttachSpec { stdin, stdout: true, stderr: !tty, on_stall: OnStall::Wait, settles };
         let attachment = shim.attach(spec)?;
         if tty && let Some((rows, columns)) = size() {
             // A terminal of the wrong size is better than none.

@@ -54,8 +54,9 @@ impl Start {
         let request = engine.container(name)?.record.document.request;
         let stdin = self.interactive && request.open_stdin;
         let options = StartOptions { stdio: None, stdin_once: true };
-        let started = engine
-            .start(name, &options, |shim| Session::begin(shim, request.tty, stdin, &self.session));
+        let started = engine.start(name, &options, |shim| {
+            Session::begin(shim, request.tty, stdin, true, &self.session)
+        });
         let (started, session) = started.map_err(Failure::of_start)?;
         session?.until_end(engine, &started.record)
     }

@@ -22,6 +22,8 @@ use crate::failure::Failure;
 pub(crate) enum Command {
     #[command(flatten)]
     Container(container::ContainerCommand),
+    Pull(image::pull::Pull),
+    Push(image::push::Push),
     Images(image::list::List),
     Rmi(image::remove::Remove),
     Inspect(inspect::Inspect),
@@ -59,6 +61,8 @@ pub(crate) fn dispatch(command: &Command, global: &GlobalArgs) -> Result<ExitCod
 fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     match command {
         Command::Container(command) => return container::dispatch(command, context),
+        Command::Pull(pull) => pull.run(context)?,
+        Command::Push(push) => push.run(context)?,
         Command::Images(list) => list.run(context)?,
         Command::Rmi(remove) => remove.run(context)?,
         Command::Inspect(inspect) => return inspect.run(context),

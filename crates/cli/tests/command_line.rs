@@ -1,5 +1,7 @@
 //! The command line itself: help, mistakes, completion, manual pages.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod caisson;
 
 use caisson::Caisson;

@@ -1,5 +1,7 @@
 //! Commands on images that are here, through the real program.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod caisson;
 
 use caisson::{Caisson, Ran};

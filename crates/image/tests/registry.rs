@@ -224,7 +224,7 @@ fn basic_authentication() {
     let error = failure(client().resolve(&name).unwrap_err());
     assert!(matches!(error, RegistryFailure::Unauthorized { with_credential: false, .. }));
     let text = error.to_string();
-    assert!(text.contains(&format!("docker login {}", server.host)), "{text}");
+    assert!(text.contains(&format!("caisson login {}", server.host)), "{text}");
     assert!(text.contains("REGISTRY_AUTH_FILE"), "{text}");
     let wrong = with_credential(basic("user", "wrong"));
     let error = failure(wrong.resolve(&name).unwrap_err());

@@ -6,6 +6,8 @@ pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod prune;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod save;
 pub(crate) mod tag;
@@ -23,6 +25,8 @@ pub(crate) enum ImageCommand {
     List(list::List),
     #[command(name = "rm", visible_alias = "remove")]
     Remove(remove::Remove),
+    Pull(pull::Pull),
+    Push(push::Push),
     Inspect(inspect::InspectImage),
     History(history::History),
     Tag(tag::Tag),
@@ -37,6 +41,8 @@ pub(crate) fn dispatch(command: &ImageCommand, context: &Context) -> Result<(), 
     match command {
         ImageCommand::List(list) => list.run(context),
         ImageCommand::Remove(remove) => remove.run(context),
+        ImageCommand::Pull(pull) => pull.run(context),
+        ImageCommand::Push(push) => push.run(context),
         ImageCommand::Inspect(inspect) => inspect.run(context),
         ImageCommand::History(history) => history.run(context),
         ImageCommand::Tag(tag) => tag.run(context),

@@ -70,7 +70,10 @@ impl Login {
             None => ask("User name: ", true)?,
         };
         let password = match &self.password {
-            Some(password) => password.clone(),
+            Some(password) => {
+                context.warn("others on this machine can see --password: use --password-stdin");
+                password.clone()
+            }
             None if self.password_stdin => from_stdin()?,
             None => ask("Password: ", false)?,
         };

@@ -22,7 +22,9 @@ pub(crate) struct Ran {
 
 impl Caisson {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("auth.json"), "{}").unwrap();
+        Self { dir }
     }
 
     /// A path below the temporary folder.

@@ -203,9 +203,8 @@ fn advice(with_credential: bool, registry: &str) -> String {
         )
     } else {
         format!(
-            "there is no credential for {registry}: log in with `docker login {registry}` or \
-             `podman login {registry}`, or set REGISTRY_AUTH_FILE (a private repository may also \
-             not exist)"
+            "there is no credential for {registry}: log in with `caisson login {registry}` (a \
+             private repository may also not exist)"
         )
     }
 }

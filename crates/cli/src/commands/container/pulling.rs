@@ -2,17 +2,19 @@
 
 use caisson_image::{ImageRecord, Platform, Store};
 
+use crate::commands::image::pull::{Fetch, When};
 use crate::context::Context;
 use crate::failure::Failure;
 
 /// Pulls the image.
 pub(super) fn pull(
-    _context: &Context,
+    context: &Context,
     store: &Store,
     image: &str,
     platform: Option<&Platform>,
-    _always: bool,
-    _quiet: bool,
+    always: bool,
+    quiet: bool,
 ) -> Result<ImageRecord, Failure> {
-    Ok(store.find_for(image, platform)?)
+    let when = if always { When::Always } else { When::Missing };
+    Fetch { platform, when, quiet, ..Fetch::default() }.image(context, store, image)
 }

@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 # nftables: the built-in network; containernetworking-plugins, passt, slirp4netns: other networks;
 # docker-registry, apache2-utils, openssl, skopeo, python3-nacl: registries, their users, signatures.
 scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp dbus-daemon iproute2 \
-    nftables containernetworking-plugins passt slirp4netns docker-registry apache2-utils openssl skopeo python3-nacl
+    nftables containernetworking-plugins passt slirp4netns docker-registry apache2-utils \
+    openssl skopeo python3-nacl
 if ((EUID != 0)); then
     echo "test: not root: tests that make real containers will say that they are left out"
 fi

@@ -65,7 +65,7 @@ pub enum PolicyError {
     #[error("{reference} is refused by the signature policy ({scope}: reject)")]
     Rejected {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The scope in the policy that applies.
         scope: String,
     },
@@ -76,7 +76,7 @@ pub enum PolicyError {
     )]
     Unsupported {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The scope in the policy that applies.
         scope: String,
         /// The requirement's name.
@@ -97,7 +97,7 @@ pub enum PolicyError {
     )]
     NoSignature {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The scope in the policy that applies.
         scope: String,
         /// What a signature was looked for of.
@@ -110,7 +110,7 @@ pub enum PolicyError {
     )]
     NotAccepted {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The scope in the policy that applies.
         scope: String,
         /// What is wrong with each.
@@ -186,16 +186,17 @@ impl Policy {
         digests: &[Digest],
     ) -> Result<(), PolicyError> {
         let (scope, requirements) = self.requirements(reference);
+        let named = || Box::new(reference.clone());
         let mut signatures = None;
         for requirement in &requirements.0 {
             match requirement {
                 Requirement::InsecureAcceptAnything => {}
                 Requirement::Reject => {
-                    return Err(PolicyError::Rejected { reference: reference.clone(), scope });
+                    return Err(PolicyError::Rejected { reference: named(), scope });
                 }
                 Requirement::Unsupported(name) => {
                     return Err(PolicyError::Unsupported {
-                        reference: reference.clone(),
+                        reference: named(),
                         scope,
                         requirement: name.clone(),
                     });
@@ -219,7 +220,7 @@ impl Policy {
                     if accepted {
                         continue;
                     }
-                    let reference = reference.clone();
+                    let reference = named();
                     return Err(if reasons.is_empty() {
                         PolicyError::NoSignature { reference, scope, digests: digests.to_vec() }
                     } else {

@@ -58,9 +58,8 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for Requirement {
     type Error = String;
 
     fn try_from(mut map: serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
-        let kind = match map.remove("type") {
-            Some(serde_json::Value::String(kind)) => kind,
-            _ => return Err("a requirement has no type".to_owned()),
+        let Some(serde_json::Value::String(kind)) = map.remove("type") else {
+            return Err("a requirement has no type".to_owned());
         };
         let bare = |requirement| match map.keys().next() {
             None => Ok(requirement),

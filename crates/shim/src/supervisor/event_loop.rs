@@ -21,6 +21,8 @@ use crate::{Fault, FaultKind, LaunchReply, Response};
 const MOST_CLIENTS: usize = 128;
 /// How long a container may take to end when the supervisor is told to.
 const GRACE: Duration = Duration::from_secs(10);
+/// So long after something has happened the supervisor makes itself small.
+const REST: Duration = Duration::from_secs(1);
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,7 @@ impl Supervisor {
         while !self.is_over() {
             for (source, events) in self.wait()? {
                 self.react(source, events)?;
+                self.rest_at.get_or_insert_with(|| Instant::now() + REST);
             }
             self.keep_time();
             self.drop_gone();
@@ -108,7 +111,7 @@ impl Supervisor {
         };
         // Once it has passed only the launcher is waited for.
         let leaves_at = self.ending.leaves_at.filter(|at| *at > Instant::now());
-        let own = [waiting, self.ending.kill_at, leaves_at];
+        let own = [waiting, self.ending.kill_at, leaves_at, self.rest_at];
         own.into_iter().flatten().chain(self.clients.iter().filter_map(Client::deadline)).min()
     }
 
@@ -196,6 +199,11 @@ impl Supervisor {
         }
         if self.ending.kill_at.is_some_and(|at| at <= now) {
             self.kill();
+        }
+        if self.rest_at.is_some_and(|at| at <= now) {
+            self.rest_at = None;
+            // Whether it works is of no consequence.
+            let _ = caisson_sys::program_text::let_go();
         }
         for client in &mut self.clients {
             if client.deadline().is_some_and(|at| at <= now) {

@@ -166,8 +166,6 @@ impl Supervisor {
         if let Some(client) = client {
             self.reply(client, outcome.map(|()| Response::Done));
         }
-        // What comes now is little; that the rest stays is no promise.
-        let _ = caisson_sys::program_text::let_go();
         self.look_for_end();
     }
 

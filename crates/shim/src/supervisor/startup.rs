@@ -166,6 +166,7 @@ fn prepare(
         input_client: None,
         input_done: false,
         buffer: vec![0; CHUNK],
+        rest_at: None,
     })
 }
 

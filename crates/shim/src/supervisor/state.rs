@@ -112,6 +112,8 @@ pub(super) struct Supervisor {
     pub(super) input_client: Option<ClientId>,
     pub(super) input_done: bool,
     pub(super) buffer: Vec<u8>,
+    /// When to let go of code that was needed for what has happened since.
+    pub(super) rest_at: Option<Instant>,
 }
 
 impl Supervisor {

@@ -23,6 +23,8 @@ fn the_supervisor_stays_small() {
     pod.await_log("up");
     let pid = shim.state().unwrap().shim_pid;
     let show = |when: &str| {
+        // It makes itself small when nothing has happened for a second.
+        std::thread::sleep(Duration::from_millis(1500));
         let [rss, pss, anonymous] = ["Rss:", "Pss:", "Anonymous:"].map(|name| field(pid, name));
         eprintln!("{when}: RSS {rss} kB, PSS {pss} kB, anonymous {anonymous} kB");
         anonymous

@@ -223,6 +223,10 @@ impl Network {
         netns: BorrowedFd<'_>,
         request: &NetRequest,
     ) -> Result<NetResult, NetworkError> {
+        if request.ip.is_some() || request.mac.is_some() {
+            let what = "a fixed address without root";
+            return Err(NetworkError::Unsupported { mode: NetworkMode::Bridge, what });
+        }
         let lock = self.lock_without(pod)?;
         // This tells who has a port better than the program would, and chooses.
         let ports = self.reserve(&lock, request, true)?.ports;

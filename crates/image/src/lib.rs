@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod reference;
 pub mod registry;
+mod rootfs_image;
 mod snapshot;
 mod store;
 mod timestamp;
@@ -33,12 +34,13 @@ pub use meta::{ImageRecord, MetaError, SnapshotFormat};
 pub use platform::{InvalidPlatform, Platform};
 pub use policy::{Policy, PolicyError};
 pub use progress::{LayerState, NoProgress, ProgressEvent, ProgressSink};
-pub use pull::{PullError, PullPolicy, PullRequest, pull};
+pub use pull::{AcceptImage, PullError, PullPolicy, PullRequest, pull};
 pub use push::{PushError, push};
 pub use reference::{
     DEFAULT_REGISTRY, DEFAULT_TAG, InvalidReference, MAX_REPOSITORY, MAX_TAG, Reference,
 };
 pub use registry::{RegistryClient, RegistryError, RegistrySettings};
+pub use rootfs_image::{BuildError, BuildRequest, build_from_rootfs};
 pub use snapshot::chain_ids;
 pub use store::{
     FindImageError, Lease, QuotaPolicy, RemoveImageError, RemovedImage, RootfsLayers, Store,

@@ -4,7 +4,7 @@
 mod fixture;
 
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use caisson_image::{
@@ -197,6 +197,27 @@ fn what_is_pushed_can_be_pulled() {
     second.prune(&caisson_image::PruneFilter::default()).unwrap();
     assert_clean(&second);
     assert_eq!(second.images().unwrap().len(), 1);
+}
+
+#[test]
+fn whoever_accepts_images_is_asked_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, server, client) = (store(dir.path()), Server::start(), client());
+    let image = image(&[gzip_layer(&tar(&[("a", b"1")]))], "x");
+    server.add(&image, "1");
+    let mut request = PullRequest::new(server.reference("1"));
+    request.accept = Some(Arc::new(|_, reference, digest| {
+        Err(format!("{digest} of {} is not signed", reference.repository()).into())
+    }));
+    let error = pull(&store, &client, &request, &NoProgress).unwrap_err();
+    assert!(error.to_string().contains("of some/image is not signed"), "{error}");
+    assert_eq!(server.blob_requests().len(), 0);
+    let expected = Digest::sha256(&image.manifest);
+    request.accept = Some(Arc::new(move |_, _, digest| {
+        assert_eq!(*digest, expected);
+        Ok(())
+    }));
+    pull(&store, &client, &request, &NoProgress).unwrap();
 }
 
 /// Not a test: what the tests below run in processes of their own.

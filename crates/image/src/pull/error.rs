@@ -14,6 +14,14 @@ pub enum PullError {
     /// The registry did not give it.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The policy does not accept it.
+    #[error("image {image} is not accepted: {source}")]
+    NotAccepted {
+        /// The image.
+        image: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What the registry gave is no manifest.
     #[error("image {image}: {source}")]
     Manifest {

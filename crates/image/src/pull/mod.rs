@@ -2,6 +2,8 @@
 
 mod error;
 
+use std::sync::Arc;
+
 pub use error::PullError;
 
 use crate::install::{Arrival, install};
@@ -28,8 +30,15 @@ pub enum PullPolicy {
     Never,
 }
 
+/// Decides whether an image is accepted: by the client that can ask for its
+/// signatures, the reference, and the digest that the registry has under it.
+/// The error says why not.
+pub type AcceptImage = dyn Fn(&RegistryClient, &Reference, &Digest) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    + Send
+    + Sync;
+
 /// What to pull.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PullRequest {
     /// The image.
     pub reference: Reference,
@@ -37,13 +46,25 @@ pub struct PullRequest {
     pub platform: Option<Platform>,
     /// When to ask the registry.
     pub when: PullPolicy,
+    /// Asked whenever the registry is, before anything is stored.
+    pub accept: Option<Arc<AcceptImage>>,
+}
+
+impl std::fmt::Debug for PullRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PullRequest")
+            .field("reference", &self.reference)
+            .field("platform", &self.platform)
+            .field("when", &self.when)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PullRequest {
     /// Pulls for this machine when the image is not here.
     #[must_use]
     pub fn new(reference: Reference) -> Self {
-        Self { reference, platform: None, when: PullPolicy::Missing }
+        Self { reference, platform: None, when: PullPolicy::Missing, accept: None }
     }
 }
 
@@ -109,6 +130,10 @@ fn fetch(
     let reference = &request.reference;
     let resolved = client.resolve(reference)?;
     let top = resolved.0.digest.clone();
+    if let Some(accept) = &request.accept {
+        accept(client, reference, &top)
+            .map_err(|source| PullError::NotAccepted { image: reference.familiar(), source })?;
+    }
     let (descriptor, bytes, manifest) = select(client, reference, wanted, resolved)?;
     let name = canonical(reference);
     let mut digests: Vec<(Reference, Digest)> = vec![(reference.clone(), top)];

@@ -122,11 +122,17 @@ fn try_install(
             chain: chain.clone(),
         })
         .collect();
+    let mut known = false;
+    for image in store.meta.by_manifest(&arrival.descriptor.digest)? {
+        known |= store.is_complete(&image)?;
+    }
     store.content.put(&arrival.descriptor.digest, arrival.manifest_bytes)?;
     store.content.put(&config_descriptor.digest, arrival.config_bytes)?;
     layers::bring_in(store, &jobs, open, sink)?;
-    // From here on the image is said to be there.
-    store.content.sync()?;
+    if !known {
+        // From here on the image is said to be there.
+        store.content.sync()?;
+    }
     let text = String::from_utf8_lossy(arrival.config_bytes);
     let row = store.meta.add(&NewImage {
         manifest: arrival.descriptor,

@@ -34,7 +34,7 @@ pub use meta::{ImageRecord, MetaError, SnapshotFormat};
 pub use platform::{InvalidPlatform, Platform};
 pub use policy::{Policy, PolicyError};
 pub use progress::{LayerState, NoProgress, ProgressEvent, ProgressSink};
-pub use pull::{AcceptImage, PullError, PullPolicy, PullRequest, pull};
+pub use pull::{PullError, PullPolicy, PullRequest, pull};
 pub use push::{PushError, push};
 pub use reference::{
     DEFAULT_REGISTRY, DEFAULT_TAG, InvalidReference, MAX_REPOSITORY, MAX_TAG, Reference,

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use caisson_image::policy::Policy;
 use caisson_image::{
     Digest, LayerState, NoProgress, ProgressEvent, ProgressSink, PullError, PullPolicy,
     PullRequest, Reference, pull, push,
@@ -200,23 +201,17 @@ fn what_is_pushed_can_be_pulled() {
 }
 
 #[test]
-fn whoever_accepts_images_is_asked_first() {
+fn the_policy_is_asked_first() {
     let dir = tempfile::tempdir().unwrap();
     let (store, server, client) = (store(dir.path()), Server::start(), client());
-    let image = image(&[gzip_layer(&tar(&[("a", b"1")]))], "x");
-    server.add(&image, "1");
+    server.add(&image(&[gzip_layer(&tar(&[("a", b"1")]))], "x"), "1");
     let mut request = PullRequest::new(server.reference("1"));
-    request.accept = Some(Arc::new(|_, reference, digest| {
-        Err(format!("{digest} of {} is not signed", reference.repository()).into())
-    }));
+    let reject = br#"{"default":[{"type":"reject"}]}"#;
+    request.policy = Some(Arc::new(Policy::parse(reject).unwrap()));
     let error = pull(&store, &client, &request, &NoProgress).unwrap_err();
-    assert!(error.to_string().contains("of some/image is not signed"), "{error}");
+    assert!(matches!(error, PullError::Policy(_)), "{error}");
     assert_eq!(server.blob_requests().len(), 0);
-    let expected = Digest::sha256(&image.manifest);
-    request.accept = Some(Arc::new(move |_, _, digest| {
-        assert_eq!(*digest, expected);
-        Ok(())
-    }));
+    request.policy = Some(Arc::new(Policy::accept_anything()));
     pull(&store, &client, &request, &NoProgress).unwrap();
 }
 

@@ -82,6 +82,12 @@ impl Meta {
         })
     }
 
+    /// Records whose manifest has this digest: one per platform and format.
+    pub(crate) fn by_manifest(&self, digest: &Digest) -> Result<Vec<ImageRecord>, MetaError> {
+        let digest = digest.to_string();
+        self.read("look up a manifest in", |c| select(c, "WHERE manifest = ?1", &[&digest]))
+    }
+
     /// Lets `name` lead to the image; what it led to before loses it.
     pub(crate) fn set_name(&self, image: &ImageRecord, name: &Reference) -> Result<(), MetaError> {
         self.read("name an image in", |c| put_name(c, name, &image.platform, image.row))

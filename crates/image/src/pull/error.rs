@@ -2,6 +2,7 @@
 
 use crate::install::InstallError;
 use crate::manifest::{InvalidManifest, NoSuchPlatform};
+use crate::policy::PolicyError;
 use crate::store::StoreError;
 use crate::{Reference, RegistryError};
 
@@ -15,13 +16,8 @@ pub enum PullError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The policy does not accept it.
-    #[error("image {image} is not accepted: {source}")]
-    NotAccepted {
-        /// The image.
-        image: String,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error(transparent)]
+    Policy(Box<PolicyError>),
     /// What the registry gave is no manifest.
     #[error("image {image}: {source}")]
     Manifest {
@@ -52,6 +48,12 @@ pub enum PullError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<PolicyError> for PullError {
+    fn from(error: PolicyError) -> Self {
+        Self::Policy(Box::new(error))
+    }
 }
 
 impl PullError {

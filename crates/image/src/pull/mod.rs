@@ -8,8 +8,9 @@ pub use error::PullError;
 
 use crate::install::{Arrival, install};
 use crate::layers::OpenedBlob;
-use crate::manifest::{Document, MAX_MANIFEST, Manifest};
+use crate::manifest::{Document, ImageConfig, MAX_MANIFEST, Manifest, NoSuchPlatform};
 use crate::meta::ImageRecord;
+use crate::policy::Policy;
 use crate::store::{Store, canonical};
 use crate::{Descriptor, Digest, Platform, ProgressEvent, ProgressSink, Reference, RegistryClient};
 
@@ -30,15 +31,8 @@ pub enum PullPolicy {
     Never,
 }
 
-/// Decides whether an image is accepted: by the client that can ask for its
-/// signatures, the reference, and the digest that the registry has under it.
-/// The error says why not.
-pub type AcceptImage = dyn Fn(&RegistryClient, &Reference, &Digest) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
-    + Send
-    + Sync;
-
 /// What to pull.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct PullRequest {
     /// The image.
     pub reference: Reference,
@@ -46,25 +40,16 @@ pub struct PullRequest {
     pub platform: Option<Platform>,
     /// When to ask the registry.
     pub when: PullPolicy,
-    /// Asked whenever the registry is, before anything is stored.
-    pub accept: Option<Arc<AcceptImage>>,
-}
-
-impl std::fmt::Debug for PullRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PullRequest")
-            .field("reference", &self.reference)
-            .field("platform", &self.platform)
-            .field("when", &self.when)
-            .finish_non_exhaustive()
-    }
+    /// Which images are accepted; all by default. Asked whenever the registry
+    /// is, before anything is stored.
+    pub policy: Option<Arc<Policy>>,
 }
 
 impl PullRequest {
     /// Pulls for this machine when the image is not here.
     #[must_use]
     pub fn new(reference: Reference) -> Self {
-        Self { reference, platform: None, when: PullPolicy::Missing, accept: None }
+        Self { reference, platform: None, when: PullPolicy::Missing, policy: None }
     }
 }
 
@@ -129,20 +114,17 @@ fn fetch(
     store.collect_leftovers()?;
     let reference = &request.reference;
     let resolved = client.resolve(reference)?;
-    let top = resolved.0.digest.clone();
-    if let Some(accept) = &request.accept {
-        accept(client, reference, &top)
-            .map_err(|source| PullError::NotAccepted { image: reference.familiar(), source })?;
+    let (descriptor, bytes, manifest, digests) = select(client, reference, wanted, resolved)?;
+    if let Some(policy) = &request.policy {
+        policy.check(client, reference, &digests)?;
     }
-    let (descriptor, bytes, manifest) = select(client, reference, wanted, resolved)?;
     let name = canonical(reference);
-    let mut digests: Vec<(Reference, Digest)> = vec![(reference.clone(), top)];
-    if digests.iter().all(|(_, digest)| *digest != descriptor.digest) {
-        digests.push((reference.clone(), descriptor.digest.clone()));
-    }
+    let digests: Vec<(Reference, Digest)> =
+        digests.into_iter().map(|digest| (reference.clone(), digest)).collect();
     let lease = store.lease("pull")?;
     lease.hold_blobs([&descriptor.digest, &manifest.config.digest])?;
     let config = config(store, client, reference, &manifest)?;
+    check_platform(request, wanted, &manifest, &config, sink)?;
     let arrival = Arrival {
         descriptor: &descriptor,
         manifest_bytes: &bytes,
@@ -155,25 +137,49 @@ fn fetch(
         let stream = client.blob(reference, blob, offset)?;
         Ok(OpenedBlob { start: stream.start(), reader: Box::new(stream) })
     };
-    let image = install(store, lease, &arrival, Some(&open), sink).map_err(|source| {
-        PullError::Install { image: reference.familiar(), source: Box::new(source) }
-    })?;
-    if !image.platform.satisfies(wanted) {
-        let line = format!("{} is for {}, not {wanted}", image.title(), image.platform);
-        sink.event(ProgressEvent::Message(&line));
-    }
-    Ok(image)
+    install(store, lease, &arrival, Some(&open), sink).map_err(|source| PullError::Install {
+        image: reference.familiar(),
+        source: Box::new(source),
+    })
 }
 
-/// From an index to the manifest for the platform.
+/// A manifest that no index led to may be for another platform: refused where
+/// one was asked for.
+fn check_platform(
+    request: &PullRequest,
+    wanted: &Platform,
+    manifest: &Manifest,
+    config: &[u8],
+    sink: &dyn ProgressSink,
+) -> Result<(), PullError> {
+    // What is malformed is refused later, with its reason.
+    let Ok(config) = ImageConfig::parse(config, manifest.layers.len()) else { return Ok(()) };
+    let found = config.platform();
+    if found.satisfies(wanted) || found.architecture.is_empty() {
+        return Ok(());
+    }
+    let image = request.reference.familiar();
+    if request.platform.is_some() {
+        let (wanted, available) = (wanted.clone(), vec![found]);
+        let source = Box::new(NoSuchPlatform { wanted, available });
+        return Err(PullError::Platform { image, source });
+    }
+    sink.event(ProgressEvent::Message(&format!("{image} is for {found}, not for {wanted}")));
+    Ok(())
+}
+
+/// From an index to the manifest for the platform. Also the digests of both, the
+/// manifest's last.
 fn select(
     client: &RegistryClient,
     reference: &Reference,
     wanted: &Platform,
     resolved: (Descriptor, Vec<u8>),
-) -> Result<(Descriptor, Vec<u8>, Manifest), PullError> {
+) -> Result<(Descriptor, Vec<u8>, Manifest, Vec<Digest>), PullError> {
     let (mut descriptor, mut bytes) = resolved;
+    let mut digests = Vec::new();
     for _ in 0..MAX_INDEXES {
+        digests.push(descriptor.digest.clone());
         match Document::parse(&bytes, &descriptor.media_type)
             .map_err(PullError::manifest(reference))?
         {
@@ -181,7 +187,7 @@ fn select(
                 if descriptor.media_type.is_empty() {
                     descriptor.media_type = crate::manifest::OCI_MANIFEST.to_owned();
                 }
-                return Ok((descriptor, bytes, manifest));
+                return Ok((descriptor, bytes, manifest, digests));
             }
             Document::Index(index) => {
                 let entry = index.select(wanted).map_err(|source| PullError::Platform {

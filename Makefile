@@ -63,19 +63,29 @@ bench-churn: build ## only 1,000 containers in a row, 100 at once, and a census 
 bench-image: build ## pulls and runs beside containerd, docker, podman (root); PULLS, RUNS, RECORD, CHECK
 	@CAISSON="$(abspath $(CAISSON))" scripts/bench-image.sh
 
-install: ## install binary, manual page and completion below PREFIX (/usr/local)
+install: ## install binaries, manual pages and completions below PREFIX (/usr/local)
 	@if command -v cargo >/dev/null; then
 	    $(MAKE) build
-	elif [ ! -x "$$(ls target/*/release/caisson-native 2>/dev/null | head -n1)" ]; then
+	elif [ ! -x "$$(ls target/*/release/caisson 2>/dev/null | head -n1)" ]; then
 	    echo "install: nothing is built, and there is no cargo here: run 'make build' as yourself first" >&2
 	    exit 1
 	fi
-	binary="$(NATIVE)"
-	[ -x "$$binary" ] || binary=$$(ls target/*/release/caisson-native | head -n1)
-	echo "install: $$binary -> $(DESTDIR)$(PREFIX)/bin/caisson-native"
-	install -D -m 0755 "$$binary" "$(DESTDIR)$(PREFIX)/bin/caisson-native"
-	install -D -m 0644 docs/caisson-native.8 "$(DESTDIR)$(PREFIX)/share/man/man8/caisson-native.8"
-	install -D -m 0644 scripts/completion.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/caisson-native"
+	built="$(OUT)"
+	[ -x "$$built/caisson" ] || built=$$(dirname "$$(ls target/*/release/caisson | head -n1)")
+	to="$(DESTDIR)$(PREFIX)"
+	echo "install: caisson, caisson-native -> $$to/bin; caisson-shim, caisson-init -> $$to/libexec/caisson"
+	install -D -m 0755 -t "$$to/bin" "$$built/caisson" "$$built/caisson-native"
+	install -D -m 0755 -t "$$to/libexec/caisson" "$$built/caisson-shim" "$$built/caisson-init"
+	install -D -m 0644 docs/caisson-native.8 "$$to/share/man/man8/caisson-native.8"
+	install -D -m 0644 scripts/completion.bash "$$to/share/bash-completion/completions/caisson-native"
+	pages=$$(mktemp -d)
+	trap 'rm -rf "$$pages"' EXIT
+	"$$built/caisson" man --out "$$pages"
+	install -D -m 0644 -t "$$to/share/man/man1" "$$pages"/*.1
+	for shell in bash:bash-completion/completions/caisson zsh:zsh/site-functions/_caisson fish:fish/vendor_completions.d/caisson.fish; do
+	    "$$built/caisson" completion "$${shell%%:*}" >"$$pages/completion"
+	    install -D -m 0644 "$$pages/completion" "$$to/share/$${shell#*:}"
+	done
 
 lint: ## check format, lints and scripts
 	@scripts/toolchain.sh

@@ -3,6 +3,7 @@
 mod check;
 mod df;
 mod info;
+mod prune;
 
 use clap::Subcommand;
 
@@ -15,6 +16,7 @@ pub(crate) enum SystemCommand {
     Info(info::Info),
     Df(df::DiskUsage),
     Check(check::Check),
+    Prune(prune::Prune),
 }
 
 /// Runs `command`.
@@ -23,5 +25,6 @@ pub(crate) fn dispatch(command: &SystemCommand, context: &Context) -> Result<(),
         SystemCommand::Info(info) => info.run(context),
         SystemCommand::Df(usage) => usage.run(context),
         SystemCommand::Check(check) => check.run(context),
+        SystemCommand::Prune(prune) => prune.run(context),
     }
 }

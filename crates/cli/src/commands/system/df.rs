@@ -1,6 +1,7 @@
 //! `caisson system df`: what takes how much space.
 
 use caisson_image::StoreUsage;
+use caisson_node::lifecycle::{ContainerView, Status};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -8,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::listing::{Column, ListArgs};
 use crate::output::sizes;
 
-/// Show how much space images take
+/// Show how much space images take, and how many containers there are
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Columns: type, total, active, size, reclaimable\n\
                         Reclaimable is what `caisson image prune --all` would free.")]
@@ -22,7 +23,7 @@ struct Row {
     r#type: &'static str,
     total: usize,
     active: Option<usize>,
-    size: u64,
+    size: Option<u64>,
     reclaimable: Option<u64>,
 }
 
@@ -33,7 +34,10 @@ const COLUMNS: [Column<Row>; 5] = [
         row.active.map_or_else(|| "-".to_owned(), |count| count.to_string())
     })
     .number(),
-    Column::<Row>::new("size", "SIZE", |row, _| sizes::human(row.size)).number(),
+    Column::<Row>::new("size", "SIZE", |row, _| {
+        row.size.map_or_else(|| "-".to_owned(), sizes::human)
+    })
+    .number(),
     Column::<Row>::new("reclaimable", "RECLAIMABLE", |row, _| {
         row.reclaimable.map_or_else(|| "-".to_owned(), sizes::human)
     })
@@ -42,19 +46,35 @@ const COLUMNS: [Column<Row>; 5] = [
 
 impl DiskUsage {
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
-        let rows = rows(&context.store()?.usage()?);
+        let engine = context.engine()?;
+        let mut rows = rows(&engine.store()?.usage()?);
+        let views = engine.containers()?;
+        let runs = |view: &&ContainerView| !matches!(view.status, Status::Created | Status::Exited);
+        rows.push(Row {
+            r#type: "Containers",
+            total: views.len(),
+            active: Some(views.iter().filter(runs).count()),
+            size: None,
+            reclaimable: None,
+        });
         self.list.print(&COLUMNS, &rows, |row, _| row.r#type.to_owned())
     }
 }
 
-fn rows(usage: &StoreUsage) -> [Row; 3] {
-    let part = |r#type, total, size| Row { r#type, total, active: None, size, reclaimable: None };
-    [
+fn rows(usage: &StoreUsage) -> Vec<Row> {
+    let part = |r#type, total, size| Row {
+        r#type,
+        total,
+        active: None,
+        size: Some(size),
+        reclaimable: None,
+    };
+    vec![
         Row {
             r#type: "Images",
             total: usage.images,
             active: Some(usage.images_in_use),
-            size: usage.total(),
+            size: Some(usage.total()),
             reclaimable: Some(usage.reclaimable),
         },
         part("  blobs", usage.blobs, usage.blob_bytes),

@@ -215,6 +215,21 @@ fn rules_come_back_after_a_flush() {
 }
 
 #[test]
+fn pods_have_the_mtu_of_the_way_out() {
+    isolated("pods_have_the_mtu_of_the_way_out", || {
+        let machine = Machine::new();
+        run("ip link set cable mtu 1400");
+        let network = machine.network();
+        for pod in ["first", "second"] {
+            let netns = Netns::new();
+            setup(&network, pod, &netns, &ports(&[]));
+            assert!(netns.run("ip link show eth0").contains("mtu 1400"), "{pod}");
+            network.teardown(pod).unwrap();
+        }
+    });
+}
+
+#[test]
 fn old_udp_flows_find_new_pods() {
     isolated("old_udp_flows_find_new_pods", || {
         let machine = Machine::new();

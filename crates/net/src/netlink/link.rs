@@ -149,12 +149,13 @@ impl Netlink {
         let request = Request::new(RTM_NEWLINK, &link_header(0, 0))
             .text(IFLA_IFNAME, name)
             .attribute(IFLA_ADDRESS, &mac.0)
-            .attribute(IFLA_MTU, &mtu.to_ne_bytes())
             .nested(IFLA_LINKINFO, &info);
         self.change(&request, NLM_F_CREATE | NLM_F_EXCL)?;
-        // The kernel takes no alias for a link that it is just making.
+        // The kernel takes no alias for a link that it is just making, and keeps
+        // an MTU only if it is a change: else it follows the ports.
         let request = Request::new(RTM_NEWLINK, &link_header(0, 0))
             .text(IFLA_IFNAME, name)
+            .attribute(IFLA_MTU, &mtu.to_ne_bytes())
             .text(IFLA_IFALIAS, alias);
         self.change(&request, 0)
     }

@@ -1,5 +1,6 @@
 //! Credential helpers: programs that are really run. The test runs itself again
 //! with a `PATH` of its own.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! The client against Debian's docker-registry.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod servers;
 

@@ -1,4 +1,5 @@
 //! The client against servers that misbehave.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod servers;
 

@@ -1,5 +1,6 @@
 //! The signature policy against real signatures in a real registry: the keys and
 //! signatures are openssl's, and skopeo's where it can.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod servers;
 

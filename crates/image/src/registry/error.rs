@@ -203,8 +203,9 @@ fn advice(with_credential: bool, registry: &str) -> String {
         )
     } else {
         format!(
-            "there is no credential for {registry}: log in with `caisson login {registry}` (a \
-             private repository may also not exist)"
+            "there is no credential for {registry}: log in with `caisson login {registry}` \
+             (docker's and podman's logins count too) or set REGISTRY_AUTH_FILE; a private \
+             repository may also not exist"
         )
     }
 }

@@ -332,6 +332,10 @@ fn mirrors() {
     let text = error.to_string();
     assert!(text.contains(&server.host) && text.contains(&format!("127.0.0.1:{dead}")), "{text}");
     assert!(!error.is_not_found());
+    // What the registry itself says counts, though its mirror is dead.
+    let own = format!("server = \"http://{}\"\n[host.\"http://127.0.0.1:{dead}\"]\n", server.host);
+    hosts(certs.path(), "own.example", &own);
+    assert!(client.resolve(&reference("own.example/nothing")).unwrap_err().is_not_found());
     // Any registry by `_default`.
     assert_eq!(
         client.resolve(&reference("quay.example/library/busybox")).unwrap().0.digest,

@@ -225,12 +225,13 @@ impl RegistryFailure {
         }
     }
 
-    /// Whether the registry says that there is no such thing.
+    /// Whether the registry says that there is no such thing. The last server
+    /// that is asked is the registry; what its mirrors say does not count.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::NotFound { .. } => true,
-            Self::All(failures) => failures.iter().all(Self::is_not_found),
+            Self::All(failures) => failures.last().is_some_and(Self::is_not_found),
             _ => false,
         }
     }

@@ -59,6 +59,10 @@ pub(crate) fn dispatch(command: &Command, global: &GlobalArgs) -> Result<ExitCod
 }
 
 fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
+    // These ask about the machine as the user sees it.
+    if !matches!(command, Command::System(_) | Command::Login(_)) {
+        context.gain_namespace()?;
+    }
     match command {
         Command::Container(command) => return container::dispatch(command, context),
         Command::Pull(pull) => pull.run(context)?,

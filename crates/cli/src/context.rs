@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use caisson_image::{QuotaPolicy, Store, StoreSettings};
 use caisson_node::paths::{Identity, Paths, PathsError};
 use caisson_node::settings::Settings;
-use caisson_node::{Engine, EngineOptions};
+use caisson_node::{Engine, EngineOptions, rootless};
 use rustix::termios::isatty;
 
 use crate::args::GlobalArgs;
@@ -40,6 +40,15 @@ impl Context {
         Ok(Self { paths, settings, level: global.log_level, settings_file, identity })
     }
 
+    /// Where a user without privileges runs this: becomes root of a user
+    /// namespace. To be called before anything is opened.
+    pub(crate) fn gain_namespace(&self) -> Result<(), Failure> {
+        match self.identity {
+            Identity::System => Ok(()),
+            Identity::User { .. } => Ok(rootless::enter(&self.paths).map_err(Failure::of_engine)?),
+        }
+    }
+
     /// Opens the image store, and makes the folders where there are none.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
         let paths = self.paths.clone().prepare()?;
@@ -69,7 +78,7 @@ impl Context {
         Ok(Engine::open(EngineOptions {
             paths: self.paths.clone(),
             settings: self.settings.clone(),
-            rootless: self.identity != Identity::System,
+            rootless: rootless::in_user_namespace(),
             exit_command,
         })?)
     }

@@ -15,6 +15,7 @@ pub mod oci_spec;
 pub mod paths;
 pub mod request;
 pub mod rootfs;
+pub mod rootless;
 pub mod settings;
 pub mod signals;
 pub mod stats;

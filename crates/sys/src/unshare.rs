@@ -13,6 +13,8 @@ pub enum Unshare {
     Mount,
     /// `CLONE_NEWNET`
     Network,
+    /// `CLONE_NEWUSER`: only for a process of one thread.
+    User,
     /// `CLONE_NEWTIME`: of the process's children, until it enters it.
     Time,
 }
@@ -28,6 +30,7 @@ pub fn unshare(namespace: Unshare) -> io::Result<()> {
         Unshare::Mount => libc::CLONE_NEWNS,
         Unshare::Network => libc::CLONE_NEWNET,
         Unshare::Time => libc::CLONE_NEWTIME,
+        Unshare::User => libc::CLONE_NEWUSER,
     };
     // SAFETY: only descriptor tables (CLONE_FILES) could break memory safety.
     let result = unsafe { libc::unshare(flag) };

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use caisson_rootpath::Root as RootDir;
-use caisson_runtime_spec::{Linux, Root, Spec, VERSION};
+use caisson_runtime_spec::{Linux, Resources, Root, Spec, VERSION};
 
 use super::capabilities::{CapabilityError, available, bounding_set};
 use super::devices::{DeviceError, devices};
-use super::mounts::{EtcFiles, mounts};
+use super::mounts::{Denied, EtcFiles, mounts};
 use super::namespaces::{NamespacePaths, NetworkNamespace, namespaces};
 use super::process::first_process;
 use super::resources::resources;
@@ -16,6 +16,10 @@ use super::security;
 use super::user::{UserError, look_up};
 use crate::metadata::ContainerRecord;
 use crate::request::NamespaceMode;
+use crate::rootless::maps_group;
+
+/// The group that terminals belong to, on every distribution.
+const TTY_GROUP: u32 = 5;
 
 /// All that a configuration is made of.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +92,20 @@ pub fn build(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
     }
     let mut limits = resources(&request.resources);
     limits.devices = devices.rules;
-    let parent = request.cgroup_parent.as_deref().unwrap_or("/caisson");
+    // A user without privileges has no cgroup to make others in, unless it was
+    // given one. Then what can't be limited must not be asked for.
+    let parent = match request.cgroup_parent.as_deref() {
+        None if input.rootless => None,
+        None => Some("/caisson"),
+        own => own,
+    };
+    if parent.is_none() {
+        limits.devices.clear();
+    }
+    let denied = Denied {
+        new_sys: input.rootless && !own_network,
+        tty_group: input.rootless && !maps_group(TTY_GROUP),
+    };
     let uts_shared = request.namespaces.uts == NamespaceMode::Host;
     Ok(Spec {
         oci_version: VERSION.to_owned(),
@@ -96,14 +113,14 @@ pub fn build(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
         root: Some(Root { path: "rootfs".to_owned(), readonly: request.read_only }),
         hostname: (!uts_shared).then(|| input.hostname.to_owned()),
         domainname: request.domainname.clone().filter(|_| !uts_shared),
-        mounts: mounts(request, &document.mounts, input.files, input.rootless && !own_network),
+        mounts: mounts(request, &document.mounts, input.files, denied),
         annotations: request.annotations.clone(),
         linux: Some(Linux {
             sysctl,
-            resources: Some(limits),
-            cgroups_path: Some(
-                Path::new(parent).join(&input.record.id).to_string_lossy().into_owned(),
-            ),
+            resources: Some(limits).filter(|limits| *limits != Resources::default()),
+            cgroups_path: parent.map(|parent| {
+                Path::new(parent).join(&input.record.id).to_string_lossy().into_owned()
+            }),
             namespaces: namespaces(
                 &request.namespaces,
                 input.network,

@@ -21,16 +21,24 @@ pub struct EtcFiles {
     pub resolv_conf: Option<PathBuf>,
 }
 
+/// What the surroundings do not allow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Denied {
+    /// A new `/sys`: in a user namespace that does not own the network
+    /// namespace. The host's is bound instead.
+    pub(super) new_sys: bool,
+    /// Giving terminals to the group `tty` (5): it has no id here.
+    pub(super) tty_group: bool,
+}
+
 /// What the container is mounted with, in the order of mounting.
-/// `bind_sys` takes the host's `/sys` where a new one may not be mounted: a
-/// user namespace that does not own the network namespace.
 pub(super) fn mounts(
     request: &ContainerRequest,
     recorded: &[MountRecord],
     files: &EtcFiles,
-    bind_sys: bool,
+    denied: Denied,
 ) -> Vec<Mount> {
-    let mut list = defaults(request, bind_sys);
+    let mut list = defaults(request, denied);
     for (destination, source) in [
         ("/etc/resolv.conf", &files.resolv_conf),
         ("/etc/hostname", &files.hostname),
@@ -51,7 +59,7 @@ pub(super) fn mounts(
     list
 }
 
-fn defaults(request: &ContainerRequest, bind_sys: bool) -> Vec<Mount> {
+fn defaults(request: &ContainerRequest, denied: Denied) -> Vec<Mount> {
     let privileged = request.security.privileged;
     let kernel = ["nosuid", "noexec", "nodev"];
     let access = if privileged { "rw" } else { "ro" };
@@ -65,13 +73,18 @@ fn defaults(request: &ContainerRequest, bind_sys: bool) -> Vec<Mount> {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
-        if bind_sys {
+        if denied.new_sys {
             mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"])
         } else {
             mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access])
         },
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]),
     ];
+    if denied.tty_group {
+        for entry in &mut list {
+            entry.options.retain(|option| !option.starts_with("gid="));
+        }
+    }
     if request.namespaces.ipc == NamespaceMode::Host {
         for path in ["/dev/mqueue", "/dev/shm"] {
             list.push(mount(path, "bind", path, &["rbind", "nosuid", "noexec", "nodev"]));
@@ -164,7 +177,7 @@ mod tests {
             record("bind", "/etc/hosts/", true),
         ];
         let files = EtcFiles { hosts: Some("/node/hosts".into()), ..EtcFiles::default() };
-        let list = mounts(&ContainerRequest::default(), &asked, &files, false);
+        let list = mounts(&ContainerRequest::default(), &asked, &files, Denied::default());
         let at = |path: &str| list.iter().position(|m| m.destination == path).unwrap();
         assert!(at("/a") < at("/a/b/c"));
         assert_eq!(list.iter().filter(|m| m.destination == "/dev/shm").count(), 1);
@@ -177,7 +190,7 @@ mod tests {
     fn kernel_file_systems_are_read_only_unless_privileged() {
         let mut request = ContainerRequest::default();
         let access = |request: &ContainerRequest, path: &str| {
-            let list = mounts(request, &[], &EtcFiles::default(), false);
+            let list = mounts(request, &[], &EtcFiles::default(), Denied::default());
             list.iter().find(|m| m.destination == path).unwrap().options.last().unwrap().clone()
         };
         assert_eq!(access(&request, "/sys"), "ro");

@@ -80,8 +80,8 @@ pub(super) fn endpoints(
             .map_err(|error| error.to_string())?;
         server.plain = Some(Box::new(Endpoint { headers: server.headers.clone(), ..plain }));
     }
-    // The server may be listed as a host too; it is asked once.
-    if !endpoints.iter().any(|mirror| mirror.base == server.base) {
+    // The server is always the last; listed there as a host too, it is asked once.
+    if endpoints.last().is_none_or(|mirror: &Endpoint| mirror.base != server.base) {
         if server.origin != default.origin && server.origin.host != default.origin.host {
             server.namespace = Some(registry.to_owned());
         }

@@ -156,3 +156,30 @@ fn a_login_opens_what_was_closed() {
     let error = caisson.fail(1, &["logout", &host]);
     assert!(error.contains("no credential"), "{error}");
 }
+
+#[test]
+fn a_policy_decides_what_comes_in() {
+    let caisson = Caisson::new();
+    let Some(registry) = Registry::start(&caisson.path(""), "") else { return };
+    let name = format!("localhost:{}/web", registry.port);
+    caisson.load(&["web"], "hello");
+    caisson.run(&["push", "-q", "web", &name]);
+    let policy = |kind: &str| {
+        let file = caisson.path(&format!("{kind}.json"));
+        std::fs::write(&file, format!(r#"{{"default":[{{"type":"{kind}"}}]}}"#)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let other = Caisson::new();
+    let reject = policy("reject");
+    let error = other.fail(1, &["pull", "-q", "--signature-policy", &reject, &name]);
+    assert!(error.contains("reject"), "{error}");
+    let settings = caisson.path("config.toml");
+    std::fs::write(&settings, format!("[storage]\nsignature_policy = {reject:?}\n")).unwrap();
+    let error = other.fail(1, &["--config", settings.to_str().unwrap(), "pull", "-q", &name]);
+    assert!(error.contains("reject"), "{error}");
+    assert_eq!(other.run(&["images", "-q"]), "");
+    let accept = policy("insecureAcceptAnything");
+    other.run(&["pull", "-q", "--signature-policy", &accept, &name]);
+    let error = other.fail(1, &["pull", "--signature-policy", "/nonexistent", &name]);
+    assert!(error.contains("/nonexistent"), "{error}");
+}

@@ -203,3 +203,56 @@ fn what_is_no_archive_is_refused() {
     assert!(error.contains("/nonexistent") && error.contains("No such file"), "{error}");
     assert!(!error.contains("os error"), "{error}");
 }
+
+#[test]
+fn a_directory_becomes_an_image() {
+    let caisson = Caisson::new();
+    let tree = caisson.path("tree");
+    std::fs::create_dir_all(tree.join("bin")).unwrap();
+    std::fs::write(tree.join("bin/program"), "x").unwrap();
+    let build = |name: &str, more: &[&str]| {
+        let mut line =
+            vec!["image", "build-from-rootfs", "-q", tree.to_str().unwrap(), name, "--created"];
+        line.push("2024-01-02T03:04:05Z");
+        line.extend(more);
+        caisson.run(&line).trim().to_owned()
+    };
+    let options = [
+        "--entrypoint",
+        "/bin/program",
+        "--cmd",
+        r#"["a b"]"#,
+        "--env",
+        "A=1",
+        "--workdir",
+        "/bin",
+        "--user",
+        "7:8",
+        "--label",
+        "k=v",
+        "--expose",
+        "80",
+        "--platform",
+        "linux/arm64",
+    ];
+    let id = build("made:1", &options);
+    let show = |path: &str| caisson.run(&["inspect", "-f", path, "made:1"]);
+    assert_eq!(show("Id").trim(), id);
+    assert_eq!(show("Config.Entrypoint"), "[\"/bin/program\"]\n");
+    assert_eq!(show("Config.Cmd"), "[\"a b\"]\n");
+    assert_eq!(show("Config.Env,Config.User,Config.WorkingDir"), "[\"A=1\"]\n7:8\n/bin\n");
+    assert_eq!(
+        show("Config.Labels.k,Architecture,Config.ExposedPorts"),
+        "v\narm64\n{\"80/tcp\":{}}\n"
+    );
+    // The same again is the same image.
+    assert_eq!(build("again", &options), id);
+    for compression in ["none", "gzip", "zstd"] {
+        build(compression, &["--compression", compression]);
+    }
+    assert!(caisson.run(&["image", "verify"]).contains("all as they should be"));
+    let error = caisson.fail(1, &["image", "build-from-rootfs", "/nonexistent", "x"]);
+    assert!(error.contains("/nonexistent"), "{error}");
+    let error = caisson.fail(125, &["image", "build-from-rootfs", "/tmp", "Upper"]);
+    assert!(error.contains("lower case"), "{error}");
+}

@@ -1,6 +1,7 @@
 //! Commands on images: one file each in `image/`. Those that docker has at
 //! the top level stand there too, from the same definition.
 
+mod build;
 pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod list;
@@ -34,6 +35,7 @@ pub(crate) enum ImageCommand {
     Load(load::Load),
     Prune(prune::Prune),
     Verify(verify::Verify),
+    BuildFromRootfs(Box<build::BuildFromRootfs>),
 }
 
 /// Runs `command`.
@@ -50,6 +52,7 @@ pub(crate) fn dispatch(command: &ImageCommand, context: &Context) -> Result<(), 
         ImageCommand::Load(load) => load.run(context),
         ImageCommand::Prune(prune) => prune.run(context),
         ImageCommand::Verify(verify) => verify.run(context),
+        ImageCommand::BuildFromRootfs(build) => build.run(context),
     }
 }
 

@@ -1,8 +1,12 @@
 //! `caisson pull`, and the pull of `caisson run` and its kin.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
-use caisson_image::{ImageRecord, Platform, PullPolicy, PullRequest, Reference, Store, pull};
+use caisson_image::{
+    ImageRecord, Platform, Policy, PullPolicy, PullRequest, Reference, Store, pull,
+};
 
 use crate::context::Context;
 use crate::failure::{self, Failure};
@@ -24,6 +28,9 @@ pub(crate) struct Pull {
     /// When to ask the registry
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::Always)]
     policy: When,
+    /// Which images are accepted, as in containers-policy.json(5)
+    #[arg(long, value_name = "FILE")]
+    signature_policy: Option<PathBuf>,
     /// Only print the ids
     #[arg(short, long)]
     quiet: bool,
@@ -52,6 +59,8 @@ pub(crate) struct Fetch<'a> {
     pub(crate) platform: Option<&'a Platform>,
     /// When the registry is asked.
     pub(crate) when: When,
+    /// In place of the policy of the settings.
+    pub(crate) signature_policy: Option<PathBuf>,
     /// No progress.
     pub(crate) quiet: bool,
     /// How to talk to the registry.
@@ -64,6 +73,7 @@ impl Pull {
         let fetch = Fetch {
             platform: self.platform.as_ref(),
             when: self.policy,
+            signature_policy: self.signature_policy.clone(),
             quiet: self.quiet,
             registry: self.registry.clone(),
         };
@@ -87,6 +97,7 @@ impl Fetch<'_> {
         let request = PullRequest {
             platform: self.platform.cloned(),
             when: self.when.into(),
+            policy: self.policy(context)?,
             ..PullRequest::new(reference.clone())
         };
         let client = self.registry.client(context)?;
@@ -102,6 +113,14 @@ impl Fetch<'_> {
             ));
         }
         Ok(image)
+    }
+
+    fn policy(&self, context: &Context) -> Result<Option<Arc<Policy>>, Failure> {
+        let settings = context.settings.storage.signature_policy.as_ref();
+        match self.signature_policy.as_ref().or(settings) {
+            Some(file) => Ok(Some(Arc::new(Policy::load(file)?))),
+            None => Ok(None),
+        }
     }
 }
 

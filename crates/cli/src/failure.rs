@@ -62,9 +62,13 @@ impl Failure {
         self
     }
 
-    /// The same with what to do next.
+    /// The same with what to do next, below what was said of that before.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        let hint = hint.into();
+        self.hint = Some(match self.hint.take() {
+            Some(before) => format!("{before}\n{hint}"),
+            None => hint,
+        });
         self
     }
 

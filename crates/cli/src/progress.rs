@@ -4,11 +4,13 @@
 mod bars;
 mod lines;
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use caisson_image::{LayerState, ProgressEvent, ProgressSink};
 
 use crate::context::Context;
+use crate::output::printable;
 
 /// Shows what pulls, pushes and loads tell.
 pub(crate) struct Progress {
@@ -40,6 +42,16 @@ impl Progress {
     /// Says one line to people.
     pub(crate) fn say(&self, line: &str) {
         self.event(ProgressEvent::Message(line));
+    }
+
+    /// Takes the bars away and says a last line below what they leave.
+    pub(crate) fn end(self, line: &str) {
+        if matches!(self.form, Form::Quiet) {
+            return;
+        }
+        drop(self);
+        // Nobody is told where standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{}", printable(line));
     }
 
     /// Whether there were layers to tell of.

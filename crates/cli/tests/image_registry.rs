@@ -81,8 +81,9 @@ fn bars_are_drawn_on_a_terminal() {
     for word in ["total", "downloading", "[=", "MB/", "/s", " left", "done", "2.1MB in "] {
         assert!(seen.contains(word), "{word}: {seen:?}");
     }
-    // Drawn over itself, and nothing left of it above the last line.
-    assert!(seen.contains("\x1b[1A") || seen.contains("\x1b[2K"), "{seen:?}");
+    // Drawn over itself; the end is plain lines.
+    assert!(seen.contains("\x1b[1A") && seen.contains("\x1b[2K"), "{seen:?}");
+    assert!(!seen.contains('█') && seen.ends_with('\n'), "{seen:?}");
     let (code, _, seen) =
         terminal::run(other.command(&["pull", "-q", &format!("localhost:{slow}/large")]));
     assert_eq!((code, seen.as_str()), (0, ""));
@@ -97,15 +98,18 @@ fn what_is_not_there_is_told() {
     let caisson = Caisson::new();
     let Some(registry) = Registry::start(&caisson.path(""), "") else { return };
     let error = caisson.fail(1, &["pull", &format!("localhost:{}/none:1", registry.port)]);
-    assert!(error.contains("none:1") && error.contains("not found"), "{error}");
+    assert!(error.contains("none:1") && error.contains("check the name"), "{error}");
     let error = caisson.fail(1, &["pull", &format!("localhost:{}/none", free_port())]);
-    assert!(error.contains("refused"), "{error}");
+    assert!(error.contains("refused") && error.contains("is the port right?"), "{error}");
     let error = caisson.fail(1, &["pull", "Localhost/Upper"]);
     assert!(error.contains("lower case"), "{error}");
+    caisson.load(&["near:1"], "near");
+    let error = caisson.fail(1, &["pull", &format!("localhost:{}/near", free_port())]);
+    assert!(error.contains("did you mean near:1, which is here?"), "{error}");
     let error = caisson.fail(1, &["push", "none", "localhost:1/x"]);
     assert!(error.contains("no image \"none\" is here"), "{error}");
     caisson.load(&["web:1"], "hello");
-    let id = caisson.run(&["images", "-q"]);
+    let id = caisson.run(&["images", "-q", "web"]);
     let error = caisson.fail(125, &["push", id.trim()]);
     assert!(error.contains("REGISTRY/REPOSITORY:TAG"), "{error}");
 }

@@ -35,6 +35,7 @@ struct State {
 struct Layer {
     bar: ProgressBar,
     word: &'static str,
+    ended: bool,
 }
 
 impl Bars {
@@ -69,13 +70,11 @@ impl Bars {
 
     /// One image after the other: what is on the screen stays there.
     fn begin(&self, state: &mut State, count: usize, bytes: u64) {
-        state.settle();
+        state.settle(&self.multi);
         let rows = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).map(|size| size.ws_row);
         let rows = rows.ok().filter(|&rows| rows > 0).map_or(DEFAULT_ROWS, usize::from);
         let crowded = count + LINES_BESIDE > rows;
-        let total = self.multi.add(bar(bytes));
-        total.set_prefix("total");
-        total.set_style(style(MOVING));
+        let total = self.multi.add(bar(bytes, MOVING, "total"));
         *state = State { total: Some(total), layers: BTreeMap::new(), crowded };
     }
 
@@ -88,66 +87,75 @@ impl Bars {
             }
         }
         if !state.layers.contains_key(&index) {
-            let bar = self.place(state, index);
-            bar.set_prefix(digest.hex().chars().take(12).collect::<String>());
-            state.layers.insert(index, Layer { bar, word: "" });
+            let id: String = digest.hex().chars().take(12).collect();
+            let bar = self.place(state, index, &id);
+            state.layers.insert(index, Layer { bar, word: "", ended: false });
         }
         let Some(layer) = state.layers.get_mut(&index) else { return };
         let changed = layer.word != word;
         layer.word = word;
-        if changed {
-            let moving = counts(of_layer).is_some();
-            layer.bar.reset();
-            layer.bar.set_style(style(if moving { MOVING } else { STANDING }));
-            layer.bar.set_message(word);
-        }
         if let Some((done, total)) = counts(of_layer) {
             layer.bar.set_length(total);
             layer.bar.set_position(done);
         }
-        if is_last(of_layer) && changed {
-            if state.crowded {
-                layer.bar.finish_and_clear();
-                self.multi.remove(&layer.bar);
-                // Nothing may be placed beside a bar that is gone.
-                state.layers.remove(&index);
-            } else {
-                layer.bar.abandon();
-            }
+        if changed {
+            let moving = counts(of_layer).is_some();
+            layer.bar.reset_eta();
+            layer.bar.set_style(style(if moving { MOVING } else { STANDING }));
+            layer.bar.set_message(word);
+        }
+        layer.ended = is_last(of_layer);
+        if layer.ended && state.crowded {
+            layer.bar.finish_and_clear();
+            self.multi.remove(&layer.bar);
+            // Nothing may be placed beside a bar that is gone.
+            state.layers.remove(&index);
         }
     }
 
     /// A new bar in the order of layers, above the sum.
-    fn place(&self, state: &State, index: usize) -> ProgressBar {
+    fn place(&self, state: &State, index: usize, id: &str) -> ProgressBar {
         let next = state.layers.range(index + 1..).next().map(|(_, layer)| &layer.bar);
         match next.or(state.total.as_ref()) {
-            Some(below) => self.multi.insert_before(below, bar(0)),
-            None => self.multi.add(bar(0)),
+            Some(below) => self.multi.insert_before(below, bar(0, STANDING, id)),
+            None => self.multi.add(bar(0, STANDING, id)),
         }
     }
 }
 
 impl State {
-    /// Leaves the layers' lines as they are and takes the sum's away.
-    fn settle(&mut self) {
-        for layer in self.layers.values().filter(|layer| !layer.bar.is_finished()) {
-            layer.bar.abandon();
+    /// Takes the bars away and leaves a line for each layer that came to its
+    /// end: what follows begins on a line of its own.
+    fn settle(&mut self, multi: &MultiProgress) {
+        for (_, layer) in std::mem::take(&mut self.layers) {
+            layer.bar.finish_and_clear();
+            if layer.ended && !self.crowded {
+                let (id, word) = (layer.bar.prefix(), layer.word);
+                // A terminal that can't be written to can't be told so.
+                let _ = multi.println(format!("{id:12} {word}"));
+            }
+            multi.remove(&layer.bar);
         }
-        if let Some(total) = &self.total {
+        if let Some(total) = self.total.take() {
             total.finish_and_clear();
+            multi.remove(&total);
         }
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).settle();
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).settle(&self.multi);
     }
 }
 
-fn bar(length: u64) -> ProgressBar {
+/// A bar that looks right from its first drawing on: it is drawn when it is
+/// put among the others.
+fn bar(length: u64, template: &str, prefix: &str) -> ProgressBar {
     ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden())
-        .with_finish(ProgressFinish::Abandon)
+        .with_finish(ProgressFinish::AndClear)
+        .with_style(style(template))
+        .with_prefix(prefix.to_owned())
 }
 
 /// The style of a template. The templates are constants, which a test reads;

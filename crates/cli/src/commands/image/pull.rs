@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use caisson_image::{
-    ImageRecord, Platform, Policy, PullPolicy, PullRequest, Reference, Store, pull,
+    FindImageError, ImageRecord, Platform, Policy, PullPolicy, PullRequest, Reference, Store, pull,
 };
 
 use crate::context::Context;
@@ -103,9 +103,16 @@ impl Fetch<'_> {
         let client = self.registry.client(context)?;
         let progress = Progress::new(context, self.quiet);
         let began = Instant::now();
-        let image = pull(store, &client, &request, &progress)?;
+        let image = match pull(store, &client, &request, &progress) {
+            Ok(image) => image,
+            Err(error) => {
+                // Below the bars, not between them.
+                drop(progress);
+                return Err(with_near(error.into(), store, name));
+            }
+        };
         if progress.worked() {
-            progress.say(&format!(
+            progress.end(&format!(
                 "{}: {} in {:.1} s",
                 reference.familiar(),
                 sizes::human(image.size),
@@ -121,6 +128,16 @@ impl Fetch<'_> {
             Some(file) => Ok(Some(Arc::new(Policy::load(file)?))),
             None => Ok(None),
         }
+    }
+}
+
+/// A name that is mistyped is often one of an image that is here.
+fn with_near(failure: Failure, store: &Store, name: &str) -> Failure {
+    match store.find(name) {
+        Err(FindImageError::NotFound { near, .. }) if !near.is_empty() => {
+            failure.hint(format!("did you mean {}, which is here?", near.join(", ")))
+        }
+        _ => failure,
     }
 }
 

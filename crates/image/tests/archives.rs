@@ -249,3 +249,47 @@ fn a_quota_refuses_or_evicts() {
     assert!(store.find("one:1").is_err());
     assert_clean(&store);
 }
+
+/// Not a test: what the one below runs in processes of their own.
+#[test]
+#[ignore = "run by another test"]
+fn child() {
+    let Some(root) = std::env::var_os("CAISSON_TEST_ROOT").map(std::path::PathBuf::from) else {
+        return;
+    };
+    let store = store(&root.join("store"));
+    archive::load(&store, archive::Input::Path(&root.join("archive")), &NoProgress).unwrap();
+}
+
+#[test]
+fn a_load_killed_at_any_moment_leaves_a_clean_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = oci_archive(&fixture::large_image("x"), "large:1");
+    std::fs::write(dir.path().join("archive"), &archive).unwrap();
+    for round in 0..10 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "child"])
+            .env("CAISSON_TEST_ROOT", dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let moment = u64::from(fixture::noise(8, round + 1)[0]) * 2;
+        std::thread::sleep(std::time::Duration::from_millis(moment));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = store(&dir.path().join("store"));
+        assert_clean(&store);
+        if store.find("large:1").is_ok() {
+            store.remove("large:1", false).unwrap();
+        }
+    }
+    let store = store(&dir.path().join("store"));
+    load(&store, &archive).unwrap();
+    store.prune(&PruneFilter { all: true, ..PruneFilter::default() }).unwrap();
+    let usage = store.usage().unwrap();
+    assert_eq!((usage.images, usage.blobs, usage.snapshots), (0, 0, 0));
+    for name in ["snapshots", "leases", "content/ingest"] {
+        let left = entries(&dir.path().join("store").join(name));
+        assert_eq!(left, Vec::<String>::new(), "{name}");
+    }
+}

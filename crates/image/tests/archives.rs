@@ -1,6 +1,7 @@
 //! Loading and saving images.
 
-#[allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
 mod fixture;
 
 use caisson_image::archive::{self, LoadError, SaveFormat};

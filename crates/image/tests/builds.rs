@@ -1,6 +1,7 @@
 //! Images made from a directory.
 
-#[allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
 mod fixture;
 
 use std::os::unix::fs::symlink;

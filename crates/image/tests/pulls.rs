@@ -1,6 +1,7 @@
 //! Pulling from a registry that counts.
 
-#[allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
 mod fixture;
 
 use std::process::{Child, Command, Stdio};

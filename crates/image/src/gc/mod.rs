@@ -42,7 +42,8 @@ impl Store {
         let lease_dir = self.lease_dir();
         self.meta.write::<_, StoreError>("collect garbage in", |t| {
             let on = |e| MetaError::on("collect garbage in", self.meta.path())(e);
-            for lease in meta::leases(t).map_err(on)? {
+            // Files without rows are of those that died before they held anything.
+            for lease in meta::leases(t).map_err(on)?.into_iter().chain(names(&lease_dir)?) {
                 if remove_dead(&lease_dir, &lease, age)? {
                     meta::delete_lease(t, &lease).map_err(on)?;
                 }

@@ -1,8 +1,8 @@
 //! What networks are made with.
 
-use std::path::Path;
-
 use caisson_node::paths::Identity;
+use rustix::fs::Access;
+use rustix::io::Errno;
 
 use super::Finding;
 use crate::context::Context;
@@ -39,9 +39,19 @@ fn helper() -> Finding {
 }
 
 fn tunnel() -> Finding {
-    if Path::new("/dev/net/tun").exists() {
-        Finding::ok("tun device", "/dev/net/tun")
-    } else {
-        Finding::warning("tun device", "no /dev/net/tun: no network without root", "modprobe tun")
+    const DEVICE: &str = "/dev/net/tun";
+    let both = Access::READ_OK | Access::WRITE_OK;
+    match rustix::fs::access(DEVICE, both) {
+        Ok(()) => Finding::ok("tun device", DEVICE),
+        Err(Errno::ACCESS | Errno::PERM) => Finding::warning(
+            "tun device",
+            "/dev/net/tun is root's alone: no network without root",
+            "chmod 666 /dev/net/tun, as it is on most systems; or use --network host",
+        ),
+        Err(_) => Finding::warning(
+            "tun device",
+            "no /dev/net/tun: no network without root",
+            "modprobe tun, or use --network host",
+        ),
     }
 }

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::io;
 
-use caisson_image::registry::RegistryFailure;
+use caisson_image::archive::LoadError;
+use caisson_image::registry::{CheckLoginError, RegistryFailure};
 use caisson_image::{PullError, PushError, RegistryError};
 
 /// One or more lines that say what to do next, where there is something.
@@ -15,9 +16,16 @@ pub(crate) fn next_step(error: &(dyn Error + 'static)) -> Option<String> {
             (Some(PullError::Registry(error)), _) | (_, Some(PushError::Registry(error))) => {
                 Some(error)
             }
-            _ => error.downcast_ref::<RegistryError>(),
+            _ => match error.downcast_ref() {
+                Some(CheckLoginError::Failed(error)) => Some(error),
+                _ => error.downcast_ref::<RegistryError>(),
+            },
         };
         if let Some(step) = registry.and_then(|error| for_registry(&error.failure)) {
+            return Some(step.to_owned());
+        }
+        if let Some(LoadError::Archive(_) | LoadError::NoImages) = error.downcast_ref() {
+            let step = "an archive is what `caisson save`, `docker save` or `podman save` write";
             return Some(step.to_owned());
         }
         if let Some(io) = error.downcast_ref::<io::Error>()

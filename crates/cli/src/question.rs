@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// Nobody can be asked: standard input is no terminal.
 pub(crate) fn ask(question: &str) -> Result<bool, Failure> {
     if !isatty(rustix::stdio::stdin()) {
-        return Err(Failure::new("asks before it removes anything, and there is no terminal")
+        return Err(Failure::new("cannot ask whether to remove: standard input is no terminal")
             .hint("--force removes without asking"));
     }
     let mut stderr = std::io::stderr();

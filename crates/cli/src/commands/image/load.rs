@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use caisson_image::archive::{self, Input};
+use caisson_image::archive::{self, Input, LoadError};
 use caisson_image::{ImageRecord, Reference};
 use rustix::termios::isatty;
 
@@ -25,6 +25,14 @@ pub(crate) struct Load {
     quiet: bool,
 }
 
+/// Which input could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot load {input}: {source}")]
+struct LoadInputError {
+    input: String,
+    source: LoadError,
+}
+
 impl Load {
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
         let input = match &self.input {
@@ -39,7 +47,11 @@ impl Load {
         };
         let store = context.store()?;
         let progress = Progress::new(context, self.quiet);
-        let images = archive::load(&store, input, &progress)?;
+        let named = self.input.as_ref().map(|path| path.display().to_string());
+        let images = archive::load(&store, input, &progress).map_err(|source| {
+            let input = named.unwrap_or_else(|| "standard input".to_owned());
+            LoadInputError { input, source }
+        })?;
         drop(progress);
         let text: String = images.iter().map(|image| told(image, self.quiet)).collect();
         output::text(&text)

@@ -26,7 +26,8 @@ caisson_words=(setpriv --reuid "$user" --regid "$user" --init-groups env -i -C "
     "HOME=$scratch/home" "XDG_RUNTIME_DIR=$scratch/xdg" TERM=xterm "$scratch/bin/caisson")
 caisson_() { timeout --foreground "${PATIENCE:-60}" "${caisson_words[@]}" "$@"; }
 
-load_succeeds "run" run $busybox true
+load_images busybox debian nginx python3
+succeeds "run" run $busybox true
 go_on_if_passing
 census >"$scratch/before"
 is "the user's id is root inside" "0 $(id -u $user) 1" \

@@ -10,7 +10,8 @@ images=(busybox debian nginx python3)
 # shellcheck disable=SC2034  # read by checks.sh
 rootless=0 caisson_words=("$CAISSON")
 
-load_succeeds "run" run $busybox true
+load_images busybox debian nginx python3
+succeeds "run" run $busybox true
 go_on_if_passing
 # What the first use makes for good, such as the bridge, is there from now on.
 succeeds "run, default network" caisson_ run --rm $busybox true

@@ -25,7 +25,18 @@ clean_up() {
     ids=$("$caisson" ps -aq 2>/dev/null || true)
     # shellcheck disable=SC2086
     [[ -z $ids ]] || "$caisson" rm -f $ids >/dev/null 2>&1 || true
+    remove_network
     rm -rf --one-file-system "$tmp"
+}
+# A bridge stays for the next container; the demo's has none to come.
+remove_network() {
+    local name
+    name=$(ip -o link show type bridge | grep -F "alias caisson:$CAISSON_ROOT/net" | sed 's/^[0-9]*: \([^:@]*\).*/\1/' || true)
+    [[ -n $name ]] || return 0
+    show ip link delete "$name"
+    ip link delete "$name"
+    show nft delete table inet "$name"
+    nft delete table inet "$name"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
@@ -47,9 +58,9 @@ row() { printf '  %-34s %s\n' "$@"; }
 things() { # what a container makes in the machine, one per line
     ip -o link show | sed 's/^[0-9]*: \([^:@]*\).*/link \1/'
     cut -d' ' -f5 /proc/self/mountinfo | sed 's/^/mount /'
-    find /sys/fs/cgroup -type d -path '*caisson*' 2>/dev/null | sed 's/^/cgroup /'
-    nft list ruleset 2>/dev/null | grep -i caisson | sed 's/^[[:space:]]*/rule /'
-    pgrep -af "$CAISSON_RUN_ROOT" 2>/dev/null | sed 's/^/process /'
+    find /sys/fs/cgroup -type d -path '*caisson*' 2>/dev/null | sed 's/^/cgroup /' || true
+    nft list ruleset 2>/dev/null | grep -i caisson | sed 's/^[[:space:]]*/rule /' || true
+    pgrep -af "$CAISSON_RUN_ROOT" 2>/dev/null | sed 's/^/process /' || true
 }
 things | sort >"$tmp/before"
 
@@ -91,7 +102,7 @@ ln -sf /dev/stderr "$root/var/log/nginx/error.log"
 echo "  $(find "$tmp/debs" -name '*.deb' | wc -l) packages, $(du -sh "$root" | cut -f1)"
 
 title "An image of it: built, saved, removed, loaded"
-cai image build-from-rootfs "$root" demo/nginx:1 --cmd nginx --cmd -g --cmd 'daemon off;' --expose 80/tcp
+cai image build-from-rootfs "$root" demo/nginx:1 --cmd '["nginx", "-g", "daemon off;"]' --expose 80/tcp
 cai save --format oci-archive -o "$tmp/nginx.tar" demo/nginx:1
 cai rmi demo/nginx:1
 cai load -i "$tmp/nginx.tar"
@@ -133,6 +144,7 @@ cai ps -a
 cai start web
 cai rm -f web
 cai rmi demo/nginx:1
+remove_network
 
 title "Nothing left behind"
 # What is just ending may take a moment.

@@ -282,7 +282,7 @@ fn network(view: &ContainerView) -> Value {
             "IPv6Gateway": gateway(true),
         })
     };
-    let first = network.interfaces.first().map(of).unwrap_or_else(|| json!({}));
+    let first = network.interfaces.first().map_or_else(|| json!({}), of);
     let mut networks: Map<String, Value> = Map::new();
     if let Some(interface) = network.interfaces.first() {
         networks.insert(network.mode.clone(), of(interface));

@@ -3,6 +3,7 @@
 
 pub mod clock;
 mod container_lock;
+pub mod copy;
 pub mod engine;
 pub mod exec;
 pub mod handlers;

@@ -1,7 +1,8 @@
-//! Copying a directory of an image into a new volume.
+//! Copying trees: an image's directory into a new volume, files into and out of
+//! containers.
 //!
-//! The source is a stranger's tree: it is walked by descriptor, one name at a
-//! time, and no link is followed. The target is an empty directory of ours.
+//! One side at least is a stranger's: both are walked by descriptor, one name
+//! at a time, and no link is followed on either.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, chownat, fchmod,
-    fstat, futimens, mkdirat, mknodat, openat, readlinkat, statat, symlinkat, utimensat,
+    fstat, futimens, mkdirat, mknodat, openat, readlinkat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -38,22 +39,45 @@ pub enum CopyTreeError {
     TooLarge,
 }
 
-/// Copies what is in `source` into `target`, owners, modes, times and extended
+/// Whose what was copied is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Whose it was.
+    Keep,
+    /// This user's and group's.
+    Fixed(Uid, Gid),
+}
+
+/// Copies what is in `source` into `target`, modes, times and extended
 /// attributes included, and gives `target` those of `source`. Sockets are left
-/// out.
+/// out. What is in the way is replaced, except that directories are merged.
 ///
 /// # Errors
 /// [`CopyTreeError`]; part of the tree may have been copied.
 pub(crate) fn copy_tree(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
+    owner: Owner,
 ) -> Result<(), CopyTreeError> {
-    let mut copy = Copy { entries: 0 };
-    copy.folder(source, target, 0)
+    Copy { entries: 0, owner }.folder(source, target, 0)
+}
+
+/// Copies what is called `name` in `source` as `new_name` into `target`; as
+/// [`copy_tree`] if it is a directory.
+///
+/// # Errors
+/// [`CopyTreeError`].
+pub(crate) fn copy_entry(
+    (source, name): (BorrowedFd<'_>, &OsStr),
+    (target, new_name): (BorrowedFd<'_>, &OsStr),
+    owner: Owner,
+) -> Result<(), CopyTreeError> {
+    Copy { entries: 0, owner }.entry((source, name), (target, new_name), 0)
 }
 
 struct Copy {
     entries: u64,
+    owner: Owner,
 }
 
 fn step(what: &'static str, name: &OsStr) -> impl Fn(Errno) -> CopyTreeError {
@@ -90,10 +114,11 @@ impl Copy {
             if self.entries > MAX_ENTRIES {
                 return Err(CopyTreeError::TooLarge);
             }
-            self.entry(readable.as_fd(), target, name, depth)?;
+            self.entry((readable.as_fd(), name), (target, name), depth)?;
         }
         let stat = fstat(&readable).map_err(step("look at", here))?;
-        chownat(target, "", Some(uid(&stat)), Some(gid(&stat)), AtFlags::EMPTY_PATH)
+        let (uid, gid) = self.owner(&stat);
+        chownat(target, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
             .map_err(step("change owner of", here))?;
         copy_attributes(readable.as_fd(), target).map_err(step("copy attributes of", here))?;
         fchmod(target, Mode::from_raw_mode(stat.st_mode)).map_err(step("change mode of", here))?;
@@ -102,9 +127,8 @@ impl Copy {
 
     fn entry(
         &mut self,
-        source: BorrowedFd<'_>,
-        target: BorrowedFd<'_>,
-        name: &OsStr,
+        (source, name): (BorrowedFd<'_>, &OsStr),
+        (target, new_name): (BorrowedFd<'_>, &OsStr),
         depth: u32,
     ) -> Result<(), CopyTreeError> {
         let stat =
@@ -112,52 +136,90 @@ impl Copy {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                mkdirat(target, name, Mode::RWXU).map_err(step("make directory", name))?;
+                match mkdirat(target, new_name, Mode::RWXU) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(step("make directory", new_name)(error)),
+                }
                 let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY;
                 let from =
                     openat(source, name, flags, Mode::empty()).map_err(step("open", name))?;
-                let to = openat(target, name, flags, Mode::empty()).map_err(step("open", name))?;
+                let to = openat(target, new_name, flags, Mode::empty())
+                    .map_err(step("open", new_name))?;
                 self.folder(from.as_fd(), to.as_fd(), depth + 1)
             }
             FileType::RegularFile => {
                 let from = openat(source, name, flags | OFlags::RDONLY, Mode::empty())
                     .map_err(step("open", name))?;
-                let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-                let to = openat(target, name, flags | create, Mode::RUSR | Mode::WUSR)
-                    .map_err(step("create", name))?;
-                file(from, to, &stat).map_err(step("copy", name))
+                let create = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+                let to = replacing(target, new_name, || {
+                    openat(target, new_name, create, Mode::RUSR | Mode::WUSR)
+                })
+                .map_err(step("create", new_name))?;
+                self.file(from, to, &stat).map_err(step("copy", name))
             }
             FileType::Symlink => {
                 let text = readlinkat(source, name, Vec::new()).map_err(step("read link", name))?;
-                symlinkat(text.as_c_str(), target, name).map_err(step("make link", name))?;
-                finish(target, name, &stat)
+                replacing(target, new_name, || symlinkat(text.as_c_str(), target, new_name))
+                    .map_err(step("make link", new_name))?;
+                self.finish(target, new_name, &stat)
             }
             kind @ (FileType::CharacterDevice | FileType::BlockDevice | FileType::Fifo) => {
                 let mode = Mode::from_raw_mode(stat.st_mode);
-                mknodat(target, name, kind, mode, stat.st_rdev).map_err(step("make node", name))?;
-                finish(target, name, &stat)
+                replacing(target, new_name, || mknodat(target, new_name, kind, mode, stat.st_rdev))
+                    .map_err(step("make node", new_name))?;
+                self.finish(target, new_name, &stat)
             }
             _ => Ok(()),
         }
     }
+
+    fn owner(&self, stat: &Stat) -> (Uid, Gid) {
+        match self.owner {
+            Owner::Keep => (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid)),
+            Owner::Fixed(uid, gid) => (uid, gid),
+        }
+    }
+
+    fn file(&self, from: OwnedFd, to: OwnedFd, stat: &Stat) -> Result<(), Errno> {
+        let (mut from, mut to) = (std::fs::File::from(from), std::fs::File::from(to));
+        std::io::copy(&mut from, &mut to)
+            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        let (uid, gid) = self.owner(stat);
+        chownat(&to, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+        copy_attributes(from.as_fd(), to.as_fd())?;
+        // After the owner: changing that takes set-uid bits away.
+        fchmod(&to, Mode::from_raw_mode(stat.st_mode))?;
+        futimens(&to, &times(stat))
+    }
+
+    /// Owner and times of what is neither directory nor file.
+    fn finish(
+        &self,
+        target: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+    ) -> Result<(), CopyTreeError> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let (uid, gid) = self.owner(stat);
+        chownat(target, name, Some(uid), Some(gid), flags)
+            .map_err(step("change owner of", name))?;
+        utimensat(target, name, &times(stat), flags).map_err(step("set times of", name))
+    }
 }
 
-fn file(from: OwnedFd, to: OwnedFd, stat: &Stat) -> Result<(), Errno> {
-    let (mut from, mut to) = (std::fs::File::from(from), std::fs::File::from(to));
-    std::io::copy(&mut from, &mut to).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-    chownat(&to, "", Some(uid(stat)), Some(gid(stat)), AtFlags::EMPTY_PATH)?;
-    copy_attributes(from.as_fd(), to.as_fd())?;
-    // After the owner: changing that takes set-uid bits away.
-    fchmod(&to, Mode::from_raw_mode(stat.st_mode))?;
-    futimens(&to, &times(stat))
-}
-
-/// Owner and times of what is neither directory nor file.
-fn finish(target: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<(), CopyTreeError> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    chownat(target, name, Some(uid(stat)), Some(gid(stat)), flags)
-        .map_err(step("change owner of", name))?;
-    utimensat(target, name, &times(stat), flags).map_err(step("set times of", name))
+/// Makes something new; what stands in its way goes, unless it is a directory.
+fn replacing<T>(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    make: impl Fn() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match make() {
+        Err(Errno::EXIST) => {
+            unlinkat(dir, name, AtFlags::empty())?;
+            make()
+        }
+        other => other,
+    }
 }
 
 /// Extended attributes; those that may not be set here are left out.
@@ -184,14 +246,6 @@ fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno
         }
     }
     Ok(())
-}
-
-fn uid(stat: &Stat) -> Uid {
-    Uid::from_raw(stat.st_uid)
-}
-
-fn gid(stat: &Stat) -> Gid {
-    Gid::from_raw(stat.st_gid)
 }
 
 fn times(stat: &Stat) -> Timestamps {
@@ -223,7 +277,12 @@ mod tests {
         let open = |path: &std::path::Path| {
             rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
         };
-        copy_tree(open(&from).as_fd(), open(&to).as_fd()).unwrap();
+        copy_tree(open(&from).as_fd(), open(&to).as_fd(), Owner::Keep).unwrap();
+        // Again over what is there, where a link must not lead out.
+        std::fs::remove_file(to.join("a/b/file")).unwrap();
+        symlink("/tmp/caisson-must-not-be-made", to.join("a/b/file")).unwrap();
+        copy_tree(open(&from).as_fd(), open(&to).as_fd(), Owner::Keep).unwrap();
+        assert!(!std::path::Path::new("/tmp/caisson-must-not-be-made").exists());
         assert_eq!(std::fs::read_to_string(to.join("a/b/file")).unwrap(), "text");
         let (old, new) = (
             std::fs::metadata(from.join("a/b/file")).unwrap(),

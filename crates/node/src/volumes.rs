@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::clock::now_nanos;
 use crate::metadata::{Metadata, MetadataError, VolumeRecord};
-use crate::tree_copy::{CopyTreeError, copy_tree};
+use crate::tree_copy::{CopyTreeError, Owner, copy_tree};
 
 /// Why a volume can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,7 @@ fn fill(data: &Path, name: &str, filling: Filling<'_>) -> Result<(), VolumeError
         failed(CopyTreeError::Step { what: "open", name: filling.path.to_owned(), source })
     };
     let (source, target) = (open(source.as_fd()).map_err(step)?, target.map_err(step)?);
-    copy_tree(source.as_fd(), target.as_fd()).map_err(failed)
+    copy_tree(source.as_fd(), target.as_fd(), Owner::Keep).map_err(failed)
 }
 
 /// Removes a volume and all that is in it.

@@ -6,6 +6,7 @@
 
 mod attach;
 mod cleanup;
+mod cp;
 mod create;
 mod events;
 mod exec;
@@ -59,6 +60,7 @@ pub(crate) enum ContainerCommand {
     Unpause(pause::Unpause),
     Rename(rename::Rename),
     Update(update::Update),
+    Cp(cp::Cp),
     Port(port::Port),
     Events(events::Events),
     #[command(hide = true, name = "container-cleanup")]
@@ -86,6 +88,7 @@ pub(crate) fn dispatch(command: &ContainerCommand, context: &Context) -> Result<
         ContainerCommand::Unpause(command) => command.run(context),
         ContainerCommand::Rename(command) => command.run(context),
         ContainerCommand::Update(command) => command.run(context),
+        ContainerCommand::Cp(command) => command.run(context),
         ContainerCommand::Port(command) => command.run(context),
         ContainerCommand::Events(command) => command.run(context),
         ContainerCommand::Cleanup(command) => command.run(context),

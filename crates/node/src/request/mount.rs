@@ -80,7 +80,7 @@ impl MountRequest {
 
 /// Whether `name` may name a volume: it is one path component that starts with
 /// a letter or digit.
-pub(crate) fn is_volume_name(name: &str) -> bool {
+fn is_volume_name(name: &str) -> bool {
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     first
         && name.len() > 1

@@ -47,7 +47,8 @@ impl Engine {
     }
 
     fn collect_locked(&self, id: &str, lock: &ContainerLock) -> Result<bool, ContainerError> {
-        let record = match self.metadata().get(id) {
+        let found = self.metadata().get(id);
+        let record = match found {
             Ok(record) => record,
             Err(MetadataError::NotFound(_)) => return Ok(true),
             Err(error) => return Err(error.into()),

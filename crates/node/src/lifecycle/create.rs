@@ -131,7 +131,9 @@ impl Engine {
     /// Adds the record under its name, or under a made-up one.
     fn insert_named(&self, record: &mut ContainerRecord) -> Result<(), CreateError> {
         if !record.name.is_empty() {
-            return match self.metadata().insert(record) {
+            // Not in the match: the database would stay locked for all of it.
+            let inserted = self.metadata().insert(record);
+            return match inserted {
                 Err(MetadataError::NameTaken { name, holder }) => {
                     // Perhaps its holder died half made.
                     if self.collect_one(&holder) {
@@ -144,7 +146,8 @@ impl Engine {
         }
         for retry in 0.. {
             record.name = new_name(retry)?;
-            match self.metadata().insert(record) {
+            let inserted = self.metadata().insert(record);
+            match inserted {
                 Err(MetadataError::NameTaken { .. }) if retry < NAME_TRIES => {}
                 other => return Ok(other?),
             }

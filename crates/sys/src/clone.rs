@@ -93,6 +93,30 @@ pub fn clone3(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Result<S
     }
 }
 
+/// Forks as fork(2) does: for a place where a filter of system calls knows
+/// neither clone3(2) nor unshare(2), such as the inside of a container.
+///
+/// # Errors
+/// `EINVAL` if the caller has several threads, as far as `/proc` tells; see
+/// [`clone3`]. Else what fork(2) and `pidfd_open(2)` say.
+pub fn fork() -> io::Result<Side> {
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: the C library brings its own locks through a fork, and there is
+    // no other thread that could hold one of ours.
+    let pid = unsafe { libc::fork() };
+    crate::check(pid.into())?;
+    match Pid::from_raw(pid) {
+        None => Ok(Side::Child),
+        Some(pid) => {
+            // Not reaped yet, so the number is still the child's.
+            let flags = rustix::process::PidfdFlags::empty();
+            Ok(Side::Parent { pid, pidfd: rustix::process::pidfd_open(pid, flags)? })
+        }
+    }
+}
+
 fn check_unshare(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

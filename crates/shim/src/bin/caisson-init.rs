@@ -7,7 +7,7 @@
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
+use caisson_sys::clone::{Side, exit_now, fork};
 use caisson_sys::exec::{StringArray, execve};
 use caisson_sys::signal_fd::{SignalFd, SignalMask, restore_default_action};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -48,7 +48,7 @@ fn supervise(command: Vec<OsString>) -> std::io::Result<u8> {
     mask.block()?;
     restore_default_action(Signal::CHILD.as_raw())?;
     let signals = SignalFd::new(&mask)?;
-    let (pid, pidfd) = match clone3(CloneFlags::empty(), None)? {
+    let (pid, pidfd) = match fork()? {
         Side::Parent { pid, pidfd } => (pid, pidfd),
         Side::Child => exit_now(become_program(command)),
     };

@@ -68,21 +68,23 @@ pub(super) struct CreateOptions {
     limits: limits::LimitOptions,
     #[command(flatten)]
     security: security::SecurityOptions,
-    /// Name or id of the image
-    #[arg(value_name = "IMAGE")]
-    image: String,
-    /// Program and arguments, in place of the image's
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// Name or id of the image; program and arguments, in place of the image's
+    // One list: whatever stands behind the image's name is the container's.
+    #[arg(value_names = ["IMAGE", "COMMAND"], required = true, num_args = 1.., trailing_var_arg = true)]
+    words: Vec<String>,
 }
 
 impl CreateOptions {
+    fn image_name(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
     /// What is asked of the engine.
     pub(super) fn request(&self) -> Result<ContainerRequest, Failure> {
         let mut request = ContainerRequest {
             name: self.name.clone(),
-            image: self.image.clone(),
-            command: self.command.clone(),
+            image: self.image_name().to_owned(),
+            command: self.words.iter().skip(1).cloned().collect(),
             auto_remove: self.rm,
             handler: self.runtime.clone(),
             platform: self.platform.as_ref().map(ToString::to_string),
@@ -106,7 +108,7 @@ impl CreateOptions {
     pub(super) fn image(&self, context: &Context, engine: &Engine) -> Result<ImageRecord, Failure> {
         let store = engine.store().map_err(Failure::of_engine)?;
         if self.pull != PullWhen::Always {
-            match store.find_for(&self.image, self.platform.as_ref()) {
+            match store.find_for(self.image_name(), self.platform.as_ref()) {
                 Ok(image) => return Ok(image),
                 Err(
                     error
@@ -123,7 +125,7 @@ impl CreateOptions {
         super::pulling::pull(
             context,
             store,
-            &self.image,
+            self.image_name(),
             self.platform.as_ref(),
             always,
             self.quiet,

@@ -2,7 +2,7 @@
 
 use super::create::event;
 use super::error::ContainerError;
-use crate::container_lock::ContainerLock;
+use crate::container_lock::{ContainerLock, LockError};
 use crate::engine::Engine;
 use crate::metadata::{ContainerRecord, Phase};
 use crate::volumes;
@@ -23,7 +23,15 @@ impl Engine {
     /// [`ContainerError::WrongStatus`] if it runs and `force` is not set.
     pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<String, ContainerError> {
         let id = self.metadata().find(name)?.id;
-        let lock = ContainerLock::wait(&self.paths.container(&id))?;
+        let lock = match ContainerLock::wait(&self.paths.container(&id)) {
+            Ok(lock) => lock,
+            Err(LockError::Gone(_)) => {
+                // It removed itself, or somebody has taken its directory away.
+                self.collect_one(&id);
+                return Ok(id);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let Some(record) = self.settle_locked(&id, &lock)? else {
             return Ok(id);
         };
@@ -39,10 +47,14 @@ impl Engine {
                     hint: "stop it first, or remove it with --force",
                 });
             }
-            self.shim(&id)?.shutdown(true)?;
-            self.settle_locked(&id, &lock)?;
+            let sent = self.shim(&id).and_then(|shim| shim.shutdown(true));
+            let settled = self.settle_locked(&id, &lock)?;
             if !self.metadata().knows(&id)? {
                 return Ok(id);
+            }
+            // A supervisor that was just leaving may not have answered.
+            if settled.is_none_or(|record| record.phase == Phase::Running) {
+                sent?;
             }
         }
         let volumes = options.volumes || record.document.request.auto_remove;

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use caisson_net::NetworkMode;
 use caisson_rootpath::Root;
 use caisson_shim::client::{LaunchFds, Shim, find_program, launch};
 use caisson_shim::{LogConfig, LogDriver, RootfsMount, ShimConfig, StdinMode, names};
@@ -116,7 +117,7 @@ impl Engine {
         let pod = self.paths.pod(&record.id);
         fresh_dir(&pod)?;
         let connection = self.connect(&record)?;
-        let hostname = hostname(&record, &connection);
+        let hostname = self.hostname(&record, &connection)?;
         let files = self.write_names(&record, &connection, &hostname)?;
         let spec = {
             // Only for the length of this look: the supervisor mounts the same.
@@ -251,6 +252,28 @@ impl Engine {
         }
     }
 
+    /// Its own, or that of whose network or UTS namespace it shares.
+    fn hostname(
+        &self,
+        record: &ContainerRecord,
+        connection: &Connection,
+    ) -> Result<String, StartError> {
+        let request = &record.document.request;
+        if let Some(own) = &request.hostname {
+            return Ok(own.clone());
+        }
+        if let NetworkMode::Container(lender) = &connection.mode {
+            let lender = self.metadata().find(lender)?;
+            let own = lender.document.request.hostname;
+            return Ok(own.unwrap_or_else(|| short(&lender.id).to_owned()));
+        }
+        let hosts = connection.namespace == crate::oci_spec::NetworkNamespace::Host;
+        if hosts || request.namespaces.uts == NamespaceMode::Host {
+            return Ok(rustix::system::uname().nodename().to_string_lossy().into_owned());
+        }
+        Ok(short(&record.id).to_owned())
+    }
+
     fn lent_namespaces(&self, record: &ContainerRecord) -> Result<NamespacePaths, StartError> {
         let request = &record.document.request.namespaces;
         let path = |mode: &NamespaceMode, kind| match mode {
@@ -283,18 +306,6 @@ pub(crate) fn restart_policy(policy: RestartPolicy) -> caisson_shim::RestartPoli
         RestartPolicy::UnlessStopped => caisson_shim::RestartPolicy::UnlessStopped,
         RestartPolicy::OnFailure { retries } => caisson_shim::RestartPolicy::OnFailure(retries),
     }
-}
-
-fn hostname(record: &ContainerRecord, connection: &Connection) -> String {
-    let request = &record.document.request;
-    if let Some(own) = &request.hostname {
-        return own.clone();
-    }
-    let hosts = connection.namespace == crate::oci_spec::NetworkNamespace::Host;
-    if hosts || request.namespaces.uts == NamespaceMode::Host {
-        return rustix::system::uname().nodename().to_string_lossy().into_owned();
-    }
-    short(&record.id).to_owned()
 }
 
 /// Whether the host has only cgroup v2.

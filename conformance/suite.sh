@@ -24,7 +24,8 @@ RUNTIME=$CAISSON
 rmdir "$scratch"
 scratch=$CAISSON_SUITE_SCRATCH/suite
 mkdir "$scratch"
-client=$(basename "$(cd "$(dirname "$0")" && pwd)")
+here=$(cd "$(dirname "$0")" && pwd)
+client=$(basename "$here")
 # shellcheck source=registry/servers.sh
 . "$repo/conformance/registry/servers.sh"
 

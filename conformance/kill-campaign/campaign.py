@@ -84,8 +84,10 @@ class Campaign:
         self.layout = f"{options.layouts}/nginx"
         self.failures, self.table, self.duration = [], {}, {}
         sleeper = ["run", "-d", "--name", NAME, "-p", "8080:80", self.busybox, "sleep", "1000"]
-        # Both are names of one image: with one left, nothing would be fetched.
-        absent = [["rmi", "-f", self.image], ["rmi", "-f", "localhost/nginx:latest"]]
+        # Both are names of one image: with one left, nothing would be fetched;
+        # what a killed pull had fetched is kept for a while for the next one.
+        absent = [["rmi", "-f", self.image], ["rmi", "-f", "localhost/nginx:latest"],
+                  ["image", "prune", "-f"]]
         # Each: what makes the state before it, and the command.
         self.operations = {
             "pull": (absent, ["pull", self.image]),

@@ -20,6 +20,9 @@ const RUN_WALL: f64 = 0.2;
 
 /// Takes the sample of a round; `None` where the engine has no such thing.
 type Round<'a> = dyn Fn(&Engine, usize) -> Result<Option<Sample>, BenchError> + 'a;
+/// Between what was removed and the next pull.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(6);
+
 type Results = Vec<Result<Vec<Sample>, String>>;
 
 struct Contest {
@@ -86,7 +89,9 @@ fn metered(engine: &Engine, command: Vec<std::ffi::OsString>) -> Result<Sample, 
 }
 
 fn pull(engine: &Engine, reference: &str) -> Result<Sample, BenchError> {
-    // What earlier rounds wrote must not be written in this one.
+    // What earlier rounds wrote must not be written in this one, and ext4
+    // searches long for inodes while many were deleted within five seconds.
+    std::thread::sleep(SETTLE);
     Command::new("sync").status().map_err(BenchError::system("run sync(1)"))?;
     let sample = metered(engine, engine.pull(reference))?;
     engine.forget(reference)?;

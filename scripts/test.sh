@@ -14,10 +14,13 @@ scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp dbus-da
 if ((EUID != 0)); then
     echo "test: not root: tests that make real containers will say that they are left out"
 fi
+# Whoever starts this in the background may have it ignore what a terminal
+# sends; tests that type Ctrl-C would wait for ever.
+default=(env --default-signal=INT,QUIT)
 echo "test: cargo test --workspace"
 # shellcheck disable=SC2086
-cargo test ${CARGO_FLAGS:-} --workspace --no-fail-fast
+"${default[@]}" cargo test ${CARGO_FLAGS:-} --workspace --no-fail-fast
 echo "test: creation that fails, or is killed, at every step"
 # shellcheck disable=SC2086
-cargo test ${CARGO_FLAGS:-} -p caisson-native --features fault-injection --test failed_create
+"${default[@]}" cargo test ${CARGO_FLAGS:-} -p caisson-native --features fault-injection --test failed_create
 echo "test: all passed"

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use caisson_image::{QuotaPolicy, Store, StoreSettings};
+use caisson_image::{Digest, QuotaPolicy, Store, StoreSettings};
+use caisson_node::metadata::{Event, EventKind, Metadata};
 use caisson_node::paths::{Identity, Paths, PathsError};
 use caisson_node::settings::Settings;
 use caisson_node::{Engine, EngineOptions, rootless};
@@ -81,6 +82,25 @@ impl Context {
             rootless: rootless::in_user_namespace(),
             exit_command,
         })?)
+    }
+
+    /// Notes for `caisson events` what was done to an image. What was done
+    /// stays done where that fails.
+    pub(crate) fn note_image(
+        &self,
+        store: &Store,
+        action: &str,
+        id: &Digest,
+        name: Option<String>,
+    ) {
+        let mut event = Event::now(EventKind::Image, action, &id.to_string());
+        if let Some(name) = name {
+            event = event.with("name", name);
+        }
+        let noted = Metadata::open(&store.database_path()).and_then(|mut it| it.note(&event));
+        if let Err(error) = noted {
+            self.warn(&format!("no event is noted: {error}"));
+        }
     }
 
     /// Says what works, but not as asked.

@@ -45,6 +45,19 @@ fn an_image_is_loaded_listed_and_removed() {
     let gone = caisson.run(&["rmi", "localhost:5000/web"]);
     assert_eq!(gone, format!("Untagged: localhost:5000/web:latest\nDeleted: {id}"));
     assert_eq!(caisson.run(&["images", "-q"]), "");
+
+    let events = caisson.run(&["events", "--no-stream", "--filter", "type=image"]);
+    let id = id.trim();
+    let told: Vec<_> = events.lines().map(|line| line.split_once(" image ").unwrap().1).collect();
+    assert_eq!(
+        told,
+        [
+            format!("load {id} (name=web:1.2)"),
+            format!("untag {id} (name=web:1.2)"),
+            format!("untag {id} (name=localhost:5000/web:latest)"),
+            format!("delete {id} ()"),
+        ]
+    );
 }
 
 #[test]

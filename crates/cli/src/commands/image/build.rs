@@ -94,6 +94,7 @@ impl BuildFromRootfs {
         let progress = Progress::new(context, self.quiet);
         let image = build_from_rootfs(&store, &request, &progress)?;
         drop(progress);
+        context.note_image(&store, "build", &image.id, Some(self.name.familiar()));
         output::text(&format!("{}\n", image.id))
     }
 

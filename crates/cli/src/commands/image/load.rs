@@ -53,6 +53,10 @@ impl Load {
             LoadInputError { input, source }
         })?;
         drop(progress);
+        for image in &images {
+            let name = image.names.first().map(Reference::familiar);
+            context.note_image(&store, "load", &image.id, name);
+        }
         let text: String = images.iter().map(|image| told(image, self.quiet)).collect();
         output::text(&text)
     }

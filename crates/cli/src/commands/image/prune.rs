@@ -53,7 +53,11 @@ impl Prune {
         if !self.force && !question::ask(&format!("This removes {what}. Go on?"))? {
             return Ok(());
         }
-        let report = context.store()?.prune(&filter)?;
+        let store = context.store()?;
+        let report = store.prune(&filter)?;
+        for (id, _) in &report.images {
+            context.note_image(&store, "delete", id, None);
+        }
         match self.format {
             Some(ObjectFormat::Json) => output::json(&as_json(&report)),
             None => output::text(&format!(

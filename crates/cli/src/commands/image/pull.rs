@@ -112,6 +112,7 @@ impl Fetch<'_> {
             }
         };
         if progress.worked() {
+            context.note_image(store, "pull", &image.id, Some(reference.familiar()));
             progress.end(&format!(
                 "{}: {} in {:.1} s",
                 reference.familiar(),

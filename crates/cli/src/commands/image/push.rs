@@ -60,6 +60,7 @@ impl Push {
             std::fs::write(path, digest.to_string())
                 .map_err(|source| DigestFileError { path: path.clone(), source })?;
         }
+        context.note_image(&store, "push", &image.id, Some(target.familiar()));
         output::text(&format!("{digest}\n"))
     }
 }

@@ -34,13 +34,16 @@ impl Remove {
             queries.extend(images.iter().filter(|i| unused(i)).map(|i| i.id.to_string()));
         }
         failure::each(&queries, |query| {
+            let image = store.find(query)?.id;
             let removed = store.remove(query, self.force || self.all)?;
             let mut text = String::new();
             for name in removed.untagged.iter().map(Reference::familiar) {
                 text.push_str(&format!("Untagged: {name}\n"));
+                context.note_image(&store, "untag", &image, Some(name));
             }
             if let Some(id) = removed.deleted {
                 text.push_str(&format!("Deleted: {id}\n"));
+                context.note_image(&store, "delete", &id, None);
             }
             output::text(&text)
         })

@@ -50,18 +50,26 @@ impl Save {
         let store = context.store()?;
         let find = |name: &String| store.find(name);
         let images = self.images.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        self.write(&store, &images)?;
+        for (image, name) in images.iter().zip(&self.images) {
+            context.note_image(&store, "save", &image.id, Some(name.clone()));
+        }
+        Ok(())
+    }
+
+    fn write(&self, store: &Store, images: &[ImageRecord]) -> Result<(), Failure> {
         match (&self.output, self.format) {
             (None, Form::OciDir) => Err(Failure::usage("a directory needs a name: --output DIR")),
-            (Some(dir), Form::OciDir) => Ok(archive::save_layout(&store, &images, dir)?),
+            (Some(dir), Form::OciDir) => Ok(archive::save_layout(store, images, dir)?),
             (None, form) if isatty(rustix::stdio::stdout()) => {
                 Err(Failure::usage(format!("{form:?}: an archive is nothing for a terminal"))
                     .hint("write it to a file (--output FILE) or into a pipe"))
             }
             (None, form) => {
                 let out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
-                Ok(archive::save(&store, &images, form.archive(), out)?)
+                Ok(archive::save(store, images, form.archive(), out)?)
             }
-            (Some(path), form) => to_file(&store, &images, form.archive(), path),
+            (Some(path), form) => to_file(store, images, form.archive(), path),
         }
     }
 }

@@ -27,6 +27,7 @@ impl Tag {
         let image = store.find(&self.image)?;
         for name in &names {
             store.tag(&image, name)?;
+            context.note_image(&store, "tag", &image.id, Some(name.familiar()));
         }
         Ok(())
     }

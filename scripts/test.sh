@@ -16,7 +16,7 @@ if ((EUID != 0)); then
 fi
 # Whoever starts this in the background may have it ignore what a terminal
 # sends; tests that type Ctrl-C would wait for ever.
-default=(env --default-signal=INT,QUIT)
+default=(env --default-signal=INT --default-signal=QUIT)
 echo "test: cargo test --workspace"
 # shellcheck disable=SC2086
 "${default[@]}" cargo test ${CARGO_FLAGS:-} --workspace --no-fail-fast

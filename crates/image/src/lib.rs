@@ -30,7 +30,7 @@ pub use gc::{Problem, PruneFilter, PruneReport, StoreUsage, VerifyReport};
 pub use install::InstallError;
 pub use layers::LayerError;
 pub use locked_file::StoreIoError;
-pub use meta::{ImageRecord, MetaError, SnapshotFormat};
+pub use meta::{ImageRecord, MetaError, SnapshotFormat, use_write_ahead_log};
 pub use platform::{InvalidPlatform, Platform};
 pub use policy::{Policy, PolicyError};
 pub use progress::{LayerState, NoProgress, ProgressEvent, ProgressSink};

@@ -228,7 +228,7 @@ fn child() {
 
 fn start_child(root: &std::path::Path, reference: &Reference) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "child"])
+        .args(["--ignored", "--exact", "--nocapture", "child"])
         .env("CAISSON_TEST_ROOT", root)
         .env("CAISSON_TEST_IMAGE", reference.to_string())
         .stdout(Stdio::null())

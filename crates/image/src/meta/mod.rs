@@ -9,6 +9,7 @@ mod images;
 mod leases;
 mod record;
 mod uses;
+mod wal;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,7 @@ pub use error::MetaError;
 pub(crate) use images::{NewImage, Removed};
 pub(crate) use leases::{Kind, delete_lease, leases, needed};
 pub use record::{ImageRecord, SnapshotFormat};
+pub use wal::use_write_ahead_log;
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of `schema.sql`.
@@ -63,9 +65,7 @@ impl Meta {
         if let Some(version) = version(&connection).map_err(on("read the version of"))? {
             return check(version, &self.path);
         }
-        connection
-            .execute_batch("PRAGMA journal_mode=WAL;")
-            .map_err(on("set the journal mode of"))?;
+        use_write_ahead_log(&connection).map_err(on("set the journal mode of"))?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(on("lock"))?;

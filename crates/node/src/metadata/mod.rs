@@ -130,9 +130,8 @@ impl Metadata {
         connection.busy_timeout(Duration::from_secs(30)).map_err(fail)?;
         // Closing must not wait for the disk; the next writer tidies up.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fail)?;
-        connection
-            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
-            .map_err(fail)?;
+        caisson_image::use_write_ahead_log(&connection).map_err(fail)?;
+        connection.execute_batch("PRAGMA synchronous=NORMAL;").map_err(fail)?;
         match version(&connection) {
             Some(VERSION) => {}
             Some(found) => return Err(MetadataError::Newer { found, known: VERSION }),

@@ -72,6 +72,9 @@ impl Engine {
             let table = &stats.blkio.io_service_bytes_recursive;
             table.iter().filter(|e| e.op.eq_ignore_ascii_case(wanted)).map(|e| e.value).sum()
         };
+        if stats.pids.current == 0 {
+            return self.sample_processes(view, total);
+        }
         let (received, sent) = view.live.as_ref().and_then(|live| live.pid).map_or((0, 0), network);
         Ok(Sample {
             cpu_nanos: stats.cpu.usage.total,
@@ -82,6 +85,28 @@ impl Engine {
             sent,
             read: bytes("read"),
             written: bytes("write"),
+            taken: Some(Instant::now()),
+        })
+    }
+
+    /// A container without a cgroup of its own: what its processes use that
+    /// run now, shared memory counted for each.
+    fn sample_processes(
+        &self,
+        view: &ContainerView,
+        memory_limit: u64,
+    ) -> Result<Sample, ContainerError> {
+        let rows = self.processes(&view.record.id)?;
+        let (received, sent) = view.live.as_ref().and_then(|live| live.pid).map_or((0, 0), network);
+        Ok(Sample {
+            cpu_nanos: rows.iter().map(|row| row.ticks.saturating_mul(10_000_000)).sum(),
+            memory: rows.iter().map(|row| row.resident).sum(),
+            memory_limit,
+            tasks: rows.len() as u64,
+            received,
+            sent,
+            read: 0,
+            written: 0,
             taken: Some(Instant::now()),
         })
     }

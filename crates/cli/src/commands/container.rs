@@ -7,6 +7,7 @@
 mod attach;
 mod cleanup;
 mod cp;
+mod cp_stream;
 mod create;
 mod events;
 mod exec;

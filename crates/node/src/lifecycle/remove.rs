@@ -1,7 +1,12 @@
 //! Removing containers.
 
+use std::time::{Duration, Instant};
+
+use caisson_shim::client::ClientError;
+
 use super::create::event;
 use super::error::ContainerError;
+use super::settle::LEAVING;
 use crate::container_lock::{ContainerLock, LockError};
 use crate::engine::Engine;
 use crate::metadata::{ContainerRecord, Phase};
@@ -47,14 +52,27 @@ impl Engine {
                     hint: "stop it first, or remove it with --force",
                 });
             }
-            let sent = self.shim(&id).and_then(|shim| shim.shutdown(true));
-            let settled = self.settle_locked(&id, &lock)?;
-            if !self.metadata().knows(&id)? {
-                return Ok(id);
-            }
-            // A supervisor that was just leaving may not have answered.
-            if settled.is_none_or(|record| record.phase == Phase::Running) {
-                sent?;
+            let end = Instant::now() + LEAVING;
+            loop {
+                let sent = self.shim(&id).and_then(|shim| shim.shutdown(true));
+                let settled = self.settle_locked(&id, &lock)?;
+                if !self.metadata().knows(&id)? {
+                    return Ok(id);
+                }
+                if settled.is_some_and(|record| record.phase != Phase::Running) {
+                    break;
+                }
+                match sent {
+                    Ok(()) => break,
+                    // One that is leaving, or was killed and is being cleared
+                    // away by its guard, does not answer, but is still there.
+                    Err(ClientError::NotListening { .. } | ClientError::Broken { .. })
+                        if Instant::now() < end =>
+                    {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         let volumes = options.volumes || record.document.request.auto_remove;

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::metadata::{ContainerRecord, Outcome, Phase};
 
 /// How long a supervisor may take to go after its container has ended.
-const LEAVING: Duration = Duration::from_secs(30);
+pub(super) const LEAVING: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Puts a container that has ended in order: its end is noted, its network

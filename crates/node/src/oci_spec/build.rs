@@ -68,7 +68,7 @@ pub fn build(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
     let request = &document.request;
     let identity = look_up(input.root, &document.program.user, &request.group_add)?;
     let bounding = bounding_set(&request.security, &available())?;
-    let devices = devices(request)?;
+    let devices = devices(request, input.rootless)?;
     let (masked_paths, readonly_paths) = security::hidden_paths(&request.security);
     let mut process = first_process(input.record, &identity, &bounding, input.hostname);
     process.apparmor_profile = security::apparmor(&request.security);
@@ -106,6 +106,8 @@ pub fn build(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
         new_sys: input.rootless && !own_network,
         tty_group: input.rootless && !maps_group(TTY_GROUP),
     };
+    let mut mounts = mounts(request, &document.mounts, input.files, denied);
+    mounts.extend(devices.binds);
     let uts_shared = request.namespaces.uts == NamespaceMode::Host;
     Ok(Spec {
         oci_version: VERSION.to_owned(),
@@ -113,7 +115,7 @@ pub fn build(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
         root: Some(Root { path: "rootfs".to_owned(), readonly: request.read_only }),
         hostname: (!uts_shared).then(|| input.hostname.to_owned()),
         domainname: request.domainname.clone().filter(|_| !uts_shared),
-        mounts: mounts(request, &document.mounts, input.files, denied),
+        mounts,
         annotations: request.annotations.clone(),
         linux: Some(Linux {
             sysctl,

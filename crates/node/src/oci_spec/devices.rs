@@ -3,7 +3,7 @@
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use caisson_runtime_spec::{Device, DeviceCgroup, DeviceKind, DeviceRuleKind};
+use caisson_runtime_spec::{Device, DeviceCgroup, DeviceKind, DeviceRuleKind, Mount};
 
 use crate::request::{ContainerRequest, DeviceRequest, OptionError, parse_device_rule};
 
@@ -37,11 +37,16 @@ pub enum DeviceError {
 pub(super) struct Devices {
     pub(super) nodes: Vec<Device>,
     pub(super) rules: Vec<DeviceCgroup>,
+    /// In place of nodes that only root can make: the host's own.
+    pub(super) binds: Vec<Mount>,
+    rootless: bool,
 }
 
 /// All that `request` asks for; everything for a privileged container.
-pub(super) fn devices(request: &ContainerRequest) -> Result<Devices, DeviceError> {
-    let mut devices = Devices::default();
+/// `rootless` is who can't make nodes; the engine then binds the host's device
+/// of the same name, so that another name takes a mount of its own.
+pub(super) fn devices(request: &ContainerRequest, rootless: bool) -> Result<Devices, DeviceError> {
+    let mut devices = Devices { rootless, ..Devices::default() };
     if request.security.privileged {
         devices.rules.push(rule(true, None, None, None, "rwm"));
         let all = DeviceRequest {
@@ -92,6 +97,17 @@ fn one(wanted: &DeviceRequest, metadata: &std::fs::Metadata, devices: &mut Devic
     };
     let major = i64::from(rustix::fs::major(metadata.rdev()));
     let minor = i64::from(rustix::fs::minor(metadata.rdev()));
+    devices.rules.push(rule(true, Some(rule_kind), Some(major), Some(minor), &wanted.access));
+    if devices.rootless && wanted.host != wanted.container {
+        devices.binds.push(Mount {
+            destination: wanted.container.clone(),
+            kind: Some("bind".to_owned()),
+            source: Some(wanted.host.clone()),
+            options: ["bind", "nosuid", "noexec", "private"].map(str::to_owned).to_vec(),
+            ..Mount::default()
+        });
+        return true;
+    }
     devices.nodes.push(Device {
         path: wanted.container.clone(),
         kind,
@@ -101,7 +117,6 @@ fn one(wanted: &DeviceRequest, metadata: &std::fs::Metadata, devices: &mut Devic
         uid: Some(metadata.uid()),
         gid: Some(metadata.gid()),
     });
-    devices.rules.push(rule(true, Some(rule_kind), Some(major), Some(minor), &wanted.access));
     true
 }
 
@@ -147,7 +162,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_but_what_is_named() {
-        let none = devices(&ContainerRequest::default()).unwrap();
+        let none = devices(&ContainerRequest::default(), false).unwrap();
         assert!(none.nodes.is_empty());
         assert_eq!(none.rules, [rule(false, None, None, None, "rwm")]);
         let request = ContainerRequest {
@@ -155,7 +170,7 @@ mod tests {
             device_cgroup_rules: vec!["c 7:* rw".to_owned()],
             ..ContainerRequest::default()
         };
-        let some = devices(&request).unwrap();
+        let some = devices(&request, false).unwrap();
         assert_eq!((some.nodes[0].path.as_str(), some.nodes[0].minor), ("/dev/x", 3));
         assert_eq!(some.rules.len(), 3);
         assert_eq!(some.rules[1].access.as_deref(), Some("r"));
@@ -164,7 +179,7 @@ mod tests {
                 devices: vec![bad.parse().unwrap()],
                 ..ContainerRequest::default()
             };
-            assert!(devices(&request).is_err(), "{bad}");
+            assert!(devices(&request, false).is_err(), "{bad}");
         }
     }
 
@@ -172,9 +187,38 @@ mod tests {
     fn privileged_gets_all() {
         let mut request = ContainerRequest::default();
         request.security.privileged = true;
-        let all = devices(&request).unwrap();
+        let all = devices(&request, false).unwrap();
         assert_eq!(all.rules, [rule(true, None, None, None, "rwm")]);
         assert!(all.nodes.iter().any(|node| node.path == "/dev/null"));
         assert!(!all.nodes.iter().any(|node| node.path.starts_with("/dev/pts/")));
+    }
+
+    #[test]
+    fn without_root_another_name_is_a_mount() {
+        let request = ContainerRequest {
+            devices: vec![
+                DeviceRequest {
+                    host: "/dev/full".to_owned(),
+                    container: "/dev/mine".to_owned(),
+                    access: "rwm".to_owned(),
+                },
+                DeviceRequest {
+                    host: "/dev/zero".to_owned(),
+                    container: "/dev/zero".to_owned(),
+                    access: "rwm".to_owned(),
+                },
+            ],
+            ..ContainerRequest::default()
+        };
+        let paths = |devices: &Devices| -> Vec<String> {
+            devices.nodes.iter().map(|node| node.path.clone()).collect()
+        };
+        let plain = devices(&request, false).unwrap();
+        assert_eq!(paths(&plain), ["/dev/mine", "/dev/zero"]);
+        assert!(plain.binds.is_empty());
+        let rootless = devices(&request, true).unwrap();
+        assert_eq!(paths(&rootless), ["/dev/zero"]);
+        let bind = &rootless.binds[0];
+        assert_eq!((bind.source.as_deref(), &*bind.destination), (Some("/dev/full"), "/dev/mine"));
     }
 }

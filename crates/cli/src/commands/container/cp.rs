@@ -4,13 +4,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use caisson_node::copy::CopyOptions;
+use rustix::termios::isatty;
 
+use super::cp_stream;
 use crate::context::Context;
 use crate::failure::Failure;
 
 /// Copy files between a container and the host
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A source that ends in /. stands for what is in that directory.")]
+#[command(after_help = "A source that ends in /. stands for what is in that directory. `-` in \
+                        place of a path of\nthe host is a tar archive on standard input or output.")]
 pub(crate) struct Cp {
     /// Owners stay what they were
     #[arg(short, long)]
@@ -37,6 +40,16 @@ impl Cp {
         let engine = context.engine()?;
         let options = CopyOptions { keep_owner: self.archive, follow_link: self.follow_link };
         match (split(&self.source), split(&self.target)) {
+            (Some((name, from)), None) if self.target == "-" => {
+                if isatty(rustix::stdio::stdout()) {
+                    return Err(Failure::usage("an archive is nothing for a terminal")
+                        .hint("write it into a file or a pipe"));
+                }
+                cp_stream::out(context, &engine, name, from, options)?;
+            }
+            (None, Some((name, to))) if self.source == "-" => {
+                cp_stream::into(context, &engine, name, to, options)?;
+            }
             (Some((name, from)), None) => {
                 engine.copy_out(name, from, Path::new(&self.target), options)?;
             }

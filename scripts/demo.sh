@@ -25,18 +25,10 @@ clean_up() {
     ids=$("$caisson" ps -aq 2>/dev/null || true)
     # shellcheck disable=SC2086
     [[ -z $ids ]] || "$caisson" rm -f $ids >/dev/null 2>&1 || true
-    remove_network
+    # The bridge would stay for the next container; the demo's has none to come.
+    show caisson system prune --force
+    "$caisson" system prune --force >/dev/null || true
     rm -rf --one-file-system "$tmp"
-}
-# A bridge stays for the next container; the demo's has none to come.
-remove_network() {
-    local name
-    name=$(ip -o link show type bridge | grep -F "alias caisson:$CAISSON_ROOT/net" | sed 's/^[0-9]*: \([^:@]*\).*/\1/' || true)
-    [[ -n $name ]] || return 0
-    show ip link delete "$name"
-    ip link delete "$name"
-    show nft delete table inet "$name"
-    nft delete table inet "$name"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM

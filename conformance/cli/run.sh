@@ -31,4 +31,7 @@ is "nothing is left: mounts, cgroups, processes, links, addresses, rules" "" "$(
 is "nothing is left: run directory" "" "$(find "$CAISSON_RUN_ROOT/pods" "$CAISSON_RUN_ROOT/native" -mindepth 1 2>/dev/null)"
 is "nothing is left: writable layers" "" "$(find "$CAISSON_ROOT/containers" -mindepth 1 2>/dev/null)"
 succeeds "image verify" caisson_ image verify
+succeeds "system prune" caisson_ system prune --force
+is "system prune: no bridge" "" "$(ip -o link show type bridge)"
+is "system prune: no rules" "" "$(nft list tables | grep caisson)"
 finish

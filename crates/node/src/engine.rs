@@ -110,6 +110,18 @@ impl Engine {
         self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes away what the built-in network keeps between containers, the
+    /// bridge and its rules, if no container is on it.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub fn prune_network(&self) -> Result<(), NetworkError> {
+        if !self.rootless {
+            self.network()?.remove_bridge()?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn network(&self) -> Result<Network, NetworkError> {
         let mut settings = NetSettings::new(self.paths.net(), self.rootless);
         if let Some(dirs) = &self.settings.network.cni_conf_dirs {

@@ -1,5 +1,5 @@
-//! `caisson system prune`: containers that have ended, and images that
-//! nothing uses.
+//! `caisson system prune`: containers that have ended, images that nothing
+//! uses, and a bridge without containers.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use crate::failure::{self, Failure};
 use crate::output::{self, sizes};
 use crate::question;
 
-/// Remove containers that don't run, and images that nothing uses
+/// Remove containers that don't run, images that nothing uses, an idle bridge
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Without --all only images without a name are removed.")]
 pub(crate) struct Prune {
@@ -44,6 +44,7 @@ impl Prune {
             engine.remove(id, options)?;
             output::text(&format!("Removed container: {id}\n"))
         });
+        engine.prune_network()?;
         let filter = prune::filter(self.all, &[], SystemTime::now())?;
         let report = engine.store()?.prune(&filter)?;
         output::text(&format!(

@@ -16,12 +16,14 @@ cleanup() {
     end_servers
 }
 trap cleanup EXIT
+# podman takes 50 characters.
+podman_run=/run/podman-suite
 podman_() {
-    timeout --foreground 60 podman --root "$scratch/podman" --runroot "$scratch/podman-run" --tmpdir "$scratch/podman-tmp" \
+    timeout --foreground 60 podman --root "$scratch/podman" --runroot "$podman_run" --tmpdir "$scratch/podman-tmp" \
         --storage-driver overlay --cgroup-manager cgroupfs --runtime /usr/sbin/runc "$@"
 }
 buildah_() {
-    timeout --foreground 60 buildah --root "$scratch/podman" --runroot "$scratch/podman-run" --storage-driver overlay "$@"
+    timeout --foreground 60 buildah --root "$scratch/podman" --runroot "$podman_run" --storage-driver overlay "$@"
 }
 docker_() { timeout --foreground 60 /usr/bin/docker --host "unix://$scratch/docker.sock" "$@"; }
 run() { caisson_ run --rm --network none "$@"; }
@@ -35,10 +37,6 @@ start_registry 5443 "$scratch/tls-storage" tls || die "no registry with TLS"
 start_registry 5001 "$scratch/basic" basic || die "no registry with basic authentication"
 start_registry 5002 "$scratch/token" token 5003 || die "no registry with token authentication"
 log_out
-for engine in containers docker; do
-    mkdir -p "/etc/$engine/certs.d/$https"
-    cp "$scratch/tls/ca.pem" "/etc/$engine/certs.d/$https/ca.crt"
-done
 fill busybox $http/public/busybox:1
 log_in $https $basic $token
 for host in $https $basic $token; do
@@ -53,6 +51,11 @@ plain_http $token
 echo "# What is refused before it is allowed"
 log_out
 like "https: an unknown authority is refused" 'certificate|authority|issuer' "$(caisson_ pull $https/public/busybox:1 2>&1)"
+# caisson honours these too, so they come after.
+for engine in containers docker; do
+    mkdir -p "/etc/$engine/certs.d/$https"
+    cp "$scratch/tls/ca.pem" "/etc/$engine/certs.d/$https/ca.crt"
+done
 mkdir -p "/etc/caisson/certs.d/$https"
 cp "$scratch/tls/ca.pem" "/etc/caisson/certs.d/$https/ca.pem"
 printf 'server = "https://%s"\n[host."https://%s"]\n  capabilities = ["pull", "resolve", "push"]\n  ca = "ca.pem"\n' \

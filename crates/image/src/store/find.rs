@@ -81,6 +81,13 @@ impl Store {
         let mut available: Vec<Platform> = found.iter().map(|i| i.platform.clone()).collect();
         match choose(found, platform) {
             Choice::One(image) => Ok(*image),
+            // One image in several compressions: the same in every way that
+            // counts here.
+            Choice::Several(mut images)
+                if images.windows(2).all(|two| matches!(two, [a, b] if a.id == b.id)) =>
+            {
+                Ok(images.swap_remove(0))
+            }
             Choice::Several(images) => {
                 let mut ids: Vec<String> =
                     images.iter().map(|i| format!("{} ({})", i.short_id(), i.title())).collect();

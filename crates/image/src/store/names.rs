@@ -72,20 +72,38 @@ impl Store {
             .ok()
             .map(|r| canonical(&r))
             .filter(|r| image.names.contains(r));
-        let mut removed = RemovedImage::default();
-        match by_name {
-            Some(name) if image.names.len() > 1 => {
+        if let Some(name) = by_name {
+            if image.names.len() > 1 {
                 self.untag(&name, Some(&image.platform))?;
-                removed.untagged.push(name);
-                return Ok(removed);
+                return Ok(RemovedImage { untagged: vec![name], ..RemovedImage::default() });
             }
-            None if image.names.len() > 1 && !force => {
-                let names = image.names.iter().map(Reference::familiar).collect();
-                let image = image.short_id().to_owned();
-                return Err(RemoveImageError::SeveralNames { image, names });
-            }
-            _ => {}
+            return self.remove_record(image, query, force);
         }
+        // The id may be that of one image in several compressions.
+        let mut same = self.images()?;
+        same.retain(|other| other.id == image.id && other.platform == image.platform);
+        let names: Vec<_> = same.iter().flat_map(|i| &i.names).map(Reference::familiar).collect();
+        if names.len() > 1 && !force {
+            let image = image.short_id().to_owned();
+            return Err(RemoveImageError::SeveralNames { image, names });
+        }
+        let mut removed = RemovedImage::default();
+        for image in same {
+            let one = self.remove_record(image, query, force)?;
+            removed.untagged.extend(one.untagged);
+            removed.deleted = one.deleted.or(removed.deleted);
+            removed.reclaimed += one.reclaimed;
+        }
+        Ok(removed)
+    }
+
+    fn remove_record(
+        &self,
+        image: ImageRecord,
+        query: &str,
+        force: bool,
+    ) -> Result<RemovedImage, RemoveImageError> {
+        let mut removed = RemovedImage::default();
         if !image.containers.is_empty() && !force {
             let (image, containers) = (image.title(), image.containers);
             return Err(RemoveImageError::InUse { image, containers });

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use caisson_image::archive::{self, SaveError, SaveFormat};
-use caisson_image::{ImageRecord, Store};
+use caisson_image::{FindImageError, ImageRecord, Reference, Store};
 use rustix::termios::isatty;
 
 use crate::context::Context;
@@ -48,7 +48,16 @@ struct OutputError {
 impl Save {
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
         let store = context.store()?;
-        let find = |name: &String| store.find(name);
+        let find = |query: &String| {
+            let mut image = store.find(query)?;
+            // As docker does: an image that is asked for by one of its names
+            // goes by that one only.
+            let asked = query.parse::<Reference>().ok().filter(|name| image.names.contains(name));
+            if let Some(name) = asked {
+                image.names = vec![name];
+            }
+            Ok::<_, FindImageError>(image)
+        };
         let images = self.images.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         self.write(&store, &images)?;
         for (image, name) in images.iter().zip(&self.images) {

@@ -102,7 +102,7 @@ fn pull(engine: &Engine, reference: &str) -> Result<Sample, BenchError> {
 pub(crate) fn run(options: &Options) -> Result<ExitCode, BenchError> {
     let scratch = tempfile::Builder::new()
         .prefix("caisson-bench")
-        .tempdir_in("/var/tmp")
+        .tempdir_in(&options.dir)
         .map_err(BenchError::system("make a scratch directory"))?;
     let contest = Contest::open(options, scratch.path());
     let circumstances = record::circumstances(&contest.described);

@@ -27,6 +27,7 @@ image         cold pulls and warm runs beside containerd, docker, podman and
   --busybox REF   image to run
   --pulls N       rounds of pulls (5)
   --runs N        rounds of runs (25)
+  --dir DIR       where engines keep what they pull (/var/tmp)
   --record FILE   also write the tables into FILE's image section
   --check         exit 1 when a bar is missed
 
@@ -63,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) busybox: String,
     pub(crate) pulls: usize,
     pub(crate) runs: usize,
+    /// Where engines keep what they pull.
+    pub(crate) dir: PathBuf,
     pub(crate) serial: usize,
     pub(crate) parallel: usize,
     pub(crate) record: Option<PathBuf>,
@@ -89,6 +92,7 @@ impl Options {
             busybox: String::new(),
             pulls: 5,
             runs: 25,
+            dir: PathBuf::from("/var/tmp"),
             serial: 1000,
             parallel: 100,
             record: None,
@@ -115,6 +119,7 @@ impl Options {
                 Long("peers") => options.peers = parser.value()?.into(),
                 Long("profile") => options.profile = parser.value()?.into(),
                 Long("runs") => options.runs = parser.value()?.parse()?,
+                Long("dir") => options.dir = parser.value()?.into(),
                 Long("serial") => options.serial = parser.value()?.parse()?,
                 Long("parallel") => options.parallel = parser.value()?.parse()?,
                 Long("record") => options.record = Some(parser.value()?.into()),

@@ -97,7 +97,7 @@ impl Context {
         if let Some(name) = name {
             event = event.with("name", name);
         }
-        let noted = Metadata::open(&store.database_path()).and_then(|mut it| it.note(&event));
+        let noted = Metadata::open(store.database_path()).and_then(|mut it| it.note(&event));
         if let Err(error) = noted {
             self.warn(&format!("no event is noted: {error}"));
         }

@@ -25,9 +25,7 @@ clean_up() {
     ids=$("$caisson" ps -aq 2>/dev/null || true)
     # shellcheck disable=SC2086
     [[ -z $ids ]] || "$caisson" rm -f $ids >/dev/null 2>&1 || true
-    # The bridge would stay for the next container; the demo's has none to come.
-    show caisson system prune --force
-    "$caisson" system prune --force >/dev/null || true
+    "$caisson" system prune --force >/dev/null 2>&1 || true
     rm -rf --one-file-system "$tmp"
 }
 trap clean_up EXIT
@@ -136,7 +134,8 @@ cai ps -a
 cai start web
 cai rm -f web
 cai rmi demo/nginx:1
-remove_network
+# The bridge would stay for the next container; the demo's has none to come.
+cai system prune --force
 
 title "Nothing left behind"
 # What is just ending may take a moment.

@@ -129,7 +129,9 @@ impl Engine {
                 all.extend(["--root".into(), below("root"), "--run-root".into(), below("run")]);
             }
             (Kind::Podman, _) => {
-                all.extend(["--root".into(), below("root"), "--runroot".into(), below("run")]);
+                all.extend(["--root".into(), below("root")]);
+                // It takes 50 characters.
+                all.extend(["--runroot", "/run/caisson-bench"].map(Into::into));
                 all.extend(["--tmpdir".into(), below("tmp")]);
                 all.extend(["--cgroup-manager", "cgroupfs"].map(Into::into));
                 all.extend(["--storage-driver", "overlay"].map(Into::into));

@@ -8,7 +8,9 @@ mod busybox;
 mod caisson;
 
 use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use busybox::{OwnNetwork, assert_nothing_left, root};
 use caisson::{Caisson, Ran};
@@ -308,5 +310,38 @@ fn who_is_killed_half_way_blocks_nobody() {
         assert_eq!(again.code, 0, "{again:?}");
     }
     caisson.run(&["ps", "-a"]);
+    assert_nothing_left(&caisson);
+}
+
+#[test]
+fn what_a_broken_off_start_left_goes_with_the_container() {
+    if !root() {
+        return;
+    }
+    let caisson = busybox::caisson();
+    let id = caisson.run(&["create", "--network", "none", "busybox", "true"]);
+    let id = id.trim();
+    for verb in ["start", "rm"] {
+        // Whoever started it was killed, and its supervisor is just going.
+        let pod = caisson.path("run/pods").join(id);
+        std::fs::create_dir_all(&pod).unwrap();
+        let lock = std::fs::File::create(pod.join("lock")).unwrap();
+        assert!(caisson_sys::file_lock::try_lock(lock.as_fd()).unwrap());
+        let gone = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                gone.store(true, Ordering::SeqCst);
+                drop(lock);
+            });
+            let ran = caisson.try_run(&[verb, id]);
+            assert_eq!(ran.code, 0, "{verb}: {ran:?}");
+            assert!(gone.load(Ordering::SeqCst), "{verb} has not waited for the supervisor");
+        });
+        match verb {
+            "start" => assert_eq!(caisson.run(&["wait", id]), "0\n"),
+            _ => assert!(!pod.exists(), "the pod's directory is left behind"),
+        }
+    }
     assert_nothing_left(&caisson);
 }

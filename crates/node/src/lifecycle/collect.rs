@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
+use std::time::Duration;
 
 use caisson_shim::client::is_alive;
 
@@ -9,6 +10,10 @@ use super::error::ContainerError;
 use crate::container_lock::ContainerLock;
 use crate::engine::Engine;
 use crate::metadata::{MetadataError, Phase};
+
+/// How long a supervisor that is about to go is waited for, by a command that
+/// came for something else.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Looks for containers that died half made or half removed, for those
@@ -55,14 +60,7 @@ impl Engine {
         };
         match record.phase {
             Phase::Creating | Phase::Removing => {
-                self.release_pod(id)?;
-                let pod = self.paths.pod(id);
-                match std::fs::remove_dir_all(&pod) {
-                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(ContainerError::Directory { path: pod, source });
-                    }
-                    _ => {}
-                }
+                self.clear_pod(id, PATIENCE)?;
                 self.remove_locked(&record, lock, true)?;
                 Ok(true)
             }

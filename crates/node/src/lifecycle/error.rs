@@ -162,6 +162,9 @@ pub enum StartError {
     /// The container's lock.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What an earlier start left can't be removed.
+    #[error(transparent)]
+    Leftover(Box<ContainerError>),
 }
 
 impl StartError {
@@ -237,4 +240,10 @@ pub enum ContainerError {
         "caisson-shim is missing: it belongs beside caisson, into ../libexec/caisson, or on the PATH"
     )]
     NoSupervisor,
+    /// A supervisor whose launcher is dead stays.
+    #[error("the supervisor of a start that was broken off still holds {pod}: try again")]
+    Lingering {
+        /// The pod's directory.
+        pod: PathBuf,
+    },
 }

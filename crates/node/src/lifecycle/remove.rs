@@ -75,6 +75,7 @@ impl Engine {
                 }
             }
         }
+        self.clear_pod(&id, LEAVING)?;
         let volumes = options.volumes || record.document.request.auto_remove;
         self.remove_locked(&record, &lock, volumes)?;
         Ok(id)

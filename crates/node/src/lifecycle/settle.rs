@@ -66,6 +66,37 @@ impl Engine {
         Ok(Some(record))
     }
 
+    /// Removes what a start left that was broken off: its launcher is dead, for
+    /// whoever calls this has the lock, and so its supervisor is about to go,
+    /// which is waited for as long as `patience`. The container does not run.
+    pub(super) fn clear_pod(&self, id: &str, patience: Duration) -> Result<(), ContainerError> {
+        let pod = self.paths.pod(id);
+        if pod.exists() {
+            let end = Instant::now() + patience;
+            let mut pause = Duration::from_micros(200);
+            while is_alive(&pod).unwrap_or(true) {
+                if Instant::now() > end {
+                    return Err(ContainerError::Lingering { pod });
+                }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
+            if pod.join(names::CONFIG).exists()
+                && let Some(program) = find_program()
+            {
+                // In good order it has removed all itself.
+                let _ = collect(&program, &pod);
+            }
+        }
+        self.release_pod(id)?;
+        match std::fs::remove_dir_all(&pod) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(ContainerError::Directory { path: pod, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes back what a pod holds beside its directory.
     pub(super) fn release_pod(&self, id: &str) -> Result<(), ContainerError> {
         Ok(self.network()?.teardown(id)?)

@@ -12,6 +12,7 @@ use caisson_shim::{LogConfig, LogDriver, RootfsMount, ShimConfig, StdinMode, nam
 use super::connect::{Connection, network_record};
 use super::create::{NewContainer, event};
 use super::error::StartError;
+use super::settle::LEAVING;
 use crate::clock::now_nanos;
 use crate::container_lock::ContainerLock;
 use crate::engine::Engine;
@@ -76,6 +77,9 @@ impl Engine {
         // What an earlier run left is settled first.
         let _ = self.settle_locked(&id, &lock);
         let record = self.metadata().get(&id)?;
+        if matches!(record.phase, Phase::Created | Phase::Exited) && self.paths.pod(&id).exists() {
+            self.clear_pod(&id, LEAVING).map_err(|error| StartError::Leftover(Box::new(error)))?;
+        }
         self.start_locked(record, &lock, options, before)
     }
 
@@ -173,9 +177,7 @@ impl Engine {
     /// Takes back what a failed start has made.
     fn undo_start(&self, before: &ContainerRecord, lock: &ContainerLock, error: &StartError) {
         // All of this is tried again by collect, should it fail now.
-        let pod = self.paths.pod(&before.id);
-        let _ = self.release_pod(&before.id);
-        let _ = std::fs::remove_dir_all(&pod);
+        let _ = self.clear_pod(&before.id, LEAVING);
         if before.document.request.auto_remove {
             let _ = self.remove_locked(before, lock, true);
             return;

@@ -14,6 +14,7 @@ pub mod logs;
 pub mod metadata;
 pub mod oci_spec;
 pub mod paths;
+pub mod pods;
 pub mod request;
 pub mod rootfs;
 pub mod rootless;

@@ -2,7 +2,7 @@
 
 /// Each crate of the workspace with all the crates of the workspace that it
 /// may use. A row may name only rows above it, so no cycle can be written.
-pub const LAYERS: [(&str, &[&str]); 15] = [
+pub const LAYERS: [(&str, &[&str]); 16] = [
     ("caisson-tidy", &[]),
     ("caisson-sys", &[]),
     ("caisson-runtime-spec", &["caisson-sys"]),
@@ -55,6 +55,8 @@ pub const LAYERS: [(&str, &[&str]); 15] = [
             "caisson-shim",
         ],
     ),
+    // Knows protocols, not containers: crates/cri joins it to the engine.
+    ("caisson-streaming", &[]),
     (
         "caisson",
         &[

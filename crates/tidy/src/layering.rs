@@ -2,7 +2,7 @@
 
 /// Each crate of the workspace with all the crates of the workspace that it
 /// may use. A row may name only rows above it, so no cycle can be written.
-pub const LAYERS: [(&str, &[&str]); 16] = [
+pub const LAYERS: [(&str, &[&str]); 17] = [
     ("caisson-tidy", &[]),
     ("caisson-sys", &[]),
     ("caisson-runtime-spec", &["caisson-sys"]),
@@ -57,6 +57,7 @@ pub const LAYERS: [(&str, &[&str]); 16] = [
     ),
     // Knows protocols, not containers: crates/cri joins it to the engine.
     ("caisson-streaming", &[]),
+    ("caisson-cri", &["caisson-sys", "caisson-image", "caisson-node", "caisson-streaming"]),
     (
         "caisson",
         &[
@@ -65,6 +66,7 @@ pub const LAYERS: [(&str, &[&str]); 16] = [
             "caisson-isolator",
             "caisson-image",
             "caisson-node",
+            "caisson-cri",
         ],
     ),
     // Drives binaries, ours and others', all by the same means.

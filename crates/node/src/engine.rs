@@ -1,6 +1,6 @@
 //! The engine: one node's containers, used by any number of processes at once.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use caisson_image::{QuotaPolicy, Store, StoreError, StoreSettings};
 use caisson_net::{NetSettings, Network, NetworkError};
@@ -42,12 +42,25 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) paths: Paths,
-    pub(crate) settings: Settings,
+    configured: RwLock<Configured>,
     pub(crate) rootless: bool,
     pub(crate) exit_command: Vec<String>,
-    handlers: Handlers,
     metadata: Mutex<Metadata>,
     store: OnceLock<Store>,
+}
+
+/// What [`Engine::reload`] replaces.
+#[derive(Clone, Debug)]
+struct Configured {
+    settings: Arc<Settings>,
+    handlers: Arc<Handlers>,
+}
+
+impl Configured {
+    fn new(settings: Settings) -> Result<Self, HandlerError> {
+        let handlers = Arc::new(Handlers::new(&settings)?);
+        Ok(Self { settings: Arc::new(settings), handlers })
+    }
 }
 
 impl Engine {
@@ -58,11 +71,11 @@ impl Engine {
     /// [`OpenError`].
     pub fn open(options: EngineOptions) -> Result<Self, OpenError> {
         let EngineOptions { paths, settings, rootless, exit_command } = options;
-        let handlers = Handlers::new(&settings)?;
+        let configured = RwLock::new(Configured::new(settings)?);
         let paths = paths.prepare()?;
         let metadata = Mutex::new(Metadata::open(&paths.database())?);
         let store = OnceLock::new();
-        Ok(Self { paths, settings, rootless, exit_command, handlers, metadata, store })
+        Ok(Self { paths, configured, rootless, exit_command, metadata, store })
     }
 
     /// Where state is kept.
@@ -73,14 +86,29 @@ impl Engine {
 
     /// What the administrator set.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        self.configured().settings
     }
 
     /// The handlers.
     #[must_use]
-    pub fn handlers(&self) -> &Handlers {
-        &self.handlers
+    pub fn handlers(&self) -> Arc<Handlers> {
+        self.configured().handlers
+    }
+
+    /// Goes on with `settings`: handlers, folders of CNI, logs. Where state is
+    /// kept, and the images' quota, stay as they were when the engine was opened.
+    ///
+    /// # Errors
+    /// [`HandlerError`]; then the old settings hold.
+    pub fn reload(&self, settings: Settings) -> Result<(), HandlerError> {
+        let new = Configured::new(settings)?;
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    fn configured(&self) -> Configured {
+        self.configured.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the engine is root of a user namespace only.
@@ -98,7 +126,7 @@ impl Engine {
             return Ok(store);
         }
         let mut settings = StoreSettings::at(self.paths.root());
-        settings.quota = self.settings.storage.quota;
+        settings.quota = self.settings().storage.quota;
         settings.quota_policy = QuotaPolicy::Evict;
         let store = Store::open(settings)?;
         Ok(self.store.get_or_init(|| store))
@@ -124,10 +152,11 @@ impl Engine {
 
     pub(crate) fn network(&self) -> Result<Network, NetworkError> {
         let mut settings = NetSettings::new(self.paths.net(), self.rootless);
-        if let Some(dirs) = &self.settings.network.cni_conf_dirs {
+        let configured = self.settings();
+        if let Some(dirs) = &configured.network.cni_conf_dirs {
             settings.cni_conf_dirs.clone_from(dirs);
         }
-        if let Some(dirs) = &self.settings.network.cni_bin_dirs {
+        if let Some(dirs) = &configured.network.cni_bin_dirs {
             settings.cni_bin_dirs.clone_from(dirs);
         }
         Network::open(settings)

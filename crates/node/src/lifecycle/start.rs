@@ -240,7 +240,7 @@ impl Engine {
 
     fn log_config(&self, record: &ContainerRecord) -> LogConfig {
         let request = &record.document.request.log;
-        let settings = &self.settings.log;
+        let settings = &self.settings().log;
         let driver = request.driver.as_ref().or(settings.driver.as_ref());
         LogConfig {
             driver: match driver.map(String::as_str) {

@@ -1,6 +1,7 @@
 //! The keys of the settings.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub network: NetworkEntry,
     /// Containers' logs.
     pub log: LogEntry,
+    /// The daemon.
+    pub serve: ServeEntry,
 }
 
 /// `[runtime]`.
@@ -81,6 +84,30 @@ pub struct LogEntry {
     pub max_files: Option<u32>,
 }
 
+/// `[serve]`: the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeEntry {
+    /// Where it listens, instead of `caisson.sock` in the run directory.
+    pub socket: Option<PathBuf>,
+    /// Port of the streaming server on 127.0.0.1; 0, the default, for any.
+    pub streaming_port: Option<u16>,
+    /// Loopback address and port of Prometheus metrics; none if absent.
+    pub metrics_address: Option<SocketAddr>,
+    /// `error`, `warn`, `info` or `debug`.
+    pub log_level: Option<String>,
+    /// `text` or `json`.
+    pub log_format: Option<String>,
+    /// Seconds after which a pull that makes no progress is given up.
+    pub pull_stall_timeout: Option<u64>,
+    /// Images that the kubelet's garbage collection must leave alone; `*` at
+    /// the end stands for any ending.
+    pub pinned_images: Option<Vec<String>>,
+    /// A CNI configuration list with `{{.PodCIDR}}` in it, to be written once
+    /// the cluster has told the node's range.
+    pub cni_template: Option<PathBuf>,
+}
+
 /// Takes what `over` sets.
 fn over<T>(slot: &mut Option<T>, over: Option<T>) {
     if over.is_some() {
@@ -103,5 +130,19 @@ impl Settings {
         over(&mut self.log.driver, later.log.driver);
         over(&mut self.log.max_size, later.log.max_size);
         over(&mut self.log.max_files, later.log.max_files);
+        self.serve.overlay(later.serve);
+    }
+}
+
+impl ServeEntry {
+    fn overlay(&mut self, later: Self) {
+        over(&mut self.socket, later.socket);
+        over(&mut self.streaming_port, later.streaming_port);
+        over(&mut self.metrics_address, later.metrics_address);
+        over(&mut self.log_level, later.log_level);
+        over(&mut self.log_format, later.log_format);
+        over(&mut self.pull_stall_timeout, later.pull_stall_timeout);
+        over(&mut self.pinned_images, later.pinned_images);
+        over(&mut self.cni_template, later.cni_template);
     }
 }

@@ -2,7 +2,9 @@
 
 mod file;
 
-pub use file::{HandlerEntry, LogEntry, NetworkEntry, RuntimeEntry, Settings, StorageEntry};
+pub use file::{
+    HandlerEntry, LogEntry, NetworkEntry, RuntimeEntry, ServeEntry, Settings, StorageEntry,
+};
 
 use std::path::{Path, PathBuf};
 

@@ -33,7 +33,7 @@ pub use tree_copy::CopyTreeError;
 /// A container's supervisor, as those who attach to it know it.
 pub mod supervisor {
     pub use caisson_shim::client::{
-        Attachment, ClientError, ExecStdio, Input, Output, Piece, Shim,
+        Attachment, ClientError, Container as Shim, ExecStdio, Input, Output, Piece,
     };
     pub use caisson_shim::{AttachSpec, Fault, FaultKind, OnStall};
 }

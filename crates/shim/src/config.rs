@@ -4,27 +4,101 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// How `bundle/config.json` names the network namespace that was handed to
-/// [`crate::client::launch`]: the supervisor keeps it under this number.
-pub const NETNS_PATH: &str = "/proc/self/fd/10";
+/// A namespace of the pod that its containers share. The launcher hands over a
+/// descriptor of it ([`crate::client::LaunchFds::namespaces`]); it lives as long
+/// as the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamespaceKind {
+    /// Network.
+    Net,
+    /// System V IPC and POSIX message queues.
+    Ipc,
+    /// Host and domain name.
+    Uts,
+    /// User and group ids.
+    User,
+}
 
-/// A supervisor's configuration.
+impl NamespaceKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Net, Self::Ipc, Self::Uts, Self::User];
+
+    /// How a bundle's `config.json` names the pod's namespace of this kind: the
+    /// supervisor, and whatever makes a container for it, has it under this
+    /// number.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Net => "/proc/self/fd/10",
+            Self::Ipc => "/proc/self/fd/11",
+            Self::Uts => "/proc/self/fd/12",
+            Self::User => "/proc/self/fd/13",
+        }
+    }
+
+    /// The number in [`NamespaceKind::path`].
+    pub(crate) const fn number(self) -> i32 {
+        match self {
+            Self::Net => 10,
+            Self::Ipc => 11,
+            Self::Uts => 12,
+            Self::User => 13,
+        }
+    }
+}
+
+/// A supervisor's configuration: a pod.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ShimConfig {
-    /// The container's name, as the isolator's ids.
+pub struct PodConfig {
+    /// The pod's name, for messages.
     pub id: String,
     /// The isolator; `native` is the only one yet.
     pub isolator: String,
     /// Where the isolator keeps its state, absolute.
     pub state_root: PathBuf,
-    /// Have systemd make the cgroup.
+    /// Have systemd make the containers' cgroups.
     #[serde(default)]
     pub systemd_cgroup: bool,
     /// Tolerate what a user without root can't have; `None`: find out.
     #[serde(default)]
     pub rootless: Option<bool>,
-    /// What becomes `bundle/rootfs`.
+    /// The cgroup that the supervisor moves itself to, as `/name/name`, in every
+    /// hierarchy; made if it is missing, never removed. `None`: it stays in its
+    /// launcher's.
+    #[serde(default)]
+    pub cgroup: Option<String>,
+    /// The containers to make at launch. More come by
+    /// [`crate::client::Shim::create`].
+    #[serde(default)]
+    pub containers: Vec<ContainerConfig>,
+    /// Run, in the host's mount namespace, once the supervisor has let go of
+    /// everything. Empty: nothing.
+    #[serde(default)]
+    pub exit_command: Vec<String>,
+    /// Stay when no container is left to run, to answer questions and to take
+    /// new ones, until told to go. Needed for a pod that starts without any.
+    #[serde(default)]
+    pub linger: bool,
+    /// How long one step (to make, to start, to remove a container, to execute
+    /// a program in it) may take, milliseconds; two minutes if absent. What
+    /// takes longer is killed, and the caller hears which step it was.
+    #[serde(default)]
+    pub step_limit_ms: Option<u64>,
+}
+
+/// A container of a pod.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContainerConfig {
+    /// The container's name, as the isolator's ids; nobody else below the same
+    /// [`PodConfig::state_root`] may have it.
+    pub id: String,
+    /// Its OCI bundle, absolute; `bundle` in the pod's directory if absent.
+    #[serde(default)]
+    pub bundle: Option<PathBuf>,
+    /// What becomes `rootfs` in its bundle.
     pub rootfs: RootfsMount,
     /// Where output is kept.
     #[serde(default)]
@@ -46,13 +120,10 @@ pub struct ShimConfig {
     /// process 1: it passes signals on and reaps.
     #[serde(default)]
     pub init: bool,
-    /// Run, in the host's mount namespace, once the container has ended for
-    /// good and the supervisor has let go of everything. Empty: nothing.
+    /// Join the PID namespace of this container of the same pod, which must
+    /// have been made before. `config.json` must not ask for another.
     #[serde(default)]
-    pub exit_command: Vec<String>,
-    /// Stay after the end, to answer questions, until told to go.
-    #[serde(default)]
-    pub linger: bool,
+    pub share_pids_with: Option<String>,
 }
 
 /// The container's root file system.

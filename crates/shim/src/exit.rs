@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// How a container ended, as kept in `exit`. Times are nanoseconds since 1970.
+/// How a container ended, as kept in `exit/<its id>`. Times are nanoseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitRecord {
     /// As a shell reports it: 128 plus the signal if one ended it.
@@ -48,6 +48,8 @@ pub struct ExecExit {
     pub code: u8,
     /// As [`ExitRecord::signal`].
     pub signal: Option<u8>,
+    /// As [`ExitRecord::finished_at`].
+    pub finished_at: u64,
 }
 
 /// Now, in nanoseconds since 1970.

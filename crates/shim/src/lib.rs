@@ -1,5 +1,6 @@
-//! One supervisor per pod: it holds a container, keeps its logs and its exit
-//! status, restarts it, and lets clients attach to it and run programs in it.
+//! One supervisor per pod: it holds the pod's containers and namespaces, keeps
+//! logs and exit statuses, restarts, and lets clients attach to containers and
+//! run programs in them.
 //!
 //! This library is the supervisor's configuration, its protocol, its
 //! [`client`], and, for the program `caisson-shim`, the supervisor itself.
@@ -8,12 +9,13 @@
 //!
 //! | Name | What | Who writes it |
 //! |---|---|---|
-//! | `shim.json` | [`ShimConfig`] | the node, before [`client::launch`] |
-//! | `bundle/config.json` | the OCI configuration, `root.path` being `rootfs` | the node |
+//! | `shim.json` | [`PodConfig`] | the node, before [`client::launch`] |
+//! | `bundle/config.json` | the OCI configuration of a container that names no other bundle, `root.path` being `rootfs` | the node |
 //! | `lock` | held (flock(2)) for as long as the supervisor lives | the supervisor |
 //! | `shim.sock` | where it listens, 0600 | the supervisor |
 //! | `shim.log` | warnings that nobody else hears | the supervisor |
-//! | `exit` | [`ExitRecord`], once the container has ended for good | the supervisor, or [`client::collect`] |
+//! | `containers/<id>` | [`ContainerConfig`] of each container, from before it is made until it is removed | the supervisor |
+//! | `exit/<id>` | [`ExitRecord`], once the container has ended for good | the supervisor, its guard, or [`client::collect`] |
 //!
 //! The directory is the node's to make (0700) and to remove, after the
 //! supervisor is gone. Mounts are in a mount namespace of the supervisor's own:
@@ -23,28 +25,34 @@
 //!
 //! * The launcher, before it has committed: the pod goes away as a whole.
 //! * The launcher, later: nothing happens to the pod.
-//! * The supervisor: its guard, a copy of it that sleeps until then, kills the
+//! * The supervisor: its guard, a copy of it that sleeps until then, kills every
 //!   container, removes what it had, and writes an exit record of unknown
-//!   status ([`ExitRecord::LOST`]).
-//! * Both: the container may run on until [`client::collect`] does the same.
+//!   status ([`ExitRecord::LOST`]) for each that had none.
+//! * Both: containers may run on until [`client::collect`] does the same.
 
 pub mod client;
 mod config;
+mod event;
 mod exit;
 mod fault;
+mod launch;
 mod protocol;
+mod status;
 pub mod supervisor;
 mod wire;
 
 pub use config::{
-    LogConfig, LogDriver, NETNS_PATH, RestartPolicy, RootfsMount, ShimConfig, StdinMode,
+    ContainerConfig, LogConfig, LogDriver, NamespaceKind, PodConfig, RestartPolicy, RootfsMount,
+    StdinMode,
 };
+pub use event::{Event, Happening};
 pub use exit::{ExecExit, ExitRecord, now_nanos};
 pub use fault::{Fault, FaultKind};
+pub use launch::{Launch, LaunchReply};
 pub use protocol::{
-    AttachSpec, ExecIo, ExecSpec, Launch, LaunchReply, OnStall, Request, Response, Started, State,
-    Status,
+    AttachSpec, ContainerRequest, ExecIo, ExecSpec, OnStall, Request, Response, Started,
 };
+pub use status::{PodState, State, Status};
 
 /// The names in a pod's directory.
 pub mod names {
@@ -54,8 +62,10 @@ pub mod names {
     pub const LOCK: &str = "lock";
     /// Where the supervisor listens.
     pub const SOCKET: &str = "shim.sock";
-    /// How the container ended.
+    /// The directory of the containers' configurations.
+    pub const CONTAINERS: &str = "containers";
+    /// The directory of how containers ended.
     pub const EXIT: &str = "exit";
-    /// The OCI bundle.
+    /// The OCI bundle of a container that names no other.
     pub const BUNDLE: &str = "bundle";
 }

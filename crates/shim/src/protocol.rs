@@ -1,54 +1,51 @@
 //! What clients ask and supervisors answer.
 //!
 //! A connection takes one request after the other; each has one answer.
-//! [`Request::Attach`] turns the connection into a stream for good. A frame is
-//! four bytes of length, little-endian, and that much JSON; descriptors come
-//! with its first byte.
+//! [`ContainerRequest::Attach`] and [`Request::Subscribe`] turn the connection
+//! into a stream for good. A frame is four bytes of length, little-endian, and
+//! that much JSON; descriptors come with its first byte.
 
 use caisson_cgroup::stats::Stats;
 use caisson_runtime_spec::{Process, Resources};
 use serde::{Deserialize, Serialize};
 
-use crate::{ExecExit, ExitRecord, Fault};
-
-/// The first message to a new supervisor, on the launch socket. Descriptors:
-/// the network namespace if `netns`; three standard streams if `stdio`; then
-/// `held` ones to keep open.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Launch {
-    /// The pod's directory, absolute.
-    pub pod_dir: std::path::PathBuf,
-    /// Whether a network namespace comes along.
-    pub netns: bool,
-    /// Whether the container gets the launcher's own streams.
-    pub stdio: bool,
-    /// How many descriptors the supervisor keeps for as long as it lives.
-    pub held: u32,
-}
-
-/// What a new supervisor says on the launch socket.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LaunchReply {
-    /// The container is made and waits for [`Request::Start`]. From here the
-    /// launcher owes [`LaunchReply::Committed`].
-    Created {
-        /// The container's first process.
-        pid: i32,
-        /// The supervisor.
-        shim_pid: i32,
-    },
-    /// It could not be made; nothing is left.
-    Failed(Fault),
-    /// The launcher's word: the pod stays, whatever becomes of the launcher.
-    Committed,
-}
+use crate::{ContainerConfig, ExecExit, ExitRecord, Fault, NamespaceKind, PodState, State};
 
 /// A request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
-    /// What is the container doing? [`Response::State`].
+    /// What is the pod doing? [`Response::Pod`].
+    Pod,
+    /// Makes a container. [`Response::Created`].
+    Create(Box<ContainerConfig>),
+    /// Asks something of a container.
+    Container {
+        /// Which one.
+        id: String,
+        /// What.
+        request: ContainerRequest,
+    },
+    /// Follows what happens from here on. [`Response::Subscribed`]; then a frame
+    /// with a [`crate::Event`] for each.
+    Subscribe,
+    /// A descriptor of a namespace that the launcher handed over, with
+    /// [`Response::Done`].
+    Namespace(NamespaceKind),
+    /// The supervisor leaves. It kills what still runs if `force` is set, and
+    /// refuses otherwise. [`Response::Done`] comes when all is removed, right
+    /// before the supervisor is gone.
+    Shutdown {
+        /// Even if containers run.
+        force: bool,
+    },
+}
+
+/// A request to a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContainerRequest {
+    /// What is it doing? [`Response::State`].
     State,
     /// Lets the program run. [`Response::Done`] once it was executed.
     Start,
@@ -107,11 +104,13 @@ pub enum Request {
     Pids,
     /// Opens the log file anew, after somebody has renamed it.
     ReopenLog,
-    /// The supervisor leaves. It kills the container if that still runs and
-    /// `force` is set, and refuses otherwise. [`Response::Done`] comes when all
-    /// is removed, right before the supervisor is gone.
-    Shutdown {
-        /// Even if the container runs.
+    /// Ends its standard input, once what was sent has been read.
+    CloseStdin,
+    /// The supervisor forgets it and lets go of its log and its root file
+    /// system; the exit record goes, too. Kills it if it still runs and `force`
+    /// is set, and refuses otherwise. [`Response::Done`] when all is removed.
+    Remove {
+        /// Even if it runs.
         force: bool,
     },
 }
@@ -122,22 +121,31 @@ pub enum Request {
 pub enum Response {
     /// It is done.
     Done,
-    /// To [`Request::State`].
+    /// To [`Request::Pod`].
+    Pod(Box<PodState>),
+    /// To [`Request::Subscribe`]: what is so before the first event.
+    Subscribed(Box<PodState>),
+    /// To [`Request::Create`].
+    Created {
+        /// The container's first process.
+        pid: i32,
+    },
+    /// To [`ContainerRequest::State`].
     State(Box<State>),
-    /// To [`Request::Wait`] and [`Request::Stop`].
+    /// To [`ContainerRequest::Wait`] and [`ContainerRequest::Stop`].
     Exit(ExitRecord),
-    /// To [`Request::Exec`].
+    /// To [`ContainerRequest::Exec`].
     Exec(Started),
-    /// To [`Request::WaitExec`].
+    /// To [`ContainerRequest::WaitExec`].
     ExecExit(ExecExit),
-    /// To [`Request::Attach`]; frames of the stream follow.
+    /// To [`ContainerRequest::Attach`]; frames of the stream follow.
     Attached {
         /// Whether the container has a terminal.
         terminal: bool,
     },
-    /// To [`Request::Stats`].
+    /// To [`ContainerRequest::Stats`].
     Stats(Box<Stats>),
-    /// To [`Request::Pids`].
+    /// To [`ContainerRequest::Pids`].
     Pids(Vec<i32>),
     /// It can't be done.
     Fault(Fault),
@@ -150,55 +158,6 @@ pub struct Started {
     pub exec: u64,
     /// The process, in the supervisor's PID namespace.
     pub pid: i32,
-}
-
-/// What the container is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// Being made.
-    Creating,
-    /// Waits for [`Request::Start`].
-    Created,
-    /// Runs.
-    Running,
-    /// Frozen.
-    Paused,
-    /// Has ended and waits to be run again.
-    Restarting,
-    /// Has ended for good.
-    Stopped,
-}
-
-/// To [`Request::State`]. Times are nanoseconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    /// The container.
-    pub id: String,
-    /// What it does.
-    pub status: Status,
-    /// Its first process.
-    pub pid: Option<i32>,
-    /// The supervisor.
-    pub shim_pid: i32,
-    /// When it was made.
-    pub created_at: u64,
-    /// When the current or last run began.
-    pub started_at: Option<u64>,
-    /// How the last run ended.
-    pub exit: Option<ExitRecord>,
-    /// How often it was run again.
-    pub restarts: u32,
-    /// Whether it has a terminal.
-    pub terminal: bool,
-    /// Bytes of output that the log could not take.
-    pub log_dropped: u64,
-    /// Programs that `exec` started and that still run.
-    pub execs: u32,
-    /// Clients that are attached.
-    pub attached: u32,
-    /// Out-of-memory kills seen in this run.
-    pub oom: bool,
 }
 
 /// What to run.

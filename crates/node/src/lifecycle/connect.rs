@@ -58,7 +58,8 @@ impl Engine {
                 let wanted = net_request(record, mode.clone())?;
                 let result =
                     self.network()?.setup(&record.id, netns.as_fd(), Path::new(&path), &wanted)?;
-                let join = NetworkNamespace::Join(caisson_shim::NETNS_PATH.to_owned());
+                let join =
+                    NetworkNamespace::Join(caisson_shim::NamespaceKind::Net.path().to_owned());
                 (join, Some(netns), result)
             }
         };

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use caisson_shim::client::{ClientError, Shim};
-use caisson_shim::{ExitRecord, names};
+use caisson_shim::ExitRecord;
+use caisson_shim::client::{ClientError, Container, exit_record};
 
 use super::create::event;
 use super::error::ContainerError;
@@ -112,10 +112,7 @@ impl Engine {
     pub fn wait_for(&self, record: &ContainerRecord) -> Result<u8, ContainerError> {
         let exit = self.shim(&record.id).and_then(|shim| shim.wait(None));
         // Read before anybody removes it.
-        let noted = || {
-            let bytes = std::fs::read(self.paths.pod(&record.id).join(names::EXIT)).ok()?;
-            serde_json::from_slice::<ExitRecord>(&bytes).ok()
-        };
+        let noted = || exit_record(&self.paths.pod(&record.id), &record.id);
         let code = match exit {
             Ok(exit) => Some(exit.code),
             Err(_) => noted().map(|exit| exit.code),
@@ -182,7 +179,7 @@ impl Engine {
         &self,
         name: &str,
         hint: &'static str,
-    ) -> Result<(ContainerView, Shim), ContainerError> {
+    ) -> Result<(ContainerView, Container), ContainerError> {
         let view = self.container(name)?;
         match view.status {
             Status::Running | Status::Paused | Status::Restarting => {

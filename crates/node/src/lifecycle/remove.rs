@@ -54,7 +54,7 @@ impl Engine {
             }
             let end = Instant::now() + LEAVING;
             loop {
-                let sent = self.shim(&id).and_then(|shim| shim.shutdown(true));
+                let sent = self.shim(&id).and_then(|shim| shim.pod().shutdown(true));
                 let settled = self.settle_locked(&id, &lock)?;
                 if !self.metadata().knows(&id)? {
                     return Ok(id);

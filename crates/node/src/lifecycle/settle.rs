@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use caisson_shim::client::{CollectError, collect, find_program, is_alive};
+use caisson_shim::client::{CollectError, collect, exit_record, find_program, is_alive};
 use caisson_shim::{ExitRecord, names};
 
 use super::create::event;
@@ -42,7 +42,7 @@ impl Engine {
             return Ok(Some(record));
         }
         let pod = self.paths.pod(id);
-        let Some(exit) = ended(&pod)? else {
+        let Some(exit) = ended(&pod, id)? else {
             return Ok(Some(record));
         };
         self.release_pod(id)?;
@@ -105,9 +105,9 @@ impl Engine {
 
 /// How the pod ended; `None` while its container runs. Waits for a supervisor
 /// that is about to go.
-fn ended(pod: &Path) -> Result<Option<ExitRecord>, ContainerError> {
+fn ended(pod: &Path, id: &str) -> Result<Option<ExitRecord>, ContainerError> {
     let end = Instant::now() + LEAVING;
-    let exit = pod.join(names::EXIT);
+    let exit = || exit_record(pod, id);
     let alive = || {
         is_alive(pod).map_err(|error| ContainerError::File {
             path: pod.join(names::LOCK),
@@ -116,15 +116,13 @@ fn ended(pod: &Path) -> Result<Option<ExitRecord>, ContainerError> {
     };
     let mut pause = Duration::from_micros(200);
     while alive()? {
-        if !exit.exists() || Instant::now() > end {
+        if exit().is_none() || Instant::now() > end {
             return Ok(None);
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
-    if let Ok(bytes) = std::fs::read(&exit)
-        && let Ok(record) = serde_json::from_slice(&bytes)
-    {
+    if let Some(record) = exit() {
         return Ok(Some(record));
     }
     if !pod.exists() {
@@ -133,7 +131,8 @@ fn ended(pod: &Path) -> Result<Option<ExitRecord>, ContainerError> {
     }
     let program = find_program().ok_or(ContainerError::NoSupervisor)?;
     match collect(&program, pod) {
-        Ok(record) => Ok(Some(record)),
+        // One that died before it had made anything has left no record.
+        Ok(()) => Ok(exit().or_else(|| Some(ExitRecord::lost("its supervisor was killed")))),
         Err(CollectError::Alive(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }

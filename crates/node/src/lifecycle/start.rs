@@ -6,8 +6,10 @@ use std::path::Path;
 
 use caisson_net::NetworkMode;
 use caisson_rootpath::Root;
-use caisson_shim::client::{LaunchFds, Shim, find_program, launch};
-use caisson_shim::{LogConfig, LogDriver, RootfsMount, ShimConfig, StdinMode, names};
+use caisson_shim::client::{Container, LaunchFds, find_program, launch};
+use caisson_shim::{
+    ContainerConfig, LogConfig, LogDriver, NamespaceKind, PodConfig, RootfsMount, StdinMode, names,
+};
 
 use super::connect::{Connection, network_record};
 use super::create::{NewContainer, event};
@@ -42,7 +44,7 @@ pub struct StartedContainer {
     /// What it is.
     pub record: ContainerRecord,
     /// Its supervisor.
-    pub shim: Shim,
+    pub shim: Container,
 }
 
 impl Engine {
@@ -56,7 +58,7 @@ impl Engine {
         &self,
         new: NewContainer,
         options: &StartOptions<'_>,
-        before: impl FnOnce(&Shim) -> Result<T, StartError>,
+        before: impl FnOnce(&Container) -> Result<T, StartError>,
     ) -> Result<(StartedContainer, T), StartError> {
         let NewContainer { record, lock } = new;
         self.start_locked(record, &lock, options, before)
@@ -70,7 +72,7 @@ impl Engine {
         &self,
         name: &str,
         options: &StartOptions<'_>,
-        before: impl FnOnce(&Shim) -> Result<T, StartError>,
+        before: impl FnOnce(&Container) -> Result<T, StartError>,
     ) -> Result<(StartedContainer, T), StartError> {
         let id = self.metadata().find(name)?.id;
         let lock = ContainerLock::wait(&self.paths.container(&id))?;
@@ -88,7 +90,7 @@ impl Engine {
         record: ContainerRecord,
         lock: &ContainerLock,
         options: &StartOptions<'_>,
-        before: impl FnOnce(&Shim) -> Result<T, StartError>,
+        before: impl FnOnce(&Container) -> Result<T, StartError>,
     ) -> Result<(StartedContainer, T), StartError> {
         let status = match record.phase {
             Phase::Creating | Phase::Created | Phase::Exited => None,
@@ -112,7 +114,7 @@ impl Engine {
         &self,
         mut record: ContainerRecord,
         options: &StartOptions<'_>,
-        before: impl FnOnce(&Shim) -> Result<T, StartError>,
+        before: impl FnOnce(&Container) -> Result<T, StartError>,
     ) -> Result<(StartedContainer, T), StartError> {
         let handler = self.handlers().get(Some(&record.document.handler))?;
         let isolator = handler.isolator()?;
@@ -154,12 +156,17 @@ impl Engine {
         write(&pod.join(names::CONFIG), &config)?;
 
         let fds = LaunchFds {
-            netns: connection.netns.as_ref().map(AsFd::as_fd),
+            namespaces: connection
+                .netns
+                .iter()
+                .map(|netns| (NamespaceKind::Net, netns.as_fd()))
+                .collect(),
             stdio: options.stdio,
             held: connection.result.reservations.iter().map(AsFd::as_fd).collect(),
         };
         let launched = launch(&program, &pod, &fds)?;
-        let attached = before(launched.shim())?;
+        let shim = launched.shim().container(&record.id);
+        let attached = before(&shim)?;
         record.outcome = Outcome {
             started: Some(now_nanos()),
             network: Some(network_record(&connection)),
@@ -169,8 +176,8 @@ impl Engine {
         let started = event("start", &record);
         self.metadata().advance(&record.id, Phase::Running, &record.outcome, &[started])?;
         // Should we die before the commit, the supervisor takes it all back.
-        launched.shim().start()?;
-        let shim = launched.commit()?;
+        shim.start()?;
+        launched.commit()?;
         Ok((StartedContainer { record, shim }, attached))
     }
 
@@ -203,18 +210,15 @@ impl Engine {
         isolator: &str,
         layers: &Layers,
         options: &StartOptions<'_>,
-    ) -> ShimConfig {
+    ) -> PodConfig {
         let request = &record.document.request;
         let mut exit_command = self.exit_command.clone();
         if !exit_command.is_empty() {
             exit_command.push(record.id.clone());
         }
-        ShimConfig {
+        let container = ContainerConfig {
             id: record.id.clone(),
-            isolator: isolator.to_owned(),
-            state_root: self.paths.native(),
-            systemd_cgroup: false,
-            rootless: Some(self.rootless),
+            bundle: None,
             rootfs: RootfsMount::Overlay {
                 lowers: layers.lowers.clone(),
                 upper: Some((layers.upper.clone(), layers.work.clone())),
@@ -233,8 +237,19 @@ impl Engine {
             stop_signal: Some(record.document.program.stop_signal),
             stop_grace_ms: Some(u64::from(request.stop_timeout.unwrap_or(10)) * 1000),
             init: request.init,
+            share_pids_with: None,
+        };
+        PodConfig {
+            id: record.id.clone(),
+            isolator: isolator.to_owned(),
+            state_root: self.paths.native(),
+            systemd_cgroup: false,
+            rootless: Some(self.rootless),
+            cgroup: None,
+            containers: vec![container],
             exit_command,
             linger: false,
+            step_limit_ms: None,
         }
     }
 

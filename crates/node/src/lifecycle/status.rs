@@ -1,6 +1,6 @@
 //! What containers are doing now.
 
-use caisson_shim::client::{ClientError, Shim, connect, is_alive};
+use caisson_shim::client::{ClientError, Container, connect, is_alive};
 use caisson_shim::{State, Status as ShimStatus};
 
 use super::error::ContainerError;
@@ -49,12 +49,12 @@ pub struct ContainerView {
 }
 
 impl Engine {
-    /// The supervisor of a container that runs.
+    /// A container that runs, as its supervisor offers it.
     ///
     /// # Errors
     /// [`ClientError::NotListening`].
-    pub fn shim(&self, id: &str) -> Result<Shim, ClientError> {
-        connect(&self.paths.pod(id))
+    pub fn shim(&self, id: &str) -> Result<Container, ClientError> {
+        connect(&self.paths.pod(id)).map(|shim| shim.container(id))
     }
 
     /// The container of that name, or whose id starts so, as it is now.

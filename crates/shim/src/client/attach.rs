@@ -5,11 +5,21 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::wire::{Incoming, Kind, WireError, send, stream_frame};
 
 /// Most bytes of input in one frame.
 const INPUT_CHUNK: usize = 32 * 1024;
+
+/// Sets the size of a terminal whose master this is.
+///
+/// # Errors
+/// If it is none.
+pub fn set_terminal_size(master: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    Ok(tcsetwinsize(master, size)?)
+}
 
 /// A client's end of a container's streams. Dropping both halves detaches.
 #[derive(Debug)]
@@ -130,7 +140,7 @@ impl Input {
     }
 }
 
-fn into_io(error: WireError) -> io::Error {
+pub(super) fn into_io(error: WireError) -> io::Error {
     match error {
         WireError::Socket(errno) => errno.into(),
         other => io::Error::other(other.to_string()),

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::calls::is_alive;
-use crate::ExitRecord;
+use super::pod::is_alive;
 
 /// Why nothing was removed.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +29,13 @@ pub enum CollectError {
     },
 }
 
-/// Kills and removes what is left of a container whose supervisor is gone: its
-/// processes, cgroup and state. Returns its exit record, which is also in the
-/// pod's directory. Idempotent; the directory itself stays.
+/// Kills and removes what is left of the containers of a pod whose supervisor is
+/// gone: processes, cgroups and states. Each has its exit record then
+/// ([`super::exit_record`]). Idempotent; the pod's directory stays.
 ///
 /// # Errors
 /// [`CollectError::Alive`] unless the supervisor is gone for certain.
-pub fn collect(program: &Path, pod_dir: &Path) -> Result<ExitRecord, CollectError> {
+pub fn collect(program: &Path, pod_dir: &Path) -> Result<(), CollectError> {
     let failed = |cause: String| CollectError::Failed { pod_dir: pod_dir.to_owned(), cause };
     match is_alive(pod_dir) {
         Ok(false) => {}
@@ -56,5 +55,5 @@ pub fn collect(program: &Path, pod_dir: &Path) -> Result<ExitRecord, CollectErro
         let said = String::from_utf8_lossy(&ended.stderr);
         return Err(failed(format!("{}: {}", ended.status, said.trim())));
     }
-    serde_json::from_slice(&ended.stdout).map_err(|e| failed(e.to_string()))
+    Ok(())
 }

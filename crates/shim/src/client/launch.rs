@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::calls::Shim;
 use super::error::cause;
+use super::pod::Shim;
 use crate::wire::{Incoming, MAX_FDS, WireError, decode, encode, send};
-use crate::{Fault, Launch, LaunchReply};
+use crate::{Fault, Launch, LaunchReply, NamespaceKind};
 
 /// The supervisor's program.
 const PROGRAM: &str = "caisson-shim";
@@ -33,7 +33,7 @@ pub enum LaunchError {
         /// Why.
         cause: String,
     },
-    /// It could not make the container. Nothing is left.
+    /// It could not make the containers. Nothing is left.
     #[error(transparent)]
     Failed(#[from] Fault),
 }
@@ -41,21 +41,22 @@ pub enum LaunchError {
 /// What a supervisor inherits.
 #[derive(Debug, Default)]
 pub struct LaunchFds<'fd> {
-    /// The network namespace that `config.json` names [`crate::NETNS_PATH`].
-    pub netns: Option<BorrowedFd<'fd>>,
-    /// Streams that the container gets for its own. Then nothing is logged and
-    /// nobody can attach. Not for containers with a terminal.
+    /// Namespaces of the pod, each kind at most once, which its containers'
+    /// `config.json` name by [`NamespaceKind::path`].
+    pub namespaces: Vec<(NamespaceKind, BorrowedFd<'fd>)>,
+    /// Streams that the only container gets for its own. Then nothing is logged
+    /// and nobody can attach. Not for containers with a terminal.
     pub stdio: Option<[BorrowedFd<'fd>; 3]>,
     /// What to keep open for as long as the supervisor lives.
     pub held: Vec<BorrowedFd<'fd>>,
 }
 
-/// A supervisor whose container is made and waits to be started. Dropping this
+/// A supervisor whose containers are made and wait to be started. Dropping this
 /// without [`Launched::commit`], or dying, makes it all go away.
 #[derive(Debug)]
 pub struct Launched {
     shim: Shim,
-    pid: i32,
+    pids: Vec<i32>,
     shim_pid: i32,
     lifeline: OwnedFd,
 }
@@ -74,8 +75,8 @@ pub fn find_program() -> Option<PathBuf> {
     beside.into_iter().chain(libexec).chain(on_path).find(|program| program.is_file())
 }
 
-/// Starts the supervisor of the pod whose directory holds `shim.json` and the
-/// bundle. Returns once the container is made.
+/// Starts the supervisor of the pod whose directory holds `shim.json`. Returns
+/// once its containers are made.
 ///
 /// # Errors
 /// Nothing is left of the pod but its directory.
@@ -102,8 +103,8 @@ pub fn launch(
         LaunchError::Silent { program: program.to_owned(), cause: cause(&error) }
     })?;
     match reply {
-        LaunchReply::Created { pid, shim_pid } => {
-            Ok(Launched { shim: Shim::at(&pod_dir), pid, shim_pid, lifeline: ours })
+        LaunchReply::Ready { shim_pid, pids } => {
+            Ok(Launched { shim: Shim::at(&pod_dir), pids, shim_pid, lifeline: ours })
         }
         LaunchReply::Failed(fault) => Err(fault.into()),
         LaunchReply::Committed => Err(LaunchError::Silent {
@@ -119,7 +120,7 @@ fn converse(
     fds: &LaunchFds<'_>,
     child: &mut Child,
 ) -> Result<LaunchReply, WireError> {
-    let mut all: Vec<BorrowedFd<'_>> = fds.netns.into_iter().collect();
+    let (namespaces, mut all): (Vec<_>, Vec<_>) = fds.namespaces.iter().copied().unzip();
     all.extend(fds.stdio.into_iter().flatten());
     all.extend(&fds.held);
     let held = u32::try_from(fds.held.len()).unwrap_or(u32::MAX);
@@ -128,8 +129,8 @@ fn converse(
         let _ = child.wait();
         return Err(WireError::Malformed(format!("{} descriptors are too many", all.len())));
     }
-    let (netns, stdio) = (fds.netns.is_some(), fds.stdio.is_some());
-    let launch = Launch { pod_dir: pod_dir.to_owned(), netns, stdio, held };
+    let stdio = fds.stdio.is_some();
+    let launch = Launch { pod_dir: pod_dir.to_owned(), namespaces, stdio, held };
     let sent = encode(&launch).and_then(|frame| send(socket.as_fd(), &frame, &all));
     // It goes on in a child of its own, and ends at once.
     let ended = child.wait();
@@ -150,10 +151,10 @@ impl Launched {
         &self.shim
     }
 
-    /// The container's first process.
+    /// The containers' first processes, in the order of `shim.json`.
     #[must_use]
-    pub fn pid(&self) -> i32 {
-        self.pid
+    pub fn pids(&self) -> &[i32] {
+        &self.pids
     }
 
     /// The supervisor's process.

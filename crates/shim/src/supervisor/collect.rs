@@ -3,26 +3,23 @@
 use super::engine::Engine;
 use super::pod::PodDir;
 use super::step::{Context as _, StepError};
-use crate::{ExitRecord, ShimConfig};
+use crate::{ExitRecord, PodConfig};
 
-/// Kills and removes it. `None` if a supervisor lives.
+/// Kills and removes it. False if a supervisor lives.
 pub(super) fn collect(
     dir: &PodDir,
-    config: &ShimConfig,
+    config: &PodConfig,
     engine: &Engine,
-) -> Result<Option<ExitRecord>, StepError> {
+) -> Result<bool, StepError> {
     // Held until the end: nobody is to make the pod anew meanwhile.
-    let Some(_lock) = dir.lock()? else { return Ok(None) };
-    let id = config.id.parse().context(|| "shim.json: id")?;
-    engine.delete(&id)?;
-    let record = match dir.exit_record() {
-        Some(record) => record,
-        None => {
-            let record = ExitRecord::lost("the supervisor was killed");
-            dir.save_exit(&record)?;
-            record
+    let Some(_lock) = dir.lock()? else { return Ok(false) };
+    for container in &config.containers {
+        let id = container.id.parse().context(|| "shim.json: id")?;
+        engine.delete(&id)?;
+        if crate::client::exit_record(&dir.path, &container.id).is_none() {
+            dir.save_exit(&id, &ExitRecord::lost("the supervisor was killed"))?;
         }
-    };
+    }
     dir.remove_socket();
-    Ok(Some(record))
+    Ok(true)
 }

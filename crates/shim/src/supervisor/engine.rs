@@ -4,7 +4,7 @@ use caisson_isolator::{Container, ContainerId, Isolator, SandboxError};
 use caisson_native::{NativeIsolator, Settings};
 
 use super::step::StepError;
-use crate::ShimConfig;
+use crate::PodConfig;
 
 /// One of them.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) enum Engine {
 
 impl Engine {
     /// The one that the configuration names.
-    pub(super) fn open(config: &ShimConfig) -> Result<Self, StepError> {
+    pub(super) fn open(config: &PodConfig) -> Result<Self, StepError> {
         match config.isolator.as_str() {
             caisson_native::NAME => Ok(Self::Native(NativeIsolator::new(Settings {
                 root: config.state_root.clone(),

@@ -146,7 +146,7 @@ impl Supervisor {
             if signal == Signal::CHILD.as_raw() {
                 self.reap();
             } else if signal == Signal::TERM.as_raw() {
-                let grace = self.pod.config.stop_grace_ms.map_or(GRACE, Duration::from_millis);
+                let grace = self.pod.container.stop_grace_ms.map_or(GRACE, Duration::from_millis);
                 self.ending.leave = true;
                 self.stop(self.stop_signal(), Some(grace));
                 if self.phase == Phase::Stopped {

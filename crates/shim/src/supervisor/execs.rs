@@ -70,7 +70,7 @@ fn exit_of(status: ExitStatus) -> ExecExit {
         ExitStatus::Code(_) => None,
         ExitStatus::Signal(signal) => Some(signal),
     };
-    ExecExit { code: status.shell_code(), signal }
+    ExecExit { code: status.shell_code(), signal, finished_at: crate::now_nanos() }
 }
 
 #[cfg(test)]
@@ -83,8 +83,8 @@ mod tests {
         let first = execs.add(100);
         assert_eq!(execs.find(first), Some(Found::Running(100)));
         assert_eq!(execs.reaped(99, ExitStatus::Code(0)), None);
-        let exit = ExecExit { code: 137, signal: Some(9) };
-        assert_eq!(execs.reaped(100, ExitStatus::Signal(9)), Some((first, exit)));
+        let (exec, exit) = execs.reaped(100, ExitStatus::Signal(9)).unwrap();
+        assert_eq!((exec, exit.code, exit.signal), (first, 137, Some(9)));
         assert_eq!(execs.find(first), Some(Found::Ended(exit)));
         for pid in 0..64 {
             execs.add(pid);

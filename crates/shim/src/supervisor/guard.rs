@@ -19,7 +19,7 @@ use super::engine::Engine;
 use super::exit_command;
 use super::pod::{Pod, PodDir};
 use super::step::{Context as _, StepError, warn};
-use crate::ShimConfig;
+use crate::PodConfig;
 
 const LOCK_ATTEMPTS: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -37,7 +37,7 @@ impl Guard {
     /// Posts a guard. To be called in the host's mount namespace.
     pub(super) fn post(
         dir: &PodDir,
-        config: &ShimConfig,
+        config: &PodConfig,
         host_mounts: OwnedFd,
     ) -> Result<Self, StepError> {
         let (pid, lifeline) = fork(dir, config, &host_mounts)?;
@@ -71,7 +71,7 @@ impl Guard {
 
 fn fork(
     dir: &PodDir,
-    config: &ShimConfig,
+    config: &PodConfig,
     host_mounts: &OwnedFd,
 ) -> Result<(i32, OwnedFd), StepError> {
     let step = || "post a guard";
@@ -89,7 +89,7 @@ fn fork(
 }
 
 /// Waits for the supervisor's end; true if all is well then.
-fn stand(watched: &OwnedFd, dir: &PodDir, config: &ShimConfig, host_mounts: &OwnedFd) -> bool {
+fn stand(watched: &OwnedFd, dir: &PodDir, config: &PodConfig, host_mounts: &OwnedFd) -> bool {
     let mut word = [0_u8; 1];
     let orderly = match retry_on_intr(|| rustix::io::read(watched, &mut word)) {
         Ok(0) => false,
@@ -110,10 +110,10 @@ fn stand(watched: &OwnedFd, dir: &PodDir, config: &ShimConfig, host_mounts: &Own
 }
 
 /// Workers that the supervisor has left may hold its lock for a moment.
-fn clean_up(dir: &PodDir, config: &ShimConfig) -> Result<(), StepError> {
+fn clean_up(dir: &PodDir, config: &PodConfig) -> Result<(), StepError> {
     let engine = Engine::open(config)?;
     for _ in 0..LOCK_ATTEMPTS {
-        if collect(dir, config, &engine)?.is_some() {
+        if collect(dir, config, &engine)? {
             return Ok(());
         }
         std::thread::sleep(LOCK_PAUSE);

@@ -40,7 +40,7 @@ impl Supervisor {
     }
 
     fn try_begin_run(&mut self) -> Result<(), Fault> {
-        let input = match self.pod.config.stdin {
+        let input = match self.pod.container.stdin {
             StdinMode::Closed => false,
             StdinMode::Open => true,
             StdinMode::Once => !self.input_done,
@@ -114,7 +114,7 @@ impl Supervisor {
             self.start(None);
         } else {
             let shim_pid = rustix::process::getpid().as_raw_nonzero().get();
-            self.tell_launcher(&LaunchReply::Created { pid, shim_pid });
+            self.tell_launcher(&LaunchReply::Ready { shim_pid, pids: vec![pid] });
         }
     }
 
@@ -256,7 +256,7 @@ impl Supervisor {
     fn finalize(&mut self, record: &ExitRecord) {
         self.phase = Phase::Stopped;
         rootfs::detach(&self.pod.dir.rootfs());
-        if let Err(error) = self.pod.dir.save_exit(record) {
+        if let Err(error) = self.pod.dir.save_exit(&self.pod.id, record) {
             warn(&error);
         }
         self.last_exit = Some(record.clone());
@@ -319,7 +319,7 @@ impl Supervisor {
 
     /// The signal that asks the container to end.
     pub(super) fn stop_signal(&self) -> i32 {
-        self.pod.config.stop_signal.unwrap_or(SIGTERM)
+        self.pod.container.stop_signal.unwrap_or(SIGTERM)
     }
 
     /// Nobody is going to commit this launch: it never was.

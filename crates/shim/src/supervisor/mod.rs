@@ -26,7 +26,6 @@ mod streams;
 mod worker;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use pod::PodDir;
@@ -71,13 +70,6 @@ fn collect_in(dir: PathBuf) -> Result<u8, StepError> {
     let dir = PodDir::open(dir)?;
     let config = dir.config()?;
     let engine = engine::Engine::open(&config)?;
-    let Some(record) = collect::collect(&dir, &config, &engine)? else {
-        return Ok(EXIT_ALIVE);
-    };
-    let text = serde_json::to_vec(&record).map_err(|e| StepError::new("tell the outcome", e))?;
-    let mut out = std::io::stdout();
-    out.write_all(&text)
-        .and_then(|()| out.flush())
-        .map_err(|e| StepError::new("tell the outcome", e))?;
-    Ok(0)
+    let collected = collect::collect(&dir, &config, &engine)?;
+    Ok(if collected { 0 } else { EXIT_ALIVE })
 }

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
 use super::engine::Engine;
 use super::step::{Context as _, StepError};
-use crate::{ExitRecord, ShimConfig, names};
+use crate::{ContainerConfig, ExitRecord, PodConfig, names};
 
 /// A pod's directory, open.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl PodDir {
         Ok(locked.then_some(file))
     }
 
-    pub(super) fn config(&self) -> Result<ShimConfig, StepError> {
+    pub(super) fn config(&self) -> Result<PodConfig, StepError> {
         let path = self.path.join(names::CONFIG);
         let step = || format!("read {}", path.display());
         let text = std::fs::read(&path).context(step)?;
@@ -52,17 +52,16 @@ impl PodDir {
         self.bundle().join("rootfs")
     }
 
-    pub(super) fn exit_record(&self) -> Option<ExitRecord> {
-        serde_json::from_slice(&std::fs::read(self.path.join(names::EXIT)).ok()?).ok()
-    }
-
-    /// Writes `exit`, whole or not at all.
-    pub(super) fn save_exit(&self, record: &ExitRecord) -> Result<(), StepError> {
-        let step = || format!("write {}", self.path.join(names::EXIT).display());
-        let new = self.path.join("exit.new");
+    /// Writes a container's exit record, whole or not at all.
+    pub(super) fn save_exit(&self, id: &ContainerId, record: &ExitRecord) -> Result<(), StepError> {
+        let step = || format!("write the exit record of {id} in {}", self.path.display());
+        let dir = self.path.join(names::EXIT);
         let text = serde_json::to_vec(record).context(step)?;
-        std::fs::write(&new, text).context(step)?;
-        renameat(&self.fd, "exit.new", &self.fd, names::EXIT).context(step)
+        std::fs::create_dir_all(&dir).context(step)?;
+        std::fs::write(self.path.join("exit.new"), text).context(step)?;
+        // Both by the descriptor, whose mount may not be the path's.
+        let name = format!("{}/{id}", names::EXIT);
+        renameat(&self.fd, "exit.new", &self.fd, name).context(step)
     }
 
     pub(super) fn remove_socket(&self) {
@@ -74,7 +73,8 @@ impl PodDir {
 #[derive(Debug)]
 pub(super) struct Pod {
     pub(super) dir: PodDir,
-    pub(super) config: ShimConfig,
+    pub(super) config: PodConfig,
+    pub(super) container: ContainerConfig,
     pub(super) id: ContainerId,
     pub(super) spec: Spec,
     pub(super) engine: Engine,

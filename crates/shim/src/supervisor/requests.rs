@@ -11,7 +11,10 @@ use super::job::{ChildStreams, Job};
 use super::state::{Phase, Purpose, Supervisor};
 use super::streams::null;
 use crate::wire::{Kind, decode};
-use crate::{AttachSpec, ExecIo, ExecSpec, Fault, FaultKind, Request, Response, Status, StdinMode};
+use crate::{
+    AttachSpec, ContainerRequest, ExecIo, ExecSpec, Fault, FaultKind, PodState, Request, Response,
+    Status, StdinMode,
+};
 
 /// So many programs may run beside the container's own.
 const MOST_EXECS: u32 = 1024;
@@ -59,63 +62,99 @@ impl Supervisor {
         fds: Vec<OwnedFd>,
     ) -> Result<Option<Response>, Fault> {
         match request {
-            Request::State => Ok(Some(Response::State(Box::new(self.state())))),
-            Request::Start => match self.phase {
+            Request::Pod => {
+                let state = self.state();
+                let (id, shim_pid) = (self.pod.config.id.clone(), state.shim_pid);
+                Ok(Some(Response::Pod(Box::new(PodState {
+                    id,
+                    shim_pid,
+                    containers: vec![state],
+                }))))
+            }
+            Request::Container { id, request } if id == self.pod.id.as_str() => {
+                self.handle_container(client, request, fds)
+            }
+            Request::Container { id, .. } => {
+                let why = format!("pod {} has no container {id}", self.pod.config.id);
+                Err(Fault::new(FaultKind::NotFound, why))
+            }
+            Request::Create(_) | Request::Subscribe | Request::Namespace(_) => {
+                Err(invalid("this supervisor holds one container".to_owned()))
+            }
+            Request::Shutdown { force } => self.shut_down(client, force),
+        }
+    }
+
+    fn handle_container(
+        &mut self,
+        client: ClientId,
+        request: ContainerRequest,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Option<Response>, Fault> {
+        match request {
+            ContainerRequest::State => Ok(Some(Response::State(Box::new(self.state())))),
+            ContainerRequest::Start => match self.phase {
                 Phase::Created if !self.ending.stop => {
                     self.start(Some(client));
                     Ok(None)
                 }
                 _ => Err(self.wrong_status("start")),
             },
-            Request::Wait => Ok(self.await_exit(client)),
-            Request::Stop { grace_ms, signal } => {
+            ContainerRequest::Wait => Ok(self.await_exit(client)),
+            ContainerRequest::Stop { grace_ms, signal } => {
                 let signal = signal.unwrap_or_else(|| self.stop_signal());
                 self.stop(signal, grace_ms.map(Duration::from_millis));
                 Ok(self.await_exit(client))
             }
-            Request::Signal { signal, all } => {
+            ContainerRequest::Signal { signal, all } => {
                 self.require_process("signal")?;
                 self.ask(client, Job::Signal { signal, all, thaw: false })
             }
-            Request::Exec(spec) => self.exec(client, *spec, fds),
-            Request::WaitExec { exec } => match self.find_exec(exec)? {
+            ContainerRequest::Exec(spec) => self.exec(client, *spec, fds),
+            ContainerRequest::WaitExec { exec } => match self.find_exec(exec)? {
                 Found::Ended(exit) => Ok(Some(Response::ExecExit(exit))),
                 Found::Running(_) => {
                     self.set_mode(client, Mode::AwaitsExec(exec));
                     Ok(None)
                 }
             },
-            Request::SignalExec { exec, signal } => self.signal_exec(exec, signal),
-            Request::Attach(spec) => self.attach(client, spec),
-            Request::Resize { rows, columns } => {
+            ContainerRequest::SignalExec { exec, signal } => self.signal_exec(exec, signal),
+            ContainerRequest::Attach(spec) => self.attach(client, spec),
+            ContainerRequest::Resize { rows, columns } => {
                 self.run.streams.resize(rows, columns)?;
                 Ok(Some(Response::Done))
             }
-            Request::Pause => self.freeze(client, true),
-            Request::Resume => self.freeze(client, false),
-            Request::Update(limits) => {
+            ContainerRequest::Pause => self.freeze(client, true),
+            ContainerRequest::Resume => self.freeze(client, false),
+            ContainerRequest::Update(limits) => {
                 self.require_process("update")?;
                 caisson_runtime_spec::validate_resources(&limits, "update")
                     .map_err(|error| invalid(error.to_string()))?;
                 self.ask(client, Job::Update(limits))
             }
-            Request::SetRestart(policy) => {
+            ContainerRequest::SetRestart(policy) => {
                 self.policy = policy;
                 Ok(Some(Response::Done))
             }
-            Request::Stats => {
+            ContainerRequest::Stats => {
                 self.require_process("read the counters of")?;
                 self.ask(client, Job::Stats)
             }
-            Request::Pids => {
+            ContainerRequest::Pids => {
                 self.require_process("list the processes of")?;
                 self.ask(client, Job::Pids)
             }
-            Request::ReopenLog => {
+            ContainerRequest::ReopenLog => {
                 self.log.reopen()?;
                 Ok(Some(Response::Done))
             }
-            Request::Shutdown { force } => self.shut_down(client, force),
+            ContainerRequest::CloseStdin => {
+                self.run.streams.end_input();
+                Ok(Some(Response::Done))
+            }
+            ContainerRequest::Remove { .. } => {
+                Err(invalid("this supervisor goes with its container".to_owned()))
+            }
         }
     }
 
@@ -212,7 +251,7 @@ impl Supervisor {
                 self.pod.id
             )));
         }
-        if spec.stdin && self.pod.config.stdin == StdinMode::Once && !self.input_done {
+        if spec.stdin && self.pod.container.stdin == StdinMode::Once && !self.input_done {
             self.input_client.get_or_insert(client);
         }
         self.reply(client, Ok(Response::Attached { terminal: self.pod.has_terminal() }));

@@ -8,7 +8,7 @@ use caisson_runtime_spec::Spec;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use caisson_sys::descriptors::{close_all_except, proc_path};
 use caisson_sys::signal_fd::{SignalFd, SignalMask, restore_default_action};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
@@ -25,14 +25,14 @@ use super::state::{Ending, Launcher, Phase, Run, Supervisor};
 use super::step::{Context as _, StepError};
 use super::{execs::Execs, init_program, rootfs, streams};
 use crate::wire::{Incoming, decode, encode, send};
-use crate::{Fault, Launch, LaunchReply, NETNS_PATH, now_nanos};
+use crate::{Fault, Launch, LaunchReply, now_nanos};
 
 /// Before the container's own and everybody else's on a machine that is short
 /// of memory.
 const OOM_SCORE: &str = "-998";
 const OOM_FILE: &str = "/proc/self/oom_score_adj";
-/// Received descriptors are kept above the one of [`NETNS_PATH`].
-const ABOVE: i32 = 11;
+/// Received descriptors are kept above those of [`crate::NamespaceKind::path`].
+const ABOVE: i32 = 14;
 const CHUNK: usize = 32 * 1024;
 
 /// What the launcher has said and given.
@@ -110,7 +110,7 @@ fn prepare(
     };
     held.push(lock);
     // Of an earlier life.
-    let _ = unlinkat(&dir.fd, crate::names::EXIT, AtFlags::empty());
+    let _ = std::fs::remove_dir_all(dir.path.join(crate::names::EXIT));
     write_warnings_to(&dir)?;
     let mask = SignalMask::sendable();
     mask.block().context(|| "block signals")?;
@@ -119,17 +119,21 @@ fn prepare(
     set_child_subreaper(Some(getpid())).context(|| "become a subreaper")?;
     let oom_score = protect_from_oom();
     let config = dir.config()?;
-    let id: ContainerId = config.id.parse().context(|| "shim.json: id")?;
-    let spec = load_spec(&dir, config.init.then_some(program))?;
+    let [container] = config.containers.as_slice() else {
+        return Err(StepError::new("shim.json: containers", "there must be one"));
+    };
+    let container = container.clone();
+    let id: ContainerId = container.id.parse().context(|| "shim.json: id")?;
+    let spec = load_spec(&dir, container.init.then_some(program))?;
     let engine = Engine::open(&config)?;
-    let log = Log::open(&config.log)?;
+    let log = Log::open(&container.log)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let host_mounts = openat(CWD, "/proc/self/ns/mnt", flags, Mode::empty())
         .context(|| "open the mount namespace")?;
     let guard = Guard::post(&dir, &config, host_mounts)?;
     let made = listen_in(&dir).and_then(|listener| {
         rootfs::enter_namespace(&dir.rootfs())?;
-        rootfs::attach(&config.rootfs, &dir.rootfs())?;
+        rootfs::attach(&container.rootfs, &dir.rootfs())?;
         Ok(listener)
     });
     let listener = match made {
@@ -140,10 +144,11 @@ fn prepare(
             return Err(error);
         }
     };
-    let policy = config.restart;
+    let policy = container.restart;
     rustix::fs::fcntl_setfl(&socket, OFlags::NONBLOCK)
         .context(|| "make the launcher's socket non-blocking")?;
-    let pod = Pod { dir, config, id, spec, engine, oom_score, given_streams, _held: held };
+    let pod =
+        Pod { dir, config, container, id, spec, engine, oom_score, given_streams, _held: held };
     Ok(Supervisor {
         pod,
         guard,
@@ -181,11 +186,11 @@ fn sort(
     let lacking = || StepError::new(step(), format!("{count} have come, too few"));
     let mut rest = fds.into_iter();
     let mut held = Vec::new();
-    if launch.netns {
-        let netns = rest.next().ok_or_else(lacking)?;
-        let kept = fcntl_dupfd_cloexec(&netns, ABOVE - 1).context(step)?;
-        if proc_path(kept.as_fd()) != NETNS_PATH {
-            return Err(StepError::new(step(), format!("{NETNS_PATH} is taken")));
+    for kind in &launch.namespaces {
+        let given = rest.next().ok_or_else(lacking)?;
+        let kept = fcntl_dupfd_cloexec(&given, kind.number()).context(step)?;
+        if proc_path(kept.as_fd()) != kind.path() {
+            return Err(StepError::new(step(), format!("{} is taken", kind.path())));
         }
         held.push(kept);
     }

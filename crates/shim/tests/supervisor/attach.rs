@@ -43,7 +43,7 @@ fn who_attaches_before_the_start_misses_nothing() {
 fn input_arrives_and_ends_once() {
     needs_root!();
     let mut pod = Pod::script("cat; echo end");
-    pod.config["stdin"] = json!("once");
+    pod.container["stdin"] = json!("once");
     let shim = pod.created();
     let mut client = shim.attach(follow(true)).unwrap();
     shim.start().unwrap();
@@ -58,7 +58,7 @@ fn input_arrives_and_ends_once() {
     assert_eq!(out.len(), 500_004);
     // Leaving is an end, too.
     let mut pod = Pod::script("cat; echo end");
-    pod.config["stdin"] = json!("once");
+    pod.container["stdin"] = json!("once");
     let shim = pod.started();
     let client = shim.attach(follow(true)).unwrap();
     client.input.write(b"hello\n").unwrap();
@@ -71,7 +71,7 @@ fn input_arrives_and_ends_once() {
 fn open_input_outlives_its_clients() {
     needs_root!();
     let mut pod = Pod::script("cat");
-    pod.config["stdin"] = json!("open");
+    pod.container["stdin"] = json!("open");
     let shim = pod.started();
     for text in ["first\n", "second\n"] {
         let client = shim.attach(follow(true)).unwrap();
@@ -88,8 +88,8 @@ fn a_client_that_does_not_read_holds_up_whom_it_asked_to() {
     needs_root!();
     let script = "head -c 3000000 /dev/zero | tr '\\0' '\\n'; echo done > /done; cat";
     let mut pod = Pod::script(script);
-    pod.config["stdin"] = json!("open");
-    pod.config["log"] = json!({"driver": "none"});
+    pod.container["stdin"] = json!("open");
+    pod.container["log"] = json!({"driver": "none"});
     let shim = pod.created();
     let mut waited_for = shim.attach(follow(false)).unwrap();
     shim.start().unwrap();
@@ -106,7 +106,7 @@ fn a_client_that_does_not_read_holds_up_whom_it_asked_to() {
     eventually("the container goes on", || pod.path("upper/done").exists());
 
     let mut pod = Pod::script(script);
-    pod.config["stdin"] = json!("open");
+    pod.container["stdin"] = json!("open");
     let shim = pod.created();
     let stalled = shim.attach(AttachSpec { on_stall: OnStall::Detach, ..follow(false) }).unwrap();
     shim.start().unwrap();

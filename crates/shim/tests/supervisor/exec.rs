@@ -5,8 +5,8 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use caisson_runtime_spec::Process;
+use caisson_shim::FaultKind;
 use caisson_shim::client::ExecStdio;
-use caisson_shim::{ExecExit, FaultKind};
 use serde_json::json;
 
 use crate::needs_root;
@@ -37,7 +37,7 @@ fn its_streams_are_the_clients_own() {
     err.read_to_string(&mut complained).unwrap();
     assert_eq!((said.as_str(), complained.as_str()), ("input", "pod\n"));
     let exit = shim.wait_exec(started.exec, Some(PATIENCE)).unwrap();
-    assert_eq!(exit, ExecExit { code: 42, signal: None });
+    assert_eq!((exit.code, exit.signal), (42, None));
     // Again, afterwards.
     assert_eq!(shim.wait_exec(started.exec, Some(PATIENCE)).unwrap(), exit);
     assert_eq!(shim.state().unwrap().execs, 0);
@@ -53,7 +53,7 @@ fn detached_ones_run_on_and_can_be_signalled() {
     assert_eq!(shim.state().unwrap().execs, 1);
     shim.signal_exec(started.exec, 15).unwrap();
     let exit = shim.wait_exec(started.exec, Some(PATIENCE)).unwrap();
-    assert_eq!(exit, ExecExit { code: 143, signal: Some(15) });
+    assert_eq!((exit.code, exit.signal), (143, Some(15)));
     let gone = shim.signal_exec(started.exec, 15).unwrap_err();
     assert_eq!(gone.fault().unwrap().kind, FaultKind::NotFound);
     // The container's end ends it.

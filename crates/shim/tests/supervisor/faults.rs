@@ -45,7 +45,8 @@ fn a_killed_supervisor_takes_its_container_along() {
     assert!(record.error.is_some());
     eventually("the exit command ran", || told.exists());
     assert_eq!(shim.wait(Some(PATIENCE)).unwrap(), record);
-    assert_eq!(collect(Path::new(PROGRAM), &pod.pod_dir()).unwrap(), record);
+    collect(Path::new(PROGRAM), &pod.pod_dir()).unwrap();
+    assert_eq!(pod.exit_file(), Some(record));
 }
 
 #[test]
@@ -66,7 +67,8 @@ fn a_guard_is_replaced_and_both_dead_are_collected() {
     eventually("nobody is left", || !is_alive(&pod.pod_dir()).unwrap());
     std::thread::sleep(Duration::from_millis(100));
     assert!(!pod.leftovers().is_empty());
-    let record = collect(Path::new(PROGRAM), &pod.pod_dir()).unwrap();
+    collect(Path::new(PROGRAM), &pod.pod_dir()).unwrap();
+    let record = pod.exit_file().unwrap();
     assert_eq!(record.code, ExitRecord::LOST);
     pod.await_clean();
 }
@@ -82,7 +84,8 @@ fn launcher() {
         &caisson_shim::client::LaunchFds::default(),
     );
     let Ok(launched) = launched else { return };
-    launched.shim().start().unwrap();
+    let id = std::env::var("CAISSON_TEST_CONTAINER").unwrap();
+    launched.shim().container(&id).start().unwrap();
     launched.commit().unwrap();
     println!("\ncommitted");
 }
@@ -97,6 +100,7 @@ fn a_killed_launcher_leaves_all_or_nothing() {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "faults::launcher", "--nocapture"])
             .env("CAISSON_TEST_LAUNCH", pod.pod_dir())
+            .env("CAISSON_TEST_CONTAINER", &pod.id)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -109,7 +113,8 @@ fn a_killed_launcher_leaves_all_or_nothing() {
         // What is there now either stays or goes away by itself.
         let is_up = || {
             let shim = caisson_shim::client::connect(&pod.pod_dir());
-            shim.and_then(|shim| shim.state()).is_ok_and(|state| state.started_at.is_some())
+            shim.and_then(|shim| shim.container(&pod.id).state())
+                .is_ok_and(|state| state.started_at.is_some())
         };
         eventually("all or nothing", || is_up() || pod.leftovers().is_empty());
         std::thread::sleep(Duration::from_millis(20));
@@ -132,6 +137,7 @@ fn supervisors_killed_at_random_moments_leave_nothing() {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "faults::launcher", "--nocapture"])
             .env("CAISSON_TEST_LAUNCH", pod.pod_dir())
+            .env("CAISSON_TEST_CONTAINER", &pod.id)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 
 use caisson_shim::client::{LaunchFds, connect, is_alive};
-use caisson_shim::{NETNS_PATH, Status};
+use caisson_shim::{NamespaceKind, Status};
 use serde_json::json;
 
 use crate::needs_root;
@@ -16,12 +16,12 @@ fn an_uncommitted_launch_goes_away_with_its_launcher() {
     needs_root!();
     let pod = Pod::sleeper();
     let launched = pod.launched();
-    assert_eq!(launched.shim().state().unwrap().status, Status::Created);
+    assert_eq!(launched.container().state().unwrap().status, Status::Created);
     drop(launched);
     pod.await_clean();
     // The same, running already.
     let launched = pod.launched();
-    launched.shim().start().unwrap();
+    launched.container().start().unwrap();
     drop(launched);
     pod.await_clean();
     assert!(pod.exit_file().unwrap().stopped);
@@ -32,11 +32,11 @@ fn a_short_run_can_be_committed_after_its_end() {
     needs_root!();
     let pod = Pod::script("exit 6");
     let launched = pod.launched();
-    let watch = launched.shim().watch_exit().unwrap();
-    launched.shim().start().unwrap();
+    let watch = launched.container().watch_exit().unwrap();
+    launched.container().start().unwrap();
     eventually("the end is written down", || pod.exit_file().is_some());
     assert!(is_alive(&pod.pod_dir()).unwrap(), "it waits for its launcher");
-    launched.commit().unwrap();
+    launched.commit();
     assert_eq!(watch.wait(Some(PATIENCE)).unwrap().code, 6);
     pod.await_clean();
 }
@@ -58,10 +58,10 @@ fn a_failed_launch_says_why_and_leaves_nothing() {
     let cases: [(&str, Spoil); 5] = [
         ("isolator", |pod| pod.config["isolator"] = json!("sentry")),
         ("/no/such/layer", |pod| {
-            pod.config["rootfs"]["overlay"]["lowers"] = json!(["/no/such/layer", "/"]);
+            pod.container["rootfs"]["overlay"]["lowers"] = json!(["/no/such/layer", "/"]);
         }),
         ("unknown field `colour`", |pod| pod.config["colour"] = json!("blue")),
-        ("/no/such/dir/log", |pod| pod.config["log"]["path"] = json!("/no/such/dir/log")),
+        ("/no/such/dir/log", |pod| pod.container["log"]["path"] = json!("/no/such/dir/log")),
         ("cwd", |pod| pod.spec["process"]["cwd"] = json!("relative")),
     ];
     for (wanted, spoil) in cases {
@@ -79,9 +79,9 @@ fn the_network_namespace_comes_by_descriptor_and_others_are_held() {
     let mut pod = Pod::script("readlink /proc/self/ns/net; cat");
     pod.spec["linux"]["namespaces"] = json!([
         {"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"},
-        {"type": "network", "path": NETNS_PATH}
+        {"type": "network", "path": NamespaceKind::Net.path()}
     ]);
-    pod.config["stdin"] = json!("open");
+    pod.container["stdin"] = json!("open");
     // Any network namespace will do: that of a process which has its own.
     let mut other = std::process::Command::new("unshare")
         .args(["-n", "cat"])
@@ -98,20 +98,20 @@ fn the_network_namespace_comes_by_descriptor_and_others_are_held() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap();
     let fds = LaunchFds {
-        netns: Some(netns.as_fd()),
+        namespaces: vec![(NamespaceKind::Net, netns.as_fd())],
         held: vec![listener.as_fd(); 40],
         ..LaunchFds::default()
     };
     let launched = pod.launch_with(&fds).unwrap();
     drop((netns, listener));
     let shim_pid = launched.shim_pid();
-    let shim = launched.commit().unwrap();
+    let shim = launched.commit().unwrap().container(&pod.id);
     shim.start().unwrap();
     pod.await_log(name.to_str().unwrap());
     assert!(std::net::TcpListener::bind(port).is_err(), "the port is not held");
     let held = fs::read_link(format!("/proc/{shim_pid}/fd/10")).unwrap();
     assert_eq!(held, name);
-    shim.shutdown(true).unwrap();
+    shim.pod().shutdown(true).unwrap();
     pod.await_gone();
     eventually("the port is free again", || std::net::TcpListener::bind(port).is_ok());
 }
@@ -120,14 +120,14 @@ fn the_network_namespace_comes_by_descriptor_and_others_are_held() {
 fn the_launchers_own_streams_can_be_the_containers() {
     needs_root!();
     let mut pod = Pod::script("cat; echo bye >&2");
-    pod.config["log"] = json!({"driver": "none"});
+    pod.container["log"] = json!({"driver": "none"});
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let (mut errors, to_errors) = std::io::pipe().unwrap();
     let fds = LaunchFds {
         stdio: Some([theirs.as_fd(), theirs.as_fd(), to_errors.as_fd()]),
         ..LaunchFds::default()
     };
-    let shim = pod.launch_with(&fds).unwrap().commit().unwrap();
+    let shim = pod.launch_with(&fds).unwrap().commit().unwrap().container(&pod.id);
     drop((theirs, to_errors));
     let watch = shim.watch_exit().unwrap();
     shim.start().unwrap();
@@ -146,7 +146,7 @@ fn the_supervisor_keeps_to_itself() {
     let pod = Pod::sleeper();
     let launched = pod.launched();
     let pid = launched.shim_pid();
-    let shim = launched.commit().unwrap();
+    let shim = launched.commit();
     shim.start().unwrap();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -171,7 +171,7 @@ fn the_supervisor_keeps_to_itself() {
 fn the_container_holds_no_descriptor_of_ours() {
     needs_root!();
     let mut pod = Pod::script("ls -l /proc/self/fd; cat");
-    pod.config["stdin"] = json!("open");
+    pod.container["stdin"] = json!("open");
     let shim = pod.started();
     pod.await_log("2 ->");
     let count = |pid: i32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();

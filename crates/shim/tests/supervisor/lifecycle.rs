@@ -28,7 +28,7 @@ fn a_root_file_system_can_be_read_only() {
     // The second is no overlay: of one layer there is nothing to lay over.
     for layers in [2, 1] {
         let mut pod = Pod::script("touch /new 2>/dev/null; echo $?; cat /proc/self/mounts");
-        let overlay = &mut pod.config["rootfs"]["overlay"];
+        let overlay = &mut pod.container["rootfs"]["overlay"];
         let base = overlay["lowers"][1].clone();
         overlay["upper"] = json!(null);
         if layers == 1 {
@@ -72,7 +72,7 @@ fn the_states_follow_each_other() {
     );
     assert_eq!(shim.wait(Some(PATIENCE)).unwrap(), record);
     assert!(shim.stats().is_err());
-    shim.shutdown(false).unwrap();
+    shim.pod().shutdown(false).unwrap();
     pod.await_clean();
     // The supervisor is gone; its word stays.
     assert_eq!(shim.wait(Some(PATIENCE)).unwrap(), record);
@@ -121,7 +121,7 @@ fn signals_and_the_configured_stop_signal_arrive() {
     let mut pod = Pod::script(
         "trap 'echo usr1' USR1; trap 'exit 9' INT; echo up; while :; do sleep 1000 & wait $!; done",
     );
-    pod.config["stop_signal"] = json!(2);
+    pod.container["stop_signal"] = json!(2);
     let shim = pod.started();
     pod.await_log("up");
     shim.signal(10, false).unwrap();
@@ -187,7 +187,7 @@ fn init_passes_signals_on_and_reaps() {
     let mut pod = Pod::script(
         "trap 'exit 5' TERM; (sleep 0.01 &); echo pid $$; cat /proc/1/comm; while :; do sleep 1000 & wait $!; done",
     );
-    pod.config["init"] = json!(true);
+    pod.container["init"] = json!(true);
     let shim = pod.started();
     pod.await_log("caisson-init");
     let state = await_state(&shim, "orphans are reaped", |_| {
@@ -202,7 +202,7 @@ fn init_passes_signals_on_and_reaps() {
     assert!(flags.contains(rustix::fs::StatVfsMountFlags::RDONLY), "{flags:?}");
     assert_eq!(shim.stop(Some(PATIENCE), None).unwrap().code, 5);
     let mut missing = Pod::script("");
-    missing.config["init"] = json!(true);
+    missing.container["init"] = json!(true);
     missing.spec["process"]["args"] = json!(["nonesuch"]);
     assert_eq!(missing.run().code, 127);
     assert!(missing.logged("stderr").contains("nonesuch"));

@@ -12,7 +12,7 @@ use crate::pod::{PATIENCE, Pod, eventually};
 fn kubernetes_format() {
     needs_root!();
     let mut pod = Pod::script("echo one; echo two >&2; printf three");
-    pod.config["log"]["driver"] = json!("k8s");
+    pod.container["log"]["driver"] = json!("k8s");
     pod.run();
     let log = pod.log();
     let mut lines: Vec<&str> = log.lines().map(|line| line.split_once(' ').unwrap().1).collect();
@@ -31,8 +31,8 @@ fn long_lines_and_bytes_that_are_no_text() {
     pod.run();
     assert_eq!(pod.logged("stdout"), format!("{}\na\u{fffd}b\nno end", "x".repeat(40000)));
     assert_eq!(pod.log().lines().count(), 5);
-    pod.config["log"]["driver"] = json!("k8s");
-    pod.config["log"]["path"] = json!(pod.path("cri"));
+    pod.container["log"]["driver"] = json!("k8s");
+    pod.container["log"]["path"] = json!(pod.path("cri"));
     pod.run();
     let log = fs::read(pod.path("cri")).unwrap();
     let tags: Vec<u8> =
@@ -45,7 +45,7 @@ fn long_lines_and_bytes_that_are_no_text() {
 fn logs_rotate() {
     needs_root!();
     let mut pod = Pod::script("i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done");
-    pod.config["log"] = json!({
+    pod.container["log"] = json!({
         "driver": "json-file", "path": pod.path("log"), "max_size": 8000, "max_files": 3
     });
     pod.run();
@@ -82,8 +82,8 @@ fn a_log_is_reopened_after_a_rename() {
 fn a_full_disk_loses_output_and_nothing_else() {
     needs_root!();
     let mut pod = Pod::script("head -c 1000000 /dev/zero | tr '\\0' '\\n'; echo done > /done; cat");
-    pod.config["log"]["path"] = json!("/dev/full");
-    pod.config["stdin"] = json!("open");
+    pod.container["log"]["path"] = json!("/dev/full");
+    pod.container["stdin"] = json!("open");
     let shim = pod.started();
     eventually("the container goes on", || pod.path("upper/done").exists());
     eventually("losses are counted", || shim.state().unwrap().log_dropped > 1_000_000);
@@ -99,7 +99,7 @@ fn a_flood_is_kept_whole_and_holds_nobody_up() {
     let began = Instant::now();
     shim.start().unwrap();
     let mut slowest = std::time::Duration::ZERO;
-    while !pod.pod_dir().join("exit").exists() {
+    while pod.exit_file().is_none() {
         let asked = Instant::now();
         if shim.state().is_err() {
             break;
@@ -116,7 +116,7 @@ fn a_flood_is_kept_whole_and_holds_nobody_up() {
 fn none_keeps_none() {
     needs_root!();
     let mut pod = Pod::script("echo lost");
-    pod.config["log"] = json!({"driver": "none"});
+    pod.container["log"] = json!({"driver": "none"});
     assert_eq!(pod.run().code, 0);
     assert!(!pod.path("log").exists());
 }

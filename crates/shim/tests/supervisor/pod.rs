@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use caisson_shim::client::{LaunchError, LaunchFds, Launched, Shim, collect, is_alive, launch};
+use caisson_shim::client::{
+    Container, LaunchError, LaunchFds, Launched, collect, connect, exit_record, is_alive, launch,
+};
 use caisson_shim::{AttachSpec, ExitRecord, OnStall, State};
 use serde_json::{Value, json};
 
@@ -21,8 +23,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) struct Pod {
     dir: tempfile::TempDir,
     pub(crate) id: String,
-    /// What becomes `shim.json`.
+    /// What becomes `shim.json`, beside its only container.
     pub(crate) config: Value,
+    /// The container, if the pod starts with one.
+    pub(crate) container: Value,
     /// What becomes `config.json`.
     pub(crate) spec: Value,
 }
@@ -68,6 +72,9 @@ impl Pod {
         let path = |name: &str| dir.path().join(name);
         let config = json!({
             "id": id, "isolator": "native", "state_root": path("native"),
+        });
+        let mut container = json!({
+            "id": id,
             "rootfs": {"overlay": {
                 "lowers": [path("layer"), base_layer()], "upper": [path("upper"), path("work")],
             }},
@@ -76,13 +83,12 @@ impl Pod {
         let mut spec = default_spec();
         spec["process"]["args"] = json!(["sh", "-c", text]);
         spec["process"]["env"] = json!(["PATH=/bin", format!("POD={id}")]);
-        let mut config = config;
         if is_rootless() {
-            config["rootfs"]["overlay"]["userxattr"] = json!(true);
+            container["rootfs"]["overlay"]["userxattr"] = json!(true);
         } else {
             spec["linux"]["cgroupsPath"] = json!(format!("/{id}"));
         }
-        Self { dir, id, config, spec }
+        Self { dir, id, config, container, spec }
     }
 
     /// A pod whose program runs until SIGTERM.
@@ -107,7 +113,11 @@ impl Pod {
         let write = |name: &str, value: &Value| {
             fs::write(self.pod_dir().join(name), serde_json::to_vec(value).unwrap()).unwrap();
         };
-        write("shim.json", &self.config);
+        let mut config = self.config.clone();
+        if !self.container.is_null() {
+            config["containers"] = json!([self.container]);
+        }
+        write("shim.json", &config);
         write("bundle/config.json", &self.spec);
     }
 
@@ -117,19 +127,20 @@ impl Pod {
     }
 
     #[track_caller]
-    pub(crate) fn launched(&self) -> Launched {
-        self.launch_with(&LaunchFds::default()).expect("launch")
+    pub(crate) fn launched(&self) -> LaunchedPod<'_> {
+        let launched = self.launch_with(&LaunchFds::default()).expect("launch");
+        LaunchedPod { launched, pod: self }
     }
 
     /// Launched and committed, not started.
     #[track_caller]
-    pub(crate) fn created(&self) -> Shim {
-        self.launched().commit().unwrap()
+    pub(crate) fn created(&self) -> Container {
+        self.launched().commit()
     }
 
     /// Launched, committed and started.
     #[track_caller]
-    pub(crate) fn started(&self) -> Shim {
+    pub(crate) fn started(&self) -> Container {
         let shim = self.created();
         shim.start().expect("start");
         shim
@@ -210,20 +221,20 @@ impl Pod {
     }
 
     pub(crate) fn exit_file(&self) -> Option<ExitRecord> {
-        serde_json::from_slice(&fs::read(self.pod_dir().join("exit")).ok()?).ok()
+        exit_record(&self.pod_dir(), &self.id)
     }
 }
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        if let Ok(shim) = caisson_shim::client::connect(&self.pod_dir()) {
+        if let Ok(shim) = connect(&self.pod_dir()) {
             let _ = shim.shutdown(true);
         }
         let deadline = Instant::now() + Duration::from_secs(10);
         while is_alive(&self.pod_dir()).unwrap_or(false) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
-        if self.path("native").join(&self.id).exists() {
+        if fs::read_dir(self.path("native")).unwrap().next().is_some() {
             let _ = collect(Path::new(PROGRAM), &self.pod_dir());
         }
         if std::thread::panicking() {
@@ -232,6 +243,26 @@ impl Drop for Pod {
         } else {
             self.await_clean();
         }
+    }
+}
+
+/// A pod that was launched and not committed.
+pub(crate) struct LaunchedPod<'a> {
+    launched: Launched,
+    pod: &'a Pod,
+}
+
+impl LaunchedPod<'_> {
+    pub(crate) fn container(&self) -> Container {
+        self.launched.shim().container(&self.pod.id)
+    }
+
+    pub(crate) fn shim_pid(&self) -> i32 {
+        self.launched.shim_pid()
+    }
+
+    pub(crate) fn commit(self) -> Container {
+        self.launched.commit().unwrap().container(&self.pod.id)
     }
 }
 
@@ -279,7 +310,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Waits for a state that satisfies this.
 #[track_caller]
-pub(crate) fn await_state(shim: &Shim, what: &str, holds: impl Fn(&State) -> bool) -> State {
+pub(crate) fn await_state(shim: &Container, what: &str, holds: impl Fn(&State) -> bool) -> State {
     let mut state = shim.state().unwrap();
     eventually(what, || {
         state = shim.state().unwrap();

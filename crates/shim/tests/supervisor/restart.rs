@@ -12,13 +12,13 @@ use crate::pod::{PATIENCE, Pod, await_state, follow};
 fn a_failing_container_is_run_again_so_often() {
     needs_root!();
     let mut pod = Pod::script("echo x >> /count; echo run; exit 3");
-    pod.config["restart"] = json!({"on-failure": 2});
+    pod.container["restart"] = json!({"on-failure": 2});
     let record = pod.run();
     assert_eq!((record.code, record.restarts, record.stopped), (3, 2, false));
     assert_eq!(std::fs::read_to_string(pod.path("upper/count")).unwrap(), "x\nx\nx\n");
     assert_eq!(pod.logged("stdout"), "run\nrun\nrun\n");
     let mut pod = Pod::script("exit 0");
-    pod.config["restart"] = json!({"on-failure": 0});
+    pod.container["restart"] = json!({"on-failure": 0});
     assert_eq!(pod.run().restarts, 0);
 }
 
@@ -26,7 +26,7 @@ fn a_failing_container_is_run_again_so_often() {
 fn always_means_until_it_is_stopped() {
     needs_root!();
     let mut pod = Pod::script("echo run; exit 0");
-    pod.config["restart"] = json!("always");
+    pod.container["restart"] = json!("always");
     let shim = pod.created();
     let mut client = shim.attach(follow(false)).unwrap();
     shim.start().unwrap();
@@ -44,8 +44,8 @@ fn always_means_until_it_is_stopped() {
 fn a_killed_container_is_run_again_with_its_streams() {
     needs_root!();
     let mut pod = Pod::script("echo up; cat");
-    pod.config["restart"] = json!("unless-stopped");
-    pod.config["stdin"] = json!("open");
+    pod.container["restart"] = json!("unless-stopped");
+    pod.container["stdin"] = json!("open");
     let shim = pod.started();
     let client = shim.attach(follow(true)).unwrap();
     let first = shim.state().unwrap().pid;
@@ -67,7 +67,7 @@ fn a_killed_container_is_run_again_with_its_streams() {
 fn stop_between_two_runs() {
     needs_root!();
     let mut pod = Pod::script("exit 1");
-    pod.config["restart"] = json!("always");
+    pod.container["restart"] = json!("always");
     let shim = pod.started();
     await_state(&shim, "it waits long", |state| state.restarts >= 4);
     await_state(&shim, "it waits", |state| state.status == Status::Restarting);

@@ -48,10 +48,10 @@ fn the_supervisor_stays_small() {
     let other = Pod::script("exit 0");
     let launched = other.launched();
     let created = began.elapsed();
-    let watch = launched.shim().watch_exit().unwrap();
-    launched.shim().start().unwrap();
+    let watch = launched.container().watch_exit().unwrap();
+    launched.container().start().unwrap();
     let executed = began.elapsed();
-    launched.commit().unwrap();
+    launched.commit();
     watch.wait(Some(PATIENCE)).unwrap();
     let ended = began.elapsed();
     eprintln!("created after {created:?}, executed after {executed:?}, ended after {ended:?}");

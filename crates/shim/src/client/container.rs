@@ -1,140 +1,84 @@
-//! One method for each request.
+//! Requests to a container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use caisson_cgroup::stats::Stats;
 use caisson_runtime_spec::{Process, Resources};
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with,
-};
 
 use super::attach::Attachment;
 use super::error::{ClientError, cause};
+use super::pod::{PROMPT, Shim};
 use crate::wire::{Incoming, decode, encode, send};
 use crate::{
-    AttachSpec, ExecExit, ExecIo, ExecSpec, ExitRecord, Request, Response, RestartPolicy, Started,
-    State, names,
+    AttachSpec, ContainerRequest, ExecExit, ExecIo, ExecSpec, ExitRecord, Request, Response,
+    RestartPolicy, Started, State, names,
 };
-
-/// How long a supervisor may take for what it does at once.
-const PROMPT: Duration = Duration::from_secs(60);
-
-/// A pod's supervisor.
-#[derive(Clone, Debug)]
-pub struct Shim {
-    pod_dir: PathBuf,
-}
 
 /// Streams for a program to run in the container.
 #[derive(Clone, Copy, Debug)]
 pub enum ExecStdio<'fd> {
     /// `/dev/null`.
     Null,
-    /// These three become its own: nobody stands in between.
+    /// These three become its own: nobody stands in between. To end its input is
+    /// to close the other end.
     Streams([BorrowedFd<'fd>; 3]),
     /// A terminal. Its master is sent over this UNIX stream socket (as for
-    /// runc's `--console-socket`: one message with one descriptor).
+    /// runc's `--console-socket`: one message with one descriptor). Whoever has
+    /// it sets the terminal's size, too ([`super::set_terminal_size`]).
     Terminal(BorrowedFd<'fd>),
 }
 
-/// The supervisor of the pod in this directory, if it listens.
-///
-/// # Errors
-/// [`ClientError::NotListening`].
-pub fn connect(pod_dir: &Path) -> Result<Shim, ClientError> {
-    let shim = Shim { pod_dir: pod_dir.to_owned() };
-    shim.open().map(|_| shim)
+/// How a container has ended for good, as its pod's directory tells: there, too,
+/// when the supervisor is gone. `None` if it has not.
+#[must_use]
+pub fn exit_record(pod_dir: &Path, container: &str) -> Option<ExitRecord> {
+    let text = std::fs::read(pod_dir.join(names::EXIT).join(container)).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
-/// Whether a supervisor of this pod lives, by its lock: it holds one from
-/// before it makes anything until it is gone.
-///
-/// # Errors
-/// If the lock file can't be opened for another reason than being absent.
-pub fn is_alive(pod_dir: &Path) -> std::io::Result<bool> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    match openat(CWD, pod_dir.join(names::LOCK), flags, Mode::empty()) {
-        Ok(file) => caisson_sys::file_lock::is_locked(file.as_fd()),
-        Err(Errno::NOENT) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+/// A container of a pod.
+#[derive(Clone, Debug)]
+pub struct Container {
+    shim: Shim,
+    id: String,
 }
 
-impl Shim {
-    pub(super) fn at(pod_dir: &Path) -> Self {
-        Self { pod_dir: pod_dir.to_owned() }
+impl Container {
+    pub(super) fn new(shim: Shim, id: &str) -> Self {
+        Self { shim, id: id.to_owned() }
     }
 
-    /// The pod's directory.
+    /// The pod that it is in.
     #[must_use]
-    pub fn pod_dir(&self) -> &Path {
-        &self.pod_dir
+    pub fn pod(&self) -> &Shim {
+        &self.shim
     }
 
-    fn open(&self) -> Result<OwnedFd, ClientError> {
-        self.try_open().map_err(|cause| ClientError::NotListening {
-            pod_dir: self.pod_dir.clone(),
-            cause: cause.into(),
-        })
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
-    /// By descriptor: names of sockets hold 107 bytes only (unix(7)).
-    fn try_open(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = openat(CWD, &self.pod_dir, flags, Mode::empty())?;
-        let dir = caisson_sys::descriptors::proc_path(dir.as_fd()) + "/" + names::SOCKET;
-        let flags = SocketFlags::CLOEXEC;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        connect_to(&socket, &SocketAddrUnix::new(dir)?)?;
-        Ok(socket)
-    }
-
-    fn broken(&self, request: &'static str, cause: String) -> ClientError {
-        ClientError::Broken { pod_dir: self.pod_dir.clone(), request, cause }
-    }
-
-    fn call(
-        &self,
-        name: &'static str,
-        request: &Request,
-        fds: &[BorrowedFd<'_>],
-        limit: Option<Duration>,
-    ) -> Result<(Response, OwnedFd, Incoming), ClientError> {
-        let socket = self.open()?;
-        let broken = |cause: String| self.broken(name, cause);
-        set_socket_timeout(&socket, Timeout::Recv, limit).map_err(|e| broken(e.to_string()))?;
-        set_socket_timeout(&socket, Timeout::Send, Some(PROMPT))
-            .map_err(|e| broken(e.to_string()))?;
-        let mut incoming = Incoming::default();
-        let answer = encode(request)
-            .and_then(|frame| send(socket.as_fd(), &frame, fds))
-            .and_then(|()| incoming.next_frame(socket.as_fd()))
-            .and_then(|frame| decode(&frame))
-            .map_err(|error| broken(cause(&error)))?;
-        match answer {
-            Response::Fault(fault) => Err(fault.into()),
-            other => Ok((other, socket, incoming)),
-        }
+    fn wrap(&self, request: ContainerRequest) -> Request {
+        Request::Container { id: self.id.clone(), request }
     }
 
     fn ask<T>(
         &self,
         name: &'static str,
-        request: &Request,
+        request: ContainerRequest,
         limit: Option<Duration>,
         wanted: impl FnOnce(Response) -> Option<T>,
     ) -> Result<T, ClientError> {
-        let (response, _, _) = self.call(name, request, &[], limit)?;
-        wanted(response).ok_or_else(|| self.broken(name, "another answer came".to_owned()))
+        self.shim.ask(name, &self.wrap(request), limit, wanted)
     }
 
-    fn tell(&self, name: &'static str, request: &Request) -> Result<(), ClientError> {
-        self.ask(name, request, Some(PROMPT), |r| matches!(r, Response::Done).then_some(()))
+    fn tell(&self, name: &'static str, request: ContainerRequest) -> Result<(), ClientError> {
+        self.shim.tell(name, &self.wrap(request))
     }
 
     /// What the container is doing.
@@ -142,7 +86,7 @@ impl Shim {
     /// # Errors
     /// If there is no answer.
     pub fn state(&self) -> Result<State, ClientError> {
-        self.ask("state", &Request::State, Some(PROMPT), |response| match response {
+        self.ask("state", ContainerRequest::State, Some(PROMPT), |response| match response {
             Response::State(state) => Some(*state),
             _ => None,
         })
@@ -154,7 +98,7 @@ impl Shim {
     /// Why it could not be executed; then the container has ended for good.
     pub fn start(&self) -> Result<(), ClientError> {
         let done = |response| matches!(response, Response::Done).then_some(());
-        self.ask("start", &Request::Start, None, done)
+        self.ask("start", ContainerRequest::Start, None, done)
     }
 
     /// Waits until the container has ended for good, for as long as `limit`.
@@ -167,18 +111,18 @@ impl Shim {
         self.watch_exit()?.wait(limit)
     }
 
-    /// Asks to be told of the end. Whoever asked before [`Shim::start`] hears
+    /// Asks to be told of the end. Whoever asked before [`Container::start`] hears
     /// of it even if the supervisor is gone, and the pod's directory with it,
     /// by the time that he looks.
     ///
     /// # Errors
     /// If nobody listens and there is no record of an end.
     pub fn watch_exit(&self) -> Result<ExitWatch, ClientError> {
-        let asked = self.open().and_then(|socket| {
-            encode(&Request::Wait)
+        let asked = self.shim.open().and_then(|socket| {
+            encode(&self.wrap(ContainerRequest::Wait))
                 .and_then(|frame| send(socket.as_fd(), &frame, &[]))
                 .map(|()| socket)
-                .map_err(|error| self.broken("wait", cause(&error)))
+                .map_err(|error| self.shim.broken("wait", cause(&error)))
         });
         let known = match &asked {
             Ok(_) => None,
@@ -186,14 +130,13 @@ impl Shim {
         };
         match (known, asked) {
             (None, Err(error)) => Err(error),
-            (known, asked) => Ok(ExitWatch { shim: self.clone(), socket: asked.ok(), known }),
+            (known, asked) => Ok(ExitWatch { container: self.clone(), socket: asked.ok(), known }),
         }
     }
 
     /// The record in the pod's directory, if there is one.
     fn left_behind(&self) -> Option<ExitRecord> {
-        let text = std::fs::read(self.pod_dir.join(names::EXIT)).ok()?;
-        serde_json::from_slice(&text).ok()
+        exit_record(self.shim.pod_dir(), &self.id)
     }
 
     /// Sends a signal to the first process, or to `all`.
@@ -201,7 +144,7 @@ impl Shim {
     /// # Errors
     /// If there is nobody to be sent one.
     pub fn signal(&self, signal: i32, all: bool) -> Result<(), ClientError> {
-        self.tell("signal", &Request::Signal { signal, all })
+        self.tell("signal", ContainerRequest::Signal { signal, all })
     }
 
     /// Ends the container for good: with `signal` or the configured one, and
@@ -216,7 +159,7 @@ impl Shim {
         signal: Option<i32>,
     ) -> Result<ExitRecord, ClientError> {
         let millis = |grace: Duration| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        self.ask("stop", &Request::Stop { grace_ms: grace.map(millis), signal }, None, exit)
+        self.ask("stop", ContainerRequest::Stop { grace_ms: grace.map(millis), signal }, None, exit)
     }
 
     /// Runs a program in the container; returns once it was executed. It runs
@@ -230,44 +173,51 @@ impl Shim {
             ExecStdio::Streams(fds) => (ExecIo::Streams, fds.to_vec()),
             ExecStdio::Terminal(socket) => (ExecIo::Terminal, vec![socket]),
         };
-        let request = Request::Exec(Box::new(ExecSpec { process, io }));
-        match self.call("exec", &request, &fds, Some(PROMPT))?.0 {
+        let request = self.wrap(ContainerRequest::Exec(Box::new(ExecSpec { process, io })));
+        match self.shim.call("exec", &request, &fds, None)?.0 {
             Response::Exec(started) => Ok(started),
-            _ => Err(self.broken("exec", "another answer came".to_owned())),
+            _ => Err(self.shim.broken("exec", "another answer came".to_owned())),
         }
     }
 
-    /// Waits until a program that [`Shim::exec`] started has ended.
+    /// Waits until a program that [`Container::exec`] started has ended.
     ///
     /// # Errors
     /// [`crate::FaultKind::NotFound`] for one that is forgotten or never was.
     pub fn wait_exec(&self, exec: u64, limit: Option<Duration>) -> Result<ExecExit, ClientError> {
-        self.ask("wait for exec", &Request::WaitExec { exec }, limit, |response| match response {
-            Response::ExecExit(exit) => Some(exit),
-            _ => None,
+        self.ask("wait for exec", ContainerRequest::WaitExec { exec }, limit, |response| {
+            match response {
+                Response::ExecExit(exit) => Some(exit),
+                _ => None,
+            }
         })
     }
 
-    /// Sends a signal to a program that [`Shim::exec`] started.
+    /// Sends a signal to a program that [`Container::exec`] started.
     ///
     /// # Errors
     /// [`crate::FaultKind::NotFound`] if it has ended.
     pub fn signal_exec(&self, exec: u64, signal: i32) -> Result<(), ClientError> {
-        self.tell("signal exec", &Request::SignalExec { exec, signal })
+        self.tell("signal exec", ContainerRequest::SignalExec { exec, signal })
     }
 
-    /// Follows the output from here on. Call it before [`Shim::start`] to miss
+    /// Follows the output from here on. Call it before [`Container::start`] to miss
     /// nothing.
     ///
     /// # Errors
     /// If the container has ended.
     pub fn attach(&self, spec: AttachSpec) -> Result<Attachment, ClientError> {
-        match self.call("attach", &Request::Attach(spec), &[], Some(PROMPT))? {
+        match self.shim.call(
+            "attach",
+            &self.wrap(ContainerRequest::Attach(spec)),
+            &[],
+            Some(PROMPT),
+        )? {
             (Response::Attached { terminal }, socket, incoming) => {
                 Attachment::new(socket, incoming, terminal)
-                    .map_err(|e| self.broken("attach", e.to_string()))
+                    .map_err(|e| self.shim.broken("attach", e.to_string()))
             }
-            _ => Err(self.broken("attach", "another answer came".to_owned())),
+            _ => Err(self.shim.broken("attach", "another answer came".to_owned())),
         }
     }
 
@@ -276,7 +226,7 @@ impl Shim {
     /// # Errors
     /// If it has none.
     pub fn resize(&self, rows: u16, columns: u16) -> Result<(), ClientError> {
-        self.tell("resize", &Request::Resize { rows, columns })
+        self.tell("resize", ContainerRequest::Resize { rows, columns })
     }
 
     /// Freezes the container.
@@ -284,7 +234,7 @@ impl Shim {
     /// # Errors
     /// If it does not run.
     pub fn pause(&self) -> Result<(), ClientError> {
-        self.tell("pause", &Request::Pause)
+        self.tell("pause", ContainerRequest::Pause)
     }
 
     /// Thaws the container.
@@ -292,7 +242,7 @@ impl Shim {
     /// # Errors
     /// If it is not frozen.
     pub fn resume(&self) -> Result<(), ClientError> {
-        self.tell("resume", &Request::Resume)
+        self.tell("resume", ContainerRequest::Resume)
     }
 
     /// Changes limits; what is absent stays.
@@ -300,7 +250,7 @@ impl Shim {
     /// # Errors
     /// Names the limit that could not be set.
     pub fn update(&self, limits: Resources) -> Result<(), ClientError> {
-        self.tell("update", &Request::Update(Box::new(limits)))
+        self.tell("update", ContainerRequest::Update(Box::new(limits)))
     }
 
     /// Changes the restart policy for what comes.
@@ -308,7 +258,7 @@ impl Shim {
     /// # Errors
     /// If there is no answer.
     pub fn set_restart(&self, policy: RestartPolicy) -> Result<(), ClientError> {
-        self.tell("set restart policy", &Request::SetRestart(policy))
+        self.tell("set restart policy", ContainerRequest::SetRestart(policy))
     }
 
     /// Counters now.
@@ -316,7 +266,7 @@ impl Shim {
     /// # Errors
     /// If the container has ended.
     pub fn stats(&self) -> Result<Stats, ClientError> {
-        self.ask("stats", &Request::Stats, Some(PROMPT), |response| match response {
+        self.ask("stats", ContainerRequest::Stats, Some(PROMPT), |response| match response {
             Response::Stats(stats) => Some(*stats),
             _ => None,
         })
@@ -327,7 +277,7 @@ impl Shim {
     /// # Errors
     /// If the container has ended.
     pub fn pids(&self) -> Result<Vec<i32>, ClientError> {
-        self.ask("pids", &Request::Pids, Some(PROMPT), |response| match response {
+        self.ask("pids", ContainerRequest::Pids, Some(PROMPT), |response| match response {
             Response::Pids(pids) => Some(pids),
             _ => None,
         })
@@ -338,24 +288,32 @@ impl Shim {
     /// # Errors
     /// If it can't be opened.
     pub fn reopen_log(&self) -> Result<(), ClientError> {
-        self.tell("reopen log", &Request::ReopenLog)
+        self.tell("reopen log", ContainerRequest::ReopenLog)
     }
 
-    /// Sends the supervisor away, with `force` the container too. When this
-    /// returns all is removed but the pod's directory, and the supervisor is
-    /// about to be gone.
+    /// Ends its standard input, once what was sent has been read.
     ///
     /// # Errors
-    /// [`crate::FaultKind::WrongStatus`] if the container runs and `force` is false.
-    pub fn shutdown(&self, force: bool) -> Result<(), ClientError> {
-        self.tell("shutdown", &Request::Shutdown { force })
+    /// If there is no answer.
+    pub fn close_stdin(&self) -> Result<(), ClientError> {
+        self.tell("close stdin", ContainerRequest::CloseStdin)
+    }
+
+    /// Has the supervisor forget it, with its exit record; with `force` it is
+    /// killed before. Returns when nothing is left of it.
+    ///
+    /// # Errors
+    /// [`crate::FaultKind::WrongStatus`] if it runs and `force` is false.
+    pub fn remove(&self, force: bool) -> Result<(), ClientError> {
+        let done = |response| matches!(response, Response::Done).then_some(());
+        self.ask("remove", ContainerRequest::Remove { force }, None, done)
     }
 }
 
-/// An end that was asked for ([`Shim::watch_exit`]).
+/// An end that was asked for ([`Container::watch_exit`]).
 #[derive(Debug)]
 pub struct ExitWatch {
-    shim: Shim,
+    container: Container,
     socket: Option<OwnedFd>,
     known: Option<ExitRecord>,
 }
@@ -371,9 +329,9 @@ impl ExitWatch {
     /// Waits for the end, for as long as `limit`.
     ///
     /// # Errors
-    /// As [`Shim::wait`].
+    /// As [`Container::wait`].
     pub fn wait(self, limit: Option<Duration>) -> Result<ExitRecord, ClientError> {
-        let broken = |cause: String| self.shim.broken("wait", cause);
+        let broken = |cause: String| self.container.shim.broken("wait", cause);
         let Some(socket) = &self.socket else {
             return self.known.ok_or_else(|| broken("there is no record".to_owned()));
         };
@@ -385,7 +343,7 @@ impl ExitWatch {
             Ok(Response::Exit(record)) => Ok(record),
             Ok(Response::Fault(fault)) => Err(fault.into()),
             Ok(_) => Err(broken("another answer came".to_owned())),
-            Err(error) => self.shim.left_behind().ok_or_else(|| broken(cause(&error))),
+            Err(error) => self.container.left_behind().ok_or_else(|| broken(cause(&error))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use caisson_shim::client::{Attachment, Shim};
+use caisson_shim::client::{Attachment, Container as Shim};
 
 use super::PodError;
 

@@ -169,7 +169,8 @@ fn the_exit_command_runs_when_all_is_over() {
     let mut pod = Pod::script("exit 4");
     let out = pod.path("told");
     let script = format!(
-        "grep -c . {pod}/lock; ls {pod}; cat {pod}/exit; grep -c {pod} /proc/self/mountinfo; ls -l /proc/self/fd",
+        "grep -c . {pod}/lock; ls {pod}; cat {pod}/exit/{id}; grep -c {pod} /proc/self/mountinfo; ls -l /proc/self/fd",
+        id = pod.id,
         pod = pod.pod_dir().display()
     );
     let script = format!("{{ {script}; }} > {0}.new 2>&1; mv {0}.new {0}", out.display());

@@ -71,11 +71,13 @@ impl Session {
         let spec =
             AttachSpec { stdin, stdout: true, stderr: !tty, on_stall: OnStall::Wait, settles };
         let attachment = shim.attach(spec)?;
+        let session = Self::prepare(attachment, shim, tty, stdin, options);
+        // Only now, so that a change of the window after it is noticed.
         if tty && let Some((rows, columns)) = size() {
             // A terminal of the wrong size is better than none.
             let _ = shim.resize(rows, columns);
         }
-        Ok(Self::prepare(attachment, shim, tty, stdin, options))
+        Ok(session)
     }
 
     fn prepare(

@@ -21,9 +21,11 @@ RUNTIME=$CAISSON
 # shellcheck source=clients/lib.sh
 . "$here/../clients/lib.sh"
 # All in one place: whatever becomes of this script, the outer one removes it.
-rmdir "$scratch"
+rm -r "$scratch"
 scratch=$CAISSON_SUITE_SCRATCH/suite
+TMPDIR=$scratch/temporary
 mkdir "$scratch"
+mkdir -m 1777 "$TMPDIR"
 here=$(cd "$(dirname "$0")" && pwd)
 client=$(basename "$here")
 # shellcheck source=registry/servers.sh

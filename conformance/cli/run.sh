@@ -29,6 +29,7 @@ between=$(caisson_ run --rm -d --name a $python3 python3 -m http.server 80 >/dev
 is "containers reach each other" "works" "$between"
 is "nothing is left: mounts, cgroups, processes, links, addresses, rules" "" "$(since "$scratch/before")"
 is "nothing is left: run directory" "" "$(find "$CAISSON_RUN_ROOT/pods" "$CAISSON_RUN_ROOT/native" -mindepth 1 2>/dev/null)"
+is "nothing is left: no parent of cgroups" "" "$(find /sys/fs/cgroup -mindepth 2 -name caisson)"
 is "nothing is left: writable layers" "" "$(find "$CAISSON_ROOT/containers" -mindepth 1 2>/dev/null)"
 succeeds "image verify" caisson_ image verify
 succeeds "system prune" caisson_ system prune --force

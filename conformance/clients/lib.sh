@@ -21,6 +21,10 @@ runtime=$(realpath -e "$(command -v "$runtime")") || die "$runtime: no such exec
 # All that a run makes carries this mark: directories, cgroups, environments.
 mark=caisson-clients-$$
 scratch=$(mktemp -d "/var/tmp/$mark.XXXX") || die "no scratch directory"
+# Engines that are killed leave half-copied layers in it (containers/storage:
+# /var/tmp/storage*).
+export TMPDIR=$scratch/temporary
+mkdir -m 1777 "$TMPDIR"
 
 passed=0
 failed=0

@@ -35,7 +35,7 @@ archive=$(image_archive) || exit 2
 install -o "$user" -m 644 "$archive" "$scratch/home/image.tar"
 
 podman_args=(setpriv --reuid "$user" --regid "$user" --init-groups env -i -C "$scratch/home" "PATH=$PATH"
-    "HOME=$scratch/home" "XDG_RUNTIME_DIR=$scratch/xdg" "CONTAINERS_CONF=$scratch/containers.conf"
+    "HOME=$scratch/home" "XDG_RUNTIME_DIR=$scratch/xdg" "TMPDIR=$TMPDIR" "CONTAINERS_CONF=$scratch/containers.conf"
     "CAISSON_MARK=$mark" TERM=xterm podman --storage-driver overlay --runtime "$scratch/$(basename "$runtime")")
 podman_() { timeout --foreground 30 "${podman_args[@]}" "$@"; }
 in_pty_podman() { in_pty "${podman_args[@]}" "$@"; }

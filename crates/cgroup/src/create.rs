@@ -313,14 +313,7 @@ pub(crate) fn make(
         Ok(true) => made.leaves += 1,
         Ok(false) => return Ok(()),
         Err(error) if error.errno == Errno::NOENT => {
-            let first = if node.mount_len == 0 { 0 } else { node.mount_len + 1 };
-            for (at, _) in node.rel.match_indices('/').filter(|(at, _)| *at > first) {
-                let Some(parent) = node.rel.get(..at) else { continue };
-                if mkdir(root, root_path, parent)? {
-                    made.paths.push(parent.to_owned());
-                }
-            }
-            if !mkdir(root, root_path, &node.rel)? {
+            if !make_with_parents(root, root_path, node, made)? {
                 return Ok(());
             }
             made.leaves += 1;
@@ -329,6 +322,35 @@ pub(crate) fn make(
     }
     made.paths.push(node.rel.clone());
     Ok(())
+}
+
+/// How often somebody may take a parent away again
+/// ([`remove_unused`](crate::remove_unused)) before the directory is in it.
+const RACES: u32 = 100;
+
+/// As [`mkdir`], after making the parents.
+fn make_with_parents(
+    root: BorrowedFd<'_>,
+    root_path: &Path,
+    node: &Node,
+    made: &mut Made,
+) -> Result<bool, FileError> {
+    let first = if node.mount_len == 0 { 0 } else { node.mount_len + 1 };
+    let mut races = 0;
+    loop {
+        let mut parents = 0;
+        for (at, _) in node.rel.match_indices('/').filter(|(at, _)| *at > first) {
+            let Some(parent) = node.rel.get(..at) else { continue };
+            parents += 1;
+            if mkdir(root, root_path, parent)? {
+                made.paths.push(parent.to_owned());
+            }
+        }
+        match mkdir(root, root_path, &node.rel) {
+            Err(error) if error.errno == Errno::NOENT && parents > 0 && races < RACES => races += 1,
+            done => return done,
+        }
+    }
 }
 
 /// `true` if the directory was made, `false` if it was there.

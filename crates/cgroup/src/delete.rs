@@ -1,8 +1,11 @@
 //! Removing the cgroup.
 
 use crate::cgroup::Cgroup;
+use crate::config::clean;
+use crate::create::node;
 use crate::dir::CgroupDir;
 use crate::error::FileError;
+use crate::layout::Layout;
 use crate::systemd::unit::UnitError;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, OFlags};
@@ -42,6 +45,21 @@ impl Cgroup {
         }
         stopped?;
         result
+    }
+}
+
+/// Removes the cgroup `path`, absolute below each hierarchy's root, wherever it
+/// has neither processes nor child cgroups: a parent whose last container has
+/// gone. What is in use, is missing or may not be removed stays as it is. Who
+/// makes a container's cgroup in it at this moment makes it again.
+pub fn remove_unused(path: &str) {
+    let below = clean(path);
+    let Ok(layout) = Layout::detect() else { return };
+    if below.is_empty() {
+        return;
+    }
+    for hierarchy in layout.hierarchies() {
+        let _ = rmdir(layout.root(), &node(hierarchy, &below).rel);
     }
 }
 

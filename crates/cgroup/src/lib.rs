@@ -38,7 +38,7 @@ pub use cgroup::Cgroup;
 pub use config::{CgroupConfig, Driver, PathError};
 pub use controllers::Controllers;
 pub use create::CreateError;
-pub use delete::DeleteError;
+pub use delete::{DeleteError, remove_unused};
 pub use error::{FileError, LimitError};
 pub use freeze::FreezeError;
 pub use join::{AttachError, JoinError, Joiner};

@@ -4,7 +4,7 @@
 
 mod common;
 
-use caisson_cgroup::{Cgroup, CreateError, LayoutKind, OomEvent};
+use caisson_cgroup::{Cgroup, CreateError, LayoutKind, OomEvent, remove_unused};
 use caisson_runtime_spec::Resources;
 use common::{Scratch, config, spawn_in, unique_name};
 use rustix::process::{Pid, Signal};
@@ -362,4 +362,48 @@ fn many_at_once_below_a_new_parent() {
         std::fs::remove_dir(pod).unwrap();
         std::fs::remove_dir(pod.parent().unwrap()).unwrap();
     }
+}
+
+#[test]
+fn a_parent_goes_with_the_last_one_in_it() {
+    let parent = unique_name();
+    let create = |name: &str| {
+        let path = format!("/{parent}/{name}");
+        Scratch(Cgroup::create(&config(name, Some(&path)), None).unwrap())
+    };
+    let (one, two) = (create("one"), create("two"));
+    let dir = one.dir("pids").parent().unwrap().to_owned();
+    drop(one);
+    remove_unused(&format!("/{parent}"));
+    assert!(dir.exists() && two.dir("pids").exists());
+    drop(two);
+    remove_unused(&format!("/{parent}/"));
+    assert!(!dir.exists());
+    remove_unused(&format!("/{parent}"));
+    remove_unused("/");
+}
+
+#[test]
+fn whoever_needs_a_parent_makes_it_again() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let parent = unique_name();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                remove_unused(&format!("/{parent}"));
+            }
+        });
+        for round in 0..200 {
+            let name = format!("{round}");
+            let path = format!("/{parent}/{name}");
+            let made = Cgroup::create(&config(&name, Some(&path)), None);
+            if made.is_err() {
+                done.store(true, Ordering::Relaxed);
+            }
+            drop(Scratch(made.unwrap()));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    remove_unused(&format!("/{parent}"));
 }

@@ -8,6 +8,7 @@ mod login;
 mod manual;
 mod system;
 mod version;
+mod volume;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Logout(login::Logout),
     #[command(subcommand)]
     Image(image::ImageCommand),
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
     #[command(subcommand)]
     System(system::SystemCommand),
     Version(version::Version),
@@ -77,6 +80,7 @@ fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure>
         Command::Login(login) => login.run(context)?,
         Command::Prune(prune) => prune.run(context)?,
         Command::Image(command) => image::dispatch(command, context)?,
+        Command::Volume(command) => volume::dispatch(command, context)?,
         Command::System(command) => system::dispatch(command, context)?,
         Command::Logout(_) | Command::Version(_) | Command::Completion(_) | Command::Man(_) => {}
     }

@@ -40,6 +40,10 @@ fn mistakes_are_told_before_anything_is_made() {
         (&["run", "--memory", "many", "busybox"], "many"),
         (&["run", "--network", "weave", "busybox"], "weave"),
         (&["run", "--entrypoint", "", "busybox"], "no program"),
+        (&["run", "--health-cmd", "true", "busybox"], "health checks are not in this build"),
+        (&["run", "--health-retries", "3", "busybox"], "caisson exec"),
+        (&["create", "--userns", "keep-id", "busybox"], "keep-id is not in this build"),
+        (&["run", "--userns", "auto", "busybox"], "only host"),
     ] {
         if args[1] == "nothere" {
             continue; // asks a registry
@@ -58,6 +62,8 @@ fn exit_codes_are_dockers() {
     }
     let caisson = busybox::caisson();
     assert_eq!(once(&caisson, &["busybox", "true"]).code, 0);
+    let nothing = ["--userns", "host", "--no-healthcheck", "--health-cmd=none", "busybox", "true"];
+    assert_eq!(once(&caisson, &nothing).code, 0);
     assert_eq!(once(&caisson, &["busybox", "sh", "-c", "exit 7"]).code, 7);
     let killed = once(&caisson, &["--init", "busybox", "sh", "-c", "kill -9 $$"]);
     assert_eq!(killed.code, 137, "{killed:?}");

@@ -1,17 +1,18 @@
-//! `caisson inspect`: containers and images.
+//! `caisson inspect`: containers, images and volumes.
 
 use std::process::ExitCode;
 
 use caisson_node::lifecycle::ContainerError;
 use caisson_node::metadata::MetadataError;
+use caisson_node::volumes::VolumeError;
 use serde_json::Value;
 
-use crate::commands::image;
+use crate::commands::{image, volume};
 use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::output;
 
-/// Show everything that is known about containers or images, as JSON
+/// Show everything that is known about containers, images or volumes, as JSON
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
     /// Names or ids
@@ -29,6 +30,7 @@ pub(crate) struct Inspect {
 enum Kind {
     Container,
     Image,
+    Volume,
 }
 
 /// How objects are shown.
@@ -57,6 +59,13 @@ impl Inspect {
                 && let Some(image) = image::inspect::find(store, name)?
             {
                 return Ok(image);
+            }
+            if matches!(self.kind, None | Some(Kind::Volume)) {
+                match engine.volume(name) {
+                    Ok(volume) => return Ok(volume::inspect::describe(&volume)),
+                    Err(VolumeError::NotFound(_)) if self.kind.is_none() => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             // The store's own error suggests names that are near.
             store.find(name)?;

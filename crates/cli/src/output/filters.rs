@@ -18,6 +18,11 @@ pub(crate) struct FilterArgs {
 pub(crate) struct Filters(Vec<(String, String)>);
 
 impl FilterArgs {
+    /// Of a command that has no `-f` for it.
+    pub(crate) fn of(filter: &[String]) -> Self {
+        Self { filter: filter.to_vec() }
+    }
+
     /// Splits the filters; `known` are the keys that the command understands.
     pub(crate) fn parse(&self, known: &[&str]) -> Result<Filters, Failure> {
         let split = |text: &String| {

@@ -1,13 +1,15 @@
 //! What a new container is mounted with: volumes made, sources checked.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use caisson_image::ImageRecord;
 
 use super::error::CreateError;
+use crate::clock::now_nanos;
 use crate::engine::Engine;
 use crate::identity::new_id;
-use crate::metadata::{ContainerRecord, MountRecord};
+use crate::metadata::{ContainerRecord, MountRecord, VolumeRecord};
 use crate::request::{MountRequest, MountSource, OptionError};
 use crate::rootfs::Layers;
 use crate::volumes::{Filling, ensure};
@@ -95,9 +97,14 @@ impl Engine {
                     .as_ref()
                     .filter(|_| !asked.no_copy)
                     .map(|root| Filling { root, path: &asked.destination });
-                let owner = anonymous.then_some(record.id.as_str());
-                let data =
-                    ensure(&self.paths.volumes(), &mut self.metadata(), &name, owner, filling)?;
+                let volume = VolumeRecord {
+                    name: name.clone(),
+                    created: now_nanos(),
+                    anonymous,
+                    owner: anonymous.then(|| record.id.clone()),
+                    labels: BTreeMap::new(),
+                };
+                let data = ensure(&self.paths.volumes(), &mut self.metadata(), &volume, filling)?;
                 mount.source = data.to_string_lossy().into_owned();
                 mount.volume = Some(name);
             }

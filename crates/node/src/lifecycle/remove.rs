@@ -9,7 +9,7 @@ use super::error::ContainerError;
 use super::settle::LEAVING;
 use crate::container_lock::{ContainerLock, LockError};
 use crate::engine::Engine;
-use crate::metadata::{ContainerRecord, Phase};
+use crate::metadata::{ContainerRecord, Phase, VolumeRecord};
 use crate::volumes;
 
 /// How a container is removed.
@@ -106,11 +106,15 @@ impl Engine {
             removed.map_err(|source| ContainerError::Directory { path, source })?;
         }
         if volumes {
-            let mut metadata = self.metadata();
-            for volume in metadata.volumes()? {
-                if volume.anonymous && volume.owner.as_deref() == Some(&record.id) {
-                    volumes::remove(&self.paths.volumes(), &mut metadata, &volume.name)?;
-                }
+            let dir = self.paths.volumes();
+            let own = |volume: &VolumeRecord| volume.owner.as_deref() == Some(&record.id);
+            let own: Vec<_> = self.metadata().volumes()?.into_iter().filter(own).collect();
+            // One that another container has taken over stays.
+            for volume in &own {
+                volumes::forget(&dir, &mut self.metadata(), &volume.name)?;
+            }
+            if !own.is_empty() {
+                volumes::sweep(&dir)?;
             }
         }
         self.store()?.release(&record.id)?;

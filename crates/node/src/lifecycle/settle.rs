@@ -11,6 +11,7 @@ use super::error::ContainerError;
 use crate::container_lock::ContainerLock;
 use crate::engine::Engine;
 use crate::metadata::{ContainerRecord, Outcome, Phase};
+use crate::oci_spec::CGROUP_PARENT;
 
 /// How long a supervisor may take to go after its container has ended.
 pub(super) const LEAVING: Duration = Duration::from_secs(30);
@@ -60,6 +61,7 @@ impl Engine {
             }
             _ => {}
         }
+        self.release_cgroup_parent();
         if remove {
             self.remove_locked(&record, lock, true)?;
         }
@@ -94,6 +96,15 @@ impl Engine {
                 Err(ContainerError::Directory { path: pod, source })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Removes the parent of containers' cgroups if no container runs. What
+    /// others have in it keeps it.
+    pub(super) fn release_cgroup_parent(&self) {
+        let running = |list: Vec<(String, Phase)>| list.iter().any(|(_, p)| *p == Phase::Running);
+        if !self.rootless && !self.metadata().unsettled().is_ok_and(running) {
+            caisson_cgroup::remove_unused(CGROUP_PARENT);
         }
     }
 

@@ -187,6 +187,7 @@ impl Engine {
         let _ = self.clear_pod(&before.id, LEAVING);
         if before.document.request.auto_remove {
             let _ = self.remove_locked(before, lock, true);
+            self.release_cgroup_parent();
             return;
         }
         let outcome = Outcome {
@@ -196,6 +197,7 @@ impl Engine {
         };
         let phase = if before.phase == Phase::Creating { Phase::Created } else { before.phase };
         let _ = self.metadata().advance(&before.id, phase, &outcome, &[]);
+        self.release_cgroup_parent();
     }
 
     pub(crate) fn layers_of(&self, record: &ContainerRecord) -> Result<Layers, StartError> {

@@ -10,7 +10,7 @@ mod volumes;
 
 pub use events::{Event, EventFilter, EventKind};
 pub use record::{ContainerRecord, Document, MountRecord, NetworkRecord, Outcome, Phase, Program};
-pub use volumes::VolumeRecord;
+pub use volumes::{Forgotten, VolumeRecord};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,6 +66,14 @@ pub enum MetadataError {
         /// The id of who has it.
         holder: String,
     },
+    /// The directory of a volume can't be moved away.
+    #[error("cannot move the directory of volume {name} away: {source}")]
+    PutAside {
+        /// The volume.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Nothing fits the name.
     #[error("no container is called {0:?}, and no id starts so (caisson ps -a lists them)")]
     NotFound(String),
@@ -91,7 +99,10 @@ pub struct Metadata {
 }
 
 /// Of the tables whose names begin with `node_`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// What leads from each version to the next one, the first from 1 to 2.
+const STEPS: [&str; 1] = ["ALTER TABLE node_volumes ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'"];
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS node_version (version INTEGER NOT NULL);
@@ -107,7 +118,8 @@ CREATE TABLE IF NOT EXISTS node_volumes (
     name TEXT PRIMARY KEY NOT NULL,
     created INTEGER NOT NULL,
     anonymous INTEGER NOT NULL,
-    owner TEXT
+    owner TEXT,
+    labels TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS node_events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -134,7 +146,10 @@ impl Metadata {
         connection.execute_batch("PRAGMA synchronous=NORMAL;").map_err(fail)?;
         match version(&connection) {
             Some(VERSION) => {}
-            Some(found) => return Err(MetadataError::Newer { found, known: VERSION }),
+            Some(found) if found > VERSION => {
+                return Err(MetadataError::Newer { found, known: VERSION });
+            }
+            Some(_) => upgrade(&mut connection).map_err(fail)?,
             None => {
                 let transaction = connection
                     .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -171,6 +186,17 @@ impl Metadata {
     }
 }
 
+/// Brings the tables to [`VERSION`], unless somebody else was faster.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction).unwrap_or(VERSION);
+    for step in STEPS.iter().skip(usize::try_from(found - 1).unwrap_or_default()) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.execute("UPDATE node_version SET version = ?1", [VERSION])?;
+    transaction.commit()
+}
+
 fn version(connection: &Connection) -> Option<i64> {
     connection.query_row("SELECT version FROM node_version", [], |row| row.get(0)).ok()
 }
@@ -182,4 +208,30 @@ fn to_integer(nanos: u64) -> i64 {
 
 fn from_integer(nanos: i64) -> u64 {
     u64::try_from(nanos).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_database_is_brought_up_and_a_newer_one_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("meta.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(
+            "CREATE TABLE node_version (version INTEGER NOT NULL);
+             INSERT INTO node_version (version) VALUES (1);
+             CREATE TABLE node_volumes (name TEXT PRIMARY KEY NOT NULL, created INTEGER NOT NULL,
+                 anonymous INTEGER NOT NULL, owner TEXT) WITHOUT ROWID;
+             INSERT INTO node_volumes VALUES ('kept', 1, 0, NULL);",
+        )
+        .unwrap();
+        for _ in 0..2 {
+            let metadata = Metadata::open(&path).unwrap();
+            assert_eq!(metadata.volume("kept").unwrap().unwrap().labels.len(), 0);
+        }
+        old.execute("UPDATE node_version SET version = ?1", [VERSION + 1]).unwrap();
+        assert!(matches!(Metadata::open(&path), Err(MetadataError::Newer { .. })));
+    }
 }

@@ -21,6 +21,9 @@ use crate::rootless::maps_group;
 /// The group that terminals belong to, on every distribution.
 const TTY_GROUP: u32 = 5;
 
+/// The cgroup that holds those of containers, unless they ask for another.
+pub(crate) const CGROUP_PARENT: &str = "/caisson";
+
 /// All that a configuration is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct SpecInput<'a> {
@@ -96,7 +99,7 @@ pub fn build(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
     // given one. Then what can't be limited must not be asked for.
     let parent = match request.cgroup_parent.as_deref() {
         None if input.rootless => None,
-        None => Some("/caisson"),
+        None => Some(CGROUP_PARENT),
         own => own,
     };
     if parent.is_none() {

@@ -16,6 +16,7 @@ mod seccomp_profile;
 mod security;
 pub mod user;
 
+pub(crate) use build::CGROUP_PARENT;
 pub use build::{SpecError, SpecInput, build};
 pub use capabilities::{CapabilityError, all_capabilities, bounding_set};
 pub use devices::DeviceError;

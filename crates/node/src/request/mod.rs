@@ -16,7 +16,9 @@ mod size;
 pub use device::{DeviceRequest, parse_device_rule};
 pub use env_file::{EnvFileError, read_env_file};
 pub use limits::{ResourceRequest, parse_cpus, parse_ulimit};
-pub use mount::{MountRequest, MountSource, parse_mount, parse_tmpfs, parse_volume};
+pub use mount::{
+    MountRequest, MountSource, is_volume_name, parse_mount, parse_tmpfs, parse_volume,
+};
 pub use namespaces::{NamespaceMode, NamespaceRequest};
 pub use restart::RestartPolicy;
 pub use security::{SeccompChoice, SecurityRequest};

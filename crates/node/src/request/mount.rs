@@ -80,7 +80,8 @@ impl MountRequest {
 
 /// Whether `name` may name a volume: it is one path component that starts with
 /// a letter or digit.
-fn is_volume_name(name: &str) -> bool {
+#[must_use]
+pub fn is_volume_name(name: &str) -> bool {
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     first
         && name.len() > 1

@@ -1,6 +1,7 @@
 //! `caisson system df`: what takes how much space.
 
 use caisson_image::StoreUsage;
+use caisson_node::Engine;
 use caisson_node::lifecycle::{ContainerView, Status};
 use serde::Serialize;
 
@@ -9,10 +10,11 @@ use crate::failure::Failure;
 use crate::output::listing::{Column, ListArgs};
 use crate::output::sizes;
 
-/// Show how much space images take, and how many containers there are
+/// Show how much space images and volumes take, and how many containers there are
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Columns: type, total, active, size, reclaimable\n\
-                        Reclaimable is what `caisson image prune --all` would free.")]
+                        Reclaimable is what `caisson image prune --all` and \
+                        `caisson volume prune --all` would free.")]
 pub(crate) struct DiskUsage {
     #[command(flatten)]
     list: ListArgs,
@@ -57,8 +59,27 @@ impl DiskUsage {
             size: None,
             reclaimable: None,
         });
+        rows.push(volumes(&engine)?);
         self.list.print(&COLUMNS, &rows, |row, _| row.r#type.to_owned())
     }
+}
+
+fn volumes(engine: &Engine) -> Result<Row, Failure> {
+    let volumes = engine.volumes()?;
+    let (mut size, mut reclaimable) = (0, 0);
+    for volume in &volumes {
+        // One that is removed at this moment takes nothing.
+        let bytes = engine.volume_size(&volume.record.name).unwrap_or_default();
+        size += bytes;
+        reclaimable += if volume.containers.is_empty() { bytes } else { 0 };
+    }
+    Ok(Row {
+        r#type: "Volumes",
+        total: volumes.len(),
+        active: Some(volumes.iter().filter(|volume| !volume.containers.is_empty()).count()),
+        size: Some(size),
+        reclaimable: Some(reclaimable),
+    })
 }
 
 fn rows(usage: &StoreUsage) -> Vec<Row> {

@@ -1,5 +1,6 @@
 //! Options of `run` and `create`.
 
+mod health;
 mod limits;
 mod network;
 mod process;
@@ -68,6 +69,8 @@ pub(super) struct CreateOptions {
     limits: limits::LimitOptions,
     #[command(flatten)]
     security: security::SecurityOptions,
+    #[command(flatten)]
+    health: health::HealthOptions,
     /// Name or id of the image; program and arguments, in place of the image's
     // One list: whatever stands behind the image's name is the container's.
     #[arg(value_names = ["IMAGE", "COMMAND"], required = true, num_args = 1.., trailing_var_arg = true)]
@@ -81,6 +84,7 @@ impl CreateOptions {
 
     /// What is asked of the engine.
     pub(super) fn request(&self) -> Result<ContainerRequest, Failure> {
+        self.health.check()?;
         let mut request = ContainerRequest {
             name: self.name.clone(),
             image: self.image_name().to_owned(),

@@ -39,8 +39,9 @@ pub(super) struct SecurityOptions {
     /// UTS namespace: private or host
     #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
     uts: NamespaceMode,
-    /// User namespace: host
-    #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
+    /// User namespace: only host, the caller's, which is the default
+    #[arg(long, value_name = "MODE", value_parser = user_namespace, default_value = "",
+          hide_default_value = true)]
     userns: NamespaceMode,
     /// Cgroup namespace: private or host
     #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
@@ -75,5 +76,36 @@ impl SecurityOptions {
             cgroup: self.cgroupns.clone(),
         };
         Ok(())
+    }
+}
+
+/// `--userns`: a container's own user namespace can't be asked for.
+fn user_namespace(text: &str) -> Result<NamespaceMode, String> {
+    match text {
+        "" => Ok(NamespaceMode::Default),
+        "host" => Ok(NamespaceMode::Host),
+        _ if text == "keep-id" || text.starts_with("keep-id:") => Err(
+            "keep-id is not in this build: without root the user is root inside (as with podman's \
+             default), and what root inside writes to a volume is the user's; leave --userns out"
+                .to_owned(),
+        ),
+        other => Err(format!(
+            "{other:?} is not in this build, only host is: as root, ids are the host's; without \
+             root, containers are in the user's namespace anyway, where id 0 is the user"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_namespaces_are_the_hosts_or_refused() {
+        assert_eq!(user_namespace("host"), Ok(NamespaceMode::Host));
+        assert_eq!(user_namespace(""), Ok(NamespaceMode::Default));
+        for text in ["private", "auto", "nomap", "keep-id", "keep-id:uid=5", "container:x"] {
+            assert!(user_namespace(text).unwrap_err().contains("not in this build"), "{text}");
+        }
     }
 }

@@ -1,0 +1,62 @@
+#!/bin/bash
+# critest, the CRI's validation suite, against `caisson serve`, or with
+# PEER=containerd against containerd and runc. Its images are ours
+# (images.sh), served on loopback. FOCUS names specs by a regular expression.
+# shellcheck disable=SC2034  # read by suite.sh
+images=()
+if [[ -z ${CAISSON_SUITE_SCRATCH:-} ]]; then
+    own=$(cd "$(dirname "$0")" && pwd)
+    "$own/../peers/go/build.sh" critest crictl ${PEER:+$([[ $PEER == caisson ]] || echo "$PEER")} || exit 2
+    "$own/images.sh" >/dev/null || exit 2
+fi
+# shellcheck source=../suite.sh
+. "$(dirname "$0")/../suite.sh"
+# shellcheck source=../cri.sh
+. "$here/../cri.sh"
+# shellcheck disable=SC2329  # called by trap
+cleanup() {
+    stop_cri
+    end_servers
+}
+trap cleanup EXIT
+
+start_registry 5000 "$scratch/registry" plain || die "no registry"
+mirror_registries 5000 registry.k8s.io gcr.io k8s.gcr.io
+while read -r layout names; do
+    for name in $names; do
+        skopeo copy -q --dest-tls-verify=false "oci:$layout:latest" "docker://127.0.0.1:5000/$name" || die "can't fill the registry"
+    done
+done < <("$here/images.sh")
+
+# The suite pulls one image by the digest of what is published; ours has another.
+published=$(grep -ao 'test-image-digest@sha256:[0-9a-f]\{64\}' "$go_programs/critest" | sort -u | grep -v win- | cut -d: -f2)
+ours=$(skopeo inspect --tls-verify=false --format '{{.Digest}}' docker://127.0.0.1:5000/k8s-staging-cri-tools/test-image-digest:latest)
+sed "s/$published/${ours#sha256:}/g" "$go_programs/critest" >"$scratch/critest"
+chmod +x "$scratch/critest"
+
+census >"$scratch/before"
+start_cri || exit 1
+export TMPDIR=$scratch/tmp
+mkdir "$TMPDIR"
+echo "# critest against $(crictl_ version | awk '/^Runtime(Name|Version)/ {printf "%s ", $2}')"
+(
+    cd "$scratch" && timeout -k 10 "${SUITE_TIMEOUT:-1100}" ./critest -runtime-endpoint "unix://$cri_socket" \
+        -report-dir "$scratch/report" -ginkgo.no-color -ginkgo.timeout 1h ${FOCUS:+-ginkgo.focus "$FOCUS"}
+) >"$scratch/critest.log" 2>&1
+status=$?
+logs=$cache/conformance/critest-$PEER
+rm -rf "$logs"
+mkdir -p "$logs"
+stop_cri
+cp "$scratch/critest.log" "$scratch/$PEER.log" "$scratch/info.json" "$scratch"/report/*.xml "$logs/" 2>/dev/null
+if ! compgen -G "$logs/junit*.xml" >/dev/null; then
+    tail -n 40 "$logs/critest.log"
+    die "critest ended with $status and left no report; its log is in ${logs#"$repo/"}"
+fi
+/usr/bin/python3 "$here/report.py" "$here/expected.tsv" "$PEER" "$logs"/junit*.xml ${FOCUS:+--part}
+status=$?
+if [[ $PEER == caisson ]]; then
+    is "nothing is left: mounts, cgroups, processes, links" "" "$(since "$scratch/before" | grep -vE '(link|address) cni-suite')"
+    ((failed == 0)) || status=1
+fi
+exit $status

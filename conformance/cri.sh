@@ -97,3 +97,16 @@ oom_score = 0
 TOML
 }
 serve_containerd() { PATH=$go_programs:$PATH exec "$go_programs/containerd" --config "$scratch/containerd.toml"; }
+
+configure_caisson() {
+    cat >"$scratch/caisson.toml" <<TOML
+[storage]
+root = "$scratch/store"
+run_root = "/run/caisson-suite/state"
+certs_dirs = ["/etc/caisson/certs.d"]
+[network]
+cni_conf_dirs = ["$scratch/cni"]
+cni_bin_dirs = ["/usr/lib/cni"]
+TOML
+}
+serve_caisson() { exec "$CAISSON" serve --config "$scratch/caisson.toml" --socket "$cri_socket"; }

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 repo=$PWD
 export RUNTIME=${RUNTIME:?RUNTIME is the path of the runtime to test}
 export PATH=$PATH:/usr/local/go/bin
-go_oldest=1.24
+go_oldest=1.26
 logs=$repo/.cache/conformance
 mkdir -p "$logs"
 
@@ -21,7 +21,7 @@ if ((EUID != 0)); then
 fi
 
 # Suites that build Go modules.
-needs_go() { [[ $1 == runtime-tools ]]; }
+needs_go() { [[ $1 == runtime-tools || $1 == critest ]]; }
 go_missing() { # prints why Go won't do; fails if it will
     local have
     if ! have=$(go env GOVERSION 2>/dev/null); then

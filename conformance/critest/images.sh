@@ -40,13 +40,28 @@ image() { # name, config, layers...
     oci image "$out/$name" "${arguments[@]}" --config "$config"
 }
 
-# What the suite runs and Debian's static busybox lacks, with its libraries.
+# Debian's static busybox runs its own applets whatever the file system holds,
+# and has no pgrep and no ipcs: this is the other one, its names files of their
+# own, and what else the suite calls, with the libraries of all.
 write_tools() {
-    local program library
-    mkdir -p "$1"/{bin,etc,usr/bin,var/run,home,mnt}
-    for program in pgrep ipcs; do
-        cp "/usr/bin/$program" "$1/usr/bin/"
-        ldd "/usr/bin/$program" | grep -o '/[^ ]*' | while read -r library; do
+    local program library applet
+    mkdir -p "$1"/{bin,dev,etc,proc,root,sys,usr/bin,var/run,var/www,home,mnt} "$scratch/deb"
+    mkdir -m 1777 "$1/tmp"
+    (
+        cd "$scratch"
+        download() { apt-get -qq -o APT::Sandbox::User=root download busybox >&2; }
+        download || { apt-get -qq update >&2 && download; }
+        dpkg -x busybox_*.deb deb
+    )
+    program=$(find "$scratch/deb" -type f -name busybox -perm -1)
+    cp "$program" "$1/bin/busybox"
+    for applet in $("$program" --list); do
+        [[ $applet == busybox ]] || ln "$1/bin/busybox" "$1/bin/$applet"
+    done
+    rm -f "$1"/bin/{pgrep,ipcs}
+    cp /usr/bin/{pgrep,ipcs} "$1/usr/bin/"
+    for program in "$program" /usr/bin/pgrep /usr/bin/ipcs; do
+        ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
             mkdir -p "$1$(dirname "$library")"
             cp -L "$library" "$1$library"
         done
@@ -54,6 +69,11 @@ write_tools() {
     printf '%s\n' root:x:0:0:root:/root:/bin/sh www-data:x:33:33:www-data:/var/www:/bin/false \
         nobody:x:65534:65534:nobody:/home:/bin/false >"$1/etc/passwd"
     printf '%s\n' root:x:0: www-data:x:33: nogroup:x:65534: >"$1/etc/group"
+}
+# A grep that takes /proc/1/cmdline for text, as the suite expects of nginx's image.
+write_grep() {
+    mkdir -p "$1/usr/local/bin"
+    cp /bin/busybox "$1/usr/local/bin/grep"
 }
 write_groups() {
     mkdir -p "$1/etc"
@@ -79,17 +99,19 @@ for n in 1 2 3 latest tag digest tags; do
 done
 
 nginx='{"Cmd": ["nginx", "-g", "daemon off;"], "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGQUIT"}'
-image busybox '{"Cmd": ["sh"]}' busybox tools
-image nginx "$nginx" debian nginx
+image busybox '{"Cmd": ["sh"]}' tools
+image nginx "$nginx" debian nginx grep
 image hostnet-nginx "$nginx" debian nginx hostnet
 image httpd '{"Cmd": ["sh", "-c", "echo httpd serves; exec httpd -f -p 80 -h /var/www"], "ExposedPorts": {"80/tcp": {}}}' \
-    busybox tools page
+    tools page
 image nonewprivs '{"Entrypoint": ["/nnp"]}' busybox nnp
-image pause '{"Entrypoint": ["sleep", "infinity"]}' busybox
+# Not called sleep: the suite looks for that in shared PID namespaces.
+image pause '{"Entrypoint": ["tail", "-f", "/dev/null"]}' busybox
+image sandbox '{"Entrypoint": ["tail", "-f", "/dev/null"], "Labels": {"for": "peers"}}' busybox
 image user-uid '{"User": "1002"}' busybox
-image user-username '{"User": "www-data"}' busybox tools
+image user-username '{"User": "www-data"}' tools
 image user-uid-group '{"User": "1003:1004"}' busybox
-image user-username-group '{"User": "www-data:1004"}' busybox tools
+image user-username-group '{"User": "www-data:1004"}' tools
 image predefined-group '{"User": "1000"}' busybox groups
 for n in 1 2 3 latest tag digest tags; do image "test-$n" '{"Cmd": ["sh"]}' busybox "test_$n"; done
 
@@ -99,7 +121,8 @@ $out/busybox $e2e/busybox:1.29-2
 $out/nginx $e2e/nginx:1.14-2
 $out/httpd $e2e/httpd:2.4.39-4
 $out/nonewprivs $e2e/nonewprivs:1.3
-$out/pause pause:3.9 pause:caisson
+$out/pause pause:3.9
+$out/sandbox pause:caisson
 $out/hostnet-nginx $staging/hostnet-nginx-$(dpkg --print-architecture):latest
 $out/user-uid $staging/test-image-user-uid:latest
 $out/user-username $staging/test-image-user-username:latest

@@ -4,6 +4,10 @@
 # (images.sh), served on loopback. FOCUS names specs by a regular expression.
 # shellcheck disable=SC2034  # read by suite.sh
 images=()
+if [[ ${PEER:-caisson} == caisson ]] && ! "${CAISSON:-$(dirname "${RUNTIME:-${1:-/}}")/caisson}" serve --help >/dev/null 2>&1; then
+    echo "critest: this caisson has no daemon"
+    exit 77
+fi
 if [[ -z ${CAISSON_SUITE_SCRATCH:-} ]]; then
     own=$(cd "$(dirname "$0")" && pwd)
     "$own/../peers/go/build.sh" critest crictl ${PEER:+$([[ $PEER == caisson ]] || echo "$PEER")} || exit 2
@@ -41,19 +45,19 @@ mkdir "$TMPDIR"
 echo "# critest against $(crictl_ version | awk '/^Runtime(Name|Version)/ {printf "%s ", $2}')"
 (
     cd "$scratch" && timeout -k 10 "${SUITE_TIMEOUT:-1100}" ./critest -runtime-endpoint "unix://$cri_socket" \
-        -report-dir "$scratch/report" -ginkgo.no-color -ginkgo.timeout 1h ${FOCUS:+-ginkgo.focus "$FOCUS"}
+        -ginkgo.junit-report "$scratch/report.xml" -ginkgo.no-color -ginkgo.timeout 1h ${FOCUS:+-ginkgo.focus "$FOCUS"}
 ) >"$scratch/critest.log" 2>&1
 status=$?
 logs=$cache/conformance/critest-$PEER
 rm -rf "$logs"
 mkdir -p "$logs"
 stop_cri
-cp "$scratch/critest.log" "$scratch/$PEER.log" "$scratch/info.json" "$scratch"/report/*.xml "$logs/" 2>/dev/null
-if ! compgen -G "$logs/junit*.xml" >/dev/null; then
+cp "$scratch/critest.log" "$scratch/$PEER.log" "$scratch/info.json" "$scratch/report.xml" "$logs/" 2>/dev/null
+if [[ ! -s $logs/report.xml ]]; then
     tail -n 40 "$logs/critest.log"
     die "critest ended with $status and left no report; its log is in ${logs#"$repo/"}"
 fi
-/usr/bin/python3 "$here/report.py" "$here/expected.tsv" "$PEER" "$logs"/junit*.xml ${FOCUS:+--part}
+/usr/bin/python3 "$here/report.py" "$here/expected.tsv" "$PEER" "$logs/report.xml" ${FOCUS:+--part}
 status=$?
 if [[ $PEER == caisson ]]; then
     is "nothing is left: mounts, cgroups, processes, links" "" "$(since "$scratch/before" | grep -vE '(link|address) cni-suite')"

@@ -241,6 +241,7 @@ class Campaign:
             if len(self.failures) > count:
                 broken += 1
                 # Go on from here: what is left is told once.
+                self.tidy_up()
                 known, before = set(processes()), census()
                 if broken >= 10:
                     print("kill-campaign: enough")

@@ -356,7 +356,11 @@ impl Network {
         loop {
             let lock = self.state.lock()?;
             match lock.hold(pod)? {
-                Hold::Missing => return Ok(lock),
+                Hold::Missing => {
+                    // One that died before it had a record may have an address.
+                    lock.forget_traces(pod)?;
+                    return Ok(lock);
+                }
                 Hold::Held(record) => {
                     drop(lock);
                     self.release(&record)?;

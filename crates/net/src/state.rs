@@ -350,6 +350,12 @@ impl StateLock<'_> {
         if leases.taken.len() == before { Ok(()) } else { self.set_leases(&leases) }
     }
 
+    /// Takes back what a pod without a record may have.
+    pub(crate) fn forget_traces(&self, pod: &str) -> Result<(), StateError> {
+        self.give_back(&[pod.to_owned()])?;
+        State::remove(&self.record_path(pod))
+    }
+
     /// Forgets a pod and its lease, the last of what was its.
     pub(crate) fn forget(&self, record: &HeldRecord) -> Result<(), StateError> {
         self.give_back(std::slice::from_ref(&record.pod))?;
@@ -407,6 +413,21 @@ mod tests {
         assert_eq!(leases.take_number("f", 3), Err("b".to_owned()));
         leases.taken.remove(&3);
         assert_eq!(leases.take_number("f", 3), Ok(()));
+    }
+
+    #[test]
+    fn an_address_without_a_record_is_given_back_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = crate::NetSettings::new(dir.path(), false);
+        let network = crate::Network::open(settings).unwrap();
+        let state = State::open(dir.path()).unwrap();
+        let mut leases = Leases::default();
+        leases.take("died", 16);
+        leases.take("other", 16);
+        state.lock().unwrap().set_leases(&leases).unwrap();
+        network.teardown("died").unwrap();
+        let left: Option<Leases> = State::read(&dir.path().join("leases.json")).unwrap();
+        assert_eq!(left.unwrap().taken.into_values().collect::<Vec<_>>(), ["other"]);
     }
 
     #[test]

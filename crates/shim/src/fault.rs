@@ -28,6 +28,8 @@ pub enum FaultKind {
     NotExecutable,
     /// The supervisor has too many clients.
     Busy,
+    /// A step took longer than it may.
+    TimedOut,
     /// A step failed.
     Failed,
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{SendFlags, send};
 
-use crate::wire::{Incoming, Kind, WireError, encode, stream_frame};
-use crate::{AttachSpec, OnStall, Response};
+use super::unit::UnitKey;
+use crate::wire::{Incoming, Kind, WireError, encode, send as send_with, stream_frame};
+use crate::{AttachSpec, Event, OnStall, Response};
 
 /// Output that a client has not read yet: above this it is waited for, or let
 /// go of.
@@ -26,14 +27,18 @@ pub(super) enum Mode {
     Idle,
     /// Waits for the answer to one.
     Asked,
-    /// Waits for the container's end.
-    AwaitsExit,
+    /// Waits for a container's end.
+    AwaitsExit(UnitKey),
+    /// Waits until a container is forgotten.
+    AwaitsRemoval(UnitKey),
     /// Waits for this program's end.
-    AwaitsExec(u64),
+    AwaitsExec(UnitKey, u64),
     /// Waits for the supervisor to leave.
     AwaitsLeave,
-    /// Follows the streams.
-    Attached(AttachSpec),
+    /// Follows a container's streams.
+    Attached(UnitKey, AttachSpec),
+    /// Follows what happens.
+    Subscribed,
 }
 
 /// A connection.
@@ -46,6 +51,8 @@ pub(super) struct Client {
     pub(super) mode: Mode,
     /// When the request that is coming in began to.
     partial_since: Option<Instant>,
+    /// Is let go of when it has what it is owed.
+    leaving: bool,
     pub(super) gone: bool,
 }
 
@@ -59,16 +66,21 @@ impl Client {
             outgoing: Vec::new(),
             mode: Mode::Idle,
             partial_since: Some(Instant::now()),
+            leaving: false,
             gone: false,
         }
     }
 
     /// The attachment, if this is one.
-    pub(super) fn attached(&self) -> Option<&AttachSpec> {
+    pub(super) fn attached(&self) -> Option<(UnitKey, &AttachSpec)> {
         match &self.mode {
-            Mode::Attached(spec) if !self.gone => Some(spec),
+            Mode::Attached(key, spec) if !self.gone => Some((*key, spec)),
             _ => None,
         }
+    }
+
+    pub(super) fn is_attached_to(&self, key: UnitKey) -> bool {
+        self.attached().is_some_and(|(to, _)| to == key)
     }
 
     /// Whether it is owed output.
@@ -76,9 +88,9 @@ impl Client {
         !self.outgoing.is_empty()
     }
 
-    /// Whether the container has to wait for it.
-    pub(super) fn holds_up(&self) -> bool {
-        self.attached().is_some_and(|spec| spec.on_stall == OnStall::Wait)
+    /// Whether this container has to wait for it.
+    pub(super) fn holds_up(&self, key: UnitKey) -> bool {
+        self.attached().is_some_and(|(to, spec)| to == key && spec.on_stall == OnStall::Wait)
             && self.outgoing.len() >= BACKLOG
     }
 
@@ -115,7 +127,7 @@ impl Client {
 
     /// Queues a piece of the streams.
     pub(super) fn push_stream(&mut self, kind: Kind, data: &[u8]) {
-        let Some(spec) = self.attached() else { return };
+        let Some((_, spec)) = self.attached() else { return };
         if spec.on_stall == OnStall::Detach && self.outgoing.len() >= BACKLOG {
             self.gone = true;
             return;
@@ -124,6 +136,32 @@ impl Client {
             Ok(frame) => self.push(&frame),
             Err(_) => self.gone = true,
         }
+    }
+
+    /// Queues an event for one that follows them.
+    pub(super) fn push_event(&mut self, event: &Event) {
+        if !matches!(self.mode, Mode::Subscribed) || self.gone {
+            return;
+        }
+        match encode(event) {
+            Ok(frame) if self.outgoing.len() < BACKLOG => self.push(&frame),
+            _ => self.gone = true,
+        }
+    }
+
+    /// Answers with a descriptor.
+    pub(super) fn answer_with(&mut self, response: &Response, fd: BorrowedFd<'_>) {
+        self.mode = Mode::Idle;
+        self.partial_since = None;
+        // An answer is small, and the client has read the one before.
+        let sent = encode(response).and_then(|frame| send_with(self.socket.as_fd(), &frame, &[fd]));
+        self.gone |= sent.is_err();
+    }
+
+    /// Lets go of it when it has what it is owed.
+    pub(super) fn hang_up(&mut self) {
+        self.leaving = true;
+        self.flush();
     }
 
     fn push(&mut self, frame: &[u8]) {
@@ -148,6 +186,7 @@ impl Client {
         self.outgoing.drain(..sent.min(self.outgoing.len()));
         if self.outgoing.is_empty() {
             self.outgoing.shrink_to(4096);
+            self.gone |= self.leaving;
         }
     }
 }

@@ -12,15 +12,14 @@ use rustix::time::Timespec;
 
 use super::client::{Client, ClientId, Mode};
 use super::log::Stream;
-use super::state::{Phase, Supervisor};
+use super::state::Supervisor;
 use super::step::{Context as _, StepError};
+use super::unit::{Phase, Unit, UnitKey};
 use crate::wire::{WireError, decode};
 use crate::{Fault, FaultKind, LaunchReply, Response};
 
 /// So many may be connected at once.
 const MOST_CLIENTS: usize = 128;
-/// How long a container may take to end when the supervisor is told to.
-const GRACE: Duration = Duration::from_secs(10);
 /// So long after something has happened the supervisor makes itself small.
 const REST: Duration = Duration::from_secs(1);
 
@@ -31,16 +30,16 @@ enum Source {
     Listener,
     Launcher,
     Worker,
-    Oom,
-    Output(Stream),
-    Input,
+    Oom(UnitKey),
+    Output(UnitKey, Stream),
+    Input(UnitKey),
     Client(ClientId),
 }
 
 impl Supervisor {
     /// Runs until there is nothing left to do.
     pub(super) fn run(&mut self) -> Result<(), StepError> {
-        self.begin_run();
+        self.go_on_launching();
         while !self.is_over() {
             for (source, events) in self.wait()? {
                 self.react(source, events)?;
@@ -65,19 +64,21 @@ impl Supervisor {
         if let Some(launcher) = &self.launcher {
             sources.push((Source::Launcher, PollFd::new(&launcher.socket, PollFlags::IN)));
         }
-        for (_, worker) in &self.workers {
+        for (_, _, worker) in &self.workers {
             sources.push((Source::Worker, PollFd::new(worker, PollFlags::IN)));
         }
-        if let Some(watch) = &self.run.oom_watch {
-            sources.push((Source::Oom, PollFd::new(watch, PollFlags::IN)));
-        }
-        if !self.clients.iter().any(Client::holds_up) {
-            for (stream, fd) in self.run.streams.sources() {
-                sources.push((Source::Output(stream), PollFd::new(fd, PollFlags::IN)));
+        for Unit { key, run, .. } in &self.units {
+            if let Some(watch) = &run.oom_watch {
+                sources.push((Source::Oom(*key), PollFd::new(watch, PollFlags::IN)));
             }
-        }
-        if let Some(sink) = self.run.streams.sink() {
-            sources.push((Source::Input, PollFd::new(sink, PollFlags::OUT)));
+            if !self.clients.iter().any(|client| client.holds_up(*key)) {
+                for (stream, fd) in run.streams.sources() {
+                    sources.push((Source::Output(*key, stream), PollFd::new(fd, PollFlags::IN)));
+                }
+            }
+            if let Some(sink) = run.streams.sink() {
+                sources.push((Source::Input(*key), PollFd::new(sink, PollFlags::OUT)));
+            }
         }
         for client in &self.clients {
             let mut wanted = PollFlags::empty();
@@ -99,20 +100,32 @@ impl Supervisor {
     fn listens_to(&self, client: &Client) -> bool {
         match client.mode {
             Mode::Idle => true,
-            Mode::Attached(_) => !self.run.streams.takes_input() || self.run.streams.has_room(),
+            Mode::Attached(key, _) => {
+                let unit = self.units.iter().find(|unit| unit.key == key);
+                unit.is_none_or(|unit| {
+                    !unit.run.streams.takes_input() || unit.run.streams.has_room()
+                })
+            }
+            // To notice that it has left.
+            Mode::Subscribed => true,
             _ => false,
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let waiting = match self.phase {
-            Phase::Waiting(until) => Some(until),
-            _ => None,
-        };
+        let of_units = self.units.iter().flat_map(|unit| {
+            let waiting = match unit.phase {
+                Phase::Waiting(until) => Some(until),
+                _ => None,
+            };
+            waiting.into_iter().chain(unit.kill_at)
+        });
+        let of_workers = self.workers.iter().map(|(_, _, worker)| worker.deadline);
+        let of_clients = self.clients.iter().filter_map(Client::deadline);
         // Once it has passed only the launcher is waited for.
         let leaves_at = self.ending.leaves_at.filter(|at| *at > Instant::now());
-        let own = [waiting, self.ending.kill_at, leaves_at, self.rest_at];
-        own.into_iter().flatten().chain(self.clients.iter().filter_map(Client::deadline)).min()
+        let own = [leaves_at, self.rest_at].into_iter().flatten();
+        own.chain(of_units).chain(of_workers).chain(of_clients).min()
     }
 
     fn react(&mut self, source: Source, events: PollFlags) -> Result<(), StepError> {
@@ -122,9 +135,13 @@ impl Supervisor {
             Source::Listener => self.accept(),
             Source::Launcher => self.hear_launcher(),
             Source::Worker => self.hear_workers(),
-            Source::Oom => self.see_oom(),
-            Source::Output(stream) => drop(self.read_output(stream)),
-            Source::Input => self.run.streams.write_input(),
+            Source::Oom(key) => self.see_oom(key),
+            Source::Output(key, stream) => drop(self.read_output(key, stream)),
+            Source::Input(key) => {
+                if let Some(unit) = self.unit(key) {
+                    unit.run.streams.write_input();
+                }
+            }
             Source::Client(id) => {
                 let Some(client) = self.client(id) else { return Ok(()) };
                 if events.contains(PollFlags::OUT) {
@@ -146,12 +163,13 @@ impl Supervisor {
             if signal == Signal::CHILD.as_raw() {
                 self.reap();
             } else if signal == Signal::TERM.as_raw() {
-                let grace = self.pod.container.stop_grace_ms.map_or(GRACE, Duration::from_millis);
                 self.ending.leave = true;
-                self.stop(self.stop_signal(), Some(grace));
-                if self.phase == Phase::Stopped {
-                    self.leave();
+                for key in self.keys() {
+                    let Some(unit) = self.unit(key) else { continue };
+                    let (signal, grace) = (unit.stop_signal(), unit.grace());
+                    self.stop(key, signal, Some(grace));
                 }
+                self.leave_if_done();
             }
         }
         Ok(())
@@ -185,7 +203,10 @@ impl Supervisor {
         };
         match frame.and_then(|frame| frame.map(|frame| decode(&frame)).transpose()) {
             Ok(None) => {}
-            Ok(Some(LaunchReply::Committed)) => self.launcher = None,
+            Ok(Some(LaunchReply::Committed)) => {
+                self.launcher = None;
+                self.leave_if_done();
+            }
             Ok(Some(_)) | Err(_) => self.abandon(),
         }
     }
@@ -193,12 +214,15 @@ impl Supervisor {
     /// Does what is due.
     fn keep_time(&mut self) {
         let now = Instant::now();
-        if matches!(self.phase, Phase::Waiting(until) if until <= now) {
-            self.restarts = self.restarts.saturating_add(1);
-            self.begin_run();
-        }
-        if self.ending.kill_at.is_some_and(|at| at <= now) {
-            self.kill();
+        self.end_slow_workers();
+        for key in self.keys() {
+            let Some(unit) = self.unit(key) else { continue };
+            if unit.kill_at.is_some_and(|at| at <= now) {
+                self.kill(key);
+            } else if matches!(unit.phase, Phase::Waiting(until) if until <= now) {
+                unit.restarts = unit.restarts.saturating_add(1);
+                self.begin_run(key);
+            }
         }
         if self.rest_at.is_some_and(|at| at <= now) {
             self.rest_at = None;

@@ -1,38 +1,14 @@
 //! The command that is run when all is over.
 
 use std::ffi::CString;
-use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 
-use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use caisson_sys::descriptors::close_all_except;
 use caisson_sys::exec::{StringArray, execve};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::state::Supervisor;
 use super::step::{StepError, warn};
 use super::streams::null;
-
-impl Supervisor {
-    /// Runs the exit command while the supervisor stays. It becomes nobody's
-    /// concern.
-    pub(super) fn run_exit_command(&mut self) {
-        if self.ending.command_ran || self.pod.config.exit_command.is_empty() {
-            return;
-        }
-        self.ending.command_ran = true;
-        match clone3(CloneFlags::empty(), None) {
-            Ok(Side::Parent { .. }) => {}
-            Ok(Side::Child) => {
-                let host = self.guard.host_mounts();
-                let _ = move_into_link_name_space(host.as_fd(), Some(LinkNameSpaceType::Mount));
-                exit_now(u8::from(!execute(&self.pod.config.exit_command)));
-            }
-            Err(error) => warn(&StepError::new("run the exit command", error)),
-        }
-    }
-}
 
 /// Becomes the command, if there is one; false if that failed.
 pub(super) fn execute(command: &[String]) -> bool {

@@ -62,11 +62,6 @@ impl Guard {
         let word: &[u8] = if run_command { b"c" } else { b"." };
         let _ = retry_on_intr(|| rustix::io::write(&self.lifeline, word));
     }
-
-    /// The mount namespace that the supervisor came from.
-    pub(super) fn host_mounts(&self) -> &OwnedFd {
-        &self.host_mounts
-    }
 }
 
 fn fork(
@@ -113,7 +108,7 @@ fn stand(watched: &OwnedFd, dir: &PodDir, config: &PodConfig, host_mounts: &Owne
 fn clean_up(dir: &PodDir, config: &PodConfig) -> Result<(), StepError> {
     let engine = Engine::open(config)?;
     for _ in 0..LOCK_ATTEMPTS {
-        if collect(dir, config, &engine)? {
+        if collect(dir, &engine)? {
             return Ok(());
         }
         std::thread::sleep(LOCK_PAUSE);

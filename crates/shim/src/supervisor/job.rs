@@ -14,12 +14,14 @@ use caisson_cgroup::stats::Stats;
 use caisson_isolator::{
     ConsoleSocket, ContainerId, ContainerRequest, ExecRequest, SandboxError, SandboxRequest,
 };
-use caisson_runtime_spec::{Process, Resources, Spec};
+use caisson_runtime_spec::{Namespace, NamespaceKind, Process, Resources, Spec};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Engine;
-use crate::Fault;
+use super::step::{Context as _, StepError};
+use super::{init_program, rootfs};
+use crate::{Fault, RootfsMount};
 
 /// Streams for a process that is going to be started.
 #[derive(Debug)]
@@ -30,16 +32,27 @@ pub(super) enum ChildStreams {
     Console(OwnedFd),
 }
 
+/// A container to make.
+#[derive(Debug)]
+pub(super) struct CreateJob {
+    pub(super) bundle: PathBuf,
+    /// What to mount before; `None` if it is there from an earlier run.
+    pub(super) rootfs: Option<RootfsMount>,
+    /// The supervisor's program, beside which `caisson-init` lies, if that is to
+    /// be the first process.
+    pub(super) init: Option<PathBuf>,
+    /// The PID namespace to join.
+    pub(super) pid_namespace: Option<String>,
+    pub(super) streams: ChildStreams,
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Job {
-    Create {
-        spec: Box<Spec>,
-        bundle: PathBuf,
-        streams: ChildStreams,
-    },
+    Create(Box<CreateJob>),
     Start,
-    Delete,
+    /// With a path, what is mounted there is taken away, too.
+    Delete(Option<PathBuf>),
     /// With `thaw`, a frozen container is thawed, or it would not notice.
     Signal {
         signal: i32,
@@ -69,24 +82,46 @@ pub(super) enum Outcome {
 impl Job {
     /// Does it. In a process of its own: standard streams are replaced.
     pub(super) fn perform(self, engine: &Engine, id: &ContainerId) -> Result<Outcome, Fault> {
-        self.try_perform(engine, id).map_err(|error| Fault::of_isolator(&error))
+        self.try_perform(engine, id).map_err(Fault::from)
     }
 
-    fn try_perform(self, engine: &Engine, id: &ContainerId) -> Result<Outcome, SandboxError> {
+    /// What the caller waits for, for messages: "… container x".
+    pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Create { spec, bundle, streams } => create(engine, id, *spec, bundle, streams),
-            Self::Start => engine.container(id)?.start().map(|()| Outcome::Done),
-            Self::Delete => engine.delete(id).map(|()| Outcome::Done),
+            Self::Create(_) => "make",
+            Self::Start => "start",
+            Self::Delete(_) => "remove what is left of",
+            Self::Signal { .. } => "signal",
+            Self::Exec { .. } => "execute a program in",
+            Self::Freeze(true) => "pause",
+            Self::Freeze(false) => "resume",
+            Self::Update(_) => "change the limits of",
+            Self::Stats => "read the counters of",
+            Self::Pids => "list the processes of",
+        }
+    }
+
+    fn try_perform(self, engine: &Engine, id: &ContainerId) -> Result<Outcome, StepError> {
+        match self {
+            Self::Create(job) => job.perform(engine, id),
+            Self::Start => Ok(engine.container(id)?.start().map(|()| Outcome::Done)?),
+            Self::Delete(mounted) => {
+                let deleted = engine.delete(id);
+                if let Some(point) = mounted {
+                    rootfs::detach(&point);
+                }
+                Ok(deleted.map(|()| Outcome::Done)?)
+            }
             Self::Signal { signal, all, thaw } => {
                 let container = engine.container(id)?;
                 let sent = container.signal(signal, all);
                 if thaw {
                     match container.resources().set_frozen(false) {
                         Ok(()) | Err(SandboxError::WrongStatus { .. }) => {}
-                        Err(error) => return Err(error),
+                        Err(error) => return Err(error.into()),
                     }
                 }
-                sent.map(|()| Outcome::Done)
+                Ok(sent.map(|()| Outcome::Done)?)
             }
             Self::Exec { process, streams } => {
                 let console = take_streams(streams)?;
@@ -101,10 +136,12 @@ impl Job {
                 Ok(Outcome::Process(spawned.pid.as_raw_nonzero().get()))
             }
             Self::Freeze(frozen) => {
-                engine.container(id)?.resources().set_frozen(frozen).map(|()| Outcome::Done)
+                engine.container(id)?.resources().set_frozen(frozen)?;
+                Ok(Outcome::Done)
             }
             Self::Update(limits) => {
-                engine.container(id)?.resources().update(&limits).map(|()| Outcome::Done)
+                engine.container(id)?.resources().update(&limits)?;
+                Ok(Outcome::Done)
             }
             Self::Stats => {
                 let stats = engine.container(id)?.resources().stats()?;
@@ -116,6 +153,41 @@ impl Job {
             }
         }
     }
+}
+
+impl CreateJob {
+    fn perform(self, engine: &Engine, id: &ContainerId) -> Result<Outcome, StepError> {
+        let spec = self.load_spec()?;
+        if let Some(rootfs) = &self.rootfs {
+            rootfs::attach(rootfs, &self.bundle.join("rootfs"))?;
+        }
+        Ok(create(engine, id, spec, self.bundle, self.streams)?)
+    }
+
+    fn load_spec(&self) -> Result<Spec, StepError> {
+        let path = self.bundle.join("config.json");
+        let step = || format!("read {}", path.display());
+        let mut spec = Spec::load(&path).context(step)?;
+        if let Some(shim) = &self.init {
+            init_program::insert(&mut spec, shim)?;
+        }
+        if let Some(pids) = &self.pid_namespace {
+            share_pids(&mut spec, pids).map_err(|why| StepError::new(step(), why))?;
+        }
+        caisson_runtime_spec::validate(&spec).context(step)?;
+        Ok(spec)
+    }
+}
+
+/// Has the container join this PID namespace.
+fn share_pids(spec: &mut Spec, path: &str) -> Result<(), &'static str> {
+    let namespaces = &mut spec.linux.get_or_insert_default().namespaces;
+    if namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::Pid) {
+        return Err("linux.namespaces has a PID namespace, share_pids_with names another");
+    }
+    let path = Some(path.to_owned());
+    namespaces.push(Namespace { kind: NamespaceKind::Pid, path });
+    Ok(())
 }
 
 fn create(

@@ -5,24 +5,29 @@
 
 mod client;
 mod collect;
+mod container_requests;
+mod creation;
+mod ending;
 mod engine;
 mod event_loop;
+mod exec_requests;
 mod execs;
 mod exit_command;
 mod guard;
 mod init_program;
 mod job;
-mod lifecycle;
 mod log;
 mod pod;
 mod reap;
 mod requests;
 mod restart;
 mod rootfs;
+mod settle;
 mod startup;
 mod state;
 mod step;
 mod streams;
+mod unit;
 mod worker;
 
 use std::ffi::OsString;
@@ -70,6 +75,6 @@ fn collect_in(dir: PathBuf) -> Result<u8, StepError> {
     let dir = PodDir::open(dir)?;
     let config = dir.config()?;
     let engine = engine::Engine::open(&config)?;
-    let collected = collect::collect(&dir, &config, &engine)?;
+    let collected = collect::collect(&dir, &engine)?;
     Ok(if collected { 0 } else { EXIT_ALIVE })
 }

@@ -1,15 +1,16 @@
 //! What a supervisor has for as long as it lives.
 
+use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use caisson_isolator::ContainerId;
-use caisson_runtime_spec::Spec;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
 use super::engine::Engine;
 use super::step::{Context as _, StepError};
-use crate::{ContainerConfig, ExitRecord, PodConfig, names};
+use crate::{ContainerConfig, ExitRecord, NamespaceKind, PodConfig, names};
 
 /// A pod's directory, open.
 #[derive(Debug)]
@@ -43,25 +44,75 @@ impl PodDir {
         serde_json::from_slice(&text).context(step)
     }
 
-    pub(super) fn bundle(&self) -> PathBuf {
-        self.path.join(names::BUNDLE)
+    pub(super) fn bundle(&self, container: &ContainerConfig) -> PathBuf {
+        container.bundle.clone().unwrap_or_else(|| self.path.join(names::BUNDLE))
     }
 
-    /// Where the root file system is mounted.
-    pub(super) fn rootfs(&self) -> PathBuf {
-        self.bundle().join("rootfs")
+    /// Where a container's root file system is mounted.
+    pub(super) fn rootfs(&self, container: &ContainerConfig) -> PathBuf {
+        self.bundle(container).join("rootfs")
+    }
+
+    /// Forgets what an earlier supervisor has left there.
+    pub(super) fn clear(&self) -> Result<(), StepError> {
+        for name in [names::CONTAINERS, names::EXIT] {
+            let dir = self.path.join(name);
+            let step = || format!("make {} anew", dir.display());
+            match std::fs::remove_dir_all(&dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).context(step);
+                }
+                _ => {}
+            }
+            std::fs::DirBuilder::new().mode(0o700).create(&dir).context(step)?;
+        }
+        Ok(())
+    }
+
+    /// Notes a container before anything is made of it.
+    pub(super) fn remember(&self, container: &ContainerConfig) -> Result<(), StepError> {
+        let id = &container.id;
+        let step = || format!("note container {id} in {}", self.path.display());
+        let text = serde_json::to_vec(container).context(step)?;
+        self.replace(&format!("{}/{id}", names::CONTAINERS), &text).context(step)
+    }
+
+    /// The containers that were noted.
+    pub(super) fn remembered(&self) -> Result<Vec<ContainerId>, StepError> {
+        let dir = self.path.join(names::CONTAINERS);
+        let step = || format!("list {}", dir.display());
+        let entries = match std::fs::read_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.context(step)?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.context(step)?.file_name();
+            found.extend(name.to_str().and_then(|name| name.parse().ok()));
+        }
+        Ok(found)
+    }
+
+    /// Takes back the notes of a container of which nothing is left.
+    pub(super) fn forget(&self, id: &ContainerId) {
+        for name in [names::EXIT, names::CONTAINERS] {
+            let _ = unlinkat(&self.fd, format!("{name}/{id}"), AtFlags::empty());
+        }
     }
 
     /// Writes a container's exit record, whole or not at all.
     pub(super) fn save_exit(&self, id: &ContainerId, record: &ExitRecord) -> Result<(), StepError> {
         let step = || format!("write the exit record of {id} in {}", self.path.display());
-        let dir = self.path.join(names::EXIT);
         let text = serde_json::to_vec(record).context(step)?;
-        std::fs::create_dir_all(&dir).context(step)?;
-        std::fs::write(self.path.join("exit.new"), text).context(step)?;
-        // Both by the descriptor, whose mount may not be the path's.
-        let name = format!("{}/{id}", names::EXIT);
-        renameat(&self.fd, "exit.new", &self.fd, name).context(step)
+        self.replace(&format!("{}/{id}", names::EXIT), &text).context(step)
+    }
+
+    /// All by the descriptor, whose mount may not be the path's.
+    fn replace(&self, name: &str, text: &[u8]) -> std::io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let file = openat(&self.fd, "new", flags | OFlags::NOFOLLOW, Mode::from_raw_mode(0o600))?;
+        std::fs::File::from(file).write_all(text)?;
+        Ok(renameat(&self.fd, "new", &self.fd, name)?)
     }
 
     pub(super) fn remove_socket(&self) {
@@ -74,20 +125,13 @@ impl PodDir {
 pub(super) struct Pod {
     pub(super) dir: PodDir,
     pub(super) config: PodConfig,
-    pub(super) container: ContainerConfig,
-    pub(super) id: ContainerId,
-    pub(super) spec: Spec,
     pub(super) engine: Engine,
-    /// What the container is to have, if we have another.
+    /// Our own program.
+    pub(super) program: PathBuf,
+    /// What containers are to have, if we have another.
     pub(super) oom_score: Option<String>,
-    /// Streams that the launcher gave the container, for its first run.
-    pub(super) given_streams: Option<[OwnedFd; 3]>,
-    /// The network namespace and what else is kept open.
+    /// The pod's namespaces.
+    pub(super) namespaces: Vec<(NamespaceKind, OwnedFd)>,
+    /// What else is kept open, the lock among it.
     pub(super) _held: Vec<OwnedFd>,
-}
-
-impl Pod {
-    pub(super) fn has_terminal(&self) -> bool {
-        self.spec.process.as_ref().is_some_and(|process| process.terminal)
-    }
 }

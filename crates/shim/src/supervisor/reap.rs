@@ -6,7 +6,8 @@ use rustix::process::{WaitOptions, WaitStatus, wait};
 
 use super::client::Mode;
 use super::state::Supervisor;
-use crate::Response;
+use super::unit::Unit;
+use crate::{Happening, Response};
 
 impl Supervisor {
     /// Reaps all that have ended: the container, programs of `exec`, workers,
@@ -31,39 +32,29 @@ impl Supervisor {
     }
 
     fn is_known(&self, pid: i32) -> bool {
-        self.run.pid == Some(pid) || self.guard.is(pid) || self.execs.is_running(pid)
-    }
-
-    /// Hears all workers that have something to say.
-    pub(super) fn hear_workers(&mut self) {
-        let mut index = 0;
-        while let Some((purpose, worker)) = self.workers.get_mut(index) {
-            if !worker.is_ready() {
-                index += 1;
-                continue;
-            }
-            let purpose = *purpose;
-            if let Some(outcome) = worker.read() {
-                self.workers.swap_remove(index);
-                self.settle(purpose, outcome);
-                // What that led to may have changed the list.
-                index = 0;
-            }
-        }
+        let of_unit = |unit: &Unit| unit.run.pid == Some(pid) || unit.execs.is_running(pid);
+        self.guard.is(pid) || self.units.iter().any(of_unit)
     }
 
     fn reaped(&mut self, pid: i32, status: ExitStatus) {
-        if self.run.pid == Some(pid) && self.run.ended.is_none() {
-            self.ended(status);
-        } else if let Some((exec, exit)) = self.execs.reaped(pid, status) {
-            for client in &mut self.clients {
-                if matches!(client.mode, Mode::AwaitsExec(awaited) if awaited == exec) {
-                    client.answer(&Response::ExecExit(exit));
-                }
-            }
-        } else if self.guard.is(pid) {
-            self.guard.renew(&self.pod);
+        if self.guard.is(pid) {
+            return self.guard.renew(&self.pod);
         }
+        let first = |unit: &&Unit| unit.run.pid == Some(pid) && unit.run.ended.is_none();
+        if let Some(key) = self.units.iter().find(first).map(|unit| unit.key) {
+            return self.ended(key, status);
+        }
+        let ended = self.units.iter_mut().find_map(|unit| {
+            unit.execs.reaped(pid, status).map(|(exec, exit)| (unit.key, exec, exit))
+        });
+        let Some((key, exec, exit)) = ended else { return };
+        for client in &mut self.clients {
+            if matches!(client.mode, Mode::AwaitsExec(of, awaited) if (of, awaited) == (key, exec))
+            {
+                client.answer(&Response::ExecExit(exit));
+            }
+        }
+        self.tell(key, Happening::ExecExited { exec, exit });
     }
 }
 

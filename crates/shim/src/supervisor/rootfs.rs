@@ -20,10 +20,14 @@ use crate::RootfsMount;
 const LONGEST_STRING: usize = 255;
 const MOUNT_ATTR_RDONLY: u64 = 1;
 
-/// Enters a mount namespace of our own. Mounts at `point` stay in it; all
-/// others go on being shared with the host as they were.
-pub(super) fn enter_namespace(point: &Path) -> Result<(), StepError> {
-    unshare(Unshare::Mount).context(|| "make a mount namespace")?;
+/// Enters a mount namespace of our own.
+pub(super) fn enter_namespace() -> Result<(), StepError> {
+    unshare(Unshare::Mount).context(|| "make a mount namespace")
+}
+
+/// Keeps mounts at `point` in this namespace; all others go on being shared with
+/// the host as they were.
+fn isolate(point: &Path) -> Result<(), StepError> {
     // The mount that holds `point` is the nearest ancestor that is a mount
     // point. As a slave it still gets the host's mounts.
     for ancestor in point.ancestors() {
@@ -46,6 +50,7 @@ pub(super) fn attach(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError
         return Ok(());
     };
     let step = || format!("mount the root file system at {}", point.display());
+    isolate(point)?;
     match mkdirat(CWD, point, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error).context(|| format!("make {}", point.display())),
@@ -202,7 +207,8 @@ mod tests {
         }
         // In a thread: the namespace is its own.
         let test = || {
-            enter_namespace(&point).unwrap();
+            enter_namespace().unwrap();
+            isolate(&point).unwrap();
             let layers = (0..60).map(|number| open_layer(&layer(number)).unwrap()).collect();
             let writable = Some((open_layer(&upper).unwrap(), open_layer(&work).unwrap()));
             let overlay = Overlay { layers, writable, userxattr: false, volatile: false };

@@ -3,8 +3,6 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use caisson_isolator::ContainerId;
-use caisson_runtime_spec::Spec;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use caisson_sys::descriptors::{close_all_except, proc_path};
 use caisson_sys::signal_fd::{SignalFd, SignalMask, restore_default_action};
@@ -18,14 +16,12 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::engine::Engine;
 use super::guard::Guard;
-use super::log::Log;
 use super::pod::{Pod, PodDir};
-use super::restart::BackOff;
-use super::state::{Ending, Launcher, Phase, Run, Supervisor};
+use super::state::{Ending, Launcher, Supervisor};
 use super::step::{Context as _, StepError};
-use super::{execs::Execs, init_program, rootfs, streams};
+use super::{rootfs, streams};
 use crate::wire::{Incoming, decode, encode, send};
-use crate::{Fault, Launch, LaunchReply, now_nanos};
+use crate::{Fault, Launch, LaunchReply, NamespaceKind, PodConfig};
 
 /// Before the container's own and everybody else's on a machine that is short
 /// of memory.
@@ -73,7 +69,7 @@ pub(super) fn detach() -> Result<Received, StepError> {
 }
 
 /// Takes all that the pod needs and serves it to its end. A failure before the
-/// container is made is told to the launcher.
+/// containers are made is told to the launcher.
 pub(super) fn serve(received: Received, program: &Path) -> u8 {
     let Received { socket, launch, fds } = received;
     let told = socket.try_clone();
@@ -101,7 +97,7 @@ fn prepare(
     program: &Path,
 ) -> Result<Supervisor, StepError> {
     let dir = PodDir::open(launch.pod_dir.clone())?;
-    let (given_streams, mut held) = sort(launch, fds)?;
+    let (namespaces, streams, mut held) = sort(launch, fds)?;
     let Some(lock) = dir.lock()? else {
         return Err(StepError::new(
             format!("claim {}", dir.path.display()),
@@ -109,8 +105,10 @@ fn prepare(
         ));
     };
     held.push(lock);
-    // Of an earlier life.
-    let _ = std::fs::remove_dir_all(dir.path.join(crate::names::EXIT));
+    let config = dir.config()?;
+    check(&config, launch)?;
+    // What it says of an earlier life goes.
+    dir.clear()?;
     write_warnings_to(&dir)?;
     let mask = SignalMask::sendable();
     mask.block().context(|| "block signals")?;
@@ -118,22 +116,15 @@ fn prepare(
     let signals = SignalFd::new(&mask).context(|| "receive signals")?;
     set_child_subreaper(Some(getpid())).context(|| "become a subreaper")?;
     let oom_score = protect_from_oom();
-    let config = dir.config()?;
-    let [container] = config.containers.as_slice() else {
-        return Err(StepError::new("shim.json: containers", "there must be one"));
-    };
-    let container = container.clone();
-    let id: ContainerId = container.id.parse().context(|| "shim.json: id")?;
-    let spec = load_spec(&dir, container.init.then_some(program))?;
     let engine = Engine::open(&config)?;
-    let log = Log::open(&container.log)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let host_mounts = openat(CWD, "/proc/self/ns/mnt", flags, Mode::empty())
         .context(|| "open the mount namespace")?;
     let guard = Guard::post(&dir, &config, host_mounts)?;
     let made = listen_in(&dir).and_then(|listener| {
-        rootfs::enter_namespace(&dir.rootfs())?;
-        rootfs::attach(&container.rootfs, &dir.rootfs())?;
+        rootfs::enter_namespace()?;
+        rustix::fs::fcntl_setfl(&socket, OFlags::NONBLOCK)
+            .context(|| "make the launcher's socket non-blocking")?;
         Ok(listener)
     });
     let listener = match made {
@@ -144,55 +135,60 @@ fn prepare(
             return Err(error);
         }
     };
-    let policy = container.restart;
-    rustix::fs::fcntl_setfl(&socket, OFlags::NONBLOCK)
-        .context(|| "make the launcher's socket non-blocking")?;
-    let pod =
-        Pod { dir, config, container, id, spec, engine, oom_score, given_streams, _held: held };
+    let launcher = Launcher {
+        socket,
+        incoming: Incoming::default(),
+        pending: config.containers.iter().cloned().collect(),
+        fault: None,
+        streams,
+    };
+    let program = program.to_owned();
+    let pod = Pod { dir, config, engine, program, oom_score, namespaces, _held: held };
     Ok(Supervisor {
         pod,
         guard,
         signals,
         listener,
-        launcher: Some(Launcher { socket, incoming: Incoming::default() }),
+        launcher: Some(launcher),
         clients: Vec::new(),
         next_client: 0,
         workers: Vec::new(),
-        log,
-        phase: Phase::Creating,
-        run: Run::default(),
-        execs: Execs::default(),
-        created_at: now_nanos(),
-        restarts: 0,
-        policy,
-        back_off: BackOff::default(),
+        units: Vec::new(),
+        next_unit: 0,
         ending: Ending::default(),
-        last_exit: None,
-        input_client: None,
-        input_done: false,
         buffer: vec![0; CHUNK],
         rest_at: None,
     })
 }
 
-/// The launcher's descriptors by what they are: streams for the container, and
-/// what is kept; the network namespace under the number of [`NETNS_PATH`].
-fn sort(
-    launch: &Launch,
-    fds: Vec<OwnedFd>,
-) -> Result<(Option<[OwnedFd; 3]>, Vec<OwnedFd>), StepError> {
+/// What can't be right whatever the containers are.
+fn check(config: &PodConfig, launch: &Launch) -> Result<(), StepError> {
+    let wrong = |why: &str| Err(StepError::new("shim.json: containers", why));
+    match config.containers.len() {
+        0 if !config.linger => wrong("without any, linger must be set"),
+        1 => Ok(()),
+        _ if launch.stdio => wrong("streams can be given to one only"),
+        _ => Ok(()),
+    }
+}
+
+/// The launcher's descriptors by what they are: namespaces, under the numbers of
+/// [`NamespaceKind::path`]; streams for the container; and what is kept.
+type Sorted = (Vec<(NamespaceKind, OwnedFd)>, Option<[OwnedFd; 3]>, Vec<OwnedFd>);
+
+fn sort(launch: &Launch, fds: Vec<OwnedFd>) -> Result<Sorted, StepError> {
     let step = || "take the launcher's descriptors";
     let count = fds.len();
     let lacking = || StepError::new(step(), format!("{count} have come, too few"));
     let mut rest = fds.into_iter();
-    let mut held = Vec::new();
+    let mut namespaces = Vec::new();
     for kind in &launch.namespaces {
         let given = rest.next().ok_or_else(lacking)?;
         let kept = fcntl_dupfd_cloexec(&given, kind.number()).context(step)?;
         if proc_path(kept.as_fd()) != kind.path() {
             return Err(StepError::new(step(), format!("{} is taken", kind.path())));
         }
-        held.push(kept);
+        namespaces.push((*kind, kept));
     }
     let streams = match launch.stdio {
         true => {
@@ -201,11 +197,11 @@ fn sort(
         }
         false => None,
     };
-    held.extend(rest);
+    let held: Vec<OwnedFd> = rest.collect();
     if u32::try_from(held.len()).ok() < Some(launch.held) {
         return Err(lacking());
     }
-    Ok((streams, held))
+    Ok((namespaces, streams, held))
 }
 
 fn write_warnings_to(dir: &PodDir) -> Result<(), StepError> {
@@ -222,17 +218,6 @@ fn protect_from_oom() -> Option<String> {
     let before = std::fs::read_to_string(OOM_FILE).ok()?;
     std::fs::write(OOM_FILE, OOM_SCORE).ok()?;
     Some(before.trim().to_owned())
-}
-
-fn load_spec(dir: &PodDir, init: Option<&Path>) -> Result<Spec, StepError> {
-    let path = dir.bundle().join("config.json");
-    let step = || format!("read {}", path.display());
-    let mut spec = Spec::load(&path).context(step)?;
-    if let Some(shim) = init {
-        init_program::insert(&mut spec, shim)?;
-    }
-    caisson_runtime_spec::validate(&spec).context(step)?;
-    Ok(spec)
 }
 
 /// Binds through the directory's descriptor: names of sockets hold 107 bytes
@@ -263,7 +248,7 @@ impl Supervisor {
         let Self { pod, guard, listener, ending, .. } = self;
         pod.dir.remove_socket();
         drop(listener);
-        let runs_command = !ending.failed && !ending.command_ran;
+        let runs_command = !ending.failed && !ending.settled;
         // With it the lock, which the command is not to find taken.
         drop(pod);
         guard.dismiss(runs_command);

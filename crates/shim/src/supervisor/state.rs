@@ -1,54 +1,18 @@
 //! What the supervisor knows while it runs.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use caisson_cgroup::OomEvents;
-use caisson_isolator::ExitStatus;
 use caisson_sys::signal_fd::SignalFd;
 
-use super::client::{Client, ClientId};
-use super::execs::Execs;
+use super::client::{Client, ClientId, Mode};
 use super::guard::Guard;
-use super::log::Log;
 use super::pod::Pod;
-use super::restart::BackOff;
-use super::streams::Streams;
+use super::unit::{Phase, Unit, UnitKey};
 use super::worker::Worker;
 use crate::wire::Incoming;
-use crate::{ExitRecord, Fault, RestartPolicy, State, Status};
-
-/// What the container is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// A worker makes it.
-    Creating,
-    /// It waits to be started.
-    Created,
-    /// A worker starts it.
-    Starting,
-    /// It runs.
-    Running,
-    /// It has ended; a worker removes what it had.
-    Removing,
-    /// It is made again then.
-    Waiting(Instant),
-    /// It has ended for good.
-    Stopped,
-}
-
-/// One run of the container.
-#[derive(Debug, Default)]
-pub(super) struct Run {
-    pub(super) pid: Option<i32>,
-    pub(super) streams: Streams,
-    pub(super) started: Option<(u64, Instant)>,
-    pub(super) ended: Option<(ExitStatus, u64)>,
-    pub(super) oom_watch: Option<OomEvents>,
-    pub(super) oom: bool,
-    pub(super) paused: bool,
-    pub(super) error: Option<Fault>,
-}
+use crate::{ContainerConfig, Fault, PodState, State};
 
 /// Who is to hear of a worker's outcome.
 #[derive(Clone, Copy, Debug)]
@@ -69,21 +33,23 @@ pub(super) enum Purpose {
 pub(super) struct Launcher {
     pub(super) socket: OwnedFd,
     pub(super) incoming: Incoming,
+    /// Containers that are still to be made for it.
+    pub(super) pending: VecDeque<ContainerConfig>,
+    /// Why the launch has failed; told when nothing is left.
+    pub(super) fault: Option<Fault>,
+    /// Streams for the only container.
+    pub(super) streams: Option<[OwnedFd; 3]>,
 }
 
-/// The end that somebody wants.
+/// The end of the supervisor.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
-    /// Of the container, for good.
-    pub(super) stop: bool,
-    /// When to kill it.
-    pub(super) kill_at: Option<Instant>,
-    /// Of the supervisor, too.
+    /// Somebody wants it.
     pub(super) leave: bool,
     /// It is about to leave, and does then.
     pub(super) leaves_at: Option<Instant>,
-    /// The exit command was started.
-    pub(super) command_ran: bool,
+    /// Somebody does what the exit command is for.
+    pub(super) settled: bool,
     /// The launch failed: there never was a pod.
     pub(super) failed: bool,
 }
@@ -97,62 +63,51 @@ pub(super) struct Supervisor {
     pub(super) launcher: Option<Launcher>,
     pub(super) clients: Vec<Client>,
     pub(super) next_client: u64,
-    pub(super) workers: Vec<(Purpose, Worker)>,
-    pub(super) log: Log,
-    pub(super) phase: Phase,
-    pub(super) run: Run,
-    pub(super) execs: Execs,
-    pub(super) created_at: u64,
-    pub(super) restarts: u32,
-    pub(super) policy: RestartPolicy,
-    pub(super) back_off: BackOff,
+    pub(super) workers: Vec<(UnitKey, Purpose, Worker)>,
+    pub(super) units: Vec<Unit>,
+    pub(super) next_unit: u64,
     pub(super) ending: Ending,
-    pub(super) last_exit: Option<ExitRecord>,
-    /// The client whose leaving ends the input (`StdinMode::Once`).
-    pub(super) input_client: Option<ClientId>,
-    pub(super) input_done: bool,
     pub(super) buffer: Vec<u8>,
     /// When to let go of code that was needed for what has happened since.
     pub(super) rest_at: Option<Instant>,
 }
 
 impl Supervisor {
-    /// For [`crate::Request::State`].
-    pub(super) fn state(&self) -> State {
-        let status = match self.phase {
-            Phase::Creating if self.restarts > 0 => Status::Restarting,
-            Phase::Creating => Status::Creating,
-            Phase::Created | Phase::Starting if self.restarts > 0 => Status::Restarting,
-            Phase::Created | Phase::Starting => Status::Created,
-            Phase::Running | Phase::Removing if self.run.paused => Status::Paused,
-            Phase::Running | Phase::Removing => Status::Running,
-            Phase::Waiting(_) => Status::Restarting,
-            Phase::Stopped => Status::Stopped,
-        };
-        let last = self.last_exit.as_ref();
-        State {
-            id: self.pod.id.to_string(),
-            status,
-            pid: self.run.pid.filter(|_| self.run.ended.is_none()),
-            shim_pid: rustix::process::getpid().as_raw_nonzero().get(),
-            created_at: self.created_at,
-            started_at: self
-                .run
-                .started
-                .map(|(at, _)| at)
-                .or_else(|| last.and_then(|exit| exit.started_at)),
-            exit: self.last_exit.clone(),
-            restarts: self.restarts,
-            terminal: self.pod.has_terminal(),
-            log_dropped: self.log.dropped(),
-            execs: self.execs.running(),
-            attached: u32::try_from(self.clients.iter().filter_map(Client::attached).count())
-                .unwrap_or(u32::MAX),
-            oom: self.run.oom || last.is_some_and(|exit| exit.oom),
-        }
+    pub(super) fn unit(&mut self, key: UnitKey) -> Option<&mut Unit> {
+        self.units.iter_mut().find(|unit| unit.key == key)
+    }
+
+    pub(super) fn unit_called(&self, id: &str) -> Option<&Unit> {
+        self.units.iter().find(|unit| unit.id.as_str() == id)
     }
 
     pub(super) fn client(&mut self, id: ClientId) -> Option<&mut Client> {
         self.clients.iter_mut().find(|client| client.id == id)
+    }
+
+    pub(super) fn set_mode(&mut self, client: ClientId, mode: Mode) {
+        if let Some(client) = self.client(client) {
+            client.mode = mode;
+        }
+    }
+
+    /// Whether no container is left to run.
+    pub(super) fn all_stopped(&self) -> bool {
+        self.units.iter().all(|unit| unit.phase == Phase::Stopped)
+    }
+
+    /// One container's state.
+    pub(super) fn state_of(&self, unit: &Unit) -> State {
+        let attached = self.clients.iter().filter(|client| client.is_attached_to(unit.key)).count();
+        unit.state(attached)
+    }
+
+    /// For [`crate::Request::Pod`].
+    pub(super) fn pod_state(&self) -> PodState {
+        PodState {
+            id: self.pod.config.id.clone(),
+            shim_pid: rustix::process::getpid().as_raw_nonzero().get(),
+            containers: self.units.iter().map(|unit| self.state_of(unit)).collect(),
+        }
     }
 }

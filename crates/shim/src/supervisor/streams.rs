@@ -35,14 +35,6 @@ pub(super) struct Streams {
     input_ends: bool,
 }
 
-/// What came of reading a stream.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Read {
-    Data(usize),
-    Nothing,
-    End,
-}
-
 impl Streams {
     /// A terminal, whose master comes once the container is made.
     pub(super) fn terminal() -> Result<(Self, ChildStreams), StepError> {
@@ -100,20 +92,20 @@ impl Streams {
     }
 
     /// Reads what is there; closes a stream that has ended.
-    pub(super) fn read(&mut self, stream: Stream, buffer: &mut [u8]) -> Read {
+    pub(super) fn read<'b>(&mut self, stream: Stream, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let source = match stream {
             Stream::Stdout if self.master.is_some() => &mut self.master,
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
-        let Some(fd) = source.as_ref() else { return Read::End };
+        let fd = source.as_ref()?;
         match retry_on_intr(|| rustix::io::read(fd, &mut *buffer)) {
-            Ok(count @ 1..) => Read::Data(count),
-            Err(Errno::AGAIN) => Read::Nothing,
+            Ok(count @ 1..) => buffer.get(..count),
+            Err(Errno::AGAIN) => None,
             // A terminal whose other side is closed fails with EIO.
             Ok(0) | Err(_) => {
                 *source = None;
-                Read::End
+                None
             }
         }
     }

@@ -2,11 +2,13 @@
 
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use caisson_isolator::ContainerId;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, pidfd_send_signal, set_parent_process_death_signal};
 
 use super::engine::Engine;
 use super::job::{Job, Outcome};
@@ -19,23 +21,39 @@ use crate::{Fault, FaultKind};
 pub(super) struct Worker {
     report: OwnedFd,
     bytes: Incoming,
+    process: OwnedFd,
+    /// What it does, for messages.
+    step: String,
+    limit: Duration,
+    /// When it is killed.
+    pub(super) deadline: Instant,
 }
 
 impl Worker {
-    /// Starts one. `oom_score` is what its processes are to have, if that is
-    /// not the supervisor's.
+    /// Starts one, which may take as long as `limit`. `oom_score` is what its
+    /// processes are to have, if that is not the supervisor's.
     pub(super) fn start(
         engine: &Engine,
         id: &ContainerId,
         job: Job,
+        limit: Duration,
         oom_score: Option<&str>,
     ) -> Result<Self, StepError> {
         let step = || "start a worker";
         let (report, told) = pipe_with(PipeFlags::CLOEXEC).context(step)?;
         match clone3(CloneFlags::empty(), None).context(step)? {
-            Side::Parent { .. } => Ok(Self { report, bytes: Incoming::default() }),
+            Side::Parent { pidfd, .. } => Ok(Self {
+                report,
+                bytes: Incoming::default(),
+                process: pidfd,
+                step: format!("{} container {id}", job.name()),
+                limit,
+                deadline: Instant::now() + limit,
+            }),
             Side::Child => {
                 drop(report);
+                // Whoever cleans up after us waits for the lock, which it holds, too.
+                let _ = set_parent_process_death_signal(Some(Signal::KILL));
                 if let Some(score) = oom_score {
                     let _ = std::fs::write("/proc/self/oom_score_adj", score);
                 }
@@ -50,11 +68,20 @@ impl Worker {
         }
     }
 
+    /// Ends one that takes too long; what its caller is told.
+    pub(super) fn give_up(&self) -> Fault {
+        let _ = pidfd_send_signal(&self.process, Signal::KILL);
+        let (step, limit) = (&self.step, self.limit.as_millis());
+        let why = format!("{step}: given up: it did not end within {limit} ms");
+        Fault::new(FaultKind::TimedOut, why)
+    }
+
     /// Reads what there is; the outcome once it is complete. Blocks unless the
     /// descriptor is ready.
     pub(super) fn read(&mut self) -> Option<Result<Outcome, Fault>> {
         let lost = |why: String| {
-            Some(Err(Fault::new(FaultKind::Failed, format!("the worker process failed: {why}"))))
+            let why = format!("{}: the worker process failed: {why}", self.step);
+            Some(Err(Fault::new(FaultKind::Failed, why)))
         };
         match self.bytes.read(self.report.as_fd()) {
             Ok(0) => return lost("it ended without a word (was it killed?)".to_owned()),

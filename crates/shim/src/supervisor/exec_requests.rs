@@ -1,0 +1,98 @@
+//! Programs beside a container's own.
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, kill_process};
+
+use super::client::{ClientId, Mode};
+use super::execs::Found;
+use super::job::{ChildStreams, Job};
+use super::requests::invalid;
+use super::state::{Purpose, Supervisor};
+use super::streams::null;
+use super::unit::{Phase, UnitKey};
+use crate::{ExecIo, ExecSpec, Fault, FaultKind, Response};
+
+/// So many programs may run beside a container's own.
+const MOST_EXECS: u32 = 1024;
+
+impl Supervisor {
+    pub(super) fn exec(
+        &mut self,
+        client: ClientId,
+        key: UnitKey,
+        spec: ExecSpec,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Option<Response>, Fault> {
+        let unit = self.require(key)?;
+        if unit.phase != Phase::Running || unit.run.ended.is_some() {
+            return Err(unit.wrong_status("exec in"));
+        }
+        if unit.execs.running() >= MOST_EXECS {
+            let why = format!("{MOST_EXECS} programs already run in container {}", unit.id);
+            return Err(Fault::new(FaultKind::Busy, why));
+        }
+        let mut process = spec.process;
+        process.terminal = spec.io == ExecIo::Terminal;
+        caisson_runtime_spec::validate_process(&process, "exec")
+            .map_err(|error| invalid(error.to_string()))?;
+        let count = fds.len();
+        let streams = match spec.io {
+            ExecIo::Null => ChildStreams::Three([null()?, null()?, null()?]),
+            ExecIo::Streams => ChildStreams::Three(
+                <[OwnedFd; 3]>::try_from(fds)
+                    .map_err(|_| invalid(format!("exec takes 3 streams, {count} came")))?,
+            ),
+            ExecIo::Terminal => {
+                let [socket] = <[OwnedFd; 1]>::try_from(fds)
+                    .map_err(|_| invalid(format!("exec takes 1 socket, {count} came")))?;
+                ChildStreams::Console(socket)
+            }
+        };
+        let process = Box::new(process);
+        self.assign(key, Purpose::Exec(client), Job::Exec { process, streams }).map(|()| None)
+    }
+
+    pub(super) fn await_exec(
+        &mut self,
+        client: ClientId,
+        key: UnitKey,
+        exec: u64,
+    ) -> Result<Option<Response>, Fault> {
+        match self.find_exec(key, exec)? {
+            Found::Ended(exit) => Ok(Some(Response::ExecExit(exit))),
+            Found::Running(_) => {
+                self.set_mode(client, Mode::AwaitsExec(key, exec));
+                Ok(None)
+            }
+        }
+    }
+
+    fn find_exec(&mut self, key: UnitKey, exec: u64) -> Result<Found, Fault> {
+        let unit = self.require(key)?;
+        unit.execs.find(exec).ok_or_else(|| {
+            let why = format!("container {} has no exec {exec}", unit.id);
+            Fault::new(FaultKind::NotFound, why)
+        })
+    }
+
+    pub(super) fn signal_exec(
+        &mut self,
+        key: UnitKey,
+        exec: u64,
+        signal: i32,
+    ) -> Result<Option<Response>, Fault> {
+        let Found::Running(pid) = self.find_exec(key, exec)? else {
+            let why = format!("exec {exec} of container {} has ended", self.require(key)?.id);
+            return Err(Fault::new(FaultKind::NotFound, why));
+        };
+        let signal = caisson_sys::signals::numbered(signal)
+            .ok_or_else(|| invalid(format!("there is no signal {signal}")))?;
+        // Not reaped yet, so the number is still its own.
+        let sent = Pid::from_raw(pid).map(|pid| kill_process(pid, signal));
+        match sent {
+            Some(Ok(())) => Ok(Some(Response::Done)),
+            _ => Err(Fault::new(FaultKind::Failed, format!("signal process {pid} failed"))),
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use caisson_image::{Digest, QuotaPolicy, Store, StoreSettings};
+use caisson_image::{Digest, Policy, QuotaPolicy, Store, StoreSettings};
 use caisson_node::metadata::{Event, EventKind, Metadata};
 use caisson_node::paths::{Identity, Paths, PathsError};
 use caisson_node::settings::Settings;
@@ -57,6 +57,13 @@ impl Context {
         settings.quota = self.settings.storage.quota;
         settings.quota_policy = QuotaPolicy::Evict;
         Ok(Store::open(settings)?)
+    }
+
+    /// The policy of this file, or else of the settings, about which images may
+    /// be used; `None` allows all.
+    pub(crate) fn signature_policy(&self, file: Option<&Path>) -> Result<Option<Policy>, Failure> {
+        let settings = self.settings.storage.signature_policy.as_deref();
+        Ok(file.or(settings).map(Policy::load).transpose()?)
     }
 
     /// Opens the engine.

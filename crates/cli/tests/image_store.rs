@@ -269,3 +269,24 @@ fn a_directory_becomes_an_image() {
     let error = caisson.fail(125, &["image", "build-from-rootfs", "/tmp", "Upper"]);
     assert!(error.contains("lower case"), "{error}");
 }
+
+#[test]
+fn the_signature_policy_is_asked_about_archives() {
+    let caisson = Caisson::new();
+    let archive = caisson.archive(&["thing:1"], "x");
+    let archive = archive.to_str().unwrap();
+    let policy = caisson.path("policy.json");
+    let file = policy.to_str().unwrap();
+    let reject = r#"{"default":[{"type":"insecureAcceptAnything"}],
+        "transports":{"docker-archive":{"":[{"type":"reject"}]}}}"#;
+    std::fs::write(&policy, reject).unwrap();
+    let error = caisson.fail(1, &["load", "-i", archive, "--signature-policy", file]);
+    assert!(error.contains("docker-archive \"\": reject"), "{error}");
+    let settings = caisson.path("config.toml");
+    std::fs::write(&settings, format!("[storage]\nsignature_policy = {file:?}\n")).unwrap();
+    let settings = settings.to_str().unwrap();
+    caisson.fail(1, &["--config", settings, "load", "-i", archive]);
+    assert_eq!(caisson.run(&["images", "-q"]), "");
+    std::fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
+    caisson.run(&["--config", settings, "load", "-i", archive]);
+}

@@ -32,7 +32,7 @@ pub use layers::LayerError;
 pub use locked_file::StoreIoError;
 pub use meta::{ImageRecord, MetaError, SnapshotFormat, use_write_ahead_log};
 pub use platform::{InvalidPlatform, Platform};
-pub use policy::{Policy, PolicyError};
+pub use policy::{LocalImage, Policy, PolicyError};
 pub use progress::{LayerState, NoProgress, ProgressEvent, ProgressSink};
 pub use pull::{PullError, PullPolicy, PullRequest, pull};
 pub use push::{PushError, push};

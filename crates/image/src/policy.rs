@@ -7,6 +7,7 @@
 
 mod identity;
 mod key;
+mod local;
 mod requirement;
 mod scope;
 mod signature;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::{Digest, Reference, RegistryClient, RegistryError};
+pub use local::LocalImage;
 use requirement::Requirement;
 use scope::UniqueMap;
 
@@ -62,21 +64,21 @@ pub enum PolicyError {
     #[error("signature policy is malformed: {0}")]
     Malformed(String),
     /// The policy says so.
-    #[error("{reference} is refused by the signature policy ({scope}: reject)")]
+    #[error("{image} is refused by the signature policy ({scope}: reject)")]
     Rejected {
         /// The image.
-        reference: Box<Reference>,
+        image: String,
         /// The scope in the policy that applies.
         scope: String,
     },
     /// A requirement that is not known here.
     #[error(
-        "{reference} can't be checked: the signature policy ({scope}) asks for {requirement}, which \
+        "{image} can't be checked: the signature policy ({scope}) asks for {requirement}, which \
          is not supported; sigstoreSigned with a public key is"
     )]
     Unsupported {
         /// The image.
-        reference: Box<Reference>,
+        image: String,
         /// The scope in the policy that applies.
         scope: String,
         /// The requirement's name.
@@ -92,12 +94,12 @@ pub enum PolicyError {
     },
     /// There is none.
     #[error(
-        "{reference} is refused by the signature policy ({scope}): it has no signature for {}",
+        "{image} is refused by the signature policy ({scope}): it has no signature for {}",
         list(digests)
     )]
     NoSignature {
         /// The image.
-        reference: Box<Reference>,
+        image: String,
         /// The scope in the policy that applies.
         scope: String,
         /// What a signature was looked for of.
@@ -105,16 +107,27 @@ pub enum PolicyError {
     },
     /// There are some, but none that counts.
     #[error(
-        "{reference} is refused by the signature policy ({scope}): no signature is accepted: {}",
+        "{image} is refused by the signature policy ({scope}): no signature is accepted: {}",
         reasons.join("; ")
     )]
     NotAccepted {
         /// The image.
-        reference: Box<Reference>,
+        image: String,
         /// The scope in the policy that applies.
         scope: String,
         /// What is wrong with each.
         reasons: Vec<String>,
+    },
+    /// A signature is asked for, of what can have none.
+    #[error(
+        "{image} is refused by the signature policy ({scope}): it asks for a signature, and files \
+         carry none: pull the image from a registry, or allow the file in the policy"
+    )]
+    NeverSigned {
+        /// The image.
+        image: String,
+        /// The scope in the policy that applies.
+        scope: String,
     },
     /// The signatures can't be had.
     #[error("looking for signatures: {0}")]
@@ -185,18 +198,18 @@ impl Policy {
         reference: &Reference,
         digests: &[Digest],
     ) -> Result<(), PolicyError> {
-        let (scope, requirements) = self.requirements(reference);
-        let named = || Box::new(reference.clone());
+        let (scope, requirements) = self.find("docker", scope::names(reference));
+        let named = || reference.to_string();
         let mut signatures = None;
         for requirement in &requirements.0 {
             match requirement {
                 Requirement::InsecureAcceptAnything => {}
                 Requirement::Reject => {
-                    return Err(PolicyError::Rejected { reference: named(), scope });
+                    return Err(PolicyError::Rejected { image: named(), scope });
                 }
                 Requirement::Unsupported(name) => {
                     return Err(PolicyError::Unsupported {
-                        reference: named(),
+                        image: named(),
                         scope,
                         requirement: name.clone(),
                     });
@@ -220,11 +233,11 @@ impl Policy {
                     if accepted {
                         continue;
                     }
-                    let reference = named();
+                    let image = named();
                     return Err(if reasons.is_empty() {
-                        PolicyError::NoSignature { reference, scope, digests: digests.to_vec() }
+                        PolicyError::NoSignature { image, scope, digests: digests.to_vec() }
                     } else {
-                        PolicyError::NotAccepted { reference, scope, reasons }
+                        PolicyError::NotAccepted { image, scope, reasons }
                     });
                 }
             }
@@ -232,13 +245,13 @@ impl Policy {
         Ok(())
     }
 
-    /// The requirements of the narrowest scope, and its name for messages.
-    fn requirements(&self, reference: &Reference) -> (String, &Requirements) {
-        if let Some(docker) = self.transports.0.get("docker") {
-            for name in scope::names(reference) {
-                if let Some(found) = docker.0.get(&name) {
-                    return (format!("docker {name:?}"), found);
-                }
+    /// The requirements of the first of `scopes` that the policy names, and that
+    /// scope's name for messages.
+    fn find(&self, transport: &str, scopes: Vec<String>) -> (String, &Requirements) {
+        let named = self.transports.0.get(transport);
+        for name in scopes {
+            if let Some(found) = named.and_then(|scopes| scopes.0.get(&name)) {
+                return (format!("{transport} {name:?}"), found);
             }
         }
         ("default".to_owned(), &self.default)

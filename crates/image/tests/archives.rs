@@ -79,7 +79,7 @@ fn what_is_saved_can_be_loaded() {
     archive::save_layout(&first, &images, &layout).unwrap();
     archive::save_layout(&first, &images, &layout).unwrap();
     let third = store(&dir.path().join("third"));
-    let loaded = archive::load(&third, archive::Input::Path(&layout), &NoProgress).unwrap();
+    let loaded = archive::load(&third, archive::Input::Path(&layout), None, &NoProgress).unwrap();
     assert_eq!(loaded.len(), 2);
     let same: Vec<_> = third.images().unwrap().iter().map(|i| i.manifest.digest.clone()).collect();
     assert!(images.iter().all(|i| same.contains(&i.manifest.digest)));
@@ -259,7 +259,7 @@ fn child() {
         return;
     };
     let store = store(&root.join("store"));
-    archive::load(&store, archive::Input::Path(&root.join("archive")), &NoProgress).unwrap();
+    archive::load(&store, archive::Input::Path(&root.join("archive")), None, &NoProgress).unwrap();
 }
 
 #[test]
@@ -292,5 +292,62 @@ fn a_load_killed_at_any_moment_leaves_a_clean_store() {
     for name in ["snapshots", "leases", "content/ingest"] {
         let left = entries(&dir.path().join("store").join(name));
         assert_eq!(left, Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn the_policy_of_a_form_decides() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let store = store(&root.join("store"));
+    let image = image(&three_layers(), "x");
+    let archive = root.join("a.tar");
+    std::fs::write(&archive, oci_archive(&image, "thing:1")).unwrap();
+    let link = root.join("link.tar");
+    std::os::unix::fs::symlink(&archive, &link).unwrap();
+    let load = |input: archive::Input<'_>, policy: &str| {
+        let policy = caisson_image::Policy::parse(policy.as_bytes()).unwrap();
+        archive::load(&store, input, Some(&policy), &NoProgress)
+    };
+    let allowing = |transport: &str, scope: &str| {
+        format!(
+            r#"{{"default":[{{"type":"reject"}}],"transports":{{"{transport}":{{
+            "{scope}":[{{"type":"insecureAcceptAnything"}}]}}}}}}"#
+        )
+    };
+    let here = root.to_str().unwrap();
+    let file = archive.to_str().unwrap();
+    let stream = || archive::Input::Stream(Box::new(std::fs::File::open(file).unwrap()));
+    let path = || archive::Input::Path(&archive);
+    let refused = [
+        (path(), allowing("docker-archive", "")),
+        (path(), allowing("oci", "")),
+        (path(), allowing("oci-archive", "/elsewhere")),
+        (path(), allowing("oci-archive", link.to_str().unwrap())),
+        (stream(), allowing("oci-archive", here)),
+    ];
+    for (input, policy) in refused {
+        let error = load(input, &policy).unwrap_err();
+        assert!(matches!(error, LoadError::Policy(_)), "{policy}: {error}");
+    }
+    assert!(store.images().unwrap().is_empty());
+    assert_eq!(store.usage().unwrap().blobs, 0, "what was refused is not kept");
+    let allowed = [
+        (path(), allowing("oci-archive", file)),
+        (archive::Input::Path(&link), allowing("oci-archive", here)),
+        (stream(), allowing("oci-archive", "")),
+    ];
+    for (input, policy) in allowed {
+        assert_eq!(load(input, &policy).unwrap().len(), 1, "{policy}");
+    }
+    let loaded = store.find("thing:1").unwrap();
+    let (layout, docker) = (root.join("layout"), root.join("docker.tar"));
+    archive::save_layout(&store, &[loaded.clone()], &layout).unwrap();
+    let mut out = std::fs::File::create(&docker).unwrap();
+    archive::save(&store, &[loaded], SaveFormat::Docker, &mut out).unwrap();
+    for (input, transport) in [(&layout, "oci"), (&docker, "docker-archive")] {
+        let wrong = allowing("oci-archive", "");
+        assert!(load(archive::Input::Path(input), &wrong).is_err(), "{transport}");
+        load(archive::Input::Path(input), &allowing(transport, "")).unwrap();
     }
 }

@@ -6,6 +6,7 @@ use crate::content::ContentError;
 use crate::install::InstallError;
 use crate::manifest::InvalidManifest;
 use crate::meta::MetaError;
+use crate::policy::PolicyError;
 use crate::store::StoreError;
 use crate::unpack::ArchiveError;
 
@@ -53,6 +54,9 @@ pub enum LoadError {
         /// What is wrong.
         source: InvalidManifest,
     },
+    /// The signature policy does not allow it.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// An image in it could not be brought in.
     #[error(transparent)]
     Install(#[from] InstallError),

@@ -20,6 +20,10 @@ pub(crate) struct Load {
     /// The file or directory; standard input if not given
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
+    /// Which images are accepted, as in containers-policy.json(5): the
+    /// transports docker-archive, oci-archive and oci
+    #[arg(long, value_name = "FILE")]
+    signature_policy: Option<PathBuf>,
     /// Only the ids of the images
     #[arg(short, long)]
     quiet: bool,
@@ -45,13 +49,15 @@ impl Load {
             }
             None => Input::Stream(Box::new(io::stdin().lock())),
         };
+        let policy = context.signature_policy(self.signature_policy.as_deref())?;
         let store = context.store()?;
         let progress = Progress::new(context, self.quiet);
         let named = self.input.as_ref().map(|path| path.display().to_string());
-        let images = archive::load(&store, input, &progress).map_err(|source| {
-            let input = named.unwrap_or_else(|| "standard input".to_owned());
-            LoadInputError { input, source }
-        })?;
+        let images =
+            archive::load(&store, input, policy.as_ref(), &progress).map_err(|source| {
+                let input = named.unwrap_or_else(|| "standard input".to_owned());
+                LoadInputError { input, source }
+            })?;
         drop(progress);
         for image in &images {
             let name = image.names.first().map(Reference::familiar);

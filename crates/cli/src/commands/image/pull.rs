@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use caisson_image::{
-    FindImageError, ImageRecord, Platform, Policy, PullPolicy, PullRequest, Reference, Store, pull,
+    FindImageError, ImageRecord, Platform, PullPolicy, PullRequest, Reference, Store, pull,
 };
 
 use crate::context::Context;
@@ -97,7 +97,7 @@ impl Fetch<'_> {
         let request = PullRequest {
             platform: self.platform.cloned(),
             when: self.when.into(),
-            policy: self.policy(context)?,
+            policy: context.signature_policy(self.signature_policy.as_deref())?.map(Arc::new),
             ..PullRequest::new(reference.clone())
         };
         let client = self.registry.client(context)?;
@@ -121,14 +121,6 @@ impl Fetch<'_> {
             ));
         }
         Ok(image)
-    }
-
-    fn policy(&self, context: &Context) -> Result<Option<Arc<Policy>>, Failure> {
-        let settings = context.settings.storage.signature_policy.as_ref();
-        match self.signature_policy.as_ref().or(settings) {
-            Some(file) => Ok(Some(Arc::new(Policy::load(file)?))),
-            None => Ok(None),
-        }
     }
 }
 

@@ -12,14 +12,21 @@
 
 mod activity;
 mod backend;
+mod command;
 mod connection;
+mod forward;
 mod http;
+mod outlet;
 mod pipe;
 mod requests;
+mod sender;
 mod server;
 mod settings;
+mod spdy;
+mod spdy_streams;
 mod status;
 mod tokens;
+mod websocket;
 
 pub use backend::{
     BackendError, ExitCode, PortIo, PortStream, ProcessIo, Resizes, StreamBackend, TerminalSize,

@@ -21,13 +21,16 @@ use tokio::time::timeout;
 
 use crate::backend::StreamBackend;
 use crate::connection;
-use crate::http::{Agreement, Refusal, negotiate, parse_path};
+use crate::http::{Agreement, Refusal, Wire, negotiate, parse_path};
 use crate::requests::{AttachRequest, ExecRequest, PortForwardRequest, Request, RequestError};
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 
 /// Kubernetes' clients and proxies send a few hundred bytes.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// Each takes two channels, whose numbers are characters from `0` in base64.
+const MAX_CHANNEL_PORTS: usize = 39;
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -198,8 +201,7 @@ async fn serve<B: StreamBackend>(stream: TcpStream, shared: &Shared<B>) {
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
     let (read, write) = parts.io.into_inner().into_split();
     let read = tokio::io::AsyncReadExt::chain(io::Cursor::new(parts.read_buf), read);
-    connection::serve(&shared.settings, shared.backend.as_ref(), &agreement, request, read, write)
-        .await;
+    connection::serve(&shared.settings, &shared.backend, &agreement, request, read, write).await;
 }
 
 fn agree<B>(mut request: hyper::Request<Incoming>, shared: &Shared<B>) -> Result<Agreed, Refusal> {
@@ -211,6 +213,16 @@ fn agree<B>(mut request: hyper::Request<Incoming>, shared: &Shared<B>) -> Result
     let (kind, token) = parse_path(request.uri().path()).ok_or_else(unknown)?;
     let agreement = negotiate(kind, request.method(), request.headers())?;
     let request = shared.tokens.redeem(kind, token).ok_or_else(unknown)?;
+    if let (Wire::Channels { .. }, Request::PortForward(request)) = (agreement.wire, &request)
+        && !(1..=MAX_CHANNEL_PORTS).contains(&request.ports.len())
+    {
+        let text = format!(
+            "forwarding over WebSocket's channels needs 1 to {MAX_CHANNEL_PORTS} ports in the \
+             request, which has {}; or use SPDY/3.1+portforward.k8s.io",
+            request.ports.len()
+        );
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+    }
     Ok((on_upgrade, agreement, request))
 }
 

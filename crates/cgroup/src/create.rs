@@ -93,13 +93,28 @@ impl Cgroup {
 
     /// Like [`Cgroup::create`], on a given layout.
     pub fn create_in(
-        mut layout: Layout,
+        layout: Layout,
         config: &CgroupConfig<'_>,
         resources: Option<&Resources>,
     ) -> Result<Cgroup, CreateError> {
         if config.driver == Driver::Systemd {
             return Cgroup::plan_unit(layout, config);
         }
+        let (cgroup, mut made) = Cgroup::make_in(layout, config, resources)?;
+        let fresh = made.leaves == cgroup.nodes.len();
+        if let Err(error) = cgroup.finish(resources, fresh) {
+            made.remove_at(cgroup.root());
+            return Err(error);
+        }
+        Ok(cgroup)
+    }
+
+    /// The directories, without limits.
+    pub(crate) fn make_in(
+        mut layout: Layout,
+        config: &CgroupConfig<'_>,
+        resources: Option<&Resources>,
+    ) -> Result<(Cgroup, Made), CreateError> {
         let inner = inner_path(config)?;
         if let Some(resources) = resources {
             crate::requested::check_version(resources, layout.kind())?;
@@ -125,15 +140,10 @@ impl Cgroup {
                 return Err(error);
             }
         };
-        let fresh = made.leaves == nodes.len();
         let kind = layout.kind();
         let (root, root_path) = layout.into_root();
         let cgroup = Cgroup { kind, root, root_path, nodes, rootless: config.rootless, unit: None };
-        if let Err(error) = cgroup.finish(resources, fresh) {
-            made.remove_at(cgroup.root());
-            return Err(error);
-        }
-        Ok(cgroup)
+        Ok((cgroup, made))
     }
 
     fn finish(&self, resources: Option<&Resources>, fresh: bool) -> Result<(), CreateError> {

@@ -15,6 +15,8 @@ pub enum Unshare {
     Network,
     /// `CLONE_NEWUSER`: only for a process of one thread.
     User,
+    /// `CLONE_NEWUTS`
+    Uts,
     /// `CLONE_NEWTIME`: of the process's children, until it enters it.
     Time,
 }
@@ -31,6 +33,7 @@ pub fn unshare(namespace: Unshare) -> io::Result<()> {
         Unshare::Network => libc::CLONE_NEWNET,
         Unshare::Time => libc::CLONE_NEWTIME,
         Unshare::User => libc::CLONE_NEWUSER,
+        Unshare::Uts => libc::CLONE_NEWUTS,
     };
     // SAFETY: only descriptor tables (CLONE_FILES) could break memory safety.
     let result = unsafe { libc::unshare(flag) };

@@ -107,6 +107,10 @@ fn prepare(
     held.push(lock);
     let config = dir.config()?;
     check(&config, launch)?;
+    if let Some(cgroup) = &config.cgroup {
+        // Before there is a guard, or anybody else of ours.
+        caisson_cgroup::Cgroup::enter(cgroup).context(|| "shim.json: cgroup")?;
+    }
     // What it says of an earlier life goes.
     dir.clear()?;
     write_warnings_to(&dir)?;

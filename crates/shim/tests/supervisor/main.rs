@@ -16,6 +16,8 @@ mod logs;
 #[cfg(test)]
 mod pod;
 #[cfg(test)]
+mod pods;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod rootless;

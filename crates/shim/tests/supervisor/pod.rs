@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use caisson_shim::client::{
-    Container, LaunchError, LaunchFds, Launched, collect, connect, exit_record, is_alive, launch,
+    ClientError, Container, LaunchError, LaunchFds, Launched, Shim, collect, connect, exit_record,
+    is_alive, launch,
 };
-use caisson_shim::{AttachSpec, ExitRecord, OnStall, State};
+use caisson_shim::{AttachSpec, ContainerConfig, ExitRecord, OnStall, State};
 use serde_json::{Value, json};
 
 /// The program under test.
@@ -89,6 +90,14 @@ impl Pod {
             spec["linux"]["cgroupsPath"] = json!(format!("/{id}"));
         }
         Self { dir, id, config, container, spec }
+    }
+
+    /// A pod that starts without containers.
+    pub(crate) fn empty() -> Self {
+        let mut pod = Self::script("");
+        pod.container = Value::Null;
+        pod.config["linger"] = json!(true);
+        pod
     }
 
     /// A pod whose program runs until SIGTERM.
@@ -243,6 +252,80 @@ impl Drop for Pod {
         } else {
             self.await_clean();
         }
+    }
+}
+
+/// A container of a pod, as a node would ask for it.
+#[derive(Clone)]
+pub(crate) struct Member {
+    bundle: PathBuf,
+    pub(crate) container: Value,
+    pub(crate) spec: Value,
+}
+
+impl Member {
+    /// One whose program is this text for busybox's shell.
+    pub(crate) fn script(pod: &Pod, name: &str, text: &str) -> Self {
+        let bundle = pod.path(name);
+        for part in ["rootfs", "upper", "work"] {
+            fs::create_dir_all(bundle.join(part)).unwrap();
+        }
+        let id = format!("{}-{name}", pod.id);
+        let path = |part: &str| bundle.join(part);
+        let container = json!({
+            "id": id, "bundle": bundle,
+            "rootfs": {"overlay": {
+                "lowers": [pod.path("layer"), base_layer()], "upper": [path("upper"), path("work")],
+            }},
+            "log": {"driver": "json-file", "path": path("log"), "max_size": 0, "max_files": 1},
+        });
+        let mut spec = pod.spec.clone();
+        spec["process"]["args"] = json!(["sh", "-c", text]);
+        if !is_rootless() {
+            spec["linux"]["cgroupsPath"] = json!(format!("/{id}"));
+        }
+        Self { bundle, container, spec }
+    }
+
+    /// Has it join a namespace of this kind.
+    pub(crate) fn join(&mut self, kind: &str, path: &str) {
+        self.drop_namespace(kind);
+        let list = self.spec["linux"]["namespaces"].as_array_mut().unwrap();
+        list.push(json!({"type": kind, "path": path}));
+        if kind == "uts" {
+            self.spec.as_object_mut().unwrap().remove("hostname");
+        }
+    }
+
+    pub(crate) fn drop_namespace(&mut self, kind: &str) {
+        let list = self.spec["linux"]["namespaces"].as_array_mut().unwrap();
+        list.retain(|namespace| namespace["type"] != kind);
+    }
+
+    pub(crate) fn try_create(&self, shim: &Shim) -> Result<Container, ClientError> {
+        fs::write(self.bundle.join("config.json"), serde_json::to_vec(&self.spec).unwrap())
+            .unwrap();
+        let config: ContainerConfig = serde_json::from_value(self.container.clone()).unwrap();
+        let container = shim.container(&config.id);
+        shim.create(config).map(|_| container)
+    }
+
+    #[track_caller]
+    pub(crate) fn create(&self, shim: &Shim) -> Container {
+        self.try_create(shim).expect("create")
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.bundle.join("log")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub(crate) fn await_log(&self, text: &str) {
+        eventually(&format!("{text:?} is logged"), || self.log().contains(text));
     }
 }
 

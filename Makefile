@@ -19,7 +19,7 @@ OUT = $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)/release
 NATIVE = $(OUT)/caisson-native
 CAISSON = $(OUT)/caisson
 
-.PHONY: help build demo demo-native test conformance kill-campaign bench bench-native bench-memory bench-churn bench-image install lint clean
+.PHONY: help build demo demo-native test conformance conformance-kubernetes kill-campaign bench bench-native bench-memory bench-churn bench-image bench-cri install lint clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -45,11 +45,14 @@ test: ## run the tests of every crate, and the house rules
 conformance: build ## run the suites and clients that others wrote (root, Go)
 	@RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" scripts/conformance.sh
 
+conformance-kubernetes: build ## a real kubelet, kube-apiserver and kubectl on the daemon (root, Go; builds Kubernetes)
+	@RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" SUITE_TIMEOUT=5400 scripts/conformance.sh kubernetes
+
 kill-campaign: build ## 500 kills -9 of pulls, loads, runs and removes (root); KILLS, SEED
 	@KILLS="$${KILLS:-500}" SUITE_TIMEOUT=14400 RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" \
 	    scripts/conformance.sh kill-campaign
 
-bench: bench-native bench-image ## every bench
+bench: bench-native bench-image bench-cri ## every bench
 
 bench-native: build ## compare caisson-native with crun and runc (root); RUNS, RECORD
 	@RUNTIME="$(abspath $(NATIVE))" scripts/bench-native.sh
@@ -62,6 +65,9 @@ bench-churn: build ## only 1,000 containers in a row, 100 at once, and a census 
 
 bench-image: build ## pulls and runs beside containerd, docker, podman (root); PULLS, RUNS, RECORD, CHECK
 	@CAISSON="$(abspath $(CAISSON))" scripts/bench-image.sh
+
+bench-cri: build ## pods through the CRI beside containerd and runc (root, Go); ROUNDS, RESIDENT, RECORD, CHECK
+	@CAISSON="$(abspath $(CAISSON))" scripts/bench-cri.sh
 
 install: ## install binaries, manual pages and completions below PREFIX (/usr/local)
 	@if command -v cargo >/dev/null; then

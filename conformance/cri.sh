@@ -4,10 +4,16 @@
 # suite.sh, in their own namespaces; needs $scratch and $repo. Pods get Debian's
 # CNI plugins: bridge, host-local, portmap; images come from `start_registry`.
 PEER=${PEER:-caisson}
-cri_socket=/run/$PEER-suite/cri.sock
 cri_pid=
+# A directory in cgroupfs for the daemon, if it is to have one of its own.
+cri_cgroup=
 go_programs=$repo/.cache/peers/go
-export CONTAINER_RUNTIME_ENDPOINT=unix://$cri_socket IMAGE_SERVICE_ENDPOINT=unix://$cri_socket
+use_peer() { # caisson|containerd
+    PEER=$1
+    cri_socket=/run/$PEER-suite/cri.sock
+    export CONTAINER_RUNTIME_ENDPOINT=unix://$cri_socket IMAGE_SERVICE_ENDPOINT=unix://$cri_socket
+}
+use_peer "$PEER"
 crictl_() { timeout --foreground 60 "$go_programs/crictl" --timeout 30s "$@"; }
 
 # The mirrors of registries: all of them are the one on loopback.
@@ -51,7 +57,10 @@ start_cri() {
     mkdir -p "${cri_socket%/*}"
     pod_network
     "configure_$PEER"
-    "serve_$PEER" </dev/null >"$scratch/$PEER.log" 2>&1 &
+    {
+        [[ -z $cri_cgroup ]] || echo $BASHPID >"$cri_cgroup/cgroup.procs"
+        "serve_$PEER"
+    } </dev/null >>"$scratch/$PEER.log" 2>&1 &
     cri_pid=$!
     for i in {1..100}; do
         if crictl_ info >"$scratch/info.json" 2>"$scratch/info.log" &&

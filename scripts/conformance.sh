@@ -21,7 +21,11 @@ if ((EUID != 0)); then
 fi
 
 # Suites that build Go modules.
-needs_go() { [[ $1 == runtime-tools || $1 == critest ]]; }
+needs_go() { [[ $1 == runtime-tools || $1 == critest || $1 == kubernetes ]]; }
+# Suites that run only when they are named, and why.
+declare -A on_request=(
+    [kubernetes]="building Kubernetes takes longer than everything else together: make conformance-kubernetes"
+)
 go_missing() { # prints why Go won't do; fails if it will
     local have
     if ! have=$(go env GOVERSION 2>/dev/null); then
@@ -55,6 +59,11 @@ note() { table+=("$(printf '%-22s %-9s %5s s  %s' "$@")"); }
 for file in "${suites[@]}"; do
     name=$(name_of "$file")
     if (($#)) && [[ " $* " != *" $name "* ]]; then continue; fi
+    if ! (($#)) && [[ -n ${on_request[$name]:-} ]]; then
+        note "$name" "left out" 0 "${on_request[$name]}"
+        left_out=$((left_out + 1))
+        continue
+    fi
     if needs_go "$name" && why=$(go_missing); then
         note "$name" "left out" 0 "$why"
         left_out=$((left_out + 1))

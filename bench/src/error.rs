@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
     #[error(
-        "{0}\nusage: caisson-bench native|memory-floor|churn|image [options]; --help lists them"
+        "{0}\nusage: caisson-bench native|memory-floor|churn|image|cri [options]; --help lists them"
     )]
     Usage(String),
     #[error("{action} {}: {source}", path.display())]

@@ -3,11 +3,12 @@
 //! Sub-commands: `native` (time, CPU and memory per operation), `memory-floor`
 //! (smallest limit under which a container still runs), `churn` (many
 //! containers, and a census of what they leave), `image` (pulls and runs beside
-//! other engines). All need root and work in a private mount namespace.
+//! other engines), `cri` (tables of what cribench measured of daemons). All need root and work in a private mount namespace.
 
 mod bundle;
 mod census;
 mod churn;
+mod cri;
 mod daemons;
 mod engines;
 mod error;
@@ -52,5 +53,6 @@ fn run() -> Result<ExitCode, BenchError> {
         Command::MemoryFloor => memory_floor::run(&options),
         Command::Churn => churn::run(&options),
         Command::Image => image::run(&options),
+        Command::Cri => cri::run(&options),
     }
 }

@@ -30,6 +30,11 @@ image         cold pulls and warm runs beside containerd, docker, podman and
   --dir DIR       where engines keep what they pull (/var/tmp)
   --record FILE   also write the tables into FILE's image section
   --check         exit 1 when a bar is missed
+cri           tables of pods, ours beside containerd's; scripts/bench-cri.sh
+              measures
+  --samples FILE  what cribench printed
+  --record FILE   also write the tables into FILE's cri section
+  --check         exit 1 when a bar is missed
 
 all:
   --runtime PATH  our runtime (caisson-native beside this binary)
@@ -44,6 +49,7 @@ pub(crate) enum Command {
     MemoryFloor,
     Churn,
     Image,
+    Cri,
 }
 
 /// The parsed command line.
@@ -64,6 +70,8 @@ pub(crate) struct Options {
     pub(crate) busybox: String,
     pub(crate) pulls: usize,
     pub(crate) runs: usize,
+    /// What cribench printed.
+    pub(crate) samples: PathBuf,
     /// Where engines keep what they pull.
     pub(crate) dir: PathBuf,
     pub(crate) serial: usize,
@@ -92,6 +100,7 @@ impl Options {
             busybox: String::new(),
             pulls: 5,
             runs: 25,
+            samples: PathBuf::new(),
             dir: PathBuf::from("/var/tmp"),
             serial: 1000,
             parallel: 100,
@@ -107,6 +116,7 @@ impl Options {
                         Some("memory-floor") => Command::MemoryFloor,
                         Some("churn") => Command::Churn,
                         Some("image") => Command::Image,
+                        Some("cri") => Command::Cri,
                         _ => return Err(format!("unknown command {}", name.display()).into()),
                     });
                 }
@@ -116,6 +126,7 @@ impl Options {
                 Long("title") => options.title = parser.value()?.string()?,
                 Long("busybox") => options.busybox = parser.value()?.string()?,
                 Long("pulls") => options.pulls = parser.value()?.parse()?,
+                Long("samples") => options.samples = parser.value()?.into(),
                 Long("peers") => options.peers = parser.value()?.into(),
                 Long("profile") => options.profile = parser.value()?.into(),
                 Long("runs") => options.runs = parser.value()?.parse()?,
@@ -140,6 +151,9 @@ impl Options {
             && (options.image.is_empty() || options.busybox.is_empty())
         {
             return Err("image needs --image and --busybox".into());
+        }
+        if options.command == Command::Cri && options.samples.as_os_str().is_empty() {
+            return Err("cri needs --samples".into());
         }
         Ok(options)
     }
@@ -175,5 +189,6 @@ mod tests {
         assert!(parse(&["native", "--runs", "x"]).is_err());
         assert!(parse(&["native", "--frobnicate"]).is_err());
         assert!(parse(&["image", "--image", "a"]).is_err());
+        assert!(parse(&["cri"]).is_err());
     }
 }

@@ -2,7 +2,7 @@
 # critest, the CRI's validation suite, against `caisson serve`, or with
 # PEER=containerd against containerd and runc. Its images are ours
 # (images.sh), served on loopback. FOCUS names specs by a regular expression.
-# shellcheck disable=SC2034  # read by suite.sh
+# shellcheck disable=SC2034,SC2154  # read, and set, by suite.sh
 images=()
 if [[ ${PEER:-caisson} == caisson ]] && ! "${CAISSON:-$(dirname "${RUNTIME:-${1:-/}}")/caisson}" serve --help >/dev/null 2>&1; then
     echo "critest: this caisson has no daemon"

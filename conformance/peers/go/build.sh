@@ -4,6 +4,7 @@
 # .cache/peers/go; what is there for the same go.mod and Go is not built again.
 #
 #   critest crictl     the CRI's validation suite and client (about 1.5 minutes of processor time)
+#   cribench           our client that measures; little more
 #   containerd         with containerd-shim-runc-v2 and ctr (1.5 minutes)
 #   kubelet kube-apiserver kubectl
 #                      (10 minutes)
@@ -15,9 +16,11 @@ mkdir -p "$out"
 exec 9>"$out/lock"
 flock 9
 
-stamp=$(cat go.mod go.sum "$0" <(go env GOVERSION) | sha256sum | cut -d' ' -f1)
 flags=(-trimpath -ldflags '-s -w' -p "$(nproc)")
 for name; do
+    sources=(go.mod go.sum "$0")
+    [[ ! -d $name ]] || sources+=("$name"/*.go)
+    stamp=$(cat "${sources[@]}" <(go env GOVERSION) | sha256sum | cut -d' ' -f1)
     if [[ -x $out/$name && $(cat "$out/$name.stamp" 2>/dev/null) == "$stamp" ]]; then continue; fi
     from=$SECONDS
     case $name in
@@ -30,6 +33,7 @@ for name; do
         kubelet | kube-apiserver | kubectl)
             go build "${flags[@]}" -o "$out/" "k8s.io/kubernetes/cmd/$name"
             ;;
+        cribench) go build "${flags[@]}" -o "$out/" ./cribench ;;
         *)
             echo "peers: unknown program $name" >&2
             exit 2

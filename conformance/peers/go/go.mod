@@ -12,7 +12,11 @@ tool (
 	sigs.k8s.io/cri-tools/cmd/crictl
 )
 
-require sigs.k8s.io/cri-tools v1.37.0
+require (
+	google.golang.org/grpc v1.83.2
+	k8s.io/cri-api v0.37.2
+	sigs.k8s.io/cri-tools v1.37.0
+)
 
 require (
 	cel.dev/expr v0.25.2 // indirect
@@ -217,7 +221,6 @@ require (
 	golang.org/x/tools v0.49.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260825221802-da73d73af1c5 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260825221802-da73d73af1c5 // indirect
-	google.golang.org/grpc v1.83.2 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	gopkg.in/evanphx/json-patch.v4 v4.13.0 // indirect
 	gopkg.in/go-jose/go-jose.v2 v2.6.3 // indirect
@@ -234,7 +237,6 @@ require (
 	k8s.io/component-base v0.37.2 // indirect
 	k8s.io/component-helpers v0.37.2 // indirect
 	k8s.io/controller-manager v0.37.2 // indirect
-	k8s.io/cri-api v0.37.2 // indirect
 	k8s.io/cri-client v0.37.0 // indirect
 	k8s.io/cri-streaming v0.37.0 // indirect
 	k8s.io/csi-translation-lib v0.0.0 // indirect

@@ -10,6 +10,9 @@ use caisson_runtime_spec::{Linux, Spec};
 
 /// Where a configuration names a descriptor of the caller's.
 const OWN_DESCRIPTORS: &str = "/proc/self/fd/";
+/// The version of config.json that every runtime takes. Some refuse later ones,
+/// none misses a field for the number's sake.
+const VERSION: &str = "1.0.2";
 
 /// Makes `spec` one that is read from another bundle by another process, while
 /// process `caller` holds its descriptors. Returns the root file system.
@@ -30,6 +33,7 @@ pub(crate) fn rewrite(spec: &mut Spec, bundle: &Path, caller: i32) -> PathBuf {
         }
         name_caller(source, caller);
     }
+    spec.oci_version = VERSION.to_owned();
     let linux = spec.linux.get_or_insert_with(Linux::default);
     for namespace in &mut linux.namespaces {
         if let Some(path) = &mut namespace.path {

@@ -13,8 +13,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind,
     listen, recvmsg, sendmsg, socket_with,
 };
-use rustix::time::Timespec;
 use rustix::termios::{OptionalActions, OutputModes, isatty, tcgetattr, tcsetattr};
+use rustix::time::Timespec;
 
 use crate::program::Watch;
 use crate::state::StateDir;
@@ -64,21 +64,26 @@ impl<'a> Console<'a> {
         let words = |what: &'static str| move |e: rustix::io::Errno| format!("{what}: {e}");
         let Some(connection) = &self.connection else {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let socket = accept_with(&self.listener, flags)
-                .map_err(words("hear the runtime's terminal"))?;
+            let socket =
+                accept_with(&self.listener, flags).map_err(words("hear the runtime's terminal"))?;
             self.connection = Some(socket);
             return Ok(());
         };
         let mut name = [0_u8; 4096];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        recvmsg(
+        let received = recvmsg(
             connection,
             &mut [IoSliceMut::new(&mut name)],
             &mut control,
             RecvFlags::CMSG_CLOEXEC,
         )
         .map_err(words("receive the runtime's terminal"))?;
+        if received.bytes == 0 {
+            // Why it has gone, the runtime is going to say.
+            self.connection = None;
+            return Ok(());
+        }
         let master = control
             .drain()
             .find_map(|message| match message {

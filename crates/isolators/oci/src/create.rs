@@ -4,9 +4,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use caisson_cgroup::{Cgroup, CgroupConfig, Driver};
-use caisson_isolator::{
-    ContainerId, ContainerRequest, ExecRequest, SandboxError, SpawnedProcess,
-};
+use caisson_isolator::{ContainerId, ContainerRequest, ExecRequest, SandboxError, SpawnedProcess};
+use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 
 use crate::process::{Identity, Stat, children, end_children_except, own_pid};
@@ -46,16 +45,21 @@ fn try_create(
 ) -> Result<SpawnedProcess, SandboxError> {
     let ContainerRequest { id, bundle, mut spec, console, preserve_fds, .. } = request;
     let rootfs = bundle::rewrite(&mut spec, &bundle, own_pid());
+    // Not every runtime keeps what it mounts again as it was.
+    let flags = rustix::fs::statvfs(&rootfs).map(|stat| stat.f_flag);
+    if let (Some(root), Ok(flags)) = (&mut spec.root, flags) {
+        root.readonly |= flags.contains(StatVfsMountFlags::RDONLY);
+    }
     let linux = spec.linux.get_or_insert_default();
     let named = linux.cgroups_path.as_ref().is_some_and(|path| !path.is_empty());
-    if !named && !settings.systemd_cgroup && rustix::process::geteuid().is_root() {
+    if !named && !settings.systemd_cgroup && !settings.is_rootless() {
         linux.cgroups_path = Some(format!("{CGROUP_PARENT}/{id}"));
     }
     let config = CgroupConfig {
         id: id.as_str(),
         cgroups_path: linux.cgroups_path.as_deref(),
         driver: if settings.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs },
-        rootless: false,
+        rootless: settings.is_rootless(),
         scope_prefix: "caisson",
     };
     let planned = Cgroup::plan(&config).context(|| "find the place of the container's cgroup")?;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// So much of a runtime's words is kept.
 pub(crate) const LONGEST: usize = 4096;
 
-/// One line of `--log-format json`, as runc has it; others do alike.
+/// One entry of `--log-format json`: runc writes a line, newer cruns several.
 #[derive(Debug, Deserialize)]
 struct Line {
     #[serde(default)]
@@ -18,8 +18,7 @@ struct Line {
 /// the last line of what it said otherwise, or of the log. `program` is what
 /// was to be executed in the container, if anything was.
 pub(crate) fn reason(log: &str, said: &str, program: Option<&str>) -> Option<String> {
-    let lines: Vec<Line> =
-        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines = entries(log);
     let mut errors: Vec<&str> = Vec::new();
     for line in lines.iter().filter(|line| is_error(&line.level) && !line.msg.is_empty()) {
         if !errors.contains(&line.msg.as_str()) {
@@ -32,6 +31,21 @@ pub(crate) fn reason(log: &str, said: &str, program: Option<&str>) -> Option<Str
         .or_else(|| lines.last().map(|line| line.msg.clone()).filter(|msg| !msg.is_empty()))
         .or_else(|| last_line(log))?;
     Some(one_line(&in_known_words(&message, program)))
+}
+
+fn entries(log: &str) -> Vec<Line> {
+    let mut entries = Vec::new();
+    let mut rest = log;
+    while !rest.is_empty() {
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Line>();
+        while let Some(Ok(entry)) = stream.next() {
+            entries.push(entry);
+        }
+        // What is no JSON is skipped, a line at a time.
+        let tail = rest.get(stream.byte_offset()..).unwrap_or_default();
+        rest = tail.split_once('\n').map_or("", |(_, after)| after);
+    }
+    entries
 }
 
 fn is_error(level: &str) -> bool {
@@ -87,9 +101,14 @@ mod tests {
 {"level":"error","msg":"first","time":"t"}
 {"level":"error","msg":"second\nline","time":"t"}
 {"level":"info","msg":"bye"}
-not json"#;
-        let reason = |log, said| super::reason(log, said, None);
-        assert_eq!(reason(log, "x").as_deref(), Some("first; second line"));
+not json
+{
+  "msg": "third",
+  "level": "error"
+}
+"#;
+        let reason = |log, said| reason(log, said, None);
+        assert_eq!(reason(log, "x").as_deref(), Some("first; second line; third"));
         assert_eq!(reason("", "one\ntwo\n\n").as_deref(), Some("two"));
         assert_eq!(reason("plain text\n", "").as_deref(), Some("plain text"));
         assert_eq!(reason("", " \n"), None);
@@ -98,7 +117,7 @@ not json"#;
     #[test]
     fn missing_programs_are_told_in_words_that_callers_know() {
         let log = r#"{"msg":"executable file `x` not found in $PATH: No such file or directory","level":"error"}"#;
-        let reason = super::reason(log, "", Some("x")).unwrap();
+        let reason = reason(log, "", Some("x")).unwrap();
         assert!(reason.starts_with("exec: \"x\": executable file `x` not found"), "{reason}");
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use caisson_isolator::SandboxError;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal, waitpid,
@@ -92,17 +92,30 @@ pub(crate) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
 }
 
+/// The processes in the PID namespace of `first`, and `first` alone if that is
+/// the caller's own. Those in namespaces that it has made are not among them.
+pub(crate) fn namespace_members(first: i32) -> Vec<i32> {
+    let namespace = |pid: i32| readlinkat(CWD, format!("/proc/{pid}/ns/pid"), Vec::new()).ok();
+    let wanted = namespace(first);
+    if wanted.is_none() || wanted == namespace(own_pid()) {
+        return vec![first];
+    }
+    // Others' can't be read, and some are gone by now.
+    all_processes().filter(|pid| namespace(*pid) == wanted).collect()
+}
+
+fn all_processes() -> impl Iterator<Item = i32> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = openat(CWD, "/proc", flags, Mode::empty());
+    let entries = proc.and_then(Dir::read_from).ok().into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok())
+}
+
 /// The caller's children. Not every kernel has a list of them, so all
 /// processes are looked at.
 pub(crate) fn children() -> Vec<i32> {
     let own = own_pid();
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(proc) = openat(CWD, "/proc", flags, Mode::empty()) else { return Vec::new() };
-    let Ok(entries) = Dir::read_from(&proc) else { return Vec::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok())
-        .filter(|pid| Stat::read(*pid).is_some_and(|stat| stat.parent == own))
-        .collect()
+    all_processes().filter(|pid| Stat::read(*pid).is_some_and(|stat| stat.parent == own)).collect()
 }
 
 /// Kills and reaps all children of the caller's, with those that become its

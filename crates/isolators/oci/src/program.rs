@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
@@ -42,7 +42,7 @@ pub(crate) enum Io {
 /// A call.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
-    pub(crate) program: &'a PathBuf,
+    pub(crate) program: &'a Path,
     pub(crate) args: Vec<String>,
     pub(crate) io: Io,
     /// How many descriptors from 3 upwards it inherits.
@@ -115,7 +115,7 @@ impl Call<'_> {
         let forked = clone3(CloneFlags::empty(), None)
             .map_err(|e| ProgramError::Step { step: "fork", cause: e.to_string() })?;
         let pidfd = match forked {
-            Side::Child => self.become_program(&image, parent, theirs, &fails),
+            Side::Child => self.become_program(&image, parent, theirs.as_ref(), &fails),
             Side::Parent { pidfd, .. } => pidfd,
         };
         drop((theirs, fails));
@@ -140,10 +140,11 @@ impl Call<'_> {
 
     fn image(&self) -> Result<(CString, StringArray, StringArray), ProgramError> {
         let fail = |what: &str| ProgramError::Execute {
-            program: self.program.clone(),
+            program: self.program.to_owned(),
             cause: format!("{what} holds a NUL byte"),
         };
-        let path = CString::new(self.program.as_os_str().as_bytes()).map_err(|_| fail("its path"))?;
+        let path =
+            CString::new(self.program.as_os_str().as_bytes()).map_err(|_| fail("its path"))?;
         let mut args = vec![path.clone()];
         for arg in &self.args {
             args.push(CString::new(arg.as_str()).map_err(|_| fail("an argument"))?);
@@ -166,7 +167,7 @@ impl Call<'_> {
         &self,
         (path, args, env): &(CString, StringArray, StringArray),
         parent: Pid,
-        streams: Option<[OwnedFd; 2]>,
+        streams: Option<&[OwnedFd; 2]>,
         fails: &OwnedFd,
     ) -> ! {
         let prepare = || -> Result<(), std::io::Error> {
@@ -175,7 +176,7 @@ impl Call<'_> {
             if getppid() != Some(parent) {
                 return Err(std::io::ErrorKind::BrokenPipe.into());
             }
-            if let Some([out, err]) = &streams {
+            if let Some([out, err]) = streams {
                 let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
                 dup2_stdin(rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?)?;
                 dup2_stdout(out)?;
@@ -203,13 +204,13 @@ struct Run {
 
 impl Run {
     /// The pipe closes on execve(2); else it says why that failed.
-    fn see_it_executed(&self, failure: &OwnedFd, program: &PathBuf) -> Result<(), ProgramError> {
+    fn see_it_executed(&self, failure: &OwnedFd, program: &Path) -> Result<(), ProgramError> {
         let mut words = [0_u8; 256];
         let length = retry_on_intr(|| rustix::io::read(failure, &mut words));
         match length {
             Ok(0) => Ok(()),
             Ok(length) => Err(ProgramError::Execute {
-                program: program.clone(),
+                program: program.to_owned(),
                 cause: String::from_utf8_lossy(words.get(..length).unwrap_or_default()).into(),
             }),
             Err(e) => Err(ProgramError::Step { step: "see it executed", cause: e.to_string() }),
@@ -228,7 +229,9 @@ impl Run {
             let readers = || [&self.stdout, &self.stderr].into_iter().flatten();
             let mut wanted = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
             wanted.extend(
-                readers().filter_map(Reader::source).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+                readers()
+                    .filter_map(Reader::source)
+                    .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
             );
             let watches = watch.source().is_some();
             wanted.extend(watch.source().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));

@@ -32,11 +32,11 @@ pub(crate) fn remove(
         // What is left after this, the removal of the cgroup reports.
         let _ = cgroup.kill_all(Signal::KILL);
     }
-    if let Some(first) = &first {
-        if !first.identity.kill(KILL_PATIENCE)? {
-            let why = format!("it still runs {}s after SIGKILL", KILL_PATIENCE.as_secs());
-            return Err(why).context(|| format!("kill container {:?}", id.as_str()));
-        }
+    if let Some(first) = &first
+        && !first.identity.kill(KILL_PATIENCE)?
+    {
+        let why = format!("it still runs {}s after SIGKILL", KILL_PATIENCE.as_secs());
+        return Err(why).context(|| format!("kill container {:?}", id.as_str()));
     }
     for cgroup in &cgroups {
         cgroup.delete().context(|| "remove the container's cgroup")?;

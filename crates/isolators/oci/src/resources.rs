@@ -13,7 +13,7 @@ use rustix::process::Pid;
 
 use crate::NAME;
 use crate::container::status_of;
-use crate::process::own_pid;
+use crate::process::{namespace_members, own_pid};
 use crate::runtime::{Given, Settings};
 use crate::state::{StateDir, open_cgroup};
 use crate::step::Context;
@@ -68,8 +68,9 @@ impl Resources for OciResources {
         if let Some(cgroup) = self.cgroup()? {
             return cgroup.pids(true).context(step);
         }
-        let (_, pid) = status_of(&self.dir)?;
-        Ok(Pid::from_raw(pid).into_iter().collect())
+        let (_, first) = status_of(&self.dir)?;
+        let members = if first == 0 { Vec::new() } else { namespace_members(first) };
+        Ok(members.into_iter().filter_map(Pid::from_raw).collect())
     }
 
     fn stats(&self) -> Result<Stats, SandboxError> {
@@ -77,11 +78,9 @@ impl Resources for OciResources {
     }
 
     fn update(&self, limits: &ResourceLimits) -> Result<(), SandboxError> {
-        match status_of(&self.dir)?.0 {
-            status @ (ContainerStatus::Stopped | ContainerStatus::Creating) => {
-                return Err(self.wrong("update", status));
-            }
-            _ => {}
+        let status = status_of(&self.dir)?.0;
+        if matches!(status, ContainerStatus::Stopped | ContainerStatus::Creating) {
+            return Err(self.wrong("update", status));
         }
         let file = format!("call-{}.json", own_pid());
         self.dir.save(&file, limits)?;

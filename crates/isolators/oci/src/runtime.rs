@@ -14,7 +14,7 @@ use crate::state::StateDir;
 use crate::step::Context;
 
 /// For what runs hooks or waits for processes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(100);
 /// For questions.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -31,6 +31,8 @@ pub struct Settings {
     pub state_root: PathBuf,
     /// Have systemd make the cgroups.
     pub systemd_cgroup: bool,
+    /// Whether the caller is root of a user namespace only; `None`: find out.
+    pub rootless: Option<bool>,
 }
 
 /// A call that did not do what it was to.
@@ -61,6 +63,14 @@ pub(crate) struct Given<'a> {
 }
 
 impl Settings {
+    pub(crate) fn is_rootless(&self) -> bool {
+        self.rootless.unwrap_or_else(|| {
+            let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+            let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
+            !rustix::process::geteuid().is_root() || !whole
+        })
+    }
+
     /// How messages call it.
     fn name(&self) -> String {
         let name = self.program.file_name().unwrap_or(self.program.as_os_str());
@@ -76,7 +86,8 @@ impl Settings {
         args: &[String],
         given: &Given<'_>,
     ) -> Result<Ended, CallError> {
-        let fail = |reason: String| CallError { call: format!("{} {command}", self.name()), reason };
+        let fail =
+            |reason: String| CallError { call: format!("{} {command}", self.name()), reason };
         let log = format!("call-{}.log", own_pid());
         let mut all = self.args.clone();
         let text = |path: PathBuf| path.to_string_lossy().into_owned();

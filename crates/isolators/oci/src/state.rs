@@ -69,9 +69,8 @@ impl StateRoot {
                 return Err(error).context(|| format!("read state directory {:?}", self.0));
             }
         };
-        let mut ids: Vec<ContainerId> = entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect();
+        let mut ids: Vec<ContainerId> =
+            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
         ids.sort();
         Ok(ids)
     }

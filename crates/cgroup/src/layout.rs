@@ -232,17 +232,7 @@ impl Layout {
         } else {
             hierarchy.own.as_str()
         };
-        self.below_mount(hierarchy, own)
-    }
-
-    /// A path that `/proc/PID/cgroup` shows, relative to the mount point,
-    /// without a leading slash.
-    pub(crate) fn below_mount(
-        &self,
-        hierarchy: &Hierarchy,
-        path: &str,
-    ) -> Result<String, LayoutError> {
-        if path == "/" {
+        if own == "/" {
             return Ok(String::new());
         }
         let mount_root = match &hierarchy.mount_root {
@@ -256,7 +246,7 @@ impl Layout {
                     .map_or_else(|| "/".to_owned(), |m| m.root)
             }
         };
-        Ok(relative_to(path, &mount_root))
+        Ok(relative_to(own, &mount_root))
     }
 
     fn shows_whole(&self, hierarchy: &Hierarchy) -> Result<bool, LayoutError> {

@@ -6,6 +6,7 @@ mod image;
 mod inspect;
 mod login;
 mod manual;
+mod serve;
 mod system;
 mod version;
 mod volume;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Volume(volume::VolumeCommand),
     #[command(subcommand)]
     System(system::SystemCommand),
+    Serve(serve::Serve),
     Version(version::Version),
     Completion(completion::Completion),
     #[command(hide = true)]
@@ -63,7 +65,7 @@ pub(crate) fn dispatch(command: &Command, global: &GlobalArgs) -> Result<ExitCod
 
 fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     // These ask about the machine as the user sees it.
-    if !matches!(command, Command::System(_) | Command::Login(_)) {
+    if !matches!(command, Command::System(_) | Command::Login(_) | Command::Serve(_)) {
         context.gain_namespace()?;
     }
     match command {
@@ -81,6 +83,7 @@ fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure>
         Command::Prune(prune) => prune.run(context)?,
         Command::Image(command) => image::dispatch(command, context)?,
         Command::Volume(command) => volume::dispatch(command, context)?,
+        Command::Serve(serve) => serve.run(context)?,
         Command::System(command) => system::dispatch(command, context)?,
         Command::Logout(_) | Command::Version(_) | Command::Completion(_) | Command::Man(_) => {}
     }

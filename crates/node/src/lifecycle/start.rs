@@ -244,7 +244,6 @@ impl Engine {
         PodConfig {
             id: record.id.clone(),
             isolator: isolator.to_owned(),
-            oci: None,
             state_root: self.paths.native(),
             systemd_cgroup: false,
             rootless: Some(self.rootless),

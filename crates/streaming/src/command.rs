@@ -118,30 +118,33 @@ pub(crate) async fn run<B: StreamBackend, S: Sender>(
             Command::Attach(request) => backend.attach(request, io).await.map(|()| ExitCode(0)),
         }
     };
-    let pumps = async {
-        // A client that closes an output breaks the pipe; that is all.
-        let _ = tokio::join!(maybe(stdout_pump), maybe(stderr_pump));
-    };
+    let pumps = async { tokio::join!(maybe(stdout_pump), maybe(stderr_pump)) };
     let sizes = maybe(sizes);
     tokio::pin!(program, pumps, sizes);
-    let (mut pumped, mut sized) = (false, false);
+    let (mut pumped, mut sized) = (None, false);
     let end: Result<ExitCode, BackendError> = loop {
         tokio::select! {
             end = &mut program => break end,
-            () = &mut pumps, if !pumped => pumped = true,
+            outputs = &mut pumps, if pumped.is_none() => pumped = Some(outputs),
             _ = &mut sizes, if !sized => sized = true,
         }
     };
     activity.touch();
-    if !pumped {
-        tokio::select! {
-            () = &mut pumps => {}
+    let (stdout, stderr) = match pumped {
+        Some(outputs) => outputs,
+        None => tokio::select! {
+            outputs = &mut pumps => outputs,
             () = activity.idle_for(settings.drain_timeout) => return,
-        }
-    }
-    // A client that has gone won't hear it.
+        },
+    };
+    // Clients of the first version take the end of an output for the end of
+    // all: the status comes before that. Who has gone won't hear it.
     if error.send(&report(version, &end)).await.is_ok() {
         let _ = error.finish().await;
+    }
+    // An output that the client has closed was lost on the way.
+    for output in [stdout, stderr].into_iter().flatten().flatten() {
+        let _ = output.finish().await;
     }
 }
 

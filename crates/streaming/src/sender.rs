@@ -21,13 +21,14 @@ pub(crate) trait Sender: Send {
     fn finish(self) -> impl Future<Output = Result<(), Closed>> + Send;
 }
 
-/// Sends all that comes out of `from`, and its end.
-pub(crate) async fn pump<S: Sender>(mut from: StreamReader, mut to: S) -> Result<(), Closed> {
+/// Sends all that comes out of `from`; returns the sender, which the caller
+/// finishes.
+pub(crate) async fn pump<S: Sender>(mut from: StreamReader, mut to: S) -> Result<S, Closed> {
     let mut buffer = Vec::with_capacity(CHUNK);
     loop {
         buffer.clear();
         match from.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => return to.finish().await,
+            Ok(0) | Err(_) => return Ok(to),
             Ok(_) => to.send(&buffer).await?,
         }
     }

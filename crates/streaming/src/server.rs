@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -187,7 +188,6 @@ async fn serve<B: StreamBackend>(stream: TcpStream, shared: &Shared<B>) {
         .timer(TokioTimer::new())
         .header_read_timeout(shared.settings.handshake_timeout)
         .max_buf_size(MAX_HEAD)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
     if !matches!(timeout(shared.settings.handshake_timeout, http).await, Ok(Ok(()))) {
@@ -238,6 +238,7 @@ fn switching(agreement: &Agreement) -> Response<Full<Bytes>> {
 fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(refusal.text + "\n"));
     *response.status_mut() = refusal.status;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     for (name, value) in refusal.headers {
         response.headers_mut().append(name, value);
     }

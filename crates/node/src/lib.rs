@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod logs;
 pub mod metadata;
 pub mod oci_spec;
+pub mod operations;
 pub mod paths;
 pub mod pods;
 pub mod request;

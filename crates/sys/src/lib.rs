@@ -15,6 +15,7 @@ pub mod interface;
 pub mod keyring;
 pub mod landlock;
 pub mod mount_attr;
+pub mod namespace_holder;
 pub mod program_text;
 pub mod protect;
 pub mod sched;

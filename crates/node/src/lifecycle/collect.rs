@@ -9,7 +9,7 @@ use caisson_shim::client::is_alive;
 use super::error::ContainerError;
 use crate::container_lock::ContainerLock;
 use crate::engine::Engine;
-use crate::metadata::{MetadataError, Phase};
+use crate::metadata::{MetadataError, Phase, PodPhase};
 
 /// How long a supervisor that is about to go is waited for, by a command that
 /// came for something else.
@@ -118,8 +118,16 @@ impl Engine {
         }
         if let Ok(network) = self.network() {
             let alive = |id: &str| {
-                known(id)
-                    && self.metadata().get(id).is_ok_and(|record| record.phase == Phase::Running)
+                let metadata = self.metadata();
+                let pod = metadata.pod_phase(id);
+                match pod {
+                    Ok(Some(phase)) => matches!(phase, PodPhase::Creating | PodPhase::Ready),
+                    Ok(None) if metadata.knows(id).unwrap_or(true) => {
+                        metadata.get(id).is_ok_and(|record| record.phase == Phase::Running)
+                    }
+                    Ok(None) => false,
+                    Err(_) => true,
+                }
             };
             let _ = network.collect(&alive);
         }

@@ -251,13 +251,20 @@ impl Metadata {
             .collect()
     }
 
-    /// Whether there is an entry of that id, in whatever phase.
+    /// Whether there is an entry of that id, in whatever phase: a container, a
+    /// pod, or a pod's container.
     ///
     /// # Errors
     /// [`MetadataError::Statement`].
     pub fn knows(&self, id: &str) -> Result<bool, MetadataError> {
         self.connection
-            .query_row("SELECT 1 FROM node_containers WHERE id = ?1", [id], |_| Ok(()))
+            .query_row(
+                "SELECT 1 FROM node_containers WHERE id = ?1
+                 UNION ALL SELECT 1 FROM node_pods WHERE id = ?1
+                 UNION ALL SELECT 1 FROM node_pod_containers WHERE id = ?1",
+                [id],
+                |_| Ok(()),
+            )
             .optional()
             .map(|found| found.is_some())
             .map_err(during("look up a container"))

@@ -5,10 +5,17 @@
 
 mod containers;
 mod events;
+mod pod_record;
+mod pods;
 mod record;
 mod volumes;
 
 pub use events::{Event, EventFilter, EventKind};
+pub use pod_record::{
+    ContainerDocument, ContainerOutcome, PodContainerRecord, PodDocument, PodOutcome, PodPhase,
+    PodRecord,
+};
+pub use pods::Listed;
 pub use record::{ContainerRecord, Document, MountRecord, NetworkRecord, Outcome, Phase, Program};
 pub use volumes::{Forgotten, VolumeRecord};
 
@@ -99,10 +106,29 @@ pub struct Metadata {
 }
 
 /// Of the tables whose names begin with `node_`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// What leads from each version to the next one, the first from 1 to 2.
-const STEPS: [&str; 1] = ["ALTER TABLE node_volumes ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'"];
+const STEPS: [&str; 2] =
+    ["ALTER TABLE node_volumes ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'", PODS];
+
+const PODS: &str = "
+CREATE TABLE IF NOT EXISTS node_pods (
+    id TEXT PRIMARY KEY NOT NULL,
+    phase TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    outcome TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS node_pod_containers (
+    id TEXT PRIMARY KEY NOT NULL,
+    pod TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    outcome TEXT NOT NULL
+) WITHOUT ROWID;
+";
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS node_version (version INTEGER NOT NULL);
@@ -155,6 +181,7 @@ impl Metadata {
                     .transaction_with_behavior(TransactionBehavior::Immediate)
                     .map_err(fail)?;
                 transaction.execute_batch(TABLES).map_err(fail)?;
+                transaction.execute_batch(PODS).map_err(fail)?;
                 if version(&transaction).is_none() {
                     transaction
                         .execute("INSERT INTO node_version (version) VALUES (?1)", [VERSION])

@@ -37,6 +37,18 @@ fn finding(what: &'static str, severity: Severity, detail: impl Into<String>) ->
 }
 
 impl Network {
+    /// The name of the first configured CNI network; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the first configuration makes no sense.
+    pub fn default_cni(&self) -> Result<Option<String>, NetworkError> {
+        match conf::load(&self.settings.cni_conf_dirs, "") {
+            Ok(list) => Ok(Some(list.name)),
+            Err(conf::ConfError::None(_)) => Ok(None),
+            Err(error) => Err(crate::cni::CniError::from(error).into()),
+        }
+    }
+
     /// Looks at what networks need on this machine, and changes nothing.
     pub fn check(&self) -> Result<Vec<Finding>, NetworkError> {
         if self.settings.rootless {

@@ -34,18 +34,18 @@ pub enum DeviceError {
 
 /// Nodes to make and rules to set.
 #[derive(Debug, Default)]
-pub(super) struct Devices {
-    pub(super) nodes: Vec<Device>,
-    pub(super) rules: Vec<DeviceCgroup>,
+pub(crate) struct Devices {
+    pub(crate) nodes: Vec<Device>,
+    pub(crate) rules: Vec<DeviceCgroup>,
     /// In place of nodes that only root can make: the host's own.
-    pub(super) binds: Vec<Mount>,
+    pub(crate) binds: Vec<Mount>,
     rootless: bool,
 }
 
 /// All that `request` asks for; everything for a privileged container.
 /// `rootless` is who can't make nodes; the engine then binds the host's device
 /// of the same name, so that another name takes a mount of its own.
-pub(super) fn devices(request: &ContainerRequest, rootless: bool) -> Result<Devices, DeviceError> {
+pub(crate) fn devices(request: &ContainerRequest, rootless: bool) -> Result<Devices, DeviceError> {
     let mut devices = Devices { rootless, ..Devices::default() };
     if request.security.privileged {
         devices.rules.push(rule(true, None, None, None, "rwm"));

@@ -26,3 +26,8 @@ pub use process::{ExecProcess, exec_process};
 pub use program::{ProgramError, program};
 pub use resources::resources;
 pub use seccomp_profile::ProfileError;
+
+pub(crate) use capabilities::available;
+pub(crate) use devices::{Devices, devices};
+pub(crate) use program::set as set_variable;
+pub(crate) use seccomp_profile::resolve as resolve_profile;

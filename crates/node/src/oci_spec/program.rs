@@ -127,7 +127,7 @@ fn is_variable(text: &str) -> bool {
 }
 
 /// Sets `NAME=value` in a list of those.
-pub(super) fn set(env: &mut Vec<String>, variable: &str) {
+pub(crate) fn set(env: &mut Vec<String>, variable: &str) {
     let name = variable.split('=').next().unwrap_or(variable);
     let same = |old: &&mut String| old.split('=').next() == Some(name);
     match env.iter_mut().find(same) {

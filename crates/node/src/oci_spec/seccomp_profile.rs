@@ -77,7 +77,7 @@ struct Filter {
 
 /// What holds here of the profile `text` for a container with these
 /// capabilities.
-pub(super) fn resolve(text: &str, bounding: &CapabilitySet) -> Result<Seccomp, ProfileError> {
+pub(crate) fn resolve(text: &str, bounding: &CapabilitySet) -> Result<Seccomp, ProfileError> {
     let profile: Profile = serde_json::from_str(text)?;
     let architectures = match (profile.architectures, profile.arch_map) {
         (Some(list), Some(map)) if !list.is_empty() && !map.is_empty() => {

@@ -54,6 +54,20 @@ pub enum PodError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is another one of the same name.
+    #[error(
+        "{what} {name} is there already, made with other words: {}; remove it, or count the \
+         attempt up",
+        crate::identity::short(id)
+    )]
+    Exists {
+        /// Pod or container.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Which one.
+        id: String,
+    },
     /// Not in this state.
     #[error("cannot {what} {id}: it is {state}")]
     State {
@@ -132,6 +146,7 @@ impl PodError {
         match self {
             Self::NoPod(_) | Self::NoContainer(_) | Self::NoImage(_) => ErrorKind::NotFound,
             Self::Ambiguous(_) | Self::Invalid { .. } => ErrorKind::InvalidArgument,
+            Self::Exists { .. } => ErrorKind::AlreadyExists,
             Self::State { .. } => ErrorKind::FailedPrecondition,
             Self::Unsupported(_) => ErrorKind::Unimplemented,
             Self::Deadline { .. } => ErrorKind::DeadlineExceeded,

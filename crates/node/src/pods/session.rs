@@ -1,9 +1,10 @@
 //! Programs run in containers, and containers' streams, for streaming servers.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
-use caisson_shim::client::{Attachment, Container as Shim};
+use caisson_shim::client::{Attachment, Container, set_terminal_size};
 
 use super::PodError;
 
@@ -57,9 +58,10 @@ pub struct ExecSession {
 /// A program that runs, without its streams.
 #[derive(Clone, Debug)]
 pub struct ExecControl {
-    pub(super) shim: Shim,
-    pub(super) container: String,
+    pub(super) container: Container,
     pub(super) exec: u64,
+    /// A second descriptor of the terminal's master.
+    pub(super) terminal: Option<Arc<OwnedFd>>,
 }
 
 /// A container's streams. Output comes in pieces ([`Attachment::output`]).
@@ -74,8 +76,7 @@ pub struct AttachSession {
 /// An attached container, without its streams.
 #[derive(Clone, Debug)]
 pub struct AttachControl {
-    pub(super) shim: Shim,
-    pub(super) container: String,
+    pub(super) container: Container,
 }
 
 /// Which streams to attach to.
@@ -96,8 +97,7 @@ impl ExecControl {
     /// # Errors
     /// [`PodError::Supervisor`] when the time is over or the supervisor is gone.
     pub fn wait(&self, limit: Option<Duration>) -> Result<i32, PodError> {
-        let _ = &self.container;
-        Ok(i32::from(self.shim.wait_exec(self.exec, limit)?.code))
+        Ok(i32::from(self.container.wait_exec(self.exec, limit)?.code))
     }
 
     /// Sends a signal.
@@ -105,7 +105,23 @@ impl ExecControl {
     /// # Errors
     /// [`PodError::Supervisor`] if it has ended.
     pub fn signal(&self, signal: i32) -> Result<(), PodError> {
-        Ok(self.shim.signal_exec(self.exec, signal)?)
+        Ok(self.container.signal_exec(self.exec, signal)?)
+    }
+
+    /// Sets the size of its terminal.
+    ///
+    /// # Errors
+    /// [`PodError::State`] if it has none.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<(), PodError> {
+        let Some(terminal) = &self.terminal else {
+            return Err(PodError::State {
+                what: "resize the terminal of a program in",
+                id: self.container.id().to_owned(),
+                state: "without a terminal".to_owned(),
+            });
+        };
+        set_terminal_size(terminal.as_fd(), rows, columns)
+            .map_err(|e| PodError::io("resize a terminal", e))
     }
 }
 
@@ -115,7 +131,6 @@ impl AttachControl {
     /// # Errors
     /// [`PodError::Supervisor`] if it has none.
     pub fn resize(&self, rows: u16, columns: u16) -> Result<(), PodError> {
-        let _ = &self.container;
-        Ok(self.shim.resize(rows, columns)?)
+        Ok(self.container.resize(rows, columns)?)
     }
 }

@@ -30,6 +30,19 @@ pub struct RuntimeEntry {
     pub default_handler: Option<String>,
     /// Handlers by name, beside the built-in ones.
     pub handlers: BTreeMap<String, HandlerEntry>,
+    /// Who makes the cgroups of pods.
+    pub cgroup_driver: Option<CgroupDriver>,
+}
+
+/// `cgroup_driver` of `[runtime]`; if absent it is systemd where that runs the
+/// machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupDriver {
+    /// The engine, in the file system.
+    Cgroupfs,
+    /// systemd.
+    Systemd,
 }
 
 /// `[runtime.handlers.NAME]`: `isolator`, or `kind` and what belongs to it.
@@ -120,6 +133,7 @@ impl Settings {
     pub(super) fn overlay(&mut self, later: Self) {
         over(&mut self.runtime.default_handler, later.runtime.default_handler);
         self.runtime.handlers.extend(later.runtime.handlers);
+        over(&mut self.runtime.cgroup_driver, later.runtime.cgroup_driver);
         over(&mut self.storage.root, later.storage.root);
         over(&mut self.storage.run_root, later.storage.run_root);
         over(&mut self.storage.quota, later.storage.quota);

@@ -3,7 +3,8 @@
 mod file;
 
 pub use file::{
-    HandlerEntry, LogEntry, NetworkEntry, RuntimeEntry, ServeEntry, Settings, StorageEntry,
+    CgroupDriver, HandlerEntry, LogEntry, NetworkEntry, RuntimeEntry, ServeEntry, Settings,
+    StorageEntry,
 };
 
 use std::path::{Path, PathBuf};

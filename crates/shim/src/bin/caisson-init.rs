@@ -1,7 +1,8 @@
 //! `caisson-init`: process 1 of a container that does not bring its own.
 //!
 //! Runs a program, passes signals on to it, reaps what is orphaned, and ends
-//! as the program does.
+//! as the program does. With `--pause` it runs none: it holds a PID namespace
+//! that several containers share, reaps, and ends when it is told to.
 #![no_main]
 
 use std::ffi::{CString, OsString};
@@ -26,12 +27,21 @@ fn say(message: &dyn std::fmt::Display) {
 
 fn run(args: Vec<OsString>) -> u8 {
     let mut args = args.into_iter().skip(1).peekable();
+    if args.peek().is_some_and(|arg| arg == "--pause") {
+        return match hold() {
+            Ok(()) => 0,
+            Err(error) => {
+                say(&error);
+                FAILED
+            }
+        };
+    }
     if args.peek().is_some_and(|arg| arg == "--") {
         args.next();
     }
     let command: Vec<OsString> = args.collect();
     if command.is_empty() {
-        say(&"usage: caisson-init [--] PROGRAM [ARGUMENT]...");
+        say(&"usage: caisson-init [--] PROGRAM [ARGUMENT]..., or --pause");
         return FAILED;
     }
     match supervise(command) {
@@ -39,6 +49,26 @@ fn run(args: Vec<OsString>) -> u8 {
         Err(error) => {
             say(&error);
             FAILED
+        }
+    }
+}
+
+/// Reaps until SIGTERM or SIGINT comes.
+fn hold() -> std::io::Result<()> {
+    let mask = SignalMask::sendable();
+    mask.block()?;
+    restore_default_action(Signal::CHILD.as_raw())?;
+    let signals = SignalFd::new(&mask)?;
+    loop {
+        let mut wanted = [PollFd::new(&signals, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut wanted, None))?;
+        while let Some(signal) = signals.take()? {
+            if signal == Signal::TERM.as_raw() || signal == Signal::INT.as_raw() {
+                return Ok(());
+            }
+            if signal == Signal::CHILD.as_raw() {
+                while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+            }
         }
     }
 }

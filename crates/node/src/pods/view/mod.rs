@@ -13,6 +13,7 @@ pub use container::{
     ContainerState, ContainerStatus, ContainerSummary, ContainerUser, MountStatus,
 };
 pub use event::{PodEvent, PodEventKind};
+pub(crate) use filter::has_labels;
 pub use filter::{ContainerFilter, PodFilter};
 pub use metrics::{ContainerMetrics, Metric, MetricDescriptor, MetricKind, PodMetrics};
 pub use operation::OperationView;

@@ -1,0 +1,74 @@
+//! What a process has started, as far as it still descends from it.
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// Most that are looked for.
+const LIMIT: usize = 4096;
+
+/// A process that was seen as a descendant.
+#[derive(Debug)]
+pub(super) struct Descendant {
+    pidfd: OwnedFd,
+}
+
+impl Descendant {
+    pub(super) fn kill(&self) {
+        // It may have ended meanwhile.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+}
+
+/// The descendants of `pid`. Each was still a child of one of the others after
+/// its handle was taken, so that a number that was given anew is not hit.
+pub(super) fn of(pid: i32) -> Vec<Descendant> {
+    let mut found = Vec::new();
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        for child in children(parent) {
+            let pidfd = Pid::from_raw(child).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+            let Some(Ok(pidfd)) = pidfd else { continue };
+            if !children(parent).contains(&child) || found.len() >= LIMIT {
+                continue;
+            }
+            found.push(Descendant { pidfd });
+            parents.push(child);
+        }
+    }
+    found
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|list| {
+            list.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<i32>>()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::BufRead as _;
+
+    #[test]
+    fn grandchildren_are_found() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sh -c 'sleep 60 & echo up; wait' ; true"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let out = shell.stdout.take().unwrap();
+        std::io::BufReader::new(out).read_line(&mut line).unwrap();
+        let found = of(i32::try_from(shell.id()).unwrap());
+        assert_eq!(found.len(), 2);
+        for descendant in &found {
+            descendant.kill();
+        }
+        assert!(shell.wait().unwrap().success());
+    }
+}

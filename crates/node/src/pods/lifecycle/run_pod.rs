@@ -163,7 +163,6 @@ impl Pods {
         let config = PodConfig {
             id: record.id.clone(),
             isolator: isolator.as_str().to_owned(),
-            oci: None,
             state_root: self.engine().paths.native(),
             systemd_cgroup: cgroups::driver(&self.engine().settings()) == CgroupDriver::Systemd,
             rootless: Some(false),

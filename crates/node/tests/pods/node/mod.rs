@@ -63,7 +63,7 @@ impl Node {
         node.open();
         let archive = node.archive();
         let store = node.pods().engine().store().unwrap();
-        load(store, Input::Path(&archive), &NoProgress).unwrap();
+        load(store, Input::Path(&archive), None, &NoProgress).unwrap();
         node
     }
 

@@ -3,7 +3,7 @@
 //! address; it leaves when its input ends.
 
 #[path = "../tests/programs/mod.rs"]
-pub mod programs;
+mod programs;
 
 use std::io::BufRead;
 use std::sync::Arc;

@@ -23,11 +23,19 @@ impl Activity {
         self.last.store(now, Ordering::Relaxed);
     }
 
+    /// For how long nothing has moved.
+    pub(crate) fn idle(&self) -> Duration {
+        self.start.elapsed().saturating_sub(self.last())
+    }
+
+    fn last(&self) -> Duration {
+        Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+
     /// Returns when nothing has moved for `time`.
     pub(crate) async fn idle_for(&self, time: Duration) {
         loop {
-            let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-            let until = self.start + last + time;
+            let until = self.start + self.last() + time;
             if Instant::now() >= until {
                 return;
             }

@@ -13,6 +13,7 @@ use crate::activity::Activity;
 use crate::backend::StreamBackend;
 use crate::command::{self, Command, CommandStreams, StreamType};
 use crate::forward;
+use crate::hangup::Hangup;
 use crate::http::{Agreement, Wire};
 use crate::outlet::{Outlet, outlet};
 use crate::pipe::pipe;
@@ -36,11 +37,11 @@ pub(crate) struct Context<'c, B> {
     pub(crate) settings: &'c Settings,
     pub(crate) backend: &'c Arc<B>,
     pub(crate) activity: Activity,
+    pub(crate) hangup: Hangup,
 }
 
 pub(crate) async fn serve<B, R, W>(
-    settings: &Settings,
-    backend: &Arc<B>,
+    context: &Context<'_, B>,
     agreement: &Agreement,
     request: Request,
     read: R,
@@ -50,21 +51,20 @@ pub(crate) async fn serve<B, R, W>(
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin,
 {
-    let context = Context { settings, backend, activity: Activity::new() };
     let version = agreement.version;
     match (agreement.wire, request) {
-        (Wire::Spdy, request) => spdy(&context, version, request, read, write).await,
-        (Wire::Tunnel, request) => tunnel(&context, version, request, read, write).await,
+        (Wire::Spdy, request) => spdy(context, version, request, read, write).await,
+        (Wire::Tunnel, request) => tunnel(context, version, request, read, write).await,
         (Wire::Channels { base64 }, Request::PortForward(request)) => {
-            forward_channels(&context, base64, request, read, write).await;
+            forward_channels(context, base64, request, read, write).await;
         }
         (Wire::Channels { base64 }, Request::Exec(request)) => {
             let command = Command::Exec(request);
-            command_channels(&context, base64, version, command, read, write).await;
+            command_channels(context, base64, version, command, read, write).await;
         }
         (Wire::Channels { base64 }, Request::Attach(request)) => {
             let command = Command::Attach(request);
-            command_channels(&context, base64, version, command, read, write).await;
+            command_channels(context, base64, version, command, read, write).await;
         }
     }
 }
@@ -222,7 +222,7 @@ async fn drive<B>(
     farewell: Vec<u8>,
     client_closes: Duration,
 ) {
-    let Context { settings, activity, .. } = context;
+    let Context { settings, activity, hangup, .. } = context;
     let (mut reader, mut writer) = (Box::pin(reader), Box::pin(writer));
     tokio::pin!(handler);
     let stop = tokio::select! {
@@ -230,6 +230,7 @@ async fn drive<B>(
         () = &mut reader => Stop::Reader,
         _ = &mut writer => Stop::Writer,
         () = activity.idle_for(settings.idle_timeout) => Stop::Idle,
+        () = hangup.noticed(activity, settings.vanished_grace) => Stop::Idle,
     };
     if matches!(stop, Stop::Served) {
         activity.touch();

@@ -15,6 +15,7 @@ mod backend;
 mod command;
 mod connection;
 mod forward;
+mod hangup;
 mod http;
 mod outlet;
 mod pipe;

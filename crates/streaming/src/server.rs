@@ -20,8 +20,10 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::activity::Activity;
 use crate::backend::StreamBackend;
-use crate::connection;
+use crate::connection::{self, Context};
+use crate::hangup::Hangup;
 use crate::http::{Agreement, Refusal, Wire, negotiate, parse_path};
 use crate::requests::{AttachRequest, ExecRequest, PortForwardRequest, Request, RequestError};
 use crate::settings::Settings;
@@ -199,9 +201,17 @@ async fn serve<B: StreamBackend>(stream: TcpStream, shared: &Shared<B>) {
         return;
     };
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-    let (read, write) = parts.io.into_inner().into_split();
+    let stream = parts.io.into_inner();
+    let hangup = Hangup::of(&stream);
+    let (read, write) = stream.into_split();
     let read = tokio::io::AsyncReadExt::chain(io::Cursor::new(parts.read_buf), read);
-    connection::serve(&shared.settings, &shared.backend, &agreement, request, read, write).await;
+    let context = Context {
+        settings: &shared.settings,
+        backend: &shared.backend,
+        activity: Activity::new(),
+        hangup,
+    };
+    connection::serve(&context, &agreement, request, read, write).await;
 }
 
 fn agree<B>(mut request: hyper::Request<Incoming>, shared: &Shared<B>) -> Result<Agreed, Refusal> {

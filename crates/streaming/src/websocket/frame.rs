@@ -58,13 +58,16 @@ impl FrameError {
     }
 }
 
-/// How many bytes follow the first two.
-pub(super) fn rest_of_head(second: u8) -> usize {
-    4 + match second & 0x7f {
-        126 => 2,
-        127 => 8,
-        _ => 0,
+/// How many bytes of a client's head follow the first two.
+pub(super) fn rest_of_head(second: u8) -> Result<usize, FrameError> {
+    if second & 0x80 == 0 {
+        return Err(FrameError::NoMask);
     }
+    Ok(match second & 0x7f {
+        126 => 6,
+        127 => 12,
+        _ => 4,
+    })
 }
 
 /// Reads a head out of its first two bytes and the `rest_of_head`.
@@ -82,9 +85,6 @@ pub(super) fn parse(first: u8, second: u8, rest: &[u8]) -> Result<Head, FrameErr
         10 => Opcode::Pong,
         other => return Err(FrameError::Opcode(other)),
     };
-    if second & 0x80 == 0 {
-        return Err(FrameError::NoMask);
-    }
     let (extended, mask) = rest.split_last_chunk::<4>().ok_or(FrameError::Length)?;
     let extended = extended.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     let length = match second & 0x7f {
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn parsed(frame: &[u8]) -> Result<Head, FrameError> {
-        let rest = rest_of_head(frame[1]);
+        let rest = rest_of_head(frame[1])?;
         parse(frame[0], frame[1], &frame[2..2 + rest])
     }
 

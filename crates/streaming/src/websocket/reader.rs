@@ -98,7 +98,7 @@ async fn read_head<R: AsyncRead + Unpin>(read: &mut BufReader<R>) -> Result<Head
     let mut two = [0; 2];
     read.read_exact(&mut two).await?;
     let mut rest = [0; 12];
-    let rest = rest.get_mut(..rest_of_head(two[1])).ok_or(FrameError::Length)?;
+    let rest = rest.get_mut(..rest_of_head(two[1])?).ok_or(FrameError::Length)?;
     read.read_exact(rest).await?;
     Ok(parse(two[0], two[1], rest)?)
 }

@@ -11,11 +11,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 /// Runs programs by name; see [`Programs::exec`].
 #[derive(Debug, Default)]
-pub struct Programs {
+pub(crate) struct Programs {
     /// Programs and forwarded connections that run now.
-    pub running: AtomicUsize,
+    pub(crate) running: AtomicUsize,
     /// Bytes that `endless` got rid of.
-    pub written: AtomicUsize,
+    pub(crate) written: AtomicUsize,
 }
 
 /// Counts one more while it is there.
@@ -95,6 +95,14 @@ impl Programs {
                 loop {
                     stdout.write_all(&[b'x'; 1000]).await?;
                     self.written.fetch_add(1000, Ordering::SeqCst);
+                }
+            }
+            // Ends when a write has to wait.
+            "fill" => {
+                let mut stdout = stdout.ok_or_else(missing)?;
+                let patience = Duration::from_millis(200);
+                while tokio::time::timeout(patience, stdout.write_all(&[b'x'; 1000])).await.is_ok()
+                {
                 }
             }
             "both" => {

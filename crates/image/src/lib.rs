@@ -1,6 +1,7 @@
 //! Images: from a registry or an archive to a root file system, verified.
 
 pub mod archive;
+mod buffers;
 pub mod content;
 mod descriptor;
 mod digest;

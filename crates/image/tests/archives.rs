@@ -342,7 +342,7 @@ fn the_policy_of_a_form_decides() {
     }
     let loaded = store.find("thing:1").unwrap();
     let (layout, docker) = (root.join("layout"), root.join("docker.tar"));
-    archive::save_layout(&store, &[loaded.clone()], &layout).unwrap();
+    archive::save_layout(&store, std::slice::from_ref(&loaded), &layout).unwrap();
     let mut out = std::fs::File::create(&docker).unwrap();
     archive::save(&store, &[loaded], SaveFormat::Docker, &mut out).unwrap();
     for (input, transport) in [(&layout, "oci"), (&docker, "docker-archive")] {

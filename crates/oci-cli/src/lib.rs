@@ -14,6 +14,5 @@ mod launch;
 mod log;
 mod output;
 mod runtime;
-mod signal_names;
 
 pub use runtime::{Runtime, RuntimeOptions, main};

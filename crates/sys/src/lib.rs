@@ -21,6 +21,7 @@ pub mod protect;
 pub mod sched;
 pub mod seccomp;
 pub mod signal_fd;
+pub mod signal_names;
 pub mod signals;
 pub mod unshare;
 

@@ -16,6 +16,7 @@ mod logs;
 mod options;
 mod pause;
 mod port;
+mod program_args;
 mod ps;
 mod pulling;
 mod pump;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::LayerError;
-use super::chunks::{CHUNK, ChunkSender};
 use super::meter::Meter;
 use crate::Descriptor;
+use crate::buffers::{self, BufferSender};
 use crate::content::{ContentError, Ingest};
 use crate::locked_file::no_space;
 
@@ -56,7 +56,7 @@ impl Fetch<'_> {
     pub(super) fn run(
         &self,
         mut ingest: Ingest,
-        out: Option<&ChunkSender>,
+        out: Option<&BufferSender>,
     ) -> Result<Fetched, LayerError> {
         let resumed = ingest.existing() > 0;
         let result = self.transfer(&mut ingest, out);
@@ -85,8 +85,12 @@ impl Fetch<'_> {
     }
 
     /// False when nobody wants it any more.
-    fn transfer(&self, ingest: &mut Ingest, out: Option<&ChunkSender>) -> Result<bool, LayerError> {
-        let mut spare = vec![0; if out.is_some() { 0 } else { CHUNK }];
+    fn transfer(
+        &self,
+        ingest: &mut Ingest,
+        out: Option<&BufferSender>,
+    ) -> Result<bool, LayerError> {
+        let mut spare = vec![0; if out.is_some() { 0 } else { buffers::SIZE }];
         loop {
             let mut buffer = self.buffer(out, &mut spare);
             let count = ingest.next_existing(&mut buffer).map_err(|e| self.failed(e))?;
@@ -125,7 +129,7 @@ impl Fetch<'_> {
     fn stream(
         &self,
         ingest: &mut Ingest,
-        out: Option<&ChunkSender>,
+        out: Option<&BufferSender>,
         spare: &mut Vec<u8>,
     ) -> Result<Streamed, LayerError> {
         let digest = || self.descriptor.digest.clone();
@@ -172,12 +176,12 @@ impl Fetch<'_> {
         }
     }
 
-    fn buffer(&self, out: Option<&ChunkSender>, spare: &mut Vec<u8>) -> Vec<u8> {
+    fn buffer(&self, out: Option<&BufferSender>, spare: &mut Vec<u8>) -> Vec<u8> {
         match out {
             Some(out) => out.buffer(),
             None => {
                 let mut buffer = std::mem::take(spare);
-                buffer.resize(CHUNK, 0);
+                buffer.resize(buffers::SIZE, 0);
                 buffer
             }
         }
@@ -197,7 +201,7 @@ enum End {
 }
 
 /// Sends the buffer on, or keeps it for the next turn.
-fn pass_on(buffer: Vec<u8>, out: Option<&ChunkSender>, spare: &mut Vec<u8>) -> bool {
+fn pass_on(buffer: Vec<u8>, out: Option<&BufferSender>, spare: &mut Vec<u8>) -> bool {
     match out {
         Some(out) => out.send(buffer),
         None => {

@@ -8,7 +8,6 @@
 //! holds none above it that its maker needs, so processes that bring in the
 //! same layers in any order wait for each other but not in a circle.
 
-mod chunks;
 mod decode;
 mod error;
 mod fetch;

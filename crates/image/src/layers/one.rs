@@ -7,16 +7,19 @@ use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::chunks::{CHUNK, chunks};
 use super::decode::{Decoder, Hashed, Metered};
 use super::fetch::{Fetch, Fetched, OpenBlob};
 use super::{LayerError, LayerJob, Meter, Shared, space};
+use crate::buffers::{self, buffers};
 use crate::content::{Claim, Ingest};
 use crate::locked_file::StoreIoError;
 use crate::snapshot::{Building, SnapshotClaim};
 use crate::store::Store;
 use crate::unpack::{self, SkipReason, UnpackOptions, Unpacked};
 use crate::{Digest, LayerState};
+
+/// Buffers on the way from the registry to the unpacking.
+const DEPTH: usize = 6;
 
 /// What bringing in one layer needs.
 pub(super) struct OneLayer<'a> {
@@ -174,11 +177,13 @@ impl OneLayer<'_> {
             self.meter.all_fetched(self.index);
             let digest = &self.job.descriptor.digest;
             let file = self.store.content.open_blob(digest).map_err(LayerError::store(digest))?;
-            return self.unpack(BufReader::with_capacity(CHUNK, file), building).map(Attempt::Done);
+            return self
+                .unpack(BufReader::with_capacity(buffers::SIZE, file), building)
+                .map(Attempt::Done);
         };
         let resumed = ingest.existing() > 0;
         let fetch = self.fetch()?;
-        let (sender, reader) = chunks();
+        let (sender, reader) = buffers(DEPTH);
         let (fetched, unpacked) = std::thread::scope(|scope| {
             let fetching = scope.spawn(move || fetch.run(ingest, Some(&sender)));
             let unpacked = self.unpack(reader, building);

@@ -59,9 +59,10 @@ pub use reader::TarReader;
 pub use skipped::{SkipReason, Skipped};
 pub use sparse::Piece;
 
+use crate::buffers::{BufferReader, buffers};
 use confine::confine_thread;
 use extract::Extractor;
-use feed::{Feed, feed};
+use feed::feed;
 use metadata::Ids;
 pub(crate) use metadata::{is_opaque, wanted_xattrs};
 
@@ -149,25 +150,27 @@ pub fn unpack_layer(
     let (root, created) = prepare(target)?;
     let root = &root;
     std::thread::scope(|scope| {
-        let (feeder, feed) = feed();
+        let (sender, archive) = buffers(feed::DEPTH);
         let unpacking = std::thread::Builder::new()
             .name("unpack".into())
-            .spawn_scoped(scope, move || confined(feed, root, created, options))
+            .spawn_scoped(scope, move || confined(archive, root, created, options))
             .map_err(|source| UnpackError::Confine { op: "start a thread", source })?;
-        feeder.run(reader);
+        feed(&sender, reader);
+        // The end of the archive.
+        drop(sender);
         unpacking.join().map_err(|_| UnpackError::Died)?
     })
 }
 
 fn confined(
-    feed: Feed,
+    archive: BufferReader,
     root: &OwnedFd,
     created: Ids,
     options: &UnpackOptions,
 ) -> Result<Unpacked, UnpackError> {
     use std::os::fd::AsFd;
     let confined = confine_thread(root.as_fd(), &[])?;
-    let mut reader = TarReader::new(feed, options.limits.clone());
+    let mut reader = TarReader::new(archive, options.limits.clone());
     let mut extractor = Extractor::new(root.as_fd(), options, created);
     extractor.run(&mut reader)?;
     let deferred = extractor.complete()?;

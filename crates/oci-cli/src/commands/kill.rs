@@ -1,12 +1,12 @@
 //! `kill`: sends a signal.
 
 use caisson_isolator::SandboxError;
+use caisson_sys::signal_names;
 
 use super::Command;
 use crate::failure::CliError;
 use crate::flags::{Flag, FlagsEnd, Kind};
 use crate::invocation::Invocation;
-use crate::signal_names;
 
 pub(crate) const COMMAND: Command = Command {
     name: "kill",
@@ -26,11 +26,10 @@ pub(crate) const COMMAND: Command = Command {
 
 fn kill(invocation: &Invocation<'_>) -> Result<u8, CliError> {
     let all = invocation.flags.switch("all");
-    let signal = match invocation.flags.positional(1).map(std::ffi::OsStr::to_string_lossy) {
-        None => signal_names::parse("SIGTERM")?,
-        Some(text) if text.is_empty() => signal_names::parse("SIGTERM")?,
-        Some(text) => signal_names::parse(&text)?,
-    };
+    let given = invocation.flags.positional(1).map(std::ffi::OsStr::to_string_lossy);
+    let signal = given.filter(|text| !text.is_empty()).unwrap_or_else(|| "SIGTERM".into());
+    let signal = signal_names::number(&signal)
+        .ok_or_else(|| CliError::Refused(format!("unknown signal {signal:?}")))?;
     let container = invocation.container()?;
     match container.signal(signal, all) {
         Ok(()) => Ok(0),

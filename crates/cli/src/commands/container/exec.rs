@@ -1,11 +1,9 @@
 //! `caisson exec`.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use caisson_node::oci_spec::ExecProcess;
-use caisson_node::request::read_env_file;
 use caisson_node::supervisor::{ExecStdio, Shim};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -13,6 +11,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::isatty;
 
+use super::program_args::ProgramArgs;
 use super::pump::{self, Pump};
 use super::streams::DetachKeys;
 use super::terminal::stdin_is_terminal;
@@ -25,24 +24,8 @@ pub(crate) struct Exec {
     /// Leave it running in the background
     #[arg(short, long)]
     detach: bool,
-    /// Pass on input
-    #[arg(short, long)]
-    interactive: bool,
-    /// Give it a terminal
-    #[arg(short, long)]
-    tty: bool,
-    /// Set a variable; a name alone passes on the caller's
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
-    /// Set the variables that a file lists
-    #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
-    /// Working directory, in place of the container's
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
-    /// User and group, names or numbers, in place of the container's
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    user: Option<String>,
+    #[command(flatten)]
+    program: ProgramArgs,
     /// Every capability
     #[arg(long)]
     privileged: bool,
@@ -66,22 +49,22 @@ impl Exec {
     pub(crate) fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
         let engine = context.engine()?;
         let (view, shim) = engine.running(&self.container, "start it first")?;
-        if self.tty && self.interactive && !self.detach && !stdin_is_terminal() {
+        if self.program.tty && self.program.interactive && !self.detach && !stdin_is_terminal() {
             return Err(Failure::usage("-it wants a terminal, and standard input is none")
                 .hint("leave out -t to pipe something in"));
         }
         let exec = ExecProcess {
             args: self.command.clone(),
-            env: self.variables()?,
-            working_dir: self.workdir.clone(),
-            tty: self.tty,
+            env: self.program.variables()?,
+            working_dir: self.program.workdir.clone(),
+            tty: self.program.tty,
             privileged: self.privileged,
         };
         let process = engine
-            .exec_process(&view, &exec, self.user.as_deref())
+            .exec_process(&view, &exec, self.program.user.as_deref())
             .map_err(|error| Failure::of_engine(error).with_code(126))?;
         if self.detach {
-            let stdio = if self.tty { None } else { Some(ExecStdio::Null) };
+            let stdio = if self.program.tty { None } else { Some(ExecStdio::Null) };
             return match stdio {
                 Some(stdio) => {
                     shim.exec(process, stdio).map_err(of_exec)?;
@@ -95,23 +78,11 @@ impl Exec {
                 }
             };
         }
-        if self.tty { self.in_terminal(&shim, process) } else { self.in_streams(&shim, process) }
-    }
-
-    fn variables(&self) -> Result<Vec<String>, Failure> {
-        let variable = |name: &str| std::env::var(name).ok();
-        let mut list = Vec::new();
-        for file in &self.env_file {
-            list.extend(read_env_file(file, &variable).map_err(Failure::of_engine)?);
+        if self.program.tty {
+            self.in_terminal(&shim, process)
+        } else {
+            self.in_streams(&shim, process)
         }
-        for text in &self.env {
-            if text.contains('=') {
-                list.push(text.clone());
-            } else if let Some(value) = variable(text) {
-                list.push(format!("{text}={value}"));
-            }
-        }
-        Ok(list)
     }
 
     fn in_terminal(
@@ -126,7 +97,7 @@ impl Exec {
         let started = shim.exec(process, ExecStdio::Terminal(theirs.as_fd())).map_err(of_exec)?;
         drop(theirs);
         let master = pump::receive_descriptor(ours.as_fd())?;
-        let keys = self.interactive.then(|| self.detach_keys.clone());
+        let keys = self.program.interactive.then(|| self.detach_keys.clone());
         if pump::terminal(master.as_fd(), keys)? {
             return Ok(ExitCode::SUCCESS);
         }
@@ -143,7 +114,7 @@ impl Exec {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(std::io::Error::from)?;
         let mut pump = Pump::default();
-        let input = match (self.interactive, isatty(stdin())) {
+        let input = match (self.program.interactive, isatty(stdin())) {
             (false, _) => Theirs::Fd(null.as_fd()),
             (true, false) => Theirs::Fd(stdin()),
             (true, true) => {

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use caisson_node::lifecycle::{StartOptions, StopOptions};
-use caisson_node::signals;
+use caisson_node::lifecycle::StartOptions;
 
+use super::stop::StopArgs;
 use crate::context::Context;
 use crate::failure::{Failure, each};
 use crate::output;
@@ -12,29 +12,16 @@ use crate::output;
 /// Stop containers and start them again
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restart {
-    /// Seconds to wait before SIGKILL
-    #[arg(
-        short,
-        long,
-        visible_alias = "timeout",
-        value_name = "SECONDS",
-        allow_hyphen_values = true
-    )]
-    time: Option<i64>,
-    /// Signal to send, in place of the container's own
-    #[arg(short, long, value_name = "SIGNAL", value_parser = signals::parse)]
-    signal: Option<i32>,
-    /// Names or ids
-    #[arg(value_name = "CONTAINER", required = true)]
-    containers: Vec<String>,
+    #[command(flatten)]
+    stop: StopArgs,
 }
 
 impl Restart {
     pub(crate) fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
         let engine = context.engine()?;
-        let stop = StopOptions { timeout: self.time, signal: self.signal };
+        let stop = self.stop.options();
         let start = StartOptions::default();
-        each(&self.containers, |name| {
+        each(&self.stop.containers, |name| {
             let id = engine.stop(name, stop)?;
             engine
                 .start(&id, &start, |_| Ok(()))

@@ -12,6 +12,13 @@ use crate::output;
 /// Ask containers to end, and end those that do not
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stop {
+    #[command(flatten)]
+    stop: StopArgs,
+}
+
+/// How containers are stopped, and which.
+#[derive(Debug, clap::Args)]
+pub(super) struct StopArgs {
     /// Seconds to wait before SIGKILL; -1 waits for ever
     #[arg(
         short,
@@ -26,14 +33,20 @@ pub(crate) struct Stop {
     signal: Option<i32>,
     /// Names or ids
     #[arg(value_name = "CONTAINER", required = true)]
-    containers: Vec<String>,
+    pub(super) containers: Vec<String>,
+}
+
+impl StopArgs {
+    pub(super) fn options(&self) -> StopOptions {
+        StopOptions { timeout: self.time, signal: self.signal }
+    }
 }
 
 impl Stop {
     pub(crate) fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
         let engine = context.engine()?;
-        let options = StopOptions { timeout: self.time, signal: self.signal };
-        each(&self.containers, |name| {
+        let options = self.stop.options();
+        each(&self.stop.containers, |name| {
             engine.stop(name, options)?;
             output::text(&format!("{name}\n"))
         })?;

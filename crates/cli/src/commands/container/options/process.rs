@@ -7,30 +7,15 @@ use caisson_node::request::{
 };
 use caisson_node::signals;
 
+use crate::commands::container::program_args::ProgramArgs;
 use crate::failure::Failure;
 
 /// Options about the program and its surroundings.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Program")]
 pub(super) struct ProcessOptions {
-    /// Keep its standard input open
-    #[arg(short, long)]
-    interactive: bool,
-    /// Give it a terminal
-    #[arg(short, long)]
-    tty: bool,
-    /// Set a variable; a name alone passes on the caller's
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
-    /// Set the variables that a file lists
-    #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
-    /// Working directory, in place of the image's
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
-    /// User and group, names or numbers, in place of the image's
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    user: Option<String>,
+    #[command(flatten)]
+    program: ProgramArgs,
     /// Further groups of the user
     #[arg(long, value_name = "GROUP")]
     group_add: Vec<String>,
@@ -68,17 +53,7 @@ pub(super) struct ProcessOptions {
 
 impl ProcessOptions {
     pub(super) fn apply(&self, request: &mut ContainerRequest) -> Result<(), Failure> {
-        let variable = |name: &str| std::env::var(name).ok();
-        for file in &self.env_file {
-            request.env.extend(read_env_file(file, &variable).map_err(Failure::of_engine)?);
-        }
-        for text in &self.env {
-            if text.contains('=') {
-                request.env.push(text.clone());
-            } else if let Some(value) = variable(text) {
-                request.env.push(format!("{text}={value}"));
-            }
-        }
+        request.env = self.program.variables()?;
         for file in &self.label_file {
             for line in read_env_file(file, &|_| None).map_err(Failure::of_engine)? {
                 insert(&mut request.labels, &line);
@@ -93,10 +68,10 @@ impl ProcessOptions {
         if let Some(signal) = &self.stop_signal {
             signals::parse(signal).map_err(Failure::of_engine)?;
         }
-        request.tty = self.tty;
-        request.open_stdin = self.interactive;
-        request.working_dir.clone_from(&self.workdir);
-        request.user.clone_from(&self.user);
+        request.tty = self.program.tty;
+        request.open_stdin = self.program.interactive;
+        request.working_dir.clone_from(&self.program.workdir);
+        request.user.clone_from(&self.program.user);
         request.group_add.clone_from(&self.group_add);
         request.entrypoint = self
             .entrypoint

@@ -184,6 +184,20 @@ gzip -1 <"$scratch/docker.tar" >"$scratch/docker.tar.gz"
 caisson_ rmi $http/from/docker:1 >/dev/null 2>&1
 is "docker: load of it, packed, from standard input" "by docker" \
     "$(caisson_ load <"$scratch/docker.tar.gz" >/dev/null 2>&1; run $http/from/docker:1 cat /made 2>&1)"
+large=$http/from/docker-large:1 base=$http/public/busybox:1 sums=
+docker_ pull -q $base >/dev/null 2>&1
+for n in 1 2 3; do
+    docker_ run --name large --network none $base sh -c "yes 'layer $n of a large image' | head -c 350000000 >/large-$n" >/dev/null 2>&1
+    docker_ commit large $large >/dev/null 2>&1
+    docker_ rm large >/dev/null 2>&1
+    base=$large sums+=$(yes "layer $n of a large image" | head -c 350000000 | sha256sum | cut -d' ' -f1)' '
+done
+succeeds "docker: push of a gigabyte in layers" timeout --foreground 180 /usr/bin/docker --host "unix://$scratch/docker.sock" push -q $large
+PATIENCE=180 succeeds "docker: pull of that gigabyte" caisson_ pull $large
+is "docker: its layers are whole" "${sums% }" \
+    "$(run $large sh -c 'sha256sum /large-*' 2>&1 | cut -d' ' -f1 | tr '\n' ' ' | sed 's/ $//')"
+caisson_ rmi $large >/dev/null 2>&1
+docker_ rmi -f $large >/dev/null 2>&1
 
 echo "# What we saved"
 saved=$http/public/busybox:1

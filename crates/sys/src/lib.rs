@@ -16,6 +16,7 @@ pub mod keyring;
 pub mod landlock;
 pub mod mount_attr;
 pub mod namespace_holder;
+pub mod netlink;
 pub mod program_text;
 pub mod protect;
 pub mod sched;

@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use caisson_runtime_spec::NetDevice;
+use caisson_sys::netlink::{Netlink, Request, attributes, u32_at};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::netlink::{
-    GET_ADDRESS, GET_LINK, NEW_ADDRESS, NEW_LINK, Netlink, Request, attributes, u32_at,
-};
+use crate::netlink::{GET_ADDRESS, GET_LINK, NEW_ADDRESS, NEW_LINK};
 use crate::step::{Cause as _, Context, StepError};
 
 /// `struct ifinfomsg` and `struct ifaddrmsg`, in bytes.
@@ -62,7 +61,7 @@ pub(crate) fn move_all(devices: &BTreeMap<String, NetDevice>, pid: i32) -> Resul
             "the container has no network namespace of its own to move them to",
         ));
     }
-    let mut host = Netlink::open().context(|| "open a netlink socket")?;
+    let mut host = Netlink::route().context(|| "open a netlink socket")?;
     let mut inside = open_in(&namespace, &own)?;
     let mut taken = links(&mut inside)?;
     let addresses = host
@@ -90,7 +89,7 @@ fn open_in(namespace: &OwnedFd, own: &OwnedFd) -> Result<Netlink, StepError> {
     let enter =
         |fd: &OwnedFd| move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network));
     enter(namespace).context(|| "enter the container's network namespace")?;
-    let socket = Netlink::open();
+    let socket = Netlink::route();
     enter(own).context(|| "return to the runtime's network namespace")?;
     socket.context(|| "open a netlink socket in the container's network namespace")
 }

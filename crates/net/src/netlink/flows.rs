@@ -4,10 +4,10 @@
 //! but a pause, so one that began before a port was published, or belongs to a
 //! pod that is gone, would go astray for as long as its sender sends.
 
+use caisson_sys::netlink::{Request, attributes};
 use rustix::io::Errno;
 
 use super::Netlink;
-use super::message::{Request, attributes};
 
 const SUBSYSTEM: u16 = 1;
 const GET: u16 = SUBSYSTEM << 8 | 1;
@@ -29,14 +29,14 @@ impl Netlink {
         }
         for family in FAMILIES {
             let header = [family, 0, 0, 0];
-            for flow in self.list(&Request::new(GET, &header))? {
+            for flow in self.0.list(&Request::new(GET, &header))? {
                 let original = attributes(&flow, 4).find(|(kind, _)| *kind == TUPLE_ORIGINAL);
                 let Some((_, tuple)) = original else { continue };
                 if !udp_port(tuple).is_some_and(|port| ports.contains(&port)) {
                     continue;
                 }
                 let request = Request::new(DELETE, &header);
-                match self.change(&request.attribute(TUPLE_ORIGINAL | NESTED, tuple), 0) {
+                match self.0.change(&request.attribute(TUPLE_ORIGINAL | NESTED, tuple), 0) {
                     // It has just ended by itself.
                     Ok(()) | Err(Errno::NOENT) => {}
                     Err(error) => return Err(error),

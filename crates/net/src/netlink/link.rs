@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
+use caisson_sys::netlink::{Attributes, NLM_F_CREATE, NLM_F_EXCL, Request, attributes, u32_at};
 use rustix::io::Errno;
 
-use super::message::{Attributes, Request, attributes, u32_at};
-use super::{NLM_F_CREATE, NLM_F_EXCL, Netlink};
+use super::Netlink;
+
 use crate::request::{AddressWithPrefix, MacAddress};
 
 const RTM_NEWLINK: u16 = 16;
@@ -124,7 +125,7 @@ impl Netlink {
     /// The link of this name.
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>, Errno> {
         let request = Request::new(RTM_GETLINK, &link_header(0, 0)).text(IFLA_IFNAME, name);
-        match self.get(&request) {
+        match self.0.get(&request) {
             Ok(body) => Ok(parse_link(&body)),
             Err(Errno::NODEV) => Ok(None),
             Err(error) => Err(error),
@@ -133,7 +134,7 @@ impl Netlink {
 
     /// All links.
     pub(crate) fn links(&mut self) -> Result<Vec<Link>, Errno> {
-        let list = self.list(&Request::new(RTM_GETLINK, &link_header(0, 0)))?;
+        let list = self.0.list(&Request::new(RTM_GETLINK, &link_header(0, 0)))?;
         Ok(list.iter().filter_map(|body| parse_link(body)).collect())
     }
 
@@ -150,14 +151,14 @@ impl Netlink {
             .text(IFLA_IFNAME, name)
             .attribute(IFLA_ADDRESS, &mac.0)
             .nested(IFLA_LINKINFO, &info);
-        self.change(&request, NLM_F_CREATE | NLM_F_EXCL)?;
+        self.0.change(&request, NLM_F_CREATE | NLM_F_EXCL)?;
         // The kernel takes no alias for a link that it is just making, and keeps
         // an MTU only if it is a change: else it follows the ports.
         let request = Request::new(RTM_NEWLINK, &link_header(0, 0))
             .text(IFLA_IFNAME, name)
             .attribute(IFLA_MTU, &mtu.to_ne_bytes())
             .text(IFLA_IFALIAS, alias);
-        self.change(&request, 0)
+        self.0.change(&request, 0)
     }
 
     /// Makes both ends of a pair; the host's is up and on the bridge. The other
@@ -176,7 +177,7 @@ impl Netlink {
             .attribute(IFLA_MTU, &pair.mtu.to_ne_bytes())
             .attribute(IFLA_MASTER, &pair.bridge.to_ne_bytes())
             .nested(IFLA_LINKINFO, &info);
-        self.change(&request, NLM_F_CREATE | NLM_F_EXCL)
+        self.0.change(&request, NLM_F_CREATE | NLM_F_EXCL)
     }
 
     /// Lets a bridge send a frame back through the port it came from.
@@ -188,18 +189,18 @@ impl Netlink {
         let request = Request::new(RTM_NEWLINK, &link_header(0, 0))
             .text(IFLA_IFNAME, name)
             .nested(IFLA_LINKINFO, &info);
-        self.change(&request, 0)
+        self.0.change(&request, 0)
     }
 
     /// Switches a link on.
     pub(crate) fn set_up(&mut self, index: u32) -> Result<(), Errno> {
-        self.change(&Request::new(RTM_NEWLINK, &link_header(index, IFF_UP)), 0)
+        self.0.change(&Request::new(RTM_NEWLINK, &link_header(index, IFF_UP)), 0)
     }
 
     /// Removes a link, for a pair both ends. It is fine if there is none.
     pub(crate) fn delete_link(&mut self, name: &str) -> Result<(), Errno> {
         let request = Request::new(RTM_DELLINK, &link_header(0, 0)).text(IFLA_IFNAME, name);
-        match self.change(&request, 0) {
+        match self.0.change(&request, 0) {
             Err(Errno::NODEV) => Ok(()),
             result => result,
         }
@@ -221,12 +222,12 @@ impl Netlink {
             let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
             request = request.attribute(IFA_BROADCAST, &(u32::from(ip) | hosts).to_be_bytes());
         }
-        self.change(&request, NLM_F_CREATE | NLM_F_EXCL)
+        self.0.change(&request, NLM_F_CREATE | NLM_F_EXCL)
     }
 
     /// Addresses of a link.
     pub(crate) fn addresses(&mut self, index: u32) -> Result<Vec<AddressWithPrefix>, Errno> {
-        let list = self.list(&Request::new(RTM_GETADDR, &[0; ADDRESS]))?;
+        let list = self.0.list(&Request::new(RTM_GETADDR, &[0; ADDRESS]))?;
         let parse = |body: &Vec<u8>| {
             let prefix = *body.get(1)?;
             let own = u32_at(body, 4)? == index;
@@ -243,12 +244,12 @@ impl Netlink {
         let request = Request::new(RTM_NEWROUTE, &[&head[..], &[0; 4]].concat())
             .attribute(RTA_GATEWAY, &bytes(gateway))
             .attribute(RTA_OIF, &index.to_ne_bytes());
-        self.change(&request, NLM_F_CREATE | NLM_F_EXCL)
+        self.0.change(&request, NLM_F_CREATE | NLM_F_EXCL)
     }
 
     /// All IPv4 networks to which there is a route, in every table.
     pub(crate) fn ipv4_networks(&mut self) -> Result<Vec<(Ipv4Addr, u8)>, Errno> {
-        let list = self.list(&Request::new(RTM_GETROUTE, &route_header(AF_INET)))?;
+        let list = self.0.list(&Request::new(RTM_GETROUTE, &route_header(AF_INET)))?;
         let parse = |body: &Vec<u8>| {
             let prefix = *body.get(1)?;
             let (_, value) = attributes(body, ROUTE).find(|(kind, _)| *kind == RTA_DST)?;
@@ -264,7 +265,7 @@ impl Netlink {
         ipv6: bool,
     ) -> Result<Option<(u32, Option<IpAddr>)>, Errno> {
         let family = if ipv6 { AF_INET6 } else { AF_INET };
-        let list = self.list(&Request::new(RTM_GETROUTE, &route_header(family)))?;
+        let list = self.0.list(&Request::new(RTM_GETROUTE, &route_header(family)))?;
         let parse = |body: &Vec<u8>| {
             let default = *body.get(1)? == 0
                 && *body.get(4)? == RT_TABLE_MAIN

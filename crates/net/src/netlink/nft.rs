@@ -1,9 +1,9 @@
 //! Elements of nftables' maps, added and removed without starting a program.
 
+use caisson_sys::netlink::{Attributes, NLM_F_ACK, NLM_F_CREATE, Request, attributes};
 use rustix::io::Errno;
 
-use super::message::{Attributes, Request, attributes};
-use super::{NLM_F_ACK, NLM_F_CREATE, Netlink};
+use super::Netlink;
 
 const SUBSYSTEM: u16 = 10;
 const GET_CHAIN: u16 = SUBSYSTEM << 8 | 4;
@@ -63,7 +63,7 @@ impl Netlink {
         let request = Request::new(GET_CHAIN, &header(family, 0))
             .text(CHAIN_TABLE, table)
             .text(CHAIN_NAME, chain);
-        match self.get(&request) {
+        match self.0.get(&request) {
             Ok(body) => Ok(Some(body)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error),
@@ -104,6 +104,6 @@ impl Netlink {
             batch.push((request, flags | NLM_F_ACK));
         }
         batch.push((Request::new(BATCH_END, &header(0, SUBSYSTEM)), 0));
-        self.transaction(&batch)
+        self.0.transaction(&batch)
     }
 }

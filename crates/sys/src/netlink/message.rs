@@ -6,30 +6,40 @@ const NLA_F_NESTED: u16 = 0x8000;
 
 /// A request in the making.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub struct Request {
     kind: u16,
     body: Vec<u8>,
 }
 
 impl Request {
     /// A request of this kind, with the structure that is part of it.
-    pub(crate) fn new(kind: u16, body: &[u8]) -> Self {
+    #[must_use]
+    pub fn new(kind: u16, body: &[u8]) -> Self {
         Self { kind, body: body.to_vec() }
     }
 
+    /// What was put together so far: the structure and the attributes.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     /// Adds an attribute; its value is at most 64 KiB less 5 bytes.
-    pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+    #[must_use]
+    pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         put(&mut self.body, kind, value);
         self
     }
 
     /// Adds a text with the zero byte behind it.
-    pub(crate) fn text(self, kind: u16, value: &str) -> Self {
+    #[must_use]
+    pub fn text(self, kind: u16, value: &str) -> Self {
         self.attribute(kind, &[value.as_bytes(), &[0]].concat())
     }
 
     /// Adds an attribute that consists of attributes.
-    pub(crate) fn nested(mut self, kind: u16, inner: &Attributes) -> Self {
+    #[must_use]
+    pub fn nested(mut self, kind: u16, inner: &Attributes) -> Self {
         put(&mut self.body, kind | NLA_F_NESTED, &inner.0);
         self
     }
@@ -50,27 +60,31 @@ impl Request {
 
 /// Attributes that go into another one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Attributes(Vec<u8>);
+pub struct Attributes(Vec<u8>);
 
 impl Attributes {
     /// Starts with a structure in front of the first attribute.
-    pub(crate) fn behind(structure: &[u8]) -> Self {
+    #[must_use]
+    pub fn behind(structure: &[u8]) -> Self {
         Self(structure.to_vec())
     }
 
     /// Adds an attribute.
-    pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+    #[must_use]
+    pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         put(&mut self.0, kind, value);
         self
     }
 
     /// Adds a text with the zero byte behind it.
-    pub(crate) fn text(self, kind: u16, value: &str) -> Self {
+    #[must_use]
+    pub fn text(self, kind: u16, value: &str) -> Self {
         self.attribute(kind, &[value.as_bytes(), &[0]].concat())
     }
 
     /// Adds an attribute that consists of attributes.
-    pub(crate) fn nested(mut self, kind: u16, inner: &Self) -> Self {
+    #[must_use]
+    pub fn nested(mut self, kind: u16, inner: &Self) -> Self {
         put(&mut self.0, kind | NLA_F_NESTED, &inner.0);
         self
     }
@@ -93,7 +107,8 @@ pub(super) struct Reply<'a> {
 }
 
 /// A number at this place, in the machine's order.
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+#[must_use]
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
@@ -120,7 +135,7 @@ pub(super) fn next_reply<'a>(rest: &mut &'a [u8]) -> Option<Reply<'a>> {
 }
 
 /// The attributes behind a structure of `skip` bytes.
-pub(crate) fn attributes(body: &[u8], skip: usize) -> impl Iterator<Item = (u16, &[u8])> {
+pub fn attributes(body: &[u8], skip: usize) -> impl Iterator<Item = (u16, &[u8])> {
     /// Without `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
     const TYPE: u16 = 0x3fff;
     let mut rest = body.get(skip..).unwrap_or_default();

@@ -232,7 +232,17 @@ impl Layout {
         } else {
             hierarchy.own.as_str()
         };
-        if own == "/" {
+        self.below_mount(hierarchy, own)
+    }
+
+    /// A path that `/proc/PID/cgroup` shows, relative to the mount point,
+    /// without a leading slash.
+    pub(crate) fn below_mount(
+        &self,
+        hierarchy: &Hierarchy,
+        path: &str,
+    ) -> Result<String, LayoutError> {
+        if path == "/" {
             return Ok(String::new());
         }
         let mount_root = match &hierarchy.mount_root {
@@ -246,7 +256,7 @@ impl Layout {
                     .map_or_else(|| "/".to_owned(), |m| m.root)
             }
         };
-        Ok(relative_to(own, &mount_root))
+        Ok(relative_to(path, &mount_root))
     }
 
     fn shows_whole(&self, hierarchy: &Hierarchy) -> Result<bool, LayoutError> {

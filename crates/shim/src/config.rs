@@ -56,6 +56,9 @@ pub struct PodConfig {
     pub id: String,
     /// The isolator; `native` is the only one yet.
     pub isolator: String,
+    /// The runtime that the isolator `oci` calls.
+    #[serde(default)]
+    pub oci: Option<OciRuntime>,
     /// Where the isolator keeps its state, absolute.
     pub state_root: PathBuf,
     /// Have systemd make the containers' cgroups.
@@ -206,4 +209,17 @@ pub enum RestartPolicy {
     UnlessStopped,
     /// If it failed, and at most so often; 0: without limit.
     OnFailure(u32),
+}
+
+/// A runtime that others made, with runc's command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OciRuntime {
+    /// The program, absolute.
+    pub program: PathBuf,
+    /// Arguments that come before all others.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Where it keeps its state (`--root`), absolute.
+    pub root: PathBuf,
 }

@@ -42,8 +42,8 @@ pub mod supervisor;
 mod wire;
 
 pub use config::{
-    ContainerConfig, LogConfig, LogDriver, NamespaceKind, PodConfig, RestartPolicy, RootfsMount,
-    StdinMode,
+    ContainerConfig, LogConfig, LogDriver, NamespaceKind, OciRuntime, PodConfig, RestartPolicy,
+    RootfsMount, StdinMode,
 };
 pub use event::{Event, Happening};
 pub use exit::{ExecExit, ExitRecord, now_nanos};

@@ -2,7 +2,7 @@
 
 /// Each crate of the workspace with all the crates of the workspace that it
 /// may use. A row may name only rows above it, so no cycle can be written.
-pub const LAYERS: [(&str, &[&str]); 17] = [
+pub const LAYERS: [(&str, &[&str]); 18] = [
     ("caisson-tidy", &[]),
     ("caisson-sys", &[]),
     ("caisson-runtime-spec", &["caisson-sys"]),
@@ -28,6 +28,10 @@ pub const LAYERS: [(&str, &[&str]); 17] = [
             "caisson-oci-cli",
         ],
     ),
+    (
+        "caisson-oci-runtime",
+        &["caisson-sys", "caisson-runtime-spec", "caisson-cgroup", "caisson-isolator"],
+    ),
     ("caisson-image", &["caisson-sys", "caisson-runtime-spec", "caisson-rootpath"]),
     ("caisson-net", &["caisson-sys"]),
     // The supervisor's program holds the engines that it can run.
@@ -39,6 +43,7 @@ pub const LAYERS: [(&str, &[&str]); 17] = [
             "caisson-cgroup",
             "caisson-isolator",
             "caisson-native",
+            "caisson-oci-runtime",
         ],
     ),
     (

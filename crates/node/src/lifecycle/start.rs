@@ -244,6 +244,7 @@ impl Engine {
         PodConfig {
             id: record.id.clone(),
             isolator: isolator.to_owned(),
+            oci: None,
             state_root: self.paths.native(),
             systemd_cgroup: false,
             rootless: Some(self.rootless),

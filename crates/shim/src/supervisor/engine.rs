@@ -2,6 +2,7 @@
 
 use caisson_isolator::{Container, ContainerId, Isolator, SandboxError};
 use caisson_native::{NativeIsolator, Settings};
+use caisson_oci_runtime::OciIsolator;
 
 use super::step::StepError;
 use crate::PodConfig;
@@ -10,6 +11,7 @@ use crate::PodConfig;
 #[derive(Debug)]
 pub(super) enum Engine {
     Native(NativeIsolator),
+    Oci(OciIsolator),
 }
 
 impl Engine {
@@ -21,9 +23,25 @@ impl Engine {
                 systemd_cgroup: config.systemd_cgroup,
                 rootless: config.rootless,
             }))),
+            caisson_oci_runtime::NAME => {
+                let lacking = || StepError::new("shim.json: oci", "the isolator oci needs it");
+                let runtime = config.oci.clone().ok_or_else(lacking)?;
+                Ok(Self::Oci(OciIsolator::new(caisson_oci_runtime::Settings {
+                    program: runtime.program,
+                    args: runtime.args,
+                    runtime_root: runtime.root,
+                    state_root: config.state_root.clone(),
+                    systemd_cgroup: config.systemd_cgroup,
+                    rootless: config.rootless,
+                })))
+            }
             other => Err(StepError::new(
                 "shim.json: isolator",
-                format!("{other:?} is unknown; this program has: {}", caisson_native::NAME),
+                format!(
+                    "{other:?} is unknown; this program has: {}, {}",
+                    caisson_native::NAME,
+                    caisson_oci_runtime::NAME
+                ),
             )),
         }
     }
@@ -31,6 +49,7 @@ impl Engine {
     pub(super) fn isolator(&self) -> &dyn Isolator {
         match self {
             Self::Native(isolator) => isolator,
+            Self::Oci(isolator) => isolator,
         }
     }
 

@@ -1,0 +1,167 @@
+//! Processes as the host's procfs shows them.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use caisson_isolator::SandboxError;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal, waitpid,
+};
+use rustix::time::Timespec;
+use serde::{Deserialize, Serialize};
+
+use crate::step::Context;
+
+/// What the kernel says of a process (proc_pid_stat(5), fields 3, 4, 22).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    state: u8,
+    pub(crate) parent: i32,
+    pub(crate) start_time: u64,
+}
+
+impl Stat {
+    /// `None` if there is no such process.
+    pub(crate) fn read(pid: i32) -> Option<Self> {
+        let path = format!("/proc/{pid}/stat");
+        let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        // One read(2) returns the whole line, which is shorter than this.
+        let mut content = [0_u8; 1024];
+        let length = rustix::io::read(&file, &mut content).ok()?;
+        Self::parse(content.get(..length)?)
+    }
+
+    fn parse(content: &[u8]) -> Option<Self> {
+        // The name, field 2, may hold anything, even parentheses.
+        let end = content.iter().rposition(|&byte| byte == b')')?;
+        let rest = std::str::from_utf8(content.get(end + 1..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let parent = fields.next()?.parse().ok()?;
+        let start_time = fields.nth(17)?.parse().ok()?;
+        Some(Self { state, parent, start_time })
+    }
+
+    /// Whether it has ended and only waits to be reaped.
+    pub(crate) fn is_dead(self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// A process, told apart from later ones with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) pid: i32,
+    pub(crate) start_time: u64,
+}
+
+impl Identity {
+    /// A handle of it, if that very process still runs.
+    pub(crate) fn open_live(self) -> Result<Option<OwnedFd>, SandboxError> {
+        let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            // EINVAL: the number now is a thread's.
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            Err(error) => return Err(error).context(|| "open the first process"),
+        };
+        match Stat::read(self.pid) {
+            Some(stat) if !stat.is_dead() && stat.start_time == self.start_time => Ok(Some(pidfd)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Kills it and waits for its end, so long; whether it has ended.
+    pub(crate) fn kill(self, patience: Duration) -> Result<bool, SandboxError> {
+        let Some(pidfd) = self.open_live()? else { return Ok(true) };
+        match pidfd_send_signal(&pidfd, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => return Err(error).context(|| format!("kill process {}", self.pid)),
+        }
+        let mut wanted = [PollFd::new(&pidfd, PollFlags::IN)];
+        let ended = retry_on_intr(|| poll(&mut wanted, timespec(patience).as_ref()));
+        Ok(ended.context(|| format!("wait for the end of process {}", self.pid))? > 0)
+    }
+}
+
+/// The caller's number.
+pub(crate) fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// The processes in the PID namespace of `first`, and `first` alone if that is
+/// the caller's own. Those in namespaces that it has made are not among them.
+pub(crate) fn namespace_members(first: i32) -> Vec<i32> {
+    let namespace = |pid: i32| readlinkat(CWD, format!("/proc/{pid}/ns/pid"), Vec::new()).ok();
+    let wanted = namespace(first);
+    if wanted.is_none() || wanted == namespace(own_pid()) {
+        return vec![first];
+    }
+    // Others' can't be read, and some are gone by now.
+    all_processes().filter(|pid| namespace(*pid) == wanted).collect()
+}
+
+fn all_processes() -> impl Iterator<Item = i32> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = openat(CWD, "/proc", flags, Mode::empty());
+    let entries = proc.and_then(Dir::read_from).ok().into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok())
+}
+
+/// The caller's children. Not every kernel has a list of them, so all
+/// processes are looked at.
+pub(crate) fn children() -> Vec<i32> {
+    let own = own_pid();
+    all_processes().filter(|pid| Stat::read(*pid).is_some_and(|stat| stat.parent == own)).collect()
+}
+
+/// Kills and reaps all children of the caller's, with those that become its
+/// children by that, except those in `spared`. Whether none is left.
+pub(crate) fn end_children_except(spared: &[i32], patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        let mut left = children();
+        left.retain(|pid| !spared.contains(pid));
+        if left.is_empty() {
+            return true;
+        }
+        for pid in left.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+            // They are ours and not reaped, so the numbers are still theirs.
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// `duration` as poll(2) takes it.
+pub(crate) fn timespec(duration: Duration) -> Option<Timespec> {
+    Timespec::try_from(duration).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_do_not_shift_fields() {
+        let line = b"7 (a) Z 1 (b)) R 6 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 9 9\n";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!(stat, Stat { state: b'R', parent: 6, start_time: 4711 });
+        assert!(Stat::parse(b"7 (x").is_none());
+    }
+
+    #[test]
+    fn a_number_that_was_given_anew_is_another_process() {
+        let pid = own_pid();
+        let start_time = Stat::read(pid).unwrap().start_time;
+        assert!(Identity { pid, start_time }.open_live().unwrap().is_some());
+        assert!(Identity { pid, start_time: start_time - 1 }.open_live().unwrap().is_none());
+    }
+}

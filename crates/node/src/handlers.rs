@@ -1,11 +1,16 @@
 //! Handlers: what `--runtime` and a RuntimeClass name.
 
+mod engine;
+mod entry;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::settings::{HandlerEntry, Settings};
+use crate::settings::Settings;
 
-/// Our own engines.
+pub use engine::EngineChoice;
+
+/// What a supervisor holds: our own engines, and the one for others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IsolatorKind {
     /// Namespaces, cgroups, seccomp.
@@ -16,10 +21,12 @@ pub enum IsolatorKind {
     Vm,
     /// WebAssembly inside the native wall.
     Wasm,
+    /// An OCI runtime that somebody else made.
+    Oci,
 }
 
 impl IsolatorKind {
-    /// All of them.
+    /// All of our own.
     pub const ALL: [Self; 4] = [Self::Native, Self::Sentry, Self::Vm, Self::Wasm];
 
     /// The name in settings.
@@ -30,6 +37,7 @@ impl IsolatorKind {
             Self::Sentry => "sentry",
             Self::Vm => "vm",
             Self::Wasm => "wasm",
+            Self::Oci => "oci",
         }
     }
 
@@ -42,6 +50,7 @@ impl IsolatorKind {
             Self::Sentry => &["runsc", "gvisor", "sentry"],
             Self::Vm => &["kata", "vm", "kata-qemu"],
             Self::Wasm => &["wasm", "wasmtime"],
+            Self::Oci => &[],
         }
     }
 }
@@ -52,9 +61,20 @@ pub enum HandlerKind {
     /// One of our engines.
     Isolator(IsolatorKind),
     /// Somebody else's OCI runtime.
-    Oci(PathBuf),
+    Oci(OciRuntime),
     /// Somebody else's shim, by its type.
     Shim(String),
+}
+
+/// An OCI runtime that somebody else made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OciRuntime {
+    /// The program, absolute.
+    pub path: PathBuf,
+    /// Where it keeps its state; `None`: in a folder of ours.
+    pub root: Option<PathBuf>,
+    /// Arguments that come before all others.
+    pub args: Vec<String>,
 }
 
 /// A handler by its name.
@@ -86,12 +106,25 @@ pub enum HandlerError {
         reason: String,
     },
     /// This build cannot run that kind.
-    #[error("handler {name:?} needs {what}, which is not in this build; use --runtime native")]
+    #[error("handler {name:?} needs {what}, which is not in this build; use another handler")]
     NotInThisBuild {
         /// The handler.
         name: String,
         /// What it would need.
         what: String,
+    },
+    /// The program of an `oci` handler is not there.
+    #[error(
+        "handler {name:?}: its runtime {path:?} is no program that can be executed ({cause}); \
+         install it, or set runtime_path in [runtime.handlers.{name}]"
+    )]
+    NoProgram {
+        /// The handler.
+        name: String,
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        cause: String,
     },
 }
 
@@ -115,7 +148,7 @@ impl Handlers {
             }
         }
         for (name, entry) in &settings.runtime.handlers {
-            by_name.insert(name.clone(), kind_of(name, entry)?);
+            by_name.insert(name.clone(), entry::kind_of(name, entry)?);
         }
         let default =
             settings.runtime.default_handler.clone().unwrap_or_else(|| "native".to_owned());
@@ -142,51 +175,6 @@ impl Handlers {
     /// Every handler, by name.
     pub fn iter(&self) -> impl Iterator<Item = Handler> + '_ {
         self.by_name.iter().map(|(name, kind)| Handler { name: name.clone(), kind: kind.clone() })
-    }
-}
-
-impl Handler {
-    /// The isolator that runs it in this build.
-    ///
-    /// # Errors
-    /// [`HandlerError::NotInThisBuild`].
-    pub fn isolator(&self) -> Result<IsolatorKind, HandlerError> {
-        let what = match &self.kind {
-            HandlerKind::Isolator(IsolatorKind::Native) => return Ok(IsolatorKind::Native),
-            HandlerKind::Isolator(other) => format!("the {} isolator", other.as_str()),
-            HandlerKind::Oci(path) => format!("support of OCI runtimes such as {}", path.display()),
-            HandlerKind::Shim(kind) => format!("support of shims such as {kind}"),
-        };
-        Err(HandlerError::NotInThisBuild { name: self.name.clone(), what })
-    }
-}
-
-fn kind_of(name: &str, entry: &HandlerEntry) -> Result<HandlerKind, HandlerError> {
-    let malformed = |reason: String| HandlerError::Malformed { name: name.to_owned(), reason };
-    match (entry.isolator.as_deref(), entry.kind.as_deref()) {
-        (Some(isolator), None) => IsolatorKind::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == isolator)
-            .map(HandlerKind::Isolator)
-            .ok_or_else(|| {
-                malformed(format!(
-                    "no isolator is called {isolator:?}; known are: native, sentry, vm, wasm"
-                ))
-            }),
-        (None, Some("oci")) => entry
-            .runtime_path
-            .clone()
-            .map(HandlerKind::Oci)
-            .ok_or_else(|| malformed("kind \"oci\" needs runtime_path".to_owned())),
-        (None, Some("shim")) => entry
-            .runtime_type
-            .clone()
-            .map(HandlerKind::Shim)
-            .ok_or_else(|| malformed("kind \"shim\" needs runtime_type".to_owned())),
-        (None, Some(other)) => {
-            Err(malformed(format!("no kind is called {other:?}; known are: oci, shim")))
-        }
-        _ => Err(malformed("either isolator or kind is needed".to_owned())),
     }
 }
 
@@ -220,15 +208,47 @@ mod tests {
         )
         .unwrap();
         assert_eq!(known.get(None).unwrap().kind, HandlerKind::Isolator(IsolatorKind::Sentry));
-        assert_eq!(known.get(Some("theirs")).unwrap().kind, HandlerKind::Oci("/bin/x".into()));
+        let theirs = OciRuntime { path: "/bin/x".into(), root: None, args: Vec::new() };
+        assert_eq!(known.get(Some("theirs")).unwrap().kind, HandlerKind::Oci(theirs));
         for bad in [
             "[runtime]\ndefault_handler = \"nope\"\n",
             "[runtime.handlers.x]\nisolator = \"nope\"\n",
             "[runtime.handlers.x]\nkind = \"oci\"\n",
             "[runtime.handlers.x]\nkind = \"shim\"\n",
             "[runtime.handlers.x]\n",
+            "[runtime.handlers.x]\nkind = \"oci\"\nruntime_path = \"relative\"\n",
+            "[runtime.handlers.\"../x\"]\nkind = \"oci\"\nruntime_path = \"/bin/x\"\n",
         ] {
             assert!(handlers(bad).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn a_key_that_belongs_to_another_kind_is_named() {
+        for (text, key) in [
+            ("isolator = \"native\"\nruntime_root = \"/x\"", "runtime_root"),
+            ("isolator = \"native\"\nruntime_type = \"a.b.c\"", "runtime_type"),
+            ("kind = \"oci\"\nruntime_path = \"/x\"\nruntime_type = \"a.b.c\"", "runtime_type"),
+            ("kind = \"shim\"\nruntime_type = \"a.b.c\"\nruntime_args = []", "runtime_args"),
+        ] {
+            let error = handlers(&format!("[runtime.handlers.x]\n{text}\n")).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains("\"x\"") && message.contains(key), "{message}");
+        }
+        let unknown: Result<Settings, _> =
+            toml::from_str("[runtime.handlers.x]\nruntime_pth = \"/x\"");
+        assert!(unknown.unwrap_err().to_string().contains("runtime_pth"));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_its_path() {
+        let known = handlers(
+            "[runtime.handlers.gone]\nkind = \"oci\"\nruntime_path = \"/no/such/runtime\"\n\
+             [runtime.handlers.upstream]\nkind = \"shim\"\nruntime_type = \"io.containerd.runsc.v1\"\n",
+        )
+        .unwrap();
+        let message = known.get(Some("gone")).unwrap().isolator().unwrap_err().to_string();
+        assert!(message.contains("/no/such/runtime") && message.contains("gone"), "{message}");
+        let message = known.get(Some("upstream")).unwrap().isolator().unwrap_err().to_string();
+        assert!(message.contains("io.containerd.runsc.v1"), "{message}");
     }
 }

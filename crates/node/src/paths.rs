@@ -152,6 +152,12 @@ impl Paths {
         self.root.join("net")
     }
 
+    /// What is kept for a handler of somebody else's OCI runtime.
+    #[must_use]
+    pub fn oci(&self, handler: &str) -> PathBuf {
+        self.run.join("oci").join(handler)
+    }
+
     /// The native isolator's state.
     #[must_use]
     pub fn native(&self) -> PathBuf {

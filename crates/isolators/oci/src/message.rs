@@ -67,7 +67,7 @@ fn one_line(message: &str) -> String {
 /// crun's words for a program that can't be executed, with those of runc in
 /// front, by which callers know it.
 fn in_known_words(message: &str, program: Option<&str>) -> String {
-    let words = ["executable file `", "open executable:", "find_executable"];
+    let words = ["executable file `", "open executable:", "exists but it is not executable"];
     match program {
         Some(program) if words.iter().any(|words| message.contains(words)) => {
             format!("exec: \"{program}\": {message}")

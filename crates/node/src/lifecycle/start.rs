@@ -18,6 +18,7 @@ use super::settle::LEAVING;
 use crate::clock::now_nanos;
 use crate::container_lock::ContainerLock;
 use crate::engine::Engine;
+use crate::handlers::EngineChoice;
 use crate::identity::short;
 use crate::metadata::{ContainerRecord, Outcome, Phase};
 use crate::oci_spec::{NamespacePaths, SpecInput, build};
@@ -117,7 +118,7 @@ impl Engine {
         before: impl FnOnce(&Container) -> Result<T, StartError>,
     ) -> Result<(StartedContainer, T), StartError> {
         let handler = self.handlers().get(Some(&record.document.handler))?;
-        let isolator = handler.isolator()?;
+        let engine = handler.engine(&self.paths)?;
         let program = find_program().ok_or(StartError::NoSupervisor)?;
         let layers = self.layers_of(&record)?;
         let pod = self.paths.pod(&record.id);
@@ -148,7 +149,7 @@ impl Engine {
             source: error.into(),
         })?;
         write(&pod.join("bundle/config.json"), &spec)?;
-        let config = self.shim_config(&record, isolator.as_str(), &layers, options);
+        let config = self.shim_config(&record, engine, &layers, options);
         let config = serde_json::to_vec(&config).map_err(|error| StartError::File {
             path: pod.join(names::CONFIG),
             source: error.into(),
@@ -209,7 +210,7 @@ impl Engine {
     fn shim_config(
         &self,
         record: &ContainerRecord,
-        isolator: &str,
+        engine: EngineChoice,
         layers: &Layers,
         options: &StartOptions<'_>,
     ) -> PodConfig {
@@ -243,9 +244,9 @@ impl Engine {
         };
         PodConfig {
             id: record.id.clone(),
-            isolator: isolator.to_owned(),
-            oci: None,
-            state_root: self.paths.native(),
+            isolator: engine.isolator.to_owned(),
+            oci: engine.oci,
+            state_root: engine.state_root,
             systemd_cgroup: false,
             rootless: Some(self.rootless),
             cgroup: None,

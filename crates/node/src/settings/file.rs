@@ -53,8 +53,13 @@ pub struct HandlerEntry {
     pub isolator: Option<String>,
     /// `oci` or `shim`, for what others made.
     pub kind: Option<String>,
-    /// The program of an `oci` handler.
+    /// The program of an `oci` handler, absolute.
     pub runtime_path: Option<PathBuf>,
+    /// Where that program keeps its state (`--root`), absolute; a folder of our
+    /// own if absent.
+    pub runtime_root: Option<PathBuf>,
+    /// Arguments of that program that come before all others.
+    pub runtime_args: Option<Vec<String>>,
     /// The type of a `shim` handler, such as `io.containerd.runsc.v1`.
     pub runtime_type: Option<String>,
 }

@@ -122,7 +122,7 @@ impl Pods {
         handler: &Handler,
         step: &Step<'_>,
     ) -> Result<(), PodError> {
-        let isolator = handler.isolator()?;
+        let engine = handler.engine(&self.engine().paths)?;
         let program = find_program().ok_or_else(no_supervisor)?;
         let request = record.document.request.clone();
         let wanted = Wanted::of(&request);
@@ -162,8 +162,9 @@ impl Pods {
         step.step("start the supervisor", SUPERVISOR);
         let config = PodConfig {
             id: record.id.clone(),
-            isolator: isolator.as_str().to_owned(),
-            state_root: self.engine().paths.native(),
+            isolator: engine.isolator.to_owned(),
+            oci: engine.oci,
+            state_root: engine.state_root,
             systemd_cgroup: cgroups::driver(&self.engine().settings()) == CgroupDriver::Systemd,
             rootless: Some(false),
             cgroup: None,

@@ -79,9 +79,10 @@ install: ## install binaries, manual pages and completions below PREFIX (/usr/lo
 	built="$(OUT)"
 	[ -x "$$built/caisson" ] || built=$$(dirname "$$(ls target/*/release/caisson | head -n1)")
 	to="$(DESTDIR)$(PREFIX)"
-	echo "install: caisson, caisson-native -> $$to/bin; caisson-shim, caisson-init -> $$to/libexec/caisson"
+	echo "install: caisson, caisson-native -> $$to/bin; caisson-shim, caisson-init -> $$to/libexec/caisson; containerd-shim-caisson-native-v2, a link to it"
 	install -D -m 0755 -t "$$to/bin" "$$built/caisson" "$$built/caisson-native"
 	install -D -m 0755 -t "$$to/libexec/caisson" "$$built/caisson-shim" "$$built/caisson-init"
+	ln -sfn ../libexec/caisson/caisson-shim "$$to/bin/containerd-shim-caisson-native-v2"
 	install -D -m 0644 docs/caisson-native.8 "$$to/share/man/man8/caisson-native.8"
 	install -D -m 0644 scripts/completion.bash "$$to/share/bash-completion/completions/caisson-native"
 	pages=$$(mktemp -d)

@@ -84,6 +84,9 @@ pub struct PodConfig {
     /// new ones, until told to go. Needed for a pod that starts without any.
     #[serde(default)]
     pub linger: bool,
+    /// Serve containerd, too.
+    #[serde(default)]
+    pub containerd: Option<ContainerdConfig>,
     /// How long one step (to make, to start, to remove a container, to execute
     /// a program in it) may take, milliseconds; two minutes if absent. What
     /// takes longer is killed, and the caller hears which step it was.
@@ -129,12 +132,38 @@ pub struct ContainerConfig {
     pub share_pids_with: Option<String>,
 }
 
+/// A pod that containerd runs, through its protocol of shims.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContainerdConfig {
+    /// containerd's namespace.
+    pub namespace: String,
+    /// Where containerd hears of events: the socket of its ttrpc server.
+    pub events: Option<PathBuf>,
+}
+
+/// A mount as containerd describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MountRequest {
+    /// The file system, or `bind`.
+    pub kind: String,
+    /// What is mounted.
+    pub source: String,
+    /// Where, below the root file system; empty: there itself.
+    pub target: String,
+    /// As for mount(8).
+    pub options: Vec<String>,
+}
+
 /// The container's root file system.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RootfsMount {
     /// Nothing is mounted: `config.json` names a directory.
     None,
+    /// These, one after the other.
+    Mounts(Vec<MountRequest>),
     /// An overlay of directories.
     Overlay {
         /// Read-only layers, the topmost first; at least one.

@@ -22,6 +22,8 @@ pub enum FaultKind {
     NotFound,
     /// The request makes no sense.
     Invalid,
+    /// That can't be done here.
+    Unsupported,
     /// The program does not exist in the container (a shell's 127).
     NoProgram,
     /// The program can't be executed (a shell's 126).

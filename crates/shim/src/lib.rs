@@ -13,6 +13,7 @@
 //! | `bundle/config.json` | the OCI configuration of a container that names no other bundle, `root.path` being `rootfs` | the node |
 //! | `lock` | held (flock(2)) for as long as the supervisor lives | the supervisor |
 //! | `shim.sock` | where it listens, 0600 | the supervisor |
+//! | `task.sock` | where it serves containerd, if it does ([`ContainerdConfig`]) | the supervisor |
 //! | `shim.log` | warnings that nobody else hears | the supervisor |
 //! | `containers/<id>` | [`ContainerConfig`] of each container, from before it is made until it is removed | the supervisor |
 //! | `exit/<id>` | [`ExitRecord`], once the container has ended for good | the supervisor, its guard, or [`client::collect`] |
@@ -32,6 +33,7 @@
 
 pub mod client;
 mod config;
+mod containerd;
 mod event;
 mod exit;
 mod fault;
@@ -42,8 +44,8 @@ pub mod supervisor;
 mod wire;
 
 pub use config::{
-    ContainerConfig, LogConfig, LogDriver, NamespaceKind, OciRuntime, PodConfig, RestartPolicy,
-    RootfsMount, StdinMode,
+    ContainerConfig, ContainerdConfig, LogConfig, LogDriver, MountRequest, NamespaceKind,
+    OciRuntime, PodConfig, RestartPolicy, RootfsMount, StdinMode,
 };
 pub use event::{Event, Happening};
 pub use exit::{ExecExit, ExitRecord, now_nanos};
@@ -62,6 +64,8 @@ pub mod names {
     pub const LOCK: &str = "lock";
     /// Where the supervisor listens.
     pub const SOCKET: &str = "shim.sock";
+    /// Where it serves containerd, if it does.
+    pub const TASK_SOCKET: &str = "task.sock";
     /// The directory of the containers' configurations.
     pub const CONTAINERS: &str = "containers";
     /// The directory of how containers ended.

@@ -253,6 +253,7 @@ impl Engine {
             containers: vec![container],
             exit_command,
             linger: false,
+            containerd: None,
             step_limit_ms: None,
         }
     }

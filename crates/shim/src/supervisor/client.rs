@@ -45,7 +45,9 @@ pub(super) enum Mode {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) id: ClientId,
-    socket: OwnedFd,
+    /// `None`: the front asks, and takes the answer.
+    socket: Option<OwnedFd>,
+    answer: Option<Response>,
     pub(super) incoming: Incoming,
     outgoing: Vec<u8>,
     pub(super) mode: Mode,
@@ -61,7 +63,8 @@ impl Client {
     pub(super) fn new(id: ClientId, socket: OwnedFd) -> Self {
         Self {
             id,
-            socket,
+            socket: Some(socket),
+            answer: None,
             incoming: Incoming::default(),
             outgoing: Vec::new(),
             mode: Mode::Idle,
@@ -69,6 +72,31 @@ impl Client {
             leaving: false,
             gone: false,
         }
+    }
+
+    /// One that asks for somebody else.
+    pub(super) fn call(id: ClientId) -> Self {
+        Self {
+            id,
+            socket: None,
+            answer: None,
+            incoming: Incoming::default(),
+            outgoing: Vec::new(),
+            mode: Mode::Asked,
+            partial_since: None,
+            leaving: false,
+            gone: false,
+        }
+    }
+
+    /// What somebody else is to be told.
+    pub(super) fn take_answer(&mut self) -> Option<Response> {
+        self.answer.take()
+    }
+
+    /// The socket to wait for.
+    pub(super) fn socket(&self) -> Option<&OwnedFd> {
+        self.socket.as_ref()
     }
 
     /// The attachment, if this is one.
@@ -96,7 +124,8 @@ impl Client {
 
     /// Receives once.
     pub(super) fn receive(&mut self) {
-        match self.incoming.receive(self.socket.as_fd()) {
+        let Some(socket) = &self.socket else { return };
+        match self.incoming.receive(socket.as_fd()) {
             Ok(()) | Err(WireError::Socket(Errno::AGAIN)) => {}
             Err(_) => self.gone = true,
         }
@@ -117,6 +146,10 @@ impl Client {
 
     /// Answers a request; it may send the next one then.
     pub(super) fn answer(&mut self, response: &Response) {
+        if self.socket.is_none() {
+            (self.mode, self.answer) = (Mode::Asked, Some(response.clone()));
+            return;
+        }
         self.mode = Mode::Idle;
         self.partial_since = None;
         match encode(response) {
@@ -154,7 +187,8 @@ impl Client {
         self.mode = Mode::Idle;
         self.partial_since = None;
         // An answer is small, and the client has read the one before.
-        let sent = encode(response).and_then(|frame| send_with(self.socket.as_fd(), &frame, &[fd]));
+        let Some(socket) = &self.socket else { return };
+        let sent = encode(response).and_then(|frame| send_with(socket.as_fd(), &frame, &[fd]));
         self.gone |= sent.is_err();
     }
 
@@ -171,10 +205,11 @@ impl Client {
 
     /// Sends what the socket takes.
     pub(super) fn flush(&mut self) {
+        let Some(socket) = &self.socket else { return };
         let mut sent = 0;
         while let Some(rest @ [_, ..]) = self.outgoing.get(sent..) {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            match retry_on_intr(|| send(&self.socket, rest, flags)) {
+            match retry_on_intr(|| send(socket, rest, flags)) {
                 Ok(count) => sent += count,
                 Err(Errno::AGAIN) => break,
                 Err(_) => {
@@ -188,11 +223,5 @@ impl Client {
             self.outgoing.shrink_to(4096);
             self.gone |= self.leaving;
         }
-    }
-}
-
-impl AsFd for Client {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }

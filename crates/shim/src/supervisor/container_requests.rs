@@ -154,7 +154,7 @@ impl Supervisor {
         if unit.phase == Phase::Stopped {
             return Err(unit.wrong_status("attach to"));
         }
-        if unit.given_streams.is_some() {
+        if unit.has_own_streams {
             return Err(invalid(format!(
                 "container {} has the streams of whoever launched it; nobody can attach",
                 unit.id

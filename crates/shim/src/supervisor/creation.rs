@@ -1,12 +1,13 @@
 //! The containers' way from being asked for to running.
 
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use caisson_isolator::ContainerId;
 use serde::Deserialize;
 
 use super::client::ClientId;
-use super::job::{CreateJob, Job};
+use super::job::{ChildStreams, CreateJob, Job};
 use super::log::Log;
 use super::state::{Purpose, Supervisor};
 use super::step::{StepError, warn};
@@ -14,7 +15,8 @@ use super::streams::Streams;
 use super::unit::{Creator, Phase, Run, Unit, UnitKey};
 use crate::wire::{encode, send};
 use crate::{
-    ContainerConfig, Fault, FaultKind, Happening, LaunchReply, Response, StdinMode, now_nanos,
+    ContainerConfig, Fault, FaultKind, Happening, LaunchReply, Response, RestartPolicy, StdinMode,
+    now_nanos,
 };
 
 /// So many containers may be in one pod.
@@ -36,10 +38,12 @@ struct GlanceProcess {
 
 impl Supervisor {
     /// Has a container made.
+    /// With `streams`, those become its own.
     pub(super) fn create(
         &mut self,
         config: ContainerConfig,
         creator: Creator,
+        streams: Option<[OwnedFd; 3]>,
     ) -> Result<(), Fault> {
         let invalid = |why: String| Fault::new(FaultKind::Invalid, why);
         let id: ContainerId =
@@ -67,10 +71,8 @@ impl Supervisor {
         self.next_unit += 1;
         let key = UnitKey(self.next_unit);
         let mut unit = Unit::new(key, id, config, creator, log);
-        if creator == Creator::Launcher {
-            unit.given_streams =
-                self.launcher.as_mut().and_then(|launcher| launcher.streams.take());
-        }
+        unit.has_own_streams = streams.is_some();
+        unit.given_streams = streams;
         self.units.push(unit);
         self.begin_run(key);
         Ok(())
@@ -81,7 +83,8 @@ impl Supervisor {
     pub(super) fn go_on_launching(&mut self) {
         let Some(launcher) = &mut self.launcher else { return };
         if let Some(next) = launcher.pending.pop_front() {
-            if let Err(fault) = self.create(next, Creator::Launcher) {
+            let streams = launcher.streams.take();
+            if let Err(fault) = self.create(next, Creator::Launcher, streams) {
                 self.fail_launch(fault);
             }
             return;
@@ -115,6 +118,11 @@ impl Supervisor {
         };
         let (streams, theirs) = match &unit.given_streams {
             _ if unit.terminal => Streams::terminal()?,
+            // Who comes later must not find us between it and its streams.
+            Some(_) if unit.policy == RestartPolicy::No => match unit.given_streams.take() {
+                Some(given) => (Streams::default(), ChildStreams::Three(given)),
+                None => Streams::pipes(false)?,
+            },
             Some(given) => Streams::given(given)?,
             None => Streams::pipes(input)?,
         };

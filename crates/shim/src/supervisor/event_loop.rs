@@ -11,6 +11,7 @@ use rustix::process::{Signal, geteuid};
 use rustix::time::Timespec;
 
 use super::client::{Client, ClientId, Mode};
+use super::front::FrontSource;
 use super::log::Stream;
 use super::state::Supervisor;
 use super::step::{Context as _, StepError};
@@ -34,6 +35,7 @@ enum Source {
     Output(UnitKey, Stream),
     Input(UnitKey),
     Client(ClientId),
+    Front(FrontSource),
 }
 
 impl Supervisor {
@@ -46,6 +48,7 @@ impl Supervisor {
                 self.rest_at.get_or_insert_with(|| Instant::now() + REST);
             }
             self.keep_time();
+            self.keep_front();
             self.drop_gone();
         }
         Ok(())
@@ -54,7 +57,11 @@ impl Supervisor {
     /// Whether the supervisor is to leave and everybody knows.
     fn is_over(&self) -> bool {
         let Some(at) = self.ending.leaves_at else { return false };
-        let heard = || !self.clients.iter().any(Client::wants_write);
+        let front = self.front.as_ref();
+        let heard = || {
+            let owed = self.clients.iter().any(Client::wants_write);
+            !owed && !front.is_some_and(super::front::Front::owes)
+        };
         self.workers.is_empty() && self.launcher.is_none() && (heard() || Instant::now() >= at)
     }
 
@@ -84,7 +91,12 @@ impl Supervisor {
             let mut wanted = PollFlags::empty();
             wanted.set(PollFlags::IN, self.listens_to(client));
             wanted.set(PollFlags::OUT, client.wants_write());
-            sources.push((Source::Client(client.id), PollFd::new(client, wanted)));
+            let socket = client.socket().map(|socket| PollFd::new(socket, wanted));
+            sources.extend(socket.map(|fd| (Source::Client(client.id), fd)));
+        }
+        if let Some(front) = &self.front {
+            let named = front.sources().into_iter();
+            sources.extend(named.map(|(source, fd)| (Source::Front(source), fd)));
         }
         let limit = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
@@ -142,6 +154,7 @@ impl Supervisor {
                     unit.run.streams.write_input();
                 }
             }
+            Source::Front(source) => self.react_front(source, events),
             Source::Client(id) => {
                 let Some(client) = self.client(id) else { return Ok(()) };
                 if events.contains(PollFlags::OUT) {

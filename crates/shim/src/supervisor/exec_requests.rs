@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use caisson_runtime_spec::Process;
 use rustix::process::{Pid, kill_process};
 
 use super::client::{ClientId, Mode};
@@ -24,18 +25,8 @@ impl Supervisor {
         spec: ExecSpec,
         fds: Vec<OwnedFd>,
     ) -> Result<Option<Response>, Fault> {
-        let unit = self.require(key)?;
-        if unit.phase != Phase::Running || unit.run.ended.is_some() {
-            return Err(unit.wrong_status("exec in"));
-        }
-        if unit.execs.running() >= MOST_EXECS {
-            let why = format!("{MOST_EXECS} programs already run in container {}", unit.id);
-            return Err(Fault::new(FaultKind::Busy, why));
-        }
         let mut process = spec.process;
         process.terminal = spec.io == ExecIo::Terminal;
-        caisson_runtime_spec::validate_process(&process, "exec")
-            .map_err(|error| invalid(error.to_string()))?;
         let count = fds.len();
         let streams = match spec.io {
             ExecIo::Null => ChildStreams::Three([null()?, null()?, null()?]),
@@ -49,8 +40,29 @@ impl Supervisor {
                 ChildStreams::Console(socket)
             }
         };
+        self.run_exec(client, key, process, streams).map(|()| None)
+    }
+
+    /// Has a program executed; `client` hears of it.
+    pub(super) fn run_exec(
+        &mut self,
+        client: ClientId,
+        key: UnitKey,
+        process: Process,
+        streams: ChildStreams,
+    ) -> Result<(), Fault> {
+        let unit = self.require(key)?;
+        if unit.phase != Phase::Running || unit.run.ended.is_some() {
+            return Err(unit.wrong_status("exec in"));
+        }
+        if unit.execs.running() >= MOST_EXECS {
+            let why = format!("{MOST_EXECS} programs already run in container {}", unit.id);
+            return Err(Fault::new(FaultKind::Busy, why));
+        }
+        caisson_runtime_spec::validate_process(&process, "exec")
+            .map_err(|error| invalid(error.to_string()))?;
         let process = Box::new(process);
-        self.assign(key, Purpose::Exec(client), Job::Exec { process, streams }).map(|()| None)
+        self.assign(key, Purpose::Exec(client), Job::Exec { process, streams })
     }
 
     pub(super) fn await_exec(

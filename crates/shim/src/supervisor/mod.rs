@@ -13,6 +13,7 @@ mod event_loop;
 mod exec_requests;
 mod execs;
 mod exit_command;
+mod front;
 mod guard;
 mod init_program;
 mod job;
@@ -22,6 +23,7 @@ mod reap;
 mod requests;
 mod restart;
 mod rootfs;
+mod rootfs_mounts;
 mod settle;
 mod startup;
 mod state;
@@ -31,10 +33,11 @@ mod unit;
 mod worker;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use pod::PodDir;
-use step::{StepError, warn};
+use step::{Context as _, StepError, warn};
 
 /// The program's exit code when a supervisor lives and there is nothing to
 /// collect.
@@ -47,9 +50,14 @@ const USAGE: &str = "usage: caisson-shim run POD-DIRECTORY (by a launcher, on st
 #[must_use]
 pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     let args: Vec<OsString> = args.collect();
+    let as_shim = |program: &OsString| {
+        let name = Path::new(program).file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with("containerd-shim-")
+    };
     let result = match args.as_slice() {
         [program, command, _] if command == "run" => run(Path::new(program)),
         [_, command, dir] if command == "collect" => collect_in(dir.into()),
+        [program, rest @ ..] if as_shim(program) => for_containerd(program, rest),
         _ => Err(StepError::new("read the arguments", USAGE)),
     };
     match result {
@@ -69,6 +77,21 @@ fn run(program: &Path) -> Result<u8, StepError> {
         .map_err(|error| StepError::new("protect the program's own file", error))?;
     let received = startup::detach()?;
     Ok(startup::serve(received, program))
+}
+
+/// What containerd wants the program for.
+fn for_containerd(program: &OsString, args: &[OsString]) -> Result<u8, StepError> {
+    let step = || "serve containerd";
+    // By path: it is started again.
+    let own = std::env::current_exe().unwrap_or_else(|_| program.into());
+    let own = match Path::new(program).is_absolute() {
+        true => PathBuf::from(program),
+        false => own,
+    };
+    let said = crate::containerd::command::run(&own, args).context(step)?;
+    let mut out = std::io::stdout();
+    out.write_all(&said).and_then(|()| out.flush()).context(step)?;
+    Ok(0)
 }
 
 fn collect_in(dir: PathBuf) -> Result<u8, StepError> {

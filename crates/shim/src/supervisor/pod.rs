@@ -116,7 +116,9 @@ impl PodDir {
     }
 
     pub(super) fn remove_socket(&self) {
-        let _ = unlinkat(&self.fd, names::SOCKET, AtFlags::empty());
+        for name in [names::SOCKET, names::TASK_SOCKET] {
+            let _ = unlinkat(&self.fd, name, AtFlags::empty());
+        }
     }
 }
 

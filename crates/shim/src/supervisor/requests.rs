@@ -52,7 +52,9 @@ impl Supervisor {
     ) -> Result<Option<Response>, Fault> {
         match request {
             Request::Pod => Ok(Some(Response::Pod(Box::new(self.pod_state())))),
-            Request::Create(config) => self.create(*config, Creator::Client(client)).map(|()| None),
+            Request::Create(config) => {
+                self.create(*config, Creator::Client(client), None).map(|()| None)
+            }
             Request::Container { id, request } => {
                 let key = self.unit_called(&id).map(|unit| unit.key).ok_or_else(|| {
                     let pod = &self.pod.config.id;

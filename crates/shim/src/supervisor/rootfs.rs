@@ -13,12 +13,15 @@ use rustix::mount::{
     fsopen, mount, mount_change, move_mount, open_tree, unmount,
 };
 
+use super::rootfs_mounts;
 use super::step::{Context as _, StepError};
 use crate::RootfsMount;
 
 /// Longest string that fsconfig(2) takes.
 const LONGEST_STRING: usize = 255;
 const MOUNT_ATTR_RDONLY: u64 = 1;
+/// So many may be mounted at one place.
+const MOST_MOUNTS: u32 = 16;
 
 /// Enters a mount namespace of our own.
 pub(super) fn enter_namespace() -> Result<(), StepError> {
@@ -27,7 +30,7 @@ pub(super) fn enter_namespace() -> Result<(), StepError> {
 
 /// Keeps mounts at `point` in this namespace; all others go on being shared with
 /// the host as they were.
-fn isolate(point: &Path) -> Result<(), StepError> {
+pub(super) fn isolate(point: &Path) -> Result<(), StepError> {
     // The mount that holds `point` is the nearest ancestor that is a mount
     // point. As a slave it still gets the host's mounts.
     for ancestor in point.ancestors() {
@@ -46,15 +49,26 @@ fn isolate(point: &Path) -> Result<(), StepError> {
 
 /// Mounts the root file system at `point`, which is made if it is missing.
 pub(super) fn attach(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError> {
-    let RootfsMount::Overlay { lowers, upper, read_only, userxattr, volatile } = rootfs else {
+    if matches!(rootfs, RootfsMount::None) {
         return Ok(());
-    };
-    let step = || format!("mount the root file system at {}", point.display());
+    }
     isolate(point)?;
     match mkdirat(CWD, point, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error).context(|| format!("make {}", point.display())),
     }
+    match rootfs {
+        RootfsMount::Mounts(mounts) => rootfs_mounts::attach(mounts, point),
+        other => attach_overlay(other, point),
+    }
+}
+
+/// Mounts an overlay; nothing else.
+pub(super) fn attach_overlay(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError> {
+    let RootfsMount::Overlay { lowers, upper, read_only, userxattr, volatile } = rootfs else {
+        return Ok(());
+    };
+    let step = || format!("mount the root file system at {}", point.display());
     let layers = lowers.iter().map(|path| open_layer(path)).collect::<Result<Vec<_>, _>>()?;
     let writable = match upper {
         Some((upper, work)) => Some((open_layer(upper)?, open_layer(work)?)),
@@ -91,10 +105,15 @@ fn finish(point: &Path, read_only: bool) -> Result<(), StepError> {
 
 /// Takes away what [`attach`] has mounted; nothing there is no error.
 pub(super) fn detach(point: &Path) {
-    match unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
-        Err(error) => {
-            super::step::warn(&StepError::new(format!("unmount {}", point.display()), error));
+    // Several may lie one on the other.
+    for _ in 0..MOST_MOUNTS {
+        match unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => {}
+            Err(Errno::INVAL | Errno::NOENT) => return,
+            Err(error) => {
+                let step = format!("unmount {}", point.display());
+                return super::step::warn(&StepError::new(step, error));
+            }
         }
     }
 }

@@ -112,6 +112,9 @@ impl Supervisor {
     pub(super) fn tell(&mut self, key: UnitKey, what: Happening) {
         let Some(unit) = self.units.iter().find(|unit| unit.key == key) else { return };
         let event = Event { container: unit.id.to_string(), at: now_nanos(), what };
+        if let Some(front) = &mut self.front {
+            front.hear(&event.container, &event.what);
+        }
         for client in &mut self.clients {
             client.push_event(&event);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use caisson_sys::descriptors::{close_all_except, proc_path};
 use caisson_sys::signal_fd::{SignalFd, SignalMask, restore_default_action};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
@@ -15,6 +15,7 @@ use rustix::process::{Signal, chdir, getpid, set_child_subreaper, setsid, umask}
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::engine::Engine;
+use super::front::Front;
 use super::guard::Guard;
 use super::pod::{Pod, PodDir};
 use super::state::{Ending, Launcher, Supervisor};
@@ -125,14 +126,16 @@ fn prepare(
     let host_mounts = openat(CWD, "/proc/self/ns/mnt", flags, Mode::empty())
         .context(|| "open the mount namespace")?;
     let guard = Guard::post(&dir, &config, host_mounts)?;
-    let made = listen_in(&dir).and_then(|listener| {
+    let made = listen_in(&dir, crate::names::SOCKET).and_then(|listener| {
         rootfs::enter_namespace()?;
         rustix::fs::fcntl_setfl(&socket, OFlags::NONBLOCK)
             .context(|| "make the launcher's socket non-blocking")?;
-        Ok(listener)
+        let containerd = config.containerd.as_ref();
+        let front = containerd.map(|containerd| Front::open(&dir, containerd)).transpose()?;
+        Ok((listener, front))
     });
-    let listener = match made {
-        Ok(listener) => listener,
+    let (listener, front) = match made {
+        Ok(made) => made,
         Err(error) => {
             guard.dismiss(false);
             dir.remove_socket();
@@ -160,6 +163,7 @@ fn prepare(
         units: Vec::new(),
         next_unit: 0,
         ending: Ending::default(),
+        front,
         buffer: vec![0; CHUNK],
         rest_at: None,
     })
@@ -226,12 +230,12 @@ fn protect_from_oom() -> Option<String> {
 
 /// Binds through the directory's descriptor: names of sockets hold 107 bytes
 /// only (unix(7)).
-fn listen_in(dir: &PodDir) -> Result<OwnedFd, StepError> {
-    let step = || format!("listen on {}", dir.path.join(crate::names::SOCKET).display());
-    dir.remove_socket();
+pub(super) fn listen_in(dir: &PodDir, name: &str) -> Result<OwnedFd, StepError> {
+    let step = || format!("listen on {}", dir.path.join(name).display());
+    let _ = unlinkat(&dir.fd, name, AtFlags::empty());
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).context(step)?;
-    let path = proc_path(dir.fd.as_fd()) + "/" + crate::names::SOCKET;
+    let path = proc_path(dir.fd.as_fd()) + "/" + name;
     let address = SocketAddrUnix::new(path).context(step)?;
     let before = umask(Mode::from_raw_mode(0o177));
     let bound = bind(&socket, &address);
@@ -249,8 +253,12 @@ impl Supervisor {
             super::step::warn(error);
             return;
         }
-        let Self { pod, guard, listener, ending, .. } = self;
+        let Self { pod, guard, listener, ending, front, .. } = self;
         pod.dir.remove_socket();
+        if front.is_some() {
+            // Nobody else knows of it.
+            let _ = std::fs::remove_dir_all(&pod.dir.path);
+        }
         drop(listener);
         let runs_command = !ending.failed && !ending.settled;
         // With it the lock, which the command is not to find taken.

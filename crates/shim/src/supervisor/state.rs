@@ -7,6 +7,7 @@ use std::time::Instant;
 use caisson_sys::signal_fd::SignalFd;
 
 use super::client::{Client, ClientId, Mode};
+use super::front::Front;
 use super::guard::Guard;
 use super::pod::Pod;
 use super::unit::{Phase, Unit, UnitKey};
@@ -67,6 +68,8 @@ pub(super) struct Supervisor {
     pub(super) units: Vec<Unit>,
     pub(super) next_unit: u64,
     pub(super) ending: Ending,
+    /// containerd's side, if the pod is one of its.
+    pub(super) front: Option<Front>,
     pub(super) buffer: Vec<u8>,
     /// When to let go of code that was needed for what has happened since.
     pub(super) rest_at: Option<Instant>,

@@ -31,6 +31,8 @@ pub(super) struct Streams {
     stderr: Option<OwnedFd>,
     stdin: Option<OwnedFd>,
     input: Vec<u8>,
+    /// Somebody else carries what goes through the terminal.
+    carried: bool,
     /// Close the input once all of it is written.
     input_ends: bool,
 }
@@ -84,9 +86,21 @@ impl Streams {
         Ok(())
     }
 
+    /// Two copies of the terminal's master, for whoever carries what goes through
+    /// it from now on.
+    pub(super) fn hand_over(&mut self) -> Result<[OwnedFd; 2], StepError> {
+        let step = || "hand over the terminal";
+        let master = self.master.as_ref().ok_or("there is none").context(step)?;
+        let copy = || master.try_clone().context(step);
+        let copies = [copy()?, copy()?];
+        self.carried = true;
+        Ok(copies)
+    }
+
     /// The descriptors to read from.
     pub(super) fn sources(&self) -> impl Iterator<Item = (Stream, &OwnedFd)> {
-        let out = self.master.as_ref().or(self.stdout.as_ref());
+        let master = self.master.as_ref().filter(|_| !self.carried);
+        let out = master.or(self.stdout.as_ref());
         let out = out.map(|fd| (Stream::Stdout, fd));
         out.into_iter().chain(self.stderr.as_ref().map(|fd| (Stream::Stderr, fd)))
     }
@@ -94,6 +108,7 @@ impl Streams {
     /// Reads what is there; closes a stream that has ended.
     pub(super) fn read<'b>(&mut self, stream: Stream, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let source = match stream {
+            Stream::Stdout if self.carried => return None,
             Stream::Stdout if self.master.is_some() => &mut self.master,
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
@@ -178,7 +193,7 @@ pub(super) fn null() -> Result<OwnedFd, StepError> {
         .context(|| "open /dev/null")
 }
 
-fn set_nonblocking(fd: &OwnedFd) -> Result<(), StepError> {
+pub(super) fn set_nonblocking(fd: &OwnedFd) -> Result<(), StepError> {
     fcntl_getfl(fd)
         .and_then(|flags| fcntl_setfl(fd, flags | OFlags::NONBLOCK))
         .context(|| "make a stream non-blocking")

@@ -76,7 +76,9 @@ pub(super) struct Unit {
     pub(super) config: ContainerConfig,
     pub(super) creator: Creator,
     pub(super) terminal: bool,
-    /// Streams that the launcher gave it, for its first run.
+    /// Its streams are not ours.
+    pub(super) has_own_streams: bool,
+    /// The streams it was given, as long as another run needs them.
     pub(super) given_streams: Option<[OwnedFd; 3]>,
     pub(super) log: Log,
     pub(super) phase: Phase,
@@ -111,6 +113,7 @@ impl Unit {
             id,
             creator,
             terminal: false,
+            has_own_streams: false,
             given_streams: None,
             log,
             phase: Phase::Creating,

@@ -1,0 +1,248 @@
+//! The program as containerd runs it: `start` and `delete`.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::protobuf::Message;
+use super::task_api::{Exit, deleted};
+use crate::client::{LaunchFds, collect, connect, exit_record, is_alive, launch};
+use crate::{ContainerdConfig, ExitRecord, PodConfig, names};
+
+/// Below it each pod has its directory.
+const PODS: &str = "/run/caisson/v2";
+/// Annotations that put containers into one pod: of containerd's CRI, and of
+/// those who ask for it by name.
+const GROUPS: [&str; 2] = ["io.kubernetes.cri.sandbox-id", "io.containerd.runc.v2.group"];
+
+/// Why containerd's request failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// The arguments are not containerd's.
+    #[error(
+        "usage: -namespace NAME -address SOCKET -id ID [-bundle DIRECTORY] start|delete, by containerd"
+    )]
+    Usage,
+    /// A file can't be read or written.
+    #[error("{action} {path}: {cause}")]
+    File { action: &'static str, path: PathBuf, cause: String },
+    /// There is no supervisor.
+    #[error("{0}")]
+    Launch(String),
+}
+
+/// The flags before the command.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Flags {
+    namespace: String,
+    address: String,
+    id: String,
+    bundle: Option<PathBuf>,
+    command: String,
+}
+
+fn parse(args: &[OsString]) -> Result<Flags, CommandError> {
+    let mut flags = Flags::default();
+    let mut args = args.iter().map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(arg) = args.next() {
+        let Some(name) = arg.strip_prefix('-') else {
+            flags.command = arg;
+            continue;
+        };
+        let name = name.trim_start_matches('-');
+        let (name, given) = match name.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (name, None),
+        };
+        if name == "debug" {
+            continue;
+        }
+        let value = given.or_else(|| args.next()).ok_or(CommandError::Usage)?;
+        match name {
+            "namespace" => flags.namespace = value,
+            "address" => flags.address = value,
+            "id" => flags.id = value,
+            "bundle" => flags.bundle = Some(value.into()),
+            // The program that publishes events: we do that ourselves.
+            _ => {}
+        }
+    }
+    match flags.id.is_empty() || flags.namespace.is_empty() {
+        true => Err(CommandError::Usage),
+        false => Ok(flags),
+    }
+}
+
+impl Flags {
+    /// The directory of this pod. Named by what makes it unlike all others, in a
+    /// length that a socket's name has room for (FNV-1a).
+    fn pod_dir(&self, group: &str) -> PathBuf {
+        let parts = [&self.address, "\0", &self.namespace, "\0", group];
+        let bytes = parts.iter().flat_map(|part| part.bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Path::new(PODS).join(format!("{hash:016x}"))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Annotated {
+    annotations: std::collections::BTreeMap<String, String>,
+}
+
+/// The pod that the container in this bundle belongs to.
+fn group_of(bundle: &Path, id: &str) -> Result<String, CommandError> {
+    let path = bundle.join("config.json");
+    let failed = |cause: String| CommandError::File { action: "read", path: path.clone(), cause };
+    let text = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+    let found: Annotated =
+        serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
+    let named = GROUPS.iter().find_map(|name| found.annotations.get(*name));
+    Ok(named.map_or_else(|| id.to_owned(), Clone::clone))
+}
+
+/// Does what containerd asks; what it is to read on standard output.
+pub(crate) fn run(program: &Path, args: &[OsString]) -> Result<Vec<u8>, CommandError> {
+    let flags = parse(args)?;
+    let own = || std::env::current_dir().unwrap_or_default();
+    let bundle = flags.bundle.clone().unwrap_or_else(own);
+    match flags.command.as_str() {
+        "start" => start(program, &flags, &bundle),
+        "delete" => Ok(delete(program, &flags, &bundle)),
+        _ => Err(CommandError::Usage),
+    }
+}
+
+fn start(program: &Path, flags: &Flags, bundle: &Path) -> Result<Vec<u8>, CommandError> {
+    let dir = flags.pod_dir(&group_of(bundle, &flags.id)?);
+    let socket = dir.join(names::TASK_SOCKET);
+    if UnixStream::connect(&socket).is_err() {
+        launch_pod(program, flags, &dir)?;
+    }
+    let address = format!("unix://{}", socket.display());
+    write(&bundle.join("address"), address.as_bytes())?;
+    Ok(address.into_bytes())
+}
+
+fn launch_pod(program: &Path, flags: &Flags, dir: &Path) -> Result<(), CommandError> {
+    let failed = |path: &Path, error: std::io::Error| CommandError::File {
+        action: "make",
+        path: path.to_owned(),
+        cause: error.to_string(),
+    };
+    if !is_alive(dir).unwrap_or(true) && dir.exists() {
+        // What an earlier one has left goes first.
+        collect(program, dir).map_err(|error| CommandError::Launch(error.to_string()))?;
+        std::fs::remove_dir_all(dir).map_err(|error| failed(dir, error))?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o711);
+    builder.create(PODS).map_err(|error| failed(Path::new(PODS), error))?;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).create(dir).map_err(|error| failed(dir, error))?;
+    let config = PodConfig {
+        id: flags.id.clone(),
+        isolator: caisson_native::NAME.to_owned(),
+        state_root: dir.join("native"),
+        systemd_cgroup: wants_systemd(),
+        rootless: Some(false),
+        cgroup: None,
+        containers: Vec::new(),
+        exit_command: Vec::new(),
+        linger: true,
+        containerd: Some(ContainerdConfig {
+            namespace: flags.namespace.clone(),
+            events: std::env::var_os("TTRPC_ADDRESS").map(PathBuf::from),
+        }),
+        step_limit_ms: None,
+    };
+    let text =
+        serde_json::to_vec(&config).map_err(|error| CommandError::Launch(error.to_string()))?;
+    write(&dir.join(names::CONFIG), &text)?;
+    launch(program, dir, &LaunchFds::default())
+        .and_then(crate::client::Launched::commit)
+        .map(drop)
+        .map_err(|error| {
+            let _ = std::fs::remove_dir_all(dir);
+            CommandError::Launch(error.to_string())
+        })
+}
+
+/// Whether containerd's options for the runtime, on standard input, ask for
+/// cgroups by systemd (`containerd.runc.v1.Options`, field 9).
+fn wants_systemd() -> bool {
+    let mut bytes = Vec::new();
+    let read =
+        std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), 1 << 20), &mut bytes);
+    let options = read.ok().and_then(|_| Message::parse(&bytes).ok());
+    options.is_some_and(|any| {
+        let ours = any.text(1).is_ok_and(|kind| kind.ends_with("containerd.runc.v1.Options"));
+        ours && Message::parse(any.bytes(2)).is_ok_and(|options| options.flag(9))
+    })
+}
+
+/// Removes what is left of a container whose supervisor does not answer.
+fn delete(program: &Path, flags: &Flags, bundle: &Path) -> Vec<u8> {
+    let group = group_of(bundle, &flags.id).unwrap_or_else(|_| flags.id.clone());
+    let dir = flags.pod_dir(&group);
+    let lost = ExitRecord::lost("its supervisor was lost");
+    let record = match connect(&dir) {
+        Ok(shim) => {
+            let container = shim.container(&flags.id);
+            let record = container.stop(Some(std::time::Duration::ZERO), Some(9)).ok();
+            let _ = container.remove(true);
+            record
+        }
+        Err(_) => {
+            let _ = collect(program, &dir);
+            let record = exit_record(&dir, &flags.id);
+            for kind in [names::CONTAINERS, names::EXIT] {
+                let _ = std::fs::remove_file(dir.join(kind).join(&flags.id));
+            }
+            let left = std::fs::read_dir(dir.join(names::CONTAINERS));
+            if left.is_ok_and(|mut left| left.next().is_none()) {
+                let _ = std::fs::remove_dir_all(&dir);
+            }
+            record
+        }
+    };
+    let record = record.unwrap_or(lost);
+    deleted(0, Exit { status: record.code.into(), at: record.finished_at })
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), CommandError> {
+    std::fs::File::create(path).and_then(|mut file| file.write_all(text)).map_err(|error| {
+        CommandError::File { action: "write", path: path.to_owned(), cause: error.to_string() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(text: &str) -> Result<Flags, CommandError> {
+        parse(&text.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn flags_are_containerds() {
+        let parsed = flags(
+            "-namespace k8s.io -address /run/c.sock -publish-binary /usr/bin/containerd -id x -debug start",
+        )
+        .unwrap();
+        assert_eq!((parsed.namespace.as_str(), parsed.id.as_str()), ("k8s.io", "x"));
+        assert_eq!((parsed.command.as_str(), parsed.bundle.clone()), ("start", None));
+        let other = flags("--namespace=a --id=x --bundle=/b delete").unwrap();
+        assert_eq!(other.bundle, Some("/b".into()));
+        assert_ne!(parsed.pod_dir("x"), other.pod_dir("x"));
+        assert_eq!(parsed.pod_dir("x"), parsed.pod_dir("x"));
+        assert!(flags("start").is_err());
+        assert!(flags("-namespace a -id").is_err());
+    }
+}

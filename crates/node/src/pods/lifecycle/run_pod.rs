@@ -171,6 +171,7 @@ impl Pods {
             containers: Vec::new(),
             exit_command: Vec::new(),
             linger: true,
+            containerd: None,
             step_limit_ms: u64::try_from(SHIM_STEP.as_millis()).ok(),
         };
         write_json(&dir.join(shim_names::CONFIG), &config)?;

@@ -149,6 +149,7 @@ fn launch_pod(program: &Path, flags: &Flags, dir: &Path) -> Result<(), CommandEr
     let config = PodConfig {
         id: flags.id.clone(),
         isolator: caisson_native::NAME.to_owned(),
+        oci: None,
         state_root: dir.join("native"),
         systemd_cgroup: wants_systemd(),
         rootless: Some(false),

@@ -15,7 +15,7 @@ use crate::settings::{CgroupDriver as Setting, Settings};
 /// The same for systemd.
 const DEFAULT_SLICE: &str = "system.slice";
 /// Prefix of the names of systemd's units.
-const PREFIX: &str = "caisson";
+pub(super) const PREFIX: &str = "caisson";
 
 /// Who makes cgroups.
 pub(super) fn driver(settings: &Settings) -> CgroupDriver {

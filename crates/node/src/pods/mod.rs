@@ -10,12 +10,13 @@ mod cgroups;
 mod check;
 mod error;
 mod exec;
+mod figures;
 mod lifecycle;
 mod names;
 mod namespaces;
 mod network;
-mod pending;
 pub mod request;
+mod runtime;
 pub mod session;
 mod shared_memory;
 mod spec;
@@ -33,6 +34,7 @@ use caisson_shim::client::{Container, Shim, connect};
 
 use crate::engine::Engine;
 use crate::operations::{Joined, Operation, Operations};
+use figures::{Files, Samples};
 use subscribers::Subscribers;
 use table::Table;
 use view::OperationView;
@@ -51,6 +53,8 @@ struct Shared {
     operations: Operations<String, Failure>,
     subscribers: Subscribers,
     watcher: Watcher,
+    samples: Samples,
+    files: Files,
 }
 
 /// An error for those who only waited.
@@ -79,6 +83,8 @@ impl Pods {
                 operations: Operations::default(),
                 subscribers: Subscribers::default(),
                 watcher,
+                samples: Samples::default(),
+                files: Files::default(),
             }),
         };
         pods.recover()?;

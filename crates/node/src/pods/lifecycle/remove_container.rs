@@ -64,6 +64,8 @@ impl Pods {
         )?;
         self.forget_container(&record)?;
         self.table().drop_container(&container.id);
+        self.shared.samples.forget(&container.id);
+        self.shared.files.forget(&container.id);
         self.tell(PodEventKind::Deleted, &container.pod, &container.id);
         Ok(())
     }

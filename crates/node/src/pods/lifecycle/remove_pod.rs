@@ -37,6 +37,7 @@ impl Pods {
             remove_dir(&self.pod_dir(&pod.id))?;
             self.engine().metadata().forget_pod(&pod.id)?;
             self.table().drop_pod(&pod.id);
+            self.shared.samples.forget(&pod.id);
             drop(gate);
             self.tell(PodEventKind::Deleted, &pod.id, &pod.id);
             Ok(String::new())

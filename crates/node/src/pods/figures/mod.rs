@@ -1,0 +1,12 @@
+//! What pods and containers use. Counters are read from cgroups directly, not
+//! asked of supervisors.
+
+mod convert;
+mod files;
+mod interfaces;
+mod metrics;
+mod samples;
+mod stats;
+
+pub(super) use files::Files;
+pub(super) use samples::Samples;

@@ -181,6 +181,12 @@ pub enum RootfsMount {
         /// of the machine.
         #[serde(default)]
         volatile: bool,
+        /// Map the ids of the read-only layers by the pod's user namespace
+        /// ([`NamespaceKind::User`]): what belongs to root in them belongs to
+        /// the namespace's root in the container. The upper layer's files have
+        /// the ids of the host that the namespace's stand for.
+        #[serde(default)]
+        mapped: bool,
     },
 }
 

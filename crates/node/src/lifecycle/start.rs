@@ -229,6 +229,7 @@ impl Engine {
                 read_only: false,
                 userxattr: layers.userxattr,
                 volatile: request.auto_remove,
+                mapped: false,
             },
             log: self.log_config(record),
             stdin: match (request.open_stdin, options.stdin_once) {

@@ -5,5 +5,8 @@
 #![allow(clippy::panic, reason = "a test stops at the first surprise")]
 #![allow(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
+mod confinement;
 mod lifecycle;
 mod node;
+mod restart;
+mod sessions;

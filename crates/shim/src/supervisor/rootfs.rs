@@ -1,7 +1,7 @@
 //! The container's root file system, in a mount namespace of our own.
 
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use caisson_sys::mount_attr::{MountAttr, mount_setattr};
 use caisson_sys::unshare::{Unshare, unshare};
@@ -15,13 +15,14 @@ use rustix::mount::{
 
 use super::rootfs_mounts;
 use super::step::{Context as _, StepError};
-use crate::RootfsMount;
+use crate::{NamespaceKind, RootfsMount};
 
 /// Longest string that fsconfig(2) takes.
 const LONGEST_STRING: usize = 255;
 const MOUNT_ATTR_RDONLY: u64 = 1;
 /// So many may be mounted at one place.
 const MOST_MOUNTS: u32 = 16;
+const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 
 /// Enters a mount namespace of our own.
 pub(super) fn enter_namespace() -> Result<(), StepError> {
@@ -65,11 +66,17 @@ pub(super) fn attach(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError
 
 /// Mounts an overlay; nothing else.
 pub(super) fn attach_overlay(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError> {
-    let RootfsMount::Overlay { lowers, upper, read_only, userxattr, volatile } = rootfs else {
+    let RootfsMount::Overlay { lowers, upper, read_only, userxattr, volatile, mapped } = rootfs
+    else {
         return Ok(());
     };
     let step = || format!("mount the root file system at {}", point.display());
-    let layers = lowers.iter().map(|path| open_layer(path)).collect::<Result<Vec<_>, _>>()?;
+    let mapping = if *mapped { Some(Mapping::open()?) } else { None };
+    let open = |path: &PathBuf| match &mapping {
+        Some(mapping) => mapping.layer(path),
+        None => open_layer(path),
+    };
+    let layers = lowers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let writable = match upper {
         Some((upper, work)) => Some((open_layer(upper)?, open_layer(work)?)),
         None => None,
@@ -123,6 +130,40 @@ fn open_layer(path: &Path) -> Result<(String, OwnedFd), StepError> {
     let dir = openat(CWD, path, flags, Mode::empty())
         .context(|| format!("open layer {}", path.display()))?;
     Ok((path.to_string_lossy().into_owned(), dir))
+}
+
+/// Copies of layers with mapped ids. They are attached nowhere.
+struct Mapping {
+    user: OwnedFd,
+}
+
+impl Mapping {
+    /// By the pod's user namespace.
+    fn open() -> Result<Self, StepError> {
+        let path = NamespaceKind::User.path();
+        let user = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .context(|| "open the pod's user namespace")?;
+        Ok(Self { user })
+    }
+
+    /// Without a path: it has no other name than its descriptor.
+    fn layer(&self, path: &Path) -> Result<(String, OwnedFd), StepError> {
+        let step = || {
+            format!(
+                "map the ids of {} (its file system may not support idmapped mounts)",
+                path.display()
+            )
+        };
+        let (_, dir) = open_layer(path)?;
+        let tree = copy_of(&dir).context(step)?;
+        let attr = MountAttr {
+            set: MOUNT_ATTR_IDMAP,
+            userns: Some(self.user.as_fd()),
+            ..MountAttr::default()
+        };
+        mount_setattr(tree.as_fd(), &attr, false).context(step)?;
+        Ok((String::new(), tree))
+    }
 }
 
 fn copy_of(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
@@ -190,7 +231,7 @@ impl Overlay {
 /// that mount(8) would have to escape are named by descriptor, too.
 fn name((path, dir): &(String, OwnedFd)) -> String {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b",:\\".contains(&byte);
-    if path.len() <= LONGEST_STRING && path.bytes().all(plain) {
+    if !path.is_empty() && path.len() <= LONGEST_STRING && path.bytes().all(plain) {
         path.clone()
     } else {
         by_descriptor(dir)

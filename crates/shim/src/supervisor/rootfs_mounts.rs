@@ -73,7 +73,14 @@ fn long_overlay(options: &MountOptions<'_>) -> Result<RootfsMount, StepError> {
         }
     }
     let read_only = options.is_readonly();
-    Ok(RootfsMount::Overlay { lowers, upper: upper.zip(work), read_only, userxattr, volatile })
+    Ok(RootfsMount::Overlay {
+        lowers,
+        upper: upper.zip(work),
+        read_only,
+        userxattr,
+        volatile,
+        mapped: false,
+    })
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use std::time::Duration;
 use caisson_image::{FindImageError, ImageRecord};
 use caisson_shim::{ContainerConfig, LogConfig, LogDriver, RestartPolicy, RootfsMount, StdinMode};
 
-use super::run_pod::{no_supervisor, remove_dir, unified, write_json};
+use super::run_pod::{mapped_root, no_supervisor, remove_dir, searchable, unified, write_json};
 use crate::clock::now_nanos;
 use crate::identity::new_id;
 use crate::metadata::{ContainerDocument, ContainerOutcome, Phase, PodContainerRecord, PodPhase};
 use crate::pods::cgroups::{self, PodCgroup};
+use crate::pods::namespaces::Wanted;
 use crate::pods::request::{ContainerMount, NamespaceChoice, PodContainerRequest, PodRequest};
 use crate::pods::spec::{self, SpecInput, Volume};
 use crate::pods::table::{ContainerEntry, PodEntry, locked};
@@ -141,7 +142,11 @@ impl Pods {
         step.step("make its root file system", QUICK);
         let store = self.engine().store()?;
         store.retain(&record.id, image)?;
-        let layers = self.writable_layers(&record.id, image, asked)?;
+        let layers = self.writable_layers(&record.id, image)?;
+        let (uid, gid) = mapped_root(asked);
+        std::os::unix::fs::chown(&layers.upper, Some(uid), Some(gid)).map_err(|e| {
+            PodError::io(format!("change the owner of {}", layers.upper.display()), e)
+        })?;
 
         step.step("configure it", QUICK);
         let pod_dir = self.pod_dir(&pod.id);
@@ -165,6 +170,10 @@ impl Pods {
         record.document.user = built.user;
         let bundle = bundle_dir(&pod_dir, &record.id);
         make_dir(&bundle.join("rootfs"))?;
+        let mapped = Wanted::of(asked).user;
+        if mapped {
+            open_path(&bundle)?;
+        }
         write_json(&bundle.join("config.json"), &built.spec)?;
         if let Some(parent) = Path::new(&record.document.log_path).parent()
             && !record.document.log_path.is_empty()
@@ -175,7 +184,7 @@ impl Pods {
 
         step.step("have the supervisor make it", SUPERVISOR);
         let share_pids_with = self.pid_lender(pod, asked, &record.document.request)?;
-        let config = shim_config(record, bundle, &layers, share_pids_with);
+        let config = shim_config(record, bundle, &layers, mapped, share_pids_with);
         let pid = self.shim(&pod.id)?.create(config)?;
         record.phase = Phase::Created;
         record.outcome.pid = Some(pid);
@@ -219,13 +228,7 @@ impl Pods {
     }
 
     /// The container's own directories, over the image's layers.
-    fn writable_layers(
-        &self,
-        id: &str,
-        image: &ImageRecord,
-        asked: &PodRequest,
-    ) -> Result<Layers, PodError> {
-        let _ = asked;
+    fn writable_layers(&self, id: &str, image: &ImageRecord) -> Result<Layers, PodError> {
         let dir = self.engine().paths.container(id);
         make_dir(&dir)?;
         let one = |name: &str, mode: u32| -> Result<PathBuf, PodError> {
@@ -302,6 +305,9 @@ impl Pods {
         for dir in ["rootfs/proc", "rootfs/dev"] {
             make_dir(&bundle.join(dir))?;
         }
+        if Wanted::of(asked).user {
+            open_path(&bundle)?;
+        }
         // Its root may be another than ours.
         for dir in [bundle.join("rootfs"), bundle.join("rootfs/proc"), bundle.join("rootfs/dev")] {
             std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755))
@@ -347,6 +353,14 @@ pub(in crate::pods) fn bundle_dir(pod_dir: &Path, container: &str) -> PathBuf {
     pod_dir.join("bundles").join(container)
 }
 
+/// The directories of a bundle below the pod's own, and the root in it.
+fn open_path(bundle: &Path) -> Result<(), PodError> {
+    for dir in bundle.parent().into_iter().chain([bundle, &bundle.join("rootfs")]) {
+        searchable(dir)?;
+    }
+    Ok(())
+}
+
 pub(super) fn make_dir(path: &Path) -> Result<(), PodError> {
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -364,6 +378,7 @@ fn shim_config(
     record: &PodContainerRecord,
     bundle: PathBuf,
     layers: &Layers,
+    mapped: bool,
     share_pids_with: Option<String>,
 ) -> ContainerConfig {
     let request = &record.document.request;
@@ -388,6 +403,7 @@ fn shim_config(
             userxattr: layers.userxattr,
             // Nobody starts it again after a crash of the machine.
             volatile: true,
+            mapped,
         },
         log,
         stdin: match (request.stdin, request.stdin_once) {

@@ -1,11 +1,13 @@
 //! Running a pod.
 
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 use caisson_net::NetResult;
+use caisson_runtime_spec::{DeviceCgroup, Resources};
 use caisson_shim::client::{LaunchFds, Launched, find_program, launch};
 use caisson_shim::{PodConfig, names as shim_names};
 
@@ -133,6 +135,13 @@ impl Pods {
             .create(&dir)
             .map_err(|e| PodError::io(format!("make {}", dir.display()), e))?;
 
+        if wanted.user {
+            let paths = &self.engine().paths;
+            for dir in [paths.run(), &paths.pods(), &dir] {
+                searchable(dir)?;
+            }
+        }
+
         step.step("make namespaces", QUICK);
         let namespaces = PodNamespaces::make(&request, &record.outcome.hostname)?;
         if wanted.ipc {
@@ -141,11 +150,17 @@ impl Pods {
         }
 
         step.step("make the cgroup", QUICK);
-        let limits = match (&request.resources, record.outcome.own_limits) {
-            (Some(limits), true) => Some(spec::resources(limits, unified())?),
-            _ => None,
+        let mut limits = match (&request.resources, record.outcome.own_limits) {
+            (Some(limits), true) => spec::resources(limits, unified())?,
+            _ => Resources::default(),
         };
-        record.outcome.cgroup = Some(prepared.make(limits.as_ref())?);
+        // Each container has rules of its own; the pod's must not be narrower.
+        limits.devices = vec![DeviceCgroup {
+            allow: true,
+            access: Some("rwm".to_owned()),
+            ..DeviceCgroup::default()
+        }];
+        record.outcome.cgroup = Some(prepared.make(Some(&limits))?);
 
         step.step("connect the network", NETWORK);
         let connected = match &namespaces.net {
@@ -222,7 +237,7 @@ pub(super) fn unified() -> bool {
 }
 
 /// The host's ids of the pod's root.
-fn mapped_root(request: &PodRequest) -> (u32, u32) {
+pub(super) fn mapped_root(request: &PodRequest) -> (u32, u32) {
     let user = request.security.namespaces.user.as_ref().filter(|_| Wanted::of(request).user);
     let root = |map: &[crate::pods::request::IdMapping]| {
         map.iter().find(|range| range.container == 0).map_or(0, |range| range.host)
@@ -252,7 +267,17 @@ fn sysctls(request: &PodRequest, wanted: Wanted) -> Result<Vec<(String, String)>
 pub(super) fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), PodError> {
     let what = || format!("write {}", path.display());
     let text = serde_json::to_vec(value).map_err(|e| PodError::failed(what(), e))?;
-    std::fs::write(path, text).map_err(|e| PodError::io(what(), e))
+    // Secrets come as variables.
+    let mut file = std::fs::File::options();
+    file.write(true).create(true).truncate(true).mode(0o600);
+    file.open(path).and_then(|mut f| f.write_all(&text)).map_err(|e| PodError::io(what(), e))
+}
+
+/// Lets others pass through a directory, without seeing what is in it: root of
+/// a pod's user namespace has to reach the container's root below it.
+pub(super) fn searchable(dir: &Path) -> Result<(), PodError> {
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))
+        .map_err(|e| PodError::io(format!("change the mode of {}", dir.display()), e))
 }
 
 /// Removes a directory with all that is in it; none is no error.

@@ -30,7 +30,7 @@ impl Pods {
             let mut live = container.live();
             let mut request = (*live.request).clone();
             let old = request.resources.take().unwrap_or_default();
-            request.resources = Some(spec::merge(&old, &resources));
+            request.resources = Some(spec::merge(old, resources));
             live.record.document.request = request.clone();
             live.request = Arc::new(request);
             live.record.clone()
@@ -67,7 +67,7 @@ impl Pods {
             let put = |slot: &mut Option<PodResources>, new: Option<PodResources>| {
                 if let Some(new) = new {
                     let old = slot.take().unwrap_or_default();
-                    *slot = Some(spec::merge(&old, &new));
+                    *slot = Some(spec::merge(old, new));
                 }
             };
             put(&mut request.overhead, overhead);

@@ -126,8 +126,8 @@ fn device(node: &Node) -> Result<(Device, Option<DeviceCgroup>), PodError> {
         major,
         minor,
         file_mode: node.file_mode.or_else(|| found.as_ref().map(|m| m.mode() & 0o7777)),
-        uid: node.uid.or_else(|| found.as_ref().map(|m| m.uid())),
-        gid: node.gid.or_else(|| found.as_ref().map(|m| m.gid())),
+        uid: node.uid.or_else(|| found.as_ref().map(std::fs::Metadata::uid)),
+        gid: node.gid.or_else(|| found.as_ref().map(std::fs::Metadata::gid)),
     };
     Ok((device, rule))
 }

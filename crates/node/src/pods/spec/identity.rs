@@ -36,7 +36,7 @@ pub(super) fn identity(
         Some(gid) => format!("{name}:{gid}"),
         None => name.to_owned(),
     };
-    let fail = |error| PodError::invalid("security_context", format!("{error}"));
+    let fail = |error: String| PodError::invalid("security_context", error);
     let mut found = look_up(root, &text, &[]).map_err(|e| fail(e.to_string()))?;
     let mut groups = vec![found.gid];
     if run_as.groups_policy == SupplementalGroupsPolicy::Merge {

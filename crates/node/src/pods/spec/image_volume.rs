@@ -166,7 +166,7 @@ mod tests {
         }
         std::fs::write(layer("low/file"), "").unwrap();
         std::os::unix::fs::symlink("/etc", layer("low/link")).unwrap();
-        let mode = rustix::fs::Mode::from_raw_mode(0);
+        let mode = Mode::from_raw_mode(0);
         rustix::fs::mknodat(CWD, layer("top/gone"), FileType::CharacterDevice, mode, 0).unwrap();
         rustix::fs::setxattr(
             layer("middle/a"),

@@ -75,22 +75,22 @@ fn hugepage_sizes() -> Vec<String> {
 }
 
 /// `old` with what `new` sets.
-pub(in crate::pods) fn merge(old: &PodResources, new: &PodResources) -> PodResources {
+pub(in crate::pods) fn merge(old: PodResources, new: PodResources) -> PodResources {
     let number = |old: i64, new: i64| if new == 0 { old } else { new };
-    let text = |old: &String, new: &String| if new.is_empty() { old.clone() } else { new.clone() };
-    let mut unified = old.unified.clone();
-    unified.extend(new.unified.clone());
+    let text = |old: String, new: String| if new.is_empty() { old } else { new };
+    let mut unified = old.unified;
+    unified.extend(new.unified);
     PodResources {
         cpu_period: number(old.cpu_period, new.cpu_period),
         cpu_quota: number(old.cpu_quota, new.cpu_quota),
         cpu_shares: number(old.cpu_shares, new.cpu_shares),
         memory_limit: number(old.memory_limit, new.memory_limit),
         oom_score_adj: number(old.oom_score_adj, new.oom_score_adj),
-        cpuset_cpus: text(&old.cpuset_cpus, &new.cpuset_cpus),
-        cpuset_mems: text(&old.cpuset_mems, &new.cpuset_mems),
+        cpuset_cpus: text(old.cpuset_cpus, new.cpuset_cpus),
+        cpuset_mems: text(old.cpuset_mems, new.cpuset_mems),
         hugepages: match new.hugepages.is_empty() {
-            true => old.hugepages.clone(),
-            false => new.hugepages.clone(),
+            true => old.hugepages,
+            false => new.hugepages,
         },
         unified,
         memory_swap_limit: number(old.memory_swap_limit, new.memory_swap_limit),
@@ -109,7 +109,7 @@ mod tests {
         let made = resources(&old, true).unwrap();
         assert_eq!(made.memory.unwrap().limit, Some(1 << 26));
         assert_eq!(made.cpu.unwrap().shares, Some(512));
-        let new = merge(&old, &PodResources { cpu_shares: 2, ..PodResources::default() });
+        let new = merge(old, PodResources { cpu_shares: 2, ..PodResources::default() });
         assert_eq!((new.cpu_shares, new.memory_limit), (2, 1 << 26));
         let mut bad = PodResources { cpu_period: -1, ..PodResources::default() };
         assert!(resources(&bad, true).is_err());

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::frame::{self, FrameError, Reset};
-use super::headers::{HeaderWriter, Headers};
+use super::frame::{self, Reset};
+use super::headers::{EmptyBlocks, Headers};
 use super::window::{Binding, INITIAL, Window};
 use crate::outlet::{CHUNK, Gone, Outlet};
 use crate::pipe::StreamReader;
@@ -17,7 +17,7 @@ pub(crate) struct Session(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) outlet: Outlet,
-    headers: Mutex<HeaderWriter>,
+    replies: Mutex<EmptyBlocks>,
     streams: Mutex<HashMap<u32, Arc<Stream>>>,
     /// The connection's own window.
     window: Window,
@@ -38,7 +38,7 @@ impl Session {
         let window_binds = Binding::default();
         Self(Arc::new(Inner {
             outlet,
-            headers: Mutex::new(HeaderWriter::new()),
+            replies: Mutex::default(),
             streams: Mutex::default(),
             window: Window::new(Arc::clone(&window_binds), INITIAL),
             window_binds,
@@ -142,11 +142,10 @@ impl Inner {
         }
     }
 
-    fn reply(&self, id: u32) -> Result<(), FrameError> {
-        // Blocks must leave in the order in which they were compressed.
-        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        let block = headers.write(&[])?;
-        self.outlet.urgent(frame::reply(id, &block)).map_err(|Gone| FrameError::Flood)
+    fn reply(&self, id: u32) -> Result<(), Gone> {
+        // Blocks must leave in the order in which they were made.
+        let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        self.outlet.urgent(frame::reply(id, &replies.block()))
     }
 }
 
@@ -172,7 +171,7 @@ impl SpdyStream {
 
     /// Tells the client that the stream is served.
     pub(crate) fn accept(self) -> Result<(StreamReader, SpdySender), Closed> {
-        self.sender.session.reply(self.id).map_err(|_| Closed)?;
+        self.sender.session.reply(self.id).map_err(|Gone| Closed)?;
         Ok((self.reader, self.sender))
     }
 }

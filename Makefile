@@ -69,7 +69,7 @@ bench-image: build ## pulls and runs beside containerd, docker, podman (root); P
 bench-cri: build ## pods through the CRI beside containerd and runc (root, Go); ROUNDS, RESIDENT, RECORD, CHECK
 	@CAISSON="$(abspath $(CAISSON))" scripts/bench-cri.sh
 
-install: ## install binaries, manual pages and completions below PREFIX (/usr/local)
+install: ## install binaries, the systemd unit, manual pages and completions below PREFIX (/usr/local)
 	@if command -v cargo >/dev/null; then
 	    $(MAKE) build
 	elif [ ! -x "$$(ls target/*/release/caisson 2>/dev/null | head -n1)" ]; then
@@ -83,6 +83,9 @@ install: ## install binaries, manual pages and completions below PREFIX (/usr/lo
 	install -D -m 0755 -t "$$to/bin" "$$built/caisson" "$$built/caisson-native"
 	install -D -m 0755 -t "$$to/libexec/caisson" "$$built/caisson-shim" "$$built/caisson-init"
 	ln -sfn ../libexec/caisson/caisson-shim "$$to/bin/containerd-shim-caisson-native-v2"
+	mkdir -p "$$to/lib/systemd/system"
+	sed 's|@PREFIX@|$(PREFIX)|' scripts/caisson.service >"$$to/lib/systemd/system/caisson.service"
+	chmod 0644 "$$to/lib/systemd/system/caisson.service"
 	install -D -m 0644 docs/caisson-native.8 "$$to/share/man/man8/caisson-native.8"
 	install -D -m 0644 scripts/completion.bash "$$to/share/bash-completion/completions/caisson-native"
 	pages=$$(mktemp -d)

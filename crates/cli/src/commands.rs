@@ -6,6 +6,7 @@ mod image;
 mod inspect;
 mod login;
 mod manual;
+mod pods;
 mod serve;
 mod system;
 mod version;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     System(system::SystemCommand),
     Serve(serve::Serve),
+    Pods(pods::Pods),
     Version(version::Version),
     Completion(completion::Completion),
     #[command(hide = true)]
@@ -83,6 +85,7 @@ fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure>
         Command::Prune(prune) => prune.run(context)?,
         Command::Image(command) => image::dispatch(command, context)?,
         Command::Volume(command) => volume::dispatch(command, context)?,
+        Command::Pods(pods) => pods.run(context)?,
         Command::Serve(serve) => serve.run(context)?,
         Command::System(command) => system::dispatch(command, context)?,
         Command::Logout(_) | Command::Version(_) | Command::Completion(_) | Command::Man(_) => {}

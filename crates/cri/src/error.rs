@@ -22,11 +22,13 @@ pub fn code(kind: ErrorKind) -> Code {
 }
 
 /// What the engine of pods says, with its causes.
+#[allow(clippy::needless_pass_by_value, reason = "map_err gives it so")]
 pub(crate) fn of_pods(error: PodError) -> Status {
     Status::new(code(error.kind()), chain(&error))
 }
 
 /// What the store says.
+#[allow(clippy::needless_pass_by_value, reason = "map_err gives it so")]
 pub(crate) fn of_store(error: StoreError) -> Status {
     let code = if error.is_no_space() || matches!(error, StoreError::Quota { .. }) {
         Code::ResourceExhausted
@@ -92,6 +94,7 @@ fn of_registry(failure: &RegistryFailure, message: String) -> Status {
 }
 
 /// Why no streaming address is given.
+#[allow(clippy::needless_pass_by_value, reason = "map_err gives it so")]
 pub(crate) fn of_streaming(error: RequestError) -> Status {
     let code = match error {
         RequestError::TooMany(_) => Code::ResourceExhausted,

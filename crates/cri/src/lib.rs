@@ -2,6 +2,7 @@
 //! nothing itself.
 
 mod blocking;
+pub mod client;
 mod config;
 pub mod contract;
 pub mod error;

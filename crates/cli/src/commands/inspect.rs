@@ -1,4 +1,4 @@
-//! `caisson inspect`: containers, images and volumes.
+//! `caisson inspect`: containers, images, volumes and the daemon's pods.
 
 use std::process::ExitCode;
 
@@ -7,12 +7,13 @@ use caisson_node::metadata::MetadataError;
 use caisson_node::volumes::VolumeError;
 use serde_json::Value;
 
-use crate::commands::{image, volume};
+use crate::commands::{image, pods, volume};
 use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::output;
 
-/// Show everything that is known about containers, images or volumes, as JSON
+/// Show everything that is known about containers, images, volumes or the
+/// daemon's pods, as JSON
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
     /// Names or ids
@@ -66,6 +67,11 @@ impl Inspect {
                     Err(VolumeError::NotFound(_)) if self.kind.is_none() => {}
                     Err(error) => return Err(error.into()),
                 }
+            }
+            if self.kind.is_none()
+                && let Some(found) = pods::find(context, name)?
+            {
+                return Ok(found);
             }
             // The store's own error suggests names that are near.
             store.find(name)?;

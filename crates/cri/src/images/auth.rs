@@ -61,8 +61,8 @@ fn same_registry(address: &str, registry: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(auth: AuthConfig) -> Option<Credential> {
-        credential(&auth, &"r.example:5000/a/b".parse().unwrap()).unwrap()
+    fn of(auth: &AuthConfig) -> Option<Credential> {
+        credential(auth, &"r.example:5000/a/b".parse().unwrap()).unwrap()
     }
 
     #[test]
@@ -70,22 +70,22 @@ mod tests {
         let basic =
             Some(Credential::Basic { username: "u".to_owned(), password: "p:q".to_owned() });
         let (username, password) = ("u".to_owned(), "p:q".to_owned());
-        assert_eq!(of(AuthConfig { username, password, ..AuthConfig::default() }), basic);
+        assert_eq!(of(&AuthConfig { username, password, ..AuthConfig::default() }), basic);
         let auth = STANDARD.encode("u:p:q");
-        assert_eq!(of(AuthConfig { auth, ..AuthConfig::default() }), basic);
+        assert_eq!(of(&AuthConfig { auth, ..AuthConfig::default() }), basic);
         let identity_token = "t".to_owned();
-        let found = of(AuthConfig { identity_token, ..AuthConfig::default() });
+        let found = of(&AuthConfig { identity_token, ..AuthConfig::default() });
         assert_eq!(found, Some(Credential::IdentityToken("t".to_owned())));
         let registry_token = "t".to_owned();
-        let found = of(AuthConfig { registry_token, ..AuthConfig::default() });
+        let found = of(&AuthConfig { registry_token, ..AuthConfig::default() });
         assert_eq!(found, Some(Credential::RegistryToken("t".to_owned())));
-        assert_eq!(of(AuthConfig::default()), None);
+        assert_eq!(of(&AuthConfig::default()), None);
     }
 
     #[test]
     fn a_secret_for_another_registry_is_not_sent() {
         let at = |server_address: &str| {
-            of(AuthConfig {
+            of(&AuthConfig {
                 username: "u".to_owned(),
                 server_address: server_address.to_owned(),
                 ..AuthConfig::default()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use caisson_node::pods::Pods;
 use caisson_node::pods::view::{CgroupDriver, Condition, RuntimeStatus};
 use serde_json::json;
 use tonic::Status;
@@ -27,7 +28,7 @@ pub(super) fn version(request: &v1::VersionRequest) -> v1::VersionResponse {
 
 /// Conditions, handlers, and with `verbose` what people look at.
 pub(super) async fn status(runtime: &Runtime, verbose: bool) -> Result<v1::StatusResponse, Status> {
-    let status = runtime.on(|pods| pods.runtime_status()).await?;
+    let status = runtime.on(Pods::runtime_status).await?;
     let info = if verbose { info(runtime, &status) } else { BTreeMap::new() };
     let handler = |h: &caisson_node::pods::view::HandlerFeatures| v1::RuntimeHandler {
         name: h.name.clone(),
@@ -83,7 +84,7 @@ fn info(runtime: &Runtime, status: &RuntimeStatus) -> BTreeMap<String, String> {
 
 /// Which cgroup driver the kubelet is to use, too.
 pub(super) async fn runtime_config(runtime: &Runtime) -> Result<v1::RuntimeConfigResponse, Status> {
-    let status = runtime.on(|pods| pods.runtime_status()).await?;
+    let status = runtime.on(Pods::runtime_status).await?;
     let driver = match status.cgroup_driver {
         CgroupDriver::Cgroupfs => v1::CgroupDriver::Cgroupfs,
         CgroupDriver::Systemd => v1::CgroupDriver::Systemd,

@@ -80,7 +80,7 @@ impl Runtime {
     }
 
     async fn metrics(&self) -> Result<Vec<v1::PodSandboxMetrics>, Status> {
-        let metrics = self.on(|pods| pods.pod_metrics()).await?;
+        let metrics = self.on(Pods::pod_metrics).await?;
         Ok(metrics.into_iter().map(show::pod_metrics).collect())
     }
 }

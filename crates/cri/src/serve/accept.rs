@@ -9,6 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::authority::WithHost;
 use super::dispatch::Services;
 use crate::log::{Level, log};
 
@@ -57,7 +58,7 @@ async fn connection(stream: UnixStream, services: Services, mut stopping: watch:
         .max_header_list_size(MAX_HEAD)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(4 * WINDOW)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(WithHost::new(stream)), answer);
     let mut connection = std::pin::pin!(connection);
     let stop = async move { stopping.wait_for(|stop| *stop).await.map(drop) };
     let ended = tokio::select! {

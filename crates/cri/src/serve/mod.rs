@@ -1,6 +1,7 @@
 //! The daemon: the engine, a socket, and signals.
 
 mod accept;
+mod authority;
 mod dispatch;
 mod instance;
 mod methods;

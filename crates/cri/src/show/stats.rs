@@ -24,7 +24,7 @@ fn psi(from: Psi) -> v1::PsiStats {
     v1::PsiStats { full: Some(data(from.full)), some: Some(data(from.some)) }
 }
 
-fn cpu(from: CpuUsage) -> v1::CpuUsage {
+fn cpu(from: &CpuUsage) -> v1::CpuUsage {
     v1::CpuUsage {
         timestamp: time(from.timestamp),
         usage_core_nano_seconds: number(from.usage_core_nanos),
@@ -33,7 +33,7 @@ fn cpu(from: CpuUsage) -> v1::CpuUsage {
     }
 }
 
-fn memory(from: MemoryUsage) -> v1::MemoryUsage {
+fn memory(from: &MemoryUsage) -> v1::MemoryUsage {
     v1::MemoryUsage {
         timestamp: time(from.timestamp),
         working_set_bytes: number(from.working_set),
@@ -46,7 +46,7 @@ fn memory(from: MemoryUsage) -> v1::MemoryUsage {
     }
 }
 
-fn swap(from: SwapUsage) -> v1::SwapUsage {
+fn swap(from: &SwapUsage) -> v1::SwapUsage {
     v1::SwapUsage {
         timestamp: time(from.timestamp),
         swap_available_bytes: number(from.available),
@@ -54,7 +54,7 @@ fn swap(from: SwapUsage) -> v1::SwapUsage {
     }
 }
 
-fn io(from: IoUsage) -> v1::IoUsage {
+fn io(from: &IoUsage) -> v1::IoUsage {
     v1::IoUsage { timestamp: time(from.timestamp), psi: from.psi.map(psi) }
 }
 
@@ -95,11 +95,11 @@ pub(crate) fn container_stats(from: ContainerStats) -> v1::ContainerStats {
             annotations: container.request.annotations.clone(),
             id: container.id,
         }),
-        cpu: from.cpu.map(cpu),
-        memory: from.memory.map(memory),
+        cpu: from.cpu.as_ref().map(cpu),
+        memory: from.memory.as_ref().map(memory),
         writable_layer: from.writable_layer.map(filesystem),
-        swap: from.swap.map(swap),
-        io: from.io.map(io),
+        swap: from.swap.as_ref().map(swap),
+        io: from.io.as_ref().map(io),
     }
 }
 
@@ -115,15 +115,15 @@ pub(crate) fn pod_stats(from: PodStats) -> v1::PodSandboxStats {
             id: pod.id,
         }),
         linux: Some(v1::LinuxPodSandboxStats {
-            cpu: from.cpu.map(cpu),
-            memory: from.memory.map(memory),
+            cpu: from.cpu.as_ref().map(cpu),
+            memory: from.memory.as_ref().map(memory),
             network: from.network.map(network),
             process: from.process_count.map(|count| v1::ProcessUsage {
                 timestamp: time(timestamp),
                 process_count: number(Some(count)),
             }),
             containers: from.containers.into_iter().map(container_stats).collect(),
-            io: from.io.map(io),
+            io: from.io.as_ref().map(io),
         }),
         windows: None,
     }

@@ -26,6 +26,7 @@ impl Backend {
 }
 
 /// What a client is shown.
+#[allow(clippy::needless_pass_by_value, reason = "map_err gives it so")]
 fn text(status: Status) -> BackendError {
     BackendError(status.message().to_owned())
 }

@@ -21,7 +21,7 @@ if ((EUID != 0)); then
 fi
 
 # Suites that build Go modules.
-needs_go() { [[ $1 == runtime-tools || $1 == critest || $1 == kubernetes || $1 == streaming ]]; }
+needs_go() { [[ $1 == runtime-tools || $1 == critest || $1 == cri-contract || $1 == kubernetes || $1 == streaming ]]; }
 # Suites that run only when they are named, and why.
 declare -A on_request=(
     [kubernetes]="building Kubernetes takes longer than everything else together: make conformance-kubernetes"

@@ -5,6 +5,7 @@
 #
 #   critest crictl     the CRI's validation suite and client (about 1.5 minutes of processor time)
 #   cribench           our client that measures; little more
+#   cricontract        prints the contract, and calls a runtime as Go does; little more
 #   containerd         with containerd-shim-runc-v2 and ctr (1.5 minutes)
 #   kubelet kube-apiserver kubectl
 #                      (10 minutes)
@@ -33,7 +34,7 @@ for name; do
         kubelet | kube-apiserver | kubectl)
             go build "${flags[@]}" -o "$out/" "k8s.io/kubernetes/cmd/$name"
             ;;
-        cribench) go build "${flags[@]}" -o "$out/" ./cribench ;;
+        cribench | cricontract) go build "${flags[@]}" -o "$out/" "./$name" ;;
         *)
             echo "peers: unknown program $name" >&2
             exit 2

@@ -109,8 +109,8 @@ pub(crate) fn find(context: &Context, id: &str) -> Result<Option<Value>, Failure
     };
     if let Some(pod) = client.pod(id)? {
         let status = pod.status.unwrap_or_default();
-        let metadata = status.metadata.unwrap_or_default();
-        let network = status.network.unwrap_or_default();
+        let metadata = status.metadata.clone().unwrap_or_default();
+        let network = status.network.clone().unwrap_or_default();
         let ips =
             std::iter::once(network.ip).chain(network.additional_ips.into_iter().map(|a| a.ip));
         let containers = pod.containers_statuses.iter().map(container);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use caisson_node::pods::view::PodFilter;
 use caisson_node::pods::{PodError, Pods};
 use caisson_streaming::StreamingServer;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::{checkpoint, events, exec, node};
@@ -23,13 +24,20 @@ pub(crate) struct Runtime {
     pub(super) pods: Pods,
     pub(super) config: Live,
     pub(super) streaming: Arc<StreamingServer>,
+    stopping: watch::Receiver<bool>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Runtime {
-    pub(crate) fn new(pods: Pods, config: Live, streaming: Arc<StreamingServer>) -> Self {
-        Self { pods, config, streaming }
+    /// What never ends by itself ends once `stopping` holds true.
+    pub(crate) fn new(
+        pods: Pods,
+        config: Live,
+        streaming: Arc<StreamingServer>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self { pods, config, streaming, stopping }
     }
 
     /// Calls the engine on a thread that may wait.
@@ -382,7 +390,7 @@ impl RuntimeService for Runtime {
         &self,
         _request: Request<v1::GetEventsRequest>,
     ) -> Answer<Self::GetContainerEventsStream> {
-        Ok(Response::new(events::events(&self.pods)))
+        Ok(Response::new(events::events(&self.pods, self.stopping.clone())))
     }
 
     async fn list_metric_descriptors(

@@ -145,12 +145,12 @@ async fn run(
             .map_err(|source| ServeError::Metrics { address, source })?;
     }
     let listener = socket::bind(&path)?;
+    let (stop, stopping) = watch::channel(false);
     let services = dispatch::Services::new(
-        Runtime::new(pods.clone(), live.clone(), Arc::clone(&streaming)),
+        Runtime::new(pods.clone(), live.clone(), Arc::clone(&streaming), stopping.clone()),
         Images::new(pods.clone(), live.clone(), pulls),
         metrics,
     );
-    let (stop, stopping) = watch::channel(false);
     let accepting = tokio::spawn(accept::accept(listener, services, stopping));
     log(
         Level::Info,

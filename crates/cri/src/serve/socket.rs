@@ -1,9 +1,9 @@
 //! The socket's file.
 
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
 use tokio::net::UnixListener;
 
 /// Root, and the group that the administrator gives the file to.
@@ -41,18 +41,25 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(SocketError::Occupied(path.to_owned()));
         }
-        Ok(_) => std::fs::remove_file(path).map_err(fail("remove the old"))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(fail("look at")(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(fail("look at")(error));
+        }
+        _ => {}
     }
-    // Nobody else gets in before its mode is set.
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(path);
-    rustix::process::umask(before);
-    let listener = listener.map_err(fail("make"))?;
-    let mode = std::fs::Permissions::from_mode(MODE);
-    std::fs::set_permissions(path, mode).map_err(fail("set the mode of"))?;
-    Ok(listener)
+    // Made where nobody else gets in before its mode is set, and there at once
+    // in place of an old one. (A umask would be that of all threads.)
+    let private = path.with_file_name(format!(".serve-{}", std::process::id()));
+    let made = private.join("s");
+    let _ = std::fs::remove_dir_all(&private);
+    DirBuilder::new().mode(0o700).create(&private).map_err(fail("make a place for"))?;
+    let listener = UnixListener::bind(&made).map_err(fail("make")).and_then(|listener| {
+        let mode = std::fs::Permissions::from_mode(MODE);
+        std::fs::set_permissions(&made, mode).map_err(fail("set the mode of"))?;
+        std::fs::rename(&made, path).map_err(fail("put in its place"))?;
+        Ok(listener)
+    });
+    let _ = std::fs::remove_dir_all(&private);
+    listener
 }
 
 /// Takes the file away. What is left is replaced by the next daemon.

@@ -27,6 +27,7 @@ type client struct {
 	executor func(url string) (remotecommand.Executor, error)
 	// Whether the client can end its input.
 	halfClose bool
+	proxied   bool
 }
 
 func spdyClient(version int, protocols ...string) client {
@@ -45,14 +46,14 @@ func spdyClient(version int, protocols ...string) client {
 				return nil, err
 			}
 			return remotecommand.NewSPDYExecutorForProtocols(transport, upgrader, "POST", parsed, protocols...)
-		}, version > 1}
+		}, version > 1, false}
 }
 
 func webSocketClient(version int, protocol string) client {
 	return client{"websocket " + protocol, version,
 		func(address string) (remotecommand.Executor, error) {
 			return remotecommand.NewWebSocketExecutorForProtocols(&rest.Config{Host: address}, "GET", address, protocol)
-		}, version >= 5}
+		}, version >= 5, false}
 }
 
 // mayMissErrors: the library's client of the first version returns when the
@@ -70,6 +71,8 @@ func clients() []client {
 		webSocketClient(5, "v5.channel.k8s.io"),
 		webSocketClient(4, "v4.channel.k8s.io"),
 		webSocketClient(1, "channel.k8s.io"),
+		throughKubelet(spdyClient(4, "v4.channel.k8s.io")),
+		throughKubelet(webSocketClient(5, "v5.channel.k8s.io")),
 	}
 }
 
@@ -165,7 +168,7 @@ func commands(s *server) {
 			return errors.Join(err, expect("stdout", "to stdout", stdout.String()), expect("stderr", "to stderr", stderr.String()))
 		})
 		size := 5 << 20
-		if c.version >= 5 {
+		if c.version >= 5 && !c.proxied {
 			size = large
 		}
 		check(fmt.Sprintf("%s: %d MiB from the server", c.name, size>>20), func() error {

@@ -25,6 +25,15 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Bytes that are carried at once.
 const PIECE: usize = 32 << 10;
 
+/// How the outputs get on.
+#[derive(Debug, Default)]
+struct Carried {
+    /// Pieces that were read.
+    pieces: AtomicU64,
+    /// Outputs that wait for the client.
+    writing: AtomicU64,
+}
+
 /// Runs the program to its end.
 pub(super) async fn run(
     pods: Pods,
@@ -44,19 +53,20 @@ pub(super) async fn run(
     let session = blocking(start).await.map_err(text)?;
     let mut running = Running { control: Some(session.control.clone()), tty };
     let control = session.control.clone();
-    let carried = Arc::new(AtomicU64::new(0));
+    let carried = Arc::new(Carried::default());
     let mut output = carry(session, io, &carried).map_err(|e| BackendError(e.to_string()))?;
     let wait = move || control.wait(None).map_err(error::of_pods);
     let code = blocking(wait).await.map_err(text)?;
     running.control = None;
     // The streams of input and sizes end with this future.
-    let mut before = carried.load(Ordering::Relaxed);
+    let mut before = carried.pieces.load(Ordering::Relaxed);
     while !output.outputs.is_empty() {
         match tokio::time::timeout(QUIET, output.outputs.join_next()).await {
             Ok(_) => {}
             Err(_) => {
-                let now = carried.load(Ordering::Relaxed);
-                if now == before {
+                let now = carried.pieces.load(Ordering::Relaxed);
+                // A client that is slow to take what there is has its own limit.
+                if now == before && carried.writing.load(Ordering::Relaxed) == 0 {
                     break;
                 }
                 before = now;
@@ -95,7 +105,7 @@ struct Carriers {
 fn carry(
     session: ExecSession,
     io: ProcessIo,
-    carried: &Arc<AtomicU64>,
+    carried: &Arc<Carried>,
 ) -> std::io::Result<Carriers> {
     let (mut outputs, mut inputs) = (JoinSet::new(), JoinSet::new());
     if let Some(terminal) = session.terminal {
@@ -138,19 +148,21 @@ async fn feed(mut from: StreamReader, to: Arc<Descriptor>) {
 
 /// From the program to the client, to the end. What nobody takes is dropped: a
 /// client that closes one stream does not stop the program.
-async fn drain(from: Arc<Descriptor>, mut to: Option<StreamWriter>, carried: Arc<AtomicU64>) {
+async fn drain(from: Arc<Descriptor>, mut to: Option<StreamWriter>, carried: Arc<Carried>) {
     let mut buffer = vec![0; PIECE];
     loop {
         match from.read(&mut buffer).await {
             Ok(0) | Err(_) => return,
             Ok(count) => {
                 let piece = buffer.get(..count).unwrap_or_default();
-                carried.fetch_add(1, Ordering::Relaxed);
+                carried.pieces.fetch_add(1, Ordering::Relaxed);
+                carried.writing.fetch_add(1, Ordering::Relaxed);
                 if let Some(client) = &mut to
                     && client.write_all(piece).await.is_err()
                 {
                     to = None;
                 }
+                carried.writing.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }

@@ -102,11 +102,7 @@ struct Carriers {
     _inputs: JoinSet<()>,
 }
 
-fn carry(
-    session: ExecSession,
-    io: ProcessIo,
-    carried: &Arc<Carried>,
-) -> std::io::Result<Carriers> {
+fn carry(session: ExecSession, io: ProcessIo, carried: &Arc<Carried>) -> std::io::Result<Carriers> {
     let (mut outputs, mut inputs) = (JoinSet::new(), JoinSet::new());
     if let Some(terminal) = session.terminal {
         let terminal = Arc::new(Descriptor::new(terminal)?);

@@ -2,6 +2,7 @@
 
 mod completion;
 mod container;
+mod handlers;
 mod image;
 mod inspect;
 mod login;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Image(image::ImageCommand),
     #[command(subcommand)]
     Volume(volume::VolumeCommand),
+    Handlers(handlers::List),
     #[command(subcommand)]
     System(system::SystemCommand),
     Serve(serve::Serve),
@@ -67,7 +69,10 @@ pub(crate) fn dispatch(command: &Command, global: &GlobalArgs) -> Result<ExitCod
 
 fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     // These ask about the machine as the user sees it.
-    if !matches!(command, Command::System(_) | Command::Login(_) | Command::Serve(_)) {
+    if !matches!(
+        command,
+        Command::System(_) | Command::Login(_) | Command::Serve(_) | Command::Handlers(_)
+    ) {
         context.gain_namespace()?;
     }
     match command {
@@ -87,6 +92,7 @@ fn in_context(command: &Command, context: &Context) -> Result<ExitCode, Failure>
         Command::Volume(command) => volume::dispatch(command, context)?,
         Command::Pods(pods) => pods.run(context)?,
         Command::Serve(serve) => serve.run(context)?,
+        Command::Handlers(list) => list.run(context)?,
         Command::System(command) => system::dispatch(command, context)?,
         Command::Logout(_) | Command::Version(_) | Command::Completion(_) | Command::Man(_) => {}
     }

@@ -8,6 +8,8 @@ mod exec;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod launch;
 #[cfg(test)]
 mod lifecycle;

@@ -2,6 +2,7 @@
 //! to install where it has not.
 
 mod cgroups;
+mod handlers;
 mod kernel;
 mod network;
 mod programs;
@@ -70,6 +71,7 @@ impl Check {
         findings.extend(storage::look(context));
         findings.extend(programs::look(context));
         findings.extend(network::look(context));
+        findings.extend(handlers::look(context));
         match self.format {
             Some(ObjectFormat::Json) => output::json(&findings)?,
             None => output::text(&text(&findings))?,

@@ -7,10 +7,11 @@ cd "$(dirname "$0")/.."
 # procps: `ps`; python3-seccomp: what our filters are compared with; dbus-daemon: under a
 # stand-in for systemd; iproute2: network devices to move;
 # nftables: the built-in network; containernetworking-plugins, passt, slirp4netns: other networks;
-# docker-registry, apache2-utils, openssl, skopeo, python3-nacl: registries, their users, signatures.
+# docker-registry, apache2-utils, openssl, skopeo, python3-nacl: registries, their users, signatures;
+# runc, crun: handlers of kind oci.
 scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp dbus-daemon iproute2 \
     nftables containernetworking-plugins passt slirp4netns docker-registry apache2-utils \
-    openssl skopeo python3-nacl
+    openssl skopeo python3-nacl runc crun
 if ((EUID != 0)); then
     echo "test: not root: tests that make real containers will say that they are left out"
 fi

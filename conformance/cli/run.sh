@@ -10,6 +10,14 @@ images=(busybox debian nginx python3)
 # shellcheck disable=SC2034  # read by checks.sh
 rootless=0 caisson_words=("$CAISSON")
 
+# HANDLER_RUNTIME names an OCI runtime that somebody else made, to run it all with.
+if [[ -n ${HANDLER_RUNTIME:-} ]]; then
+    mkdir -p /etc/caisson/conf.d
+    touch /etc/caisson/config.toml
+    printf '[runtime]\ndefault_handler = "foreign"\n[runtime.handlers.foreign]\nkind = "oci"\nruntime_path = "%s"\n' \
+        "$HANDLER_RUNTIME" >/etc/caisson/conf.d/foreign.toml
+fi
+
 load_images busybox debian nginx python3
 succeeds "run" run $busybox true
 go_on_if_passing

@@ -195,6 +195,7 @@ impl Supervisor {
         let unit = self.units.remove(at);
         self.pod.dir.forget(&unit.id);
         let fault = unit.run.error.unwrap_or_else(|| Fault::new(FaultKind::Failed, "not made"));
+        self.release(key, &format!("container {} could not be made", unit.id));
         match unit.creator {
             Creator::Launcher => self.fail_launch(fault),
             Creator::Client(client) => self.reply(client, Err(fault)),

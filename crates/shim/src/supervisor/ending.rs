@@ -135,12 +135,15 @@ impl Supervisor {
         let Some(at) = self.units.iter().position(|unit| unit.key == key) else { return };
         let unit = self.units.remove(at);
         self.pod.dir.forget(&unit.id);
-        let id = unit.id;
+        self.release(key, &format!("container {} was removed", unit.id));
+    }
+
+    /// Answers all who wait for something of a container that is no more.
+    pub(super) fn release(&mut self, key: UnitKey, why: &str) {
         for client in &mut self.clients {
             match client.mode {
                 Mode::AwaitsRemoval(awaited) if awaited == key => client.answer(&Response::Done),
-                Mode::AwaitsExec(awaited, exec) if awaited == key => {
-                    let why = format!("exec {exec}: its container {id} was removed");
+                Mode::AwaitsExec(awaited, _) | Mode::AwaitsExit(awaited) if awaited == key => {
                     client.answer(&Response::Fault(Fault::new(FaultKind::NotFound, why)));
                 }
                 Mode::Attached(to, _) if to == key => client.hang_up(),

@@ -237,6 +237,9 @@ fn a_step_that_takes_too_long_is_ended_and_named() {
     other.start().unwrap();
     assert_eq!(other.wait(Some(PATIENCE)).unwrap().code, 4);
     assert!(began.elapsed() < Duration::from_millis(1500));
+    // Who waits for the end of what was never made hears so.
+    let never = shim.container(slow.container["id"].as_str().unwrap()).wait(Some(PATIENCE));
+    assert_eq!(never.unwrap_err().fault().unwrap().kind, FaultKind::NotFound);
     let error = waiting.join().unwrap().unwrap_err();
     assert_eq!(error.fault().unwrap().kind, FaultKind::TimedOut, "{error}");
     assert!(error.to_string().contains("make container"), "{error}");

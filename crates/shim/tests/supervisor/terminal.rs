@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
-use caisson_shim::client::{ExecStdio, Piece};
+use caisson_shim::client::{ExecStdio, Piece, set_terminal_size};
 use serde_json::json;
 
 use super::exec::process;
@@ -54,18 +54,19 @@ fn a_program_gets_a_terminal_whose_master_is_the_clients() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let started = shim
         .exec(
-            process(&["sh", "-c", "tty; read x; echo got $x; exit 9"]),
+            process(&["sh", "-c", "tty; read x; stty size; echo got $x; exit 9"]),
             ExecStdio::Terminal(theirs.as_fd()),
         )
         .unwrap();
     drop(theirs);
     let mut master = receive(&ours);
+    set_terminal_size(master.as_fd(), 33, 99).unwrap();
     master.write_all(b"line\n").unwrap();
     let mut said = Vec::new();
     // It ends with EIO when the last of the other side is closed.
     let _ = master.read_to_end(&mut said);
     let said = String::from_utf8(said).unwrap();
-    assert!(said.contains("/dev/pts/0") && said.contains("got line"), "{said}");
+    assert!(said.contains("/dev/pts/0") && said.contains("33 99\r\ngot line"), "{said}");
     assert_eq!(shim.wait_exec(started.exec, Some(PATIENCE)).unwrap().code, 9);
 }
 

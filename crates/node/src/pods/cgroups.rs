@@ -133,6 +133,12 @@ pub(super) fn stats(state: &CgroupState) -> Option<Stats> {
     Cgroup::open(state).ok()?.stats().ok()
 }
 
+/// The processes in a cgroup.
+pub(super) fn pids(state: &CgroupState) -> Vec<i32> {
+    let pids = Cgroup::open(state).ok().and_then(|cgroup| cgroup.pids(true).ok());
+    pids.unwrap_or_default().into_iter().map(|pid| pid.as_raw_nonzero().get()).collect()
+}
+
 /// Changes a pod's limits; what is absent stays.
 pub(super) fn update(pod: &str, state: &CgroupState, limits: &Resources) -> Result<(), PodError> {
     let fail = |reason: String| PodError::failed(format!("change the limits of pod {pod}"), reason);

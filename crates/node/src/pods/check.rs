@@ -58,6 +58,9 @@ fn one_range(field: &str, map: &[IdMapping]) -> Result<(), PodError> {
     let [range] = map else {
         return Err(PodError::invalid(field, format!("one range is needed, not {}", map.len())));
     };
+    if range.container != 0 {
+        return Err(PodError::invalid(field, "id 0 of the pod is not mapped"));
+    }
     let fits = |first: u32| first.checked_add(range.length).is_some();
     if range.length == 0 || !fits(range.host) || !fits(range.container) {
         return Err(PodError::invalid(field, "the range is empty or beyond all ids"));

@@ -114,6 +114,7 @@ fn mounts_and_image_volumes() {
         container_path: at.to_owned(),
         image: Some(ImageChoice { image: "busybox".to_owned(), ..ImageChoice::default() }),
         image_sub_path: sub.to_owned(),
+        readonly: true,
         ..ContainerMount::default()
     };
     let made = node.run_with(
@@ -141,6 +142,7 @@ fn mounts_and_image_volumes() {
         ContainerMount { propagation: Propagation::Bidirectional, ..mount("/m") },
         image("/m", "../etc"),
         image("/m", "no/such"),
+        ContainerMount { readonly: false, ..image("/m", "") },
         ContainerMount { host_path: "/etc".to_owned(), ..image("/m", "") },
     ] {
         let error = node.pods().create_container(&id, idle("bad", |r| r.mounts = vec![bad]));

@@ -40,9 +40,11 @@ fn parse(table: &str) -> Vec<InterfaceUsage> {
             rx_bytes: number(0)?,
             rx_packets: number(1)?,
             rx_errors: number(2)?,
+            rx_dropped: number(3)?,
             tx_bytes: number(8)?,
             tx_packets: number(9)?,
             tx_errors: number(10)?,
+            tx_dropped: number(11)?,
         })
     };
     table.lines().filter_map(line).filter(|interface| interface.name != "lo").collect()

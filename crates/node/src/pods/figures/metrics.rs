@@ -1,133 +1,64 @@
-//! Metrics of pods, under the names that cAdvisor gave them.
+//! Metrics of pods.
 
-use caisson_cgroup::stats::Stats;
+use std::sync::LazyLock;
 
+use super::facts::Facts;
+use super::metric_table::KNOWN;
 use crate::clock::now_nanos;
 use crate::metadata::{Phase, PodPhase};
 use crate::pods::table::PodEntry;
-use crate::pods::view::{ContainerMetrics, Metric, MetricDescriptor, MetricKind, PodMetrics};
+use crate::pods::view::{
+    ContainerMetrics, InterfaceUsage, Metric, MetricDescriptor, MetricKind, PodMetrics,
+};
 use crate::pods::{PodError, Pods};
 
 /// By which values are told apart.
 const LABELS: [&str; 5] = ["container", "pod", "namespace", "image", "id"];
 const NETWORK_LABELS: [&str; 4] = ["pod", "namespace", "interface", "id"];
 
-struct Known {
-    descriptor: MetricDescriptor,
-    kind: MetricKind,
-    value: fn(&Stats) -> u64,
-}
+type OfInterface = fn(&InterfaceUsage) -> u64;
 
-const fn known(
-    name: &'static str,
-    help: &'static str,
-    kind: MetricKind,
-    value: fn(&Stats) -> u64,
-) -> Known {
-    Known { descriptor: MetricDescriptor { name, help, labels: &LABELS }, kind, value }
-}
-
-fn raw(stats: &Stats, v1: &str, v2: &str) -> u64 {
-    stats.memory.raw.get(v1).or_else(|| stats.memory.raw.get(v2)).copied().unwrap_or(0)
-}
-
-const KNOWN: [Known; 11] = [
-    known(
-        "container_cpu_usage_seconds_total",
-        "Processor time used, seconds",
-        MetricKind::Counter,
-        |s| s.cpu.usage.total / 1_000_000_000,
-    ),
-    known(
-        "container_cpu_user_seconds_total",
-        "Processor time used in user mode, seconds",
-        MetricKind::Counter,
-        |s| s.cpu.usage.user / 1_000_000_000,
-    ),
-    known(
-        "container_cpu_system_seconds_total",
-        "Processor time used in the kernel, seconds",
-        MetricKind::Counter,
-        |s| s.cpu.usage.kernel / 1_000_000_000,
-    ),
-    known(
-        "container_cpu_cfs_throttled_periods_total",
-        "Periods in which the quota was used up",
-        MetricKind::Counter,
-        |s| s.cpu.throttling.throttled_periods,
-    ),
-    known(
-        "container_memory_usage_bytes",
-        "Memory in use, page cache included, bytes",
-        MetricKind::Gauge,
-        |s| s.memory.usage.usage,
-    ),
-    known(
-        "container_memory_working_set_bytes",
-        "Memory in use without what can be dropped at once, bytes",
-        MetricKind::Gauge,
-        |s| s.memory.usage.usage.saturating_sub(raw(s, "total_inactive_file", "inactive_file")),
-    ),
-    known("container_memory_rss", "Anonymous memory, bytes", MetricKind::Gauge, |s| {
-        raw(s, "total_rss", "anon")
+/// Those of interfaces. What is dropped is not told apart from errors.
+static NETWORK: [(&str, &str, OfInterface); 8] = [
+    ("container_network_receive_bytes_total", "Bytes received", |i| i.rx_bytes),
+    ("container_network_receive_errors_total", "Errors while receiving", |i| i.rx_errors),
+    ("container_network_receive_packets_total", "Packets received", |i| i.rx_packets),
+    ("container_network_receive_packets_dropped_total", "Packets dropped on the way in", |i| {
+        i.rx_dropped
     }),
-    known("container_memory_cache", "Page cache, bytes", MetricKind::Gauge, |s| {
-        raw(s, "total_cache", "file")
+    ("container_network_transmit_bytes_total", "Bytes sent", |i| i.tx_bytes),
+    ("container_network_transmit_errors_total", "Errors while sending", |i| i.tx_errors),
+    ("container_network_transmit_packets_total", "Packets sent", |i| i.tx_packets),
+    ("container_network_transmit_packets_dropped_total", "Packets dropped on the way out", |i| {
+        i.tx_dropped
     }),
-    known(
-        "container_memory_failcnt",
-        "How often the memory limit was hit",
-        MetricKind::Counter,
-        |s| s.memory.usage.failcnt,
-    ),
-    known("container_processes", "Processes", MetricKind::Gauge, |s| s.pids.current),
-    known(
-        "container_spec_memory_limit_bytes",
-        "Memory limit, bytes; 0 is none",
-        MetricKind::Gauge,
-        |s| {
-            if s.memory.usage.limit < 1 << 60 { s.memory.usage.limit } else { 0 }
-        },
-    ),
 ];
 
-const fn network(name: &'static str, help: &'static str) -> MetricDescriptor {
-    MetricDescriptor { name, help, labels: &NETWORK_LABELS }
-}
+static DESCRIPTORS: LazyLock<Vec<MetricDescriptor>> = LazyLock::new(|| {
+    let of_containers = KNOWN.iter().map(|known| MetricDescriptor {
+        name: known.name,
+        help: known.help,
+        labels: &LABELS,
+    });
+    let of_interfaces = NETWORK.iter().map(|(name, help, _)| MetricDescriptor {
+        name,
+        help,
+        labels: &NETWORK_LABELS,
+    });
+    of_containers.chain(of_interfaces).collect()
+});
 
-const NETWORK: [MetricDescriptor; 4] = [
-    network("container_network_receive_bytes_total", "Bytes received"),
-    network("container_network_receive_errors_total", "Errors while receiving"),
-    network("container_network_transmit_bytes_total", "Bytes sent"),
-    network("container_network_transmit_errors_total", "Errors while sending"),
-];
-
-/// All of them.
-static DESCRIPTORS: [MetricDescriptor; KNOWN.len() + NETWORK.len()] = {
-    let mut all = [NETWORK[0]; KNOWN.len() + NETWORK.len()];
-    let mut at = 0;
-    while at < KNOWN.len() {
-        all[at] = KNOWN[at].descriptor;
-        at += 1;
-    }
-    while at < all.len() {
-        all[at] = NETWORK[at - KNOWN.len()];
-        at += 1;
-    }
-    all
-};
-
-fn metrics(stats: &Stats, labels: &[String], timestamp: u64) -> Vec<Metric> {
-    KNOWN
-        .iter()
-        .map(|known| Metric {
-            name: known.descriptor.name,
-            timestamp,
+fn metrics(facts: &Facts, labels: &[String]) -> Vec<Metric> {
+    let one = |known: &super::metric_table::Known| {
+        Some(Metric {
+            name: known.name,
+            timestamp: facts.at,
             kind: known.kind,
             label_values: labels.to_vec(),
-            value: (known.value)(stats),
+            value: (known.value)(facts)?,
         })
-        .collect()
+    };
+    KNOWN.iter().filter_map(one).collect()
 }
 
 impl Pods {
@@ -153,27 +84,16 @@ impl Pods {
     fn metrics_of(&self, pod: &PodEntry) -> PodMetrics {
         let request = pod.request();
         let now = now_nanos();
-        let labels = |container: &str, image: &str, id: &str| {
-            [container, &request.name, &request.namespace, image, id].map(str::to_owned)
-        };
-        let own = self.pod_counters(pod);
-        let mut list =
-            own.map(|stats| metrics(&stats, &labels("", "", &pod.id), now)).unwrap_or_default();
+        let mut list = Vec::new();
         if let Some(network) = self.network_usage(pod) {
             for interface in network.default_interface.iter().chain(&network.interfaces) {
                 let labels = [&request.name, &request.namespace, &interface.name, &pod.id];
-                let values = [
-                    interface.rx_bytes,
-                    interface.rx_errors,
-                    interface.tx_bytes,
-                    interface.tx_errors,
-                ];
-                list.extend(NETWORK.iter().zip(values).map(|(descriptor, value)| Metric {
-                    name: descriptor.name,
+                list.extend(NETWORK.iter().map(|(name, _, value)| Metric {
+                    name,
                     timestamp: now,
                     kind: MetricKind::Counter,
-                    label_values: labels.map(|text| (*text).clone()).to_vec(),
-                    value,
+                    label_values: labels.map(Clone::clone).to_vec(),
+                    value: value(interface),
                 }));
             }
         }
@@ -184,13 +104,13 @@ impl Pods {
             metrics: list,
             containers: running
                 .filter_map(|container| {
-                    let stats = self.counters(pod, &container.id)?;
+                    let facts = self.facts(pod, container)?;
                     let summary = container.summary();
-                    let image = &summary.image_ref;
-                    let labels = labels(&summary.request.name, image, &container.id);
+                    let (name, image) = (&summary.request.name, &summary.image_ref);
+                    let labels = [name, &request.name, &request.namespace, image, &container.id];
                     Some(ContainerMetrics {
                         container: container.id.clone(),
-                        metrics: metrics(&stats, &labels, now),
+                        metrics: metrics(&facts, &labels.map(Clone::clone)),
                     })
                 })
                 .collect(),
@@ -203,14 +123,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart_and_values_fit_their_labels() {
+    fn names_are_told_apart() {
         let mut names: Vec<&str> = DESCRIPTORS.iter().map(|d| d.name).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), DESCRIPTORS.len());
-        for metric in metrics(&Stats::default(), &LABELS.map(str::to_owned), 1) {
-            let descriptor = DESCRIPTORS.iter().find(|d| d.name == metric.name).unwrap();
-            assert_eq!(descriptor.labels.len(), metric.label_values.len());
-        }
+        assert!(DESCRIPTORS.iter().all(|d| !d.help.is_empty()));
     }
 }

@@ -2,8 +2,10 @@
 //! asked of supervisors.
 
 mod convert;
+mod facts;
 mod files;
 mod interfaces;
+mod metric_table;
 mod metrics;
 mod samples;
 mod stats;

@@ -100,7 +100,7 @@ impl Pods {
 }
 
 /// Where the cgroup of a container of that pod is.
-fn inside(mut pod: CgroupState, container: &str) -> CgroupState {
+pub(super) fn inside(mut pod: CgroupState, container: &str) -> CgroupState {
     let name = match pod.unit.take() {
         None => container.to_owned(),
         Some(_) => format!("{}-{container}.scope", cgroups::PREFIX),

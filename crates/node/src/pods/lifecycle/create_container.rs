@@ -221,10 +221,14 @@ impl Pods {
             let reason = "a path of the host and an image are one too many";
             return Err(PodError::invalid("mounts.host_path", reason));
         }
+        if !mount.readonly {
+            let reason = "an image is only mounted read-only: set readonly";
+            return Err(PodError::invalid("mounts.readonly", reason));
+        }
         let image = self.image(&choice.image)?;
         let layers = self.engine().store()?.rootfs(&image)?.lowers;
         let layers = spec::volume(&layers, &mount.image_sub_path)?;
-        Ok(Some(Volume { layers, image_ref: reference(&image) }))
+        Ok(Some(Volume { layers, image_ref: image.id.to_string() }))
     }
 
     /// The container's own directories, over the image's layers.

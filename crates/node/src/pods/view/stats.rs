@@ -107,12 +107,16 @@ pub struct InterfaceUsage {
     pub rx_packets: u64,
     /// Packets lost on the way in.
     pub rx_errors: u64,
+    /// Packets dropped on the way in.
+    pub rx_dropped: u64,
     /// Bytes out.
     pub tx_bytes: u64,
     /// Packets out.
     pub tx_packets: u64,
     /// Packets lost on the way out.
     pub tx_errors: u64,
+    /// Packets dropped on the way out.
+    pub tx_dropped: u64,
 }
 
 /// A pod's network.

@@ -8,7 +8,10 @@ use caisson_sys::clone::CloneFlags;
 use caisson_sys::namespace_holder::NamespaceHolder;
 use caisson_sys::unshare::{Unshare, unshare, unshare_fs_attributes};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{
+    LinkNameSpaceType, move_into_link_name_space, set_thread_res_gid, set_thread_res_uid,
+};
 
 use super::PodError;
 use super::request::{IdMapping, NamespaceChoice, PodRequest};
@@ -163,10 +166,17 @@ fn set_hostname(uts: BorrowedFd<'_>, hostname: &str) -> Result<(), PodError> {
     })
 }
 
-/// Sets kernel parameters in the pod's own namespaces.
+fn set_sysctl((name, value): &(String, String)) -> std::io::Result<()> {
+    std::fs::write(Path::new("/proc/sys").join(name), value)
+        .map_err(|error| std::io::Error::new(error.kind(), format!("{name} = {value:?}: {error}")))
+}
+
+/// Sets kernel parameters in the pod's own namespaces, as its root, whose ids
+/// on the host these are: to nobody else they belong.
 pub(super) fn set_sysctls(
     namespaces: &PodNamespaces,
     sysctls: &[(String, String)],
+    (uid, gid): (u32, u32),
 ) -> Result<(), PodError> {
     if sysctls.is_empty() {
         return Ok(());
@@ -181,12 +191,17 @@ pub(super) fn set_sysctls(
         if let Some(uts) = &namespaces.uts {
             enter(uts.as_fd(), LinkNameSpaceType::HostNameAndNISDomainName)?;
         }
-        for (name, value) in sysctls {
-            let path = Path::new("/proc/sys").join(name);
-            std::fs::write(&path, value).map_err(|error| {
-                std::io::Error::new(error.kind(), format!("{name} = {value:?}: {error}"))
-            })?;
+        // Those of networks want a capability, the others their owner.
+        let (net, others): (Vec<_>, Vec<_>) =
+            sysctls.iter().partition(|(name, _)| name.starts_with("net/"));
+        net.into_iter().try_for_each(set_sysctl)?;
+        if namespaces.user.is_some() {
+            // Of this thread alone.
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            set_thread_res_gid(gid, gid, gid)?;
+            set_thread_res_uid(uid, uid, uid)?;
         }
+        others.into_iter().try_for_each(set_sysctl)?;
         Ok(())
     })
 }
@@ -231,7 +246,8 @@ mod tests {
                 ("net/ipv4/ip_unprivileged_port_start".to_owned(), "7".to_owned()),
                 ("kernel/shm_rmid_forced".to_owned(), "1".to_owned()),
             ];
-            set_sysctls(&made, &sysctls).unwrap();
+            let owner = if user { (map.host, map.host) } else { (0, 0) };
+            set_sysctls(&made, &sysctls, owner).unwrap();
             let seen = in_network("look", made.net.as_ref().unwrap().as_fd(), || {
                 enter(
                     made.uts.as_ref().unwrap().as_fd(),

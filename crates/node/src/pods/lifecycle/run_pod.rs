@@ -171,7 +171,7 @@ impl Pods {
         record.outcome.ports.clone_from(&connected.ports);
 
         step.step("set sysctls and names", QUICK);
-        set_sysctls(&namespaces, &sysctls(&request, wanted)?)?;
+        set_sysctls(&namespaces, &sysctls(&request, wanted)?, mapped_root(&request))?;
         names::write(&dir, &request, &record.outcome.hostname, &connected, !wanted.net)?;
 
         step.step("start the supervisor", SUPERVISOR);

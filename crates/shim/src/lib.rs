@@ -66,6 +66,8 @@ pub mod names {
     pub const SOCKET: &str = "shim.sock";
     /// Where it serves containerd, if it does.
     pub const TASK_SOCKET: &str = "task.sock";
+    /// What the name of a directory ends in that is being removed.
+    pub(crate) const GONE: &str = "gone";
     /// The directory of the containers' configurations.
     pub const CONTAINERS: &str = "containers";
     /// The directory of how containers ended.

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -13,6 +14,9 @@ use super::task_api::{Exit, deleted};
 use crate::client::{LaunchFds, collect, connect, exit_record, is_alive, launch};
 use crate::{ContainerdConfig, ExitRecord, PodConfig, names};
 
+/// How long a supervisor may take to leave, and how often is looked.
+const LEAVING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(5);
 /// Below it each pod has its directory.
 const PODS: &str = "/run/caisson/v2";
 /// Annotations that put containers into one pod: of containerd's CRI, and of
@@ -136,7 +140,12 @@ fn launch_pod(program: &Path, flags: &Flags, dir: &Path) -> Result<(), CommandEr
         path: path.to_owned(),
         cause: error.to_string(),
     };
-    if !is_alive(dir).unwrap_or(true) && dir.exists() {
+    // One that is about to leave is waited for.
+    let end = Instant::now() + LEAVING;
+    while dir.exists() && is_alive(dir).unwrap_or(true) && Instant::now() < end {
+        std::thread::sleep(PAUSE);
+    }
+    if dir.exists() && !is_alive(dir).unwrap_or(true) {
         // What an earlier one has left goes first.
         collect(program, dir).map_err(|error| CommandError::Launch(error.to_string()))?;
         std::fs::remove_dir_all(dir).map_err(|error| failed(dir, error))?;
@@ -196,7 +205,7 @@ fn delete(program: &Path, flags: &Flags, bundle: &Path) -> Vec<u8> {
     let record = match connect(&dir) {
         Ok(shim) => {
             let container = shim.container(&flags.id);
-            let record = container.stop(Some(std::time::Duration::ZERO), Some(9)).ok();
+            let record = container.stop(Some(Duration::ZERO), Some(9)).ok();
             let _ = container.remove(true);
             record
         }

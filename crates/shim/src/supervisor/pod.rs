@@ -115,6 +115,10 @@ impl PodDir {
         Ok(renameat(&self.fd, "new", &self.fd, name)?)
     }
 
+    pub(super) fn remove_task_socket(&self) {
+        let _ = unlinkat(&self.fd, names::TASK_SOCKET, AtFlags::empty());
+    }
+
     pub(super) fn remove_socket(&self) {
         for name in [names::SOCKET, names::TASK_SOCKET] {
             let _ = unlinkat(&self.fd, name, AtFlags::empty());

@@ -257,7 +257,12 @@ impl Supervisor {
         pod.dir.remove_socket();
         if front.is_some() {
             // Nobody else knows of it.
-            let _ = std::fs::remove_dir_all(&pod.dir.path);
+            // At once: another may come in its place.
+            let gone = pod.dir.path.with_extension(crate::names::GONE);
+            let _ = std::fs::remove_dir_all(&gone);
+            if std::fs::rename(&pod.dir.path, &gone).is_ok() {
+                let _ = std::fs::remove_dir_all(&gone);
+            }
         }
         drop(listener);
         let runs_command = !ending.failed && !ending.settled;

@@ -91,6 +91,8 @@ impl Supervisor {
                 // Others of the pod may still need us.
                 if self.tasks()?.tasks.is_empty() || message.flag(2) {
                     self.ending.leave = true;
+                    // Who comes now is to start another one.
+                    self.pod.dir.remove_task_socket();
                     self.kill_all();
                     self.leave_if_done();
                 }

@@ -55,6 +55,8 @@ JSON
 start_cri() {
     local i
     mkdir -p "${cri_socket%/*}"
+    # The one in these namespaces, which keeps crictl from saying that it misses it.
+    echo 'timeout: 30' >/etc/crictl.yaml
     pod_network
     "configure_$PEER"
     {
@@ -118,4 +120,4 @@ cni_conf_dirs = ["$scratch/cni"]
 cni_bin_dirs = ["/usr/lib/cni"]
 TOML
 }
-serve_caisson() { exec "$CAISSON" serve --config "$scratch/caisson.toml" --socket "$cri_socket"; }
+serve_caisson() { exec "$CAISSON" --config "$scratch/caisson.toml" serve --socket "$cri_socket"; }

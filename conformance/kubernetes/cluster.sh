@@ -7,10 +7,10 @@ phase_is() { [[ $(phase "$1" "$2") == "$3" ]]; }
 cluster_checks() {
     local forward from id
     echo "# A cluster of one node"
-    succeeds "etcd and kube-apiserver start" start_cluster
+    starts "etcd and kube-apiserver start" start_cluster
     go_on_if_passing
     rm -rf "$scratch/evidence/ends"
-    succeeds "the kubelet starts" start_kubelet --kubeconfig "$KUBECONFIG"
+    starts "the kubelet starts" start_kubelet --kubeconfig "$KUBECONFIG"
     go_on_if_passing
     eventually "the node is ready" 60 kubectl_ wait --for=condition=Ready "node/$node" --timeout=5s
     like "the node tells its runtime" "^$PEER://" "$(kubectl_ get node $node -o 'jsonpath={.status.nodeInfo.containerRuntimeVersion}')"

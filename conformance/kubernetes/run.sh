@@ -12,7 +12,7 @@ fi
 if [[ -z ${CAISSON_SUITE_SCRATCH:-} ]]; then
     own=$(cd "$(dirname "$0")" && pwd)
     "$own/../../scripts/packages.sh" etcd-server curl jq iptables || exit 2
-    "$own/../peers/go/build.sh" crictl kubelet kube-apiserver kubectl ${PEER:+$([[ $PEER == caisson ]] || echo "$PEER")} || exit 2
+    "$own/../peers/go/build.sh" ${KUBE_PROGRAMS:-crictl kubelet kube-apiserver kubectl} ${PEER:+$([[ $PEER == caisson ]] || echo "$PEER")} || exit 2
     "$own/../critest/images.sh" >/dev/null || exit 2
 fi
 # shellcheck source=../suite.sh
@@ -47,7 +47,7 @@ census >"$scratch/before"
 case ${PART:-all} in all | standalone) standalone_checks ;; esac
 case ${PART:-all} in all | cluster) cluster_checks ;; esac
 stop_kubelet
-# Cgroups of the quality of service classes are the kubelet's and stay.
+# The kubelet's own: its directory, its firewall, cgroups of the classes of service.
 is "nothing is left: mounts, cgroups, processes, links" "" \
-    "$(since "$scratch/before" | grep -vE '(link|address) cni-suite|cgroup [^ ]*/kubepods(/(burstable|besteffort))?$')"
+    "$(since "$scratch/before" | grep -vE '^nft |^mount [^ ]*/suite/kubelet |(link|address) cni-suite|cgroup [^ ]*/kubepods(/(burstable|besteffort))?$')"
 finish

@@ -5,6 +5,12 @@ kubelet_pid= apiserver_pid= etcd_pid=
 node=node-1
 export KUBECONFIG=$scratch/kubeconfig
 kubectl_() { timeout --foreground 60 "$go_programs/kubectl" --cache-dir "$scratch/kubectl" "$@"; }
+# As `succeeds`, in this shell: what it starts stays known.
+starts() { # name function...
+    local name=$1
+    shift
+    if "$@" >"$scratch/starts.log" 2>&1; then ok "$name"; else fail "$name" "$(tail -c 800 "$scratch/starts.log")"; fi
+}
 kubelet_() { curl -sS --max-time 20 "http://127.0.0.1:10255/$1"; }
 
 # What a kubelet writes outside its directory, in this mount namespace only.
@@ -36,9 +42,10 @@ authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 cgroupDriver: cgroupfs
 failCgroupV1: false
+featureGates: {PodAndContainerStatsFromCRI: true}
 failSwapOn: false
 oomScoreAdj: 0
-evictionHard: {memory.available: "0", nodefs.available: "0", imagefs.available: "0"}
+evictionHard: {memory.available: 1Mi, nodefs.available: 1Mi, imagefs.available: 1Mi}
 resolvConf: /etc/resolv.conf
 registerNode: true
 YAML

@@ -21,7 +21,7 @@ standalone_checks() {
     local address before id
     echo "# A kubelet alone, with a static pod"
     static_pod >"$scratch/web.yaml"
-    succeeds "the kubelet starts" start_kubelet
+    starts "the kubelet starts" start_kubelet
     go_on_if_passing
     cp "$scratch/web.yaml" "$scratch/manifests/"
     eventually "the pod is ready" 60 web_is "$is_ready" True
@@ -64,7 +64,7 @@ standalone_checks() {
     kill -KILL "$cri_pid"
     wait "$cri_pid" 2>/dev/null
     is "the page is served meanwhile" "again" "$(curl -sS --max-time 5 "http://$address/")"
-    succeeds "it starts again" start_cri
+    starts "it starts again" start_cri
     is "and finds the same containers" "$before" "$(crictl_ ps -q | sort)"
     sleep 3
     eventually "the pod is ready, still" 30 web_is "$is_ready" True

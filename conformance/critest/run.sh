@@ -60,7 +60,8 @@ fi
 /usr/bin/python3 "$here/report.py" "$here/expected.tsv" "$PEER" "$logs/report.xml" ${FOCUS:+--part}
 status=$?
 if [[ $PEER == caisson ]]; then
-    is "nothing is left: mounts, cgroups, processes, links" "" "$(since "$scratch/before" | grep -vE '(link|address) cni-suite')"
+    since "$scratch/before" >"$scratch/left"
+    is "nothing is left: mounts, cgroups, processes, links" "" "$(grep -vE '(link|address) cni-suite' "$scratch/left")"
     ((failed == 0)) || status=1
 fi
 exit $status

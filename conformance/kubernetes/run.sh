@@ -48,6 +48,7 @@ case ${PART:-all} in all | standalone) standalone_checks ;; esac
 case ${PART:-all} in all | cluster) cluster_checks ;; esac
 stop_kubelet
 # The kubelet's own: its directory, its firewall, cgroups of the classes of service.
+since "$scratch/before" >"$scratch/left"
 is "nothing is left: mounts, cgroups, processes, links" "" \
-    "$(since "$scratch/before" | grep -vE '^nft |^mount [^ ]*/suite/kubelet |(link|address) cni-suite|cgroup [^ ]*/kubepods(/(burstable|besteffort))?$')"
+    "$(grep -vE '^nft |^mount [^ ]*/suite/kubelet |(link|address) cni-suite|cgroup [^ ]*/kubepods(/(burstable|besteffort))?$' "$scratch/left")"
 finish

@@ -4,6 +4,8 @@
 # suite.sh, in their own namespaces; needs $scratch and $repo. Pods get Debian's
 # CNI plugins: bridge, host-local, portmap; images come from `start_registry`.
 PEER=${PEER:-caisson}
+# As on every node with systemd; nothing of it leaves these namespaces.
+mount --make-rshared /
 cri_pid=
 # A directory in cgroupfs for the daemon, if it is to have one of its own.
 cri_cgroup=

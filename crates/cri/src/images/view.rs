@@ -39,8 +39,10 @@ fn image(id: String, same: &[&ImageRecord], pinned: &[String]) -> v1::Image {
     let (uid, username) =
         same.first().map_or((None, String::new()), |r| user(&r.config.config.user));
     let text = |all: &[Reference]| all.iter().map(ToString::to_string).collect();
+    // Who pulled by digest has named the image so; that is no tag.
+    let tags: Vec<Reference> = names.iter().filter(|name| name.tag().is_some()).cloned().collect();
     v1::Image {
-        repo_tags: text(&names),
+        repo_tags: text(&tags),
         repo_digests: text(&digests),
         // A kubelet takes an image without a size for a mistake.
         size: same.iter().map(|r| r.size).max().unwrap_or(0).max(1),

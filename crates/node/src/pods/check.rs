@@ -65,6 +65,9 @@ fn one_range(field: &str, map: &[IdMapping]) -> Result<(), PodError> {
     if range.length == 0 || !fits(range.host) || !fits(range.container) {
         return Err(PodError::invalid(field, "the range is empty or beyond all ids"));
     }
+    if range.container != 0 {
+        return Err(PodError::invalid(field, "id 0 of the containers is not mapped"));
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub(in crate::pods) type VolumeLayers = Vec<PathBuf>;
 pub(in crate::pods) struct Volume {
     /// Its layers.
     pub(in crate::pods) layers: VolumeLayers,
-    /// The image by a digest, to be told.
+    /// The image as a pull names it, to be told.
     pub(in crate::pods) image_ref: String,
 }
 
@@ -121,6 +121,9 @@ pub(super) fn mount(
     layers: &VolumeLayers,
     mapped: bool,
 ) -> Result<Mount, PodError> {
+    if !asked.readonly {
+        return Err(PodError::invalid("mounts.readonly", "an image volume is read-only"));
+    }
     let mut mount = Mount {
         destination: asked.container_path.clone(),
         options: ["ro", "nosuid", "nodev"].map(str::to_owned).to_vec(),

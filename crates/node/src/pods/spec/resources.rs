@@ -45,7 +45,8 @@ pub(in crate::pods) fn resources(
         hugepage_limits: asked
             .hugepages
             .iter()
-            // A limit of 0 for pages that the kernel does not have holds anyway.
+            // A kubelet sends 0 for every size. Without such pages that holds anyway;
+            // without the controller nothing could be limited, or asked for.
             .filter(|limit| limit.limit > 0 || sizes.contains(&limit.page_size))
             .map(|limit| HugepageLimit { page_size: limit.page_size.clone(), limit: limit.limit })
             .collect(),
@@ -58,8 +59,18 @@ fn has_swap_accounting(unified: bool) -> bool {
     unified || std::path::Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists()
 }
 
+/// Whether some hierarchy that containers are in limits huge pages.
+fn limits_hugepages() -> bool {
+    let v2 = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    v2.split_whitespace().any(|name| name == "hugetlb")
+        || std::path::Path::new("/sys/fs/cgroup/hugetlb").exists()
+}
+
 /// Sizes of huge pages that cgroups know here: `2MB`…
 fn hugepage_sizes() -> Vec<String> {
+    if !limits_hugepages() {
+        return Vec::new();
+    }
     let entries = std::fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| {

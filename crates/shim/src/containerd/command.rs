@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::protobuf::Message;
 use super::task_api::{Exit, deleted};
-use crate::client::{LaunchFds, collect, connect, exit_record, is_alive, launch};
+use crate::client::{CollectError, LaunchFds, collect, connect, exit_record, is_alive, launch};
 use crate::{ContainerdConfig, ExitRecord, PodConfig, names};
 
 /// How long a supervisor may take to leave, and how often is looked.
@@ -209,8 +209,15 @@ fn delete(program: &Path, flags: &Flags, bundle: &Path) -> Vec<u8> {
             let _ = container.remove(true);
             record
         }
+        Err(_) if !dir.exists() => None,
         Err(_) => {
-            let _ = collect(program, &dir);
+            // Its guard may be at work on the same.
+            let end = Instant::now() + LEAVING;
+            while matches!(collect(program, &dir), Err(CollectError::Alive(_)))
+                && Instant::now() < end
+            {
+                std::thread::sleep(PAUSE);
+            }
             let record = exit_record(&dir, &flags.id);
             for kind in [names::CONTAINERS, names::EXIT] {
                 let _ = std::fs::remove_file(dir.join(kind).join(&flags.id));

@@ -39,7 +39,7 @@ cluster_checks() {
     succeeds "cp: from the pod" kubectl_ cp web:/tmp/random "$scratch/random.back" -c worker
     succeeds "cp: the same" cmp "$scratch/random" "$scratch/random.back"
     succeeds "run, for attach" kubectl_ run shell --image registry.k8s.io/e2e-test-images/busybox:1.29-2 --restart Never \
-        --stdin --overrides "{\"spec\": {\"nodeName\": \"$node\"}}" -- sh -c 'read line; echo got $line; read line; echo end $line; exit 4'
+        --stdin --attach=false --overrides "{\"spec\": {\"nodeName\": \"$node\"}}" -- sh -c 'read line; echo got $line; read line; echo end $line; exit 4'
     eventually "it runs" 60 phase_is shell .status.phase Running
     like "attach: stdin and output" 'got one' "$(printf 'one\ntwo\n' | kubectl_ attach -i shell 2>&1)"
     eventually "it ends by itself" 30 phase_is shell .status.phase Failed

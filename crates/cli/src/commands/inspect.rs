@@ -12,8 +12,7 @@ use crate::context::Context;
 use crate::failure::{self, Failure};
 use crate::output;
 
-/// Show everything that is known about containers, images, volumes or the
-/// daemon's pods, as JSON
+/// Show all about containers, images, volumes or the daemon's pods, as JSON
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
     /// Names or ids

@@ -108,6 +108,9 @@ fn real_plugins_connect_a_pod() {
         assert_eq!((collected.removed.len(), collected.failed.len()), (1, 0), "{collected:?}");
         cni.nothing_is_left();
         assert_eq!(run("ls /var/lib/cni/networks/podnet | grep -c ^10 || true").trim(), "0");
+        // The plugin that masquerades finds its rules by the pod's addresses.
+        let rules = run("iptables-save -t nat | grep lost || true");
+        assert_eq!(rules.trim(), "");
     });
 }
 

@@ -3,6 +3,7 @@
 pub mod conf;
 pub mod plugin;
 pub mod result;
+mod stand_in;
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,12 +16,13 @@ use serde_json::{Map, Value, json};
 
 use crate::netns::{self, NetnsError};
 use crate::ports::mapping::PortMapping;
-use crate::request::NetRequest;
+use crate::request::{AddressWithPrefix, NetRequest};
 use crate::settings::NetSettings;
 use crate::state::{State, StateError};
 use conf::{ConfError, NetworkList};
 use plugin::{Command, Invocation, PluginError};
 use result::{CniResult, ResultError};
+use stand_in::StandIn;
 
 /// Name of a pod's interface.
 pub(crate) const POD_LINK: &str = "eth0";
@@ -196,14 +198,31 @@ impl Attached {
     /// have been tried.
     pub(crate) fn remove(&self, settings: &NetSettings, pod: &str) -> Result<(), CniError> {
         let mut outcome = Ok(());
+        let gone = self.invocation(settings, pod).netns.is_none();
+        let stand_in = if gone && self.list.plugins.iter().any(stand_in::helps) {
+            StandIn::new(&self.addresses())
+        } else {
+            None
+        };
         for plugin in self.list.plugins.iter().rev() {
             let known = self.result.as_ref().filter(|_| self.list.version() >= (0, 4));
             let input = self.input(plugin, known);
-            let call = self.invocation(settings, pod);
+            let mut call = self.invocation(settings, pod);
+            if gone && stand_in::helps(plugin) {
+                call.netns = stand_in.as_ref().map(|other| other.path.as_path());
+            }
             let done = call.run(Command::Del, plugin, &input).map_err(self.failed());
             outcome = outcome.and(done.map(drop));
         }
         outcome
+    }
+
+    /// What the pod's link was given.
+    fn addresses(&self) -> Vec<AddressWithPrefix> {
+        let result = self.result.as_ref().and_then(|value| CniResult::parse(value).ok());
+        let links = result.unwrap_or_default().interfaces;
+        let own = links.into_iter().filter(|link| link.name == POD_LINK);
+        own.flat_map(|link| link.addresses).collect()
     }
 
     fn failed(&self) -> impl FnOnce(PluginError) -> CniError + '_ {

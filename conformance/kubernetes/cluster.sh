@@ -47,7 +47,7 @@ cluster_checks() {
     is "its log" "got one end two" "$(kubectl_ logs shell 2>&1 | xargs)"
     like "debug: sees the processes of its target" 'nginx: master' \
         "$(kubectl_ debug web --image registry.k8s.io/e2e-test-images/busybox:1.29-2 --target nginx --profile general --attach=true -- \
-            sh -c 'tr "\0" " " </proc/1/cmdline; sleep 2' 2>&1)"
+            sh -c 'sleep 4; tr "\0" " " </proc/1/cmdline; sleep 1' 2>&1)"
 
     echo "# In place"
     succeeds "resize" kubectl_ patch pod web --subresource resize --patch \

@@ -19,7 +19,7 @@ flock 9
 
 flags=(-trimpath -ldflags '-s -w' -p "$(nproc)")
 for name; do
-    sources=(go.mod go.sum "$0")
+    sources=(go.mod go.sum build.sh)
     [[ ! -d $name ]] || sources+=("$name"/*.go)
     stamp=$(cat "${sources[@]}" <(go env GOVERSION) | sha256sum | cut -d' ' -f1)
     if [[ -x $out/$name && $(cat "$out/$name.stamp" 2>/dev/null) == "$stamp" ]]; then continue; fi

@@ -67,7 +67,8 @@ cluster_checks() {
     like "delete: within the grace period" '^[0-9]$|^1[0-9]$' "$((($(date +%s%N) - from) / 1000000000))"
     is "delete: what ran before ended in order" "prestop worker sidecar" "$(tail -n 3 "$scratch/evidence/ends" | xargs)"
     succeeds "delete: the other" kubectl_ delete pod shell --timeout=40s
-    eventually "no pod is left" 30 no_pods
+    # The kubelet collects what is dead once a minute.
+    eventually "no pod is left" 100 no_pods
     is "no container is left" "" "$(crictl_ ps -aq)"
     stop_kubelet
     stop_cluster

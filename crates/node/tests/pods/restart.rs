@@ -61,10 +61,10 @@ fn a_killed_supervisor_is_noticed_and_its_pod_can_be_removed() {
         let lost = node.wait_until(&runs, ContainerState::Exited);
         assert_eq!((lost.exit_code, lost.reason.as_str()), (137, "ContainerStatusUnknown"));
         // The pod is told to be lost once its supervisor's guard is through.
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let end = std::time::Instant::now() + Duration::from_secs(20);
         while node.pods().pod_status(&id, false).unwrap().summary.state != PodState::NotReady {
             assert!(std::time::Instant::now() < end, "the pod is still told to be ready");
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         node.pods().stop_pod(&id).unwrap();
         node.pods().remove_pod(&id).unwrap();

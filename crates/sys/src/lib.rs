@@ -17,6 +17,7 @@ pub mod landlock;
 pub mod mount_attr;
 pub mod namespace_holder;
 pub mod netlink;
+pub mod process_stat;
 pub mod program_text;
 pub mod protect;
 pub mod sched;

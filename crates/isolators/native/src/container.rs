@@ -8,6 +8,7 @@ use caisson_isolator::{
     SpawnedProcess,
 };
 use caisson_runtime_spec::Status;
+use caisson_sys::process_stat::ProcessStat;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
@@ -15,7 +16,6 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::time::Timespec;
 
 use crate::channel::Channel;
-use crate::process_stat::ProcessStat;
 use crate::resources::NativeResources;
 use crate::sandbox::{destroy, send};
 use crate::state::{FirstProcess, Record, StateDir};

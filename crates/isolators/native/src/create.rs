@@ -9,6 +9,7 @@ use caisson_isolator::{ContainerRequest, SandboxError, SpawnedProcess};
 use caisson_runtime_spec::{Hooks, Linux, Seccomp, Spec, Status};
 use caisson_seccomp::Filter;
 use caisson_sys::clone::{CloneFlags, Side, clone3};
+use caisson_sys::process_stat::ProcessStat;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{
@@ -21,7 +22,6 @@ use crate::init::Init;
 use crate::intel_rdt::Classes;
 use crate::isolator::Settings;
 use crate::namespaces::Namespaces;
-use crate::process_stat::ProcessStat;
 use crate::sources::Sources;
 use crate::state::{FirstProcess, Record, START, SeccompListener, StateDir, VERSION};
 use crate::step::{Context, StepError};

@@ -24,7 +24,6 @@ mod net_devices;
 mod netlink;
 mod oom_score;
 mod pid_namespace;
-mod process_stat;
 mod resources;
 mod sandbox;
 mod seccomp_listener;

@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use caisson_cgroup::{Cgroup, CgroupConfig, Driver};
 use caisson_isolator::{ContainerId, ContainerRequest, ExecRequest, SandboxError, SpawnedProcess};
+use caisson_sys::process_stat::ProcessStat;
 use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 
-use crate::process::{Identity, Stat, children, end_children_except, own_pid};
+use crate::process::{Identity, children, end_children_except, own_pid};
 use crate::runtime::{Given, Settings};
 use crate::state::{CONFIG, First, Record, StateDir, VERSION};
 use crate::step::{Context, warn};
@@ -173,7 +174,7 @@ fn adopt(dir: &StateDir, pid_file: &str) -> Result<(SpawnedProcess, Identity), S
     let pid = pid.ok_or("its pid file holds no number").context(step)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(step)?;
     let number = pid.as_raw_nonzero().get();
-    let stat = Stat::read(number).ok_or("there is no such process").context(step)?;
+    let stat = ProcessStat::read(number).ok_or("there is no such process").context(step)?;
     if stat.parent != own_pid() {
         let why = format!(
             "process {number} is a child of {}, so its end could not be seen; \

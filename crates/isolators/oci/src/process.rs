@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use caisson_isolator::SandboxError;
+use caisson_sys::process_stat::ProcessStat;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat};
 use rustix::io::{Errno, retry_on_intr};
@@ -14,42 +15,6 @@ use rustix::time::Timespec;
 use serde::{Deserialize, Serialize};
 
 use crate::step::Context;
-
-/// What the kernel says of a process (proc_pid_stat(5), fields 3, 4, 22).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
-    state: u8,
-    pub(crate) parent: i32,
-    pub(crate) start_time: u64,
-}
-
-impl Stat {
-    /// `None` if there is no such process.
-    pub(crate) fn read(pid: i32) -> Option<Self> {
-        let path = format!("/proc/{pid}/stat");
-        let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        // One read(2) returns the whole line, which is shorter than this.
-        let mut content = [0_u8; 1024];
-        let length = rustix::io::read(&file, &mut content).ok()?;
-        Self::parse(content.get(..length)?)
-    }
-
-    fn parse(content: &[u8]) -> Option<Self> {
-        // The name, field 2, may hold anything, even parentheses.
-        let end = content.iter().rposition(|&byte| byte == b')')?;
-        let rest = std::str::from_utf8(content.get(end + 1..)?).ok()?;
-        let mut fields = rest.split_ascii_whitespace();
-        let state = *fields.next()?.as_bytes().first()?;
-        let parent = fields.next()?.parse().ok()?;
-        let start_time = fields.nth(17)?.parse().ok()?;
-        Some(Self { state, parent, start_time })
-    }
-
-    /// Whether it has ended and only waits to be reaped.
-    pub(crate) fn is_dead(self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x')
-    }
-}
 
 /// A process, told apart from later ones with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +33,7 @@ impl Identity {
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
             Err(error) => return Err(error).context(|| "open the first process"),
         };
-        match Stat::read(self.pid) {
+        match ProcessStat::read(self.pid) {
             Some(stat) if !stat.is_dead() && stat.start_time == self.start_time => Ok(Some(pidfd)),
             _ => Ok(None),
         }
@@ -115,7 +80,9 @@ fn all_processes() -> impl Iterator<Item = i32> {
 /// processes are looked at.
 pub(crate) fn children() -> Vec<i32> {
     let own = own_pid();
-    all_processes().filter(|pid| Stat::read(*pid).is_some_and(|stat| stat.parent == own)).collect()
+    all_processes()
+        .filter(|pid| ProcessStat::read(*pid).is_some_and(|stat| stat.parent == own))
+        .collect()
 }
 
 /// Kills and reaps all children of the caller's, with those that become its
@@ -150,17 +117,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_names_do_not_shift_fields() {
-        let line = b"7 (a) Z 1 (b)) R 6 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 9 9\n";
-        let stat = Stat::parse(line).unwrap();
-        assert_eq!(stat, Stat { state: b'R', parent: 6, start_time: 4711 });
-        assert!(Stat::parse(b"7 (x").is_none());
-    }
-
-    #[test]
     fn a_number_that_was_given_anew_is_another_process() {
         let pid = own_pid();
-        let start_time = Stat::read(pid).unwrap().start_time;
+        let start_time = ProcessStat::read(pid).unwrap().start_time;
         assert!(Identity { pid, start_time }.open_live().unwrap().is_some());
         assert!(Identity { pid, start_time: start_time - 1 }.open_live().unwrap().is_none());
     }

@@ -11,6 +11,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use caisson_sys::process_stat::ProcessStat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -156,11 +157,9 @@ fn describe(program: &str, pid: u32) -> Option<NetworkProcess> {
     Some(NetworkProcess { program: program.to_owned(), pid, start_time })
 }
 
-/// Field 22 of proc_pid_stat(5).
+/// With the number it tells a process apart from later ones.
 fn start_time(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = text.rsplit_once(") ")?;
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+    Some(ProcessStat::read(i32::try_from(pid).ok()?)?.start_time)
 }
 
 /// What the program made of the pod's interface.

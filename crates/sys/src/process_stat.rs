@@ -2,16 +2,21 @@
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// A process's state letter and start time (proc_pid_stat(5), fields 3, 22).
+/// What the kernel says of a process (proc_pid_stat(5), fields 3, 4, 22).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ProcessStat {
-    pub(crate) state: u8,
-    pub(crate) start_time: u64,
+pub struct ProcessStat {
+    state: u8,
+    /// Its parent's number.
+    pub parent: i32,
+    /// When it was started, in clock ticks since boot: with the number it tells
+    /// a process apart from later ones.
+    pub start_time: u64,
 }
 
 impl ProcessStat {
-    /// What the kernel says of this process; `None` if there is none.
-    pub(crate) fn read(pid: i32) -> Option<Self> {
+    /// `None` if there is no such process.
+    #[must_use]
+    pub fn read(pid: i32) -> Option<Self> {
         let path = format!("/proc/{pid}/stat");
         let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         // One read(2) returns the whole line, which is shorter than this.
@@ -26,12 +31,14 @@ impl ProcessStat {
         let rest = std::str::from_utf8(content.get(end + 1..)?).ok()?;
         let mut fields = rest.split_ascii_whitespace();
         let state = *fields.next()?.as_bytes().first()?;
-        let start_time = fields.nth(18)?.parse().ok()?;
-        Some(Self { state, start_time })
+        let parent = fields.next()?.parse().ok()?;
+        let start_time = fields.nth(17)?.parse().ok()?;
+        Some(Self { state, parent, start_time })
     }
 
     /// Whether it has ended and only waits to be reaped.
-    pub(crate) fn is_dead(self) -> bool {
+    #[must_use]
+    pub fn is_dead(self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
@@ -42,9 +49,9 @@ mod tests {
 
     #[test]
     fn hostile_names_do_not_shift_fields() {
-        let line = b"7 (a) Z 1 (b)) R 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 9 9\n";
+        let line = b"7 (a) Z 1 (b)) R 6 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 9 9\n";
         let stat = ProcessStat::parse(line).unwrap();
-        assert_eq!(stat, ProcessStat { state: b'R', start_time: 4711 });
+        assert_eq!(stat, ProcessStat { state: b'R', parent: 6, start_time: 4711 });
         assert!(ProcessStat::parse(b"7 (x").is_none());
     }
 

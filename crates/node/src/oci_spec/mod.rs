@@ -7,7 +7,7 @@
 mod build;
 mod capabilities;
 mod devices;
-mod mounts;
+pub(crate) mod mounts;
 mod namespaces;
 mod process;
 mod program;

@@ -62,24 +62,8 @@ pub(super) fn mounts(
 fn defaults(request: &ContainerRequest, denied: Denied) -> Vec<Mount> {
     let privileged = request.security.privileged;
     let kernel = ["nosuid", "noexec", "nodev"];
-    let access = if privileged { "rw" } else { "ro" };
     let shm = format!("size={}", request.shm_size.unwrap_or(SHM_SIZE));
-    let mut list = vec![
-        mount("/proc", "proc", "proc", &kernel),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-        ),
-        if denied.new_sys {
-            mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"])
-        } else {
-            mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access])
-        },
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]),
-    ];
+    let mut list = kernel_mounts(privileged, denied.new_sys);
     if denied.tty_group {
         for entry in &mut list {
             entry.options.retain(|option| !option.starts_with("gid="));
@@ -143,7 +127,30 @@ fn requested(record: &MountRecord) -> Mount {
     mount(&record.destination, kind, source, &options)
 }
 
-fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+/// What of the kernel's every container sees. With `bind_sys`, /sys is the
+/// host's: a new one can't be mounted.
+pub(crate) fn kernel_mounts(privileged: bool, bind_sys: bool) -> Vec<Mount> {
+    let access = if privileged { "rw" } else { "ro" };
+    vec![
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        if bind_sys {
+            mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"])
+        } else {
+            mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access])
+        },
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]),
+    ]
+}
+
+/// A mount of these options.
+pub(crate) fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
     Mount {
         destination: destination.to_owned(),
         kind: Some(kind.to_owned()),

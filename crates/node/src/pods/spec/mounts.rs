@@ -5,6 +5,8 @@ use std::path::Path;
 use caisson_runtime_spec::{IdMapping, Mount, Propagation as RootPropagation};
 
 use super::image_volume::{self, Volume};
+use crate::oci_spec::mounts::kernel_mounts;
+pub(super) use crate::oci_spec::mounts::mount;
 use crate::pods::PodError;
 use crate::pods::names;
 use crate::pods::request::{ContainerMount, Propagation};
@@ -27,16 +29,6 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct Mounts {
     pub(super) list: Vec<Mount>,
     pub(super) propagation: Option<RootPropagation>,
-}
-
-pub(super) fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
-    Mount {
-        destination: destination.to_owned(),
-        kind: Some(kind.to_owned()),
-        source: Some(source.to_owned()),
-        options: options.iter().map(|option| (*option).to_owned()).collect(),
-        ..Mount::default()
-    }
 }
 
 /// All mounts. `volumes` are those of the request's image volumes, one for each
@@ -141,23 +133,7 @@ fn bind(
 
 fn standard(around: &Surroundings<'_>) -> Vec<Mount> {
     let kernel = ["nosuid", "noexec", "nodev"];
-    let access = if around.privileged { "rw" } else { "ro" };
-    let mut list = vec![
-        mount("/proc", "proc", "proc", &kernel),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-        ),
-        if around.mapped && around.host_network {
-            mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"])
-        } else {
-            mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access])
-        },
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]),
-    ];
+    let mut list = kernel_mounts(around.privileged, around.mapped && around.host_network);
     let shm = if around.host_ipc {
         if Path::new("/dev/mqueue").exists() {
             list.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &["rbind", "rprivate"]));

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::lifecycle::{ContainerError, ContainerView};
+use crate::pods::figures::interfaces::parse;
 
 /// Figures of one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -138,19 +139,9 @@ fn network(pid: i32) -> (u64, u64) {
 }
 
 fn count(table: &str) -> (u64, u64) {
-    let mut sum = (0u64, 0u64);
-    for line in table.lines() {
-        let Some((name, fields)) = line.split_once(':') else {
-            continue;
-        };
-        if name.trim() == "lo" {
-            continue;
-        }
-        let numbers: Vec<u64> = fields.split_whitespace().filter_map(|t| t.parse().ok()).collect();
-        sum.0 = sum.0.saturating_add(numbers.first().copied().unwrap_or(0));
-        sum.1 = sum.1.saturating_add(numbers.get(8).copied().unwrap_or(0));
-    }
-    sum
+    parse(table).iter().fold((0, 0), |(received, sent): (u64, u64), interface| {
+        (received.saturating_add(interface.rx_bytes), sent.saturating_add(interface.tx_bytes))
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod cgroups;
 mod check;
 mod error;
 mod exec;
-mod figures;
+pub(crate) mod figures;
 mod lifecycle;
 mod names;
 mod namespaces;

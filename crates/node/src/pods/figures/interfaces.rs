@@ -30,7 +30,9 @@ impl Pods {
     }
 }
 
-fn parse(table: &str) -> Vec<InterfaceUsage> {
+/// All interfaces but loopback of a table as in /proc/net/dev
+/// (proc_pid_net(5)).
+pub(crate) fn parse(table: &str) -> Vec<InterfaceUsage> {
     let line = |line: &str| {
         let (name, fields) = line.split_once(':')?;
         let numbers: Vec<u64> = fields.split_whitespace().filter_map(|t| t.parse().ok()).collect();

@@ -4,7 +4,7 @@
 mod convert;
 mod facts;
 mod files;
-mod interfaces;
+pub(crate) mod interfaces;
 mod metric_table;
 mod metrics;
 mod samples;

@@ -129,19 +129,9 @@ impl<E: Error + 'static> From<E> for Failure {
     }
 }
 
-/// The error and its causes in one line. A message that already ends in its
-/// cause's is not said twice.
+/// The error and its causes in one line, in the kernel's own words.
 fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let message = source.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = source.source();
-    }
-    without_numbers(&text)
+    without_numbers(&caisson_node::error_chain(error))
 }
 
 /// Without the "(os error 2)" behind the kernel's own words.

@@ -2,6 +2,7 @@
 
 use caisson_image::registry::RegistryFailure;
 use caisson_image::{FindImageError, PullError, RemoveImageError, StoreError};
+pub(crate) use caisson_node::error_chain as chain;
 use caisson_node::pods::{ErrorKind, PodError};
 use caisson_streaming::RequestError;
 use tonic::{Code, Status};
@@ -102,18 +103,4 @@ pub(crate) fn of_streaming(error: RequestError) -> Status {
         _ => Code::InvalidArgument,
     };
     Status::new(code, error.to_string())
-}
-
-/// The error and its causes in one line; what is said already is not repeated.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let message = source.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = source.source();
-    }
-    text
 }

@@ -5,6 +5,7 @@ pub mod clock;
 mod container_lock;
 pub mod copy;
 pub mod engine;
+mod error_chain;
 pub mod exec;
 pub mod handlers;
 pub mod identity;
@@ -29,6 +30,7 @@ mod watch;
 
 pub use container_lock::LockError;
 pub use engine::{Engine, EngineOptions, OpenError};
+pub use error_chain::error_chain;
 pub use tree_copy::CopyTreeError;
 
 /// A container's supervisor, as those who attach to it know it.

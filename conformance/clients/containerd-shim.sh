@@ -4,64 +4,29 @@
 # or is. Needs root, and containerd from Debian.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
-[[ -x /usr/bin/containerd && -x /usr/bin/ctr ]] || die "no containerd: run conformance/peers/install.sh apt"
-image=docker.io/caisson-test/debian:latest
 handler=io.containerd.caisson-native.v2
-daemon=
-n=0
 shim_program=$(dirname "$runtime")/caisson-shim
 [[ -x $shim_program ]] || { echo "no caisson-shim beside $runtime" && rm -rf "$scratch" && exit 77; }
 # containerd finds its shims by name.
 mkdir -p "$scratch/bin"
 ln -s "$shim_program" "$scratch/bin/containerd-shim-caisson-native-v2"
-ctr_() { timeout --foreground 30 /usr/bin/ctr --address "$scratch/containerd.sock" --namespace "$mark" "$@"; }
-in_pty_ctr() { in_pty /usr/bin/ctr --address "$scratch/containerd.sock" --namespace "$mark" "$@"; }
-# Options of ctr, image, the command.
-run() {
-    local options=()
-    while [[ $1 != "$image" ]]; do
-        options+=("$1")
-        shift
-    done
-    shift
-    n=$((n + 1))
-    ctr_ run --rm --runtime $handler --env CAISSON_MARK="$mark" "${options[@]}" "$image" "$mark-$n-$BASHPID" "$@"
-}
-status() { ctr_ task ls 2>/dev/null | awk -v id="$1" '$1 == id {print $3}'; }
-stopped() { [[ $(status "$1") == STOPPED ]]; }
-serve() {
-    CAISSON_MARK=$mark PATH=$scratch/bin:$PATH unshare --mount --propagation private /usr/bin/containerd \
-        --config "$scratch/config.toml" >>"$scratch/containerd.log" 2>&1 &
-    daemon=$!
-    eventually "containerd starts" 30 ctr_ version
-}
+# shellcheck disable=SC2034  # read by ctr.sh
+with=(--runtime "$handler")
+# shellcheck source=ctr.sh
+. "$(dirname "$0")/ctr.sh"
 pods() { grep -ls "\"namespace\":\"$mark\"" /run/caisson/v2/*/shim.json 2>/dev/null; }
 no_tasks_run() { ! ctr_ task ls | grep -q RUNNING; }
 no_pods() { [[ -z $(pods) ]]; }
 # shellcheck disable=SC2329  # called by trap
 cleanup() {
     local pod
-    if [[ -n $daemon ]]; then
-        ctr_ task ls -q 2>/dev/null | while read -r id; do ctr_ task rm -f "$id" >/dev/null 2>&1; done
-        end_daemon "$daemon"
-    fi
+    end_containerd
     for pod in $(pods); do rm -rf "$(dirname "$pod")"; done
     sweep
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-cat >"$scratch/config.toml" <<CONF
-version = 2
-root = "$scratch/root"
-state = "$scratch/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-oom_score = 0
-[grpc]
-  address = "$scratch/containerd.sock"
-[ttrpc]
-  address = "$scratch/containerd.sock.ttrpc"
-CONF
 archive=$(image_archive) || exit 2
 serve
 ((failed == 0)) || tail -n 5 "$scratch/containerd.log"

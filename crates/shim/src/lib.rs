@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | `shim.json` | [`PodConfig`] | the node, before [`client::launch`] |
 //! | `bundle/config.json` | the OCI configuration of a container that names no other bundle, `root.path` being `rootfs` | the node |
-//! | `lock` | held (flock(2)) for as long as the supervisor lives | the supervisor |
+//! | `lock` | held (F_OFD_SETLK, fcntl(2)) for as long as the supervisor lives | the supervisor |
 //! | `shim.sock` | where it listens, 0600 | the supervisor |
 //! | `task.sock` | where it serves containerd, if it does ([`ContainerdConfig`]) | the supervisor |
 //! | `shim.log` | warnings that nobody else hears | the supervisor |

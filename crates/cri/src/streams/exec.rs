@@ -59,13 +59,20 @@ pub(super) async fn run(
     let code = blocking(wait).await.map_err(text)?;
     running.control = None;
     // The streams of input and sizes end with this future.
+    finish(&mut output.outputs, &carried).await;
+    Ok(ExitCode(code))
+}
+
+/// Waits for the outputs of a program that has ended. What something else still
+/// holds is let go of once it is quiet; a client that is slow to take what there
+/// is has a limit of its own.
+async fn finish(outputs: &mut JoinSet<()>, carried: &Carried) {
     let mut before = carried.pieces.load(Ordering::Relaxed);
-    while !output.outputs.is_empty() {
-        match tokio::time::timeout(QUIET, output.outputs.join_next()).await {
+    while !outputs.is_empty() {
+        match tokio::time::timeout(QUIET, outputs.join_next()).await {
             Ok(_) => {}
             Err(_) => {
                 let now = carried.pieces.load(Ordering::Relaxed);
-                // A client that is slow to take what there is has its own limit.
                 if now == before && carried.writing.load(Ordering::Relaxed) == 0 {
                     break;
                 }
@@ -73,7 +80,6 @@ pub(super) async fn run(
             }
         }
     }
-    Ok(ExitCode(code))
 }
 
 /// Nobody waits for it any more: a program without a terminal is killed; one
@@ -168,5 +174,34 @@ async fn resize(mut sizes: Resizes, terminal: Arc<Descriptor>) {
     while let Some(size) = sizes.next().await {
         // A size that the terminal does not take changes nothing.
         let _ = terminal.resize(size.height, size.width);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many outputs are left when [`finish`] has ended, of one that takes
+    /// longer than [`QUIET`].
+    fn left(writing: u64) -> usize {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let carried = Carried::default();
+            carried.writing.store(writing, Ordering::Relaxed);
+            let mut outputs = JoinSet::new();
+            outputs.spawn(tokio::time::sleep(QUIET + Duration::from_secs(1)));
+            finish(&mut outputs, &carried).await;
+            outputs.len()
+        })
+    }
+
+    #[test]
+    fn a_slow_client_gets_all_of_the_output() {
+        assert_eq!(left(1), 0);
+    }
+
+    #[test]
+    fn what_is_held_and_quiet_is_let_go_of() {
+        assert_eq!(left(0), 1);
     }
 }

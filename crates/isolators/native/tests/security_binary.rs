@@ -90,7 +90,7 @@ fn overwrite() {
         written += handles.iter().filter(|fd| write_through(fd)).count();
     });
     attacker::repeat(0.5, || written += handles.iter().filter(|fd| write_through(fd)).count());
-    std::fs::write("/tmp/result", format!("grabbed={grabbed} written={written} ")).unwrap();
+    attacker::report(&format!("grabbed={grabbed} written={written} "));
 }
 
 fn write_through(fd: &std::os::fd::OwnedFd) -> bool {

@@ -281,8 +281,7 @@ fn look() {
             }
         }
     });
-    let said = format!("seen={seen} host={host} descriptors={descriptors} ");
-    std::fs::write("/tmp/result", said).unwrap();
+    attacker::report(&format!("seen={seen} host={host} descriptors={descriptors} "));
 }
 
 #[test]

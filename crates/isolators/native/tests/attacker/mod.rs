@@ -72,6 +72,12 @@ pub fn repeat(seconds: f32, mut action: impl FnMut()) {
     }
 }
 
+/// Leaves what a role counted in `/tmp/result`, which is whole when it appears.
+pub fn report(counted: &str) {
+    std::fs::write("/tmp/result.part", counted).unwrap();
+    std::fs::rename("/tmp/result.part", "/tmp/result").unwrap();
+}
+
 /// The value of `name=` in what a role printed.
 #[track_caller]
 pub fn figure(said: &str, name: &str) -> u64 {

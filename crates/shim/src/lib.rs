@@ -16,6 +16,7 @@
 //! | `task.sock` | where it serves containerd, if it does ([`ContainerdConfig`]) | the supervisor |
 //! | `shim.log` | warnings that nobody else hears | the supervisor |
 //! | `containers/<id>` | [`ContainerConfig`] of each container, from before it is made until it is removed | the supervisor |
+//! | `mounts/<id>/` | where the host's mounts are attached that a container's bind mounts show, in the supervisor's mount namespace | the supervisor |
 //! | `exit/<id>` | [`ExitRecord`], once the container has ended for good | the supervisor, its guard, or [`client::collect`] |
 //!
 //! The directory is the node's to make (0700) and to remove, after the
@@ -72,6 +73,9 @@ pub mod names {
     pub const CONTAINERS: &str = "containers";
     /// The directory of how containers ended.
     pub const EXIT: &str = "exit";
+    /// The directory of places for the host's mounts that containers show, one
+    /// below it for each container.
+    pub(crate) const MOUNTS: &str = "mounts";
     /// The OCI bundle of a container that names no other.
     pub const BUNDLE: &str = "bundle";
 }

@@ -128,10 +128,11 @@ impl Supervisor {
         };
         unit.run.streams = streams;
         let rootfs = (unit.restarts == 0).then(|| unit.config.rootfs.clone());
+        let (host, sources) = (self.pod.host.try_clone()?, self.pod.dir.sources(&unit.config));
         let init = unit.config.init.then(|| self.pod.program.clone());
         let lender = unit.config.share_pids_with.clone();
         let pid_namespace = lender.map(|lender| self.pid_namespace_of(&lender)).transpose()?;
-        let job = CreateJob { bundle, rootfs, init, pid_namespace, streams: theirs };
+        let job = CreateJob { bundle, rootfs, init, pid_namespace, streams: theirs, host, sources };
         self.assign(key, Purpose::Create, Job::Create(Box::new(job)))
     }
 

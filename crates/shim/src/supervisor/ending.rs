@@ -8,7 +8,6 @@ use caisson_isolator::ExitStatus;
 use super::client::Mode;
 use super::job::Job;
 use super::log::Stream;
-use super::rootfs;
 use super::state::{Purpose, Supervisor};
 use super::step::warn;
 use super::unit::{Phase, Run, UnitKey};
@@ -50,7 +49,7 @@ impl Supervisor {
     /// `last`: no run follows, so that the root file system goes, too.
     pub(super) fn assign_removal(&mut self, key: UnitKey, last: bool) {
         let Some(unit) = self.units.iter_mut().find(|unit| unit.key == key) else { return };
-        let mounted = last.then(|| self.pod.dir.rootfs(&unit.config));
+        let mounted = last.then(|| self.pod.dir.mounted(&unit.config));
         unit.run.unmounted = last;
         if let Err(fault) = self.assign(key, Purpose::Remove, Job::Delete(mounted)) {
             warn(&fault);
@@ -95,7 +94,7 @@ impl Supervisor {
             self.tell(key, Happening::Exited { exit: record, restarts: true });
         } else {
             if !unmounted {
-                rootfs::detach(&self.pod.dir.rootfs(&unit.config));
+                self.pod.dir.mounted(&unit.config).take_away();
             }
             self.finalize(key, record);
         }
@@ -186,7 +185,7 @@ impl Supervisor {
             Phase::Waiting(_) => {
                 let mut record = unit.last_exit.clone().unwrap_or_default();
                 record.stopped = true;
-                rootfs::detach(&self.pod.dir.rootfs(&unit.config));
+                self.pod.dir.mounted(&unit.config).take_away();
                 self.finalize(key, record);
             }
             Phase::Created | Phase::Starting | Phase::Running => {

@@ -19,8 +19,9 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Engine;
+use super::host_mounts::MountView;
 use super::step::{Context as _, StepError};
-use super::{init_program, rootfs};
+use super::{host_mounts, init_program, rootfs};
 use crate::{Fault, RootfsMount};
 
 /// Streams for a process that is going to be started.
@@ -44,6 +45,25 @@ pub(super) struct CreateJob {
     /// The PID namespace to join.
     pub(super) pid_namespace: Option<String>,
     pub(super) streams: ChildStreams,
+    /// Where the host's mounts are to be found.
+    pub(super) host: MountView,
+    /// Where those of them go that the container's bind mounts show.
+    pub(super) sources: PathBuf,
+}
+
+/// What is mounted for a container.
+#[derive(Debug)]
+pub(super) struct Mounted {
+    pub(super) rootfs: PathBuf,
+    /// As [`CreateJob::sources`].
+    pub(super) sources: PathBuf,
+}
+
+impl Mounted {
+    pub(super) fn take_away(&self) {
+        rootfs::detach(&self.rootfs);
+        host_mounts::take_away(&self.sources);
+    }
 }
 
 /// What is to be done.
@@ -51,8 +71,8 @@ pub(super) struct CreateJob {
 pub(super) enum Job {
     Create(Box<CreateJob>),
     Start,
-    /// With a path, what is mounted there is taken away, too.
-    Delete(Option<PathBuf>),
+    /// With what is mounted for it, that is taken away, too.
+    Delete(Option<Mounted>),
     /// With `thaw`, a frozen container is thawed, or it would not notice.
     Signal {
         signal: i32,
@@ -107,8 +127,8 @@ impl Job {
             Self::Start => Ok(engine.container(id)?.start().map(|()| Outcome::Done)?),
             Self::Delete(mounted) => {
                 let deleted = engine.delete(id);
-                if let Some(point) = mounted {
-                    rootfs::detach(&point);
+                if let Some(mounted) = mounted {
+                    mounted.take_away();
                 }
                 Ok(deleted.map(|()| Outcome::Done)?)
             }
@@ -157,7 +177,10 @@ impl Job {
 
 impl CreateJob {
     fn perform(self, engine: &Engine, id: &ContainerId) -> Result<Outcome, StepError> {
-        let spec = self.load_spec()?;
+        let mut spec = self.load_spec()?;
+        // Of an earlier run.
+        host_mounts::take_away(&self.sources);
+        host_mounts::bring(&mut spec, &self.host, &self.bundle, &self.sources)?;
         if let Some(rootfs) = &self.rootfs {
             rootfs::attach(rootfs, &self.bundle.join("rootfs"))?;
         }

@@ -15,6 +15,7 @@ mod execs;
 mod exit_command;
 mod front;
 mod guard;
+mod host_mounts;
 mod init_program;
 mod job;
 mod log;

@@ -9,6 +9,8 @@ use caisson_isolator::ContainerId;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
 use super::engine::Engine;
+use super::host_mounts::MountView;
+use super::job::Mounted;
 use super::step::{Context as _, StepError};
 use crate::{ContainerConfig, ExitRecord, NamespaceKind, PodConfig, names};
 
@@ -48,14 +50,20 @@ impl PodDir {
         container.bundle.clone().unwrap_or_else(|| self.path.join(names::BUNDLE))
     }
 
-    /// Where a container's root file system is mounted.
-    pub(super) fn rootfs(&self, container: &ContainerConfig) -> PathBuf {
-        self.bundle(container).join("rootfs")
+    /// Where mounts for a container are.
+    pub(super) fn mounted(&self, container: &ContainerConfig) -> Mounted {
+        let rootfs = self.bundle(container).join("rootfs");
+        Mounted { rootfs, sources: self.sources(container) }
+    }
+
+    /// Where the host's mounts are attached that its bind mounts show.
+    pub(super) fn sources(&self, container: &ContainerConfig) -> PathBuf {
+        self.path.join(names::MOUNTS).join(&container.id)
     }
 
     /// Forgets what an earlier supervisor has left there.
     pub(super) fn clear(&self) -> Result<(), StepError> {
-        for name in [names::CONTAINERS, names::EXIT] {
+        for name in [names::CONTAINERS, names::EXIT, names::MOUNTS] {
             let dir = self.path.join(name);
             let step = || format!("make {} anew", dir.display());
             match std::fs::remove_dir_all(&dir) {
@@ -136,6 +144,8 @@ pub(super) struct Pod {
     pub(super) program: PathBuf,
     /// What containers are to have, if we have another.
     pub(super) oom_score: Option<String>,
+    /// The mounts of whoever started us.
+    pub(super) host: MountView,
     /// The pod's namespaces.
     pub(super) namespaces: Vec<(NamespaceKind, OwnedFd)>,
     /// What else is kept open, the lock among it.

@@ -6,7 +6,7 @@ use std::path::Path;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use caisson_sys::descriptors::{close_all_except, proc_path};
 use caisson_sys::signal_fd::{SignalFd, SignalMask, restore_default_action};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
@@ -17,6 +17,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use super::engine::Engine;
 use super::front::Front;
 use super::guard::Guard;
+use super::host_mounts::MountView;
 use super::pod::{Pod, PodDir};
 use super::state::{Ending, Launcher, Supervisor};
 use super::step::{Context as _, StepError};
@@ -122,10 +123,9 @@ fn prepare(
     set_child_subreaper(Some(getpid())).context(|| "become a subreaper")?;
     let oom_score = protect_from_oom();
     let engine = Engine::open(&config)?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let host_mounts = openat(CWD, "/proc/self/ns/mnt", flags, Mode::empty())
-        .context(|| "open the mount namespace")?;
-    let guard = Guard::post(&dir, &config, host_mounts)?;
+    let host = MountView::open()?;
+    let own = host.namespace().try_clone().context(|| "keep the host's mount namespace")?;
+    let guard = Guard::post(&dir, &config, own)?;
     let made = listen_in(&dir, crate::names::SOCKET).and_then(|listener| {
         rootfs::enter_namespace()?;
         rustix::fs::fcntl_setfl(&socket, OFlags::NONBLOCK)
@@ -150,7 +150,7 @@ fn prepare(
         streams,
     };
     let program = program.to_owned();
-    let pod = Pod { dir, config, engine, program, oom_score, namespaces, _held: held };
+    let pod = Pod { dir, config, engine, program, oom_score, host, namespaces, _held: held };
     Ok(Supervisor {
         pod,
         guard,

@@ -16,6 +16,8 @@ mod lifecycle;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod mounts;
+#[cfg(test)]
 mod pod;
 #[cfg(test)]
 mod pods;

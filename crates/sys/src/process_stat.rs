@@ -2,12 +2,14 @@
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// What the kernel says of a process (proc_pid_stat(5), fields 3, 4, 22).
+/// What the kernel says of a process (proc_pid_stat(5), fields 3, 4, 6, 22).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessStat {
     state: u8,
     /// Its parent's number.
     pub parent: i32,
+    /// The number of its session's leader, who may have ended.
+    pub session: i32,
     /// When it was started, in clock ticks since boot: with the number it tells
     /// a process apart from later ones.
     pub start_time: u64,
@@ -32,8 +34,9 @@ impl ProcessStat {
         let mut fields = rest.split_ascii_whitespace();
         let state = *fields.next()?.as_bytes().first()?;
         let parent = fields.next()?.parse().ok()?;
-        let start_time = fields.nth(17)?.parse().ok()?;
-        Some(Self { state, parent, start_time })
+        let session = fields.nth(1)?.parse().ok()?;
+        let start_time = fields.nth(15)?.parse().ok()?;
+        Some(Self { state, parent, session, start_time })
     }
 
     /// Whether it has ended and only waits to be reaped.
@@ -49,9 +52,9 @@ mod tests {
 
     #[test]
     fn hostile_names_do_not_shift_fields() {
-        let line = b"7 (a) Z 1 (b)) R 6 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 9 9\n";
+        let line = b"7 (a) Z 1 (b)) R 6 1 2 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 9 9\n";
         let stat = ProcessStat::parse(line).unwrap();
-        assert_eq!(stat, ProcessStat { state: b'R', parent: 6, start_time: 4711 });
+        assert_eq!(stat, ProcessStat { state: b'R', parent: 6, session: 2, start_time: 4711 });
         assert!(ProcessStat::parse(b"7 (x").is_none());
     }
 

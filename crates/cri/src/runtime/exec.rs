@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use caisson_node::pods::session::Abandon;
 use caisson_node::pods::view::{ContainerState, PodState};
 use caisson_streaming::{AttachRequest, ExecRequest, PortForwardRequest};
 use tonic::Status;
@@ -14,7 +15,15 @@ use crate::{error, v1};
 /// kubelet takes.
 const MAX_OUTPUT: usize = (16 << 20) - (64 << 10);
 
-/// Runs a program to its end.
+struct WhenDropped(Abandon);
+
+impl Drop for WhenDropped {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// Runs a program to its end, or until its client goes.
 pub(super) async fn exec_sync(
     runtime: &Runtime,
     request: v1::ExecSyncRequest,
@@ -29,7 +38,11 @@ pub(super) async fn exec_sync(
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => return Err(Status::invalid_argument("timeout is less than nothing")),
     };
-    let output = runtime.on(move |pods| pods.exec_sync(&id, &cmd, timeout)).await?;
+    let abandon = Abandon::default();
+    let heard = abandon.clone();
+    // With its client this call goes.
+    let _client = WhenDropped(abandon);
+    let output = runtime.on(move |pods| pods.exec_sync(&id, &cmd, timeout, &heard)).await?;
     let (mut stdout, mut stderr) = (output.stdout, output.stderr);
     // Errors are worth more than what else is said.
     stderr.truncate(MAX_OUTPUT / 2);

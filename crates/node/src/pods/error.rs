@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Unimplemented,
     /// It took too long.
     DeadlineExceeded,
+    /// Whoever asked has gone.
+    Cancelled,
     /// Something that is needed does not answer; a retry may help.
     Unavailable,
     /// Anything else.
@@ -91,6 +93,14 @@ pub enum PodError {
         /// How long it might have taken.
         limit: Duration,
     },
+    /// Nobody waits for it any more.
+    #[error("{what} of {id} was ended: nobody waits for it any more")]
+    Abandoned {
+        /// The operation.
+        what: String,
+        /// On what.
+        id: String,
+    },
     /// An earlier attempt of the same operation failed.
     #[error("{message}")]
     Joined {
@@ -150,6 +160,7 @@ impl PodError {
             Self::State { .. } => ErrorKind::FailedPrecondition,
             Self::Unsupported(_) => ErrorKind::Unimplemented,
             Self::Deadline { .. } => ErrorKind::DeadlineExceeded,
+            Self::Abandoned { .. } => ErrorKind::Cancelled,
             Self::Joined { kind, .. } => *kind,
             Self::Handler(error) => match error {
                 HandlerError::Unknown { .. } => ErrorKind::InvalidArgument,

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use caisson_shim::client::{Attachment, Container, set_terminal_size};
@@ -20,6 +21,23 @@ pub struct ExecOutput {
     pub stderr: Vec<u8>,
     /// Exit code, as a shell reports it.
     pub exit_code: i32,
+}
+
+/// Says that nobody waits for an answer any more.
+#[derive(Clone, Debug, Default)]
+pub struct Abandon(Arc<AtomicBool>);
+
+impl Abandon {
+    /// From now on.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was said.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A program to run.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use caisson_node::pods::ErrorKind;
 use caisson_node::pods::request::{NamespaceChoice, PodPort};
-use caisson_node::pods::session::{AttachRequest, ExecRequest};
+use caisson_node::pods::session::{Abandon, AttachRequest, ExecRequest};
 use caisson_node::supervisor::Piece;
 
 use crate::node::{Node, pod, root, shell};
@@ -25,7 +25,9 @@ fn exec_and_attach() {
     let mut request = shell("c", "while read line; do echo got $line; done; echo over; sleep 600");
     request.stdin = true;
     let made = node.run_with(&id, request);
-    let run = |command: &[&str]| pods.exec_sync(&made, &strings(command), None).unwrap();
+    let run = |command: &[&str]| {
+        pods.exec_sync(&made, &strings(command), None, &Abandon::default()).unwrap()
+    };
     let done = run(&["sh", "-c", "echo out; echo err >&2; exit 9"]);
     assert_eq!((&*done.stdout, &*done.stderr, done.exit_code), (&b"out\n"[..], &b"err\n"[..], 9));
     assert_eq!(run(&["head", "-c", "17000000", "/dev/zero"]).stdout.len(), 16 << 20);
@@ -34,12 +36,27 @@ fn exec_and_attach() {
     run(&["sh", "-c", "sleep 30 & true"]);
     assert!(began.elapsed() < Duration::from_secs(10));
     // What does not end in time is killed with all that it started.
-    let slow = strings(&["sh", "-c", "sleep 4321 & sleep 4321"]);
-    let error = pods.exec_sync(&made, &slow, Some(Duration::from_millis(500))).unwrap_err();
+    // Of these one is a child, and one the container's init's.
+    let slow = strings(&["sh", "-c", "sleep 4321 & (sleep 4321 & exec true); sleep 4321"]);
+    let none = Abandon::default();
+    let error = pods.exec_sync(&made, &slow, Some(Duration::from_millis(500)), &none).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
-    std::thread::sleep(Duration::from_millis(200));
     assert!(!node.output(&made, &["ps"]).contains("4321"));
-    assert!(pods.exec_sync(&made, &strings(&["/no/such"]), None).is_err());
+    // So it is when nobody waits any more, even if the streams have ended.
+    let silent = strings(&["sh", "-c", "(sleep 4321 & exec true); exec sleep 4321 >&- 2>&-"]);
+    let gone = Abandon::default();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| pods.exec_sync(&made, &silent, None, &gone).unwrap_err());
+        let sleep = |line: &&str| line.ends_with(" sleep 4321");
+        let limit = Instant::now() + Duration::from_secs(30);
+        while node.output(&made, &["ps"]).lines().filter(sleep).count() < 2 {
+            assert!(Instant::now() < limit, "they do not run");
+        }
+        gone.set();
+        assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Cancelled);
+    });
+    assert!(!node.output(&made, &["ps"]).contains("4321"));
+    assert!(pods.exec_sync(&made, &strings(&["/no/such"]), None, &none).is_err());
 
     let session = pods
         .exec(

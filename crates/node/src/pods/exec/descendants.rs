@@ -1,7 +1,9 @@
-//! What a process has started, as far as it still descends from it.
+//! What a process has started, as far as it still descends from it or is in its
+//! session.
 
 use std::os::fd::OwnedFd;
 
+use caisson_sys::process_stat::ProcessStat;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// Most that are looked for.
@@ -37,6 +39,22 @@ pub(super) fn of(pid: i32) -> Vec<Descendant> {
         }
     }
     found
+}
+
+/// Those of `candidates` that live in the session that `leader` has begun. The
+/// session keeps its number for as long as anybody is in it.
+pub(super) fn in_session(leader: i32, candidates: &[i32]) -> Vec<Descendant> {
+    let belongs = |pid: i32| {
+        ProcessStat::read(pid).is_some_and(|stat| stat.session == leader && !stat.is_dead())
+    };
+    candidates
+        .iter()
+        .filter_map(|&pid| {
+            let pidfd = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()))?;
+            // Again, now that the number can't be given anew unnoticed.
+            belongs(pid).then_some(Descendant { pidfd: pidfd.ok()? })
+        })
+        .collect()
 }
 
 fn children(pid: i32) -> Vec<i32> {

@@ -6,11 +6,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use caisson_shim::client::{ClientError, Container, ExecStdio};
+use caisson_sys::process_stat::ProcessStat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::descendants;
 use super::streams::{new_pipe, null};
-use crate::pods::session::{EXEC_OUTPUT_LIMIT, ExecOutput};
+use crate::pods::session::{Abandon, EXEC_OUTPUT_LIMIT, ExecOutput};
 use crate::pods::{PodError, Pods};
 use crate::signals;
 
@@ -18,21 +19,26 @@ use crate::signals;
 /// program has ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// How long it may go unnoticed that nobody waits any more.
+const UNHEARD: Duration = Duration::from_millis(100);
+
 /// How long a killed program may take to die.
 const DYING: Duration = Duration::from_secs(10);
 
 impl Pods {
-    /// Runs a program to its end; kills it with all that it started once
-    /// `timeout` is over. Of each stream the first 16 MiB are kept.
+    /// Runs a program to its end; kills it once `timeout` is over, or `abandon` is
+    /// set, with all that it started: its descendants, and who is in its session.
+    /// Of each stream the first 16 MiB are kept.
     ///
     /// # Errors
-    /// [`PodError::Deadline`]; [`PodError::State`] if the container does not
+    /// [`PodError::Deadline`]; [`PodError::Abandoned`]; [`PodError::State`] if the container does not
     /// run; why the program could not be executed.
     pub fn exec_sync(
         &self,
         id: &str,
         command: &[String],
         timeout: Option<Duration>,
+        abandon: &Abandon,
     ) -> Result<ExecOutput, PodError> {
         let end = timeout.map(|timeout| Instant::now() + timeout);
         let (entry, container) = self.running(id, "run a program in container")?;
@@ -51,19 +57,20 @@ impl Pods {
                 break exit?;
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+            let late = left.is_some_and(|left| left.is_zero());
+            if late || abandon.is_set() {
                 kill(&container, started.exec, started.pid);
                 let _ = waiter.recv_timeout(DYING);
-                return Err(PodError::Deadline {
-                    what: "a program".to_owned(),
-                    id: entry.id.clone(),
-                    limit: timeout.unwrap_or_default(),
+                let (what, id) = ("a program".to_owned(), entry.id.clone());
+                return Err(match late {
+                    true => PodError::Deadline { what, id, limit: timeout.unwrap_or_default() },
+                    false => PodError::Abandoned { what, id },
                 });
             }
             // The end of the program shows by the end of its streams, most often.
             if reading.is_done() {
-                let wait = left.unwrap_or(Duration::from_secs(3600));
-                if let Ok(exit) = waiter.recv_timeout(wait) {
+                let wait = left.unwrap_or(UNHEARD);
+                if let Ok(exit) = waiter.recv_timeout(wait.min(UNHEARD)) {
                     break exit?;
                 }
             } else {
@@ -95,8 +102,11 @@ fn wait_in_thread(container: Container, exec: u64) -> Result<Receiver<Exit>, Pod
     Ok(receiver)
 }
 
-/// Kills the program and whatever it has started.
+/// Kills the program and whatever it has started, but for what has taken leave
+/// of both its parents and its session, as daemons do.
 fn kill(container: &Container, exec: u64, pid: i32) {
+    // The container's own, if the isolator makes no new one.
+    let leads = ProcessStat::read(pid).is_some_and(|stat| stat.session == pid);
     let children = descendants::of(pid);
     match container.signal_exec(exec, signals::KILL) {
         Ok(()) | Err(ClientError::Fault(_)) => {}
@@ -105,6 +115,19 @@ fn kill(container: &Container, exec: u64, pid: i32) {
     }
     for child in children {
         child.kill();
+    }
+    let end = Instant::now() + DYING;
+    while leads && Instant::now() < end {
+        // With its container they are gone as well.
+        let Ok(there) = container.pids() else { return };
+        let left = descendants::in_session(pid, &there);
+        if left.is_empty() {
+            return;
+        }
+        for process in left {
+            process.kill();
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

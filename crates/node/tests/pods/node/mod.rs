@@ -12,6 +12,7 @@ use caisson_image::archive::{Input, load};
 use caisson_node::paths::{Identity, Paths};
 use caisson_node::pods::Pods;
 use caisson_node::pods::request::{ImageChoice, NamespaceChoice, PodContainerRequest, PodRequest};
+use caisson_node::pods::session::Abandon;
 use caisson_node::pods::view::{ContainerState, ContainerStatus};
 use caisson_node::settings::Settings;
 use caisson_node::{Engine, EngineOptions};
@@ -134,7 +135,10 @@ impl Node {
     /// What a container of the pod prints; it must end with `code`.
     pub(crate) fn output(&self, id: &str, command: &[&str]) -> String {
         let command: Vec<String> = command.iter().map(|arg| (*arg).to_owned()).collect();
-        let done = self.pods().exec_sync(id, &command, Some(Duration::from_secs(20))).unwrap();
+        let done = self
+            .pods()
+            .exec_sync(id, &command, Some(Duration::from_secs(20)), &Abandon::default())
+            .unwrap();
         let error = String::from_utf8_lossy(&done.stderr);
         assert_eq!(done.exit_code, 0, "{command:?}: {error}");
         String::from_utf8(done.stdout).unwrap()

@@ -9,6 +9,7 @@ use caisson_image::{
     LayerState, Policy, ProgressEvent, ProgressSink, PullPolicy, PullRequest, Reference,
     RegistryClient, RegistrySettings, Store, pull,
 };
+use caisson_node::metadata::{Event, EventKind};
 use caisson_node::pods::Pods;
 use tonic::Status;
 
@@ -57,6 +58,9 @@ impl Pulls {
                 Err(failed) => Err(error::of_store(failed)),
             };
             let fetched = progress.bytes();
+            if let Ok(id) = &result {
+                note(&pods, "pull", id, Some(reference.familiar()));
+            }
             metrics.pulled(result.is_ok(), fetched, began.elapsed());
             let (level, outcome) = match &result {
                 Ok(id) => (Level::Info, id.clone()),
@@ -75,6 +79,18 @@ impl Pulls {
             result
         };
         self.flights.join(key, work).await
+    }
+}
+
+/// Notes for `caisson events` what was done to an image, which stays done where
+/// that fails.
+pub(super) fn note(pods: &Pods, action: &str, id: &str, name: Option<String>) {
+    let mut event = Event::now(EventKind::Image, action, id);
+    if let Some(name) = name {
+        event = event.with("name", name);
+    }
+    if let Err(failed) = pods.engine().note(&event) {
+        log(Level::Warn, "no event is noted", &[("error", &error::chain(&failed))]);
     }
 }
 

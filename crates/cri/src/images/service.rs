@@ -8,7 +8,7 @@ use caisson_node::pods::view::FilesystemUsage;
 use tonic::{Request, Response, Status};
 
 use super::auth::credential;
-use super::pull::Pulls;
+use super::pull::{Pulls, note};
 use super::view;
 use super::{Parts, parts};
 use crate::blocking::blocking;
@@ -181,7 +181,15 @@ impl ImageService for Images {
                 )));
             }
             match store.remove(&id, true) {
-                Ok(_) => log(Level::Info, "image removed", &[("image", &spec.image), ("id", &id)]),
+                Ok(removed) => {
+                    for name in removed.untagged.iter().map(Reference::familiar) {
+                        note(&pods, "untag", &id, Some(name));
+                    }
+                    if removed.deleted.is_some() {
+                        note(&pods, "delete", &id, None);
+                    }
+                    log(Level::Info, "image removed", &[("image", &spec.image), ("id", &id)]);
+                }
                 // Somebody else was faster.
                 Err(caisson_image::RemoveImageError::Find(FindImageError::NotFound { .. })) => {}
                 Err(failed) => return Err(error::of_remove(failed)),

@@ -9,6 +9,8 @@ use super::{Metadata, MetadataError, during, from_integer, to_integer};
 
 /// How many events are kept.
 const KEPT: i64 = 10_000;
+/// How many more there may be for a while.
+const TRIMMED_EVERY: i64 = 500;
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub enum EventKind {
     Image,
     /// A volume.
     Volume,
+    /// A pod.
+    Pod,
 }
 
 impl EventKind {
@@ -30,6 +34,7 @@ impl EventKind {
             Self::Container => "container",
             Self::Image => "image",
             Self::Volume => "volume",
+            Self::Pod => "pod",
         }
     }
 }
@@ -101,6 +106,15 @@ pub(super) fn insert_event(connection: &Connection, event: &Event) -> Result<(),
             ],
         )
         .map_err(during("note an event"))?;
+    // A daemon may note for years.
+    let newest = connection.last_insert_rowid();
+    if newest % TRIMMED_EVERY == 0 { trim(connection, newest) } else { Ok(()) }
+}
+
+fn trim(connection: &Connection, newest: i64) -> Result<(), MetadataError> {
+    connection
+        .execute("DELETE FROM node_events WHERE seq <= ?1", [newest.saturating_sub(KEPT)])
+        .map_err(during("forget old events"))?;
     Ok(())
 }
 
@@ -138,6 +152,7 @@ impl Metadata {
                     kind: match kind.as_str() {
                         "image" => EventKind::Image,
                         "volume" => EventKind::Volume,
+                        "pod" => EventKind::Pod,
                         _ => EventKind::Container,
                     },
                     action: row.get(3)?,
@@ -164,13 +179,7 @@ impl Metadata {
     /// # Errors
     /// [`MetadataError::Statement`].
     pub fn trim_events(&mut self) -> Result<(), MetadataError> {
-        let oldest = self.newest_event()? - KEPT;
-        if oldest > 0 {
-            self.connection
-                .execute("DELETE FROM node_events WHERE seq <= ?1", [oldest])
-                .map_err(during("forget old events"))?;
-        }
-        Ok(())
+        trim(&self.connection, self.newest_event()?)
     }
 }
 
@@ -196,5 +205,19 @@ mod tests {
         let after = EventFilter { after: 2, ..EventFilter::default() };
         assert_eq!(actions(&after), ["die"]);
         assert_eq!(metadata.newest_event().unwrap(), 3);
+    }
+
+    #[test]
+    fn old_events_are_forgotten() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut metadata = Metadata::open(&temp.path().join("meta.db")).unwrap();
+        metadata.note(&Event::now(EventKind::Pod, "start", "p")).unwrap();
+        let skip = "UPDATE sqlite_sequence SET seq = 10498 WHERE name = 'node_events'";
+        assert_eq!(metadata.connection.execute(skip, []).unwrap(), 1);
+        for _ in 0..2 {
+            metadata.note(&Event::now(EventKind::Pod, "stop", "p")).unwrap();
+        }
+        let left = metadata.events(&EventFilter::default()).unwrap();
+        assert_eq!(left.iter().map(|event| event.seq).collect::<Vec<_>>(), [10_499, 10_500]);
     }
 }

@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod exec;
 pub(crate) mod figures;
+mod journal;
 mod lifecycle;
 mod names;
 mod namespaces;

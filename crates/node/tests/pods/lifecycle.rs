@@ -1,7 +1,9 @@
 //! From run to removal.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use caisson_node::metadata::{Event, EventFilter, EventKind};
 use caisson_node::pods::ErrorKind;
 use caisson_node::pods::request::NamespaceChoice;
 use caisson_node::pods::view::{
@@ -92,6 +94,24 @@ fn a_pod_from_run_to_removal() {
     assert_eq!(of(&main), [Created, Started, Stopped, Deleted]);
     assert_eq!(of(&short), [Created, Started, Stopped, Deleted]);
     assert_eq!(of(&id), [Created, Started, Stopped, Deleted]);
+
+    let mut written = Vec::new();
+    let all = EventFilter { since: Some(0), ..EventFilter::default() };
+    let sink = &mut |event: Event| {
+        written.push(event);
+        ControlFlow::Continue(())
+    };
+    pods.engine().events(&all, false, sink).unwrap();
+    let of = |id: &str| -> Vec<(EventKind, &str)> {
+        let of = written.iter().filter(|event| event.subject == id);
+        of.map(|event| (event.kind, event.action.as_str())).collect()
+    };
+    let life = ["create", "start", "die", "destroy"].map(|action| (EventKind::Container, action));
+    assert_eq!((of(&main), of(&short)), (life.to_vec(), life.to_vec()));
+    assert_eq!(of(&id), ["start", "stop", "destroy"].map(|action| (EventKind::Pod, action)));
+    let died = written.iter().find(|event| event.action == "die").unwrap();
+    assert_eq!(died.attributes["exitCode"], "3");
+    assert_eq!((died.attributes["name"].as_str(), &died.attributes["pod"]), ("short", &id));
 }
 
 std::thread_local! {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use caisson_node::clock;
-use caisson_node::metadata::{Event, EventFilter};
+use caisson_node::metadata::{Event, EventFilter, EventKind};
 
 use super::logs::moment;
 use crate::context::Context;
@@ -12,9 +12,11 @@ use crate::failure::Failure;
 use crate::output;
 use crate::output::filters::{FilterArgs, Filters};
 
-/// Show what happens to containers and images, as it happens
+/// Show what happens to containers, pods and images, as it happens
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Filters: container=NAME or ID, image=NAME, event=ACTION, type=KIND")]
+#[command(
+    after_help = "Filters: container=NAME or ID, pod=NAME or ID, image=NAME, event=ACTION, type=KIND"
+)]
 pub(crate) struct Events {
     /// Also what has happened since then: a moment, or a span such as 10m
     #[arg(long, value_name = "TIME", value_parser = moment)]
@@ -34,7 +36,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn run(&self, context: &Context) -> Result<ExitCode, Failure> {
-        let filters = self.filter.parse(&["container", "image", "event", "type"])?;
+        let filters = self.filter.parse(&["container", "pod", "image", "event", "type"])?;
         let engine = context.engine()?;
         let wanted = EventFilter { since: self.since, until: self.until, after: 0 };
         let mut failed = None;
@@ -76,10 +78,16 @@ fn output_line(event: &Event, attributes: &str) -> String {
 
 fn matches(event: &Event, filters: &Filters) -> bool {
     let attribute = |key: &str| event.attributes.get(key).map(String::as_str);
-    filters.any("container", |wanted| {
-        attribute("name") == Some(wanted) || event.subject.starts_with(wanted)
-    }) && filters
-        .any("image", |wanted| attribute("image") == Some(wanted) || event.subject == wanted)
+    let is = |kind: EventKind, wanted: &str| {
+        event.kind == kind
+            && (attribute("name") == Some(wanted) || event.subject.starts_with(wanted))
+    };
+    let of = |key: &str, wanted: &str| attribute(key).is_some_and(|it| it.starts_with(wanted));
+    filters.any("container", |wanted| is(EventKind::Container, wanted))
+        && filters.any("pod", |wanted| is(EventKind::Pod, wanted) || of("pod", wanted))
+        && filters.any("image", |wanted| {
+            is(EventKind::Image, wanted) || attribute("image") == Some(wanted)
+        })
         && filters.any("event", |wanted| event.action == wanted)
         && filters.any("type", |wanted| event.kind.as_str() == wanted)
 }

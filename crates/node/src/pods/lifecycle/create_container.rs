@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use caisson_image::{FindImageError, ImageRecord};
@@ -193,7 +194,9 @@ impl Pods {
             metadata.amend_pod_container(record)?;
             metadata.advance_pod_container(&record.id, Phase::Created, &record.outcome)?;
         }
-        self.table().add_container(ContainerEntry::new(record.clone()));
+        let container = ContainerEntry::new(record.clone());
+        self.table().add_container(Arc::clone(&container));
+        self.write_event("create", &container);
         self.tell(PodEventKind::Created, &pod.id, &record.id);
         Ok(())
     }

@@ -23,6 +23,7 @@ impl Pods {
         // What the database misses, the supervisor tells the next engine.
         let _ =
             self.engine().metadata().advance_pod_container(&container.id, Phase::Running, &outcome);
+        self.write_event("start", container);
         self.tell(PodEventKind::Started, &container.pod, &container.id);
     }
 
@@ -46,8 +47,10 @@ impl Pods {
         let _ =
             self.engine().metadata().advance_pod_container(&container.id, Phase::Exited, &outcome);
         if unheard {
+            self.write_event("start", container);
             self.tell(PodEventKind::Started, &container.pod, &container.id);
         }
+        self.write_event("die", container);
         self.tell(PodEventKind::Stopped, &container.pod, &container.id);
     }
 
@@ -104,6 +107,7 @@ impl Pods {
             live.record.outcome.clone()
         };
         let _ = self.engine().metadata().advance_pod(&pod.id, PodPhase::Stopped, &outcome);
+        self.write_pod_event("lose", pod);
         self.tell(PodEventKind::Stopped, &pod.id, &pod.id);
     }
 }

@@ -66,6 +66,7 @@ impl Pods {
         self.table().drop_container(&container.id);
         self.shared.samples.forget(&container.id);
         self.shared.files.forget(&container.id);
+        self.write_event("destroy", container);
         self.tell(PodEventKind::Deleted, &container.pod, &container.id);
         Ok(())
     }

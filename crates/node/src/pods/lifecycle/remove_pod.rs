@@ -39,6 +39,7 @@ impl Pods {
             self.table().drop_pod(&pod.id);
             self.shared.samples.forget(&pod.id);
             drop(gate);
+            self.write_pod_event("destroy", &pod);
             self.tell(PodEventKind::Deleted, &pod.id, &pod.id);
             Ok(String::new())
         })

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use caisson_net::NetResult;
@@ -206,11 +207,13 @@ impl Pods {
         // Should we die before this, the supervisor takes itself away, and the
         // pod is found dead.
         launched.commit().map_err(|e| PodError::failed("keep the pod's supervisor", e))?;
-        self.table().add_pod(PodEntry::new(record.clone()));
+        let pod = PodEntry::new(record.clone());
+        self.table().add_pod(Arc::clone(&pod));
         if let Err(error) = self.follow(&record.id) {
             self.table().drop_pod(&record.id);
             return Err(error);
         }
+        self.write_pod_event("start", &pod);
         self.tell(PodEventKind::Created, &record.id, &record.id);
         self.tell(PodEventKind::Started, &record.id, &record.id);
         Ok(())

@@ -64,6 +64,7 @@ impl Pods {
         };
         let _ =
             self.engine().metadata().advance_pod_container(&container.id, Phase::Exited, &outcome);
+        self.write_event("die", container);
         self.tell(PodEventKind::Stopped, &container.pod, &container.id);
     }
 }

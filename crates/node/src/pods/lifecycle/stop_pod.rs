@@ -58,6 +58,7 @@ impl Pods {
             live.record.outcome.clone()
         };
         self.engine().metadata().advance_pod(&pod.id, PodPhase::Stopped, &outcome)?;
+        self.write_pod_event("stop", pod);
         self.tell(PodEventKind::Stopped, &pod.id, &pod.id);
         Ok(())
     }

@@ -197,3 +197,77 @@ fn new_verbs_and_runtime_configuration() {
         assert!(cni.network.cni_status("n").is_err());
     });
 }
+
+#[test]
+fn a_removal_that_was_cut_short_can_be_repeated() {
+    isolated("a_removal_that_was_cut_short_can_be_repeated", || {
+        let cni = Cni::new();
+        cni.configure("10-podnet.conflist", PODNET);
+        let lost = Netns::new();
+        cni.setup("lost", &lost, &[]).unwrap();
+        drop(lost);
+        // As bridge leaves it when it has done its part, and nobody takes note.
+        run("nft flush chain ip nat POSTROUTING; nft -a list table ip nat | \
+             sed -n 's/.*chain \\(CNI-[0-9a-f]*\\) .*/\\1/p' | grep -v -e HOSTPORT | while read chain; do \
+             nft flush chain ip nat $chain; nft delete chain ip nat $chain; done");
+        cni.network.teardown("lost").unwrap();
+        cni.nothing_is_left();
+        assert_eq!(run("ls /var/lib/cni/networks/podnet | grep -c ^10 || true").trim(), "0");
+    });
+}
+
+/// Connects a pod until it is killed.
+const VICTIM: &str = "CAISSON_NET_TEST_VICTIM";
+
+#[test]
+fn what_a_killed_caller_had_half_made_goes() {
+    if let Some(dir) = std::env::var_os(VICTIM) {
+        let dir = std::path::PathBuf::from(dir);
+        let mut settings = caisson_net::NetSettings::new(dir.join("net"), false);
+        settings.cni_conf_dirs = vec![dir.join("conf")];
+        settings.cni_bin_dirs = vec![dir.join("bin"), "/usr/lib/cni".into()];
+        let (network, pod) = (Network::open(settings).unwrap(), Netns::new());
+        let mode = NetworkMode::Cni(String::new());
+        let request = NetRequest { mode, ..NetRequest::default() };
+        network.setup("half", pod.0.as_fd(), &pod.path(), &request).unwrap();
+        return;
+    }
+    isolated("what_a_killed_caller_had_half_made_goes", || {
+        let cni = Cni::new();
+        let dir = cni.machine.dir.path();
+        let hangs =
+            PODNET.replace(r#"{"type": "portmap""#, r#"{"type": "hangs"}, {"type": "portmap""#);
+        cni.configure("10-podnet.conflist", &hangs);
+        let before = run("nft list ruleset");
+        let ready = dir.join("ready");
+        let script = format!(
+            "[ $CNI_COMMAND = ADD ] || exit 0; echo $$ > {0}.new; mv {0}.new {0}; sleep 1000",
+            ready.display()
+        );
+        cni.plugin("hangs", &script);
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "what_a_killed_caller_had_half_made_goes"])
+            .env(VICTIM, dir)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while !ready.exists() {
+            assert!(Instant::now() < end, "the plugin is not called");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let collected = cni.network.collect(&|_| false).unwrap();
+        assert_eq!((collected.removed.len(), collected.failed.len()), (1, 0), "{collected:?}");
+        cni.nothing_is_left();
+        assert_eq!(run("ls /var/lib/cni/networks/podnet | grep -c ^10 || true").trim(), "0");
+        let chains = |rules: &str| rules.matches("CNI-").count();
+        assert_eq!(chains(&run("nft list ruleset")), chains(&before));
+        assert_eq!(run("grep -c ' [^ ]*/net/cni/' /proc/self/mountinfo || true").trim(), "0");
+        let plugin = std::fs::read_to_string(&ready).unwrap();
+        // Nobody may have taken note of its end yet.
+        let state = format!("cut -d' ' -f3 /proc/{}/stat 2>&1 || echo Z", plugin.trim());
+        assert!(run(&state).contains('Z'));
+    });
+}

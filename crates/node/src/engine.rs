@@ -1,6 +1,7 @@
 //! The engine: one node's containers, used by any number of processes at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use caisson_image::{QuotaPolicy, Store, StoreError, StoreSettings};
 use caisson_net::{NetSettings, Network, NetworkError};
@@ -158,6 +159,9 @@ impl Engine {
         }
         if let Some(dirs) = &configured.network.cni_bin_dirs {
             settings.cni_bin_dirs.clone_from(dirs);
+        }
+        if let Some(seconds) = configured.network.cni_plugin_timeout {
+            settings.plugin_deadline = Duration::from_secs(seconds.max(1));
         }
         Network::open(settings)
     }

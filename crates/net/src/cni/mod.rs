@@ -1,6 +1,7 @@
 //! CNI: networks that an administrator has configured, made by plugins.
 
 pub mod conf;
+mod pin;
 pub mod plugin;
 pub mod result;
 mod stand_in;
@@ -82,6 +83,9 @@ pub enum CniError {
     /// The pod's network namespace.
     #[error(transparent)]
     Netns(#[from] NetnsError),
+    /// It can't be kept for the plugins, or let go of.
+    #[error("can't mount the pod's network namespace for CNI plugins, or unmount it: {0}")]
+    Pin(std::io::Error),
     /// It can't be looked at.
     #[error("can't look at the pod's network namespace: {0}")]
     Stat(std::io::Error),
@@ -93,7 +97,10 @@ pub enum CniError {
 pub(crate) struct Attached {
     list: NetworkList,
     netns: PathBuf,
-    /// Device and inode: the path may lead to something else one day.
+    /// Where the same one is mounted until the plugins have answered.
+    #[serde(default)]
+    pin: Option<PathBuf>,
+    /// Device and inode: the paths may lead to something else one day.
     identity: (u64, u64),
     args: String,
     capabilities: Map<String, Value>,
@@ -112,6 +119,7 @@ impl Attached {
         let stat = rustix::fs::fstat(netns.0).map_err(|cause| CniError::Stat(cause.into()))?;
         Ok(Self {
             netns: netns.1.to_owned(),
+            pin: None,
             identity: (stat.st_dev, stat.st_ino),
             args: arguments(request)?,
             capabilities: capabilities(&list, request)?,
@@ -133,11 +141,13 @@ impl Attached {
     }
 
     fn invocation<'a>(&'a self, settings: &'a NetSettings, pod: &'a str) -> Invocation<'a> {
-        let same = std::fs::metadata(&self.netns)
-            .is_ok_and(|data| (data.dev(), data.ino()) == self.identity);
+        let same = |path: &&Path| {
+            std::fs::metadata(path).is_ok_and(|data| (data.dev(), data.ino()) == self.identity)
+        };
+        let mut paths = [self.netns.as_path()].into_iter().chain(self.pin.as_deref());
         Invocation {
             pod,
-            netns: same.then_some(self.netns.as_path()),
+            netns: paths.find(same),
             args: &self.args,
             bin_dirs: &settings.cni_bin_dirs,
             deadline: settings.plugin_deadline,
@@ -153,7 +163,11 @@ impl Attached {
         netns: BorrowedFd<'_>,
         path: &Path,
     ) -> Result<CniResult, CniError> {
+        let point = path.with_extension("netns");
+        self.pin = Some(point.clone());
         State::write(path, self)?;
+        let _ = pin::let_go(&point);
+        pin::hold(netns, &point).map_err(CniError::Pin)?;
         let mut last = None;
         for plugin in &self.list.plugins {
             let input = self.input(plugin, last.as_ref());
@@ -178,6 +192,7 @@ impl Attached {
         let missing = |cause| CniError::NoInterface { network: self.list.name.clone(), cause };
         let link = netns::route_socket(netns)?.link(POD_LINK).map_err(missing)?;
         link.ok_or(Errno::NODEV).map_err(missing)?;
+        pin::let_go(&point).map_err(CniError::Pin)?;
         Ok(result)
     }
 
@@ -198,6 +213,9 @@ impl Attached {
     /// have been tried.
     pub(crate) fn remove(&self, settings: &NetSettings, pod: &str) -> Result<(), CniError> {
         let mut outcome = Ok(());
+        if self.result.is_none() {
+            pin::end_plugins(pod, &self.netns);
+        }
         let gone = self.invocation(settings, pod).netns.is_none();
         let stand_in = if gone && self.list.plugins.iter().any(stand_in::helps) {
             StandIn::new(&self.addresses())
@@ -208,13 +226,28 @@ impl Attached {
             let known = self.result.as_ref().filter(|_| self.list.version() >= (0, 4));
             let input = self.input(plugin, known);
             let mut call = self.invocation(settings, pod);
+            let plain = call.netns;
             if gone && stand_in::helps(plugin) {
                 call.netns = stand_in.as_ref().map(|other| other.path.as_path());
             }
-            let done = call.run(Command::Del, plugin, &input).map_err(self.failed());
+            let mut done = call.run(Command::Del, plugin, &input);
+            if call.netns != plain && matches!(done, Err(PluginError::Refused { .. })) {
+                // A killed attempt may have removed the rules already, which not
+                // every plugin stands; without a namespace it looks for none.
+                done = call.run(Command::Del, plugin, &input);
+                if done.is_err() {
+                    call.netns = plain;
+                    done = call.run(Command::Del, plugin, &input);
+                }
+            }
+            let done = done.map_err(self.failed());
             outcome = outcome.and(done.map(drop));
         }
-        outcome
+        outcome?;
+        match &self.pin {
+            Some(point) => pin::let_go(point).map_err(CniError::Pin),
+            None => Ok(()),
+        }
     }
 
     /// What the pod's link was given.

@@ -88,6 +88,8 @@ pub struct NetworkEntry {
     pub cni_conf_dirs: Option<Vec<PathBuf>>,
     /// Folders of CNI plugins.
     pub cni_bin_dirs: Option<Vec<PathBuf>>,
+    /// Seconds that one call of a CNI plugin may take, at least one.
+    pub cni_plugin_timeout: Option<u64>,
 }
 
 /// `[log]`.
@@ -146,6 +148,7 @@ impl Settings {
         over(&mut self.storage.signature_policy, later.storage.signature_policy);
         over(&mut self.network.cni_conf_dirs, later.network.cni_conf_dirs);
         over(&mut self.network.cni_bin_dirs, later.network.cni_bin_dirs);
+        over(&mut self.network.cni_plugin_timeout, later.network.cni_plugin_timeout);
         over(&mut self.log.driver, later.log.driver);
         over(&mut self.log.max_size, later.log.max_size);
         over(&mut self.log.max_files, later.log.max_files);

@@ -322,6 +322,10 @@ impl Pods {
         }
         write_json(&bundle.join("config.json"), &spec)?;
         let shim = self.shim(&pod.id)?;
+        if shim.state()?.containers.iter().any(|known| known.id == pod.id) {
+            // An engine that was killed before it could note it has made it.
+            shim.container(&pod.id).remove(true)?;
+        }
         shim.create(ContainerConfig {
             id: pod.id.clone(),
             bundle: Some(bundle),

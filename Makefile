@@ -19,7 +19,7 @@ OUT = $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)/release
 NATIVE = $(OUT)/caisson-native
 CAISSON = $(OUT)/caisson
 
-.PHONY: help build demo demo-native test conformance conformance-kubernetes kill-campaign bench bench-native bench-memory bench-churn bench-image bench-cri install lint clean
+.PHONY: help build demo demo-native test conformance conformance-kubernetes kill-campaign cri-faults bench bench-native bench-memory bench-churn bench-image bench-cri install lint clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -51,6 +51,10 @@ conformance-kubernetes: build ## a real kubelet, kube-apiserver and kubectl on t
 kill-campaign: build ## 500 kills -9 of pulls, loads, runs and removes (root); KILLS, SEED
 	@KILLS="$${KILLS:-500}" SUITE_TIMEOUT=14400 RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" \
 	    scripts/conformance.sh kill-campaign
+
+cri-faults: build ## faults against the daemon, twenty times as many as in conformance (root); ROUNDS, SEED, PARTS
+	@ROUNDS="$${ROUNDS:-20}" SUITE_TIMEOUT=14400 RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" \
+	    scripts/conformance.sh cri-faults
 
 bench: bench-native bench-image bench-cri ## every bench
 

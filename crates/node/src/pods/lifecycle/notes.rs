@@ -84,8 +84,9 @@ impl Pods {
         let pods = self.clone();
         // Clearing away may take long, and others wait to be heard.
         let spawned = std::thread::Builder::new().name("lost pod".to_owned()).spawn(move || {
-            // Somebody who stops it does all that is to be done.
-            let Ok(gate) = pod.gate.try_write() else { return };
+            // Who makes or starts something in it is about to fail; who stops it
+            // does all that is to be done.
+            let gate = pod.write_gate();
             if pod.phase() == PodPhase::Ready {
                 pods.lose(&pod, "its supervisor was killed");
             }

@@ -49,7 +49,11 @@ impl Pods {
         self.end_supervisor(&pod.id)?;
         self.note_ends(&pod.id);
         step.step("take its network back", NETWORK);
-        self.release(&record)?;
+        if let Err(error) = self.release(&record) {
+            // Nothing runs in it any more, whatever else is left of it.
+            self.note_unready(pod, &error);
+            return Err(error);
+        }
         let outcome = {
             let mut live = pod.live();
             live.record.phase = PodPhase::Stopped;
@@ -61,6 +65,18 @@ impl Pods {
         self.write_pod_event("stop", pod);
         self.tell(PodEventKind::Stopped, &pod.id, &pod.id);
         Ok(())
+    }
+
+    fn note_unready(&self, pod: &PodEntry, error: &PodError) {
+        let outcome = {
+            let mut live = pod.live();
+            live.record.phase = PodPhase::Stopped;
+            live.record.outcome.error = Some(error.to_string());
+            live.record.outcome.clone()
+        };
+        // Without it the next engine finds its supervisor gone.
+        let _ = self.engine().metadata().advance_pod(&pod.id, PodPhase::Stopped, &outcome);
+        self.tell(PodEventKind::Stopped, &pod.id, &pod.id);
     }
 
     /// Kills what runs in a pod and waits until its supervisor is gone.

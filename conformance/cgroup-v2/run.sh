@@ -6,11 +6,13 @@
 # a v2 hierarchy, the other boots systemd. What each checks is in guest/. Needs
 # root, Debian's apt, and cargo for the project's own test programs. Fetched
 # packages are unpacked in .cache/cgroup-v2, not installed; disks are never
-# written to. Exit status: 0 all passed, 77 can't run here, 1 something failed.
+# written to. CAISSON names the command, else it is beside the runtime; crictl
+# drives its daemon, where Go is there to build it. Exit status: 0 all passed, 77 can't run here, 1 something failed.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../.." && pwd)
 runtime=$(realpath -e "${1:-${RUNTIME:?usage: run.sh RUNTIME}}") || exit 2
+caisson=${CAISSON:-$(dirname "$runtime")/caisson}
 cache=$repo/.cache/cgroup-v2
 # Only ends what hangs: an idle machine takes about 130 s, a busy one twice that.
 guest_timeout=600
@@ -61,6 +63,14 @@ mkdir -p "$payload/tests"
 cp -r "$here/guest" "$payload/guest"
 chmod 755 "$payload"/guest/*.sh
 cp "$runtime" "$payload/caisson-native"
+mkdir "$payload/bin"
+cp "$runtime" "$caisson" "$(dirname "$caisson")"/{caisson-shim,caisson-init} "$repo/scripts/caisson.service" "$payload/bin/" || exit 1
+if command -v go >/dev/null || [[ -x /usr/local/go/bin/go ]]; then
+    "$here/../peers/go/build.sh" crictl || exit 1
+    cp "$repo/.cache/peers/go/crictl" "$payload/bin/"
+else
+    echo "cgroup-v2: no Go to build crictl with: pods are left out"
+fi
 # Prints name and path of every program; the runtime's own path is the one
 # that tests will call.
 sed -n 's/.*"kind":\["\([a-z]*\)"\].*"name":"\([a-z_-]*\)","src_path.*"test":\(true\|false\)}.*"executable":"\([^"]*\)".*/\1 \2 \3 \4/p' \
@@ -79,7 +89,7 @@ boot() {
     local name=$1 init=$2 programs=$3
     shift 3
     printf '%b' "$programs" >"$payload/tests/list"
-    mke2fs -q -t ext4 -O ^has_journal -m 0 -d "$payload" "$scratch/$name.ext4" 200M >/dev/null || exit 1
+    mke2fs -q -t ext4 -O ^has_journal -m 0 -d "$payload" "$scratch/$name.ext4" 400M >/dev/null || exit 1
     timeout -k 5 $guest_timeout qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max,-cx16 -smp 2 -m 1500 \
         -nodefaults -nographic -no-reboot -kernel "$cache/vmlinuz" -initrd "$scratch/initrd" \
         -drive "file=$cache/root.ext4,if=virtio,format=raw,snapshot=on" \

@@ -62,7 +62,7 @@ make_rootfs() { # dir
     mkdir -p "$1"/{bin,dev,etc,proc,sys,tmp,root,mnt}
     cp /bin/busybox "$1/bin/"
     local applet
-    for applet in sed mount mkdir rm ionice sh cat head tail sleep mknod ls grep echo true dd tr id wc; do
+    for applet in sed mount mkdir rm ionice sh cat head tail sleep mknod ls grep echo true dd tr id wc cut stat; do
         ln -sf busybox "$1/bin/$applet"
     done
     chmod 1777 "$1/tmp"

@@ -126,6 +126,9 @@ rmdir $cg/made
 
 # shellcheck source=rootless.sh
 . /payload/guest/rootless.sh
+driver=systemd
+# shellcheck source=pods.sh
+. /payload/guest/pods.sh
 is "no unit is left" "" "$(systemctl list-units --all --plain --no-legend 'caisson-*' 'prefix-*')"
 is "no failed unit is left" "" "$(systemctl list-units --failed --plain --no-legend)"
 # shellcheck source=programs.sh

@@ -26,6 +26,9 @@ say "# kernel $(uname -r), controllers $(</sys/fs/cgroup/cgroup.controllers)"
 . /payload/guest/limits.sh
 # shellcheck source=raised.sh
 . /payload/guest/raised.sh
+driver=cgroupfs
+# shellcheck source=pods.sh
+. /payload/guest/pods.sh
 # shellcheck source=programs.sh
 . /payload/guest/programs.sh
 is "nothing is left in the hierarchy" "runner/" "$(cd /sys/fs/cgroup && echo */)"

@@ -90,7 +90,8 @@ impl Layers {
         Ok(Root::from_fd(self.mount_old(&lowers, upper.as_ref())?)?)
     }
 
-    /// By the new interface; `None` if the kernel lacks `lowerdir+` (Linux 6.7).
+    /// By the new interface; `None` if the kernel lacks `lowerdir+` (Linux 6.7),
+    /// which shows only in the end before 6.5.
     fn mount_new(
         &self,
         lowers: &[OwnedFd],
@@ -111,7 +112,10 @@ impl Layers {
         if self.userxattr {
             fsconfig_set_flag(&context, "userxattr").map_err(fail)?;
         }
-        fsconfig_create(&context).map_err(fail)?;
+        match fsconfig_create(&context) {
+            Err(Errno::INVAL) => return Ok(None),
+            other => other.map_err(fail)?,
+        }
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
             .map(Some)
             .map_err(fail)

@@ -183,7 +183,7 @@ struct Overlay {
 
 impl Overlay {
     /// A detached mount, by the new interface; `None` if the kernel does not
-    /// know `lowerdir+` (Linux 6.7).
+    /// know `lowerdir+` (Linux 6.7). Before 6.5 that shows only in the end.
     fn mount_new(&self) -> Result<Option<OwnedFd>, Errno> {
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, "source", "overlay")?;
@@ -203,7 +203,10 @@ impl Overlay {
         if self.volatile && self.writable.is_some() {
             fsconfig_set_flag(&context, "volatile")?;
         }
-        fsconfig_create(&context)?;
+        match fsconfig_create(&context) {
+            Err(Errno::INVAL) => return Ok(None),
+            other => other?,
+        }
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(Some)
     }
 

@@ -4,6 +4,7 @@
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 exec 9>/dev/ttyS1 </dev/null
 runtime=/payload/caisson-native
+cg=/sys/fs/cgroup
 scratch=/tmp/checks
 mkdir -p $scratch
 

@@ -1,7 +1,6 @@
 # shellcheck shell=bash disable=SC2086,SC2046,SC2206,SC2154  # no blanks in paths; variables of others
 # Limits of one container on cgroup v2 without systemd, next to what crun and
 # runc make of the same bundle. Sourced.
-cg=/sys/fs/cgroup
 mebi=$((1 << 20))
 sleeper='["sh", "-c", "trap \"exit 0\" TERM; while :; do sleep 1000 & wait $!; done"]'
 limits='{"memory": {"limit": 67108864, "reservation": 33554432, "swap": 100663296},

@@ -13,7 +13,8 @@ install -D -t /usr/local/libexec/caisson /payload/bin/caisson-shim /payload/bin/
 echo 'timeout: 30' >/etc/crictl.yaml
 export CONTAINER_RUNTIME_ENDPOINT=unix:///run/caisson/caisson.sock
 export IMAGE_SERVICE_ENDPOINT=$CONTAINER_RUNTIME_ENDPOINT
-crictl_() { timeout --foreground 60 /payload/bin/crictl --timeout 30s "$@"; }
+crictl=(/payload/bin/crictl --timeout 30s)
+crictl_() { timeout --foreground 60 "${crictl[@]}" "$@"; }
 value() { # KEY of JSON on stdin, the first: its scalar
     sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",]*\).*/\1/p" | head -n1
 }
@@ -59,7 +60,8 @@ container() {
  "log_path": "$2.log", "linux": {"resources": $resources}}
 END
     if ! { container=$(crictl_ create $pod $p/$1-$2.json $p/$1.json 2>$p/err) && crictl_ start $container >$p/out 2>>$p/err; }; then
-        fail "container $2" "$(<$p/err)"; container=
+        fail "container $2" "$(dmesg | tail -n 3)$(<$p/err)"
+        container=
     fi
 }
 
@@ -103,16 +105,16 @@ if [[ $driver == systemd ]]; then
     read_unit $unit
     is "the container's scope" "active yes" "$unit_ActiveState $unit_Delegate"
     like "its slice is the pod's, which is in the request's" "^/kubepods.slice/kubepods-burstable.slice/$parent/kubepods-burstable-pod1-caisson_[0-9a-f]+.slice/$unit$" "$unit_ControlGroup"
-    is "the scope's limits" "67108864 500ms 20 0" "$unit_MemoryMax $unit_CPUQuotaPerSecUSec $unit_CPUWeight $unit_AllowedCPUs"
+    is "the scope's limits" "67108864 500ms 59 0" "$unit_MemoryMax $unit_CPUQuotaPerSecUSec $unit_CPUWeight $unit_AllowedCPUs"
     systemctl daemon-reload
 else
     like "the container's cgroup is the pod's, in the request's" "^$cg$parent/$pod/$main$" "$dir"
 fi
-is "limits in files" "67108864 25000 50000 20 0 1048576" "$(echo $(<$dir/memory.max) $(<$dir/cpu.max) $(<$dir/cpu.weight) $(<$dir/cpuset.cpus) $(<$dir/memory.low))"
+is "limits in files" "67108864 25000 50000 59 0 1048576" "$(echo $(<$dir/memory.max) $(<$dir/cpu.max) $(<$dir/cpu.weight) $(<$dir/cpuset.cpus) $(<$dir/memory.low))"
 supervisor=$(sed -n 's/^PPid:\t//p' /proc/$pid/status)
 is "the pod's supervisor is outside of its cgroup" "outside" "$(grep -q "$(basename "$(dirname $dir)")" /proc/$supervisor/cgroup || echo outside)"
 is "exec" "in 0::/" "$(crictl_ exec --sync $main sh -c 'echo in $(cat /proc/self/cgroup)' 2>&1)"
-succeeds "a resize" crictl_ update --memory 50331648 --cpu-quota 20000 --cpu-period 100000 --cpu-share 1024 $main
+succeeds "a resize" "${crictl[@]}" update --memory 50331648 --cpu-quota 20000 --cpu-period 100000 --cpu-share 1024 $main
 is "a resize: files" "50331648 20000 100000" "$(echo $(<$dir/memory.max) $(<$dir/cpu.max))"
 if [[ $driver == systemd ]]; then
     read_unit $unit
@@ -131,7 +133,10 @@ is "out of memory is the reason" "OOMKilled 137" "$(crictl_ inspect -o json $con
 # Users of the pod's own: layers are mapped by idmapped mounts.
 pod mapped '"userns_options": {"mode": 0, "uids": [{"host_id": 100000, "container_id": 0, "length": 65536}], "gids": [{"host_id": 100000, "container_id": 0, "length": 65536}]}'
 container mapped inside "$trapped"
-is "a user namespace: ids inside and outside" "0 100000 0 100000" "$(crictl_ exec --sync $container sh -c 'id -u; stat=$(cat /proc/self/uid_map); echo $stat | cut -d" " -f2' 2>$p/err | tr '\n' ' ')$(awk '/^Uid/ {print $2 - 100000, $2}' /proc/$(crictl_ inspect -o json $container | value pid)/status)"
+outside=$(crictl_ inspect -o json $container | value pid)
+outside=$(sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' /proc/$outside/status)
+ids='id -u; map=$(cat /proc/self/uid_map); echo $map | cut -d" " -f2'
+is "a user namespace: ids inside and outside" "0 100000 100000" "$(echo $(crictl_ exec --sync $container sh -c "$ids" 2>&1) $outside)"
 is "a user namespace: files of the image are root's" "0" "$(crictl_ exec --sync $container stat -c %u /bin/busybox 2>&1)"
 mapped=$pod
 
@@ -161,11 +166,11 @@ is "found again: what ended meanwhile" "CONTAINER_EXITED 7" "$(crictl_ inspect -
 is "found again: its log" "done" "$(crictl_ logs $short 2>&1)"
 is "found again: exec" "here" "$(crictl_ exec --sync $main echo here 2>&1)"
 
-succeeds "a container stops by its signal" crictl_ stop --timeout 20 $main
+succeeds "a container stops by its signal" "${crictl[@]}" stop --timeout 20 $main
 is "its exit code" "0" "$(crictl_ inspect -o json $main | value exitCode)"
 for one in $(crictl_ pods -q); do
-    succeeds "a pod stops" crictl_ stopp $one
-    succeeds "a pod is removed" crictl_ rmp $one
+    succeeds "a pod stops" "${crictl[@]}" stopp $one
+    succeeds "a pod is removed" "${crictl[@]}" rmp $one
 done
 is "no pod is left, no container" "" "$(crictl_ pods -q)$(crictl_ ps -a -q)"
 is "no cgroup of theirs" "" "$(find $cg -name "*$main*" -o -name "*${mapped:0:12}*" -o -name 'caisson_*.slice')"
@@ -175,7 +180,7 @@ if [[ $driver == systemd ]]; then
     systemctl stop caisson
     is "the unit ends well" "inactive success" "$(systemctl is-active caisson) $(systemctl show -P Result caisson)"
     systemctl stop kubepods.slice
-    is "no unit of theirs" "" "$(systemctl list-units --all --plain --no-legend 'caisson*' 'kubepods*')"
+    is "no unit of theirs" "" "$(systemctl list-units --all --plain --no-legend 'caisson-*' 'kubepods*')"
 else
     kill -TERM $daemon
     wait $daemon

@@ -5,7 +5,6 @@ set -u
 # shellcheck source=lib.sh
 . /payload/guest/lib.sh
 trap all_of_it EXIT
-cg=/sys/fs/cgroup
 modprobe fuse
 say "# $(systemctl --version | head -n1), $(systemd-detect-virt), controllers $(<$cg/cgroup.controllers)"
 is "one v2 hierarchy" "cgroup2fs" "$(stat -fc %T $cg)"

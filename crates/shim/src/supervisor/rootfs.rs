@@ -21,7 +21,7 @@ use crate::{NamespaceKind, RootfsMount};
 const LONGEST_STRING: usize = 255;
 const MOUNT_ATTR_RDONLY: u64 = 1;
 /// So many may be mounted at one place.
-const MOST_MOUNTS: u32 = 16;
+const MOST_MOUNTS: usize = 16;
 const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 
 /// Enters a mount namespace of our own.
@@ -86,12 +86,10 @@ pub(super) fn attach_overlay(rootfs: &RootfsMount, point: &Path) -> Result<(), S
         ([], _) => return Err(StepError::new(step(), "it has no layers")),
         // Overlay wants two lower directories where there is no upper one.
         ([(_, only)], None) => copy_of(only).context(step)?,
-        _ => match overlay.mount_new().context(step)? {
+        _ if *mapped => overlay.mount_on_attached(point).context(step)?,
+        _ => match overlay.mount(point).context(step)? {
             Some(tree) => tree,
-            None => {
-                overlay.mount_old(point).context(step)?;
-                return finish(point, *read_only);
-            }
+            None => return finish(point, *read_only),
         },
     };
     move_mount(&tree, "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).context(step)?;
@@ -113,7 +111,11 @@ fn finish(point: &Path, read_only: bool) -> Result<(), StepError> {
 /// Takes away what [`attach`] has mounted; nothing there is no error.
 pub(super) fn detach(point: &Path) {
     // Several may lie one on the other.
-    for _ in 0..MOST_MOUNTS {
+    detach_most(point, MOST_MOUNTS);
+}
+
+fn detach_most(point: &Path, most: usize) {
+    for _ in 0..most {
         match unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) => {}
             Err(Errno::INVAL | Errno::NOENT) => return,
@@ -182,6 +184,36 @@ struct Overlay {
 }
 
 impl Overlay {
+    /// A detached mount, or `None` where the kernel could only mount at `point`.
+    fn mount(&self, point: &Path) -> Result<Option<OwnedFd>, Errno> {
+        let tree = self.mount_new()?;
+        if tree.is_none() {
+            self.mount_old(point)?;
+        }
+        Ok(tree)
+    }
+
+    /// The same of layers that are attached nowhere: at `point` meanwhile, as
+    /// Linux wants before 6.15. To try without first would spoil the work
+    /// directory of a volatile overlay. Nothing stays there.
+    fn mount_on_attached(&self, point: &Path) -> Result<OwnedFd, Errno> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        let mounted = (|| {
+            for (_, layer) in &self.layers {
+                move_mount(layer, "", CWD, point, flags)?;
+            }
+            match self.mount(point)? {
+                Some(tree) => Ok(tree),
+                None => {
+                    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                    open_tree(CWD, point, clone)
+                }
+            }
+        })();
+        detach_most(point, self.layers.len() + 1);
+        mounted
+    }
+
     /// A detached mount, by the new interface; `None` if the kernel does not
     /// know `lowerdir+` (Linux 6.7). Before 6.5 that shows only in the end.
     fn mount_new(&self) -> Result<Option<OwnedFd>, Errno> {
@@ -287,6 +319,15 @@ mod tests {
                 move_mount(&tree, "", CWD, &point, flags).unwrap();
                 shows_all();
             }
+            let layers = (0..60).map(|number| open_layer(&layer(number)).unwrap());
+            let copies = layers.map(|(_, dir)| (String::new(), copy_of(&dir).unwrap())).collect();
+            let writable = Some((open_layer(&upper).unwrap(), open_layer(&work).unwrap()));
+            let overlay = Overlay { layers: copies, writable, userxattr: false, volatile: false };
+            let tree = overlay.mount_on_attached(&point).unwrap();
+            assert_eq!(fs::read_dir(&point).unwrap().count(), 0, "layers stay attached");
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            move_mount(&tree, "", CWD, &point, flags).unwrap();
+            shows_all();
             assert_eq!(fs::read_dir(&point).unwrap().count(), 0);
         };
         std::thread::scope(|scope| scope.spawn(test).join().unwrap());

@@ -122,7 +122,7 @@ pub(in crate::pods) fn build(input: &SpecInput<'_>) -> Result<Built, PodError> {
         }),
         ..Spec::default()
     };
-    for edits in cdi::edits(&cdi::FOLDERS, &request.cdi_devices)? {
+    for edits in cdi::edits(&cdi::FOLDERS, &cdi::names(request))? {
         cdi_edits::apply(&mut spec, &edits)?;
     }
     Ok(Built { spec, user })

@@ -3,10 +3,10 @@
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
 use caisson_runtime_spec::{
-    Device, DeviceCgroup, DeviceKind, DeviceRuleKind, Hook, Hooks, Mount, NetDevice, Spec,
+    Device, DeviceCgroup, DeviceKind, DeviceRuleKind, Hook, Hooks, IntelRdt, Mount, NetDevice, Spec,
 };
 
-use super::cdi::{Edits, Node};
+use super::cdi_file::{Edits, Node, Rdt};
 use crate::oci_spec::set_variable;
 use crate::pods::PodError;
 
@@ -31,9 +31,10 @@ pub(super) fn apply(spec: &mut Spec, edits: &Edits) -> Result<(), PodError> {
             true => vec!["rbind".to_owned(), "ro".to_owned()],
             false => mount.options.clone(),
         };
+        let kind = mount.r#type.clone().filter(|kind| !kind.is_empty());
         spec.mounts.push(Mount {
             destination: mount.container_path.clone(),
-            kind: Some(mount.r#type.clone().unwrap_or_else(|| "bind".to_owned())),
+            kind: Some(kind.unwrap_or_else(|| "bind".to_owned())),
             source: Some(mount.host_path.clone()),
             options,
             ..Mount::default()
@@ -57,13 +58,13 @@ pub(super) fn apply(spec: &mut Spec, edits: &Edits) -> Result<(), PodError> {
             other => return Err(invalid(format!("no hook is called {other:?}"))),
         }
     }
-    if edits.intel_rdt.is_some() {
-        let what = "a CDI device that asks for Intel RDT";
-        return Err(PodError::Unsupported(what.to_owned()));
-    }
     let Some(linux) = &mut spec.linux else {
         return Ok(());
     };
+    if let Some(rdt) = &edits.intel_rdt {
+        // The last one wins, as a container has one class.
+        linux.intel_rdt = Some(intel_rdt(rdt)?);
+    }
     for device in &edits.net_devices {
         let name = Some(device.name.clone()).filter(|name| !name.is_empty());
         linux.net_devices.insert(device.host_interface_name.clone(), NetDevice { name });
@@ -76,6 +77,23 @@ pub(super) fn apply(spec: &mut Spec, edits: &Edits) -> Result<(), PodError> {
         limits.devices.extend(rule);
     }
     Ok(())
+}
+
+/// Whether the host has it, the isolator finds.
+fn intel_rdt(rdt: &Rdt) -> Result<IntelRdt, PodError> {
+    if rdt.enable_cmt || rdt.enable_mbm {
+        let what = "intelRdt.enableCMT and enableMBM of a CDI device: describe it by \
+                    cdiVersion 1.1.0 and enableMonitoring";
+        return Err(PodError::Unsupported(what.to_owned()));
+    }
+    let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    Ok(IntelRdt {
+        clos_id: text(&rdt.clos_id),
+        schemata: rdt.schemata.clone(),
+        l3_cache_schema: text(&rdt.l3_cache_schema),
+        mem_bw_schema: text(&rdt.mem_bw_schema),
+        enable_monitoring: rdt.enable_monitoring,
+    })
 }
 
 /// A node, with what the host says where the description does not.
@@ -143,7 +161,8 @@ mod tests {
             r#"{"env":["A=2"],"deviceNodes":[{"path":"/dev/mine","hostPath":"/dev/null"}],
                 "mounts":[{"hostPath":"/usr/lib","containerPath":"/lib2"}],
                 "hooks":[{"hookName":"createContainer","path":"/bin/x","args":["x"]}],
-                "additionalGids":[0,44]}"#,
+                "additionalGids":[0,44],"netDevices":[{"hostInterfaceName":"a0","name":"b0"}],
+                "intelRdt":{"closID":"c","schemata":["L3:0=f"]}}"#,
         )
         .unwrap();
         let mut spec = Spec {
@@ -157,12 +176,16 @@ mod tests {
         let linux = spec.linux.as_ref().unwrap();
         assert_eq!((linux.devices[0].major, linux.devices[0].minor), (1, 3));
         assert_eq!(linux.resources.as_ref().unwrap().devices[0].access.as_deref(), Some("rwm"));
+        assert_eq!(linux.net_devices["a0"].name.as_deref(), Some("b0"));
+        let rdt = linux.intel_rdt.as_ref().unwrap();
+        assert_eq!((rdt.clos_id.as_deref(), &*rdt.schemata[0]), (Some("c"), "L3:0=f"));
         assert_eq!(spec.mounts[0].options, ["rbind", "ro"]);
         assert_eq!(spec.hooks.as_ref().unwrap().create_container.len(), 1);
         for bad in [
             r#"{"hooks":[{"hookName":"nope","path":"/x"}]}"#,
             r#"{"deviceNodes":[{"path":"/dev/no-such"}]}"#,
             r#"{"deviceNodes":[{"path":"/etc/passwd"}]}"#,
+            r#"{"intelRdt":{"enableCMT":true}}"#,
         ] {
             let edits: Edits = serde_json::from_str(bad).unwrap();
             assert!(apply(&mut spec, &edits).is_err(), "{bad}");

@@ -6,6 +6,7 @@
 mod build;
 mod cdi;
 mod cdi_edits;
+mod cdi_file;
 mod confinement;
 mod devices;
 mod identity;

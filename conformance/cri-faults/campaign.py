@@ -15,10 +15,15 @@ import shutil
 import sys
 import time
 
+import churn
 import contract
+import disk
+import fuzz
 import kills
 import network
 import pulls
+import retries
+import streams
 import supervisors
 from images import Registry
 from machine import Machine
@@ -30,6 +35,12 @@ PARTS = [
     ("steps", supervisors.steps),
     ("network", network.network),
     ("registry", pulls.pulls),
+    ("disk", disk.disk),
+    ("retries", retries.retries),
+    ("requests", fuzz.fuzz),
+    ("frames", fuzz.frames),
+    ("streams", streams.streams),
+    ("churn", churn.churn),
 ]
 
 

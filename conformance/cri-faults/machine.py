@@ -1,5 +1,6 @@
 """The daemon under test, what there is around it, and the list of checks."""
 
+import json
 import os
 import re
 import signal
@@ -140,11 +141,16 @@ class Machine:
         self.cri.close()
         self.check("the daemon ends when it is told to", code in (0, -signal.SIGTERM), f"exit status {code}")
 
+    def running(self):
+        """The operations that run now, with their steps."""
+        info = self.cri("Status", {"verbose": True}).info
+        return json.loads(info["config"])["operations"]
+
     def alive(self):
         return self.process.poll() is None
 
     def panics(self):
-        return [line for line in read(self.log).splitlines() if "panicked" in line or "RUST_BACKTRACE" in line]
+        return [line for line in read(self.log).splitlines() if "panicked" in line or line.startswith("             at ./crates")]
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
@@ -240,6 +246,9 @@ class Machine:
                 continue
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as database:
                 for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
+                    # What happened is kept, the last thousands of it.
+                    if table in ("node_events", "sqlite_sequence"):
+                        continue
                     for row in database.execute(f'select * from "{table}"'):
                         found.add(f"row {table} {str(row)[:200]}")
             database.close()
@@ -261,6 +270,18 @@ class Machine:
             self.remember()
             return False
         return True
+
+    def drop_parents(self):
+        """Removes cgroups that requests named as parents: those are their callers'.
+        What a pod had in one stays, and is found."""
+        for line in sorted(self.census() - self.before, reverse=True):
+            path = line.removeprefix("cgroup /sys/fs/cgroup/").partition("/")[2]
+            if not line.startswith("cgroup ") or path.startswith("caisson/") or re.search("/[0-9a-f]{64}(/|$)", path):
+                continue
+            try:
+                os.rmdir(line.removeprefix("cgroup "))
+            except OSError:
+                pass
 
     def prune(self):
         """Lets go of what is kept for a pull to go on with."""

@@ -13,6 +13,7 @@ FAULTS = {
     "garbage": r"digest|sha256",
     "error": r"500",
 }
+QUICK = ["stall", "close", "garbage", "error"]
 # Longer than all attempts with their pauses; without limits of its own it would
 # be for ever.
 LIMIT = 300
@@ -21,7 +22,7 @@ LIMIT = 300
 def pulls(machine, random, rounds):
     registry, slowest = machine.registry, 0
     # A second one while the first is at it: both hear the same.
-    order = list(FAULTS) * min(rounds, 5) if rounds > 1 else ["stall", *random.sample(["close", "garbage", "error"], 2)]
+    order = ["trickle", *QUICK * min(rounds, 5)] if rounds > 1 else ["stall", random.choice(QUICK[1:])]
     for number, fault in enumerate(order):
         pattern = FAULTS[fault]
         image = registry.publish(f"broken-{number}", 2 << 20, random)

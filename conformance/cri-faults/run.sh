@@ -16,7 +16,7 @@ mount --make-rshared /
 # read-only from here, so that no request reaches it, whatever it asks for.
 state=$scratch/state
 mkdir "$state"
-mount -t tmpfs -o size=1g,mode=755 tmpfs "$state"
+mount -t tmpfs -o size=512m,mode=755 tmpfs "$state"
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mkdir -p "$state/contract" /run/caisson-suite
 # Debian's protoc is older than one of the options.

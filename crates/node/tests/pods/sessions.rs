@@ -56,6 +56,9 @@ fn exec_and_attach() {
         assert_eq!(waiting.join().unwrap().kind(), ErrorKind::Cancelled);
     });
     assert!(!node.output(&made, &["ps"]).contains("4321"));
+    // Longer than the clock goes.
+    let (ever, yes) = (Some(Duration::from_secs(i64::MAX.unsigned_abs())), strings(&["true"]));
+    assert_eq!(pods.exec_sync(&made, &yes, ever, &none).unwrap().exit_code, 0);
     assert!(pods.exec_sync(&made, &strings(&["/no/such"]), None, &none).is_err());
 
     let session = pods

@@ -40,7 +40,8 @@ impl Pods {
         timeout: Option<Duration>,
         abandon: &Abandon,
     ) -> Result<ExecOutput, PodError> {
-        let end = timeout.map(|timeout| Instant::now() + timeout);
+        // Beyond what the clock can tell is never.
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (entry, container) = self.running(id, "run a program in container")?;
         let process = self.exec_process(&entry, command, false)?;
         let null = null()?;

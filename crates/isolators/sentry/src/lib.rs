@@ -1,0 +1,16 @@
+//! `caisson-sentry`: a Linux kernel in user space. Guest programs run natively
+//! in processes whose every system call is served here; see `platform` for the
+//! wall, and the chapter of ARCHITECTURE.md.
+
+pub mod kernel;
+pub mod launch;
+pub mod loader;
+pub mod log;
+pub mod mm;
+pub mod platform;
+pub mod signal;
+pub mod syscalls;
+pub mod task;
+pub mod vfs;
+
+pub use launch::{LaunchError, Program, run};

@@ -1,0 +1,102 @@
+//! `caisson-sentry`: runs a program on a Linux kernel in user space.
+#![no_main]
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use caisson_sentry::{LaunchError, Program, run};
+
+const USAGE: &str = "\
+Usage: caisson-sentry do [OPTIONS] PROGRAM [ARGUMENT...]
+
+Runs a program on a kernel of its own, in user space: none of its system calls
+reaches the host's kernel.
+
+Options:
+      --root FOLDER   the program's root file system (default: /)
+      --cwd FOLDER    its working directory (default: /)
+      --env NAME=VALUE  a variable; may be repeated
+      --user UID:GID  who it is inside (default: 0:0)
+  -h, --help          print this
+  -V, --version       print the version";
+
+/// What the command line asks for.
+enum Request {
+    Print(String),
+    Run(Program),
+}
+
+fn parse(args: Vec<OsString>) -> Result<Request, String> {
+    use lexopt::Arg::{Long, Short, Value};
+    let mut parser = lexopt::Parser::from_iter(args);
+    let mut program = Program {
+        root: PathBuf::from("/"),
+        path: Vec::new(),
+        arguments: Vec::new(),
+        environment: Vec::new(),
+        directory: b"/".to_vec(),
+        owner: (0, 0),
+    };
+    let mut doing = false;
+    let text = |e: lexopt::Error| format!("{e}; see `caisson-sentry --help`");
+    while let Some(argument) = parser.next().map_err(text)? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Request::Print(USAGE.to_owned())),
+            Short('V') | Long("version") => {
+                let version = env!("CARGO_PKG_VERSION");
+                return Ok(Request::Print(format!("caisson-sentry {version}")));
+            }
+            Long("root") if doing => program.root = parser.value().map_err(text)?.into(),
+            Long("cwd") if doing => {
+                program.directory = parser.value().map_err(text)?.into_vec();
+            }
+            Long("env") if doing => {
+                program.environment.push(parser.value().map_err(text)?.into_vec());
+            }
+            Long("user") if doing => {
+                let value = parser.value().map_err(text)?;
+                program.owner = owner(&value.to_string_lossy())
+                    .ok_or("--user takes numbers, as in --user 1000:1000")?;
+            }
+            Value(word) if !doing && word == "do" => doing = true,
+            Value(path) if doing => {
+                program.path = path.clone().into_vec();
+                program.arguments = vec![path.into_vec()];
+                let rest = parser.raw_args().map_err(text)?;
+                program.arguments.extend(rest.map(OsString::into_vec));
+                return Ok(Request::Run(program));
+            }
+            other => return Err(text(other.unexpected())),
+        }
+    }
+    Err("no program; see `caisson-sentry --help`".to_owned())
+}
+
+fn owner(text: &str) -> Option<(u32, u32)> {
+    let (user, group) = text.split_once(':').unwrap_or((text, "0"));
+    Some((user.parse().ok()?, group.parse().ok()?))
+}
+
+fn report(error: &LaunchError) {
+    eprintln!("caisson-sentry: {error}");
+}
+
+fn start(args: Vec<OsString>) -> u8 {
+    match parse(args) {
+        Ok(Request::Print(text)) => {
+            println!("{text}");
+            0
+        }
+        Ok(Request::Run(program)) => run(&program, report).unwrap_or_else(|error| {
+            report(&error);
+            127
+        }),
+        Err(message) => {
+            eprintln!("caisson-sentry: {message}");
+            2
+        }
+    }
+}
+
+caisson_sys::entry!(start);

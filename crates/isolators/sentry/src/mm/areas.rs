@@ -1,0 +1,261 @@
+//! The list of mapped areas of an address space.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::platform::GUEST_END;
+
+/// Bytes of a page.
+pub const PAGE: u64 = 4096;
+
+/// Up to the next page; `None` on overflow.
+#[must_use]
+pub fn round_up(length: u64) -> Option<u64> {
+    length.checked_add(PAGE - 1).map(|l| l & !(PAGE - 1))
+}
+
+/// `PROT_*`: read 1, write 2, execute 4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protection(pub u64);
+
+/// What is behind an area.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// Private memory.
+    Anonymous,
+    /// Memory shared with whoever inherits it: its number, and the offset of the
+    /// area's start.
+    Shared(u64, u64),
+    /// A file.
+    File {
+        /// Its path when it was mapped.
+        path: Vec<u8>,
+        /// Its device and inode.
+        id: (u64, u64),
+        /// Offset of the area's start.
+        offset: u64,
+        /// Whether writes reach it.
+        shared: bool,
+    },
+}
+
+impl Backing {
+    /// The backing of what starts `by` bytes further on.
+    fn advanced(&self, by: u64) -> Backing {
+        match self {
+            Backing::File { path, id, offset, shared } => Backing::File {
+                path: path.clone(),
+                id: *id,
+                offset: offset.wrapping_add(by),
+                shared: *shared,
+            },
+            Backing::Shared(object, offset) => Backing::Shared(*object, offset.wrapping_add(by)),
+            Backing::Anonymous => Backing::Anonymous,
+        }
+    }
+}
+
+/// A piece of the address space with one kind of access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// Its end.
+    pub end: u64,
+    /// Access.
+    pub protection: Protection,
+    /// Content.
+    pub backing: Backing,
+    /// `[heap]`, `[stack]`.
+    pub name: &'static str,
+}
+
+/// All areas, by start. They don't overlap.
+#[derive(Clone, Debug, Default)]
+pub struct Areas {
+    areas: BTreeMap<u64, Area>,
+    /// Start and end of the heap that brk(2) moves.
+    pub heap: (u64, u64),
+}
+
+/// Addresses are given from here downwards.
+const TOP: u64 = 0x7ff0_0000_0000;
+/// Nothing is mapped below (`vm.mmap_min_addr`).
+pub(super) const LOWEST: u64 = 0x1_0000;
+
+impl Areas {
+    /// All areas, by address.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Area)> {
+        self.areas.iter().map(|(start, area)| (*start, area))
+    }
+
+    /// The area that holds `address`.
+    #[must_use]
+    pub fn at(&self, address: u64) -> Option<(u64, &Area)> {
+        let (start, area) = self.areas.range(..=address).next_back()?;
+        (address < area.end).then_some((*start, area))
+    }
+
+    /// Whether nothing is mapped in `range`.
+    #[must_use]
+    pub fn is_free(&self, range: &Range<u64>) -> bool {
+        self.areas.range(..range.end).next_back().is_none_or(|(_, area)| area.end <= range.start)
+    }
+
+    /// Whether all of `range` is mapped.
+    #[must_use]
+    pub fn is_mapped(&self, range: &Range<u64>) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            match self.at(at) {
+                Some((_, area)) => at = area.end,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Mapped bytes.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.areas.iter().map(|(start, area)| area.end - start).sum()
+    }
+
+    /// A free range of `length` bytes (whole pages): at `hint` if that is free,
+    /// else the highest below a limit, with a page between neighbours if there
+    /// is room, as nothing is promised about that.
+    #[must_use]
+    pub fn find(&self, hint: u64, length: u64, below: Option<u64>) -> Option<u64> {
+        let hint = hint & !(PAGE - 1);
+        let top = below.unwrap_or(TOP);
+        if hint >= LOWEST
+            && let Some(end) = hint.checked_add(length)
+            && end <= below.unwrap_or(GUEST_END)
+            && self.is_free(&(hint..end))
+        {
+            return Some(hint);
+        }
+        let mut end = top;
+        for (start, area) in self.areas.range(..top).rev() {
+            if area.end <= end && end - area.end >= length {
+                break;
+            }
+            end = end.min(*start);
+        }
+        let start = end.checked_sub(length)?;
+        (start >= LOWEST && self.is_free(&(start..end))).then_some(start)
+    }
+
+    /// Takes `range` out; areas are cut at its ends.
+    pub fn remove(&mut self, range: &Range<u64>) {
+        self.cut(range.start);
+        self.cut(range.end);
+        let starts: Vec<u64> = self.areas.range(range.clone()).map(|(start, _)| *start).collect();
+        for start in starts {
+            self.areas.remove(&start);
+        }
+    }
+
+    /// Splits the area that `address` is in the middle of.
+    fn cut(&mut self, address: u64) {
+        let Some((start, area)) = self.areas.range_mut(..address).next_back() else { return };
+        if area.end <= address {
+            return;
+        }
+        let rest = Area { backing: area.backing.advanced(address - start), ..area.clone() };
+        area.end = address;
+        self.areas.insert(address, rest);
+    }
+
+    /// Maps `area` from `start` on, instead of what was there.
+    pub fn insert(&mut self, start: u64, area: Area) {
+        self.remove(&(start..area.end));
+        let end = area.end;
+        self.areas.insert(start, area);
+        self.join(start);
+        self.join(end);
+    }
+
+    /// Makes one of the areas that meet at `address`, if they are alike.
+    fn join(&mut self, address: u64) {
+        let Some(upper) = self.areas.get(&address) else { return };
+        let Some((start, lower)) = self.areas.range(..address).next_back() else { return };
+        let alike = lower.end == address
+            && lower.protection == upper.protection
+            && lower.name == upper.name
+            && lower.backing.advanced(address - start) == upper.backing;
+        if alike {
+            let (start, end) = (*start, upper.end);
+            self.areas.remove(&address);
+            if let Some(lower) = self.areas.get_mut(&start) {
+                lower.end = end;
+            }
+        }
+    }
+
+    /// Changes the access of all that is mapped in `range`.
+    pub fn protect(&mut self, range: &Range<u64>, protection: Protection) {
+        self.cut(range.start);
+        self.cut(range.end);
+        for (_, area) in self.areas.range_mut(range.clone()) {
+            area.protection = protection;
+        }
+        let starts: Vec<u64> = self.areas.range(range.clone()).map(|(start, _)| *start).collect();
+        for start in starts.into_iter().chain([range.end]) {
+            self.join(start);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anonymous(end: u64) -> Area {
+        Area { end, protection: Protection(3), backing: Backing::Anonymous, name: "" }
+    }
+
+    fn ranges(areas: &Areas) -> Vec<(u64, u64)> {
+        areas.iter().map(|(start, area)| (start, area.end)).collect()
+    }
+
+    #[test]
+    fn neighbours_join_and_holes_split() {
+        let mut areas = Areas::default();
+        areas.insert(0x2_0000, anonymous(0x3_0000));
+        areas.insert(0x3_0000, anonymous(0x4_0000));
+        assert_eq!(ranges(&areas), [(0x2_0000, 0x4_0000)]);
+        areas.remove(&(0x2_8000..0x2_9000));
+        assert_eq!(ranges(&areas), [(0x2_0000, 0x2_8000), (0x2_9000, 0x4_0000)]);
+        areas.protect(&(0x3_0000..0x3_1000), Protection(1));
+        assert_eq!(areas.iter().count(), 4);
+        areas.protect(&(0x3_0000..0x3_1000), Protection(3));
+        assert_eq!(areas.iter().count(), 2);
+        assert!(areas.is_mapped(&(0x2_9000..0x4_0000)));
+        assert!(!areas.is_mapped(&(0x2_7000..0x2_a000)));
+    }
+
+    #[test]
+    fn free_room_is_found_from_the_top() {
+        let mut areas = Areas::default();
+        let first = areas.find(0, 0x2000, None).unwrap();
+        assert_eq!(first, TOP - 0x2000);
+        areas.insert(first, anonymous(TOP));
+        assert_eq!(areas.find(0, 0x1000, None), Some(first - 0x1000));
+        assert_eq!(areas.find(first, 0x1000, None), Some(first - 0x1000));
+        assert_eq!(areas.find(0x5_0000, 0x1000, None), Some(0x5_0000));
+        assert_eq!(areas.find(0, TOP, None), None);
+        assert_eq!(areas.find(u64::MAX, 0x1000, None), Some(first - 0x1000));
+        areas.remove(&(first..first + 0x1000));
+        assert_eq!(areas.find(0, 0x1000, None), Some(first));
+    }
+
+    #[test]
+    fn parts_of_files_keep_their_offsets() {
+        let backing =
+            Backing::File { path: b"/a".to_vec(), id: (1, 2), offset: 0x1000, shared: false };
+        let mut areas = Areas::default();
+        areas.insert(0x10_0000, Area { backing, ..anonymous(0x10_4000) });
+        areas.remove(&(0x10_0000..0x10_1000));
+        let (_, area) = areas.at(0x10_1000).unwrap();
+        assert!(matches!(area.backing, Backing::File { offset: 0x2000, .. }));
+    }
+}

@@ -1,0 +1,132 @@
+//! Guest address spaces: what is mapped where, and whose turn it is to change it.
+
+mod areas;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+pub use areas::{Area, Areas, Backing, PAGE, Protection, round_up};
+use rustix::io::Errno;
+
+use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
+use crate::task::waiter::lock;
+
+/// An address space and the stub process that holds it.
+#[derive(Debug)]
+pub struct Space {
+    /// The host's process.
+    pub stub: Arc<StubProcess>,
+    /// Its memory.
+    pub memory: GuestMemory,
+    /// What is mapped.
+    pub areas: Mutex<Areas>,
+    turn: Turn,
+    slots: Mutex<Slots>,
+    users: AtomicUsize,
+    /// Path of the program, for procfs.
+    pub program: Mutex<Vec<u8>>,
+}
+
+/// Changes to an address space are made one at a time: from the decision to the
+/// report that the stub has made the call.
+#[derive(Debug, Default)]
+struct Turn {
+    state: Mutex<TurnState>,
+    free: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct TurnState {
+    taken: bool,
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    free: BTreeSet<Slot>,
+    next: u32,
+}
+
+impl Space {
+    /// For a stub with one thread in `slot`, which counts as a user.
+    #[must_use]
+    pub fn new(stub: Arc<StubProcess>, areas: Areas, slot: Slot) -> Arc<Self> {
+        let free = (0..slot.0).map(Slot).collect();
+        Arc::new(Space {
+            memory: GuestMemory::new(Arc::clone(&stub)),
+            stub,
+            areas: Mutex::new(areas),
+            turn: Turn::default(),
+            slots: Mutex::new(Slots { free, next: slot.0 + 1 }),
+            users: AtomicUsize::new(1),
+            program: Mutex::default(),
+        })
+    }
+
+    /// A place for another thread, which becomes a user.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there are too many.
+    pub fn enter(&self) -> Result<Slot, Errno> {
+        let mut slots = lock(&self.slots);
+        let slot = match slots.free.pop_first() {
+            Some(slot) => slot,
+            None if slots.next < MAX_SLOTS => {
+                slots.next += 1;
+                Slot(slots.next - 1)
+            }
+            None => return Err(Errno::AGAIN),
+        };
+        self.users.fetch_add(1, Ordering::SeqCst);
+        Ok(slot)
+    }
+
+    /// A thread needs the space no more; the last one ends the stub.
+    pub fn leave(&self) {
+        if self.users.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.stub.kill();
+        }
+    }
+
+    /// Threads in it.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.users.load(Ordering::SeqCst)
+    }
+
+    /// A thread's place is free again.
+    pub fn free_slot(&self, slot: Slot) {
+        lock(&self.slots).free.insert(slot);
+    }
+
+    /// Waits until nobody changes the space, and keeps others from it until
+    /// [`Self::pass_turn`].
+    ///
+    /// # Errors
+    /// `EINTR` if the space is gone.
+    pub fn take_turn(&self) -> Result<(), Errno> {
+        let mut state = lock(&self.turn.state);
+        while state.taken && !state.ended {
+            state = self.turn.free.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.ended {
+            return Err(Errno::INTR);
+        }
+        state.taken = true;
+        Ok(())
+    }
+
+    /// The change is made.
+    pub fn pass_turn(&self) {
+        lock(&self.turn.state).taken = false;
+        self.turn.free.notify_one();
+    }
+
+    /// The stub is gone: nobody waits for it any longer.
+    pub fn end(&self) {
+        lock(&self.turn.state).ended = true;
+        self.turn.free.notify_all();
+        self.stub.reap();
+    }
+}

@@ -1,0 +1,49 @@
+//! How guest code runs on the host without reaching it.
+//!
+//! Guest code runs natively in *stub* processes, one for each address space.
+//! Their filter lets two instructions through: `rt_sigreturn` at the stub's own
+//! addresses, which only loads registers. Every other call, whatever its number,
+//! registers or instruction, stops the thread and becomes an [`Event`].
+//!
+//! (`uretprobe`, call 335, is past every filter on hosts since Linux 6.14; outside
+//! of a probe, which a stub never has, all it does is SIGILL.)
+//!
+//! The stub's few instructions (`stub.rs`) serve two ends: they report a signal
+//! with its register frame, and they make a single call that the sentry ordered,
+//! which it compares with the registers that the kernel reports before it lets
+//! that call go on. Nothing is read from guest memory for that decision.
+//!
+//! Everything that a guest can write, frames of the stub included, is its own
+//! business: the sentry reads it once, by a call that can fail.
+#![allow(unsafe_code)]
+
+pub mod context;
+mod filter;
+mod listener;
+mod machine;
+mod memory;
+mod process;
+mod stub;
+mod zygote;
+
+pub use listener::{Event, EventKind, Listener};
+pub use machine::{auxiliary, random};
+pub use memory::{Fault, GuestMemory};
+pub use process::{HostPid, HostTid, StubProcess, reap_stray, wait_for_any};
+pub use stub::{GUEST_END, INJECT_ADDRESS, KICK, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET};
+pub use zygote::{StartError, start};
+
+/// What lies below and above the stub's memory: start and length of each.
+#[must_use]
+pub fn outside() -> [(u64, u64); 2] {
+    [(0, stub::CODE), (stub::END, stub::TASK_END - stub::END)]
+}
+
+/// A call for a stub to make: number and arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostCall {
+    /// The system call's number on x86-64.
+    pub number: u64,
+    /// Its six arguments; those not used are zero.
+    pub args: [u64; 6],
+}

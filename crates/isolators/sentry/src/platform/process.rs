@@ -1,0 +1,127 @@
+//! Stub processes as the host knows them.
+
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
+use rustix::io::Errno;
+
+/// A stub process in the sentry's PID namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HostPid(pub(super) i32);
+
+/// A stub's thread in the sentry's PID namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HostTid(pub(super) i32);
+
+impl HostTid {
+    /// Whether it is the first thread of `process`.
+    #[must_use]
+    pub fn leads(self, process: HostPid) -> bool {
+        self.0 == process.0
+    }
+
+    /// The process that it is the first thread of, if it is one.
+    #[must_use]
+    pub fn process(self) -> HostPid {
+        HostPid(self.0)
+    }
+}
+
+/// A child of the sentry that holds an address space. It is a zombie until this
+/// was told so, so its number can't mean another process before.
+#[derive(Debug)]
+pub struct StubProcess {
+    pid: HostPid,
+    there: RwLock<bool>,
+}
+
+impl StubProcess {
+    /// Takes over a child of this process.
+    #[must_use]
+    pub fn new(pid: HostPid) -> Self {
+        StubProcess { pid, there: RwLock::new(true) }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> HostPid {
+        self.pid
+    }
+
+    /// Runs `f` while the number is the process's own; `None` once it was
+    /// reaped, or if the call failed.
+    pub(super) fn while_there(&self, f: impl FnOnce(i32) -> isize) -> Option<isize> {
+        let there = self.there.read().unwrap_or_else(PoisonError::into_inner);
+        if !*there {
+            return None;
+        }
+        Some(f(self.pid.0)).filter(|n| *n >= 0)
+    }
+
+    /// Makes a thread report as soon as it runs guest code again.
+    pub fn kick(&self, thread: HostTid) {
+        self.while_there(|pid| {
+            // SAFETY: sends a signal; takes no pointers.
+            let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, thread.0, super::KICK) };
+            isize::try_from(sent).unwrap_or(-1)
+        });
+    }
+
+    /// Ends it, whatever it does.
+    pub fn kill(&self) {
+        self.while_there(|pid| {
+            // SAFETY: sends a signal; takes no pointers.
+            unsafe { libc::kill(pid, libc::SIGKILL) as isize }
+        });
+    }
+
+    /// Reaps it, once [`wait_for_any`] named it.
+    pub fn reap(&self) {
+        let mut there = self.there.write().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *there, false) {
+            reap(self.pid);
+        }
+    }
+}
+
+fn reap(pid: HostPid) {
+    // SAFETY: a null status is allowed.
+    unsafe { libc::waitpid(pid.0, std::ptr::null_mut(), libc::__WALL) };
+}
+
+/// A zombie that nobody keeps an account of.
+pub fn reap_stray(pid: HostPid) {
+    reap(pid);
+}
+
+/// Waits until a child has ended; leaves it a zombie. The second value is the
+/// signal that killed it, 0 if none did.
+///
+/// # Errors
+/// `ECHILD` if there is no child.
+pub fn wait_for_any() -> Result<(HostPid, i32), Errno> {
+    loop {
+        // SAFETY: integers only; zero is a valid value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes one `siginfo_t`.
+        let result = unsafe {
+            let how = libc::WEXITED | libc::WNOWAIT | libc::__WALL;
+            libc::waitid(libc::P_ALL, 0, &raw mut info, how)
+        };
+        if result == 0 {
+            // SAFETY: for a child's end these members are set.
+            let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+            let signal = if info.si_code == libc::CLD_EXITED { 0 } else { status };
+            return Ok((HostPid(pid), signal));
+        }
+        let errno = last_errno();
+        if errno != Errno::INTR {
+            return Err(errno);
+        }
+    }
+}
+
+/// `errno` of the call before.
+pub(super) fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}

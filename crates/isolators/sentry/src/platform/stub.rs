@@ -1,0 +1,158 @@
+//! The stub: its instructions and where it lies in every guest address space.
+
+use core::arch::global_asm;
+
+/// Guest mappings end here; what lies above is the stub's.
+pub const GUEST_END: u64 = 0x7ffd_ffff_f000;
+/// The page of instructions.
+pub(super) const CODE: u64 = 0x7ffe_0000_0000;
+/// Stacks of the stub's threads.
+const SLOTS: u64 = 0x7ffe_0010_0000;
+const SLOT_SIZE: u64 = 32 << 10;
+/// Threads that one address space can have.
+pub const MAX_SLOTS: u32 = 8192;
+/// End of the stub's memory.
+pub(super) const END: u64 = SLOTS + MAX_SLOTS as u64 * SLOT_SIZE;
+/// End of what a process can map.
+pub(super) const TASK_END: u64 = 0x7fff_ffff_f000;
+
+/// Call number by which the stub reports a signal: `(signal, siginfo, context)`.
+pub(super) const EVENT: u32 = 0x1000;
+/// Call number by which it reports that an ordered call is done: `(result, …)`.
+pub(super) const DONE: u32 = 0x1001;
+
+/// The signal that makes a running thread report: [`super::EventKind::Signal`].
+pub const KICK: i32 = libc::SIGURG;
+
+// rt_sigreturn expects its frame's context at the stack pointer. `rdx` holds it
+// in a handler and survives the call before; an ordered call is made with the
+// stack pointer on the context that is to be loaded afterwards.
+global_asm!(
+    ".pushsection .rodata",
+    ".balign 16",
+    "caisson_stub_start:",
+    "mov eax, 0x1000",
+    "syscall",
+    "caisson_stub_event:",
+    "mov rsp, rdx",
+    "mov eax, 15",
+    "syscall",
+    "caisson_stub_return:",
+    "ud2",
+    "caisson_stub_call:",
+    "syscall",
+    "caisson_stub_called:",
+    "mov rdi, rax",
+    "caisson_stub_report:",
+    "mov eax, 0x1001",
+    "syscall",
+    "caisson_stub_done:",
+    "mov eax, 15",
+    "syscall",
+    "caisson_stub_resume:",
+    "ud2",
+    "caisson_stub_end:",
+    ".popsection",
+);
+
+// SAFETY: the assembly above defines both.
+unsafe extern "C" {
+    static caisson_stub_start: u8;
+    static caisson_stub_end: u8;
+}
+
+/// The instructions.
+pub(super) fn code() -> &'static [u8] {
+    let start = &raw const caisson_stub_start;
+    let length = (&raw const caisson_stub_end).addr() - start.addr();
+    // SAFETY: both symbols bound one piece of read-only data, in this order.
+    unsafe { std::slice::from_raw_parts(start, length) }
+}
+
+// Offsets of the labels above; a test compares them with the instructions. A
+// filter sees the address behind the `syscall` instruction.
+/// A signal's report.
+pub(super) const EVENT_IP: u64 = CODE + 7;
+/// `rt_sigreturn` of the handler.
+pub(super) const RETURN_IP: u64 = CODE + 17;
+/// An ordered call.
+pub(super) const CALL_IP: u64 = CODE + 21;
+/// The report of an ordered call.
+pub(super) const DONE_IP: u64 = CODE + 31;
+/// `rt_sigreturn` behind it.
+pub(super) const RESUME_IP: u64 = CODE + 38;
+
+/// Where a context sends a thread that is to make an ordered call.
+pub const INJECT_ADDRESS: u64 = CODE + 19;
+/// Where a context sends a thread that is to report at once.
+pub(super) const DONE_ADDRESS: u64 = CODE + 24;
+
+/// Calls that a guest's thread makes with all its registers at hand: the filter
+/// turns them into SIGSYS, whose frame the stub reports.
+pub const TRAPPED: [u32; 15] = [
+    9,   // mmap
+    10,  // mprotect
+    11,  // munmap
+    12,  // brk
+    15,  // rt_sigreturn
+    25,  // mremap
+    28,  // madvise
+    30,  // shmat
+    56,  // clone
+    57,  // fork
+    58,  // vfork
+    59,  // execve
+    67,  // shmdt
+    322, // execveat
+    435, // clone3
+];
+
+/// Offset in a slot of the extended register state that belongs to the context
+/// at the slot's start.
+pub const XSTATE_OFFSET: u64 = 1024;
+
+/// A thread's place in the stub's memory: the lower half holds a context that
+/// the sentry writes, the upper half is the stack of signal handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// Where the sentry puts a context for a thread that has no frame.
+    #[must_use]
+    pub fn context(self) -> u64 {
+        SLOTS + u64::from(self.0) * SLOT_SIZE
+    }
+
+    /// The handlers' stack: address and length.
+    #[must_use]
+    pub fn stack(self) -> (u64, u64) {
+        (self.context() + SLOT_SIZE / 2, SLOT_SIZE / 2)
+    }
+
+    /// The slot's end.
+    pub(super) fn range_of_all() -> (u64, u64) {
+        (SLOTS, END - SLOTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_those_of_the_instructions() {
+        let code = code();
+        let syscall = [0x0f, 0x05];
+        let behind: Vec<u64> = code
+            .windows(2)
+            .enumerate()
+            .filter(|(_, w)| *w == syscall)
+            .map(|(at, _)| CODE + at as u64 + 2)
+            .collect();
+        assert_eq!(behind, [EVENT_IP, RETURN_IP, CALL_IP, DONE_IP, RESUME_IP]);
+        assert_eq!(INJECT_ADDRESS + 2, CALL_IP);
+        let report = usize::try_from(DONE_ADDRESS - CODE).unwrap();
+        assert_eq!(code[report..report + 5], [0xb8, 0x01, 0x10, 0, 0]);
+        assert_eq!(code[..5], [0xb8, 0x00, 0x10, 0, 0]);
+    }
+}

@@ -1,0 +1,175 @@
+//! What a stub's signal reports mean, and how threads go on afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::kernel::{Frame, Kernel};
+use crate::platform::KICK;
+use crate::platform::context::{Context, Register};
+use crate::syscalls;
+use crate::task::waiter::lock;
+use crate::task::{Restart, Status, Thread, dismiss, exit_process};
+
+use super::{
+    Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGSEGV, bit, default_of,
+    frame,
+};
+
+const SIGSYS: i32 = 31;
+const RT_SIGRETURN: u64 = 15;
+const EINTR: u64 = 4;
+/// `SYS_SECCOMP`: why a filter's SIGSYS comes.
+const SYS_SECCOMP: i32 = 1;
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+
+/// A stub thread reports a signal. The addresses are the guest's claims.
+pub fn reported(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: u64,
+    signal: i32,
+    addresses: (u64, u64),
+) {
+    let (info_address, context_address) = addresses;
+    if thread.doomed.load(Ordering::SeqCst) {
+        dismiss(kernel, thread, id, context_address);
+        return;
+    }
+    let memory = thread.memory();
+    let (Ok(info), Ok(bytes)) =
+        (memory.read_array(info_address), memory.read_array(context_address))
+    else {
+        kernel.violation(thread, "a signal report whose frame can't be read");
+        return;
+    };
+    let info = Info::from_bytes(info);
+    let mut frame = Frame { address: context_address, context: Context::from_bytes(bytes) };
+    if signal == KICK {
+        resume(kernel, thread, id, &mut frame);
+        return;
+    }
+    if signal == SIGSYS && info.code() == SYS_SECCOMP {
+        let arch = info.bytes().get(28..32).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+        if arch != Some(AUDIT_ARCH_X86_64) {
+            // Linux without 32-bit emulation: a general protection fault.
+            fault(thread, Info::new(SIGSEGV, super::SI_KERNEL));
+            resume(kernel, thread, id, &mut frame);
+            return;
+        }
+        if frame.context.get(Register::Rax) == RT_SIGRETURN {
+            sigreturn(kernel, thread, id, &mut frame);
+        } else {
+            syscalls::with_frame(kernel, thread, id, frame);
+        }
+        return;
+    }
+    // Only the host's kernel sends others: faults of the guest's code.
+    fault(thread, info);
+    resume(kernel, thread, id, &mut frame);
+}
+
+/// A fault ends the process if its signal is ignored or held back.
+fn fault(thread: &Arc<Thread>, info: Info) {
+    let signal = info.signal();
+    let mut signals = lock(&thread.signals);
+    let mut actions = lock(&thread.process.actions);
+    if signals.mask & bit(signal) != 0 || actions.get(signal).handler == IGNORE {
+        signals.mask &= !bit(signal);
+        actions.set(signal, Action::default());
+    }
+    signals.pending.add(info);
+    drop(actions);
+    drop(signals);
+}
+
+fn sigreturn(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Frame) {
+    match frame::pop(&thread.memory(), &mut frame.context) {
+        Ok((mask, stack)) => {
+            let mut signals = lock(&thread.signals);
+            signals.set_mask(mask);
+            signals.stack = stack;
+            drop(signals);
+            resume(kernel, thread, id, frame);
+        }
+        Err(_) => {
+            fault(thread, Info::new(SIGSEGV, super::SI_KERNEL));
+            resume(kernel, thread, id, frame);
+        }
+    }
+}
+
+/// Lets a thread go on that waits with a frame: through a handler, if a signal
+/// is there for it.
+pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Frame) {
+    let interrupted = lock(&thread.restart).take();
+    thread.waiter.clear();
+    let mut frames = 0;
+    while let Some(info) = next(thread) {
+        let signal = info.signal();
+        let action = {
+            let mut actions = lock(&thread.process.actions);
+            let action = actions.get(signal);
+            if action.flags & RESET_HAND != 0 && action.handler > IGNORE {
+                actions.set(signal, Action { handler: 0, ..action });
+            }
+            action
+        };
+        if action.handler == IGNORE {
+            continue;
+        }
+        if action.handler == 0 {
+            match default_of(signal) {
+                DefaultAction::Ignore | DefaultAction::Continue => continue,
+                DefaultAction::Stop => {
+                    kernel.log_once("stop", "a process was to stop: job control is not there yet");
+                    continue;
+                }
+                DefaultAction::End(core) => {
+                    let status = Status::Killed(u8::try_from(signal).unwrap_or(0), core);
+                    exit_process(kernel, &thread.process, status);
+                    return;
+                }
+            }
+        }
+        if frames == 0
+            && let Some(kind) = interrupted
+            && (kind == Restart::Never || action.flags & RESTART == 0)
+        {
+            // The host has set the thread back to the call.
+            let context = &mut frame.context;
+            context.set(Register::Rip, context.get(Register::Rip).wrapping_add(2));
+            context.set(Register::Rax, EINTR.wrapping_neg());
+        }
+        let mut signals = lock(&thread.signals);
+        let pushed = frame::push(&thread.memory(), &mut frame.context, &signals, &action, &info);
+        if pushed.is_err() {
+            drop(signals);
+            // No room for a frame: Linux forces SIGSEGV, here its default.
+            exit_process(kernel, &thread.process, Status::Killed(11, true));
+            return;
+        }
+        signals.saved_mask = None;
+        let mut mask = signals.mask | action.mask;
+        if action.flags & NO_DEFER == 0 {
+            mask |= bit(signal);
+        }
+        signals.set_mask(mask);
+        frames += 1;
+    }
+    let mut signals = lock(&thread.signals);
+    if let Some(mask) = signals.saved_mask.take() {
+        signals.set_mask(mask);
+    }
+    drop(signals);
+    kernel.load(thread, id, frame);
+}
+
+/// The next signal to handle.
+fn next(thread: &Thread) -> Option<Info> {
+    let mut signals = lock(&thread.signals);
+    let wanted = !signals.mask;
+    if let Some(info) = signals.pending.take(wanted) {
+        return Some(info);
+    }
+    lock(&thread.process.pending).take(wanted)
+}

@@ -1,0 +1,320 @@
+//! Signals: queues, masks, actions, and the frames of handlers.
+
+mod deliver;
+mod frame;
+mod send;
+
+use std::collections::VecDeque;
+
+pub use deliver::{reported, resume};
+pub use send::{Sender, Target, send};
+
+/// `SIGCHLD`
+pub const SIGCHLD: i32 = 17;
+/// `SIGKILL`
+pub const SIGKILL: i32 = 9;
+/// `SIGSTOP`
+pub const SIGSTOP: i32 = 19;
+/// `SIGCONT`
+pub const SIGCONT: i32 = 18;
+/// `SIGSEGV`
+pub const SIGSEGV: i32 = 11;
+/// `SIGPIPE`
+pub const SIGPIPE: i32 = 13;
+/// Largest number.
+pub const MAX: i32 = 64;
+
+/// The bit of a signal in a mask.
+#[must_use]
+pub fn bit(signal: i32) -> u64 {
+    match u32::try_from(signal - 1) {
+        Ok(n) if n < 64 => 1 << n,
+        _ => 0,
+    }
+}
+
+/// Those that no mask holds back.
+#[must_use]
+pub fn unmaskable() -> u64 {
+    bit(SIGKILL) | bit(SIGSTOP)
+}
+
+/// `siginfo_t`, as the guest sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Info {
+    bytes: [u8; 128],
+}
+
+/// `SI_USER`
+pub const SI_USER: i32 = 0;
+/// `SI_KERNEL`
+pub const SI_KERNEL: i32 = 0x80;
+/// `SI_TKILL`
+pub const SI_TKILL: i32 = -6;
+
+impl Info {
+    /// With nothing but number and cause.
+    #[must_use]
+    pub fn new(signal: i32, code: i32) -> Self {
+        let mut info = Info { bytes: [0; 128] };
+        info.put(0, signal);
+        info.put(8, code);
+        info
+    }
+
+    /// From a process.
+    #[must_use]
+    pub fn from_user(signal: i32, code: i32, pid: i32, uid: u32) -> Self {
+        let mut info = Info::new(signal, code);
+        info.put(16, pid);
+        info.put(20, uid.cast_signed());
+        info
+    }
+
+    /// Of a child that changed.
+    #[must_use]
+    pub fn of_child(code: i32, pid: i32, uid: u32, status: i32) -> Self {
+        let mut info = Info::from_user(SIGCHLD, code, pid, uid);
+        info.put(24, status);
+        info
+    }
+
+    /// As given by a guest or the host.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 128]) -> Self {
+        Info { bytes }
+    }
+
+    fn put(&mut self, at: usize, value: i32) {
+        if let Some(bytes) = self.bytes.get_mut(at..at + 4) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    fn get(&self, at: usize) -> i32 {
+        self.bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_le_bytes)
+    }
+
+    /// The signal.
+    #[must_use]
+    pub fn signal(&self) -> i32 {
+        self.get(0)
+    }
+
+    /// The cause.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        self.get(8)
+    }
+
+    /// Sets number and cause.
+    pub fn set(&mut self, signal: i32, code: i32) {
+        self.put(0, signal);
+        self.put(8, code);
+    }
+
+    /// As the guest's memory holds it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 128] {
+        &self.bytes
+    }
+}
+
+/// Signals that wait.
+#[derive(Debug, Default)]
+pub struct Pending {
+    queue: VecDeque<Info>,
+}
+
+/// Real-time signals that one queue holds.
+const QUEUE_LIMIT: usize = 1024;
+
+impl Pending {
+    /// Adds one. A standard signal that waits already is not added again; a
+    /// real-time one is, up to a limit.
+    pub fn add(&mut self, info: Info) -> bool {
+        let signal = info.signal();
+        if signal < 32 && self.set() & bit(signal) != 0 {
+            return true;
+        }
+        if self.queue.len() >= QUEUE_LIMIT && signal >= 32 {
+            return false;
+        }
+        self.queue.push_back(info);
+        true
+    }
+
+    /// Which ones wait.
+    #[must_use]
+    pub fn set(&self) -> u64 {
+        self.queue.iter().fold(0, |set, info| set | bit(info.signal()))
+    }
+
+    /// Takes the first of `wanted`: the lowest number first, as Linux.
+    pub fn take(&mut self, wanted: u64) -> Option<Info> {
+        let lowest = self.set() & wanted;
+        if lowest == 0 {
+            return None;
+        }
+        let signal = i32::try_from(lowest.trailing_zeros()).unwrap_or(0) + 1;
+        let at = self.queue.iter().position(|info| info.signal() == signal)?;
+        self.queue.remove(at)
+    }
+
+    /// Forgets those of `set`.
+    pub fn discard(&mut self, set: u64) {
+        self.queue.retain(|info| bit(info.signal()) & set == 0);
+    }
+}
+
+/// What a process does on a signal: `struct sigaction` of the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Action {
+    /// `SIG_DFL` (0), `SIG_IGN` (1), or an address.
+    pub handler: u64,
+    /// `SA_*`
+    pub flags: u64,
+    /// Where a handler returns to.
+    pub restorer: u64,
+    /// Held back while the handler runs.
+    pub mask: u64,
+}
+
+/// `SIG_IGN`
+pub const IGNORE: u64 = 1;
+/// `SA_NOCLDWAIT`
+pub const NO_CHILD_WAIT: u64 = 2;
+/// `SA_ONSTACK`
+pub const ON_STACK: u64 = 0x0800_0000;
+/// `SA_RESTART`
+pub const RESTART: u64 = 0x1000_0000;
+/// `SA_NODEFER`
+pub const NO_DEFER: u64 = 0x4000_0000;
+/// `SA_RESETHAND`
+pub const RESET_HAND: u64 = 0x8000_0000;
+/// `SA_RESTORER`
+pub const RESTORER: u64 = 0x0400_0000;
+
+/// What a signal does that has no handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultAction {
+    /// Nothing.
+    Ignore,
+    /// Ends the process; `true` where Linux writes a core.
+    End(bool),
+    /// Stops the process.
+    Stop,
+    /// Continues it.
+    Continue,
+}
+
+/// What signal(7) says.
+#[must_use]
+pub fn default_of(signal: i32) -> DefaultAction {
+    match signal {
+        17 | 23 | 28 => DefaultAction::Ignore,
+        18 => DefaultAction::Continue,
+        19..=22 => DefaultAction::Stop,
+        3 | 4 | 5 | 6 | 7 | 8 | 11 | 24 | 25 | 31 => DefaultAction::End(true),
+        _ => DefaultAction::End(false),
+    }
+}
+
+/// Actions of a process.
+#[derive(Clone, Debug)]
+pub struct Actions {
+    actions: [Action; 65],
+}
+
+impl Default for Actions {
+    fn default() -> Self {
+        Actions { actions: [Action::default(); 65] }
+    }
+}
+
+impl Actions {
+    /// That for a signal; the default for a number out of range.
+    #[must_use]
+    pub fn get(&self, signal: i32) -> Action {
+        usize::try_from(signal).ok().and_then(|i| self.actions.get(i)).copied().unwrap_or_default()
+    }
+
+    /// Sets one.
+    pub fn set(&mut self, signal: i32, action: Action) {
+        if let Some(slot) = usize::try_from(signal).ok().and_then(|i| self.actions.get_mut(i)) {
+            *slot = action;
+        }
+    }
+
+    /// What execve(2) leaves: handlers are gone, what is ignored stays so.
+    pub fn reset_handlers(&mut self) {
+        for action in &mut self.actions {
+            let handler = if action.handler == IGNORE { IGNORE } else { 0 };
+            *action = Action { handler, ..Action::default() };
+        }
+    }
+
+    /// Whether a signal would have no effect.
+    #[must_use]
+    pub fn ignores(&self, signal: i32) -> bool {
+        let action = self.get(signal);
+        action.handler == IGNORE
+            || (action.handler == 0 && default_of(signal) == DefaultAction::Ignore)
+    }
+}
+
+/// Signal state of a thread.
+#[derive(Debug, Default)]
+pub struct ThreadSignals {
+    /// Held back.
+    pub mask: u64,
+    /// To be in force again after the handler that ends a `sigsuspend`.
+    pub saved_mask: Option<u64>,
+    /// For this thread only.
+    pub pending: Pending,
+    /// Alternate stack: address, size; size 0 for none.
+    pub stack: (u64, u64),
+    /// Flags of it (`SS_AUTODISARM`).
+    pub stack_flags: u32,
+}
+
+impl ThreadSignals {
+    /// Whether `address` lies on the alternate stack.
+    #[must_use]
+    pub fn on_stack(&self, address: u64) -> bool {
+        let (base, size) = self.stack;
+        size > 0 && address > base && address - base <= size
+    }
+
+    /// Sets the mask, save those that can't be masked.
+    pub fn set_mask(&mut self, mask: u64) {
+        self.mask = mask & !unmaskable();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_signals_wait_once_and_real_time_ones_queue() {
+        let mut pending = Pending::default();
+        for signal in [40, 10, 40, 10, 2] {
+            assert!(pending.add(Info::new(signal, SI_USER)));
+        }
+        let mut order = Vec::new();
+        while let Some(info) = pending.take(u64::MAX) {
+            order.push(info.signal());
+        }
+        assert_eq!(order, [2, 10, 40, 40]);
+    }
+
+    #[test]
+    fn only_wanted_ones_are_taken() {
+        let mut pending = Pending::default();
+        pending.add(Info::new(2, SI_USER));
+        assert!(pending.take(bit(3)).is_none());
+        pending.discard(bit(2));
+        assert_eq!(pending.set(), 0);
+    }
+}

@@ -1,0 +1,83 @@
+//! Sending: to a thread, to a process, from another or from the kernel.
+
+use std::sync::Arc;
+
+use crate::kernel::Kernel;
+use crate::task::waiter::lock;
+use crate::task::{Process, Status, Thread, exit_process};
+
+use super::{DefaultAction, Info, SIGCONT, SIGKILL, bit, default_of};
+
+/// For whom a signal is.
+#[derive(Clone)]
+pub enum Target {
+    /// This thread.
+    Thread(Arc<Thread>),
+    /// Any thread of this process.
+    Process(Arc<Process>),
+}
+
+/// Who sends it, for permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The kernel: always may.
+    Kernel,
+    /// A process with these real and effective users.
+    User(u32, u32),
+}
+
+impl Sender {
+    /// Whether kill(2) lets it signal `process`.
+    #[must_use]
+    pub fn may(self, process: &Process) -> bool {
+        let Sender::User(real, effective) = self else { return true };
+        let users = lock(&process.credentials).users;
+        let [target_real, _, target_saved, _] = users;
+        effective == 0 || [target_real, target_saved].iter().any(|u| *u == real || *u == effective)
+    }
+}
+
+/// Queues a signal and sees to it that it is noticed. What the process ignores
+/// is dropped, unless a thread that it is for holds it back.
+pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
+    let signal = info.signal();
+    let process = match target {
+        Target::Thread(thread) => &thread.process,
+        Target::Process(process) => process,
+    };
+    if signal == SIGKILL {
+        exit_process(kernel, process, Status::Killed(9, false));
+        return;
+    }
+    if signal == SIGCONT {
+        let stops = bit(19) | bit(20) | bit(21) | bit(22);
+        lock(&process.pending).discard(stops);
+    } else if default_of(signal) == DefaultAction::Stop {
+        lock(&process.pending).discard(bit(SIGCONT));
+    }
+    let threads = kernel.threads_of(process.pid);
+    let ignored = lock(&process.actions).ignores(signal);
+    let blocks = |thread: &Arc<Thread>| lock(&thread.signals).mask & bit(signal) != 0;
+    match target {
+        Target::Thread(thread) => {
+            if ignored && !blocks(thread) {
+                return;
+            }
+            lock(&thread.signals).pending.add(info);
+            kernel.signals.wake();
+            if !blocks(thread) {
+                thread.interrupt();
+            }
+        }
+        Target::Process(process) => {
+            if ignored && !threads.iter().all(blocks) {
+                return;
+            }
+            lock(&process.pending).add(info);
+            kernel.signals.wake();
+            if let Some(thread) = threads.iter().find(|t| !blocks(t)) {
+                thread.interrupt();
+            }
+        }
+    }
+}

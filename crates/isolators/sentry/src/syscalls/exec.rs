@@ -1,0 +1,442 @@
+//! execve(2): a program in a fresh address space.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::kernel::{Frame, Kernel};
+use crate::loader::{Auxiliary, Image, Script, Stack, parse_script};
+use crate::mm::{Area, Areas, Backing, PAGE, Protection, Space, round_up};
+use crate::platform::context::{Context, Register};
+use crate::platform::{Event, GUEST_END, HostCall, Slot, StubProcess};
+use crate::signal::{self, ThreadSignals};
+use crate::task::thread::Place;
+use crate::task::waiter::lock;
+use crate::task::{Process, Status, Thread, dismiss, exit_process, retire};
+use crate::vfs::{Entry, Kind, Node, Walker, access, permit};
+
+use super::memory::{host, map};
+
+use super::{Call, Failure, Framed};
+
+const STACK_SIZE: u64 = 8 << 20;
+/// Bytes of all arguments and variables (a quarter of the stack).
+const STRINGS_LIMIT: usize = 2 << 20;
+/// Bytes of one (`MAX_ARG_STRLEN`).
+const STRING_LIMIT: usize = 128 << 10;
+/// Scripts that name scripts.
+const SCRIPT_DEPTH: usize = 5;
+/// Where relocatable programs begin, before a random distance is added.
+const RELOCATED: u64 = 0x5500_0000_0000;
+
+struct Binary {
+    file: OwnedFd,
+    image: Image,
+    path: Vec<u8>,
+    id: (u64, u64),
+}
+
+/// A program that was found and understood, with its arguments.
+pub(super) struct Program {
+    binary: Binary,
+    interpreter: Option<Binary>,
+    arguments: Vec<Vec<u8>>,
+    environment: Vec<Vec<u8>>,
+    /// As it was called.
+    called: Vec<u8>,
+}
+
+fn strings(call: &Call<'_>, address: u64, total: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
+    let memory = call.memory();
+    let mut list = Vec::new();
+    if address == 0 {
+        return Ok(list);
+    }
+    for index in 0_u64.. {
+        let pointer = memory.read_u64(address.wrapping_add(index * 8))?;
+        if pointer == 0 {
+            break;
+        }
+        let text = memory.read_string(pointer, STRING_LIMIT)?.ok_or(Errno::TOOBIG)?;
+        *total += text.len() + 9;
+        if *total > STRINGS_LIMIT {
+            return Err(Errno::TOOBIG);
+        }
+        list.push(text);
+    }
+    Ok(list)
+}
+
+fn open_binary(
+    walker: &Walker<'_>,
+    start: &Arc<Entry>,
+    path: &[u8],
+) -> Result<(OwnedFd, Arc<Entry>), Errno> {
+    let entry = walker.walk(start, path, true)?.existing()?;
+    if entry.kind() != Kind::Regular {
+        return Err(Errno::ACCESS);
+    }
+    let Node::Host(node) = &entry.node else { return Err(Errno::ACCESS) };
+    permit(&walker.credentials, &node.attributes()?, access::EXECUTE)?;
+    let file = walker.kernel.files.broker.open(node.handle.as_fd(), 0)?;
+    Ok((file, entry))
+}
+
+fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    while let Some(rest) = into.get_mut(done..).filter(|r| !r.is_empty()) {
+        match rustix::io::pread(file, rest, offset.checked_add(done as u64).ok_or(Errno::INVAL)?)? {
+            0 => return Err(Errno::IO),
+            count => done += count,
+        }
+    }
+    Ok(())
+}
+
+fn binary(file: OwnedFd, entry: &Entry) -> Result<Binary, Errno> {
+    let image = Image::parse(|offset, into| read_exact(&file, offset, into))?;
+    let stat = rustix::fs::fstat(&file)?;
+    Ok(Binary { image, path: entry.path(), id: (stat.st_dev, stat.st_ino), file })
+}
+
+/// Finds a program, through `#!` lines and with its interpreter.
+fn find(
+    walker: &Walker<'_>,
+    start: &Arc<Entry>,
+    path: &[u8],
+    arguments: Vec<Vec<u8>>,
+    environment: Vec<Vec<u8>>,
+) -> Result<Program, Errno> {
+    let (mut called, mut arguments) = (path.to_vec(), arguments);
+    for _ in 0..SCRIPT_DEPTH {
+        let (file, entry) = open_binary(walker, start, &called)?;
+        let mut head = [0; 256];
+        let length = rustix::io::pread(&file, &mut head, 0)?;
+        let script = head.get(..length).and_then(parse_script);
+        if let Some(Script { interpreter, argument }) = script {
+            let rest = arguments.split_off(arguments.len().min(1));
+            arguments = vec![interpreter.clone()];
+            arguments.extend(argument);
+            arguments.push(called);
+            arguments.extend(rest);
+            called = interpreter;
+            continue;
+        }
+        let binary = binary(file, &entry)?;
+        let interpreter = match binary.image.interpreter {
+            None => None,
+            Some((offset, length)) => {
+                let mut name = vec![0; length];
+                read_exact(&binary.file, offset, &mut name)?;
+                let name = name.strip_suffix(&[0]).ok_or(Errno::NOEXEC)?;
+                let (file, entry) = open_binary(walker, start, name)?;
+                Some(self::binary(file, &entry).map_err(|_| Errno::LIBBAD)?)
+            }
+        };
+        let called = path.to_vec();
+        return Ok(Program { binary, interpreter, arguments, environment, called });
+    }
+    Err(Errno::LOOP)
+}
+
+/// A step of setting up an address space.
+enum Step {
+    Call(HostCall),
+    /// The same with the stub's descriptor of a file in the fifth argument.
+    WithFile(usize, HostCall),
+    Close(usize),
+}
+
+/// What is to be mapped, and what is to be written afterwards.
+struct Plan {
+    files: Vec<(OwnedFd, Option<u32>)>,
+    steps: VecDeque<Step>,
+    areas: Areas,
+    writes: Vec<(u64, Vec<u8>)>,
+    entry: u64,
+    pointer: u64,
+    program: Vec<u8>,
+}
+
+impl Plan {
+    fn map_anonymous(&mut self, start: u64, end: u64, protection: u64, name: &'static str) {
+        let flags = map::PRIVATE | map::ANONYMOUS | map::FIXED | map::NORESERVE;
+        let args = [start, end - start, protection, flags, u64::MAX, 0];
+        self.steps.push_back(Step::Call(HostCall { number: host::MMAP, args }));
+        let backing = Backing::Anonymous;
+        self.areas.insert(start, Area { end, protection: Protection(protection), backing, name });
+    }
+
+    /// Maps all parts of a binary at `base`.
+    fn map_image(&mut self, binary: Binary, base: u64) -> Result<(), Errno> {
+        let index = self.files.len();
+        for segment in &binary.image.segments {
+            let start = base + segment.address;
+            let (page, lead) = (start & !(PAGE - 1), start % PAGE);
+            let file_end = start + segment.file_size;
+            let end = round_up(start + segment.memory_size).ok_or(Errno::NOEXEC)?;
+            if end > GUEST_END - STACK_SIZE || page < 0x1_0000 {
+                return Err(Errno::NOEXEC);
+            }
+            let mut mapped = page;
+            if segment.file_size > 0 {
+                mapped = round_up(file_end).ok_or(Errno::NOEXEC)?;
+                let offset = segment.offset - lead;
+                let flags = map::PRIVATE | map::FIXED;
+                let args = [page, mapped - page, segment.protection, flags, 0, offset];
+                let call = HostCall { number: host::MMAP, args };
+                self.steps.push_back(Step::WithFile(index, call));
+                let (path, id) = (binary.path.clone(), binary.id);
+                let backing = Backing::File { path, id, offset, shared: false };
+                let protection = Protection(segment.protection);
+                self.areas.insert(page, Area { end: mapped, protection, backing, name: "" });
+                if segment.memory_size > segment.file_size && segment.protection & 2 != 0 {
+                    let rest = usize::try_from(mapped - file_end).unwrap_or(0);
+                    self.writes.push((file_end, vec![0; rest]));
+                }
+            }
+            if end > mapped {
+                self.map_anonymous(mapped, end, segment.protection, "");
+            }
+        }
+        self.files.push((binary.file, None));
+        self.steps.push_back(Step::Close(index));
+        Ok(())
+    }
+}
+
+fn plan(program: Program, ids: [u32; 4]) -> Result<Plan, Errno> {
+    let Program { binary, interpreter, arguments, environment, called } = program;
+    let mut random = [0; 32];
+    if !crate::platform::random(&mut random) {
+        return Err(Errno::IO);
+    }
+    let chance = |at: usize, bits: u32| {
+        let word =
+            random.get(at..at + 4).and_then(|w| w.try_into().ok()).map_or(0, u32::from_le_bytes);
+        u64::from(word) & ((1 << bits) - 1)
+    };
+    let mut plan = Plan {
+        files: Vec::new(),
+        steps: VecDeque::new(),
+        areas: Areas::default(),
+        writes: Vec::new(),
+        entry: 0,
+        pointer: 0,
+        program: binary.path.clone(),
+    };
+    let base = if binary.image.relocatable { RELOCATED + chance(0, 28) * PAGE } else { 0 };
+    let protection = if binary.image.executable_stack { 7 } else { 3 };
+    let headers = if binary.image.headers == 0 { 0 } else { base + binary.image.headers };
+    let mut auxiliary = Auxiliary {
+        headers: (headers, binary.image.header_count),
+        base: 0,
+        entry: base + binary.image.entry,
+        ids,
+        random: [0; 16],
+    };
+    auxiliary.random.copy_from_slice(random.get(16..).unwrap_or(&[0; 16]));
+    let (_, end) = binary.image.extent();
+    plan.map_image(binary, base)?;
+    let heap = base + end;
+    plan.areas.heap = (heap, heap);
+    plan.entry = auxiliary.entry;
+    plan.map_anonymous(GUEST_END - STACK_SIZE, GUEST_END, protection, "[stack]");
+    if let Some(interpreter) = interpreter {
+        let (start, end) = interpreter.image.extent();
+        let room = end - start + chance(4, 16) * PAGE;
+        let place = plan.areas.find(0, room, None).ok_or(Errno::NOMEM)?;
+        let base = if interpreter.image.relocatable { place.wrapping_sub(start) } else { 0 };
+        plan.entry = base + interpreter.image.entry;
+        auxiliary.base = base;
+        plan.map_image(interpreter, base)?;
+    }
+    let top = GUEST_END - chance(8, 12) * 16;
+    let stack = Stack::new(top, &arguments, &environment, &called, &auxiliary);
+    plan.pointer = stack.pointer;
+    plan.writes.push((stack.pointer, stack.bytes));
+    Ok(plan)
+}
+
+/// Makes the steps that are left, then runs the program.
+fn run(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut plan: Plan) {
+    let frame = Frame { address: Slot(0).context(), context: Context::default() };
+    let fail = || exit_process(kernel, &thread.process, Status::Killed(9, false));
+    let Some(step) = plan.steps.pop_front() else {
+        let memory = thread.memory();
+        if plan.writes.iter().any(|(at, bytes)| memory.write(*at, bytes).is_err()) {
+            fail();
+            return;
+        }
+        let mut frame = frame;
+        frame.context.set(Register::Rip, plan.entry);
+        frame.context.set(Register::Rsp, plan.pointer);
+        *lock(&thread.space().areas) = plan.areas;
+        *lock(&thread.space().program) = plan.program;
+        signal::resume(kernel, thread, id, &mut frame);
+        return;
+    };
+    let call = match step {
+        Step::Call(call) => call,
+        Step::WithFile(index, mut call) => {
+            let Some((file, given)) = plan.files.get_mut(index) else { return fail() };
+            if given.is_none() {
+                *given = kernel.listener.give(id, file.as_fd()).ok();
+            }
+            let Some(number) = *given else { return fail() };
+            if let Some(argument) = call.args.get_mut(4) {
+                *argument = number.into();
+            }
+            call
+        }
+        Step::Close(index) => {
+            let number = plan.files.get(index).and_then(|(_, given)| *given);
+            let Some(number) = number else { return run(kernel, thread, id, plan) };
+            HostCall { number: host::CLOSE, args: [number.into(), 0, 0, 0, 0, 0] }
+        }
+    };
+    let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, result: i64| {
+        if result < 0 {
+            kernel.log.write(&format!("execve: the host's answer to {call:?}: {result}"));
+            exit_process(kernel, &thread.process, Status::Killed(9, false));
+            return;
+        }
+        run(kernel, thread, id, plan);
+    };
+    kernel.order(thread, id, &frame, call, Box::new(then));
+}
+
+fn ids(process: &Process) -> [u32; 4] {
+    let who = lock(&process.credentials);
+    [who.users[0], who.users[1], who.groups[0], who.groups[1]]
+}
+
+/// The first report of a fresh stub: makes it the place of `process`'s only
+/// thread, and begins to map.
+fn arrive(
+    kernel: &Arc<Kernel>,
+    event: &Event,
+    process: &Arc<Process>,
+    signals: ThreadSignals,
+    plan: Plan,
+) {
+    let stub = Arc::new(StubProcess::new(event.thread.process()));
+    let space = Space::new(stub, Areas::default(), Slot(0));
+    kernel.adopt(&space);
+    let place = Place { space: Arc::clone(&space), host: None, slot: Slot(0) };
+    let thread = Arc::new(Thread::new(process.pid, Arc::clone(process), place, signals));
+    let alive = {
+        let mut tree = lock(&kernel.tree);
+        match tree.row_mut(process.pid) {
+            Some(row) if row.ended.is_none() => {
+                row.threads = BTreeMap::from([(thread.tid, Arc::clone(&thread))]);
+                row.executed = true;
+                true
+            }
+            _ => false,
+        }
+    };
+    if !alive {
+        space.leave();
+        return;
+    }
+    kernel.children.wake();
+    kernel.attach(event.thread, &thread);
+    run(kernel, &thread, event.id, plan);
+}
+
+fn short_name(path: &[u8]) -> Vec<u8> {
+    let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    name.get(..name.len().min(15)).unwrap_or_default().to_vec()
+}
+
+fn joined(arguments: &[Vec<u8>]) -> Vec<u8> {
+    arguments.iter().flat_map(|a| [a.as_slice(), &[0]].concat()).collect()
+}
+
+/// What execve(2) and execveat(2) have in common.
+pub(super) fn execute(
+    call: &Call<'_>,
+    frame: &Frame,
+    start: &Arc<Entry>,
+    path: &[u8],
+    lists: (u64, u64),
+) -> Framed {
+    let mut total = 0;
+    let mut arguments = strings(call, lists.0, &mut total)?;
+    let environment = strings(call, lists.1, &mut total)?;
+    if arguments.is_empty() {
+        arguments.push(Vec::new());
+    }
+    let program = find(&call.walker(), start, path, arguments, environment)?;
+    let process = Arc::clone(&call.thread.process);
+    let name = short_name(path);
+    let command_line = joined(&program.arguments);
+    let plan = plan(program, ids(&process))?;
+    let (old, address, id) = (Arc::clone(call.thread), frame.address, call.id);
+    let arrival = move |kernel: &Arc<Kernel>, event: Event| {
+        if old.doomed.load(Ordering::SeqCst) {
+            // It was killed meanwhile; so is the new stub.
+            StubProcess::new(event.thread.process()).kill();
+            return;
+        }
+        // From here on there is no way back.
+        let others: Vec<Arc<Thread>> =
+            kernel.threads_of(process.pid).into_iter().filter(|t| !Arc::ptr_eq(t, &old)).collect();
+        others.iter().for_each(|thread| retire(kernel, thread));
+        let signals = {
+            let mut signals = lock(&old.signals);
+            ThreadSignals {
+                mask: signals.mask,
+                pending: std::mem::take(&mut signals.pending),
+                ..ThreadSignals::default()
+            }
+        };
+        lock(&process.actions).reset_handlers();
+        let own = Arc::new(lock(&process.files).copy());
+        own.execute();
+        *lock(&process.files) = own;
+        *lock(&process.name) = name;
+        *lock(&process.command_line) = command_line;
+        arrive(kernel, &event, &process, signals, plan);
+        retire(kernel, &old);
+        if old.space().users() > 0 {
+            dismiss(kernel, &old, id, address);
+        }
+    };
+    call.kernel.new_stub(Box::new(arrival)).map_err(Failure::from)?;
+    Ok(None)
+}
+
+/// Runs the first program in `process`, which is in the tree already.
+///
+/// # Errors
+/// As execve(2).
+pub fn start_first(
+    kernel: &Arc<Kernel>,
+    process: &Arc<Process>,
+    path: &[u8],
+    arguments: Vec<Vec<u8>>,
+    environment: Vec<Vec<u8>>,
+) -> Result<(), Errno> {
+    let directories = lock(&process.directories);
+    let walker = Walker {
+        kernel,
+        pid: process.pid,
+        root: Arc::clone(&directories.root),
+        credentials: lock(&process.credentials).clone(),
+    };
+    let start = Arc::clone(&directories.current);
+    drop(directories);
+    let program = find(&walker, &start, path, arguments, environment)?;
+    *lock(&process.name) = short_name(path);
+    *lock(&process.command_line) = joined(&program.arguments);
+    let plan = plan(program, ids(process))?;
+    let process = Arc::clone(process);
+    kernel.new_stub(Box::new(move |kernel, event| {
+        arrive(kernel, &event, &process, ThreadSignals::default(), plan);
+    }))
+}

@@ -1,0 +1,160 @@
+//! Users and groups.
+
+use rustix::io::Errno;
+
+use crate::task::Credentials;
+use crate::task::waiter::lock;
+
+use super::{Call, Outcome};
+
+/// No change.
+const SAME: u32 = u32::MAX;
+
+fn who(call: &Call<'_>) -> Credentials {
+    lock(&call.thread.process.credentials).clone()
+}
+
+pub(super) fn getuid(call: &Call<'_>) -> Outcome {
+    Ok(who(call).users[0].into())
+}
+
+pub(super) fn geteuid(call: &Call<'_>) -> Outcome {
+    Ok(who(call).users[1].into())
+}
+
+pub(super) fn getgid(call: &Call<'_>) -> Outcome {
+    Ok(who(call).groups[0].into())
+}
+
+pub(super) fn getegid(call: &Call<'_>) -> Outcome {
+    Ok(who(call).groups[1].into())
+}
+
+fn give_three(call: &Call<'_>, ids: [u32; 4]) -> Outcome {
+    for (index, id) in (0..3).zip(ids) {
+        call.memory().write(call.arg(index), &id.to_le_bytes())?;
+    }
+    Ok(0)
+}
+
+pub(super) fn getresuid(call: &Call<'_>) -> Outcome {
+    give_three(call, who(call).users)
+}
+
+pub(super) fn getresgid(call: &Call<'_>) -> Outcome {
+    give_three(call, who(call).groups)
+}
+
+/// Sets real, effective, saved id (or leaves them); root may set any, others
+/// only what they have. The file system's id follows the effective one.
+fn set(ids: &mut [u32; 4], root: bool, wanted: [u32; 3]) -> Result<(), Errno> {
+    let [real, effective, saved, _] = *ids;
+    let has = |id: u32| id == SAME || root || [real, effective, saved].contains(&id);
+    if !wanted.into_iter().all(has) {
+        return Err(Errno::PERM);
+    }
+    for (id, wanted) in ids.iter_mut().zip(wanted) {
+        if wanted != SAME {
+            *id = wanted;
+        }
+    }
+    ids[3] = ids[1];
+    Ok(())
+}
+
+fn change(
+    call: &Call<'_>,
+    groups: bool,
+    wanted: impl FnOnce(&[u32; 4], bool) -> [u32; 3],
+) -> Outcome {
+    let mut who = lock(&call.thread.process.credentials);
+    let root = who.users[1] == 0;
+    let ids = if groups { &mut who.groups } else { &mut who.users };
+    let wanted = wanted(ids, root);
+    set(ids, root, wanted)?;
+    Ok(0)
+}
+
+fn set_one(call: &Call<'_>, groups: bool) -> Outcome {
+    let id = call.uint(0);
+    if id == SAME {
+        return Err(Errno::INVAL.into());
+    }
+    change(call, groups, |_, root| if root { [id; 3] } else { [SAME, id, SAME] })
+}
+
+pub(super) fn setuid(call: &Call<'_>) -> Outcome {
+    set_one(call, false)
+}
+
+pub(super) fn setgid(call: &Call<'_>) -> Outcome {
+    set_one(call, true)
+}
+
+/// The saved id follows the effective one if the real one is set.
+fn set_two(call: &Call<'_>, groups: bool) -> Outcome {
+    let (real, effective) = (call.uint(0), call.uint(1));
+    change(call, groups, |ids, _| {
+        let [old_real, old_effective, ..] = *ids;
+        let new = if effective == SAME { old_effective } else { effective };
+        let moves = real != SAME || (effective != SAME && effective != old_real);
+        [real, effective, if moves { new } else { SAME }]
+    })
+}
+
+pub(super) fn setreuid(call: &Call<'_>) -> Outcome {
+    set_two(call, false)
+}
+
+pub(super) fn setregid(call: &Call<'_>) -> Outcome {
+    set_two(call, true)
+}
+
+pub(super) fn setresuid(call: &Call<'_>) -> Outcome {
+    change(call, false, |_, _| [call.uint(0), call.uint(1), call.uint(2)])
+}
+
+pub(super) fn setresgid(call: &Call<'_>) -> Outcome {
+    change(call, true, |_, _| [call.uint(0), call.uint(1), call.uint(2)])
+}
+
+pub(super) fn getgroups(call: &Call<'_>) -> Outcome {
+    let others = who(call).others;
+    let room = usize::try_from(call.int(0)).map_err(|_| Errno::INVAL)?;
+    if room > 0 {
+        if room < others.len() {
+            return Err(Errno::INVAL.into());
+        }
+        let bytes: Vec<u8> = others.iter().flat_map(|g| g.to_le_bytes()).collect();
+        call.memory().write(call.arg(1), &bytes)?;
+    }
+    Ok(i64::try_from(others.len()).unwrap_or(0))
+}
+
+pub(super) fn setgroups(call: &Call<'_>) -> Outcome {
+    const MOST: usize = 65_536;
+    if who(call).users[1] != 0 {
+        return Err(Errno::PERM.into());
+    }
+    let count = usize::try_from(call.arg(0)).ok().filter(|c| *c <= MOST).ok_or(Errno::INVAL)?;
+    let mut bytes = vec![0; count * 4];
+    call.memory().read(call.arg(1), &mut bytes)?;
+    let groups = bytes.chunks_exact(4).map(|g| g.try_into().map_or(0, u32::from_le_bytes));
+    lock(&call.thread.process.credentials).others = groups.collect();
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_takes_ids_that_it_does_not_have() {
+        let mut ids = [1, 2, 3, 2];
+        assert_eq!(set(&mut ids, false, [2, 3, SAME]), Ok(()));
+        assert_eq!(ids, [2, 3, 3, 3]);
+        assert_eq!(set(&mut ids, false, [SAME, 0, SAME]), Err(Errno::PERM));
+        assert_eq!(set(&mut ids, true, [0, 0, 0]), Ok(()));
+        assert_eq!(ids, [0; 4]);
+    }
+}

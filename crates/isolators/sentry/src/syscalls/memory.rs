@@ -1,0 +1,379 @@
+//! Mapping: each change is decided here, made by the stub, then noted.
+
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+
+use crate::kernel::{Frame, Kernel};
+use crate::mm::{Area, Areas, Backing, PAGE, Protection, Space, round_up};
+use crate::platform::context::Register;
+use crate::platform::{GUEST_END, HostCall};
+use crate::signal;
+use crate::task::Thread;
+use crate::task::waiter::lock;
+
+use super::{Call, Failure, Framed};
+
+/// Numbers of the calls that a stub makes.
+pub(super) mod host {
+    pub(in super::super) const CLOSE: u64 = 3;
+    pub(in super::super) const MMAP: u64 = 9;
+    pub(in super::super) const MPROTECT: u64 = 10;
+    pub(in super::super) const MUNMAP: u64 = 11;
+    pub(in super::super) const MREMAP: u64 = 25;
+    pub(in super::super) const MADVISE: u64 = 28;
+}
+
+/// Flags of mmap(2).
+pub(super) mod map {
+    pub(in super::super) const SHARED: u64 = 1;
+    pub(in super::super) const PRIVATE: u64 = 2;
+    pub(in super::super) const SHARED_VALIDATE: u64 = 3;
+    pub(in super::super) const FIXED: u64 = 0x10;
+    pub(in super::super) const ANONYMOUS: u64 = 0x20;
+    pub(in super::super) const LOW: u64 = 0x40;
+    pub(in super::super) const NORESERVE: u64 = 0x4000;
+    pub(in super::super) const POPULATE: u64 = 0x8000;
+    pub(in super::super) const HUGETLB: u64 = 0x4_0000;
+    pub(in super::super) const FIXED_NOREPLACE: u64 = 0x10_0000;
+}
+
+/// Whole pages from `start` on.
+fn range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
+    if !start.is_multiple_of(PAGE) {
+        return Err(Errno::INVAL);
+    }
+    let length = round_up(length).ok_or(Errno::NOMEM)?;
+    let end = start.checked_add(length).filter(|e| *e <= GUEST_END).ok_or(Errno::NOMEM)?;
+    Ok(start..end)
+}
+
+/// What to note once the host has made a call.
+type Note = Box<dyn FnOnce(&mut Areas) + Send>;
+
+/// Has the stub make a call that changes the space, whose turn the caller took;
+/// the guest gets `answer` if it succeeds.
+fn change(
+    call: &Call<'_>,
+    space: Arc<Space>,
+    frame: &Frame,
+    host: HostCall,
+    answer: i64,
+    note: Note,
+) {
+    let saved = frame.clone();
+    let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, result: i64| {
+        if result >= 0 {
+            note(&mut lock(&space.areas));
+        }
+        space.pass_turn();
+        finish(kernel, thread, id, saved, if result < 0 { result } else { answer });
+    };
+    call.kernel.order(call.thread, call.id, frame, host, Box::new(then));
+}
+
+fn finish(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame, value: i64) {
+    frame.context.set(Register::Rax, value.cast_unsigned());
+    signal::resume(kernel, thread, id, &mut frame);
+}
+
+/// Takes the turn; gives it back if `f` decides that nothing is to be changed.
+fn in_turn<T>(
+    call: &Call<'_>,
+    f: impl FnOnce(&Arc<Space>) -> Result<T, Failure>,
+) -> Result<(Arc<Space>, T), Failure> {
+    let space = call.thread.space();
+    space.take_turn()?;
+    match f(&space) {
+        Ok(decided) => Ok((space, decided)),
+        Err(failure) => {
+            space.pass_turn();
+            Err(failure)
+        }
+    }
+}
+
+/// What mmap(2) is to map.
+struct Wanted {
+    backing: Backing,
+    descriptor: Option<rustix::fd::OwnedFd>,
+    host_flags: u64,
+}
+
+static SHARED_OBJECTS: AtomicU64 = AtomicU64::new(1);
+
+fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno> {
+    let kind = match flags & 0xf {
+        map::SHARED | map::SHARED_VALIDATE => map::SHARED,
+        map::PRIVATE => map::PRIVATE,
+        _ => return Err(Errno::INVAL),
+    };
+    let shared = kind == map::SHARED;
+    let passed = kind | map::NORESERVE | (flags & map::POPULATE);
+    if flags & map::ANONYMOUS != 0 {
+        let number = || SHARED_OBJECTS.fetch_add(1, Ordering::Relaxed);
+        let backing = if shared { Backing::Shared(number(), 0) } else { Backing::Anonymous };
+        let host_flags = passed | map::ANONYMOUS;
+        return Ok(Wanted { backing, descriptor: None, host_flags });
+    }
+    let offset = call.arg(5);
+    if !offset.is_multiple_of(PAGE) {
+        return Err(Errno::INVAL);
+    }
+    let file = call.file(4)?;
+    if !file.readable() || (shared && protection & 2 != 0 && !file.writable()) {
+        return Err(Errno::ACCESS);
+    }
+    let fd = file.file.descriptor().ok_or(Errno::NODEV)?;
+    let descriptor = fd.try_clone_to_owned().map_err(|_| Errno::NFILE)?;
+    let attributes = file.file.attributes()?;
+    let path = file.entry.as_ref().map(|e| e.path()).unwrap_or_default();
+    let id = (attributes.device, attributes.inode);
+    let backing = Backing::File { path, id, offset, shared };
+    Ok(Wanted { backing, descriptor: Some(descriptor), host_flags: passed })
+}
+
+pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
+    let [hint, length, protection, flags, _, offset] = call.args;
+    if length == 0 || flags & map::HUGETLB != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let protection = protection & 7;
+    let length = round_up(length).ok_or(Errno::NOMEM)?;
+    let want = wanted(call, flags, protection)?;
+    let decide = |space: &Arc<Space>| {
+        let areas = lock(&space.areas);
+        if flags & (map::FIXED | map::FIXED_NOREPLACE) != 0 {
+            let at = range(hint, length)?;
+            if at.start < 0x1_0000 {
+                return Err(Errno::PERM.into());
+            }
+            if flags & map::FIXED_NOREPLACE != 0 && !areas.is_free(&at) {
+                return Err(Errno::EXIST.into());
+            }
+            return Ok(at.start);
+        }
+        let below = (flags & map::LOW != 0).then_some(0x8000_0000);
+        areas.find(hint, length, below).ok_or(Failure::Errno(Errno::NOMEM))
+    };
+    let (space, start) = in_turn(call, decide)?;
+    let number = match &want.descriptor {
+        None => u64::MAX,
+        Some(fd) => match call.kernel.listener.give(call.id, fd.as_fd()) {
+            Ok(number) => number.into(),
+            Err(errno) => {
+                space.pass_turn();
+                return Err(errno.into());
+            }
+        },
+    };
+    let host_flags = want.host_flags | map::FIXED;
+    let args = [start, length, protection, host_flags, number, offset];
+    let end = start + length;
+    let (protection, backing) = (Protection(protection), want.backing);
+    let area = Area { end, protection, backing, name: "" };
+    let note: Note = Box::new(move |areas| areas.insert(start, area));
+    let host = HostCall { number: host::MMAP, args };
+    if want.descriptor.is_none() {
+        change(call, space, frame, host, start.cast_signed(), note);
+        return Ok(None);
+    }
+    // The stub's copy of the descriptor goes again before anything else.
+    let saved = frame.clone();
+    let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, result: i64| {
+        if result >= 0 {
+            note(&mut lock(&space.areas));
+        }
+        let args = [number, 0, 0, 0, 0, 0];
+        let close = HostCall { number: host::CLOSE, args };
+        let last = saved.clone();
+        let closed = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, _: i64| {
+            space.pass_turn();
+            finish(kernel, thread, id, last, result);
+        };
+        kernel.order(thread, id, &saved, close, Box::new(closed));
+    };
+    call.kernel.order(call.thread, call.id, frame, host, Box::new(then));
+    Ok(None)
+}
+
+pub(super) fn munmap(call: &Call<'_>, frame: &Frame) -> Framed {
+    let at = range(call.arg(0), call.arg(1)).map_err(|_| Errno::INVAL)?;
+    if at.is_empty() {
+        return Err(Errno::INVAL.into());
+    }
+    let (space, ()) = in_turn(call, |_| Ok(()))?;
+    let args = [at.start, at.end - at.start, 0, 0, 0, 0];
+    let host = HostCall { number: host::MUNMAP, args };
+    change(call, space, frame, host, 0, Box::new(move |areas| areas.remove(&at)));
+    Ok(None)
+}
+
+pub(super) fn mprotect(call: &Call<'_>, frame: &Frame) -> Framed {
+    const GROWS: u64 = 0x300_0000;
+    let at = range(call.arg(0), call.arg(1))?;
+    let protection = call.arg(2);
+    if protection & !(7 | GROWS) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    if at.is_empty() {
+        return Ok(Some(0));
+    }
+    let (space, ()) = in_turn(call, |space| {
+        let mapped = lock(&space.areas).is_mapped(&at);
+        if mapped { Ok(()) } else { Err(Errno::NOMEM.into()) }
+    })?;
+    let protection = protection & 7;
+    let args = [at.start, at.end - at.start, protection, 0, 0, 0];
+    let host = HostCall { number: host::MPROTECT, args };
+    let note: Note = Box::new(move |areas| areas.protect(&at, Protection(protection)));
+    change(call, space, frame, host, 0, note);
+    Ok(None)
+}
+
+pub(super) fn brk(call: &Call<'_>, frame: &Frame) -> Framed {
+    let wanted = call.arg(0);
+    let (space, (start, old)) = in_turn(call, |space| Ok(lock(&space.areas).heap))?;
+    let pages = (round_up(old), round_up(wanted));
+    let keep = |value: u64| {
+        space.pass_turn();
+        Ok(Some(value.cast_signed()))
+    };
+    let (Some(from), Some(to)) = pages else { return keep(old) };
+    if wanted < start || to > GUEST_END {
+        return keep(old);
+    }
+    if from == to {
+        lock(&space.areas).heap = (start, wanted);
+        return keep(wanted);
+    }
+    if to < from {
+        let host = HostCall { number: host::MUNMAP, args: [to, from - to, 0, 0, 0, 0] };
+        let note: Note = Box::new(move |areas| {
+            areas.remove(&(to..from));
+            areas.heap = (start, wanted);
+        });
+        change(call, space, frame, host, wanted.cast_signed(), note);
+        return Ok(None);
+    }
+    if !lock(&space.areas).is_free(&(from..to)) {
+        return keep(old);
+    }
+    let flags = map::PRIVATE | map::ANONYMOUS | map::FIXED | map::NORESERVE;
+    let host = HostCall { number: host::MMAP, args: [from, to - from, 3, flags, u64::MAX, 0] };
+    let backing = Backing::Anonymous;
+    let area = Area { end: to, protection: Protection(3), backing, name: "[heap]" };
+    let note: Note = Box::new(move |areas| {
+        areas.insert(from, area);
+        areas.heap = (start, wanted);
+    });
+    change(call, space, frame, host, wanted.cast_signed(), note);
+    Ok(None)
+}
+
+pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
+    const MAY_MOVE: u64 = 1;
+    const FIXED: u64 = 2;
+    let [old, old_length, new_length, flags, target, _] = call.args;
+    if flags & !(MAY_MOVE | FIXED) != 0
+        || (flags & FIXED != 0 && flags & MAY_MOVE == 0)
+        || new_length == 0
+        || old_length == 0
+    {
+        return Err(Errno::INVAL.into());
+    }
+    let from = range(old, old_length)?;
+    let length = round_up(new_length).ok_or(Errno::NOMEM)?;
+    let old_length = from.end - from.start;
+    let decide = |space: &Arc<Space>| {
+        let areas = lock(&space.areas);
+        let (start, area) = areas.at(from.start).ok_or(Errno::FAULT)?;
+        if area.end < from.end {
+            return Err(Errno::FAULT.into());
+        }
+        let mut moved = Areas::default();
+        moved.insert(start, area.clone());
+        moved.remove(&(start..from.start));
+        let (_, area) = moved.at(from.start).ok_or(Errno::FAULT)?;
+        let area = area.clone();
+        if flags & FIXED != 0 {
+            let to = range(target, length)?;
+            if to.start < from.end && from.start < to.end {
+                return Err(Errno::INVAL.into());
+            }
+            return Ok((to.start, area));
+        }
+        let in_place = length <= old_length
+            || range(from.end, length - old_length).is_ok_and(|more| areas.is_free(&more));
+        if in_place {
+            return Ok((from.start, area));
+        }
+        if flags & MAY_MOVE == 0 {
+            return Err(Errno::NOMEM.into());
+        }
+        Ok((areas.find(0, length, None).ok_or(Errno::NOMEM)?, area))
+    };
+    let (space, (to, area)) = in_turn(call, decide)?;
+    let args = if to == from.start {
+        [from.start, old_length, length, 0, 0, 0]
+    } else {
+        [from.start, old_length, length, MAY_MOVE | FIXED, to, 0]
+    };
+    let host = HostCall { number: host::MREMAP, args };
+    let note: Note = Box::new(move |areas| {
+        areas.remove(&from);
+        areas.insert(to, Area { end: to + length, ..area });
+    });
+    change(call, space, frame, host, to.cast_signed(), note);
+    Ok(None)
+}
+
+pub(super) fn madvise(call: &Call<'_>, frame: &Frame) -> Framed {
+    // What the host does with private memory as it is: normal, random,
+    // sequential, willneed, dontneed, free, hugepage, nohugepage, wipeonfork,
+    // keeponfork, populate.
+    const PASSED: [u64; 12] = [0, 1, 2, 3, 4, 8, 14, 15, 18, 19, 22, 23];
+    // Hints without effect here: mergeable, dump, cold, pageout, collapse.
+    const IGNORED: [u64; 7] = [12, 13, 16, 17, 20, 21, 25];
+    let at = range(call.arg(0), call.arg(1)).map_err(|_| Errno::INVAL)?;
+    let advice = call.arg(2);
+    if !PASSED.contains(&advice) && !IGNORED.contains(&advice) {
+        return Err(Errno::INVAL.into());
+    }
+    let space = call.thread.space();
+    if !lock(&space.areas).is_mapped(&at) {
+        return Err(Errno::NOMEM.into());
+    }
+    if at.is_empty() || IGNORED.contains(&advice) {
+        return Ok(Some(0));
+    }
+    let (space, ()) = in_turn(call, |_| Ok(()))?;
+    let args = [at.start, at.end - at.start, advice, 0, 0, 0];
+    let host = HostCall { number: host::MADVISE, args };
+    change(call, space, frame, host, 0, Box::new(|_| {}));
+    Ok(None)
+}
+
+pub(super) fn mincore(call: &Call<'_>) -> super::Outcome {
+    let at = range(call.arg(0), call.arg(1))?;
+    if !lock(&call.thread.space().areas).is_mapped(&at) {
+        return Err(Errno::NOMEM.into());
+    }
+    let pages = usize::try_from((at.end - at.start) / PAGE).unwrap_or(0).min(1 << 24);
+    // All of it may be there.
+    call.memory().write(call.arg(2), &vec![1; pages])?;
+    Ok(0)
+}
+
+pub(super) fn msync(call: &Call<'_>) -> super::Outcome {
+    const KNOWN: u64 = 7;
+    let at = range(call.arg(0), call.arg(1))?;
+    if call.arg(2) & !KNOWN != 0 || call.arg(2) & 5 == 5 {
+        return Err(Errno::INVAL.into());
+    }
+    // Shared mappings are the file's own pages: reads and writes see them.
+    if lock(&call.thread.space().areas).is_mapped(&at) { Ok(0) } else { Err(Errno::NOMEM.into()) }
+}

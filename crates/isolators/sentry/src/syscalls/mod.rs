@@ -1,0 +1,200 @@
+//! System calls, one family a file, and the table that finds them.
+
+mod copying;
+mod exec;
+mod files;
+pub mod futex;
+mod identity;
+mod memory;
+mod owners;
+mod paths;
+mod polling;
+mod processes;
+mod signals;
+pub mod system;
+mod table;
+mod threads;
+mod time;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub use exec::start_first;
+use rustix::io::Errno;
+pub use table::{Framed, Handler, Row, TABLE};
+
+use crate::kernel::{Frame, Kernel};
+use crate::platform::context::Register;
+use crate::platform::{GuestMemory, HostCall};
+use crate::signal;
+use crate::task::waiter::{Waiter, lock};
+use crate::task::{Restart, Thread};
+use crate::vfs::{FileTable, OpenFile, Walker};
+
+/// A system call that a thread makes.
+pub struct Call<'a> {
+    /// The kernel.
+    pub kernel: &'a Arc<Kernel>,
+    /// The thread.
+    pub thread: &'a Arc<Thread>,
+    /// Its arguments.
+    pub args: [u64; 6],
+    /// Names the answer.
+    pub id: u64,
+}
+
+/// Why a call has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It failed.
+    Errno(Errno),
+    /// A signal is to be handled first.
+    Interrupted(Restart),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Failure::Errno(errno)
+    }
+}
+
+impl From<crate::platform::Fault> for Failure {
+    fn from(_: crate::platform::Fault) -> Self {
+        Failure::Errno(Errno::FAULT)
+    }
+}
+
+/// What a call returns.
+pub type Outcome = Result<i64, Failure>;
+
+/// `ERESTARTSYS`: never seen by a guest; the host makes the call again.
+const RESTART: i64 = -512;
+
+fn value(outcome: Outcome, thread: &Thread) -> i64 {
+    match outcome {
+        Ok(value) => value,
+        Err(Failure::Errno(errno)) => -i64::from(errno.raw_os_error()),
+        Err(Failure::Interrupted(how)) => {
+            *lock(&thread.restart) = Some(how);
+            // So that the host has a signal for it.
+            thread.kick();
+            RESTART
+        }
+    }
+}
+
+/// Serves a call that was reported without a frame, and answers it.
+pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCall) {
+    if thread.doomed.load(Ordering::SeqCst) {
+        thread.kick();
+        kernel.listener.answer(id, 0);
+        return;
+    }
+    let call = Call { kernel, thread, args: host.args, id };
+    let outcome = match table::find(host.number) {
+        Some(Row { handler: Handler::Plain(handler), .. }) => handler(&call),
+        Some(Row { handler: Handler::Own(handler), .. }) => {
+            handler(&call);
+            return;
+        }
+        Some(Row { handler: Handler::Framed(_), .. }) | None => missing(&call, host.number),
+        Some(Row { handler: Handler::Refused(errno), .. }) => Err((*errno).into()),
+    };
+    kernel.listener.answer(id, value(outcome, thread));
+}
+
+/// Serves a call that came with its frame, and lets the thread go on.
+pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame) {
+    let number = frame.context.get(Register::Rax);
+    let call = Call { kernel, thread, args: frame.context.args(), id };
+    let outcome = match table::find(number) {
+        Some(Row { handler: Handler::Framed(handler), .. }) => match handler(&call, &frame) {
+            // It goes on by itself.
+            Ok(None) => return,
+            Ok(Some(value)) => Ok(value),
+            Err(failure) => Err(failure),
+        },
+        Some(Row { handler: Handler::Refused(errno), .. }) => Err((*errno).into()),
+        _ => missing(&call, number),
+    };
+    let value = match outcome {
+        Err(Failure::Interrupted(_)) => -i64::from(Errno::INTR.raw_os_error()),
+        other => value(other, thread),
+    };
+    frame.context.set(Register::Rax, value.cast_unsigned());
+    signal::resume(kernel, thread, id, &mut frame);
+}
+
+/// What Linux without that call returns.
+fn missing(call: &Call<'_>, number: u64) -> Outcome {
+    let name = String::from_utf8_lossy(&lock(&call.thread.process.name)).into_owned();
+    let message = format!("{name}: system call {number} is not there");
+    call.kernel.log_once(&format!("call {number} {name}"), &message);
+    Err(Errno::NOSYS.into())
+}
+
+impl Call<'_> {
+    /// An argument; zero beyond the sixth.
+    #[must_use]
+    pub fn arg(&self, index: usize) -> u64 {
+        self.args.get(index).copied().unwrap_or(0)
+    }
+
+    /// An argument of type `int`: the upper half of the register is ignored.
+    #[must_use]
+    pub fn int(&self, index: usize) -> i32 {
+        self.uint(index).cast_signed()
+    }
+
+    /// An argument of type `unsigned int`.
+    #[must_use]
+    pub fn uint(&self, index: usize) -> u32 {
+        u32::try_from(self.arg(index) & 0xffff_ffff).unwrap_or(0)
+    }
+
+    /// The thread's memory.
+    #[must_use]
+    pub fn memory(&self) -> GuestMemory {
+        self.thread.memory()
+    }
+
+    /// Its process's files.
+    #[must_use]
+    pub fn files(&self) -> Arc<FileTable> {
+        Arc::clone(&lock(&self.thread.process.files))
+    }
+
+    /// The file of a descriptor argument.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn file(&self, index: usize) -> Result<Arc<OpenFile>, Errno> {
+        self.files().get(self.uint(index))
+    }
+
+    /// A path argument.
+    ///
+    /// # Errors
+    /// `EFAULT`, `ENAMETOOLONG`
+    pub fn path(&self, index: usize) -> Result<Vec<u8>, Errno> {
+        self.memory().read_string(self.arg(index), 4096)?.ok_or(Errno::NAMETOOLONG)
+    }
+
+    /// Who walks the thread's paths.
+    #[must_use]
+    pub fn walker(&self) -> Walker<'_> {
+        let process = &self.thread.process;
+        Walker {
+            kernel: self.kernel,
+            pid: process.pid,
+            root: Arc::clone(&lock(&process.directories).root),
+            credentials: lock(&process.credentials).clone(),
+        }
+    }
+
+    /// Where the thread's calls block.
+    #[must_use]
+    pub fn waiter(&self) -> &Arc<Waiter> {
+        &self.thread.waiter
+    }
+}

@@ -1,0 +1,185 @@
+//! Modes, owners, times, sizes; what statfs(2) tells.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+use crate::vfs::{Attributes, Entry, HostNode, Kind, Node, access, permit};
+
+use super::paths::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, walk};
+use super::{Call, Failure, Outcome};
+
+/// The entry of a path, or that of an open file.
+enum Subject {
+    Path(Option<usize>, usize, bool),
+    Open(usize),
+}
+
+fn subject(call: &Call<'_>, subject: &Subject) -> Result<Arc<Entry>, Errno> {
+    match *subject {
+        Subject::Path(directory, index, follow) => walk(call, directory, index, follow)?.existing(),
+        Subject::Open(index) => call.file(index)?.entry.clone().ok_or(Errno::PERM),
+    }
+}
+
+fn host_node(entry: &Entry) -> Result<&HostNode, Errno> {
+    match &entry.node {
+        Node::Host(node) => Ok(node),
+        _ => Err(Errno::PERM),
+    }
+}
+
+/// Only the owner, or root.
+fn check_owner(call: &Call<'_>, file: &Attributes) -> Result<(), Errno> {
+    let [_, _, _, user] = lock(&call.thread.process.credentials).users;
+    if user == 0 || user == file.user { Ok(()) } else { Err(Errno::PERM) }
+}
+
+fn change_mode(call: &Call<'_>, what: &Subject, mode: u32) -> Outcome {
+    let entry = subject(call, what)?;
+    let node = host_node(&entry)?;
+    check_owner(call, &node.attributes()?)?;
+    call.kernel.files.broker.change_mode(node.handle.as_fd(), mode & 0o7777)?;
+    Ok(0)
+}
+
+pub(super) fn chmod(call: &Call<'_>) -> Outcome {
+    change_mode(call, &Subject::Path(None, 0, true), call.uint(1))
+}
+
+pub(super) fn fchmod(call: &Call<'_>) -> Outcome {
+    change_mode(call, &Subject::Open(0), call.uint(1))
+}
+
+pub(super) fn fchmodat(call: &Call<'_>) -> Outcome {
+    change_mode(call, &Subject::Path(Some(0), 1, true), call.uint(2))
+}
+
+fn change_owner(call: &Call<'_>, what: &Subject, user: u32, group: u32) -> Outcome {
+    let entry = subject(call, what)?;
+    let node = host_node(&entry)?;
+    let file = node.attributes()?;
+    let who = lock(&call.thread.process.credentials).clone();
+    if who.users[3] != 0 {
+        check_owner(call, &file)?;
+        let own = group == u32::MAX || group == who.groups[3] || who.others.contains(&group);
+        if (user != u32::MAX && user != file.user) || !own {
+            return Err(Errno::PERM.into());
+        }
+    }
+    call.kernel.files.broker.change_owner(node.handle.as_fd(), user, group)?;
+    Ok(0)
+}
+
+pub(super) fn chown(call: &Call<'_>) -> Outcome {
+    change_owner(call, &Subject::Path(None, 0, true), call.uint(1), call.uint(2))
+}
+
+pub(super) fn lchown(call: &Call<'_>) -> Outcome {
+    change_owner(call, &Subject::Path(None, 0, false), call.uint(1), call.uint(2))
+}
+
+pub(super) fn fchown(call: &Call<'_>) -> Outcome {
+    change_owner(call, &Subject::Open(0), call.uint(1), call.uint(2))
+}
+
+pub(super) fn fchownat(call: &Call<'_>) -> Outcome {
+    let flags = call.uint(4);
+    if flags & AT_EMPTY_PATH != 0 && call.path(1)?.is_empty() {
+        return change_owner(call, &Subject::Open(0), call.uint(2), call.uint(3));
+    }
+    let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+    change_owner(call, &Subject::Path(Some(0), 1, follow), call.uint(2), call.uint(3))
+}
+
+pub(super) fn utimensat(call: &Call<'_>) -> Outcome {
+    const NOW: i64 = 0x3fff_ffff;
+    const OMIT: i64 = 0x3fff_fffe;
+    let entry = if call.arg(1) == 0 {
+        subject(call, &Subject::Open(0))?
+    } else {
+        let follow = call.uint(3) & AT_SYMLINK_NOFOLLOW == 0;
+        subject(call, &Subject::Path(Some(0), 1, follow))?
+    };
+    let mut times = [(0, NOW), (0, NOW)];
+    if call.arg(2) != 0 {
+        let memory = call.memory();
+        for (time, at) in times.iter_mut().zip([0, 16]) {
+            let address = call.arg(2).wrapping_add(at);
+            let seconds = memory.read_u64(address)?.cast_signed();
+            *time = (seconds, memory.read_u64(address.wrapping_add(8))?.cast_signed());
+        }
+    }
+    let sound = |n: i64| (0..1_000_000_000).contains(&n) || n == NOW || n == OMIT;
+    if times.iter().any(|(_, n)| !sound(*n)) {
+        return Err(Errno::INVAL.into());
+    }
+    let node = host_node(&entry)?;
+    let file = node.attributes()?;
+    let only_now = times.iter().all(|(_, n)| *n == NOW);
+    let who = lock(&call.thread.process.credentials).clone();
+    check_owner(call, &file)
+        .or_else(|errno| if only_now { permit(&who, &file, access::WRITE) } else { Err(errno) })?;
+    call.kernel.files.broker.set_times(node.handle.as_fd(), times)?;
+    Ok(0)
+}
+
+pub(super) fn umask(call: &Call<'_>) -> Outcome {
+    let old = call.thread.process.umask.swap(call.uint(0) & 0o777, Ordering::SeqCst);
+    Ok(old.into())
+}
+
+pub(super) fn truncate(call: &Call<'_>) -> Outcome {
+    const READ_WRITE: u32 = 2;
+    let size = call.arg(1);
+    let entry = walk(call, None, 0, true)?.existing()?;
+    if size.cast_signed() < 0 {
+        return Err(Errno::INVAL.into());
+    }
+    match entry.kind() {
+        Kind::Regular => {}
+        Kind::Directory => return Err(Errno::ISDIR.into()),
+        _ => return Err(Errno::INVAL.into()),
+    }
+    let node = host_node(&entry)?;
+    let who = lock(&call.thread.process.credentials).clone();
+    permit(&who, &node.attributes()?, access::WRITE)?;
+    let fd = call.kernel.files.broker.open(node.handle.as_fd(), READ_WRITE)?;
+    rustix::fs::ftruncate(&fd, size).map_err(Failure::from)?;
+    Ok(0)
+}
+
+fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
+    const EXT4: u64 = 0xef53;
+    const PROC: u64 = 0x9fa0;
+    const TMPFS: u64 = 0x0102_1994;
+    let (kind, figures) = match &entry.node {
+        Node::Host(node) => {
+            let host = rustix::fs::fstatfs(&node.handle).map_err(Failure::from)?;
+            (EXT4, [host.f_blocks, host.f_bfree, host.f_bavail, host.f_files, host.f_ffree])
+        }
+        Node::Proc(_) => (PROC, [0; 5]),
+        _ => (TMPFS, [0; 5]),
+    };
+    let mut words = vec![kind, 4096];
+    words.extend(figures);
+    // Identity, longest name, fragment size, flags, four spare words.
+    words.extend([0, 255, 4096, 0, 0, 0, 0, 0]);
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    call.memory().write(call.arg(1), bytes.get(..120).unwrap_or_default())?;
+    Ok(0)
+}
+
+pub(super) fn statfs(call: &Call<'_>) -> Outcome {
+    let entry = walk(call, None, 0, true)?.existing()?;
+    give_statfs(call, &entry)
+}
+
+pub(super) fn fstatfs(call: &Call<'_>) -> Outcome {
+    let file = call.file(0)?;
+    let entry = file.entry.as_ref().ok_or(Errno::NOSYS)?;
+    give_statfs(call, entry)
+}

@@ -1,0 +1,182 @@
+//! The machine: names, memory, log, limits, random bytes.
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+use crate::vfs::LIMIT;
+
+use super::{Call, Outcome};
+
+/// `uname -r`
+pub const RELEASE: &str = "6.1.0-caisson";
+/// `uname -v`
+pub const VERSION: &str = concat!("#1 SMP Caisson sentry ", env!("CARGO_PKG_VERSION"));
+
+/// Total and free bytes of memory.
+#[must_use]
+pub fn memory() -> (u64, u64) {
+    let info = rustix::system::sysinfo();
+    let unit = u64::from(info.mem_unit.max(1));
+    (info.totalram.saturating_mul(unit), info.freeram.saturating_mul(unit))
+}
+
+/// Processors that the sandbox may use.
+#[must_use]
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+pub(super) fn uname(call: &Call<'_>) -> Outcome {
+    let node = lock(&call.kernel.host_name).clone();
+    let fields: [&[u8]; 6] =
+        [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", b"(none)"];
+    let mut bytes = Vec::new();
+    for (field, end) in fields.iter().zip((65..).step_by(65)) {
+        bytes.extend(field.iter().take(64));
+        bytes.resize(end, 0);
+    }
+    call.memory().write(call.arg(0), &bytes)?;
+    Ok(0)
+}
+
+pub(super) fn sethostname(call: &Call<'_>) -> Outcome {
+    if lock(&call.thread.process.credentials).users[1] != 0 {
+        return Err(Errno::PERM.into());
+    }
+    let length = usize::try_from(call.arg(1)).ok().filter(|l| *l <= 64).ok_or(Errno::INVAL)?;
+    let mut name = vec![0; length];
+    call.memory().read(call.arg(0), &mut name)?;
+    *lock(&call.kernel.host_name) = name;
+    Ok(0)
+}
+
+pub(super) fn sysinfo(call: &Call<'_>) -> Outcome {
+    let (total, free) = memory();
+    let up = call.kernel.booted.elapsed().as_secs();
+    let processes = lock(&call.kernel.tree).rows().count() as u64;
+    let mut words = vec![up, 0, 0, 0, total, free, 0, 0, 0, 0, processes & 0xffff, 0, 0];
+    // The unit of memory is one byte.
+    words.push(1);
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    call.memory().write(call.arg(0), bytes.get(..112).unwrap_or_default())?;
+    Ok(0)
+}
+
+pub(super) fn syslog(call: &Call<'_>) -> Outcome {
+    const READ_ALL: i32 = 3;
+    const READ_CLEAR: i32 = 4;
+    const SIZE_UNREAD: i32 = 9;
+    const SIZE_BUFFER: i32 = 10;
+    let text = call.kernel.log.text().into_bytes();
+    match call.int(0) {
+        READ_ALL | READ_CLEAR => {
+            let room = usize::try_from(call.int(2)).map_err(|_| Errno::INVAL)?;
+            // The last part, if not all of it fits.
+            let start = text.len().saturating_sub(room);
+            let part = text.get(start..).unwrap_or_default();
+            call.memory().write(call.arg(1), part)?;
+            Ok(i64::try_from(part.len()).unwrap_or(0))
+        }
+        SIZE_UNREAD => Ok(i64::try_from(text.len()).unwrap_or(0)),
+        SIZE_BUFFER => Ok(1 << 17),
+        0 | 1 | 5..=8 => Ok(0),
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+pub(super) fn getrandom(call: &Call<'_>) -> Outcome {
+    const KNOWN: u32 = 7;
+    const MOST: u64 = 1 << 20;
+    if call.uint(2) & !KNOWN != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let length = usize::try_from(call.arg(1).min(MOST)).unwrap_or(0);
+    let mut bytes = vec![0; length];
+    if !crate::platform::random(&mut bytes) {
+        return Err(Errno::IO.into());
+    }
+    call.memory().write(call.arg(0), &bytes)?;
+    Ok(i64::try_from(length).unwrap_or(0))
+}
+
+/// Soft and hard limit of a resource, as the sandbox has them.
+fn limits(resource: u32) -> Result<(u64, u64), Errno> {
+    const STACK: u32 = 3;
+    const CORE: u32 = 4;
+    const FILES: u32 = 7;
+    match resource {
+        STACK => Ok((8 << 20, 8 << 20)),
+        CORE => Ok((0, 0)),
+        FILES => Ok((LIMIT.into(), LIMIT.into())),
+        0..=15 => Ok((u64::MAX, u64::MAX)),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+fn give_limits(call: &Call<'_>, address: u64, resource: u32) -> Outcome {
+    let (soft, hard) = limits(resource)?;
+    let bytes = [soft.to_le_bytes(), hard.to_le_bytes()].concat();
+    call.memory().write(address, &bytes)?;
+    Ok(0)
+}
+
+pub(super) fn getrlimit(call: &Call<'_>) -> Outcome {
+    give_limits(call, call.arg(1), call.uint(0))
+}
+
+/// Limits can't be changed yet; setting what is in force anyway succeeds.
+pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
+    let pid = call.int(0);
+    if pid != 0 && pid != call.thread.process.pid {
+        return Err(Errno::PERM.into());
+    }
+    let resource = call.uint(1);
+    let now = limits(resource)?;
+    if call.arg(2) != 0 {
+        let memory = call.memory();
+        let soft = memory.read_u64(call.arg(2))?;
+        let hard = memory.read_u64(call.arg(2).wrapping_add(8))?;
+        if (soft, hard) != now {
+            return Err(Errno::PERM.into());
+        }
+    }
+    if call.arg(3) != 0 { give_limits(call, call.arg(3), resource) } else { Ok(0) }
+}
+
+pub(super) fn getrusage(call: &Call<'_>) -> Outcome {
+    if !(-1..=1).contains(&call.int(0)) {
+        return Err(Errno::INVAL.into());
+    }
+    call.memory().write(call.arg(1), &[0; 144])?;
+    Ok(0)
+}
+
+pub(super) fn getcpu(call: &Call<'_>) -> Outcome {
+    for index in [0, 1] {
+        if call.arg(index) != 0 {
+            call.memory().write(call.arg(index), &[0; 4])?;
+        }
+    }
+    Ok(0)
+}
+
+pub(super) fn sched_getaffinity(call: &Call<'_>) -> Outcome {
+    let size = usize::try_from(call.arg(1)).unwrap_or(0);
+    if size < 8 || size % 8 != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let count = processors().min(64);
+    let mask = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
+    call.memory().write(call.arg(2), &mask.to_le_bytes())?;
+    Ok(8)
+}
+
+/// Every host thread has the same share.
+pub(super) fn sched_yield(_: &Call<'_>) -> Outcome {
+    std::thread::yield_now();
+    Ok(0)
+}
+
+pub(super) fn sync(_: &Call<'_>) -> Outcome {
+    Ok(0)
+}

@@ -1,0 +1,248 @@
+//! Which number is served by what. `coverage/syscalls.tsv` tells the same, and
+//! what is missing; a test compares.
+
+use std::sync::LazyLock;
+
+use rustix::io::Errno;
+
+use super::{
+    Call, Failure, Outcome, copying, files, futex, identity, memory, owners, paths, polling,
+    processes, signals, system, threads, time,
+};
+use crate::kernel::Frame;
+
+/// What a call with a frame returns: `None` if the thread goes on by itself.
+pub type Framed = Result<Option<i64>, Failure>;
+
+/// How a call is served.
+pub enum Handler {
+    /// With its arguments alone.
+    Plain(fn(&Call<'_>) -> Outcome),
+    /// With its arguments; it sees to the answer itself.
+    Own(fn(&Call<'_>)),
+    /// With all registers.
+    Framed(fn(&Call<'_>, &Frame) -> Framed),
+    /// Not, and knowingly: with what Linux without it returns.
+    Refused(Errno),
+}
+
+/// A call.
+pub struct Row {
+    /// Its number on x86-64.
+    pub number: u64,
+    /// Its name.
+    pub name: &'static str,
+    /// How it is served.
+    pub handler: Handler,
+}
+
+const fn plain(number: u64, name: &'static str, f: fn(&Call<'_>) -> Outcome) -> Row {
+    Row { number, name, handler: Handler::Plain(f) }
+}
+
+const fn framed(number: u64, name: &'static str, f: fn(&Call<'_>, &Frame) -> Framed) -> Row {
+    Row { number, name, handler: Handler::Framed(f) }
+}
+
+const fn refused(number: u64, name: &'static str, errno: Errno) -> Row {
+    Row { number, name, handler: Handler::Refused(errno) }
+}
+
+/// All of them, by number.
+pub static TABLE: &[Row] = &[
+    plain(0, "read", files::read),
+    plain(1, "write", files::write),
+    plain(2, "open", files::open_plain),
+    plain(3, "close", files::close),
+    plain(4, "stat", paths::stat),
+    plain(5, "fstat", paths::fstat),
+    plain(6, "lstat", paths::lstat),
+    plain(7, "poll", polling::poll),
+    plain(8, "lseek", files::lseek),
+    framed(9, "mmap", memory::mmap),
+    framed(10, "mprotect", memory::mprotect),
+    framed(11, "munmap", memory::munmap),
+    framed(12, "brk", memory::brk),
+    plain(13, "rt_sigaction", signals::sigaction),
+    plain(14, "rt_sigprocmask", signals::sigprocmask),
+    plain(16, "ioctl", files::ioctl),
+    plain(17, "pread64", files::pread64),
+    plain(18, "pwrite64", files::pwrite64),
+    plain(19, "readv", files::readv),
+    plain(20, "writev", files::writev),
+    plain(21, "access", paths::access_plain),
+    plain(22, "pipe", files::pipe1),
+    plain(23, "select", polling::select),
+    plain(24, "sched_yield", system::sched_yield),
+    framed(25, "mremap", memory::mremap),
+    plain(26, "msync", memory::msync),
+    plain(27, "mincore", memory::mincore),
+    framed(28, "madvise", memory::madvise),
+    plain(32, "dup", files::dup),
+    plain(33, "dup2", files::dup2),
+    plain(34, "pause", signals::pause),
+    plain(35, "nanosleep", time::nanosleep),
+    plain(39, "getpid", processes::getpid),
+    plain(40, "sendfile", copying::sendfile),
+    refused(41, "socket", Errno::AFNOSUPPORT),
+    framed(56, "clone", processes::clone),
+    framed(57, "fork", processes::fork),
+    framed(58, "vfork", processes::vfork),
+    framed(59, "execve", processes::execve),
+    Row { number: 60, name: "exit", handler: Handler::Own(processes::exit) },
+    plain(61, "wait4", processes::wait4),
+    plain(62, "kill", signals::kill),
+    plain(63, "uname", system::uname),
+    plain(72, "fcntl", files::fcntl),
+    plain(74, "fsync", files::fsync),
+    plain(75, "fdatasync", files::fsync),
+    plain(76, "truncate", owners::truncate),
+    plain(77, "ftruncate", files::ftruncate),
+    plain(79, "getcwd", paths::getcwd),
+    plain(80, "chdir", paths::chdir),
+    plain(81, "fchdir", paths::fchdir),
+    plain(82, "rename", paths::rename),
+    plain(83, "mkdir", paths::mkdir),
+    plain(84, "rmdir", paths::rmdir),
+    plain(85, "creat", files::creat),
+    plain(86, "link", paths::link),
+    plain(87, "unlink", paths::unlink),
+    plain(88, "symlink", paths::symlink),
+    plain(89, "readlink", paths::readlink),
+    plain(90, "chmod", owners::chmod),
+    plain(91, "fchmod", owners::fchmod),
+    plain(92, "chown", owners::chown),
+    plain(93, "fchown", owners::fchown),
+    plain(94, "lchown", owners::lchown),
+    plain(95, "umask", owners::umask),
+    plain(96, "gettimeofday", time::gettimeofday),
+    plain(97, "getrlimit", system::getrlimit),
+    plain(98, "getrusage", system::getrusage),
+    plain(99, "sysinfo", system::sysinfo),
+    plain(100, "times", time::times),
+    plain(102, "getuid", identity::getuid),
+    plain(103, "syslog", system::syslog),
+    plain(104, "getgid", identity::getgid),
+    plain(105, "setuid", identity::setuid),
+    plain(106, "setgid", identity::setgid),
+    plain(107, "geteuid", identity::geteuid),
+    plain(108, "getegid", identity::getegid),
+    plain(109, "setpgid", processes::setpgid),
+    plain(110, "getppid", processes::getppid),
+    plain(111, "getpgrp", processes::getpgrp),
+    plain(112, "setsid", processes::setsid),
+    plain(113, "setreuid", identity::setreuid),
+    plain(114, "setregid", identity::setregid),
+    plain(115, "getgroups", identity::getgroups),
+    plain(116, "setgroups", identity::setgroups),
+    plain(117, "setresuid", identity::setresuid),
+    plain(118, "getresuid", identity::getresuid),
+    plain(119, "setresgid", identity::setresgid),
+    plain(120, "getresgid", identity::getresgid),
+    plain(121, "getpgid", processes::getpgid),
+    plain(124, "getsid", processes::getsid),
+    plain(127, "rt_sigpending", signals::sigpending),
+    plain(128, "rt_sigtimedwait", signals::sigtimedwait),
+    plain(129, "rt_sigqueueinfo", signals::sigqueueinfo),
+    plain(130, "rt_sigsuspend", signals::sigsuspend),
+    plain(131, "sigaltstack", signals::sigaltstack),
+    plain(137, "statfs", owners::statfs),
+    plain(138, "fstatfs", owners::fstatfs),
+    plain(157, "prctl", threads::prctl),
+    Row { number: 158, name: "arch_prctl", handler: Handler::Own(processes::arch_prctl) },
+    plain(161, "chroot", paths::chroot),
+    plain(162, "sync", system::sync),
+    plain(170, "sethostname", system::sethostname),
+    plain(186, "gettid", processes::gettid),
+    plain(200, "tkill", signals::tkill),
+    plain(201, "time", time::time),
+    plain(202, "futex", futex::futex),
+    plain(204, "sched_getaffinity", system::sched_getaffinity),
+    plain(217, "getdents64", files::getdents64),
+    plain(218, "set_tid_address", threads::set_tid_address),
+    plain(221, "fadvise64", files::fadvise64),
+    plain(228, "clock_gettime", time::clock_gettime_),
+    plain(229, "clock_getres", time::clock_getres),
+    plain(230, "clock_nanosleep", time::clock_nanosleep),
+    Row { number: 231, name: "exit_group", handler: Handler::Own(processes::exit_group) },
+    plain(234, "tgkill", signals::tgkill),
+    plain(247, "waitid", processes::waitid),
+    plain(257, "openat", files::open_at),
+    plain(258, "mkdirat", paths::mkdirat),
+    plain(260, "fchownat", owners::fchownat),
+    plain(262, "newfstatat", paths::newfstatat),
+    plain(263, "unlinkat", paths::unlinkat),
+    plain(264, "renameat", paths::renameat),
+    plain(265, "linkat", paths::linkat),
+    plain(266, "symlinkat", paths::symlinkat),
+    plain(267, "readlinkat", paths::readlinkat),
+    plain(268, "fchmodat", owners::fchmodat),
+    plain(269, "faccessat", paths::faccessat),
+    plain(270, "pselect6", polling::pselect6),
+    plain(271, "ppoll", polling::ppoll),
+    plain(273, "set_robust_list", threads::set_robust_list),
+    plain(274, "get_robust_list", threads::get_robust_list),
+    plain(280, "utimensat", owners::utimensat),
+    plain(285, "fallocate", files::fallocate),
+    plain(292, "dup3", files::dup3),
+    plain(293, "pipe2", files::pipe2),
+    plain(295, "preadv", files::preadv),
+    plain(296, "pwritev", files::pwritev),
+    plain(297, "rt_tgsigqueueinfo", signals::tgsigqueueinfo),
+    plain(302, "prlimit64", system::prlimit64),
+    plain(309, "getcpu", system::getcpu),
+    plain(316, "renameat2", paths::renameat2),
+    plain(318, "getrandom", system::getrandom),
+    framed(322, "execveat", processes::execveat),
+    plain(326, "copy_file_range", copying::copy_file_range),
+    plain(332, "statx", paths::statx),
+    refused(334, "rseq", Errno::NOSYS),
+    refused(425, "io_uring_setup", Errno::NOSYS),
+    framed(435, "clone3", processes::clone3),
+    plain(436, "close_range", files::close_range),
+    plain(439, "faccessat2", paths::faccessat2),
+];
+
+/// Numbers on x86-64 end below this.
+const END: usize = 512;
+
+static BY_NUMBER: LazyLock<Vec<Option<&'static Row>>> = LazyLock::new(|| {
+    let mut rows = vec![None; END];
+    for row in TABLE {
+        let slot = usize::try_from(row.number).ok().and_then(|n| rows.get_mut(n));
+        if let Some(slot) = slot {
+            *slot = Some(row);
+        }
+    }
+    rows
+});
+
+/// The row of a number.
+pub(super) fn find(number: u64) -> Option<&'static Row> {
+    let index = usize::try_from(number).ok()?;
+    BY_NUMBER.get(index).copied().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::TRAPPED;
+
+    #[test]
+    fn rows_are_sorted_and_found() {
+        assert!(TABLE.windows(2).all(|w| w[0].number < w[1].number));
+        for row in TABLE {
+            assert_eq!(find(row.number).map(|r| r.name), Some(row.name));
+        }
+        assert!(find(u64::MAX).is_none());
+    }
+
+    /// The filter decides which calls bring their registers.
+    #[test]
+    fn the_filter_traps_what_needs_a_frame() {
+        for row in TABLE {
+            let trapped = TRAPPED.iter().any(|n| u64::from(*n) == row.number);
+            assert_eq!(trapped, matches!(row.handler, Handler::Framed(_)), "{}", row.name);
+        }
+    }
+}

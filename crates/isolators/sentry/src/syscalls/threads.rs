@@ -1,0 +1,67 @@
+//! What a thread sets for itself.
+
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+
+use super::{Call, Outcome};
+
+pub(super) fn set_tid_address(call: &Call<'_>) -> Outcome {
+    call.thread.clear_tid.store(call.arg(0), Ordering::SeqCst);
+    Ok(call.thread.tid.into())
+}
+
+const LIST_SIZE: u64 = 24;
+
+pub(super) fn set_robust_list(call: &Call<'_>) -> Outcome {
+    if call.arg(1) != LIST_SIZE {
+        return Err(Errno::INVAL.into());
+    }
+    call.thread.robust_list.store(call.arg(0), Ordering::SeqCst);
+    Ok(0)
+}
+
+pub(super) fn get_robust_list(call: &Call<'_>) -> Outcome {
+    if call.int(0) != 0 && call.int(0) != call.thread.tid {
+        return Err(Errno::PERM.into());
+    }
+    let head = call.thread.robust_list.load(Ordering::SeqCst);
+    call.memory().write(call.arg(1), &head.to_le_bytes())?;
+    call.memory().write(call.arg(2), &LIST_SIZE.to_le_bytes())?;
+    Ok(0)
+}
+
+pub(super) fn prctl(call: &Call<'_>) -> Outcome {
+    const GET_DUMPABLE: i32 = 3;
+    const SET_DUMPABLE: i32 = 4;
+    const SET_NAME: i32 = 15;
+    const GET_NAME: i32 = 16;
+    const SET_NO_NEW_PRIVS: i32 = 38;
+    const GET_NO_NEW_PRIVS: i32 = 39;
+    match call.int(0) {
+        SET_NAME => {
+            let name = call.memory().read_string(call.arg(1), 16)?;
+            let mut name = match name {
+                Some(name) => name,
+                None => call.memory().read_array::<15>(call.arg(1))?.to_vec(),
+            };
+            name.truncate(15);
+            *lock(&call.thread.process.name) = name;
+            Ok(0)
+        }
+        GET_NAME => {
+            let mut name = lock(&call.thread.process.name).clone();
+            name.resize(16, 0);
+            call.memory().write(call.arg(1), &name)?;
+            Ok(0)
+        }
+        GET_DUMPABLE => Ok(1),
+        SET_DUMPABLE if call.arg(1) <= 1 => Ok(0),
+        // No program gains anything by execve(2) here.
+        SET_NO_NEW_PRIVS if call.arg(1) == 1 => Ok(0),
+        GET_NO_NEW_PRIVS => Ok(1),
+        _ => Err(Errno::INVAL.into()),
+    }
+}

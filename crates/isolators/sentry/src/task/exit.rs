@@ -1,0 +1,167 @@
+//! Ends: of threads, of processes, of stubs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::kernel::{Frame, Kernel};
+use crate::mm::Space;
+use crate::platform::HostCall;
+use crate::platform::context::Context;
+use crate::signal::{self, Info, NO_CHILD_WAIT, SIGCHLD};
+use crate::syscalls::futex;
+use crate::vfs::FileTable;
+
+use super::waiter::lock;
+use super::{Process, Status, Thread};
+
+const CLD_EXITED: i32 = 1;
+const CLD_KILLED: i32 = 2;
+const CLD_DUMPED: i32 = 3;
+
+/// Ends a process with all its threads. The caller answers the call of its own
+/// thread, if it has one; a stub that is gone needs no answer.
+pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status) {
+    let (threads, parent, exit_signal, orphaned_zombie) = {
+        let mut tree = lock(&kernel.tree);
+        let Some(row) = tree.row_mut(process.pid) else { return };
+        if row.ended.is_some() {
+            return;
+        }
+        row.ended = Some(status);
+        let threads = std::mem::take(&mut row.threads);
+        let (parent, exit_signal) = (row.parent, row.exit_signal);
+        (threads, parent, exit_signal, tree.orphan(process.pid))
+    };
+    for thread in threads.values() {
+        retire(kernel, thread);
+    }
+    let files = std::mem::replace(&mut *lock(&process.files), FileTable::empty());
+    drop(files);
+    if process.pid == 1 {
+        kernel.finish(status);
+        return;
+    }
+    if orphaned_zombie {
+        kernel.children.wake();
+    }
+    tell_parent(kernel, process, parent, exit_signal, status);
+    kernel.children.wake();
+}
+
+fn tell_parent(
+    kernel: &Arc<Kernel>,
+    process: &Arc<Process>,
+    parent: i32,
+    exit_signal: i32,
+    status: Status,
+) {
+    let father = {
+        let tree = lock(&kernel.tree);
+        tree.row(parent).map(|row| Arc::clone(&row.process))
+    };
+    let Some(father) = father else { return };
+    if exit_signal == SIGCHLD {
+        let action = lock(&father.actions).get(SIGCHLD);
+        if action.handler == signal::IGNORE || action.flags & NO_CHILD_WAIT != 0 {
+            lock(&kernel.tree).remove(process.pid);
+        }
+    }
+    if exit_signal != 0 {
+        let (code, value) = match status {
+            Status::Exited(code) => (CLD_EXITED, i32::from(code)),
+            Status::Killed(signal, false) => (CLD_KILLED, i32::from(signal)),
+            Status::Killed(signal, true) => (CLD_DUMPED, i32::from(signal)),
+        };
+        let [user, ..] = lock(&process.credentials).users;
+        let mut info = Info::of_child(code, process.pid, user, value);
+        info.set(exit_signal, code);
+        signal::send(kernel, &signal::Target::Process(father), info);
+    }
+}
+
+/// A thread gives up its place; its stub thread ends, at the latest when it
+/// would run guest code again.
+pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
+    if thread.doomed.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let place = lock(&thread.place).clone();
+    let address = thread.clear_tid.load(Ordering::SeqCst);
+    let shared = place.space.users() > 1;
+    if address != 0 && shared && place.space.memory.write(address, &[0; 4]).is_ok() {
+        futex::wake_private(kernel, &place.space, address, 1);
+    }
+    if lock(&thread.order).is_some() {
+        // It holds the turn to change the space, and won't end its change.
+        place.space.pass_turn();
+    }
+    thread.interrupt();
+    place.space.leave();
+}
+
+/// exit(2) of one thread that waits with `id` in that very call.
+pub fn exit_thread(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, code: u8) {
+    let last = {
+        let mut tree = lock(&kernel.tree);
+        let Some(row) = tree.row_mut(thread.process.pid) else { return };
+        if row.threads.len() > 1 {
+            row.threads.remove(&thread.tid);
+            false
+        } else {
+            true
+        }
+    };
+    if last {
+        exit_process(kernel, &thread.process, Status::Exited(code));
+    } else {
+        retire(kernel, thread);
+    }
+    let place = lock(&thread.place).clone();
+    let Some(host) = place.host else { return };
+    if host.leads(place.space.stub.pid()) {
+        // The first thread of a stub stays, and waits, as long as the stub: by
+        // its number the memory is reached.
+        kernel.detach(host);
+        return;
+    }
+    // Its own call, with its argument in a register: the host makes it.
+    kernel.detach(host);
+    kernel.listener.let_go_on(id);
+    place.space.free_slot(place.slot);
+}
+
+/// A thread that is to end waits in its stub, with a context at `address`: makes
+/// it exit.
+pub fn dismiss(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, address: u64) {
+    const EXIT: u64 = 60;
+    let place = lock(&thread.place).clone();
+    let Some(host) = place.host else { return };
+    if host.leads(place.space.stub.pid()) {
+        kernel.detach(host);
+        return;
+    }
+    let frame = Frame { address, context: Context::default() };
+    let call = HostCall { number: EXIT, args: [0; 6] };
+    // Never runs: exit(2) does not return. The number is the host's to reuse,
+    // and a new thread with it is attached anew.
+    kernel.order(thread, id, &frame, call, Box::new(|_, _, _, _| {}));
+}
+
+/// A stub process has ended, with all threads in it.
+pub fn stub_ended(kernel: &Arc<Kernel>, space: &Arc<Space>, killed_by: i32) {
+    let inside: Vec<Arc<Process>> = {
+        let tree = lock(&kernel.tree);
+        let lives_there = |thread: &Arc<Thread>| Arc::ptr_eq(&lock(&thread.place).space, space);
+        tree.rows()
+            .filter(|(_, row)| row.threads.values().any(lives_there))
+            .map(|(_, row)| Arc::clone(&row.process))
+            .collect()
+    };
+    // Nobody asked for it: the host killed it, for want of memory or because
+    // its stub was broken by the guest.
+    let signal = u8::try_from(killed_by).unwrap_or(9);
+    for process in inside {
+        exit_process(kernel, &process, Status::Killed(if signal == 0 { 9 } else { signal }, false));
+    }
+    space.end();
+}

@@ -1,0 +1,306 @@
+//! New tasks: clone(2), fork(2), vfork(2).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use crate::kernel::{Frame, Kernel};
+use crate::mm::Space;
+use crate::platform::context::{Register, xstate_size};
+use crate::platform::{EventKind, GuestMemory, HostCall, StubProcess, XSTATE_OFFSET};
+use crate::signal::{self, ThreadSignals};
+
+use super::process::Directories;
+use super::thread::Place;
+use super::tree::Row;
+use super::waiter::{Woken, lock};
+use super::{Pid, Process, Thread};
+
+/// `CLONE_*`
+pub(super) mod flags {
+    #![allow(missing_docs, reason = "names of the manual page clone(2)")]
+    pub(crate) const VM: u64 = 0x100;
+    pub(crate) const FS: u64 = 0x200;
+    pub(crate) const FILES: u64 = 0x400;
+    pub(crate) const SIGHAND: u64 = 0x800;
+    pub(crate) const VFORK: u64 = 0x4000;
+    pub(crate) const PARENT: u64 = 0x8000;
+    pub(crate) const THREAD: u64 = 0x1_0000;
+    pub(crate) const SYSVSEM: u64 = 0x4_0000;
+    pub(crate) const SETTLS: u64 = 0x8_0000;
+    pub(crate) const PARENT_SETTID: u64 = 0x10_0000;
+    pub(crate) const CHILD_CLEARTID: u64 = 0x20_0000;
+    pub(crate) const DETACHED: u64 = 0x40_0000;
+    pub(crate) const CHILD_SETTID: u64 = 0x100_0000;
+    pub(crate) const IO: u64 = 0x8000_0000;
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CloneRequest {
+    /// `CLONE_*`, without the signal.
+    pub flags: u64,
+    /// The child's stack pointer, 0 for the parent's.
+    pub stack: u64,
+    /// Where the parent's side wants the id.
+    pub parent_tid: u64,
+    /// Where the child's side wants it.
+    pub child_tid: u64,
+    /// The child's thread pointer.
+    pub tls: u64,
+    /// The signal at its end.
+    pub exit_signal: i32,
+}
+
+const SUPPORTED: u64 = flags::VM
+    | flags::FS
+    | flags::FILES
+    | flags::SIGHAND
+    | flags::VFORK
+    | flags::PARENT
+    | flags::THREAD
+    | flags::SYSVSEM
+    | flags::SETTLS
+    | flags::PARENT_SETTID
+    | flags::CHILD_CLEARTID
+    | flags::DETACHED
+    | flags::CHILD_SETTID
+    | flags::IO;
+
+fn check(request: &CloneRequest) -> Result<(), Errno> {
+    let has = |flag: u64| request.flags & flag != 0;
+    if request.flags & !SUPPORTED != 0
+        || (has(flags::THREAD) && !has(flags::SIGHAND))
+        || (has(flags::SIGHAND) && !has(flags::VM))
+        || !(0..=signal::MAX).contains(&request.exit_signal)
+    {
+        return Err(Errno::INVAL);
+    }
+    Ok(())
+}
+
+/// Makes a task that starts with the registers of `frame`, and answers both.
+///
+/// # Errors
+/// As clone(2); then nothing was made, and the caller answers.
+pub fn clone(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: u64,
+    frame: &Frame,
+    request: CloneRequest,
+) -> Result<(), Errno> {
+    check(&request)?;
+    let has = |flag: u64| request.flags & flag != 0;
+    let tid = lock(&kernel.tree).new_id()?;
+    let space = thread.space();
+    space.take_turn()?;
+    let prepared = if has(flags::VM) {
+        prepare_shared(&space, frame)
+    } else {
+        let slot = lock(&thread.place).slot;
+        Ok((Place { space: Arc::clone(&space), host: None, slot }, frame.clone()))
+    };
+    let (place, mut child_frame) = match prepared {
+        Ok(prepared) => prepared,
+        Err(errno) => {
+            space.pass_turn();
+            return Err(errno);
+        }
+    };
+    child_frame.context.set(Register::Rax, 0);
+    if request.stack != 0 {
+        child_frame.context.set(Register::Rsp, request.stack);
+    }
+    let child = make_thread(kernel, thread, tid, place.clone(), &request);
+    let stack = if has(flags::VM) { child_frame.address } else { 0 };
+    let newborn = Arc::clone(&child);
+    let areas = lock(&space.areas).clone();
+    let program = lock(&space.program).clone();
+    let cookie = kernel.expect_arrival(Box::new(move |kernel, event| {
+        if !matches!(event.kind, EventKind::Done { result: 0, .. }) {
+            return;
+        }
+        let mut frame = child_frame;
+        if !has_flag(request.flags, flags::VM) {
+            let stub = Arc::new(StubProcess::new(event.thread.process()));
+            let slot = lock(&newborn.place).slot;
+            let own = Space::new(stub, areas, slot);
+            *lock(&own.program) = program;
+            kernel.adopt(&own);
+            lock(&newborn.place).space = own;
+        }
+        kernel.attach(event.thread, &newborn);
+        if request.flags & flags::CHILD_SETTID != 0 {
+            let _ = newborn.memory().write(request.child_tid, &newborn.tid.to_le_bytes());
+        }
+        if newborn.doomed.load(Ordering::SeqCst) {
+            newborn.kick();
+        }
+        signal::resume(kernel, &newborn, event.id, &mut frame);
+    }));
+    let sharing = flags::VM | flags::FS | flags::FILES | flags::SIGHAND | flags::THREAD;
+    let host_flags = if has(flags::VM) { sharing | flags::SYSVSEM } else { flags::PARENT }
+        | (request.flags & flags::SETTLS);
+    let args = [host_flags, stack, 0, 0, request.tls, cookie];
+    let call = HostCall { number: 56, args };
+    let parent_frame = frame.clone();
+    let made = child;
+    kernel.order(
+        thread,
+        id,
+        frame,
+        call,
+        Box::new(move |kernel, thread, id, result| {
+            space.pass_turn();
+            let mut frame = parent_frame;
+            let answer = if result < 0 {
+                kernel.forget_arrival(cookie);
+                undo(kernel, &made, has_flag(request.flags, flags::VM));
+                result
+            } else {
+                if request.flags & flags::PARENT_SETTID != 0 {
+                    let _ = thread.memory().write(request.parent_tid, &tid.to_le_bytes());
+                }
+                if request.flags & flags::VFORK != 0 {
+                    wait_for_exec(kernel, thread, tid);
+                }
+                i64::from(tid)
+            };
+            frame.context.set(Register::Rax, answer.cast_unsigned());
+            signal::resume(kernel, thread, id, &mut frame);
+        }),
+    );
+    Ok(())
+}
+
+fn has_flag(all: u64, flag: u64) -> bool {
+    all & flag != 0
+}
+
+/// A place in the same address space, with a copy of the frame.
+fn prepare_shared(space: &Arc<Space>, frame: &Frame) -> Result<(Place, Frame), Errno> {
+    let slot = space.enter()?;
+    let mut copy = Frame { address: slot.context(), context: frame.context };
+    if frame.context.xstate() != 0 {
+        let to = slot.context() + XSTATE_OFFSET;
+        if copy_xstate(&space.memory, frame.context.xstate(), to).is_err() {
+            space.leave();
+            space.free_slot(slot);
+            return Err(Errno::FAULT);
+        }
+        copy.context.set_xstate(to);
+    }
+    Ok((Place { space: Arc::clone(space), host: None, slot }, copy))
+}
+
+fn copy_xstate(memory: &GuestMemory, from: u64, to: u64) -> Result<(), crate::platform::Fault> {
+    let legacy: [u8; 512] = memory.read_array(from)?;
+    let mut state = vec![0; xstate_size(&legacy)];
+    memory.read(from, &mut state)?;
+    memory.write(to, &state)
+}
+
+/// The guest's side: a thread of the same process, or a process of its own.
+fn make_thread(
+    kernel: &Arc<Kernel>,
+    parent: &Arc<Thread>,
+    tid: Pid,
+    place: Place,
+    request: &CloneRequest,
+) -> Arc<Thread> {
+    let has = |flag: u64| request.flags & flag != 0;
+    let old = &parent.process;
+    let process = if has(flags::THREAD) {
+        Arc::clone(old)
+    } else {
+        copy_process(old, tid, has(flags::FILES))
+    };
+    let signals = {
+        let signals = lock(&parent.signals);
+        // Linux keeps the alternate stack but for threads.
+        let keep = !has(flags::VM) || has(flags::VFORK);
+        let stack = if keep { signals.stack } else { (0, 0) };
+        ThreadSignals { mask: signals.mask, stack, ..ThreadSignals::default() }
+    };
+    let thread = Arc::new(Thread::new(tid, process, place, signals));
+    if has(flags::CHILD_CLEARTID) {
+        thread.clear_tid.store(request.child_tid, Ordering::SeqCst);
+    }
+    let mut tree = lock(&kernel.tree);
+    if has(flags::THREAD) {
+        if let Some(row) = tree.row_mut(old.pid) {
+            row.threads.insert(tid, Arc::clone(&thread));
+        }
+    } else {
+        let of_parent = tree.row(old.pid).map(|r| (r.group, r.session, r.parent));
+        let (group, session, grand) = of_parent.unwrap_or((tid, tid, 1));
+        let row = Row {
+            process: Arc::clone(&thread.process),
+            parent: if has(flags::PARENT) { grand } else { old.pid },
+            group,
+            session,
+            exit_signal: request.exit_signal,
+            ended: None,
+            threads: BTreeMap::from([(tid, Arc::clone(&thread))]),
+            executed: false,
+        };
+        tree.insert(tid, row);
+    }
+    thread
+}
+
+fn copy_process(old: &Process, pid: Pid, share_files: bool) -> Arc<Process> {
+    let files =
+        if share_files { Arc::clone(&lock(&old.files)) } else { Arc::new(lock(&old.files).copy()) };
+    let directories = {
+        let at = lock(&old.directories);
+        Directories { current: Arc::clone(&at.current), root: Arc::clone(&at.root) }
+    };
+    Arc::new(Process {
+        pid,
+        files: Mutex::new(files),
+        directories: Mutex::new(directories),
+        umask: AtomicU32::new(old.umask.load(Ordering::SeqCst)),
+        credentials: Mutex::new(lock(&old.credentials).clone()),
+        actions: Mutex::new(lock(&old.actions).clone()),
+        pending: Mutex::default(),
+        name: Mutex::new(lock(&old.name).clone()),
+        command_line: Mutex::new(lock(&old.command_line).clone()),
+    })
+}
+
+/// The host made no task: takes the guest's side away again.
+fn undo(kernel: &Arc<Kernel>, thread: &Arc<Thread>, shared: bool) {
+    let place = lock(&thread.place).clone();
+    if shared {
+        place.space.leave();
+        place.space.free_slot(place.slot);
+    }
+    let mut tree = lock(&kernel.tree);
+    if thread.process.pid == thread.tid {
+        tree.remove(thread.tid);
+    } else if let Some(row) = tree.row_mut(thread.process.pid) {
+        row.threads.remove(&thread.tid);
+    }
+}
+
+/// vfork(2): until the child has executed a program, or ended. Only death
+/// interrupts.
+fn wait_for_exec(kernel: &Arc<Kernel>, thread: &Arc<Thread>, child: Pid) {
+    loop {
+        kernel.children.join(&thread.waiter);
+        let busy = {
+            let tree = lock(&kernel.tree);
+            tree.row(child).is_some_and(|row| !row.executed && row.ended.is_none())
+        };
+        if !busy || thread.doomed.load(Ordering::SeqCst) {
+            return;
+        }
+        if thread.waiter.wait(None) == Woken::Interrupted {
+            thread.waiter.clear();
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A guest's process: what its threads share.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
+
+use crate::signal::{Actions, Pending};
+use crate::vfs::{Entry, FileTable};
+
+use super::Pid;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// By exit, with a code.
+    Exited(u8),
+    /// By a signal; whether Linux would have written a core.
+    Killed(u8, bool),
+}
+
+impl Status {
+    /// As wait4(2) tells it. No core is written, so the flag for one is never
+    /// set.
+    #[must_use]
+    pub fn word(self) -> i32 {
+        match self {
+            Status::Exited(code) => i32::from(code) << 8,
+            Status::Killed(signal, _) => i32::from(signal),
+        }
+    }
+}
+
+/// User and group ids.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// Real, effective, saved, file-system user.
+    pub users: [u32; 4],
+    /// Real, effective, saved, file-system group.
+    pub groups: [u32; 4],
+    /// Supplementary groups.
+    pub others: Vec<u32>,
+}
+
+/// Where a process is in the file system.
+#[derive(Debug)]
+pub struct Directories {
+    /// Working directory.
+    pub current: Arc<Entry>,
+    /// Its root.
+    pub root: Arc<Entry>,
+}
+
+/// A process of the guest.
+pub struct Process {
+    /// Its id.
+    pub pid: Pid,
+    /// Open files.
+    pub files: Mutex<Arc<FileTable>>,
+    /// Working directory and root.
+    pub directories: Mutex<Directories>,
+    /// `umask`
+    pub umask: AtomicU32,
+    /// Who it is.
+    pub credentials: Mutex<Credentials>,
+    /// What it does on signals.
+    pub actions: Mutex<Actions>,
+    /// Signals for any of its threads.
+    pub pending: Mutex<Pending>,
+    /// `comm`: at most 15 bytes.
+    pub name: Mutex<Vec<u8>>,
+    /// Arguments, each with its zero; for procfs.
+    pub command_line: Mutex<Vec<u8>>,
+}

@@ -1,0 +1,118 @@
+//! A guest's thread and the stub thread that runs it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use crate::kernel::Kernel;
+use crate::mm::Space;
+use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
+use crate::signal::ThreadSignals;
+
+use super::waiter::{Waiter, lock};
+use super::{Pid, Process};
+
+/// What goes on when a stub thread has made an ordered call: gets the event that
+/// waits for an answer, and what the call returned.
+pub type Then = Box<dyn FnOnce(&Arc<Kernel>, &Arc<Thread>, u64, i64) + Send>;
+
+/// A call that a stub thread was told to make.
+pub struct Order {
+    /// Exactly this one.
+    pub call: HostCall,
+    /// Whether the host was told to make it.
+    pub made: bool,
+    /// What goes on afterwards.
+    pub then: Then,
+}
+
+/// How a call that a signal interrupted goes on, if a handler runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Again, if the handler was set with `SA_RESTART`; else `EINTR`.
+    IfAsked,
+    /// `EINTR`.
+    Never,
+}
+
+/// Where a thread runs.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its address space.
+    pub space: Arc<Space>,
+    /// The stub's thread; `None` until it has reported for the first time.
+    pub host: Option<HostTid>,
+    /// Its part of the stub's memory.
+    pub slot: Slot,
+}
+
+/// A thread of the guest.
+pub struct Thread {
+    /// Its id; that of the process for the first one.
+    pub tid: Pid,
+    /// Its process.
+    pub process: Arc<Process>,
+    /// Where it runs.
+    pub place: Mutex<Place>,
+    /// Mask, pending signals, alternate stack.
+    pub signals: Mutex<ThreadSignals>,
+    /// Where its calls block.
+    pub waiter: Arc<Waiter>,
+    /// `set_tid_address`
+    pub clear_tid: AtomicU64,
+    /// The list of robust futexes; kept for `get_robust_list`.
+    pub robust_list: AtomicU64,
+    /// It is to end as soon as it reports.
+    pub doomed: AtomicBool,
+    /// What its stub was told to do.
+    pub order: Mutex<Option<Order>>,
+    /// Set between the interruption of a call and the report of the signal.
+    pub restart: Mutex<Option<Restart>>,
+}
+
+impl Thread {
+    /// A thread that has not reported yet.
+    #[must_use]
+    pub fn new(tid: Pid, process: Arc<Process>, place: Place, signals: ThreadSignals) -> Self {
+        Thread {
+            tid,
+            process,
+            place: Mutex::new(place),
+            signals: Mutex::new(signals),
+            waiter: Arc::new(Waiter::default()),
+            clear_tid: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
+            doomed: AtomicBool::new(false),
+            order: Mutex::new(None),
+            restart: Mutex::new(None),
+        }
+    }
+
+    /// Its address space.
+    #[must_use]
+    pub fn space(&self) -> Arc<Space> {
+        Arc::clone(&lock(&self.place).space)
+    }
+
+    /// Its memory.
+    #[must_use]
+    pub fn memory(&self) -> GuestMemory {
+        lock(&self.place).space.memory.clone()
+    }
+
+    /// Makes it report, and its call return, soon.
+    pub fn interrupt(&self) {
+        self.waiter.interrupt();
+        let place = lock(&self.place);
+        if let Some(host) = place.host {
+            place.space.stub.kick(host);
+        }
+    }
+
+    /// Makes its stub report once the present call was answered.
+    pub fn kick(&self) {
+        let place = lock(&self.place);
+        if let Some(host) = place.host {
+            place.space.stub.kick(host);
+        }
+    }
+}

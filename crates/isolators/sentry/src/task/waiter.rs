@@ -1,0 +1,130 @@
+//! Blocking: a guest thread's sentry thread waits until something that it
+//! listens on changes, a signal interrupts it, or time is up.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+/// Locks without regard to poison: a sentry thread that panics ends the process.
+pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug, Default)]
+struct State {
+    woken: bool,
+    interrupted: bool,
+}
+
+/// The place where one thread waits.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// A queue that it stood in was woken: look again.
+    Called,
+    /// A signal is there.
+    Interrupted,
+    /// The time is up.
+    TimedOut,
+}
+
+impl Waiter {
+    /// Ends a wait, the present or the next one, until [`Self::clear`].
+    pub fn interrupt(&self) {
+        lock(&self.state).interrupted = true;
+        self.changed.notify_all();
+    }
+
+    /// Forgets an interruption that has been dealt with.
+    pub fn clear(&self) {
+        lock(&self.state).interrupted = false;
+    }
+
+    fn call(&self) {
+        lock(&self.state).woken = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits. What was called since the last wait counts.
+    pub fn wait(&self, deadline: Option<Instant>) -> Woken {
+        let mut state = lock(&self.state);
+        loop {
+            if std::mem::replace(&mut state.woken, false) {
+                return Woken::Called;
+            }
+            if state.interrupted {
+                return Woken::Interrupted;
+            }
+            state = match deadline {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(end) => {
+                    let now = Instant::now();
+                    if now >= end {
+                        return Woken::TimedOut;
+                    }
+                    let waited = self.changed.wait_timeout(state, end - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+/// Those who wait for one thing. Standing in it is cheap to undo: a place is
+/// weak, and those who left are dropped at the next wake.
+#[derive(Debug, Default)]
+pub struct WaitQueue {
+    waiting: Mutex<Vec<Weak<Waiter>>>,
+}
+
+impl WaitQueue {
+    /// Adds a waiter until the next wake. Look at the condition after this.
+    pub fn join(&self, waiter: &Arc<Waiter>) {
+        let mut waiting = lock(&self.waiting);
+        let this = Arc::downgrade(waiter);
+        if !waiting.iter().any(|w| w.ptr_eq(&this)) {
+            waiting.push(this);
+        }
+    }
+
+    /// Calls all of them.
+    pub fn wake(&self) {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        for waiter in waiting.iter().filter_map(Weak::upgrade) {
+            waiter.call();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_call_before_the_wait_is_not_lost() {
+        let (waiter, queue) = (Arc::new(Waiter::default()), WaitQueue::default());
+        queue.join(&waiter);
+        queue.wake();
+        assert_eq!(waiter.wait(None), Woken::Called);
+        let soon = Some(Instant::now() + Duration::from_millis(5));
+        assert_eq!(waiter.wait(soon), Woken::TimedOut);
+        queue.wake();
+        assert_eq!(waiter.wait(soon), Woken::TimedOut, "it stands in the queue no more");
+    }
+
+    #[test]
+    fn an_interruption_stays_until_it_is_cleared() {
+        let waiter = Waiter::default();
+        waiter.interrupt();
+        assert_eq!(waiter.wait(None), Woken::Interrupted);
+        assert_eq!(waiter.wait(None), Woken::Interrupted);
+        waiter.clear();
+        assert_eq!(waiter.wait(Some(Instant::now())), Woken::TimedOut);
+    }
+}

@@ -1,0 +1,356 @@
+//! The broker: a process of its own that opens files beneath the container's
+//! root, and hands their descriptors to the sentry.
+//!
+//! A request names a directory by descriptor and one name in it, never a path,
+//! so there is nothing to resolve. The broker trusts the sentry with nothing but
+//! this: a name is a single component, and links are never followed.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use crate::task::waiter::lock;
+
+mod server;
+
+pub use server::Broker;
+
+/// Why there is no broker.
+#[derive(Debug, thiserror::Error)]
+#[error("start the broker of files: {step}: {errno}")]
+pub struct StartBrokerError {
+    step: &'static str,
+    errno: Errno,
+}
+
+/// What the broker can do. Names are single components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Operation {
+    Lookup = 1,
+    Open,
+    Create,
+    MakeDirectory,
+    Remove,
+    Rename,
+    Symlink,
+    Link,
+    ChangeMode,
+    ChangeOwner,
+    SetTimes,
+}
+
+/// A request: operation, four numbers, one or two names.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Request {
+    operation: u8,
+    numbers: [u64; 5],
+    first: Vec<u8>,
+    second: Vec<u8>,
+}
+
+const MESSAGE: usize = 1 + 5 * 8 + 2 + 256 + 4096;
+
+impl Request {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![self.operation];
+        self.numbers.iter().for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
+        let length = u16::try_from(self.first.len()).unwrap_or(u16::MAX);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&self.first);
+        bytes.extend_from_slice(&self.second);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (operation, mut rest) = bytes.split_first()?;
+        let mut numbers = [0; 5];
+        for number in &mut numbers {
+            let (word, after) = rest.split_first_chunk()?;
+            *number = u64::from_le_bytes(*word);
+            rest = after;
+        }
+        let (length, rest) = rest.split_first_chunk()?;
+        let (first, second) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        let (first, second) = (first.to_vec(), second.to_vec());
+        Some(Request { operation: *operation, numbers, first, second })
+    }
+}
+
+/// The sentry's side.
+#[derive(Debug)]
+pub struct BrokerClient {
+    socket: Mutex<OwnedFd>,
+}
+
+/// Both sides, before the process is made. `own` is the future broker's
+/// `/proc/self/fd`, opened by it.
+///
+/// # Errors
+/// If there is no socket.
+pub fn pair() -> Result<(BrokerClient, OwnedFd), StartBrokerError> {
+    let kind = SocketType::SEQPACKET;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| StartBrokerError { step: "socketpair", errno })?;
+    Ok((BrokerClient { socket: Mutex::new(ours) }, theirs))
+}
+
+impl BrokerClient {
+    fn ask(
+        &self,
+        operation: Operation,
+        numbers: [u64; 5],
+        names: [&[u8]; 2],
+        with: &[BorrowedFd<'_>],
+    ) -> Result<Option<OwnedFd>, Errno> {
+        let [first, second] = names.map(<[u8]>::to_vec);
+        let request = Request { operation: operation as u8, numbers, first, second };
+        let socket = lock(&self.socket);
+        send(&socket, &request.encode(), with)?;
+        let mut answer = [0; 4];
+        let (length, mut descriptors) = receive(&socket, &mut answer)?;
+        if length != answer.len() {
+            return Err(Errno::IO);
+        }
+        match i32::from_le_bytes(answer) {
+            0 => Ok(descriptors.pop()),
+            errno => Err(Errno::from_raw_os_error(errno)),
+        }
+    }
+
+    fn ask_descriptor(
+        &self,
+        operation: Operation,
+        numbers: [u64; 5],
+        name: &[u8],
+        with: BorrowedFd<'_>,
+    ) -> Result<OwnedFd, Errno> {
+        self.ask(operation, numbers, [name, b""], &[with])?.ok_or(Errno::IO)
+    }
+
+    /// A handle (`O_PATH`) of `name` in `directory`; of a link itself.
+    ///
+    /// # Errors
+    /// As openat2(2).
+    pub fn lookup(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+        self.ask_descriptor(Operation::Lookup, [0; 5], name, directory)
+    }
+
+    /// Opens what a handle stands for: a regular file or directory.
+    ///
+    /// # Errors
+    /// As open(2); `ENXIO` for anything else.
+    pub fn open(&self, handle: BorrowedFd<'_>, flags: u32) -> Result<OwnedFd, Errno> {
+        self.ask_descriptor(Operation::Open, [u64::from(flags), 0, 0, 0, 0], b"", handle)
+    }
+
+    /// Makes a regular file that must not be there yet; returns it open for
+    /// reading and writing.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn create(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<OwnedFd, Errno> {
+        let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
+        self.ask_descriptor(Operation::Create, numbers, name, directory)
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn make_directory(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<(), Errno> {
+        let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
+        self.ask(Operation::MakeDirectory, numbers, [name, b""], &[directory]).map(drop)
+    }
+
+    /// Removes a name; of an empty directory if `is_directory`.
+    ///
+    /// # Errors
+    /// As unlinkat(2).
+    pub fn remove(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        is_directory: bool,
+    ) -> Result<(), Errno> {
+        let numbers = [is_directory.into(), 0, 0, 0, 0];
+        self.ask(Operation::Remove, numbers, [name, b""], &[directory]).map(drop)
+    }
+
+    /// Renames, with flags of renameat2(2).
+    ///
+    /// # Errors
+    /// As renameat2(2).
+    pub fn rename(
+        &self,
+        from: (BorrowedFd<'_>, &[u8]),
+        to: (BorrowedFd<'_>, &[u8]),
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let numbers = [flags.into(), 0, 0, 0, 0];
+        self.ask(Operation::Rename, numbers, [from.1, to.1], &[from.0, to.0]).map(drop)
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// As symlink(2).
+    pub fn symlink(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        target: &[u8],
+        owner: (u32, u32),
+    ) -> Result<(), Errno> {
+        let numbers = [0, owner.0.into(), owner.1.into(), 0, 0];
+        self.ask(Operation::Symlink, numbers, [name, target], &[directory]).map(drop)
+    }
+
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    /// As link(2).
+    pub fn link(
+        &self,
+        file: BorrowedFd<'_>,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> Result<(), Errno> {
+        self.ask(Operation::Link, [0; 5], [name, b""], &[file, directory]).map(drop)
+    }
+
+    /// chmod(2) of a handle.
+    ///
+    /// # Errors
+    /// As chmod(2).
+    pub fn change_mode(&self, file: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
+        let numbers = [mode.into(), 0, 0, 0, 0];
+        self.ask(Operation::ChangeMode, numbers, [b"", b""], &[file]).map(drop)
+    }
+
+    /// chown(2) of a handle; `u32::MAX` leaves one as it is.
+    ///
+    /// # Errors
+    /// As chown(2).
+    pub fn change_owner(&self, file: BorrowedFd<'_>, user: u32, group: u32) -> Result<(), Errno> {
+        let numbers = [0, user.into(), group.into(), 0, 0];
+        self.ask(Operation::ChangeOwner, numbers, [b"", b""], &[file]).map(drop)
+    }
+
+    /// utimensat(2) of a handle: seconds and nanoseconds of both times.
+    ///
+    /// # Errors
+    /// As utimensat(2).
+    pub fn set_times(&self, file: BorrowedFd<'_>, times: [(i64, i64); 2]) -> Result<(), Errno> {
+        let [accessed, modified] = times;
+        let numbers = [accessed.0, accessed.1, modified.0, modified.1, 0].map(i64::cast_unsigned);
+        self.ask(Operation::SetTimes, numbers, [b"", b""], &[file]).map(drop)
+    }
+}
+
+fn send(socket: &OwnedFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !with.is_empty() && !control.push(SendAncillaryMessage::ScmRights(with)) {
+        return Err(Errno::INVAL);
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+fn receive(socket: &OwnedFd, into: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut slices = [IoSliceMut::new(into)];
+    let message = loop {
+        match recvmsg(socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    let mut descriptors = Vec::new();
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = part {
+            descriptors.extend(received);
+        }
+    }
+    Ok((message.bytes, descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::fs::{Mode, OFlags};
+
+    use super::server::component;
+    use super::*;
+
+    #[test]
+    fn requests_survive_the_way() {
+        let request = Request {
+            operation: 6,
+            numbers: [1, 2, 3, 4, 5],
+            first: b"a".to_vec(),
+            second: b"bc".to_vec(),
+        };
+        assert_eq!(Request::decode(&request.encode()), Some(request));
+        assert_eq!(Request::decode(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn names_are_single_components() {
+        for bad in [&b""[..], b".", b"..", b"a/b", b"/", b"a\0b"] {
+            assert_eq!(component(bad), Err(Errno::INVAL));
+        }
+        assert_eq!(component(b"..."), Ok(&b"..."[..]));
+    }
+
+    /// A thread stands in for the process.
+    #[test]
+    fn nothing_outside_is_reached() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "text").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
+        let (client, socket) = pair().unwrap();
+        let broker = Broker::new(socket).unwrap();
+        let server = std::thread::spawn(move || broker.serve());
+        let root = rustix::fs::open(folder.path(), OFlags::PATH, Mode::empty()).unwrap();
+        let root = root.as_fd();
+
+        let file = client.lookup(root, b"file").unwrap();
+        let open = client.open(file.as_fd(), 0).unwrap();
+        let mut bytes = [0; 4];
+        assert_eq!(rustix::io::read(&open, &mut bytes), Ok(4));
+        assert_eq!(&bytes, b"text");
+        // The link itself, and it can't be opened.
+        let link = client.lookup(root, b"link").unwrap();
+        assert_eq!(client.open(link.as_fd(), 0).err(), Some(Errno::NXIO));
+        for name in [&b".."[..], b"../file", b"/etc/passwd", b"link/x"] {
+            assert_eq!(client.lookup(root, name).err(), Some(Errno::INVAL), "{name:?}");
+        }
+        assert_eq!(client.lookup(root, b"none").err(), Some(Errno::NOENT));
+        let null = rustix::fs::open("/dev/null", OFlags::PATH, Mode::empty()).unwrap();
+        assert_eq!(client.open(null.as_fd(), 0).err(), Some(Errno::NXIO));
+        drop(client);
+        server.join().unwrap();
+    }
+}

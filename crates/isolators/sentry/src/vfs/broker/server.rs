@@ -1,0 +1,182 @@
+//! The broker's own side: what it does in its process.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, Uid,
+};
+use rustix::io::Errno;
+
+use super::{MESSAGE, Operation, Request, StartBrokerError, receive, send};
+
+/// The process's side.
+#[derive(Debug)]
+pub struct Broker {
+    socket: OwnedFd,
+    /// `/proc/self/fd` of the broker's own: how a descriptor is opened anew.
+    own: OwnedFd,
+}
+
+impl Broker {
+    /// In the process that is to be the broker.
+    ///
+    /// # Errors
+    /// If its own `/proc/self/fd` can't be opened.
+    pub fn new(socket: OwnedFd) -> Result<Self, StartBrokerError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let own = rustix::fs::open("/proc/self/fd", flags, Mode::empty())
+            .map_err(|errno| StartBrokerError { step: "open /proc/self/fd", errno })?;
+        // Modes are those that the guest's kernel computed.
+        rustix::process::umask(Mode::empty());
+        Ok(Broker { socket, own })
+    }
+
+    /// Serves until the sentry is gone.
+    pub fn serve(&self) {
+        let mut buffer = vec![0; MESSAGE];
+        while let Ok((length, descriptors)) = receive(&self.socket, &mut buffer) {
+            if length == 0 {
+                return;
+            }
+            let request = buffer.get(..length).and_then(Request::decode);
+            let result = match request {
+                Some(request) => self.perform(&request, &descriptors),
+                None => Err(Errno::INVAL),
+            };
+            let (errno, with) = match &result {
+                Ok(fd) => (0, fd.as_ref().map(AsFd::as_fd)),
+                Err(errno) => (errno.raw_os_error(), None),
+            };
+            let with: Vec<BorrowedFd<'_>> = with.into_iter().collect();
+            if send(&self.socket, &errno.to_le_bytes(), &with).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The path by which a descriptor of the broker's is opened anew.
+    fn again(fd: &OwnedFd) -> String {
+        fd.as_raw_fd().to_string()
+    }
+
+    fn perform(&self, request: &Request, with: &[OwnedFd]) -> Result<Option<OwnedFd>, Errno> {
+        const LOOKUP: u8 = Operation::Lookup as u8;
+        const OPEN: u8 = Operation::Open as u8;
+        const CREATE: u8 = Operation::Create as u8;
+        const MAKE_DIRECTORY: u8 = Operation::MakeDirectory as u8;
+        const REMOVE: u8 = Operation::Remove as u8;
+        const RENAME: u8 = Operation::Rename as u8;
+        const SYMLINK: u8 = Operation::Symlink as u8;
+        const LINK: u8 = Operation::Link as u8;
+        const CHANGE_MODE: u8 = Operation::ChangeMode as u8;
+        const CHANGE_OWNER: u8 = Operation::ChangeOwner as u8;
+        const SET_TIMES: u8 = Operation::SetTimes as u8;
+        let [number, user, group, _, _] = request.numbers;
+        let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
+        let owner = (low(user), low(group));
+        let first = with.first().ok_or(Errno::INVAL)?;
+        let name = component(&request.first);
+        match request.operation {
+            LOOKUP => beneath(first, name?, OFlags::PATH | OFlags::NOFOLLOW, 0).map(Some),
+            OPEN => self.open(first, low(number)).map(Some),
+            CREATE => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
+                let file = beneath(first, name?, flags, low(number) & 0o7777)?;
+                rustix::fs::fchown(
+                    &file,
+                    Some(Uid::from_raw(owner.0)),
+                    Some(Gid::from_raw(owner.1)),
+                )?;
+                // A change of owner clears these bits.
+                if number & 0o6000 != 0 {
+                    rustix::fs::fchmod(&file, Mode::from_raw_mode(low(number) & 0o7777))?;
+                }
+                Ok(Some(file))
+            }
+            MAKE_DIRECTORY => {
+                let mode = Mode::from_raw_mode(low(number) & 0o7777);
+                rustix::fs::mkdirat(first, name?, mode)?;
+                own(first, name?, owner)?;
+                Ok(None)
+            }
+            REMOVE => {
+                let flags = if number != 0 { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+                rustix::fs::unlinkat(first, name?, flags)?;
+                Ok(None)
+            }
+            RENAME => {
+                let flags = RenameFlags::from_bits(low(number)).ok_or(Errno::INVAL)?;
+                let second = with.get(1).ok_or(Errno::INVAL)?;
+                let to = component(&request.second)?;
+                rustix::fs::renameat_with(first, name?, second, to, flags)?;
+                Ok(None)
+            }
+            SYMLINK => {
+                rustix::fs::symlinkat(request.second.as_slice(), first, name?)?;
+                own(first, name?, owner)?;
+                Ok(None)
+            }
+            LINK => {
+                let second = with.get(1).ok_or(Errno::INVAL)?;
+                let flags = AtFlags::SYMLINK_FOLLOW;
+                rustix::fs::linkat(&self.own, Self::again(first), second, name?, flags)?;
+                Ok(None)
+            }
+            CHANGE_MODE => {
+                let mode = Mode::from_raw_mode(low(number) & 0o7777);
+                rustix::fs::chmodat(&self.own, Self::again(first), mode, AtFlags::empty())?;
+                Ok(None)
+            }
+            CHANGE_OWNER => {
+                let some = |id: u32| (id != u32::MAX).then_some(id);
+                let user = some(owner.0).map(Uid::from_raw);
+                let group = some(owner.1).map(Gid::from_raw);
+                rustix::fs::chownat(first, "", user, group, AtFlags::EMPTY_PATH)?;
+                Ok(None)
+            }
+            SET_TIMES => {
+                let [a, b, c, d, _] = request.numbers.map(u64::cast_signed);
+                let times = Timestamps {
+                    last_access: Timespec { tv_sec: a, tv_nsec: b },
+                    last_modification: Timespec { tv_sec: c, tv_nsec: d },
+                };
+                // The kernel takes the handle of a link for the link.
+                rustix::fs::utimensat(first, "", &times, AtFlags::EMPTY_PATH)?;
+                Ok(None)
+            }
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    fn open(&self, handle: &OwnedFd, flags: u32) -> Result<OwnedFd, Errno> {
+        let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(handle)?.st_mode);
+        if !matches!(kind, rustix::fs::FileType::RegularFile | rustix::fs::FileType::Directory) {
+            return Err(Errno::NXIO);
+        }
+        let allowed =
+            OFlags::RDONLY | OFlags::WRONLY | OFlags::RDWR | OFlags::DIRECTORY | OFlags::TRUNC;
+        let flags = OFlags::from_bits_truncate(flags) & allowed;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+        rustix::fs::openat(&self.own, Self::again(handle), flags, Mode::empty())
+    }
+}
+
+/// A single name, neither empty nor going up.
+pub(super) fn component(name: &[u8]) -> Result<&[u8], Errno> {
+    let bad = name.is_empty()
+        || name == b"."
+        || name == b".."
+        || name.iter().any(|b| matches!(b, b'/' | 0));
+    if bad { Err(Errno::INVAL) } else { Ok(name) }
+}
+
+fn beneath(directory: &OwnedFd, name: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let flags = flags | OFlags::CLOEXEC;
+    rustix::fs::openat2(directory, name, flags, Mode::from_raw_mode(mode), resolve)
+}
+
+fn own(directory: &OwnedFd, name: &[u8], owner: (u32, u32)) -> Result<(), Errno> {
+    let (user, group) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+    rustix::fs::chownat(directory, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
+}

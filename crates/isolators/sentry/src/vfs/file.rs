@@ -1,0 +1,251 @@
+//! Open files.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use crate::syscalls::{Call, Failure};
+use crate::task::Restart;
+use crate::task::waiter::{Waiter, Woken, lock};
+
+use super::{Attributes, Entry};
+
+bitflags::bitflags! {
+    /// What poll(2) tells.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Ready: u16 {
+        /// `POLLIN`
+        const IN = 0x1;
+        /// `POLLPRI`
+        const PRI = 0x2;
+        /// `POLLOUT`
+        const OUT = 0x4;
+        /// `POLLERR`
+        const ERR = 0x8;
+        /// `POLLHUP`
+        const HUP = 0x10;
+        /// `POLLNVAL`
+        const NVAL = 0x20;
+    }
+}
+
+/// What an open file is made of.
+pub trait File: Send + Sync {
+    /// Reads at `offset`, which a stream ignores.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it would have to wait.
+    fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno>;
+
+    /// Writes at `offset`, which a stream ignores; at the end, if `append`.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it would have to wait.
+    fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno>;
+
+    /// What can be done without waiting.
+    fn ready(&self) -> Ready;
+
+    /// Has the waiter called when that changes.
+    fn watch(&self, waiter: &Arc<Waiter>);
+
+    /// Attributes now.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn attributes(&self) -> Result<Attributes, Errno>;
+
+    /// ioctl(2).
+    ///
+    /// # Errors
+    /// `ENOTTY` for what it doesn't know.
+    fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno>;
+
+    /// The host's descriptor, if one is behind it: to map, to truncate.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Where the next listing begins.
+    pub next: u64,
+    /// Its inode number.
+    pub inode: u64,
+    /// `d_type`
+    pub kind: u8,
+    /// Its name.
+    pub name: Vec<u8>,
+}
+
+/// What getdents64(2) needs.
+pub trait Directory: Send + Sync {
+    /// Names from a position on; an empty list at the end.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn list(&self, position: u64) -> Result<Vec<Listed>, Errno>;
+}
+
+/// Flags that `F_SETFL` can change and others that matter later.
+pub mod status {
+    #![allow(missing_docs, reason = "names of open(2)")]
+    pub const ACCESS: u32 = 3;
+    pub const WRITE_ONLY: u32 = 1;
+    pub const READ_WRITE: u32 = 2;
+    pub const CREATE: u32 = 0o100;
+    pub const EXCLUSIVE: u32 = 0o200;
+    pub const NO_TTY: u32 = 0o400;
+    pub const TRUNCATE: u32 = 0o1000;
+    pub const APPEND: u32 = 0o2000;
+    pub const NONBLOCK: u32 = 0o4000;
+    pub const DIRECTORY: u32 = 0o20_0000;
+    pub const NO_FOLLOW: u32 = 0o40_0000;
+    pub const CLOSE_ON_EXEC: u32 = 0o200_0000;
+    pub const PATH: u32 = 0o1000_0000;
+    pub const TEMPORARY: u32 = 0o2020_0000;
+}
+
+/// An open file description.
+pub struct OpenFile {
+    /// What it is made of.
+    pub file: Box<dyn File>,
+    /// Names, if it is a directory.
+    pub directory: Option<Box<dyn Directory>>,
+    /// Where it was found, if it has a name.
+    pub entry: Option<Arc<Entry>>,
+    /// How it was opened.
+    pub flags: AtomicU32,
+    /// Position; of a directory, as [`Directory`] counts.
+    pub position: Mutex<u64>,
+    /// Whether it has one.
+    pub seekable: bool,
+}
+
+impl std::fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenFile").field("entry", &self.entry.as_ref().map(|e| e.path())).finish()
+    }
+}
+
+impl OpenFile {
+    /// A file without name and position.
+    #[must_use]
+    pub fn stream(file: Box<dyn File>, flags: u32) -> Arc<Self> {
+        let (directory, entry) = (None, None);
+        let flags = AtomicU32::new(flags);
+        Arc::new(OpenFile {
+            file,
+            directory,
+            entry,
+            flags,
+            position: Mutex::new(0),
+            seekable: false,
+        })
+    }
+
+    fn flag(&self, flag: u32) -> bool {
+        self.flags.load(Ordering::SeqCst) & flag != 0
+    }
+
+    /// Whether it may be read.
+    #[must_use]
+    pub fn readable(&self) -> bool {
+        self.flags.load(Ordering::SeqCst) & (status::ACCESS | status::PATH) != status::WRITE_ONLY
+            && !self.flag(status::PATH)
+    }
+
+    /// Whether it may be written.
+    #[must_use]
+    pub fn writable(&self) -> bool {
+        self.flags.load(Ordering::SeqCst) & status::ACCESS != 0 && !self.flag(status::PATH)
+    }
+
+    /// Reads, waiting if need be, at `offset` or at the position.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn read(
+        &self,
+        call: &Call<'_>,
+        into: &mut [u8],
+        offset: Option<u64>,
+    ) -> Result<usize, Failure> {
+        if !self.readable() {
+            return Err(Errno::BADF.into());
+        }
+        self.at(offset, |at| self.wait_until(call, Ready::IN, || self.file.read(into, at)))
+    }
+
+    /// Writes, waiting if need be, at `offset` or at the position.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn write(
+        &self,
+        call: &Call<'_>,
+        from: &[u8],
+        offset: Option<u64>,
+    ) -> Result<usize, Failure> {
+        if !self.writable() {
+            return Err(Errno::BADF.into());
+        }
+        let append = self.flag(status::APPEND);
+        self.at(offset, |at| {
+            self.wait_until(call, Ready::OUT, || self.file.write(from, at, append))
+        })
+    }
+
+    /// Runs `f` at the position, and moves it by what `f` returns.
+    fn at(
+        &self,
+        offset: Option<u64>,
+        f: impl FnOnce(u64) -> Result<usize, Failure>,
+    ) -> Result<usize, Failure> {
+        match offset {
+            Some(_) if !self.seekable => Err(Errno::SPIPE.into()),
+            Some(offset) => f(offset),
+            None if !self.seekable => f(0),
+            None => {
+                let mut position = lock(&self.position);
+                let done = f(*position)?;
+                *position = position.saturating_add(done as u64);
+                Ok(done)
+            }
+        }
+    }
+
+    fn wait_until(
+        &self,
+        call: &Call<'_>,
+        what: Ready,
+        mut f: impl FnMut() -> Result<usize, Errno>,
+    ) -> Result<usize, Failure> {
+        loop {
+            match f() {
+                Err(Errno::AGAIN) if !self.flag(status::NONBLOCK) => {}
+                other => return other.map_err(Failure::from),
+            }
+            self.wait(call, what, None)?;
+        }
+    }
+
+    /// Waits until one of `what` is possible, an error or the end is there, or
+    /// the time is up.
+    fn wait(&self, call: &Call<'_>, what: Ready, deadline: Option<Instant>) -> Result<(), Failure> {
+        loop {
+            self.file.watch(&call.thread.waiter);
+            if self.file.ready().intersects(what | Ready::ERR | Ready::HUP) {
+                return Ok(());
+            }
+            match call.thread.waiter.wait(deadline) {
+                Woken::Called => {}
+                Woken::TimedOut => return Ok(()),
+                Woken::Interrupted => return Err(Failure::Interrupted(Restart::IfAsked)),
+            }
+        }
+    }
+}

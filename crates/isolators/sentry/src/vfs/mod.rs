@@ -1,0 +1,37 @@
+//! Files: the tree of names, what is behind them, and open descriptors.
+
+mod attributes;
+mod broker;
+mod device;
+mod entry;
+mod file;
+mod host;
+pub mod open;
+mod pipe;
+mod proc;
+mod stream;
+mod table;
+
+use std::sync::Arc;
+
+pub use attributes::{Attributes, Kind, Time};
+pub use broker::{Broker, BrokerClient, StartBrokerError, pair};
+pub use device::Device;
+pub use entry::{Entry, Node, Resolve, Walker, access, permit};
+pub use file::{Directory, File, Listed, OpenFile, Ready, status};
+pub use host::{HostFile, HostNode};
+pub use pipe::pipe;
+pub use proc::ProcNode;
+pub use stream::{HostStream, Poller};
+pub use table::{FileTable, LIMIT};
+
+/// The file system of the guest.
+#[derive(Debug)]
+pub struct FileSystem {
+    /// Its root.
+    pub root: Arc<Entry>,
+    /// The process that opens.
+    pub broker: BrokerClient,
+    /// Waits for the host's streams.
+    pub poller: Arc<Poller>,
+}

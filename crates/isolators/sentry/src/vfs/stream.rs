@@ -1,0 +1,178 @@
+//! Streams that the sandbox was given: its standard input, output and error.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use rustix::event::{PollFd, PollFlags, epoll, poll};
+use rustix::io::Errno;
+
+use crate::syscalls::Call;
+use crate::task::WaitQueue;
+use crate::task::waiter::{Waiter, lock};
+
+use super::{Attributes, File, Ready};
+
+/// Waits for the host's streams, in a thread of its own.
+#[derive(Debug)]
+pub struct Poller {
+    epoll: OwnedFd,
+    queues: Mutex<HashMap<u64, Arc<WaitQueue>>>,
+}
+
+impl Poller {
+    /// Without streams.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn new() -> Result<Arc<Self>, Errno> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Arc::new(Poller { epoll, queues: Mutex::default() }))
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        let this = Arc::clone(self);
+        let thread = std::thread::Builder::new().stack_size(64 << 10);
+        thread.spawn(move || this.run()).map(drop)
+    }
+
+    fn run(&self) {
+        let mut events = Vec::with_capacity(16);
+        loop {
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+            for event in &events {
+                let event: &epoll::Event = event;
+                let queue = lock(&self.queues).get(&event.data.u64()).cloned();
+                if let Some(queue) = queue {
+                    queue.wake();
+                }
+            }
+        }
+    }
+}
+
+/// A stream of the host's.
+pub struct HostStream {
+    fd: OwnedFd,
+    poller: Arc<Poller>,
+    /// Its key with the poller; `None` if it is always ready, as a file is.
+    key: Option<u64>,
+    queue: Arc<WaitQueue>,
+}
+
+impl HostStream {
+    /// Over a descriptor that was handed in.
+    #[must_use]
+    pub fn new(fd: OwnedFd, poller: &Arc<Poller>) -> Self {
+        let key = u64::from(fd.as_raw_fd().cast_unsigned());
+        let queue = Arc::new(WaitQueue::default());
+        let data = epoll::EventData::new_u64(key);
+        let none = epoll::EventFlags::ONESHOT;
+        let added = epoll::add(&poller.epoll, &fd, data, none).is_ok();
+        if added {
+            lock(&poller.queues).insert(key, Arc::clone(&queue));
+        }
+        let key = added.then_some(key);
+        HostStream { fd, poller: Arc::clone(poller), key, queue }
+    }
+}
+
+impl Drop for HostStream {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let _ = epoll::delete(&self.poller.epoll, &self.fd);
+            lock(&self.poller.queues).remove(&key);
+        }
+    }
+}
+
+impl File for HostStream {
+    fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
+        if !self.ready().intersects(Ready::IN | Ready::HUP | Ready::ERR) {
+            return Err(Errno::AGAIN);
+        }
+        rustix::io::read(&self.fd, into)
+    }
+
+    fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
+        if !self.ready().intersects(Ready::OUT | Ready::HUP | Ready::ERR) {
+            return Err(Errno::AGAIN);
+        }
+        // No more than a pipe that can be written at all takes at once.
+        let part = if self.key.is_some() { from.get(..4096).unwrap_or(from) } else { from };
+        rustix::io::write(&self.fd, part)
+    }
+
+    fn ready(&self) -> Ready {
+        if self.key.is_none() {
+            return Ready::IN | Ready::OUT;
+        }
+        let mut one = [PollFd::new(&self.fd, PollFlags::IN | PollFlags::OUT)];
+        match poll(&mut one, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })) {
+            Ok(_) => one
+                .first()
+                .map_or(Ready::empty(), |p| Ready::from_bits_truncate(p.revents().bits())),
+            Err(_) => Ready::empty(),
+        }
+    }
+
+    fn watch(&self, waiter: &Arc<Waiter>) {
+        let Some(key) = self.key else { return };
+        self.queue.join(waiter);
+        let data = epoll::EventData::new_u64(key);
+        let ready = self.ready();
+        let mut flags = epoll::EventFlags::ONESHOT;
+        flags.set(epoll::EventFlags::IN, !ready.contains(Ready::IN));
+        flags.set(epoll::EventFlags::OUT, !ready.contains(Ready::OUT));
+        let _ = epoll::modify(&self.poller.epoll, &self.fd, data, flags);
+    }
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        Ok(Attributes::from_host(&rustix::fs::fstat(&self.fd)?))
+    }
+
+    fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
+        const TCGETS: u32 = 0x5401;
+        const TIOCGWINSZ: u32 = 0x5413;
+        let memory = call.thread.memory();
+        match request {
+            TIOCGWINSZ => {
+                let size = rustix::termios::tcgetwinsize(&self.fd)?;
+                let mut bytes = Vec::new();
+                for part in [size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel] {
+                    bytes.extend_from_slice(&part.to_le_bytes());
+                }
+                memory.write(argument, &bytes)?;
+                Ok(0)
+            }
+            TCGETS => {
+                let state = rustix::termios::tcgetattr(&self.fd)?;
+                let mut bytes = Vec::new();
+                let modes = [
+                    state.input_modes.bits(),
+                    state.output_modes.bits(),
+                    state.control_modes.bits(),
+                    state.local_modes.bits(),
+                ];
+                modes.iter().for_each(|m| bytes.extend_from_slice(&m.to_le_bytes()));
+                // Line discipline and control characters: all zero.
+                bytes.resize(36, 0);
+                memory.write(argument, &bytes)?;
+                Ok(0)
+            }
+            _ => Err(Errno::NOTTY),
+        }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.key.is_none().then(|| self.fd.as_fd())
+    }
+}

@@ -1,0 +1,137 @@
+//! File descriptors of a process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+
+use super::OpenFile;
+
+/// Descriptors that a process may have (`RLIMIT_NOFILE`).
+pub const LIMIT: u32 = 1024;
+
+#[derive(Clone, Debug)]
+struct Slot {
+    file: Arc<OpenFile>,
+    close_on_exec: bool,
+}
+
+/// Descriptors, by number.
+#[derive(Debug, Default)]
+pub struct FileTable {
+    slots: Mutex<BTreeMap<u32, Slot>>,
+}
+
+impl FileTable {
+    /// Without any.
+    #[must_use]
+    pub fn empty() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A table of its own with the same files: for fork(2).
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        FileTable { slots: Mutex::new(lock(&self.slots).clone()) }
+    }
+
+    /// The file behind a number.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn get(&self, number: u32) -> Result<Arc<OpenFile>, Errno> {
+        lock(&self.slots).get(&number).map(|s| Arc::clone(&s.file)).ok_or(Errno::BADF)
+    }
+
+    /// Adds a file under the lowest free number from `lowest` on.
+    ///
+    /// # Errors
+    /// `EMFILE`
+    pub fn add(&self, file: Arc<OpenFile>, lowest: u32, close_on_exec: bool) -> Result<u32, Errno> {
+        let mut slots = lock(&self.slots);
+        let mut number = lowest;
+        for taken in slots.range(lowest..).map(|(n, _)| *n) {
+            if taken != number {
+                break;
+            }
+            number += 1;
+        }
+        if number >= LIMIT {
+            return Err(Errno::MFILE);
+        }
+        slots.insert(number, Slot { file, close_on_exec });
+        Ok(number)
+    }
+
+    /// Puts a file at a number, in place of what is there.
+    ///
+    /// # Errors
+    /// `EBADF` if the number is too high.
+    pub fn put(&self, number: u32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<(), Errno> {
+        if number >= LIMIT {
+            return Err(Errno::BADF);
+        }
+        let old = lock(&self.slots).insert(number, Slot { file, close_on_exec });
+        drop(old);
+        Ok(())
+    }
+
+    /// Takes one out.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn remove(&self, number: u32) -> Result<Arc<OpenFile>, Errno> {
+        let slot = lock(&self.slots).remove(&number);
+        slot.map(|s| s.file).ok_or(Errno::BADF)
+    }
+
+    /// Whether a number is closed on exec.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn close_on_exec(&self, number: u32) -> Result<bool, Errno> {
+        lock(&self.slots).get(&number).map(|s| s.close_on_exec).ok_or(Errno::BADF)
+    }
+
+    /// Sets that.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn set_close_on_exec(&self, number: u32, on: bool) -> Result<(), Errno> {
+        lock(&self.slots).get_mut(&number).map(|s| s.close_on_exec = on).ok_or(Errno::BADF)
+    }
+
+    /// Closes what is to be closed on exec.
+    pub fn execute(&self) {
+        let mut gone = Vec::new();
+        lock(&self.slots).retain(|_, slot| {
+            if slot.close_on_exec {
+                gone.push(Arc::clone(&slot.file));
+            }
+            !slot.close_on_exec
+        });
+        drop(gone);
+    }
+
+    /// Closes, or marks, a range of numbers.
+    pub fn close_range(&self, range: std::ops::RangeInclusive<u32>, only_mark: bool) {
+        let mut gone = Vec::new();
+        let mut slots = lock(&self.slots);
+        if only_mark {
+            slots.range_mut(range).for_each(|(_, slot)| slot.close_on_exec = true);
+            return;
+        }
+        let numbers: Vec<u32> = slots.range(range).map(|(n, _)| *n).collect();
+        gone.extend(numbers.iter().filter_map(|n| slots.remove(n)));
+        drop(slots);
+        drop(gone);
+    }
+
+    /// All numbers.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<u32> {
+        lock(&self.slots).keys().copied().collect()
+    }
+}

@@ -1,0 +1,84 @@
+//! The same programs on the host and inside: what they say is the same.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
+mod sandbox;
+
+use sandbox::Sandbox;
+
+fn same(sandbox: &Sandbox, script: &str) {
+    let words = ["/bin/sh", "-c", script];
+    let inside = sandbox.run(&words);
+    let host = sandbox.run_on_host(&words);
+    assert_eq!(inside, host, "{script}");
+    assert!(!inside.stdout.is_empty(), "{script}: says nothing");
+}
+
+#[test]
+fn scripts_say_what_they_say_on_the_host() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for script in [
+        "echo one; echo two >&2; exit 3",
+        "for i in 1 2 3; do echo $i; done | grep -v 2 | wc -l",
+        "x=$(seq 1 2000 | tail -n 1); echo $x; seq 1 100000 | md5sum",
+        "sh -c 'kill -9 $$'; echo $?; sh -c 'kill -TERM $$'; echo $?; (exit 7); echo $?",
+        "trap 'echo usr1' USR1; kill -USR1 $$; trap - USR1; trap 'echo bye' EXIT",
+        "trap '' TERM; sh -c 'kill -TERM $$; echo alive'",
+        "sleep 0.05 & wait $!; echo $?; (sleep 30 & kill $!; wait $!; echo $?) 2>/dev/null",
+        "mkdir -p /tmp/a/b && cd /tmp/a/b && echo text >f && ln -s f l && cat l && \
+         mv f ../g && ls -l .. | wc -l && cat l; pwd; cd / && rm -r /tmp/a; ls /tmp",
+        "cd /tmp && umask 027 && mkdir d && : >d/f && stat -c '%a %u %F' d d/f && chmod 4711 d/f && \
+         stat -c %a d/f && ln d/f h && stat -c %h h && rm -r d h",
+        // The host's cat shares the file's pages with the pipe, so the file stays as it is.
+        "cd /tmp && echo abc >x && echo def >>x && cat x && dd if=x bs=2 skip=1 count=2 2>/dev/null && \
+         cp x y && cmp x y && cp x z && truncate -s 3 z && cat z && touch -d @86400 x && \
+         stat -c %Y x && rm x y z",
+        "cat /none; cd /none; ls /bin/none; mkdir /tmp/x/y; rmdir /bin; rm /proc; echo $?",
+        "find /bin -type l | sort | head -n 5; find / -maxdepth 1 -name 'b*'",
+        "echo $$; cat /proc/self/comm; tr '\\0' ' ' </proc/self/cmdline; readlink /proc/self/exe",
+        "echo text | cat /dev/stdin; echo x >/dev/null; head -c 8 /dev/zero | od -c; \
+         head -c 100 /dev/urandom | wc -c; echo x >/dev/full; echo $?",
+        "printf 'b\\na\\nc\\n' | sort | tr a-z A-Z; echo 'a b c' | awk '{print $2}'; expr 6 \\* 7",
+        "(echo in; cat /dev/fd/3) 3</bin/../etc/none || echo no; exec 4>&1; echo four >&4",
+        "printf '#!/bin/sh -e\\necho script $0 $1\\n' >/tmp/s && chmod +x /tmp/s && /tmp/s arg; rm /tmp/s",
+        "i=0; while [ $i -lt 30 ]; do i=$((i+1)); (exit $i) & done; wait; echo all",
+        "tar cf - /bin/sh /bin/ls 2>/dev/null | tar tf - ; echo abc | gzip | gunzip",
+        "yes | head -n 3; echo $?; id -u; id -g; uname -s -m",
+    ] {
+        same(&sandbox, script);
+    }
+}
+
+/// Programs of this folder, which print what they saw.
+#[test]
+fn compiled_programs_see_the_same() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for name in ["memory", "processes", "signals", "threads"] {
+        sandbox.compile(name, &["-static", "-pthread"]);
+        let path = format!("/bin/{name}");
+        let inside = sandbox.run(&[&path]);
+        let host = sandbox.run_on_host(&[&path]);
+        assert_eq!(inside, host, "{name}");
+        assert!(inside.stdout.ends_with("done\n"), "{name}: {inside:?}");
+    }
+}
+
+/// It is another kernel, and says so.
+#[test]
+fn the_kernel_is_our_own() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&["/bin/sh", "-c", "uname -r; dmesg | grep -c Caisson"]);
+    assert_eq!((ended.stdout.as_str(), ended.code), ("6.1.0-caisson\n2\n", 0), "{ended:?}");
+    let none = sandbox.run(&["/bin/none"]);
+    assert_eq!(none.code, 127);
+    assert!(none.stderr.contains("execute /bin/none in the sandbox: No such file"), "{none:?}");
+}

@@ -1,0 +1,99 @@
+//! A guest that attacks its wall: nothing reaches the host, and only that guest
+//! dies.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
+mod sandbox;
+
+use sandbox::Sandbox;
+
+const SEGMENTATION_FAULT: i32 = 128 + 11;
+const TRAP: [i32; 4] = [128 + 4, 128 + 5, 128 + 9, SEGMENTATION_FAULT];
+
+/// Runs one way beside a sound process of the same sandbox, which must not
+/// notice.
+fn attack(way: u32) -> sandbox::Ended {
+    let sandbox = Sandbox::new();
+    sandbox.compile("hostile", &["-static", "-pthread"]);
+    let script = format!(
+        "(i=0; while [ $i -lt 20 ]; do i=$((i+1)); /bin/true || exit 1; done; echo sound) & \
+         hostile {way}; code=$?; wait $! && exit $code"
+    );
+    let ended = sandbox.run(&["/bin/sh", "-c", &script]);
+    let escaped = std::path::Path::new("/caisson-sentry-escaped");
+    assert!(!escaped.exists(), "way {way} made a file on the host");
+    assert!(ended.stdout.contains("sound"), "way {way}: the other process: {ended:?}");
+    let stdout = ended.stdout.lines().filter(|l| *l != "sound").collect::<Vec<_>>().join("\n");
+    sandbox::Ended { stdout, ..ended }
+}
+
+fn survives(way: u32, says: &str) {
+    let ended = attack(way);
+    assert_eq!((ended.stdout.as_str(), ended.code), (says, 0), "way {way}: {ended:?}");
+}
+
+fn dies(way: u32) {
+    let ended = attack(way);
+    assert!(TRAP.contains(&ended.code), "way {way}: {ended:?}");
+}
+
+#[test]
+fn other_ways_into_the_kernel_are_faults() {
+    if !sandbox::possible() {
+        return;
+    }
+    for way in [0, 1] {
+        let ended = attack(way);
+        let known = ended.code == SEGMENTATION_FAULT || ended.code == 128 + 4;
+        assert!(known && ended.stdout.is_empty(), "way {way}: {ended:?}");
+    }
+    survives(2, "x32 -38\nx32 execve -38");
+}
+
+#[test]
+fn places_of_the_stub_serve_nobody_else() {
+    if !sandbox::possible() {
+        return;
+    }
+    for way in 3..=6 {
+        dies(way);
+    }
+    survives(7, "offsets 48");
+    dies(11);
+}
+
+#[test]
+fn the_stub_can_not_be_changed() {
+    if !sandbox::possible() {
+        return;
+    }
+    let ended = attack(8);
+    let expected = "munmap -1\nmprotect -1\nmmap -1\nmremap -1\nmadvise -1\nall -1";
+    assert_eq!((ended.stdout.as_str(), ended.code), (expected, SEGMENTATION_FAULT), "{ended:?}");
+    survives(9, "end -1\nbrk 1");
+    survives(10, "personality -1\nread implies exec -1");
+}
+
+#[test]
+fn races_end_the_guest_at_worst() {
+    if !sandbox::possible() {
+        return;
+    }
+    // Its own frames are its own to damage: it may die, or go on.
+    attack(12);
+    survives(13, "raced 3000");
+    let ended = attack(17);
+    assert!(ended.code == 0 || TRAP.contains(&ended.code), "{ended:?}");
+}
+
+#[test]
+fn wild_arguments_are_errors() {
+    if !sandbox::possible() {
+        return;
+    }
+    survives(14, "wild 64");
+    let all =
+        ["ptrace", "seccomp", "bpf", "userfaultfd", "process_vm_readv", "io_uring", "unshare"];
+    survives(15, &all.map(|name| format!("{name} 1")).join("\n"));
+    survives(16, "numbers 3000");
+}

@@ -1,0 +1,182 @@
+/* Attacks its own wall; each way is a number. What reaches the host shows as a
+ * file in the host's root, or as a call that works although it must not. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define CODE 0x7ffe00000000UL
+/* Which the host would make in its own root. */
+#define ESCAPED "/caisson-sentry-escaped"
+#define SLOTS 0x7ffe00100000UL
+
+static long raw(long n, long a, long b, long c, long d, long e, long f) {
+    long r;
+    register long r10 asm("r10") = d, r8 asm("r8") = e, r9 asm("r9") = f;
+    asm volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                 : "rcx", "r11", "memory");
+    return r;
+}
+
+/* Calls an address of the stub's with a system call's registers; the stub goes
+ * on with whatever the stack holds. */
+static void jump(unsigned long to, long n, long a, long b, long c, long d, long e, long f) {
+    static char stack[65536] __attribute__((aligned(64)));
+    register long r10 asm("r10") = d, r8 asm("r8") = e, r9 asm("r9") = f;
+    asm volatile("mov %[s], %%rsp\n jmp *%[to]"
+                 : : [s] "r"(stack + 32768), [to] "b"(to), "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10),
+                   "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+    __builtin_unreachable();
+}
+
+static void say(const char *what, long value) { printf("%s %ld\n", what, value); fflush(stdout); }
+
+static long int80(long n, long a) {
+    long r;
+    asm volatile("int $0x80" : "=a"(r) : "a"(n), "b"(a) : "memory", "r8", "r9", "r10", "r11");
+    return r;
+}
+
+static volatile int go;
+static void *scribble(void *unused) {
+    (void)unused;
+    /* Writes all over the frames of the stub's threads, while they are used. */
+    uint64_t x = 88172645463325252ULL;
+    while (!go) {
+        for (int i = 0; i < 64; i++) {
+            x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+            *(volatile uint64_t *)(SLOTS + (x % (2 * 32768)) / 8 * 8) = x;
+        }
+    }
+    return 0;
+}
+
+static volatile char path[64] = "/etc/none";
+static void *flip(void *unused) {
+    (void)unused;
+    while (!go) {
+        strcpy((char *)path, "/../../../../etc/shadow");
+        strcpy((char *)path, "/etc/none");
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    int way = atoi(argv[1]);
+    unsigned char *code = (unsigned char *)CODE;
+    pthread_t thread;
+    switch (way) {
+    case 0: /* int 0x80: getpid of 32 bits */
+        say("int80", int80(20, 0));
+        break;
+    case 1: /* sysenter */
+        asm volatile("sysenter");
+        break;
+    case 2: /* x32 numbers */
+        say("x32", raw(0x40000000L | 39, 0, 0, 0, 0, 0, 0));
+        say("x32 execve", raw(0x40000000L | 520, 0, 0, 0, 0, 0, 0));
+        break;
+    case 3: /* an own call at the place of ordered ones */
+        jump(CODE + 19, SYS_openat, AT_FDCWD, (long)ESCAPED, O_CREAT | O_WRONLY, 0666, 0, 0);
+    case 4: /* the same with what is often ordered */
+        jump(CODE + 19, SYS_mmap, 0x10000000, 4096, 3, 0x32, -1, 0);
+    case 5: /* a forged report */
+        jump(CODE + 0, 0x1000, 31, 8, 8, 0, 0, 0);
+    case 6: /* a forged end of an order */
+        jump(CODE + 24, 0, 0, 0, 0, 0, 0, 1);
+    case 7: /* into the middle of each instruction */
+        for (int i = 0; i < 48; i++) {
+            int status;
+            pid_t pid = fork();
+            if (pid == 0)
+                jump(CODE + i, SYS_openat, AT_FDCWD, (long)ESCAPED, O_CREAT | O_WRONLY, 0666, 0, 0);
+            if (waitpid(pid, &status, 0) != pid) return 9;
+            if (WIFEXITED(status)) say("offset came back", i);
+        }
+        say("offsets", 48);
+        break;
+    case 8: /* take the stub away, replace it, write it */
+        say("munmap", munmap((void *)CODE, 4096));
+        say("mprotect", mprotect((void *)CODE, 4096, 7));
+        say("mmap", (long)mmap((void *)CODE, 4096, 7, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+        say("mremap", (long)mremap((void *)CODE, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)0x20000000));
+        say("madvise", madvise((void *)CODE, 4096, MADV_DONTNEED));
+        say("all", munmap((void *)0x10000, 0x7fffffff0000UL - 0x10000));
+        code[0] = 0xc3;
+        break;
+    case 9: /* stay below the limit, grow across it */
+        say("end", (long)mmap((void *)0x7ffdfffff000UL, 8192, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+        say("brk", raw(SYS_brk, CODE, 0, 0, 0, 0, 0) < (long)CODE);
+        break;
+    case 10: /* other personalities */
+        say("personality", personality(PER_LINUX32));
+        say("read implies exec", personality(READ_IMPLIES_EXEC));
+        break;
+    case 11: /* a mask that holds everything back, by a frame of its own */ {
+        ucontext_t uc;
+        memset(&uc, 0xff, sizeof uc);
+        jump(CODE + 12, SYS_rt_sigreturn, 0, 0, (long)&uc, 0, 0, 0);
+    }
+    case 12: /* frames of the stub, all over */
+        pthread_create(&thread, 0, scribble, 0);
+        for (int i = 0; i < 100000; i++) {
+            void *p = mmap(0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (p != MAP_FAILED) munmap(p, 4096);
+        }
+        break;
+    case 13: /* memory under a call */
+        pthread_create(&thread, 0, flip, 0);
+        for (int i = 0; i < 3000; i++) {
+            int fd = open((const char *)path, O_RDONLY);
+            if (fd >= 0) say("opened", fd);
+        }
+        go = 1;
+        say("raced", 3000);
+        break;
+    case 14: /* wild addresses */
+        for (int i = 0; i < 64; i++) {
+            long at = (i & 1) ? -(1L << i) : (1L << i);
+            if (read(0, (void *)at, 16) > 0 || open((char *)at, 0) >= 0) say("wild", i);
+            if (raw(SYS_mmap, at, -1, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) > 0) say("map", i);
+        }
+        say("wild", 64);
+        break;
+    case 15: /* calls that the host must never make for it */
+        say("ptrace", raw(SYS_ptrace, 0, 0, 0, 0, 0, 0) < 0);
+        say("seccomp", raw(SYS_seccomp, 1, 0, 0, 0, 0, 0) < 0);
+        say("bpf", raw(SYS_bpf, 0, 0, 0, 0, 0, 0) < 0);
+        say("userfaultfd", raw(SYS_userfaultfd, 0, 0, 0, 0, 0, 0) < 0);
+        say("process_vm_readv", raw(SYS_process_vm_readv, 1, 0, 0, 0, 0, 0) < 0);
+        say("io_uring", raw(SYS_io_uring_setup, 1, 0, 0, 0, 0, 0) < 0);
+        say("unshare", raw(SYS_unshare, 0x10000000, 0, 0, 0, 0, 0) < 0);
+        break;
+    case 16: /* every number, most of them nonsense; but for uretprobe (335), which hosts
+                since 6.14 let past every filter, and end with SIGILL */
+        for (long n = 0; n < 3000; n++) {
+            if (n == 335 || n == SYS_exit || n == SYS_exit_group || n == SYS_rt_sigreturn || n == SYS_pause
+                || n == SYS_fork || n == SYS_vfork || n == SYS_clone || n == SYS_clone3 || n == SYS_munmap
+                || n == SYS_rt_sigsuspend || n == SYS_close || n == SYS_close_range || n == SYS_select
+                || n == SYS_ppoll || n == SYS_poll || n == SYS_pselect6)
+                continue;
+            raw(n, -1, -1, -1, -1, -1, -1);
+        }
+        say("numbers", 3000);
+        break;
+    case 17: /* two of the stub's own slots: is another thread's stack its? */
+        memset((void *)SLOTS, 0x41, 32768);
+        say("scribbled", 0);
+        break;
+    }
+    return 0;
+}

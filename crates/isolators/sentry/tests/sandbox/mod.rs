@@ -1,0 +1,118 @@
+//! A root file system of busybox and compiled programs, and the command on it.
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses a part of it")]
+
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// What a program wrote, and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub stdout: String,
+    pub stderr: String,
+    /// Exit code, or 128 plus the signal.
+    pub code: i32,
+}
+
+/// A folder that is a root file system.
+pub struct Sandbox {
+    folder: TempDir,
+}
+
+/// Whether sandboxes can be made here; says so if not.
+pub fn possible() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("left out: not root, so no PID namespace");
+    }
+    root
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = Sandbox { folder };
+        for name in ["bin", "tmp", "proc", "dev", "etc"] {
+            std::fs::create_dir(sandbox.root().join(name)).unwrap();
+        }
+        std::fs::copy("/bin/busybox", sandbox.root().join("bin/busybox")).unwrap();
+        let list = Command::new("/bin/busybox").arg("--list").output().unwrap();
+        for applet in String::from_utf8(list.stdout).unwrap().lines() {
+            if applet != "busybox" {
+                symlink("busybox", sandbox.root().join("bin").join(applet)).unwrap();
+            }
+        }
+        sandbox
+    }
+
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Compiles `tests/programs/<name>.c` into `/bin/<name>`.
+    pub fn compile(&self, name: &str, flags: &[&str]) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
+        let output = Command::new("cc")
+            .args(["-O1", "-w", "-o"])
+            .arg(self.root().join("bin").join(name))
+            .arg(source.join(format!("{name}.c")))
+            .args(flags)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs a program inside.
+    pub fn run(&self, words: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
+        command.args(["do", "--env", "PATH=/bin", "--root"]).arg(self.root()).args(words);
+        finish(&mut command)
+    }
+
+    /// Runs it on the host, in the same root.
+    pub fn run_on_host(&self, words: &[&str]) -> Ended {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount", "--uts", "--ipc", "--net"]);
+        let mount = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
+                     root=$0 && exec chroot \"$root\" /bin/env -i PATH=/bin \"$@\"";
+        command.args(["sh", "-c", mount]).arg(self.root()).args(words);
+        finish(&mut command)
+    }
+
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.root().join(inside)
+    }
+}
+
+/// Waits for the end, with a generous limit.
+fn finish(command: &mut Command) -> Ended {
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let handle = rustix::process::pidfd_open(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::PidfdFlags::empty(),
+    )
+    .unwrap();
+    let waiter = std::thread::spawn(move || child.wait_with_output().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !waiter.is_finished() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let late = !waiter.is_finished();
+    if late {
+        let _ = rustix::process::pidfd_send_signal(&handle, rustix::process::Signal::KILL);
+    }
+    let output: Output = waiter.join().unwrap();
+    let ended = Ended {
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap()),
+    };
+    assert!(!late, "it hangs: {command:?}: {ended:?}");
+    ended
+}

@@ -240,6 +240,8 @@ def fuzz(machine, random, rounds):
     def renew():
         """There is always something to hit."""
         sweep(machine)
+        # Somebody may have removed it.
+        machine.cri("PullImage", {"image": {"image": IMAGE}})
         victims[:] = [Pod(machine, host_network=bool(n)).run() for n in range(2)]
         for method, fields in (("RunPodSandbox", Pod(machine, host_network=True).run_request()),
                                ("CreateContainer", victims[0].create_request("bent"))):

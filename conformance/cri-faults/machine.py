@@ -223,7 +223,11 @@ class Machine:
             # What the witness waits by comes and goes.
             if pid not in own and parent(pid) != os.getpid() and line != "sleep 0.051":
                 found.add(f"process {pid} {line}")
-            for fd in os.listdir(f"/proc/{pid}/fd") if os.path.isdir(f"/proc/{pid}/fd") else ():
+            try:
+                descriptors = os.listdir(f"/proc/{pid}/fd")
+            except OSError:
+                continue
+            for fd in descriptors:
                 try:
                     if (target := os.readlink(f"/proc/{pid}/fd/{fd}")).startswith("net:"):
                         found.add(f"network namespace {target} of {pid}")

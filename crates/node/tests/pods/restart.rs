@@ -1,7 +1,9 @@
 //! The engine dies at any time and finds everything again.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use caisson_node::pods::request::NamespaceChoice;
 use caisson_node::pods::view::{ContainerFilter, ContainerState, PodFilter, PodState};
 
 use crate::node::{Node, pod, root, shell};
@@ -94,5 +96,42 @@ fn what_was_half_made_is_cleared_away() {
     database.execute("UPDATE node_pods SET phase = 'creating' WHERE id = ?1", [&id]).unwrap();
     node.start();
     assert!(node.pods().pods(&PodFilter::default()).unwrap().is_empty());
+    node.assert_nothing_left();
+}
+
+#[test]
+fn a_pod_whose_network_cannot_be_taken_back_is_not_ready() {
+    if !root() {
+        return;
+    }
+    let mut node = Node::new();
+    let stuck = node.path("stuck");
+    std::fs::create_dir(node.path("plugins")).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase $CNI_COMMAND in\n\
+         ADD) nsenter --net=$CNI_NETNS ip link add eth0 type bridge; echo '{{\"cniVersion\": \"1.0.0\"}}' ;;\n\
+         DEL) [ ! -e {} ] || {{ echo '{{\"code\": 7, \"msg\": \"not now\"}}'; exit 1; }} ;;\nesac\n",
+        stuck.display()
+    );
+    let plugin = node.path("plugins/moody");
+    std::fs::write(&plugin, script).unwrap();
+    std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let list = r#"{"cniVersion": "1.0.0", "name": "moods", "plugins": [{"type": "moody"}]}"#;
+    std::fs::write(node.path("cni/moods.conflist"), list).unwrap();
+    let mut request = pod("stuck");
+    request.security.namespaces.network = NamespaceChoice::Pod;
+    let id = node.pods().run_pod(request).unwrap();
+    let runs = node.run(&id, "runs", "exec sleep 600");
+    std::fs::write(&stuck, "").unwrap();
+    let error = node.pods().stop_pod(&id).unwrap_err().to_string();
+    assert!(error.contains("moody") && error.contains("not now"), "{error}");
+    for _ in 0..2 {
+        let status = node.pods().pod_status(&id, false).unwrap();
+        assert_eq!(status.summary.state, PodState::NotReady);
+        assert_eq!(node.wait_until(&runs, ContainerState::Exited).exit_code, 137);
+        node.restart();
+    }
+    std::fs::remove_file(&stuck).unwrap();
+    node.pods().remove_pod(&id).unwrap();
     node.assert_nothing_left();
 }

@@ -81,6 +81,7 @@ impl Node {
         );
         let mut settings = Settings::default();
         settings.network.cni_conf_dirs = Some(vec![self.path("cni")]);
+        settings.network.cni_bin_dirs = Some(vec![self.path("plugins")]);
         let engine = Engine::open(EngineOptions {
             paths: paths.unwrap(),
             settings,

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use caisson_node::settings::Settings;
+use caisson_node::settings::{Settings, TracingEntry};
 
 use crate::log::{Format, Level};
+use crate::trace::{ALL, Endpoint};
 
 /// What the façade itself goes by.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,8 @@ pub(crate) struct Config {
     pub(crate) level: Level,
     /// In which form.
     pub(crate) format: Format,
+    /// Where traces go, and how many of a million calls are traced.
+    pub(crate) tracing: Option<(Endpoint, u32)>,
 }
 
 /// Why settings of the daemon can't be used.
@@ -33,6 +36,17 @@ pub enum InvalidConfig {
     /// Metrics are for the node alone.
     #[error("settings: serve.metrics_address = {0} is not a loopback address")]
     NotLoopback(std::net::SocketAddr),
+    /// Nothing can be sent there.
+    #[error("settings: tracing.endpoint = {endpoint:?}: {reason}")]
+    Endpoint {
+        /// What was set.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// There are only a million in a million.
+    #[error("settings: tracing.sampling_per_million = {0} is more than a million")]
+    Sampling(u32),
 }
 
 impl Config {
@@ -55,12 +69,24 @@ impl Config {
             }
             _ => {}
         }
-        Ok(Self { settings, level, format })
+        let tracing = tracing(&settings.tracing)?;
+        Ok(Self { settings, level, format, tracing })
     }
 
     pub(crate) fn pinned(&self) -> &[String] {
         self.settings.serve.pinned_images.as_deref().unwrap_or_default()
     }
+}
+
+fn tracing(entry: &TracingEntry) -> Result<Option<(Endpoint, u32)>, InvalidConfig> {
+    let per_million = entry.sampling_per_million.unwrap_or(ALL);
+    if per_million > ALL {
+        return Err(InvalidConfig::Sampling(per_million));
+    }
+    let Some(endpoint) = &entry.endpoint else { return Ok(None) };
+    let parsed = Endpoint::parse(endpoint)
+        .map_err(|reason| InvalidConfig::Endpoint { endpoint: endpoint.clone(), reason })?;
+    Ok(Some((parsed, per_million)))
 }
 
 /// The configuration of a daemon that goes on while it is exchanged.
@@ -95,6 +121,7 @@ pub(crate) fn fixed_changes(old: &Settings, new: &Settings) -> Vec<&'static str>
     compare("serve.socket", old.serve.socket == new.serve.socket);
     compare("serve.streaming_port", old.serve.streaming_port == new.serve.streaming_port);
     compare("serve.metrics_address", old.serve.metrics_address == new.serve.metrics_address);
+    compare("tracing", old.tracing == new.tracing);
     changed
 }
 
@@ -127,5 +154,21 @@ mod tests {
         new.serve.streaming_port = Some(1);
         new.storage.quota = Some(1);
         assert_eq!(fixed_changes(&old, &new), ["storage.quota", "serve.streaming_port"]);
+    }
+
+    #[test]
+    fn traces_go_where_they_can() {
+        let with = |endpoint: Option<&str>, sampling: Option<u32>| {
+            let mut settings = Settings::default();
+            settings.tracing.endpoint = endpoint.map(str::to_owned);
+            settings.tracing.sampling_per_million = sampling;
+            Config::new(settings)
+        };
+        assert_eq!(with(None, None).unwrap().tracing, None);
+        let (_, all) = with(Some("http://127.0.0.1:4318"), None).unwrap().tracing.unwrap();
+        assert_eq!(all, ALL);
+        let error = with(Some("https://127.0.0.1:4318"), None).unwrap_err().to_string();
+        assert!(error.contains("tracing.endpoint") && error.contains("https"), "{error}");
+        assert_eq!(with(None, Some(ALL + 1)).unwrap_err(), InvalidConfig::Sampling(ALL + 1));
     }
 }

@@ -2,6 +2,7 @@
 //! nothing itself.
 
 mod blocking;
+mod call;
 pub mod client;
 mod config;
 pub mod contract;
@@ -13,6 +14,7 @@ mod runtime;
 pub mod serve;
 mod show;
 mod streams;
+mod trace;
 mod translate;
 pub mod v1;
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use caisson_node::clock::{now_nanos, rfc3339};
 
+use crate::call::Call;
+
 /// How grave an event is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -65,13 +67,29 @@ pub fn enabled(level: Level) -> bool {
     level as u8 <= SET.load(Ordering::Relaxed) % JSON
 }
 
-/// Logs an event: what happened, and what tells it from others of its kind.
+/// Logs an event: what happened, and what tells it from others of its kind. What
+/// happens for a call has its number as `request`.
 pub fn log(level: Level, message: &str, fields: &[(&str, &dyn Display)]) {
     if enabled(level) {
         let json = SET.load(Ordering::Relaxed) >= JSON;
-        let line = line(now_nanos(), level, message, fields, json);
+        let line = of_call(fields, |fields| line(now_nanos(), level, message, fields, json));
         // Nobody is told when standard error is closed.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
+/// With the number of the call that is being answered, if one is.
+fn of_call<T>(
+    fields: &[(&str, &dyn Display)],
+    then: impl FnOnce(&[(&str, &dyn Display)]) -> T,
+) -> T {
+    match Call::current().map(|call| call.id()) {
+        None => then(fields),
+        Some(id) => {
+            let mut all: Vec<(&str, &dyn Display)> = vec![("request", &id)];
+            all.extend(fields.iter().filter(|(key, _)| *key != "request"));
+            then(&all)
+        }
     }
 }
 
@@ -132,6 +150,14 @@ mod tests {
         assert_eq!(read["error"], "no\n\"way\"");
         assert_eq!(read["level"], "warn");
         assert_eq!(json.lines().count(), 1);
+    }
+
+    #[test]
+    fn what_happens_for_a_call_has_its_number() {
+        let text = || of_call(&[("pod", &"a1")], |all| line(0, Level::Info, "x", all, true));
+        let json = Call::on_thread(Some(Call::new(7, None)), text);
+        assert!(json.contains("\"msg\":\"x\",\"request\":\"7\",\"pod\":\"a1\"}"), "{json}");
+        assert!(!text().contains("request"));
     }
 
     #[test]

@@ -24,6 +24,8 @@ struct Counted {
     failed_pulls: u64,
     pulled_bytes: u64,
     pull_time: Duration,
+    spans_sent: u64,
+    spans_dropped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +90,16 @@ impl Metrics {
         counted.pull_time += took;
     }
 
+    /// A collector has taken so many spans.
+    pub(crate) fn spans_sent(&self, count: u64) {
+        self.counted().spans_sent += count;
+    }
+
+    /// So many spans were lost.
+    pub(crate) fn spans_dropped(&self, count: u64) {
+        self.counted().spans_dropped += count;
+    }
+
     /// Prometheus' text format, version 0.0.4.
     #[must_use]
     pub fn text(&self, gauges: Gauges) -> String {
@@ -129,6 +141,10 @@ impl Metrics {
             "Time that pulls took.",
             &counted.pull_time.as_secs_f64(),
         );
+        let name = "caisson_trace_spans_total";
+        counter(&mut text, name, "Spans that a collector has taken.", &counted.spans_sent);
+        let name = "caisson_trace_spans_dropped_total";
+        counter(&mut text, name, "Spans that were lost.", &counted.spans_dropped);
         calls(&mut text, &counted.calls);
         text
     }

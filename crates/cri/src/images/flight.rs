@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use crate::blocking::blocking;
+use crate::call::Call;
 
 type Outcome<T> = Option<Result<T, Status>>;
 
@@ -42,8 +43,13 @@ where
                 let (sender, outcome) = watch::channel(None);
                 running.insert(key.clone(), outcome.clone());
                 let running = Arc::clone(&self.running);
+                // What is logged of it belongs to who asked first.
+                let call = Call::current();
                 tokio::spawn(async move {
-                    let result = blocking(work).await;
+                    let result = match call {
+                        Some(call) => call.scope(blocking(work)).await,
+                        None => blocking(work).await,
+                    };
                     // Off the list first: who comes now begins anew.
                     running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
                     let _ = sender.send(Some(result));

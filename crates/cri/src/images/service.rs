@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use caisson_image::{FindImageError, ImageRecord, Reference, Store};
+use caisson_node::clock::now_nanos;
 use caisson_node::pods::Pods;
 use caisson_node::pods::view::FilesystemUsage;
 use tonic::{Request, Response, Status};
@@ -12,10 +13,10 @@ use super::pull::{Pulls, note};
 use super::view;
 use super::{Parts, parts};
 use crate::blocking::blocking;
+use crate::call::{Call, about};
 use crate::config::Live;
 use crate::error;
 use crate::log::{Level, log};
-use crate::serve::about;
 use crate::v1;
 use crate::v1::image_service_server::ImageService;
 
@@ -156,7 +157,13 @@ impl ImageService for Images {
             None => None,
         };
         let (pods, config) = (self.pods.clone(), self.config.now());
-        let image_ref = self.pulls.pull(pods, config, reference, credential).await?;
+        let (began, wanted) = (now_nanos(), reference.to_string());
+        let pulled = self.pulls.pull(pods, config, reference, credential).await;
+        if let Some(span) = Call::current().as_ref().and_then(Call::span) {
+            let error = pulled.as_ref().err().map(Status::message);
+            span.add("pull", began, &wanted, error);
+        }
+        let image_ref = pulled?;
         Ok(Response::new(v1::PullImageResponse { image_ref }))
     }
 

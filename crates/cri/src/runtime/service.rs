@@ -12,9 +12,9 @@ use tonic::{Request, Response, Status};
 
 use super::{checkpoint, events, exec, node};
 use crate::blocking::blocking;
+use crate::call::about;
 use crate::config::Live;
 use crate::images::{Parts, parts};
-use crate::serve::about;
 use crate::v1::runtime_service_server::RuntimeService;
 use crate::{error, show, translate, v1};
 

@@ -12,11 +12,12 @@ use tonic::codegen::Service;
 use tonic::{Code, Status};
 
 use super::methods::Method;
-use super::subject::listening;
+use crate::call::Call;
 use crate::images::Images;
 use crate::log::{Level, enabled, log};
 use crate::metrics::Metrics;
 use crate::runtime::Runtime;
+use crate::trace::Tracer;
 use crate::v1::image_service_server::{self, ImageServiceServer};
 use crate::v1::runtime_service_server::{self, RuntimeServiceServer};
 
@@ -29,15 +30,22 @@ pub(super) struct Services {
     runtime: RuntimeServiceServer<Runtime>,
     images: ImageServiceServer<Images>,
     metrics: Arc<Metrics>,
+    tracer: Option<Tracer>,
     calls: Arc<AtomicU64>,
 }
 
 impl Services {
-    pub(super) fn new(runtime: Runtime, images: Images, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        runtime: Runtime,
+        images: Images,
+        metrics: Arc<Metrics>,
+        tracer: Option<Tracer>,
+    ) -> Self {
         Self {
             runtime: RuntimeServiceServer::new(runtime).max_decoding_message_size(MAX_REQUEST),
             images: ImageServiceServer::new(images).max_decoding_message_size(MAX_REQUEST),
             metrics,
+            tracer,
             calls: Arc::default(),
         }
     }
@@ -51,18 +59,27 @@ impl Services {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         self.metrics.called(method.name);
-        let answered = Answered { metrics: &self.metrics, method, id, began, done: false };
+        let services = [runtime_service_server::SERVICE_NAME, image_service_server::SERVICE_NAME];
         let service = request.uri().path().split('/').nth(1).unwrap_or_default();
-        let (response, subject) = if service == runtime_service_server::SERVICE_NAME {
-            listening(self.runtime.call(request)).await
-        } else if service == image_service_server::SERVICE_NAME {
-            listening(self.images.call(request)).await
-        } else {
-            let text = "the services here are runtime.v1.RuntimeService and ImageService";
-            (Ok(Status::unimplemented(text).into_http()), String::new())
+        let service = services.into_iter().find(|known| *known == service);
+        let traced = service.zip(self.tracer.as_ref());
+        let span = traced
+            .and_then(|(service, tracer)| tracer.begin(request.headers(), service, method.name));
+        let call = Call::new(id, span);
+        let answered =
+            Answered { metrics: &self.metrics, method, call: call.clone(), began, done: false };
+        let response = match service {
+            Some(runtime_service_server::SERVICE_NAME) => {
+                call.scope(self.runtime.call(request)).await
+            }
+            Some(_) => call.scope(self.images.call(request)).await,
+            None => {
+                let text = "the services here are runtime.v1.RuntimeService and ImageService";
+                Ok(Status::unimplemented(text).into_http())
+            }
         };
         let Ok(response) = response;
-        answered.with(&response, &subject);
+        answered.with(&response);
         Ok(response)
     }
 }
@@ -71,23 +88,27 @@ impl Services {
 struct Answered<'m> {
     metrics: &'m Metrics,
     method: Method,
-    id: u64,
+    call: Call,
     began: Instant,
     done: bool,
 }
 
 impl Answered<'_> {
-    fn with(mut self, response: &Response<Body>, subject: &str) {
+    fn with(mut self, response: &Response<Body>) {
         // Failures have no body: their status is in the head.
         let status = Status::from_header_map(response.headers());
         let code = status.as_ref().map_or(Code::Ok, Status::code);
-        self.end(code, subject, status.as_ref().map_or("", Status::message));
+        self.end(code, status.as_ref().map_or("", Status::message));
     }
 
-    fn end(&mut self, code: Code, subject: &str, error: &str) {
+    fn end(&mut self, code: Code, error: &str) {
         self.done = true;
         let took = self.began.elapsed();
         self.metrics.answered(self.method.name, code, took);
+        let (id, subject) = (self.call.id(), self.call.subject());
+        if let Some(span) = self.call.span() {
+            span.end(id, subject, code, error);
+        }
         let level = match (code, self.method.changes) {
             (Code::Ok, true) => Level::Info,
             (Code::Ok | Code::NotFound | Code::Cancelled, _) => Level::Debug,
@@ -98,7 +119,7 @@ impl Answered<'_> {
         }
         let (code, ms) = (format!("{code:?}"), took.as_millis());
         let mut fields: Vec<(&str, &dyn std::fmt::Display)> =
-            vec![("request", &self.id), ("method", &self.method.name)];
+            vec![("request", &id), ("method", &self.method.name)];
         if !subject.is_empty() {
             fields.push(("of", &subject));
         }
@@ -113,7 +134,7 @@ impl Answered<'_> {
 impl Drop for Answered<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.end(Code::Cancelled, "", "the client went before the answer");
+            self.end(Code::Cancelled, "the client went before the answer");
         }
     }
 }

@@ -9,7 +9,6 @@ mod notify;
 mod prometheus;
 mod reload;
 mod socket;
-mod subject;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,12 +26,15 @@ use crate::log::{self, Level, log};
 use crate::metrics::Metrics;
 use crate::runtime::Runtime;
 use crate::streams::Backend;
+use crate::trace::Exporter;
 pub use instance::InstanceError;
 pub use socket::SocketError;
-pub(crate) use subject::about;
 
 /// How long calls that run may take to end once the daemon is told to.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How long the last spans may take to go.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// What the daemon is given.
 #[derive(Debug)]
@@ -136,6 +138,14 @@ async fn run(
     let backend = Arc::new(Backend::new(pods.clone()));
     let streaming = Arc::new(StreamingServer::bind(streams, backend).await?);
     let metrics = Arc::new(Metrics::default());
+    let (tracer, exporter) = match &config.tracing {
+        Some((endpoint, per_million)) => {
+            let metrics = Arc::clone(&metrics);
+            let (tracer, exporter) = Exporter::start(endpoint.clone(), *per_million, metrics);
+            (Some(tracer), Some(exporter))
+        }
+        None => (None, None),
+    };
     let pulls = Arc::new(Pulls::new(Arc::clone(&metrics)));
     if let Some(address) = config.settings.serve.metrics_address {
         let source =
@@ -150,6 +160,7 @@ async fn run(
         Runtime::new(pods.clone(), live.clone(), Arc::clone(&streaming), stopping.clone()),
         Images::new(pods.clone(), live.clone(), pulls),
         metrics,
+        tracer,
     );
     let accepting = tokio::spawn(accept::accept(listener, services, stopping));
     log(
@@ -176,6 +187,9 @@ async fn run(
     let _ = stop.send(true);
     if tokio::time::timeout(FAREWELL, accepting).await.is_err() {
         log(Level::Warn, "calls were cut off; asked again they go on", &[]);
+    }
+    if let Some(exporter) = exporter {
+        exporter.finish(LAST_SPANS).await;
     }
     Ok(())
 }

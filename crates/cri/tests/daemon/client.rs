@@ -1,6 +1,6 @@
 //! A daemon with a directory of its own, and a client that says what it likes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -23,23 +23,33 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn engine(temp: &TempDir) -> Engine {
+        Self::engine_with(temp, |_, _| {})
+    }
+
+    fn engine_with(temp: &TempDir, change: impl FnOnce(&mut Settings, &Path)) -> Engine {
         let (root, run) = (temp.path().join("root"), temp.path().join("run"));
         let paths = Paths::choose(Some(root), Some(run), Identity::System, &|_| None).unwrap();
         let mut settings = Settings::default();
         settings.serve.log_level = Some("error".to_owned());
+        change(&mut settings, temp.path());
         let (rootless, exit_command) = (false, Vec::new());
         Engine::open(EngineOptions { paths, settings, rootless, exit_command }).unwrap()
     }
 
     /// None, and a word about it, without root.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(|_, _| {})
+    }
+
+    /// With other settings; below this directory is room for files.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Settings, &Path)) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             println!("left out: the daemon needs root");
             return None;
         }
         let temp = tempfile::tempdir().unwrap();
         let socket = temp.path().join("cri.sock");
-        let engine = Self::engine(&temp);
+        let engine = Self::engine_with(&temp, change);
         let options = ServeOptions { engine, settings_file: None, socket: Some(socket.clone()) };
         std::thread::spawn(move || caisson_cri::serve(options).unwrap());
         let until = Instant::now() + Duration::from_secs(30);
@@ -52,6 +62,16 @@ impl Daemon {
 
     /// One call, as grpc frames it: the code, the error's text, the message.
     pub(crate) async fn raw(&self, path: &str, body: &[u8]) -> (i32, String, Bytes) {
+        self.raw_with(path, body, &[]).await
+    }
+
+    /// With more metadata.
+    pub(crate) async fn raw_with(
+        &self,
+        path: &str,
+        body: &[u8],
+        metadata: &[(&str, &str)],
+    ) -> (i32, String, Bytes) {
         let stream = UnixStream::connect(&self.socket).await.unwrap();
         let (mut sender, connection) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -62,9 +82,11 @@ impl Daemon {
         framed.put_slice(body);
         let request = hyper::Request::post(format!("http://localhost{path}"))
             .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(Full::new(framed.freeze()))
-            .unwrap();
+            .header("te", "trailers");
+        let with = |request: hyper::http::request::Builder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        let request = metadata.iter().fold(request, with).body(Full::new(framed.freeze())).unwrap();
         let response = sender.send_request(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = match head.headers.contains_key("grpc-status") {

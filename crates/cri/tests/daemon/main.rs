@@ -7,3 +7,4 @@ mod calls;
 mod client;
 mod contract;
 mod garbage;
+mod tracing;

@@ -4,6 +4,8 @@
 //! result: a retry after a time-out joins, and nothing is done twice. Each is
 //! at a named step with a limit, for whoever wonders what it is waiting for.
 
+mod record;
 mod table;
 
+pub use record::{OperationRecord, StepRecord, recorded};
 pub use table::{Joined, Operation, Operations, Outcome};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::record;
 use crate::pods::view::OperationView;
 
 /// What an operation ended with.
@@ -53,6 +54,7 @@ impl<T, E> Operation<'_, T, E> {
     /// Says which step comes now, and how long it may take. Whoever does the
     /// step keeps to that limit.
     pub fn step(&self, name: &'static str, limit: Duration) {
+        record::step(name);
         *locked(&self.shared.step) = Step { name, since: Instant::now(), limit };
     }
 
@@ -95,7 +97,11 @@ impl<T: Clone, E: Clone> Operations<T, E> {
             let mut running = locked(&self.running);
             if let Some(other) = running.get(key).cloned() {
                 drop(running);
-                return wait(&other);
+                record::begin(name, key);
+                let joined = wait(&other);
+                let failed = !matches!(joined, Joined::Waited(Ok(_)));
+                record::end(failed, true);
+                return joined;
             }
             let step = Step { name: "begin", since: now, limit: Duration::ZERO };
             let shared = Arc::new(Shared {
@@ -110,7 +116,9 @@ impl<T: Clone, E: Clone> Operations<T, E> {
         };
         // Should `work` panic, those who wait must not wait for ever.
         let guard = Guard { operations: self, key, shared: &shared };
+        record::begin(name, key);
         let outcome = work(&Operation { shared: &shared });
+        record::end(outcome.is_err(), false);
         guard.end(Progress::Ended(outcome.clone()));
         Joined::Ran(outcome)
     }

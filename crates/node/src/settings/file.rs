@@ -20,6 +20,8 @@ pub struct Settings {
     pub log: LogEntry,
     /// The daemon.
     pub serve: ServeEntry,
+    /// The daemon's traces.
+    pub tracing: TracingEntry,
 }
 
 /// `[runtime]`.
@@ -128,6 +130,17 @@ pub struct ServeEntry {
     pub cni_template: Option<PathBuf>,
 }
 
+/// `[tracing]`: spans of the daemon's calls, by OpenTelemetry's protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TracingEntry {
+    /// A collector, such as `http://127.0.0.1:4318`; no traces if absent.
+    pub endpoint: Option<String>,
+    /// How many of a million calls are traced that belong to no trace of their
+    /// client's; all if absent.
+    pub sampling_per_million: Option<u32>,
+}
+
 /// Takes what `over` sets.
 fn over<T>(slot: &mut Option<T>, over: Option<T>) {
     if over.is_some() {
@@ -153,6 +166,8 @@ impl Settings {
         over(&mut self.log.max_size, later.log.max_size);
         over(&mut self.log.max_files, later.log.max_files);
         self.serve.overlay(later.serve);
+        over(&mut self.tracing.endpoint, later.tracing.endpoint);
+        over(&mut self.tracing.sampling_per_million, later.tracing.sampling_per_million);
     }
 }
 

@@ -4,7 +4,7 @@ mod file;
 
 pub use file::{
     CgroupDriver, HandlerEntry, LogEntry, NetworkEntry, RuntimeEntry, ServeEntry, Settings,
-    StorageEntry,
+    StorageEntry, TracingEntry,
 };
 
 use std::path::{Path, PathBuf};

@@ -43,6 +43,25 @@ else
     left_out+=("scripts (shellcheck is missing: apt-get install shellcheck)")
 fi
 
+unit() {
+    local dir said
+    dir=$(mktemp -d)
+    # The program need not be installed to be named.
+    sed 's|@PREFIX@/bin/caisson|/bin/true|' scripts/caisson.service >"$dir/caisson.service"
+    # A key or a value that it does not know is no failure to it.
+    said=$(systemd-analyze verify --man=no "$dir/caisson.service" 2>&1) || said+=" (status $?)"
+    rm -r "$dir"
+    # Its own surroundings may be none of systemd's.
+    said=$(grep -F caisson.service <<<"$said" || true)
+    [[ -z $said ]] || echo "$said"
+    [[ -z $said ]]
+}
+if command -v systemd-analyze >/dev/null; then
+    check unit unit
+else
+    left_out+=("unit (systemd-analyze is missing: apt-get install systemd; conformance/cgroup-v2 verifies it, too)")
+fi
+
 for what in "${left_out[@]}"; do echo "lint: NOT CHECKED: $what"; done
 if ((${#failed[@]})); then
     echo "lint: failed: ${failed[*]}"

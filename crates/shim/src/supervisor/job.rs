@@ -182,7 +182,9 @@ impl CreateJob {
         host_mounts::take_away(&self.sources);
         host_mounts::bring(&mut spec, &self.host, &self.bundle, &self.sources)?;
         if let Some(rootfs) = &self.rootfs {
-            rootfs::attach(rootfs, &self.bundle.join("rootfs"))?;
+            let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());
+            let label = label.filter(|label| !label.is_empty());
+            rootfs::attach(rootfs, &self.bundle.join("rootfs"), label)?;
         }
         Ok(create(engine, id, spec, self.bundle, self.streams)?)
     }

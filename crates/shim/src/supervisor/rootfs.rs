@@ -48,8 +48,13 @@ pub(super) fn isolate(point: &Path) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Mounts the root file system at `point`, which is made if it is missing.
-pub(super) fn attach(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError> {
+/// Mounts the root file system at `point`, which is made if it is missing. With
+/// `label`, an overlay's files have that SELinux label.
+pub(super) fn attach(
+    rootfs: &RootfsMount,
+    point: &Path,
+    label: Option<&str>,
+) -> Result<(), StepError> {
     if matches!(rootfs, RootfsMount::None) {
         return Ok(());
     }
@@ -60,12 +65,16 @@ pub(super) fn attach(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError
     }
     match rootfs {
         RootfsMount::Mounts(mounts) => rootfs_mounts::attach(mounts, point),
-        other => attach_overlay(other, point),
+        other => attach_overlay(other, point, label),
     }
 }
 
 /// Mounts an overlay; nothing else.
-pub(super) fn attach_overlay(rootfs: &RootfsMount, point: &Path) -> Result<(), StepError> {
+pub(super) fn attach_overlay(
+    rootfs: &RootfsMount,
+    point: &Path,
+    label: Option<&str>,
+) -> Result<(), StepError> {
     let RootfsMount::Overlay { lowers, upper, read_only, userxattr, volatile, mapped } = rootfs
     else {
         return Ok(());
@@ -81,11 +90,12 @@ pub(super) fn attach_overlay(rootfs: &RootfsMount, point: &Path) -> Result<(), S
         Some((upper, work)) => Some((open_layer(upper)?, open_layer(work)?)),
         None => None,
     };
-    let overlay = Overlay { layers, writable, userxattr: *userxattr, volatile: *volatile };
+    let label = label.map(str::to_owned);
+    let overlay = Overlay { layers, writable, userxattr: *userxattr, volatile: *volatile, label };
     let tree = match (overlay.layers.as_slice(), &overlay.writable) {
         ([], _) => return Err(StepError::new(step(), "it has no layers")),
         // Overlay wants two lower directories where there is no upper one.
-        ([(_, only)], None) => copy_of(only).context(step)?,
+        ([(_, only)], None) if overlay.label.is_none() => copy_of(only).context(step)?,
         _ if *mapped => overlay.mount_on_attached(point).context(step)?,
         _ => match overlay.mount(point).context(step)? {
             Some(tree) => tree,
@@ -181,6 +191,8 @@ struct Overlay {
     writable: Option<((String, OwnedFd), (String, OwnedFd))>,
     userxattr: bool,
     volatile: bool,
+    /// Of SELinux.
+    label: Option<String>,
 }
 
 impl Overlay {
@@ -235,6 +247,9 @@ impl Overlay {
         if self.volatile && self.writable.is_some() {
             fsconfig_set_flag(&context, "volatile")?;
         }
+        if let Some(label) = &self.label {
+            fsconfig_set_string(&context, "context", label.as_str())?;
+        }
         match fsconfig_create(&context) {
             Err(Errno::INVAL) => return Ok(None),
             other => other?,
@@ -242,9 +257,14 @@ impl Overlay {
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(Some)
     }
 
-    /// By mount(2), whose options are one page: descriptors make for short
-    /// names without a character that has a meaning.
     fn mount_old(&self, point: &Path) -> Result<(), Errno> {
+        let options = std::ffi::CString::new(self.options()).map_err(|_| Errno::INVAL)?;
+        mount("overlay", point, "overlay", MountFlags::empty(), options.as_c_str())
+    }
+
+    /// For mount(2), which takes a page of them: descriptors make for short
+    /// names without a character that has a meaning.
+    fn options(&self) -> String {
         let lowers: Vec<String> = self.layers.iter().map(|(_, dir)| by_descriptor(dir)).collect();
         let mut options = format!("lowerdir={}", lowers.join(":"));
         if let Some(((_, upper), (_, work))) = &self.writable {
@@ -257,8 +277,11 @@ impl Overlay {
         if self.volatile && self.writable.is_some() {
             options += ",volatile";
         }
-        let options = std::ffi::CString::new(options).map_err(|_| Errno::INVAL)?;
-        mount("overlay", point, "overlay", MountFlags::empty(), options.as_c_str())
+        if let Some(label) = &self.label {
+            // Categories have commas between them.
+            options += &format!(",context=\"{label}\"");
+        }
+        options
     }
 }
 
@@ -306,12 +329,24 @@ mod tests {
             isolate(&point).unwrap();
             let layers = (0..60).map(|number| open_layer(&layer(number)).unwrap()).collect();
             let writable = Some((open_layer(&upper).unwrap(), open_layer(&work).unwrap()));
-            let overlay = Overlay { layers, writable, userxattr: false, volatile: false };
+            let overlay =
+                Overlay { layers, writable, userxattr: false, volatile: false, label: None };
             let shows_all = || {
                 let found = fs::read_dir(&point).unwrap().count();
                 detach(&point);
                 assert_eq!(found, 60);
             };
+            assert!(!overlay.options().contains("context"));
+            let label = Some("system_u:object_r:container_file_t:s0:c1,c2".to_owned());
+            let labelled = Overlay {
+                layers: Vec::new(),
+                writable: None,
+                userxattr: false,
+                volatile: false,
+                label,
+            };
+            let context = ",context=\"system_u:object_r:container_file_t:s0:c1,c2\"";
+            assert!(labelled.options().ends_with(context), "{}", labelled.options());
             overlay.mount_old(&point).unwrap();
             shows_all();
             if let Some(tree) = overlay.mount_new().unwrap() {
@@ -322,7 +357,13 @@ mod tests {
             let layers = (0..60).map(|number| open_layer(&layer(number)).unwrap());
             let copies = layers.map(|(_, dir)| (String::new(), copy_of(&dir).unwrap())).collect();
             let writable = Some((open_layer(&upper).unwrap(), open_layer(&work).unwrap()));
-            let overlay = Overlay { layers: copies, writable, userxattr: false, volatile: false };
+            let overlay = Overlay {
+                layers: copies,
+                writable,
+                userxattr: false,
+                volatile: false,
+                label: None,
+            };
             let tree = overlay.mount_on_attached(&point).unwrap();
             assert_eq!(fs::read_dir(&point).unwrap().count(), 0, "layers stay attached");
             let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;

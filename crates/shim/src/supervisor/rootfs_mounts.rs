@@ -35,7 +35,7 @@ fn attach_one(request: &MountRequest, target: &Path) -> Result<(), StepError> {
     let options = MountOptions::parse(request.options.iter().map(String::as_str));
     let data = options.data_string();
     if kind == "overlay" && data.len() > LONGEST_DATA {
-        attach_overlay(&long_overlay(&options)?, target)?;
+        attach_overlay(&long_overlay(&options)?, target, None)?;
     } else {
         let mut flags = MountFlags::from_bits_retain(options.mount_flags().bits());
         flags.set(MountFlags::BIND, options.bind.is_some() || kind == "bind");

@@ -89,10 +89,12 @@ pub(super) fn apparmor(security: &ContainerSecurity) -> Result<Option<String>, P
 /// SELinux labels of the process and of its mounts, where the host has SELinux.
 /// Elsewhere they say nothing, as everybody has it.
 pub(super) fn selinux(security: &ContainerSecurity) -> Option<(String, String)> {
+    labels(security, std::path::Path::new("/sys/fs/selinux/enforce").exists())
+}
+
+fn labels(security: &ContainerSecurity, enabled: bool) -> Option<(String, String)> {
     let label: &SelinuxLabel = security.selinux.as_ref()?;
-    if *label == SelinuxLabel::default()
-        || !std::path::Path::new("/sys/fs/selinux/enforce").exists()
-    {
+    if *label == SelinuxLabel::default() || !enabled {
         return None;
     }
     let part = |own: &str, default: &str| {
@@ -125,6 +127,28 @@ mod tests {
         }
         security.capabilities.add = vec!["NOPE".to_owned()];
         assert!(capabilities(&security, 0).is_err());
+    }
+
+    #[test]
+    fn labels_are_for_hosts_that_know_them() {
+        let with = |label: SelinuxLabel| ContainerSecurity {
+            selinux: Some(label),
+            ..ContainerSecurity::default()
+        };
+        let level = with(SelinuxLabel { level: "s0:c1,c2".to_owned(), ..SelinuxLabel::default() });
+        let (process, files) = labels(&level, true).unwrap();
+        assert_eq!(process, "system_u:system_r:container_t:s0:c1,c2");
+        assert_eq!(files, "system_u:object_r:container_file_t:s0:c1,c2");
+        let own = with(SelinuxLabel {
+            user: "u".to_owned(),
+            role: "r".to_owned(),
+            kind: "spc_t".to_owned(),
+            level: "s1".to_owned(),
+        });
+        assert_eq!(labels(&own, true).unwrap().0, "u:r:spc_t:s1");
+        assert_eq!(labels(&level, false), None);
+        assert_eq!(labels(&with(SelinuxLabel::default()), true), None);
+        assert_eq!(labels(&ContainerSecurity::default(), true), None);
     }
 
     #[test]

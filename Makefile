@@ -19,7 +19,7 @@ OUT = $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)/release
 NATIVE = $(OUT)/caisson-native
 CAISSON = $(OUT)/caisson
 
-.PHONY: help build demo demo-native test conformance conformance-kubernetes kill-campaign cri-faults bench bench-native bench-memory bench-churn bench-image bench-cri install lint clean
+.PHONY: help build demo demo-native test test-sentry conformance conformance-kubernetes kill-campaign cri-faults bench bench-native bench-memory bench-churn bench-image bench-cri bench-sentry install lint clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -41,6 +41,11 @@ demo-native: build ## run a container step by step and show its walls (root)
 test: ## run the tests of every crate, and the house rules
 	@scripts/toolchain.sh
 	scripts/test.sh
+
+test-sentry: ## the sentry's tests, those that take long too (root)
+	@scripts/toolchain.sh
+	scripts/packages.sh busybox-static gcc libc6-dev python3 git
+	cargo test $(CARGO_FLAGS) -p caisson-sentry -- --include-ignored
 
 conformance: build ## run the suites and clients that others wrote (root, Go)
 	@RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" scripts/conformance.sh
@@ -72,6 +77,11 @@ bench-image: build ## pulls and runs beside containerd, docker, podman (root); P
 
 bench-cri: build ## pods through the CRI beside containerd and runc (root, Go); ROUNDS, RESIDENT, RECORD, CHECK
 	@CAISSON="$(abspath $(CAISSON))" scripts/bench-cri.sh
+
+bench-sentry: ## system calls, starts and memory under caisson-sentry and caisson-native (root); RUNS
+	@scripts/toolchain.sh
+	cargo build $(CARGO_FLAGS) --release -p caisson-native -p caisson-sentry
+	NATIVE="$(abspath $(NATIVE))" SENTRY="$(abspath $(OUT)/caisson-sentry)" scripts/bench-sentry.sh
 
 install: ## install binaries, the systemd unit, manual pages and completions below PREFIX (/usr/local)
 	@if command -v cargo >/dev/null; then

@@ -267,12 +267,15 @@ impl Kernel {
     /// If the host refuses.
     pub fn prepare(&self) -> Result<(), Errno> {
         const MUNMAP: u64 = 11;
+        const CLOSE: u64 = 3;
         const ARCH_PRCTL: u64 = 158;
         const SET_FS: u64 = 0x1002;
         for (start, length) in crate::platform::outside() {
             let args = [start, length, 0, 0, 0, 0];
             self.order_zygote(HostCall { number: MUNMAP, args })?;
         }
+        // Its own end of the notifications, which is number 0.
+        self.order_zygote(HostCall { number: CLOSE, args: [0; 6] })?;
         // Nothing of the sentry's own thread pointer is left.
         let args = [SET_FS, 0, 0, 0, 0, 0];
         self.order_zygote(HostCall { number: ARCH_PRCTL, args })

@@ -19,6 +19,7 @@
 
 pub mod context;
 mod filter;
+pub mod host_calls;
 mod listener;
 mod machine;
 mod memory;

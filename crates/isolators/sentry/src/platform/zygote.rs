@@ -23,8 +23,8 @@ pub enum StartError {
         errno: Errno,
     },
     /// The stub process ended while it prepared itself.
-    #[error("the first stub process ended at step {0} (see platform/zygote.rs for its steps)")]
-    Ended(i32),
+    #[error("the first stub process ended at step {0} with error {1} (see platform/zygote.rs)")]
+    Ended(i32, i32),
     /// The processor's state is larger than a slot.
     #[error(
         "signal frames of this processor take {0} bytes, more than the stub's stacks hold: use \
@@ -67,12 +67,13 @@ pub fn start() -> Result<(Listener, HostPid, HostTid), StartError> {
     };
     let filter = super::filter::program();
     let ready = shared.cast_const().cast();
-    let plan = Plan { filter, code: code(), pid: AtomicI32::new(0), ready };
+    // On the heap: the stub maps over places where this thread's stack can be.
+    let plan = Box::new(Plan { filter, code: code(), pid: AtomicI32::new(0), ready });
     // The helper shares this process's memory, and so has no restartable
     // sequence registered; neither has its copy, the stub.
     let helper_stack = stack.wrapping_byte_add(STACK);
     let flags = libc::CLONE_VM | libc::CLONE_VFORK;
-    let argument = (&raw const plan).cast_mut().cast();
+    let argument = (&raw const *plan).cast_mut().cast();
     // SAFETY: `fork_stub` runs on a stack of its own while this thread waits for
     // its end (CLONE_VFORK); `plan` lives that long.
     let helper = unsafe { libc::clone(fork_stub, helper_stack, flags, argument) };
@@ -125,10 +126,12 @@ fn take_listener(pid: i32, plan: &Plan) -> Result<OwnedFd, StartError> {
             let mut status = 0;
             // SAFETY: writes one integer.
             unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
-            return Err(StartError::Ended(libc::WEXITSTATUS(status)));
+            // SAFETY: as below.
+            let errno = -unsafe { &*plan.ready }.load(Ordering::SeqCst);
+            return Err(StartError::Ended(libc::WEXITSTATUS(status), errno));
         }
         // SAFETY: the mapping is there until `start` has this function's answer.
-        if unsafe { &*plan.ready }.load(Ordering::SeqCst) != 0 {
+        if unsafe { &*plan.ready }.load(Ordering::SeqCst) > 0 {
             // SAFETY: takes numbers only.
             let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, handle.as_raw_fd(), 0, 0) };
             let fd = i32::try_from(fd).unwrap_or(-1);
@@ -256,6 +259,9 @@ fn become_stub(plan: &Plan) -> ! {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
     };
     if fd != 0 {
+        let errno = last_errno().raw_os_error();
+        // SAFETY: this process has the shared mapping, too.
+        unsafe { &*plan.ready }.store(-errno, Ordering::SeqCst);
         fail(12);
     }
     // SAFETY: this process has the shared mapping, too.

@@ -326,7 +326,7 @@ fn arrive(
     let stub = Arc::new(StubProcess::new(event.thread.process()));
     let space = Space::new(stub, Areas::default(), Slot(0));
     kernel.adopt(&space);
-    let place = Place { space: Arc::clone(&space), host: None, slot: Slot(0) };
+    let place = Place { space: Arc::clone(&space), host: None, slot: Slot(0), counted: true };
     let thread = Arc::new(Thread::new(process.pid, Arc::clone(process), place, signals));
     let alive = {
         let mut tree = lock(&kernel.tree);

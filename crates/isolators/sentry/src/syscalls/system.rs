@@ -23,7 +23,10 @@ pub fn memory() -> (u64, u64) {
 /// Processors that the sandbox may use.
 #[must_use]
 pub fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    static COUNT: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    });
+    *COUNT
 }
 
 pub(super) fn uname(call: &Call<'_>) -> Outcome {

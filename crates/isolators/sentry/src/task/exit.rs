@@ -82,10 +82,14 @@ fn tell_parent(
 /// A thread gives up its place; its stub thread ends, at the latest when it
 /// would run guest code again.
 pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
-    if thread.doomed.swap(true, Ordering::SeqCst) {
-        return;
-    }
-    let place = lock(&thread.place).clone();
+    let place = {
+        // A child that reports for the first time looks under the same lock.
+        let place = lock(&thread.place);
+        if thread.doomed.swap(true, Ordering::SeqCst) || !place.counted {
+            return;
+        }
+        place.clone()
+    };
     let address = thread.clear_tid.load(Ordering::SeqCst);
     let shared = place.space.users() > 1;
     if address != 0 && shared && place.space.memory.write(address, &[0; 4]).is_ok() {

@@ -101,7 +101,8 @@ pub fn clone(
         prepare_shared(&space, frame)
     } else {
         let slot = lock(&thread.place).slot;
-        Ok((Place { space: Arc::clone(&space), host: None, slot }, frame.clone()))
+        let place = Place { space: Arc::clone(&space), host: None, slot, counted: false };
+        Ok((place, frame.clone()))
     };
     let (place, mut child_frame) = match prepared {
         Ok(prepared) => prepared,
@@ -130,7 +131,14 @@ pub fn clone(
             let own = Space::new(stub, areas, slot);
             *lock(&own.program) = program;
             kernel.adopt(&own);
-            lock(&newborn.place).space = own;
+            let mut place = lock(&newborn.place);
+            place.space = Arc::clone(&own);
+            place.counted = true;
+            if newborn.doomed.load(Ordering::SeqCst) {
+                // It was killed before it was there.
+                own.leave();
+                return;
+            }
         }
         kernel.attach(event.thread, &newborn);
         if request.flags & flags::CHILD_SETTID != 0 {
@@ -193,7 +201,7 @@ fn prepare_shared(space: &Arc<Space>, frame: &Frame) -> Result<(Place, Frame), E
         }
         copy.context.set_xstate(to);
     }
-    Ok((Place { space: Arc::clone(space), host: None, slot }, copy))
+    Ok((Place { space: Arc::clone(space), host: None, slot, counted: true }, copy))
 }
 
 fn copy_xstate(memory: &GuestMemory, from: u64, to: u64) -> Result<(), crate::platform::Fault> {

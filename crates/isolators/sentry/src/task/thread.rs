@@ -43,6 +43,9 @@ pub struct Place {
     pub host: Option<HostTid>,
     /// Its part of the stub's memory.
     pub slot: Slot,
+    /// Whether it counts as a user of the space. Not the child of a fork before it
+    /// has reported: `space` is its parent's until then.
+    pub counted: bool,
 }
 
 /// A thread of the guest.

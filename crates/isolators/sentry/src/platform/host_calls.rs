@@ -1,0 +1,255 @@
+//! The sentry's own wall: the host calls that it makes, each with its reason,
+//! and the filter made of that table.
+
+use caisson_sys::seccomp::{FilterFlags, SockFilter, install};
+use rustix::io::Errno;
+
+/// What the arguments of a call must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Anything.
+    Any,
+    /// This argument is one of these.
+    Is(u32, &'static [u64]),
+    /// This argument has none of these bits.
+    Without(u32, u64),
+}
+
+/// A call that the sentry makes.
+#[derive(Clone, Copy, Debug)]
+pub struct HostCallRow {
+    /// Its number on x86-64.
+    pub number: u32,
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments.
+    pub rule: Rule,
+    /// What for.
+    pub why: &'static str,
+}
+
+const fn row(number: u32, name: &'static str, rule: Rule, why: &'static str) -> HostCallRow {
+    HostCallRow { number, name, rule, why }
+}
+
+/// Flags with which the C library makes a thread.
+const THREAD: u64 = 0x3d_0f00;
+const EXECUTE: u64 = 4;
+/// The notifications' requests (receive, answer, give a descriptor), and two
+/// questions to terminals.
+const REQUESTS: &[u64] = &[0xc050_2100, 0xc018_2101, 0x4018_2103, 0x5401, 0x802c_542a, 0x5413];
+
+/// All of them; those that are made most come first.
+pub const HOST_CALLS: &[HostCallRow] = &[
+    row(16, "ioctl", Rule::Is(1, REQUESTS), "events and answers; size and modes of a terminal"),
+    row(310, "process_vm_readv", Rule::Any, "guest memory; only stubs are in reach"),
+    row(311, "process_vm_writev", Rule::Any, "guest memory; only stubs are in reach"),
+    row(202, "futex", Rule::Any, "locks and waiting"),
+    row(17, "pread64", Rule::Any, "files that the broker opened"),
+    row(18, "pwrite64", Rule::Any, "files that the broker opened"),
+    row(328, "pwritev2", Rule::Any, "the same, at the end"),
+    row(0, "read", Rule::Any, "standard input"),
+    row(1, "write", Rule::Any, "standard output"),
+    row(271, "ppoll", Rule::Any, "whether a standard stream is ready"),
+    row(5, "fstat", Rule::Any, "attributes of what is open"),
+    row(262, "newfstatat", Rule::Is(3, &[0x1000]), "fstat, as the C library spells it"),
+    row(138, "fstatfs", Rule::Any, "statfs(2) of guests"),
+    row(267, "readlinkat", Rule::Any, "links, by their handle"),
+    row(217, "getdents64", Rule::Any, "directories that the broker opened"),
+    row(8, "lseek", Rule::Any, "where a directory's listing goes on"),
+    row(46, "sendmsg", Rule::Any, "to the broker; there is no other socket"),
+    row(47, "recvmsg", Rule::Any, "from the broker"),
+    row(3, "close", Rule::Any, ""),
+    row(72, "fcntl", Rule::Is(1, &[1, 3, 1030]), "F_GETFD, F_GETFL, F_DUPFD_CLOEXEC"),
+    row(77, "ftruncate", Rule::Any, "ftruncate(2), truncate(2) of guests"),
+    row(74, "fsync", Rule::Any, "fsync(2) of guests"),
+    row(285, "fallocate", Rule::Any, "fallocate(2) of guests"),
+    row(232, "epoll_wait", Rule::Any, "waits for standard streams"),
+    row(281, "epoll_pwait", Rule::Any, "the same, as some libraries spell it"),
+    row(441, "epoll_pwait2", Rule::Any, "the same, as some libraries spell it"),
+    row(233, "epoll_ctl", Rule::Any, "which ones"),
+    row(291, "epoll_create1", Rule::Any, "once, at the start"),
+    row(234, "tgkill", Rule::Is(2, &[23]), "SIGURG: makes a stub's thread report"),
+    row(62, "kill", Rule::Is(1, &[9]), "SIGKILL: ends a stub"),
+    row(61, "wait4", Rule::Any, "reaps stubs"),
+    row(247, "waitid", Rule::Any, "notices their ends"),
+    row(228, "clock_gettime", Rule::Any, "where the vDSO can't tell"),
+    row(230, "clock_nanosleep", Rule::Any, "pauses"),
+    row(318, "getrandom", Rule::Any, "random bytes for guests"),
+    row(99, "sysinfo", Rule::Any, "memory of the machine"),
+    row(24, "sched_yield", Rule::Any, "sched_yield(2) of guests"),
+    row(204, "sched_getaffinity", Rule::Any, "the C library's allocator counts processors"),
+    row(9, "mmap", Rule::Without(2, EXECUTE), "memory, stacks; never executable"),
+    row(10, "mprotect", Rule::Without(2, EXECUTE), "guard pages; never executable"),
+    row(11, "munmap", Rule::Any, "memory"),
+    row(25, "mremap", Rule::Any, "memory"),
+    row(28, "madvise", Rule::Any, "memory"),
+    row(12, "brk", Rule::Any, "memory"),
+    row(56, "clone", Rule::Is(0, &[THREAD]), "threads, no processes"),
+    row(273, "set_robust_list", Rule::Any, "a new thread's"),
+    row(334, "rseq", Rule::Any, "a new thread's"),
+    row(14, "rt_sigprocmask", Rule::Any, "the C library, around a new thread"),
+    row(15, "rt_sigreturn", Rule::Any, "loads registers"),
+    row(13, "rt_sigaction", Rule::Any, "the C library, at an abort"),
+    row(219, "restart_syscall", Rule::Any, "the host's own, after a stop"),
+    row(60, "exit", Rule::Any, "of a thread"),
+    row(231, "exit_group", Rule::Any, "the end"),
+];
+
+/// Calls that libraries try and can do without: they fail.
+const REFUSED: [(u32, u32); 3] = [
+    // clone3: its flags are in memory. ENOSYS sends the C library to clone.
+    (435, 38),
+    // open, openat: EACCES.
+    (2, 13),
+    (257, 13),
+];
+
+const LOAD: u16 = 0x20;
+const EQUAL: u16 = 0x15;
+const SET: u16 = 0x45;
+const RETURN: u16 = 0x06;
+const ALLOW: u32 = 0x7fff_0000;
+const KILL: u32 = 0x8000_0000;
+const ERRNO: u32 = 0x0005_0000;
+const ARCH: u32 = 0xc000_003e;
+
+fn op(code: u16, k: u32, jt: u8, jf: u8) -> SockFilter {
+    SockFilter { code, jt, jf, k }
+}
+
+fn halves(value: u64) -> (u32, u32) {
+    let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
+    (u32::try_from(value >> 32).unwrap_or(0), low)
+}
+
+/// Where argument `index` is in `struct seccomp_data`: low half, high half.
+fn place(index: u32) -> (u32, u32) {
+    (16 + index * 8, 20 + index * 8)
+}
+
+fn rule(rule: Rule) -> Vec<SockFilter> {
+    let mut block = Vec::new();
+    match rule {
+        Rule::Any => block.push(op(RETURN, ALLOW, 0, 0)),
+        // The kernel takes these arguments as `int`: the low half counts.
+        Rule::Is(index, values) => {
+            let (low_at, high_at) = place(index);
+            block.push(op(LOAD, high_at, 0, 0));
+            block.push(op(EQUAL, 0, 1, 0));
+            block.push(op(RETURN, KILL, 0, 0));
+            block.push(op(LOAD, low_at, 0, 0));
+            for value in values {
+                block.push(op(EQUAL, halves(*value).1, 0, 1));
+                block.push(op(RETURN, ALLOW, 0, 0));
+            }
+            block.push(op(RETURN, KILL, 0, 0));
+        }
+        Rule::Without(index, bits) => {
+            let (low_at, _) = place(index);
+            block.push(op(LOAD, low_at, 0, 0));
+            block.push(op(SET, halves(bits).1, 0, 1));
+            block.push(op(RETURN, KILL, 0, 0));
+            block.push(op(RETURN, ALLOW, 0, 0));
+        }
+    }
+    block
+}
+
+/// The program: what is not in the table ends the sentry.
+fn program() -> Vec<SockFilter> {
+    let mut all =
+        vec![op(LOAD, 4, 0, 0), op(EQUAL, ARCH, 1, 0), op(RETURN, KILL, 0, 0), op(LOAD, 0, 0, 0)];
+    for call in HOST_CALLS {
+        let block = rule(call.rule);
+        let length = u8::try_from(block.len()).unwrap_or(u8::MAX);
+        all.push(op(EQUAL, call.number, 0, length));
+        all.extend(block);
+    }
+    for (number, errno) in REFUSED {
+        all.push(op(EQUAL, number, 0, 1));
+        all.push(op(RETURN, ERRNO | errno, 0, 0));
+    }
+    all.push(op(RETURN, KILL, 0, 0));
+    all
+}
+
+/// Confines this process, which has one thread, and all threads that it starts.
+///
+/// # Errors
+/// What seccomp(2) says.
+pub fn confine() -> Result<(), Errno> {
+    rustix::thread::set_no_new_privs(true)?;
+    install(&program(), FilterFlags::empty()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(number: u32, args: [u64; 6]) -> u32 {
+        let program = program();
+        let (mut pc, mut acc) = (0_usize, 0_u32);
+        loop {
+            let i = program[pc];
+            pc += 1;
+            let taken = match i.code {
+                LOAD => {
+                    acc = match i.k {
+                        0 => number,
+                        4 => ARCH,
+                        at => {
+                            let index = usize::try_from((at - 16) / 8).unwrap();
+                            let (high, low) = halves(args[index]);
+                            if at % 8 == 0 { low } else { high }
+                        }
+                    };
+                    continue;
+                }
+                RETURN => return i.k,
+                EQUAL => acc == i.k,
+                SET => acc & i.k != 0,
+                other => panic!("code {other}"),
+            };
+            pc += usize::from(if taken { i.jt } else { i.jf });
+        }
+    }
+
+    #[test]
+    fn the_filter_is_the_table() {
+        assert!(HOST_CALLS.len() <= 60, "{} host calls", HOST_CALLS.len());
+        for number in 0..600 {
+            let row = HOST_CALLS.iter().find(|row| row.number == number);
+            let refused = REFUSED.iter().find(|(n, _)| *n == number);
+            let zero = run(number, [0; 6]);
+            match (row.map(|r| r.rule), refused) {
+                (Some(Rule::Any), None) => assert_eq!(zero, ALLOW, "{number}"),
+                (Some(Rule::Is(index, values)), None) => {
+                    for value in 0..1_100_u64 {
+                        let mut args = [0; 6];
+                        args[usize::try_from(index).unwrap()] = value;
+                        let expected = if values.contains(&value) { ALLOW } else { KILL };
+                        assert_eq!(run(number, args), expected, "{number} {value}");
+                    }
+                    for value in values {
+                        let mut args = [0; 6];
+                        args[usize::try_from(index).unwrap()] = *value;
+                        assert_eq!(run(number, args), ALLOW, "{number} {value:#x}");
+                        args[usize::try_from(index).unwrap()] = *value | 1 << 40;
+                        assert_eq!(run(number, args), KILL, "{number} {value:#x}");
+                    }
+                }
+                (Some(Rule::Without(index, bits)), None) => {
+                    assert_eq!(zero, ALLOW);
+                    let mut args = [0; 6];
+                    args[usize::try_from(index).unwrap()] = bits | 3;
+                    assert_eq!(run(number, args), KILL, "{number}");
+                }
+                (None, Some((_, errno))) => assert_eq!(zero, ERRNO | errno),
+                (None, None) => assert_eq!(zero, KILL, "{number}"),
+                other => panic!("{number} is twice in the tables: {other:?}"),
+            }
+        }
+        assert_eq!(run(0x4000_0000, [0; 6]), KILL);
+    }
+}

@@ -1,0 +1,106 @@
+//! The sentry's own wall, as the host's kernel sees it while a guest runs.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
+mod sandbox;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sandbox::Sandbox;
+
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|t| std::fs::read_to_string(t.path().join("children")).ok());
+    lists
+        .flat_map(|l| l.split_whitespace().map(|p| p.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
+}
+
+fn status(pid: u32) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let pairs = text.lines().filter_map(|l| l.split_once(':'));
+    pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect()
+}
+
+fn descriptors(pid: u32) -> Vec<PathBuf> {
+    let list = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    list.filter_map(|d| std::fs::read_link(d.unwrap().path()).ok()).collect()
+}
+
+/// Waits until `found` says something.
+fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(value) = found() {
+            return value;
+        }
+        assert!(Instant::now() < end, "nothing after 30 s");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn start(sandbox: &Sandbox) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_caisson-sentry"))
+        .args(["do", "--env", "PATH=/bin", "--root"])
+        .arg(sandbox.root())
+        .args(["/bin/sh", "-c", "echo up >/tmp/up.new; mv /tmp/up.new /tmp/up; read x; echo $x"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let child = start(&sandbox);
+    until(|| sandbox.path("tmp/up").exists().then_some(()));
+    // The command's children: the broker, which keeps its rights, and the sentry.
+    let sentry = children(child.id()).into_iter().find(|pid| !children(*pid).is_empty()).unwrap();
+    let stubs = children(sentry);
+    assert!(stubs.len() >= 2, "the first stub and the shell's: {stubs:?}");
+    for pid in [&[sentry], stubs.as_slice()].concat() {
+        let status = status(pid);
+        assert_eq!(status["Uid"], "65534\t65534\t65534\t65534");
+        assert_eq!(status["Gid"], "65534\t65534\t65534\t65534");
+        assert_eq!(status["Groups"], "");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            assert_eq!(status[set], "0000000000000000", "{set} of {pid}");
+        }
+        assert_eq!(status["NoNewPrivs"], "1");
+        assert_eq!(status["Seccomp"], "2");
+        for kind in ["pid", "net", "ipc", "uts", "mnt", "cgroup"] {
+            let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+            assert_ne!(link(&pid.to_string()), link("self"), "{kind} namespace of {pid}");
+        }
+        let root = Path::new("/proc").join(pid.to_string()).join("root");
+        assert_eq!(std::fs::read_dir(root).unwrap().count(), 0, "the root of {pid} is empty");
+    }
+    for stub in stubs {
+        assert_eq!(descriptors(stub), Vec::<PathBuf>::new(), "descriptors of a stub");
+    }
+    // Once the caller is gone, so is all of it.
+    let mut child = child;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until(|| (!Path::new(&format!("/proc/{sentry}")).exists()).then_some(()));
+}
+
+#[test]
+fn input_reaches_the_guest() {
+    use std::io::Write;
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let mut child = start(&sandbox);
+    child.stdin.take().unwrap().write_all(b"typed\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.stdout.as_slice(), output.status.code()), (&b"typed\n"[..], Some(0)));
+}

@@ -61,6 +61,11 @@ class Client:
         except grpc.RpcError as error:
             raise Failed(method, error.code().name, error.details()) from None
 
+    def begin(self, name, fields):
+        """Begins a call; what can be cancelled."""
+        body = message(METHODS[name][1].input_type, fields).SerializeToString()
+        return self.channel.unary_unary(METHODS[name][0], lambda b: b, lambda b: b).future(body)
+
     def __call__(self, name, fields=None, patience=PATIENCE):
         descriptor = METHODS[name][1]
         body = message(descriptor.input_type, fields).SerializeToString()

@@ -105,6 +105,28 @@ def broken_request(random, path):
     ])()
 
 
+def deserted(machine, pod):
+    """An ExecSync whose client goes, or whose time is over, takes with it what it
+    runs: here a process whose parent has ended, and one without streams."""
+    command = ["/bin/busybox", "sh", "-c", "(/bin/busybox sleep 4242 & exec /bin/busybox true); "
+               "exec /bin/busybox sleep 4242 >/dev/null 2>/dev/null"]
+    request = {"container_id": pod.containers["main"], "cmd": command}
+
+    def sleeping():
+        return [line for line in processes().values() if line == "/bin/busybox sleep 4242"]
+
+    call = machine.cri.begin("ExecSync", request)
+    machine.check("an ExecSync runs", wait_for(lambda: len(sleeping()) == 2, 30), sleeping())
+    call.cancel()
+    machine.check("what it ran ends with its client", wait_for(lambda: not sleeping(), 30), sleeping())
+    try:
+        machine.cri("ExecSync", {**request, "timeout": 1})
+        machine.check("its time-out is told", False)
+    except Failed as error:
+        machine.check("its time-out is told", error.code == "DEADLINE_EXCEEDED", error)
+    machine.check("what it ran ends with its time", not sleeping(), sleeping())
+
+
 def streams(machine, random, rounds):
     count = 100 * rounds
     pod = Pod(machine).run()
@@ -112,6 +134,7 @@ def streams(machine, random, rounds):
     server = Streams(machine, pod)
     good, answer = server.runs()
     machine.check("a program runs by WebSocket", good, answer)
+    deserted(machine, pod)
     wait_for(lambda: not any(line.endswith("busybox cat") for line in processes().values()))
     before, memory, watch = machine.descriptors(), machine.memory(), Watch()
     # Those who say a little now and then, and never all of it.

@@ -74,4 +74,8 @@ pub struct SpawnedProcess {
     pub pid: Pid,
     /// Stable handle of the same process.
     pub pidfd: OwnedFd,
+    /// The process inside that it stands for, and as which it ends, if it is
+    /// another one than that: some engines' processes can be nobody's children
+    /// but their own.
+    pub stands_for: Option<i32>,
 }

@@ -113,6 +113,20 @@ pub trait Container {
     /// [`SandboxError::WrongStatus`] if it is stopped and `all` is false.
     fn signal(&self, signal: i32, all: bool) -> Result<(), SandboxError>;
 
+    /// Sends `signal` to what [`Container::exec`] has started, by the process
+    /// that it gave, which its caller has not reaped.
+    ///
+    /// # Errors
+    /// If it can't be sent.
+    fn signal_exec(&self, process: Pid, signal: i32) -> Result<(), SandboxError> {
+        let sent = caisson_sys::signals::numbered(signal)
+            .ok_or(rustix::io::Errno::INVAL)
+            .and_then(|signal| rustix::process::kill_process(process, signal));
+        sent.map_err(|error| {
+            SandboxError::step(format!("signal process {}", process.as_raw_nonzero()), error)
+        })
+    }
+
     /// The first process, if it is this caller's child.
     fn first_process(&self) -> Option<&SpawnedProcess>;
 

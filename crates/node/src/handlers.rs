@@ -6,6 +6,8 @@ mod entry;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use caisson_containerd::options::Options;
+
 use crate::settings::Settings;
 
 pub use engine::EngineChoice;
@@ -23,6 +25,8 @@ pub enum IsolatorKind {
     Wasm,
     /// An OCI runtime that somebody else made.
     Oci,
+    /// A shim that somebody else made.
+    Shim,
 }
 
 impl IsolatorKind {
@@ -38,6 +42,7 @@ impl IsolatorKind {
             Self::Vm => "vm",
             Self::Wasm => "wasm",
             Self::Oci => "oci",
+            Self::Shim => "shim",
         }
     }
 
@@ -50,7 +55,7 @@ impl IsolatorKind {
             Self::Sentry => &["runsc", "gvisor", "sentry"],
             Self::Vm => &["kata", "vm", "kata-qemu"],
             Self::Wasm => &["wasm", "wasmtime"],
-            Self::Oci => &[],
+            Self::Oci | Self::Shim => &[],
         }
     }
 }
@@ -62,8 +67,23 @@ pub enum HandlerKind {
     Isolator(IsolatorKind),
     /// Somebody else's OCI runtime.
     Oci(OciRuntime),
-    /// Somebody else's shim, by its type.
-    Shim(String),
+    /// Somebody else's shim.
+    Shim(ForeignShim),
+}
+
+/// A shim that somebody else made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignShim {
+    /// Its type, such as `io.containerd.runc.v2`.
+    pub kind: String,
+    /// The program, absolute; `None`: by its type, beside our own program or on
+    /// the PATH.
+    pub path: Option<PathBuf>,
+    /// Options of its runtime.
+    pub options: Options,
+    /// Whether a pod begins with a container that runs nothing, which some
+    /// shims want to make their sandbox for.
+    pub sandbox_container: bool,
 }
 
 /// An OCI runtime that somebody else made.
@@ -112,6 +132,17 @@ pub enum HandlerError {
         name: String,
         /// What it would need.
         what: String,
+    },
+    /// The program of a `shim` handler is nowhere.
+    #[error(
+        "handler {name:?}: there is no {program} beside caisson or on the PATH; \
+         install it, or set runtime_path in [runtime.handlers.{name}]"
+    )]
+    NoShim {
+        /// The handler.
+        name: String,
+        /// The program's name.
+        program: String,
     },
     /// The program of an `oci` handler is not there.
     #[error(
@@ -215,6 +246,10 @@ mod tests {
             "[runtime.handlers.x]\nisolator = \"nope\"\n",
             "[runtime.handlers.x]\nkind = \"oci\"\n",
             "[runtime.handlers.x]\nkind = \"shim\"\n",
+            "[runtime.handlers.x]\nkind = \"shim\"\nruntime_type = \"runc\"\n",
+            "[runtime.handlers.x]\nkind = \"shim\"\nruntime_type = \"a.../x.v2\"\n",
+            "[runtime.handlers.x]\nkind = \"shim\"\nruntime_type = \"a.b.c\"\nruntime_path = \"x\"\n",
+            "[runtime.handlers.x]\nkind = \"shim\"\nruntime_type = \"a.b.c\"\noptions = { Colour = 1 }\n",
             "[runtime.handlers.x]\n",
             "[runtime.handlers.x]\nkind = \"oci\"\nruntime_path = \"relative\"\n",
             "[runtime.handlers.\"../x\"]\nkind = \"oci\"\nruntime_path = \"/bin/x\"\n",
@@ -243,12 +278,12 @@ mod tests {
     fn what_is_missing_is_told_with_its_path() {
         let known = handlers(
             "[runtime.handlers.gone]\nkind = \"oci\"\nruntime_path = \"/no/such/runtime\"\n\
-             [runtime.handlers.upstream]\nkind = \"shim\"\nruntime_type = \"io.containerd.runsc.v1\"\n",
+             [runtime.handlers.upstream]\nkind = \"shim\"\nruntime_type = \"io.containerd.no-such.v1\"\n",
         )
         .unwrap();
         let message = known.get(Some("gone")).unwrap().isolator().unwrap_err().to_string();
         assert!(message.contains("/no/such/runtime") && message.contains("gone"), "{message}");
         let message = known.get(Some("upstream")).unwrap().isolator().unwrap_err().to_string();
-        assert!(message.contains("io.containerd.runsc.v1"), "{message}");
+        assert!(message.contains("containerd-shim-no-such-v1"), "{message}");
     }
 }

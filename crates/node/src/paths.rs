@@ -158,6 +158,18 @@ impl Paths {
         self.run.join("oci").join(handler)
     }
 
+    /// Where the daemon listens, unless the settings say otherwise.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("caisson.sock")
+    }
+
+    /// What a foreign shim's runtime keeps, by its handler.
+    #[must_use]
+    pub fn shims(&self, handler: &str) -> PathBuf {
+        self.run.join("shims").join(handler)
+    }
+
     /// The native isolator's state.
     #[must_use]
     pub fn native(&self) -> PathBuf {

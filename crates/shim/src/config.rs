@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use caisson_containerd::task::MountRequest;
 use serde::{Deserialize, Serialize};
 
 /// A namespace of the pod that its containers share. The launcher hands over a
@@ -54,11 +55,14 @@ impl NamespaceKind {
 pub struct PodConfig {
     /// The pod's name, for messages.
     pub id: String,
-    /// The isolator; `native` is the only one yet.
+    /// The isolator: `native`, `oci` or `shim`.
     pub isolator: String,
     /// The runtime that the isolator `oci` calls.
     #[serde(default)]
     pub oci: Option<OciRuntime>,
+    /// The shim that the isolator `shim` runs.
+    #[serde(default)]
+    pub shim: Option<ForeignShim>,
     /// Where the isolator keeps its state, absolute.
     pub state_root: PathBuf,
     /// Have systemd make the containers' cgroups.
@@ -140,20 +144,6 @@ pub struct ContainerdConfig {
     pub namespace: String,
     /// Where containerd hears of events: the socket of its ttrpc server.
     pub events: Option<PathBuf>,
-}
-
-/// A mount as containerd describes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MountRequest {
-    /// The file system, or `bind`.
-    pub kind: String,
-    /// What is mounted.
-    pub source: String,
-    /// Where, below the root file system; empty: there itself.
-    pub target: String,
-    /// As for mount(8).
-    pub options: Vec<String>,
 }
 
 /// The container's root file system.
@@ -244,6 +234,21 @@ pub enum RestartPolicy {
     UnlessStopped,
     /// If it failed, and at most so often; 0: without limit.
     OnFailure(u32),
+}
+
+/// A shim that others made, of containerd's protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForeignShim {
+    /// The program, absolute.
+    pub program: PathBuf,
+    /// containerd's namespace, as the shim is told.
+    pub namespace: String,
+    /// The socket of whoever it works for, as it is told.
+    pub address: String,
+    /// Options of its runtime: a `google.protobuf.Any`; empty: none.
+    #[serde(default)]
+    pub options: Vec<u8>,
 }
 
 /// A runtime that others made, with runc's command line.

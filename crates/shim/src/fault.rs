@@ -1,5 +1,6 @@
 //! What a supervisor answers when it can't do what was asked.
 
+use caisson_containerd::ttrpc::{Refusal, code};
 use serde::{Deserialize, Serialize};
 
 /// Why a request failed. The message is one line for the user.
@@ -72,6 +73,21 @@ impl Fault {
             FaultKind::NotExecutable => 126,
             _ => 125,
         }
+    }
+}
+
+impl From<&Fault> for Refusal {
+    fn from(fault: &Fault) -> Self {
+        let code = match fault.kind {
+            FaultKind::Invalid => code::INVALID_ARGUMENT,
+            FaultKind::TimedOut => code::DEADLINE_EXCEEDED,
+            FaultKind::NotFound => code::NOT_FOUND,
+            FaultKind::Busy => code::RESOURCE_EXHAUSTED,
+            FaultKind::WrongStatus => code::FAILED_PRECONDITION,
+            FaultKind::Unsupported => code::UNIMPLEMENTED,
+            FaultKind::NoProgram | FaultKind::NotExecutable | FaultKind::Failed => code::UNKNOWN,
+        };
+        Self { code, message: fault.message.clone() }
     }
 }
 

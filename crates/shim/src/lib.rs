@@ -44,8 +44,9 @@ mod status;
 pub mod supervisor;
 mod wire;
 
+pub use caisson_containerd::task::MountRequest;
 pub use config::{
-    ContainerConfig, ContainerdConfig, LogConfig, LogDriver, MountRequest, NamespaceKind,
+    ContainerConfig, ContainerdConfig, ForeignShim, LogConfig, LogDriver, NamespaceKind,
     OciRuntime, PodConfig, RestartPolicy, RootfsMount, StdinMode,
 };
 pub use event::{Event, Happening};

@@ -2,7 +2,7 @@
 
 /// Each crate of the workspace with all the crates of the workspace that it
 /// may use. A row may name only rows above it, so no cycle can be written.
-pub const LAYERS: [(&str, &[&str]); 19] = [
+pub const LAYERS: [(&str, &[&str]); 22] = [
     ("caisson-tidy", &[]),
     ("caisson-sys", &[]),
     ("caisson-runtime-spec", &["caisson-sys"]),
@@ -30,9 +30,32 @@ pub const LAYERS: [(&str, &[&str]); 19] = [
     ),
     // No more yet than it takes to run a program.
     ("caisson-sentry", &["caisson-sys"]),
+    // Its messages carry counters.
+    ("caisson-containerd", &["caisson-cgroup"]),
+    (
+        "caisson-foreign",
+        &["caisson-sys", "caisson-runtime-spec", "caisson-cgroup", "caisson-isolator"],
+    ),
     (
         "caisson-oci-runtime",
-        &["caisson-sys", "caisson-runtime-spec", "caisson-cgroup", "caisson-isolator"],
+        &[
+            "caisson-sys",
+            "caisson-runtime-spec",
+            "caisson-cgroup",
+            "caisson-isolator",
+            "caisson-foreign",
+        ],
+    ),
+    (
+        "caisson-foreign-shim",
+        &[
+            "caisson-sys",
+            "caisson-runtime-spec",
+            "caisson-cgroup",
+            "caisson-isolator",
+            "caisson-containerd",
+            "caisson-foreign",
+        ],
     ),
     ("caisson-image", &["caisson-sys", "caisson-runtime-spec", "caisson-rootpath"]),
     ("caisson-net", &["caisson-sys"]),
@@ -45,7 +68,9 @@ pub const LAYERS: [(&str, &[&str]); 19] = [
             "caisson-cgroup",
             "caisson-isolator",
             "caisson-native",
+            "caisson-containerd",
             "caisson-oci-runtime",
+            "caisson-foreign-shim",
         ],
     ),
     (
@@ -59,6 +84,8 @@ pub const LAYERS: [(&str, &[&str]); 19] = [
             "caisson-seccomp",
             "caisson-image",
             "caisson-net",
+            // The names of shims' options.
+            "caisson-containerd",
             "caisson-shim",
         ],
     ),

@@ -58,7 +58,7 @@ fn row(handler: &Handler, default: &str) -> Row {
     let (kind, engine) = match &handler.kind {
         HandlerKind::Isolator(kind) => ("isolator", kind.as_str().to_owned()),
         HandlerKind::Oci(runtime) => ("oci", runtime.path.to_string_lossy().into_owned()),
-        HandlerKind::Shim(kind) => ("shim", kind.clone()),
+        HandlerKind::Shim(shim) => ("shim", shim.kind.clone()),
     };
     let problem = handler.isolator().err().map(|error| error.to_string());
     Row {

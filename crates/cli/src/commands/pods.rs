@@ -96,7 +96,7 @@ fn row(pod: v1::PodSandbox, containers: &[v1::Container]) -> Row {
 
 fn socket(context: &Context) -> PathBuf {
     let set = context.settings.serve.socket.clone();
-    set.unwrap_or_else(|| context.paths.run().join("caisson.sock"))
+    set.unwrap_or_else(|| context.paths.socket())
 }
 
 /// A pod of the daemon, or a container of one, for `caisson inspect`; none if no

@@ -101,7 +101,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
     let _only = instance::claim(engine.paths().run())?;
     let path = socket
         .or_else(|| config.settings.serve.socket.clone())
-        .unwrap_or_else(|| engine.paths().run().join("caisson.sock"));
+        .unwrap_or_else(|| engine.paths().socket());
     let system = |what| move |source| ServeError::System { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

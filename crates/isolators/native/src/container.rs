@@ -216,7 +216,11 @@ impl Container for NativeContainer {
         let Some(channel) = self.knock()? else {
             return Err(self.unheard()?);
         };
-        let result = create::await_exec(&channel, &SpawnedProcess { pid, pidfd }, &self.record);
+        let result = create::await_exec(
+            &channel,
+            &SpawnedProcess { pid, pidfd, stands_for: None },
+            &self.record,
+        );
         if matches!(result, Ok(false)) {
             return Err(self.unheard()?);
         }

@@ -266,7 +266,9 @@ impl Making {
                 init.run()
             }
             Side::Parent { pidfd, .. } if split => self.intermediate = Some(pidfd),
-            Side::Parent { pid, pidfd } => self.process = Some(SpawnedProcess { pid, pidfd }),
+            Side::Parent { pid, pidfd } => {
+                self.process = Some(SpawnedProcess { pid, pidfd, stands_for: None });
+            }
         }
         Ok(ours)
     }

@@ -70,7 +70,7 @@ pub(crate) fn exec(
     };
     let process = match side {
         Side::Child => child.run(),
-        Side::Parent { pid, pidfd } => SpawnedProcess { pid, pidfd },
+        Side::Parent { pid, pidfd } => SpawnedProcess { pid, pidfd, stands_for: None },
     };
     let in_two_steps = child.in_two_steps;
     drop(theirs);

@@ -32,5 +32,5 @@ pub(crate) fn follow(channel: &Channel, step: &'static str) -> Result<SpawnedPro
     let pid = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
     let pid = pid.and_then(Pid::from_raw).ok_or("no process id came").context(|| step)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(|| step)?;
-    Ok(SpawnedProcess { pid, pidfd })
+    Ok(SpawnedProcess { pid, pidfd, stands_for: None })
 }

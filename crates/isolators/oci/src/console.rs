@@ -1,24 +1,24 @@
 //! The pseudo-terminal, on its way from the runtime to who asked for it.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use caisson_foreign::console::pass_on;
 use caisson_isolator::{ConsoleSocket, SandboxError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind,
-    listen, recvmsg, sendmsg, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketAddrUnix,
+    SocketFlags, SocketType, accept_with, bind, listen, recvmsg, socket_with,
 };
-use rustix::termios::{OptionalActions, OutputModes, isatty, tcgetattr, tcsetattr};
+use rustix::termios::isatty;
 use rustix::time::Timespec;
 
-use crate::program::Watch;
 use crate::state::StateDir;
-use crate::step::Context;
+use caisson_foreign::program::Watch;
+use caisson_foreign::step::Context as _;
 
 /// A socket that the runtime connects to, and where what comes goes.
 pub(crate) struct Console<'a> {
@@ -94,10 +94,7 @@ impl<'a> Console<'a> {
         if !isatty(&master) {
             return Err("receive the runtime's terminal: it sent something else".to_owned());
         }
-        if self.to.plain_newlines {
-            keep_newlines(&master).map_err(words("set the terminal's modes"))?;
-        }
-        send(&self.to.socket, &master).map_err(words("pass on the terminal"))?;
+        pass_on(self.to, &master)?;
         self.passed_on = true;
         Ok(())
     }
@@ -114,19 +111,4 @@ impl Watch for Console<'_> {
     fn react(&mut self) -> Result<(), String> {
         self.take()
     }
-}
-
-fn keep_newlines(master: &OwnedFd) -> rustix::io::Result<()> {
-    let mut modes = tcgetattr(master)?;
-    modes.output_modes.remove(OutputModes::ONLCR);
-    tcsetattr(master, OptionalActions::Now, &modes)
-}
-
-fn send(socket: &OwnedFd, master: &OwnedFd) -> rustix::io::Result<()> {
-    let fds = [master.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&fds));
-    let name = [IoSlice::new(b"/dev/ptmx")];
-    sendmsg(socket, &name, &mut control, SendFlags::NOSIGNAL).map(drop)
 }

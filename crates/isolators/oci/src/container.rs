@@ -12,7 +12,7 @@ use crate::message::means_stopped;
 use crate::resources::OciResources;
 use crate::runtime::{CallError, Given, Settings};
 use crate::state::{StateDir, open_cgroup};
-use crate::step::Context;
+use caisson_foreign::step::Context as _;
 
 /// One container.
 #[derive(Debug)]

@@ -3,22 +3,20 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use caisson_cgroup::{Cgroup, CgroupConfig, Driver};
+use caisson_cgroup::Cgroup;
+use caisson_foreign::bundle;
+use caisson_foreign::process::{Identity, children, end_children_except, own_pid};
+use caisson_foreign::step::{Context as _, warn};
 use caisson_isolator::{ContainerId, ContainerRequest, ExecRequest, SandboxError, SpawnedProcess};
 use caisson_sys::process_stat::ProcessStat;
-use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 
-use crate::process::{Identity, children, end_children_except, own_pid};
+use crate::removal;
 use crate::runtime::{Given, Settings};
 use crate::state::{CONFIG, First, Record, StateDir, VERSION};
-use crate::step::{Context, warn};
-use crate::{bundle, removal};
 
 /// How long killed processes of a failed call may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
-/// Where a runtime makes the cgroup if the configuration does not say.
-const CGROUP_PARENT: &str = "/caisson";
 
 /// Has the runtime make the container in `dir`, which is empty. A failure
 /// leaves nothing.
@@ -46,24 +44,8 @@ fn try_create(
 ) -> Result<SpawnedProcess, SandboxError> {
     let ContainerRequest { id, bundle, mut spec, console, preserve_fds, .. } = request;
     let rootfs = bundle::rewrite(&mut spec, &bundle, own_pid());
-    // Not every runtime keeps what it mounts again as it was.
-    let flags = rustix::fs::statvfs(&rootfs).map(|stat| stat.f_flag);
-    if let (Some(root), Ok(flags)) = (&mut spec.root, flags) {
-        root.readonly |= flags.contains(StatVfsMountFlags::RDONLY);
-    }
-    let linux = spec.linux.get_or_insert_default();
-    let named = linux.cgroups_path.as_ref().is_some_and(|path| !path.is_empty());
-    if !named && !settings.systemd_cgroup && !settings.is_rootless() {
-        linux.cgroups_path = Some(format!("{CGROUP_PARENT}/{id}"));
-    }
-    let config = CgroupConfig {
-        id: id.as_str(),
-        cgroups_path: linux.cgroups_path.as_deref(),
-        driver: if settings.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs },
-        rootless: settings.is_rootless(),
-        scope_prefix: "caisson",
-    };
-    let planned = Cgroup::plan(&config).context(|| "find the place of the container's cgroup")?;
+    let (systemd, rootless) = (settings.systemd_cgroup, settings.is_rootless());
+    let planned = bundle::plan_cgroup(&mut spec, &id, systemd, rootless)?;
     dir.save_record(&Record {
         version: VERSION,
         bundle,
@@ -72,7 +54,7 @@ fn try_create(
         owner_uid: rustix::process::getuid().as_raw(),
         oci_version: spec.oci_version.clone(),
         annotations: spec.annotations.clone(),
-        planned: planned.state().clone(),
+        planned,
     })?;
     dir.save(CONFIG, &spec)?;
     let pid_file = format!("call-{}.pid", own_pid());
@@ -184,7 +166,7 @@ fn adopt(dir: &StateDir, pid_file: &str) -> Result<(SpawnedProcess, Identity), S
         return Err(why).context(step);
     }
     let identity = Identity { pid: number, start_time: stat.start_time };
-    Ok((SpawnedProcess { pid, pidfd }, identity))
+    Ok((SpawnedProcess { pid, pidfd, stands_for: None }, identity))
 }
 
 /// Ends what a failed call has started.

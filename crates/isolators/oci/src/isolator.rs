@@ -24,7 +24,7 @@ impl OciIsolator {
     }
 
     fn states(&self) -> StateRoot {
-        StateRoot(self.settings.state_root.clone())
+        StateRoot::new(self.settings.state_root.clone())
     }
 }
 

@@ -13,20 +13,16 @@
 //! a subreaper (prctl(2), `PR_SET_CHILD_SUBREAPER`), as the runtime ends and the
 //! processes that it has started are to be the caller's children.
 
-mod bundle;
 mod console;
 mod container;
 mod create;
 mod isolator;
 mod message;
-mod process;
-mod program;
 mod removal;
 mod resources;
 mod runtime;
 mod sandbox;
 mod state;
-mod step;
 
 pub use isolator::{NAME, OciIsolator};
 pub use runtime::Settings;

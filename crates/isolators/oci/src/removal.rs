@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::message::means_unknown;
 use crate::runtime::{Given, Settings};
 use crate::state::{StateDir, open_cgroup};
-use crate::step::{Context, warn};
+use caisson_foreign::step::{Context as _, warn};
 
 /// How long a killed process may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);

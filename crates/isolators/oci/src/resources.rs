@@ -13,10 +13,10 @@ use rustix::process::Pid;
 
 use crate::NAME;
 use crate::container::status_of;
-use crate::process::{namespace_members, own_pid};
 use crate::runtime::{Given, Settings};
 use crate::state::{StateDir, open_cgroup};
-use crate::step::Context;
+use caisson_foreign::process::{namespace_members, own_pid};
+use caisson_foreign::step::Context as _;
 
 /// The cgroup's side of a container.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use caisson_runtime_spec::features::Features;
 
 use crate::console::Console;
 use crate::message::reason;
-use crate::process::own_pid;
-use crate::program::{Call, Ended, Io, NoWatch};
 use crate::state::StateDir;
-use crate::step::Context;
+use caisson_foreign::process::own_pid;
+use caisson_foreign::program::{Call, Ended, Io, NoWatch};
+use caisson_foreign::step::Context as _;
 
 /// For what runs hooks or waits for processes.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -112,7 +112,9 @@ impl Settings {
         let call = Call {
             program: &self.program,
             args: all,
-            io: if given.streams { Io::Inherit } else { Io::Answer },
+            variables: Vec::new(),
+            directory: None,
+            io: if given.streams { Io::Inherit } else { Io::Answer(&[]) },
             preserve_fds: given.preserve_fds,
             patience: PATIENCE,
         };
@@ -156,7 +158,9 @@ impl Settings {
         let call = Call {
             program: &self.program,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            io: Io::Answer,
+            variables: Vec::new(),
+            directory: None,
+            io: Io::Answer(&[]),
             preserve_fds: 0,
             patience: ANSWER_PATIENCE,
         };

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{HandlerError, HandlerKind, IsolatorKind, OciRuntime};
+use caisson_containerd::options::encode;
+
+use super::{ForeignShim, HandlerError, HandlerKind, IsolatorKind, OciRuntime};
 use crate::settings::HandlerEntry;
 
 /// Longest name of a handler: it is a folder's name, and a label of Kubernetes.
@@ -20,7 +22,9 @@ pub(super) fn kind_of(name: &str, entry: &HandlerEntry) -> Result<HandlerKind, H
     let (what, allowed): (&str, &[&str]) = match (&entry.isolator, entry.kind.as_deref()) {
         (Some(_), None) => ("isolator", &[]),
         (None, Some("oci")) => ("kind \"oci\"", &["runtime_path", "runtime_root", "runtime_args"]),
-        (None, Some("shim")) => ("kind \"shim\"", &["runtime_type"]),
+        (None, Some("shim")) => {
+            ("kind \"shim\"", &["runtime_type", "runtime_path", "options", "sandbox_container"])
+        }
         (None, Some(other)) => {
             return Err(malformed(format!("no kind is called {other:?}; known are: oci, shim")));
         }
@@ -31,13 +35,14 @@ pub(super) fn kind_of(name: &str, entry: &HandlerEntry) -> Result<HandlerKind, H
         ("runtime_root", entry.runtime_root.is_some()),
         ("runtime_args", entry.runtime_args.is_some()),
         ("runtime_type", entry.runtime_type.is_some()),
+        ("options", entry.options.is_some()),
+        ("sandbox_container", entry.sandbox_container.is_some()),
     ];
     if let Some((key, _)) = set.iter().find(|(key, is_set)| *is_set && !allowed.contains(key)) {
         return Err(malformed(format!("{key} does not go with {what}")));
     }
-    let needed = |key: &str| malformed(format!("{what} needs {key}"));
-    match (&entry.isolator, &entry.runtime_path, &entry.runtime_type) {
-        (Some(isolator), _, _) => {
+    match &entry.isolator {
+        Some(isolator) => {
             let known = IsolatorKind::ALL.into_iter().find(|kind| kind.as_str() == isolator);
             known.map(HandlerKind::Isolator).ok_or_else(|| {
                 malformed(format!(
@@ -45,21 +50,48 @@ pub(super) fn kind_of(name: &str, entry: &HandlerEntry) -> Result<HandlerKind, H
                 ))
             })
         }
-        (None, Some(path), _) => {
-            absolute(name, "runtime_path", path)?;
-            if let Some(root) = &entry.runtime_root {
-                absolute(name, "runtime_root", root)?;
-            }
-            Ok(HandlerKind::Oci(OciRuntime {
-                path: path.clone(),
-                root: entry.runtime_root.clone(),
-                args: entry.runtime_args.clone().unwrap_or_default(),
-            }))
-        }
-        (None, None, Some(kind)) => Ok(HandlerKind::Shim(kind.clone())),
-        (None, None, None) if entry.kind.as_deref() == Some("oci") => Err(needed("runtime_path")),
-        (None, None, None) => Err(needed("runtime_type")),
+        None if entry.kind.as_deref() == Some("oci") => oci(name, entry).map(HandlerKind::Oci),
+        None => shim(name, entry).map(HandlerKind::Shim),
     }
+}
+
+fn oci(name: &str, entry: &HandlerEntry) -> Result<OciRuntime, HandlerError> {
+    let path = entry.runtime_path.as_ref().ok_or_else(|| HandlerError::Malformed {
+        name: name.to_owned(),
+        reason: "kind \"oci\" needs runtime_path".to_owned(),
+    })?;
+    absolute(name, "runtime_path", path)?;
+    if let Some(root) = &entry.runtime_root {
+        absolute(name, "runtime_root", root)?;
+    }
+    Ok(OciRuntime {
+        path: path.clone(),
+        root: entry.runtime_root.clone(),
+        args: entry.runtime_args.clone().unwrap_or_default(),
+    })
+}
+
+fn shim(name: &str, entry: &HandlerEntry) -> Result<ForeignShim, HandlerError> {
+    let malformed = |reason: String| HandlerError::Malformed { name: name.to_owned(), reason };
+    let kind = entry.runtime_type.clone();
+    let kind = kind.ok_or_else(|| malformed("kind \"shim\" needs runtime_type".to_owned()))?;
+    if let Some(path) = &entry.runtime_path {
+        absolute(name, "runtime_path", path)?;
+    }
+    let shim = ForeignShim {
+        kind,
+        path: entry.runtime_path.clone(),
+        options: entry.options.clone().unwrap_or_default(),
+        sandbox_container: entry.sandbox_container.unwrap_or(false),
+    };
+    if shim.program_name().is_none() {
+        return Err(malformed(format!(
+            "runtime_type {:?} is none; one looks like io.containerd.runc.v2",
+            shim.kind
+        )));
+    }
+    encode(&shim.options).map_err(|error| malformed(format!("options: {error}")))?;
+    Ok(shim)
 }
 
 fn absolute(name: &str, key: &str, path: &PathBuf) -> Result<(), HandlerError> {

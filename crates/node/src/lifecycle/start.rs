@@ -118,10 +118,10 @@ impl Engine {
         before: impl FnOnce(&Container) -> Result<T, StartError>,
     ) -> Result<(StartedContainer, T), StartError> {
         let handler = self.handlers().get(Some(&record.document.handler))?;
-        let engine = handler.engine(&self.paths)?;
+        let pod = self.paths.pod(&record.id);
+        let engine = handler.engine(&self.paths, &pod, false)?;
         let program = find_program().ok_or(StartError::NoSupervisor)?;
         let layers = self.layers_of(&record)?;
-        let pod = self.paths.pod(&record.id);
         fresh_dir(&pod)?;
         let connection = self.connect(&record)?;
         let hostname = self.hostname(&record, &connection)?;
@@ -247,6 +247,7 @@ impl Engine {
             id: record.id.clone(),
             isolator: engine.isolator.to_owned(),
             oci: engine.oci,
+            shim: engine.shim,
             state_root: engine.state_root,
             systemd_cgroup: false,
             rootless: Some(self.rootless),

@@ -165,9 +165,9 @@ impl PodError {
             Self::Handler(error) => match error {
                 HandlerError::Unknown { .. } => ErrorKind::InvalidArgument,
                 HandlerError::NotInThisBuild { .. } => ErrorKind::Unimplemented,
-                HandlerError::Malformed { .. } | HandlerError::NoProgram { .. } => {
-                    ErrorKind::FailedPrecondition
-                }
+                HandlerError::Malformed { .. }
+                | HandlerError::NoProgram { .. }
+                | HandlerError::NoShim { .. } => ErrorKind::FailedPrecondition,
             },
             Self::Supervisor(ClientError::Fault(fault)) => match fault.kind {
                 FaultKind::WrongStatus => ErrorKind::FailedPrecondition,

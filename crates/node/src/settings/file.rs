@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use caisson_containerd::options::Options;
 use serde::Deserialize;
 
 /// Everything that an administrator can set; what is absent has its default.
@@ -55,7 +56,8 @@ pub struct HandlerEntry {
     pub isolator: Option<String>,
     /// `oci` or `shim`, for what others made.
     pub kind: Option<String>,
-    /// The program of an `oci` handler, absolute.
+    /// The program of an `oci` handler, absolute; of a `shim` handler, if it is
+    /// not to be looked for by its type.
     pub runtime_path: Option<PathBuf>,
     /// Where that program keeps its state (`--root`), absolute; a folder of our
     /// own if absent.
@@ -64,6 +66,10 @@ pub struct HandlerEntry {
     pub runtime_args: Option<Vec<String>>,
     /// The type of a `shim` handler, such as `io.containerd.runsc.v1`.
     pub runtime_type: Option<String>,
+    /// Options of its runtime, as containerd names them.
+    pub options: Option<Options>,
+    /// Whether a pod of it begins with a container that runs nothing.
+    pub sandbox_container: Option<bool>,
 }
 
 /// `[storage]`.

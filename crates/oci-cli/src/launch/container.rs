@@ -145,7 +145,7 @@ pub(crate) fn first_process(container: &dyn Container) -> Result<SpawnedProcess,
         .ok_or_else(|| CliError::Refused(format!("container {} has no process", info.id)))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())
         .map_err(|e| CliError::io(format!("open a pidfd of process {}", info.pid), e))?;
-    Ok(SpawnedProcess { pid, pidfd })
+    Ok(SpawnedProcess { pid, pidfd, stands_for: None })
 }
 
 /// Removes what is left of the sandbox; a failure to do so is no reason to

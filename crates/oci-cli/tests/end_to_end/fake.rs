@@ -180,7 +180,8 @@ impl Place {
             .unwrap()
             .map_err(|e| SandboxError::step(format!("exec: {:?}", process.args[0]), e))?;
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-        Ok(SpawnedProcess { pid, pidfd: pidfd_open(pid, PidfdFlags::empty()).unwrap() })
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        Ok(SpawnedProcess { pid, pidfd, stands_for: None })
     }
 }
 

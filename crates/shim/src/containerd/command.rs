@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::protobuf::Message;
-use super::task_api::{Exit, deleted};
 use crate::client::{CollectError, LaunchFds, collect, connect, exit_record, is_alive, launch};
 use crate::{ContainerdConfig, ExitRecord, PodConfig, names};
+use caisson_containerd::protobuf::Message;
+use caisson_containerd::start::Bootstrap;
+use caisson_containerd::task::{Exit, deleted};
 
 /// How long a supervisor may take to leave, and how often is looked.
 const LEAVING: Duration = Duration::from_secs(10);
@@ -159,6 +160,7 @@ fn launch_pod(program: &Path, flags: &Flags, dir: &Path) -> Result<(), CommandEr
         id: flags.id.clone(),
         isolator: caisson_native::NAME.to_owned(),
         oci: None,
+        shim: None,
         state_root: dir.join("native"),
         systemd_cgroup: wants_systemd(),
         rootless: Some(false),
@@ -185,13 +187,19 @@ fn launch_pod(program: &Path, flags: &Flags, dir: &Path) -> Result<(), CommandEr
 }
 
 /// Whether containerd's options for the runtime, on standard input, ask for
-/// cgroups by systemd (`containerd.runc.v1.Options`, field 9).
+/// cgroups by systemd (`containerd.runc.v1.Options`, field 9). They come alone or
+/// among what else a shim is told, by containerd's age.
 fn wants_systemd() -> bool {
     let mut bytes = Vec::new();
     let read =
         std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), 1 << 20), &mut bytes);
-    let options = read.ok().and_then(|_| Message::parse(&bytes).ok());
-    options.is_some_and(|any| {
+    read.is_ok() && asks_for_systemd(&bytes)
+}
+
+fn asks_for_systemd(told: &[u8]) -> bool {
+    let among = Bootstrap::options_in(told).unwrap_or_default();
+    std::iter::once(told).chain(among).any(|options| {
+        let Ok(any) = Message::parse(options) else { return false };
         let ours = any.text(1).is_ok_and(|kind| kind.ends_with("containerd.runc.v1.Options"));
         ours && Message::parse(any.bytes(2)).is_ok_and(|options| options.flag(9))
     })
@@ -241,6 +249,8 @@ fn write(path: &Path, text: &[u8]) -> Result<(), CommandError> {
 
 #[cfg(test)]
 mod tests {
+    use caisson_containerd::protobuf::{Writer, any};
+
     use super::*;
 
     fn flags(text: &str) -> Result<Flags, CommandError> {
@@ -261,5 +271,21 @@ mod tests {
         assert_eq!(parsed.pod_dir("x"), parsed.pod_dir("x"));
         assert!(flags("start").is_err());
         assert!(flags("-namespace a -id").is_err());
+    }
+
+    #[test]
+    fn systemd_is_asked_for_in_either_form() {
+        let runc = |flag| {
+            let options = Writer::default().number(9, flag).done();
+            any("containerd.runc.v1.Options", &options)
+        };
+        for flag in [0, 1] {
+            let options = runc(flag);
+            let among =
+                Bootstrap { id: "x", namespace: "n", options: &options, ..Bootstrap::default() };
+            assert_eq!(asks_for_systemd(&options), flag == 1);
+            assert_eq!(asks_for_systemd(&among.message()), flag == 1);
+        }
+        assert!(!asks_for_systemd(b"nonsense"));
     }
 }

@@ -1,9 +1,9 @@
 //! What containerd is told of: events, forwarded to it over ttrpc.
 
-use super::protobuf::{Writer, any};
-use super::task_api::{Exit, Stdio};
-use super::ttrpc::Call;
 use crate::MountRequest;
+use caisson_containerd::protobuf::{Writer, any};
+use caisson_containerd::task::{Exit, Stdio};
+use caisson_containerd::ttrpc::Call;
 
 /// Something that containerd is told.
 #[derive(Clone, Debug)]
@@ -81,6 +81,7 @@ impl TaskEvent<'_> {
             service: "containerd.services.events.ttrpc.v1.Events".to_owned(),
             method: "Forward".to_owned(),
             payload: Writer::default().message(1, &envelope).done(),
+            limit: None,
         }
     }
 }

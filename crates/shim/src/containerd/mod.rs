@@ -6,7 +6,3 @@
 
 pub(crate) mod command;
 pub(crate) mod events;
-pub(crate) mod metrics;
-pub(crate) mod protobuf;
-pub(crate) mod task_api;
-pub(crate) mod ttrpc;

@@ -46,7 +46,7 @@ impl Supervisor {
             }
             R::Exec(spec) => self.exec(client, key, *spec, fds),
             R::WaitExec { exec } => self.await_exec(client, key, exec),
-            R::SignalExec { exec, signal } => self.signal_exec(key, exec, signal),
+            R::SignalExec { exec, signal } => self.signal_exec(client, key, exec, signal),
             R::Attach(spec) => self.attach(client, key, spec),
             R::Resize { rows, columns } => {
                 unit.run.streams.resize(rows, columns)?;

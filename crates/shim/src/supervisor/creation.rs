@@ -147,9 +147,9 @@ impl Supervisor {
         Ok(format!("/proc/{pid}/ns/pid"))
     }
 
-    pub(super) fn created(&mut self, key: UnitKey, pid: i32) {
+    pub(super) fn created(&mut self, key: UnitKey, pid: i32, child: i32) {
         let Some(unit) = self.units.iter_mut().find(|unit| unit.key == key) else { return };
-        unit.run.pid = Some(pid);
+        (unit.run.pid, unit.run.child) = (Some(pid), Some(child));
         unit.phase = Phase::Created;
         if let Err(error) = unit.run.streams.receive_master() {
             unit.run.error = Some(error.into());

@@ -1,6 +1,9 @@
 //! The isolators that this program holds.
 
 use caisson_isolator::{Container, ContainerId, Isolator, SandboxError};
+use std::path::Path;
+
+use caisson_foreign_shim::ShimIsolator;
 use caisson_native::{NativeIsolator, Settings};
 use caisson_oci_runtime::OciIsolator;
 
@@ -12,11 +15,12 @@ use crate::PodConfig;
 pub(super) enum Engine {
     Native(NativeIsolator),
     Oci(OciIsolator),
+    Shim(ShimIsolator),
 }
 
 impl Engine {
-    /// The one that the configuration names.
-    pub(super) fn open(config: &PodConfig) -> Result<Self, StepError> {
+    /// The one that the configuration names. `program` is the supervisor's own.
+    pub(super) fn open(config: &PodConfig, program: &Path) -> Result<Self, StepError> {
         match config.isolator.as_str() {
             caisson_native::NAME => Ok(Self::Native(NativeIsolator::new(Settings {
                 root: config.state_root.clone(),
@@ -35,12 +39,27 @@ impl Engine {
                     rootless: config.rootless,
                 })))
             }
+            caisson_foreign_shim::NAME => {
+                let lacking = || StepError::new("shim.json: shim", "the isolator shim needs it");
+                let shim = config.shim.clone().ok_or_else(lacking)?;
+                Ok(Self::Shim(ShimIsolator::new(caisson_foreign_shim::Settings {
+                    program: shim.program,
+                    namespace: shim.namespace,
+                    address: shim.address,
+                    publisher: program.to_owned(),
+                    options: shim.options,
+                    state_root: config.state_root.clone(),
+                    holder: rustix::process::getpid().as_raw_nonzero().get(),
+                    systemd_cgroup: config.systemd_cgroup,
+                })))
+            }
             other => Err(StepError::new(
                 "shim.json: isolator",
                 format!(
-                    "{other:?} is unknown; this program has: {}, {}",
+                    "{other:?} is unknown; this program has: {}, {}, {}",
                     caisson_native::NAME,
-                    caisson_oci_runtime::NAME
+                    caisson_oci_runtime::NAME,
+                    caisson_foreign_shim::NAME
                 ),
             )),
         }
@@ -50,7 +69,14 @@ impl Engine {
         match self {
             Self::Native(isolator) => isolator,
             Self::Oci(isolator) => isolator,
+            Self::Shim(isolator) => isolator,
         }
+    }
+
+    /// Whether what it starts for the first container serves all later ones, so
+    /// that it has to see what is mounted for them.
+    pub(super) fn is_one_for_all(&self) -> bool {
+        matches!(self, Self::Shim(_))
     }
 
     /// The container that was made.

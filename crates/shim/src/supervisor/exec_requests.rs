@@ -2,11 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use caisson_runtime_spec::Process;
+use caisson_runtime_spec::Process as Program;
 use rustix::process::{Pid, kill_process};
 
 use super::client::{ClientId, Mode};
-use super::execs::Found;
+use super::execs::{Found, Process};
 use super::job::{ChildStreams, Job};
 use super::requests::invalid;
 use super::state::{Purpose, Supervisor};
@@ -48,7 +48,7 @@ impl Supervisor {
         &mut self,
         client: ClientId,
         key: UnitKey,
-        process: Process,
+        process: Program,
         streams: ChildStreams,
     ) -> Result<(), Fault> {
         let unit = self.require(key)?;
@@ -88,20 +88,26 @@ impl Supervisor {
         })
     }
 
+    /// The answer, unless it comes later.
     pub(super) fn signal_exec(
         &mut self,
+        client: ClientId,
         key: UnitKey,
         exec: u64,
         signal: i32,
     ) -> Result<Option<Response>, Fault> {
-        let Found::Running(pid) = self.find_exec(key, exec)? else {
+        let Found::Running(Process { pid, child }) = self.find_exec(key, exec)? else {
             let why = format!("exec {exec} of container {} has ended", self.require(key)?.id);
             return Err(Fault::new(FaultKind::NotFound, why));
         };
-        let signal = caisson_sys::signals::numbered(signal)
+        let known = caisson_sys::signals::numbered(signal)
             .ok_or_else(|| invalid(format!("there is no signal {signal}")))?;
+        if pid != child {
+            let job = Job::SignalExec { child, signal };
+            return self.assign(key, Purpose::Answer(client), job).map(|()| None);
+        }
         // Not reaped yet, so the number is still its own.
-        let sent = Pid::from_raw(pid).map(|pid| kill_process(pid, signal));
+        let sent = Pid::from_raw(pid).map(|pid| kill_process(pid, known));
         match sent {
             Some(Ok(())) => Ok(Some(Response::Done)),
             _ => Err(Fault::new(FaultKind::Failed, format!("signal process {pid} failed"))),

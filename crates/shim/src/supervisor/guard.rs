@@ -6,6 +6,7 @@
 //! the exit command is run.
 
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
@@ -38,9 +39,10 @@ impl Guard {
     pub(super) fn post(
         dir: &PodDir,
         config: &PodConfig,
+        program: &Path,
         host_mounts: OwnedFd,
     ) -> Result<Self, StepError> {
-        let (pid, lifeline) = fork(dir, config, &host_mounts)?;
+        let (pid, lifeline) = fork(dir, config, program, &host_mounts)?;
         Ok(Self { pid, lifeline, host_mounts })
     }
 
@@ -50,7 +52,7 @@ impl Guard {
 
     /// Posts another one.
     pub(super) fn renew(&mut self, pod: &Pod) {
-        match fork(&pod.dir, &pod.config, &self.host_mounts) {
+        match fork(&pod.dir, &pod.config, &pod.program, &self.host_mounts) {
             Ok((pid, lifeline)) => (self.pid, self.lifeline) = (pid, lifeline),
             Err(error) => warn(&error),
         }
@@ -67,6 +69,7 @@ impl Guard {
 fn fork(
     dir: &PodDir,
     config: &PodConfig,
+    program: &Path,
     host_mounts: &OwnedFd,
 ) -> Result<(i32, OwnedFd), StepError> {
     let step = || "post a guard";
@@ -78,13 +81,19 @@ fn fork(
             let _ = rustix::thread::set_name(c"caisson-guard");
             // Not the lock: the supervisor's end must show.
             let ready = close_all_except(3, &keep).is_ok();
-            exit_now(u8::from(!ready || !stand(&watched, dir, config, host_mounts)));
+            exit_now(u8::from(!ready || !stand(&watched, dir, config, program, host_mounts)));
         }
     }
 }
 
 /// Waits for the supervisor's end; true if all is well then.
-fn stand(watched: &OwnedFd, dir: &PodDir, config: &PodConfig, host_mounts: &OwnedFd) -> bool {
+fn stand(
+    watched: &OwnedFd,
+    dir: &PodDir,
+    config: &PodConfig,
+    program: &Path,
+    host_mounts: &OwnedFd,
+) -> bool {
     let mut word = [0_u8; 1];
     let orderly = match retry_on_intr(|| rustix::io::read(watched, &mut word)) {
         Ok(0) => false,
@@ -97,7 +106,7 @@ fn stand(watched: &OwnedFd, dir: &PodDir, config: &PodConfig, host_mounts: &Owne
     if orderly {
         // Until the supervisor is gone, and its lock.
         let _ = retry_on_intr(|| rustix::io::read(watched, &mut word));
-    } else if let Err(error) = clean_up(dir, config) {
+    } else if let Err(error) = clean_up(dir, config, program) {
         warn(&error);
         return false;
     }
@@ -105,8 +114,8 @@ fn stand(watched: &OwnedFd, dir: &PodDir, config: &PodConfig, host_mounts: &Owne
 }
 
 /// Workers that the supervisor has left may hold its lock for a moment.
-fn clean_up(dir: &PodDir, config: &PodConfig) -> Result<(), StepError> {
-    let engine = Engine::open(config)?;
+fn clean_up(dir: &PodDir, config: &PodConfig, program: &Path) -> Result<(), StepError> {
+    let engine = Engine::open(config, program)?;
     for _ in 0..LOCK_ATTEMPTS {
         if collect(dir, &engine)? {
             return Ok(());

@@ -15,6 +15,7 @@ use caisson_isolator::{
     ConsoleSocket, ContainerId, ContainerRequest, ExecRequest, SandboxError, SandboxRequest,
 };
 use caisson_runtime_spec::{Namespace, NamespaceKind, Process, Resources, Spec};
+use rustix::process::Pid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,11 @@ pub(super) enum Job {
         process: Box<Process>,
         streams: ChildStreams,
     },
+    /// To what an exec has started, by the supervisor's child.
+    SignalExec {
+        child: i32,
+        signal: i32,
+    },
     Freeze(bool),
     Update(Box<Resources>),
     Stats,
@@ -93,8 +99,12 @@ pub(super) enum Job {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Outcome {
     Done,
-    /// A process that becomes the supervisor's child.
-    Process(i32),
+    /// A process inside, and the supervisor's child that ends as it does: the
+    /// same, or its stand-in.
+    Process {
+        pid: i32,
+        child: i32,
+    },
     Stats(Box<Stats>),
     Pids(Vec<i32>),
 }
@@ -113,6 +123,7 @@ impl Job {
             Self::Delete(_) => "remove what is left of",
             Self::Signal { .. } => "signal",
             Self::Exec { .. } => "execute a program in",
+            Self::SignalExec { .. } => "signal a program in",
             Self::Freeze(true) => "pause",
             Self::Freeze(false) => "resume",
             Self::Update(_) => "change the limits of",
@@ -153,7 +164,15 @@ impl Job {
                     ignore_paused: false,
                 };
                 let spawned = engine.container(id)?.exec(request)?;
-                Ok(Outcome::Process(spawned.pid.as_raw_nonzero().get()))
+                let child = spawned.pid.as_raw_nonzero().get();
+                Ok(Outcome::Process { pid: spawned.stands_for.unwrap_or(child), child })
+            }
+            Self::SignalExec { child, signal } => {
+                let child = Pid::from_raw(child);
+                let child =
+                    child.ok_or_else(|| StepError::new("signal a program", "it is none"))?;
+                engine.container(id)?.signal_exec(child, signal)?;
+                Ok(Outcome::Done)
             }
             Self::Freeze(frozen) => {
                 engine.container(id)?.resources().set_frozen(frozen)?;
@@ -182,9 +201,13 @@ impl CreateJob {
         host_mounts::take_away(&self.sources);
         host_mounts::bring(&mut spec, &self.host, &self.bundle, &self.sources)?;
         if let Some(rootfs) = &self.rootfs {
+            let point = self.bundle.join("rootfs");
+            if !engine.is_one_for_all() && !matches!(rootfs, RootfsMount::None) {
+                rootfs::isolate(&point)?;
+            }
             let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());
             let label = label.filter(|label| !label.is_empty());
-            rootfs::attach(rootfs, &self.bundle.join("rootfs"), label)?;
+            rootfs::attach(rootfs, &point, label)?;
         }
         Ok(create(engine, id, spec, self.bundle, self.streams)?)
     }
@@ -237,10 +260,13 @@ fn create(
     let made =
         sandbox.create_container(request).and_then(|container| match container.info()?.pid {
             0 => Err(SandboxError::step("create the container", "it has ended already")),
-            pid => Ok(pid),
+            pid => {
+                let child = container.first_process().map(|first| first.pid.as_raw_nonzero().get());
+                Ok((pid, child.unwrap_or(pid)))
+            }
         });
     match made {
-        Ok(pid) => Ok(Outcome::Process(pid)),
+        Ok((pid, child)) => Ok(Outcome::Process { pid, child }),
         Err(error) => {
             if let Err(second) = sandbox.delete(true) {
                 super::step::warn(&second);

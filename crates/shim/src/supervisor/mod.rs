@@ -43,6 +43,8 @@ use step::{Context as _, StepError, warn};
 /// The program's exit code when a supervisor lives and there is nothing to
 /// collect.
 pub const EXIT_ALIVE: u8 = 3;
+/// So much of an event is read.
+const LONGEST_EVENT: u64 = 4 << 20;
 const USAGE: &str = "usage: caisson-shim run POD-DIRECTORY (by a launcher, on standard input) | \
                      caisson-shim collect POD-DIRECTORY";
 
@@ -57,7 +59,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     };
     let result = match args.as_slice() {
         [program, command, _] if command == "run" => run(Path::new(program)),
-        [_, command, dir] if command == "collect" => collect_in(dir.into()),
+        [program, command, dir] if command == "collect" => collect_in(program, dir.into()),
+        [_, rest @ ..] if rest.iter().any(|arg| arg == "publish") => publish(),
         [program, rest @ ..] if as_shim(program) => for_containerd(program, rest),
         _ => Err(StepError::new("read the arguments", USAGE)),
     };
@@ -95,10 +98,18 @@ fn for_containerd(program: &OsString, args: &[OsString]) -> Result<u8, StepError
     Ok(0)
 }
 
-fn collect_in(dir: PathBuf) -> Result<u8, StepError> {
+/// What a foreign shim calls us for when it has no socket to tell of an event:
+/// it is taken, and found out otherwise.
+fn publish() -> Result<u8, StepError> {
+    let event = std::io::Read::take(std::io::stdin(), LONGEST_EVENT);
+    std::io::copy(&mut { event }, &mut std::io::sink()).context(|| "read the event")?;
+    Ok(0)
+}
+
+fn collect_in(program: &OsString, dir: PathBuf) -> Result<u8, StepError> {
     let dir = PodDir::open(dir)?;
     let config = dir.config()?;
-    let engine = engine::Engine::open(&config)?;
+    let engine = engine::Engine::open(&config, Path::new(program))?;
     let collected = collect::collect(&dir, &engine)?;
     Ok(if collected { 0 } else { EXIT_ALIVE })
 }

@@ -32,7 +32,7 @@ impl Supervisor {
     }
 
     fn is_known(&self, pid: i32) -> bool {
-        let of_unit = |unit: &Unit| unit.run.pid == Some(pid) || unit.execs.is_running(pid);
+        let of_unit = |unit: &Unit| unit.run.child == Some(pid) || unit.execs.is_running(pid);
         self.guard.is(pid) || self.units.iter().any(of_unit)
     }
 
@@ -40,7 +40,7 @@ impl Supervisor {
         if self.guard.is(pid) {
             return self.guard.renew(&self.pod);
         }
-        let first = |unit: &&Unit| unit.run.pid == Some(pid) && unit.run.ended.is_none();
+        let first = |unit: &&Unit| unit.run.child == Some(pid) && unit.run.ended.is_none();
         if let Some(key) = self.units.iter().find(first).map(|unit| unit.key) {
             return self.ended(key, status);
         }

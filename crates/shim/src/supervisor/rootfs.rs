@@ -48,8 +48,26 @@ pub(super) fn isolate(point: &Path) -> Result<(), StepError> {
     Ok(())
 }
 
+/// As [`isolate`], for all that is going to be mounted below `dir`; but mount
+/// namespaces that are made of this one get it, too: that of a foreign shim,
+/// which lives longer than one container. To be called once.
+pub(super) fn share(dir: &Path) -> Result<(), StepError> {
+    isolate(dir)?;
+    for ancestor in dir.ancestors() {
+        match mount_change(ancestor, MountPropagationFlags::SHARED) {
+            Ok(()) => break,
+            Err(Errno::INVAL) => {}
+            Err(error) => {
+                return Err(error).context(|| format!("share mount {}", ancestor.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Mounts the root file system at `point`, which is made if it is missing. With
-/// `label`, an overlay's files have that SELinux label.
+/// `label`, an overlay's files have that SELinux label. Whoever is not to see it
+/// has been kept away ([`isolate`], [`share`]).
 pub(super) fn attach(
     rootfs: &RootfsMount,
     point: &Path,
@@ -58,7 +76,6 @@ pub(super) fn attach(
     if matches!(rootfs, RootfsMount::None) {
         return Ok(());
     }
-    isolate(point)?;
     match mkdirat(CWD, point, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error).context(|| format!("make {}", point.display())),

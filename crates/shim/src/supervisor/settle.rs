@@ -62,7 +62,7 @@ impl Supervisor {
     /// A worker has reported.
     fn settle(&mut self, key: UnitKey, purpose: Purpose, outcome: Result<Outcome, Fault>) {
         match (purpose, outcome) {
-            (Purpose::Create, Ok(Outcome::Process(pid))) => self.created(key, pid),
+            (Purpose::Create, Ok(Outcome::Process { pid, child })) => self.created(key, pid, child),
             (Purpose::Create, outcome) => self.not_created(key, unexpected(outcome)),
             (Purpose::Start(client), outcome) => self.started(key, client, outcome.map(drop)),
             (Purpose::Remove, outcome) => {
@@ -82,9 +82,9 @@ impl Supervisor {
                 }
                 self.reply(client, outcome.map(|_| Response::Done));
             }
-            (Purpose::Exec(client), Ok(Outcome::Process(pid))) => {
+            (Purpose::Exec(client), Ok(Outcome::Process { pid, child })) => {
                 let Some(unit) = self.unit(key) else { return };
-                let exec = unit.execs.add(pid);
+                let exec = unit.execs.add(pid, child);
                 self.tell(key, Happening::ExecStarted { exec, pid });
                 self.reply(client, Ok(Response::Exec(Started { exec, pid })));
             }
@@ -92,7 +92,7 @@ impl Supervisor {
                 let response = outcome.map(|outcome| match outcome {
                     Outcome::Stats(stats) => Response::Stats(stats),
                     Outcome::Pids(pids) => Response::Pids(pids),
-                    Outcome::Done | Outcome::Process(_) => Response::Done,
+                    Outcome::Done | Outcome::Process { .. } => Response::Done,
                 });
                 self.reply(client, response);
             }

@@ -122,12 +122,15 @@ fn prepare(
     let signals = SignalFd::new(&mask).context(|| "receive signals")?;
     set_child_subreaper(Some(getpid())).context(|| "become a subreaper")?;
     let oom_score = protect_from_oom();
-    let engine = Engine::open(&config)?;
+    let engine = Engine::open(&config, program)?;
     let host = MountView::open()?;
     let own = host.namespace().try_clone().context(|| "keep the host's mount namespace")?;
-    let guard = Guard::post(&dir, &config, own)?;
+    let guard = Guard::post(&dir, &config, program, own)?;
     let made = listen_in(&dir, crate::names::SOCKET).and_then(|listener| {
         rootfs::enter_namespace()?;
+        if engine.is_one_for_all() {
+            rootfs::share(&dir.path)?;
+        }
         rustix::fs::fcntl_setfl(&socket, OFlags::NONBLOCK)
             .context(|| "make the launcher's socket non-blocking")?;
         let containerd = config.containerd.as_ref();

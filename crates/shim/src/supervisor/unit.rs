@@ -54,6 +54,8 @@ pub(super) enum Creator {
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub(super) pid: Option<i32>,
+    /// Our child, which ends as that process does: mostly itself.
+    pub(super) child: Option<i32>,
     pub(super) streams: Streams,
     pub(super) started: Option<(u64, Instant)>,
     pub(super) ended: Option<(ExitStatus, u64)>,

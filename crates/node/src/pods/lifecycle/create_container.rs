@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caisson_image::{FindImageError, ImageRecord};
-use caisson_shim::{ContainerConfig, LogConfig, LogDriver, RestartPolicy, RootfsMount, StdinMode};
+use caisson_shim::{
+    ContainerConfig, LogConfig, LogDriver, RestartPolicy, RootfsMount, Status, StdinMode,
+};
 
 use super::run_pod::{mapped_root, no_supervisor, remove_dir, searchable, unified, write_json};
 use crate::clock::now_nanos;
+use crate::handlers::HandlerKind;
 use crate::identity::new_id;
 use crate::metadata::{ContainerDocument, ContainerOutcome, Phase, PodContainerRecord, PodPhase};
 use crate::pods::cgroups::{self, PodCgroup};
@@ -157,6 +160,7 @@ impl Pods {
             let what = "look into the container's image";
             let root = layers.view_image().map_err(|e| PodError::failed(what, e))?;
             spec::build(&SpecInput {
+                pod_id: &pod.id,
                 pod: asked,
                 pod_dir: &pod_dir,
                 hostname: &hostname,
@@ -184,6 +188,9 @@ impl Pods {
         }
 
         step.step("have the supervisor make it", SUPERVISOR);
+        if self.wants_sandbox_container(pod) {
+            self.pod_init(pod, asked)?;
+        }
         let share_pids_with = self.pid_lender(pod, asked, &record.document.request)?;
         let config = shim_config(record, bundle, &layers, mapped, share_pids_with);
         let pid = self.shim(&pod.id)?.create(config)?;
@@ -298,16 +305,29 @@ impl Pods {
         }
     }
 
+    /// Whether the pod's handler makes its sandbox for a container that runs
+    /// nothing.
+    fn wants_sandbox_container(&self, pod: &PodEntry) -> bool {
+        let name = pod.live().record.document.handler.clone();
+        let handler = self.engine().handlers().get(Some(&name)).map(|handler| handler.kind);
+        matches!(handler, Ok(HandlerKind::Shim(shim)) if shim.sandbox_container)
+    }
+
     fn pod_init(&self, pod: &PodEntry, asked: &PodRequest) -> Result<String, PodError> {
         let only_one = locked(&pod.init);
         if pod.live().record.outcome.init {
-            return Ok(pod.id.clone());
+            let init = self.shim(&pod.id)?.container(&pod.id);
+            if init.state().is_ok_and(|state| state.status == Status::Running) {
+                return Ok(pod.id.clone());
+            }
+            // Somebody has killed it, or the foreign shim that had it.
+            init.remove(true)?;
         }
         let program = caisson_shim::client::find_program().ok_or_else(no_supervisor)?;
         let program = program.with_file_name("caisson-init");
         let pod_dir = self.pod_dir(&pod.id);
         let cgroup = self.cgroup_of(pod)?.of_container(&pod.id);
-        let spec = spec::init_spec(asked, &program, cgroup)?;
+        let spec = spec::init_spec(&pod.id, asked, &program, cgroup)?;
         let bundle = bundle_dir(&pod_dir, &pod.id);
         for dir in ["rootfs/proc", "rootfs/dev"] {
             make_dir(&bundle.join(dir))?;

@@ -125,11 +125,12 @@ impl Pods {
         handler: &Handler,
         step: &Step<'_>,
     ) -> Result<(), PodError> {
-        let engine = handler.engine(&self.engine().paths)?;
+        let systemd = cgroups::driver(&self.engine().settings()) == CgroupDriver::Systemd;
+        let dir = self.pod_dir(&record.id);
+        let engine = handler.engine(&self.engine().paths, &dir, systemd)?;
         let program = find_program().ok_or_else(no_supervisor)?;
         let request = record.document.request.clone();
         let wanted = Wanted::of(&request);
-        let dir = self.pod_dir(&record.id);
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -180,8 +181,9 @@ impl Pods {
             id: record.id.clone(),
             isolator: engine.isolator.to_owned(),
             oci: engine.oci,
+            shim: engine.shim,
             state_root: engine.state_root,
-            systemd_cgroup: cgroups::driver(&self.engine().settings()) == CgroupDriver::Systemd,
+            systemd_cgroup: systemd,
             rootless: Some(false),
             cgroup: None,
             containers: Vec::new(),

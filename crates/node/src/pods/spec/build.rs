@@ -12,7 +12,7 @@ use caisson_shim::NamespaceKind as Held;
 use super::image_volume::Volume;
 use super::mounts::{Surroundings, mount, mounts};
 use super::resources::resources;
-use super::{cdi, cdi_edits, confinement, devices, identity, program};
+use super::{annotations, cdi, cdi_edits, confinement, devices, identity, program};
 use crate::oci_spec::set_variable;
 use crate::pods::PodError;
 use crate::pods::namespaces::Wanted;
@@ -24,6 +24,8 @@ const INIT: &str = "/dev/.caisson-init";
 
 /// All that a configuration is made of.
 pub(in crate::pods) struct SpecInput<'a> {
+    /// The pod's id.
+    pub(in crate::pods) pod_id: &'a str,
     /// The pod.
     pub(in crate::pods) pod: &'a PodRequest,
     /// Its directory.
@@ -107,7 +109,7 @@ pub(in crate::pods) fn build(input: &SpecInput<'_>) -> Result<Built, PodError> {
         process: Some(process),
         root: Some(Root { path: "rootfs".to_owned(), readonly: security.readonly_rootfs }),
         mounts: mounts.list,
-        annotations: request.annotations.clone(),
+        annotations: annotations::of_container(input.pod_id, input.pod, request),
         linux: Some(Linux {
             resources: Some(limits),
             cgroups_path: Some(input.cgroup.clone()),
@@ -170,6 +172,7 @@ fn oom_score_adj(asked: i64) -> Result<i32, PodError> {
 /// The configuration of the init that holds a shared PID namespace: our own
 /// program, which starts nothing. Its root is an empty folder below the bundle.
 pub(in crate::pods) fn init_spec(
+    pod_id: &str,
     pod: &PodRequest,
     program: &Path,
     cgroup: String,
@@ -209,6 +212,7 @@ pub(in crate::pods) fn init_spec(
             seccomp: confinement::seccomp(&security, &none.bounding)?,
             ..Linux::default()
         }),
+        annotations: annotations::of_sandbox(pod_id, pod),
         ..Spec::default()
     })
 }

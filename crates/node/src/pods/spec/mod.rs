@@ -3,6 +3,7 @@
 //! What an image says chooses program, variables, user and directory inside,
 //! never a path, device or handler of the host.
 
+mod annotations;
 mod build;
 mod cdi;
 mod cdi_edits;

@@ -3,11 +3,11 @@
 use super::tasks::not_found;
 use super::{Caller, stdio};
 use crate::containerd::events::TaskEvent;
-use crate::containerd::task_api::{self, Target};
-use crate::containerd::{metrics, ttrpc};
 use crate::supervisor::state::Supervisor;
 use crate::supervisor::step::{StepError, warn};
 use crate::{Fault, FaultKind, Response};
+use caisson_containerd::task::{self, Target};
+use caisson_containerd::{metrics, ttrpc};
 
 /// What an answer is to.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl Supervisor {
                 response => self.answer(&pending, response),
             };
             let Some(front) = &mut self.front else { return };
-            let payload = outcome.as_ref().map(Vec::as_slice);
+            let payload = outcome.as_ref().map(Vec::as_slice).map_err(ttrpc::Refusal::from);
             front.respond(caller, &ttrpc::response(caller.stream, payload));
             if let (Pending::StartAdded(target), Ok(_)) = (&pending, &outcome) {
                 // One that was short has ended already.
@@ -82,9 +82,9 @@ impl Supervisor {
                 if front.task(&target.id)?.stdio.terminal {
                     self.connect_terminal(target)?;
                 }
-                Ok(task_api::process(u64::try_from(pid).unwrap_or_default()))
+                Ok(task::process(u64::try_from(pid).unwrap_or_default()))
             }
-            (Pending::Start(target), _) => Ok(task_api::process(front.task(&target.id)?.pid)),
+            (Pending::Start(target), _) => Ok(task::process(front.task(&target.id)?.pid)),
             (Pending::StartAdded(target), Response::Exec(started)) => {
                 let pid = u64::try_from(started.pid).unwrap_or_default();
                 let added = front.added(target)?;
@@ -96,7 +96,7 @@ impl Supervisor {
                     front.relays.extend(relays);
                 }
                 front.publish(&target.id, &TaskEvent::ExecStarted { exec: &target.exec, pid });
-                Ok(task_api::process(pid))
+                Ok(task::process(pid))
             }
             (Pending::Delete(target), _) => {
                 let task = front.task(&target.id)?;
@@ -105,9 +105,9 @@ impl Supervisor {
                 let event = TaskEvent::Delete { process: "", pid, exit };
                 front.publish(&target.id, &event);
                 front.release(target, Err(&not_found(&format!("task {}", target.id))));
-                Ok(task_api::deleted(pid, exit))
+                Ok(task::deleted(pid, exit))
             }
-            (Pending::Pids, Response::Pids(pids)) => Ok(task_api::pids(&pids)),
+            (Pending::Pids, Response::Pids(pids)) => Ok(task::pids(&pids)),
             (Pending::Stats, Response::Stats(stats)) => {
                 let unified = caisson_cgroup::Layout::detect()
                     .is_ok_and(|layout| layout.kind() == caisson_cgroup::LayoutKind::Unified);

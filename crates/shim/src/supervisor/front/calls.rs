@@ -6,9 +6,6 @@ use super::answers::Pending;
 use super::tasks::{AddedProcess, Task, Waiting, not_found};
 use super::{Caller, stdio};
 use crate::containerd::events::TaskEvent;
-use crate::containerd::protobuf::{Malformed, Message};
-use crate::containerd::task_api::{self, Create, Exec, Exit, ProcessState, SERVICE, Target};
-use crate::containerd::ttrpc::{Call, response};
 use crate::supervisor::client::{Client, ClientId};
 use crate::supervisor::job::ChildStreams;
 use crate::supervisor::requests::invalid;
@@ -18,8 +15,11 @@ use crate::supervisor::streams::Streams;
 use crate::supervisor::unit::{Creator, UnitKey};
 use crate::{
     ContainerConfig, ContainerRequest, Fault, FaultKind, LogConfig, RestartPolicy, RootfsMount,
-    StdinMode,
+    Status, StdinMode,
 };
+use caisson_containerd::protobuf::{Malformed, Message};
+use caisson_containerd::task::{self, Create, Exec, Exit, ProcessState, SERVICE, Target};
+use caisson_containerd::ttrpc::{Call, Refusal, response};
 
 impl From<Malformed> for Fault {
     fn from(error: Malformed) -> Self {
@@ -42,7 +42,7 @@ impl Supervisor {
         let payload = match &outcome {
             Ok(None) => return,
             Ok(Some(payload)) => Ok(payload.as_slice()),
-            Err(fault) => Err(fault),
+            Err(fault) => Err(Refusal::from(fault)),
         };
         if let Some(front) = &mut self.front {
             front.respond(caller, &response(caller.stream, payload));
@@ -85,7 +85,7 @@ impl Supervisor {
                 let pid = self.tasks()?.task(&target.id)?.pid;
                 let own = rustix::process::getpid().as_raw_nonzero().get();
                 let own = u64::try_from(own).unwrap_or_default();
-                Ok(Some(task_api::connected(own, pid)))
+                Ok(Some(task::connected(own, pid, env!("CARGO_PKG_VERSION"))))
             }
             "Shutdown" => {
                 // Others of the pod may still need us.
@@ -250,19 +250,19 @@ impl Supervisor {
         let (pid, exit) = (added.pid, added.exit.unwrap_or_default());
         front.task(&target.id)?.execs.retain(|added| added.id != target.exec);
         front.release(target, Err(&not_found(&format!("process {}", target.exec))));
-        Ok(Some(task_api::deleted(pid, exit)))
+        Ok(Some(task::deleted(pid, exit)))
     }
 
     fn task_state(&mut self, target: &Target) -> Outcome {
         let unit = self.unit_called(&target.id).map(|unit| self.state_of(unit).status);
-        let status = unit.map_or(3, task_api::status_number);
+        let status = unit.map_or(task::status::STOPPED, status_number);
         let task = self.tasks()?.task(&target.id)?;
         let bundle = task.bundle.clone();
         if target.exec.is_empty() {
             let exit = task.exit.unwrap_or_default();
             let status = if task.exit.is_some() { 3 } else { status };
-            let state = ProcessState { bundle: &bundle, pid: task.pid, status, exit };
-            return Ok(Some(task_api::state(target, &task.stdio, &state)));
+            let state = ProcessState { bundle, pid: task.pid, status, exit };
+            return Ok(Some(task::state(target, &task.stdio, &state)));
         }
         let added = task.added(&target.exec)?;
         let status = match (added.exec, added.exit) {
@@ -271,8 +271,8 @@ impl Supervisor {
             (None, None) => 1,
         };
         let exit = added.exit.unwrap_or_default();
-        let state = ProcessState { bundle: &bundle, pid: added.pid, status, exit };
-        Ok(Some(task_api::state(target, &added.stdio, &state)))
+        let state = ProcessState { bundle, pid: added.pid, status, exit };
+        Ok(Some(task::state(target, &added.stdio, &state)))
     }
 
     fn await_process(&mut self, caller: Caller, target: Target) -> Outcome {
@@ -282,7 +282,7 @@ impl Supervisor {
             false => front.added(&target)?.exit,
         };
         if let Some(exit) = exit {
-            return Ok(Some(task_api::waited(exit)));
+            return Ok(Some(task::waited(exit)));
         }
         front.waiting.push(Waiting { caller, target });
         Ok(None)
@@ -290,7 +290,6 @@ impl Supervisor {
 
     fn kill_process(&mut self, caller: Caller, target: &Target, signal: u64, all: bool) -> Outcome {
         let signal = i32::try_from(signal).map_err(|_| invalid(format!("no signal {signal}")))?;
-        let key = self.key_of(&target.id)?;
         let front = self.tasks()?;
         let ended = || not_found("process already finished");
         if target.exec.is_empty() {
@@ -303,8 +302,8 @@ impl Supervisor {
         let added = front.added(target)?;
         match (added.exec, added.exit) {
             (Some(exec), None) => {
-                self.signal_exec(key, exec, signal)?;
-                Ok(Some(Vec::new()))
+                let request = ContainerRequest::SignalExec { exec, signal };
+                self.ask_unit(caller, target, request, Pending::Kill)
             }
             _ => Err(ended()),
         }
@@ -335,6 +334,16 @@ impl Supervisor {
             }
         }
         Ok(Some(Vec::new()))
+    }
+}
+
+/// containerd's number for it.
+const fn status_number(status: Status) -> u64 {
+    match status {
+        Status::Creating | Status::Created => task::status::CREATED,
+        Status::Running | Status::Restarting => task::status::RUNNING,
+        Status::Stopped => task::status::STOPPED,
+        Status::Paused => task::status::PAUSED,
     }
 }
 

@@ -3,9 +3,9 @@
 use super::Front;
 use super::tasks::Task;
 use crate::containerd::events::TaskEvent;
-use crate::containerd::task_api::{Exit, Target, waited};
-use crate::containerd::ttrpc::response;
 use crate::{Fault, Happening, now_nanos};
+use caisson_containerd::task::{Exit, Target, waited};
+use caisson_containerd::ttrpc::{Refusal, response};
 
 impl Front {
     /// Hears of it, before any client does.
@@ -69,7 +69,8 @@ impl Front {
         let heard: Vec<super::tasks::Waiting> = heard;
         for waiting in heard {
             let payload = outcome.map(waited);
-            let payload = payload.as_ref().map(Vec::as_slice).map_err(|fault| *fault);
+            let payload =
+                payload.as_ref().map(Vec::as_slice).map_err(|fault| Refusal::from(*fault));
             self.respond(waiting.caller, &response(waiting.caller.stream, payload));
         }
     }

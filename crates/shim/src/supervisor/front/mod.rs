@@ -29,7 +29,7 @@ use super::startup::listen_in;
 use super::state::Supervisor;
 use super::step::StepError;
 use crate::ContainerdConfig;
-use crate::containerd::ttrpc::take_frame;
+use caisson_containerd::ttrpc::take_frame;
 
 /// So many connections may there be at once.
 const MOST_CONNECTIONS: usize = 64;

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::{fill, flush};
-use crate::containerd::ttrpc::{Call, take_frame};
+use caisson_containerd::ttrpc::{Call, take_frame};
 
 /// What is kept for a containerd that does not listen.
 const MOST: usize = 256 * 1024;

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, read, retry_on_intr, write};
 
-use crate::containerd::task_api::Target;
+use caisson_containerd::task::Target;
 
 const CHUNK: usize = 16 * 1024;
 

@@ -7,9 +7,9 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::relay::Relay;
-use crate::containerd::task_api::{Stdio, Target};
 use crate::supervisor::step::{Context as _, StepError};
 use crate::supervisor::streams::{null, set_nonblocking};
+use caisson_containerd::task::{Stdio, Target};
 
 /// Streams that were opened.
 pub(super) struct Opened {

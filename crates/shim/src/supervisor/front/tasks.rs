@@ -5,9 +5,9 @@ use std::os::fd::OwnedFd;
 use caisson_runtime_spec::Process;
 
 use super::{Caller, Front};
-use crate::containerd::task_api::{Exit, Stdio, Target};
 use crate::supervisor::streams::Streams;
 use crate::{ExecExit, ExitRecord, Fault, FaultKind, MountRequest};
+use caisson_containerd::task::{Exit, Stdio, Target};
 
 /// A container.
 #[derive(Debug)]

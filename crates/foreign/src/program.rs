@@ -24,6 +24,8 @@ use crate::process::timespec;
 
 /// So much of an answer is read; a runtime that says more is not trusted.
 const LONGEST_ANSWER: usize = 1 << 20;
+/// So much a program can be given to read: what a pipe holds.
+pub const LONGEST_INPUT: usize = 64 << 10;
 /// Variables of ours that a runtime gets. Not `NOTIFY_SOCKET` or `LISTEN_FDS`,
 /// by which a runtime would give the container what is meant for us.
 const VARIABLES: [&str; 6] =
@@ -32,51 +34,77 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 
 /// What a program reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Io {
-    /// Nothing; what it writes is the answer.
-    Answer,
+pub enum Io<'a> {
+    /// These bytes, at most [`LONGEST_INPUT`]; what it writes is the answer.
+    Answer(&'a [u8]),
     /// The caller's standard streams, which become the container's.
     Inherit,
 }
 
 /// A call.
 #[derive(Debug)]
-pub(crate) struct Call<'a> {
-    pub(crate) program: &'a Path,
-    pub(crate) args: Vec<String>,
-    pub(crate) io: Io,
+pub struct Call<'a> {
+    /// The program, absolute.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables besides those of the caller that any program gets.
+    pub variables: Vec<(&'static str, String)>,
+    /// Where it works; `None`: where the caller does.
+    pub directory: Option<&'a Path>,
+    /// Its streams.
+    pub io: Io<'a>,
     /// How many descriptors from 3 upwards it inherits.
-    pub(crate) preserve_fds: u32,
-    pub(crate) patience: Duration,
+    pub preserve_fds: u32,
+    /// How long it may take.
+    pub patience: Duration,
 }
 
 /// What a program did.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// Its exit code; none if a signal ended it.
-    pub(crate) code: Option<i32>,
-    pub(crate) signal: Option<i32>,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What it wrote.
+    pub stdout: Vec<u8>,
+    /// What it wrote of errors.
+    pub stderr: Vec<u8>,
 }
 
 /// Why a program has not come to an end of its own.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ProgramError {
+pub enum ProgramError {
+    /// It can't be executed.
     #[error("execute {program:?}: {cause}")]
-    Execute { program: PathBuf, cause: String },
+    Execute {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// Something else failed.
     #[error("{step}: {cause}")]
-    Step { step: &'static str, cause: String },
+    Step {
+        /// What was tried.
+        step: &'static str,
+        /// Why it failed.
+        cause: String,
+    },
+    /// So many seconds were not enough.
     #[error("it did not end within {0} seconds and was killed")]
     TimeOut(u64),
+    /// It says more than anybody reads.
     #[error("its answer is longer than 1 MiB, and it was killed")]
     TooLong,
+    /// What [`Watch::react`] said.
     #[error("{0}")]
     Watched(String),
 }
 
 /// Something else to wait for while the program runs.
-pub(crate) trait Watch {
+pub trait Watch {
     /// Readable when there is something to do; none if there is nothing more.
     fn source(&self) -> Option<BorrowedFd<'_>>;
 
@@ -85,7 +113,7 @@ pub(crate) trait Watch {
 }
 
 /// Nothing else is waited for.
-pub(crate) struct NoWatch;
+pub struct NoWatch;
 
 impl Watch for NoWatch {
     fn source(&self) -> Option<BorrowedFd<'_>> {
@@ -99,16 +127,16 @@ impl Watch for NoWatch {
 
 impl Call<'_> {
     /// Runs it to its end. The caller has a single thread.
-    pub(crate) fn run(&self, watch: &mut dyn Watch) -> Result<Ended, ProgramError> {
+    pub fn run(&self, watch: &mut dyn Watch) -> Result<Ended, ProgramError> {
         let step = |step| move |e: Errno| ProgramError::Step { step, cause: e.to_string() };
         let image = self.image()?;
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(step("make a pipe"));
         let (failure, fails) = pipe()?;
         let (ours, theirs) = match self.io {
             Io::Inherit => (None, None),
-            Io::Answer => {
+            Io::Answer(input) => {
                 let ((out, to_out), (err, to_err)) = (pipe()?, pipe()?);
-                (Some([out, err]), Some([to_out, to_err]))
+                (Some([out, err]), Some([given(input)?, to_out, to_err]))
             }
         };
         let parent = getpid();
@@ -159,6 +187,9 @@ impl Call<'_> {
         if std::env::var_os("PATH").is_none() {
             env.extend(CString::new(DEFAULT_PATH));
         }
+        for (name, value) in &self.variables {
+            env.push(CString::new(format!("{name}={value}")).map_err(|_| fail("a variable"))?);
+        }
         Ok((path, StringArray::new(args), StringArray::new(env)))
     }
 
@@ -167,7 +198,7 @@ impl Call<'_> {
         &self,
         (path, args, env): &(CString, StringArray, StringArray),
         parent: Pid,
-        streams: Option<&[OwnedFd; 2]>,
+        streams: Option<&[OwnedFd; 3]>,
         fails: &OwnedFd,
     ) -> ! {
         let prepare = || -> Result<(), std::io::Error> {
@@ -176,9 +207,11 @@ impl Call<'_> {
             if getppid() != Some(parent) {
                 return Err(std::io::ErrorKind::BrokenPipe.into());
             }
-            if let Some([out, err]) = streams {
-                let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
-                dup2_stdin(rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?)?;
+            if let Some(directory) = self.directory {
+                rustix::process::chdir(directory)?;
+            }
+            if let Some([input, out, err]) = streams {
+                dup2_stdin(input)?;
                 dup2_stdout(out)?;
                 dup2_stderr(err)?;
             }
@@ -192,6 +225,22 @@ impl Call<'_> {
         };
         let _ = rustix::io::write(fails, error.to_string().as_bytes());
         exit_now(127);
+    }
+}
+
+/// A descriptor from which these bytes can be read, and nothing more.
+fn given(input: &[u8]) -> Result<OwnedFd, ProgramError> {
+    let step = |e: Errno| ProgramError::Step { step: "give it its input", cause: e.to_string() };
+    if input.is_empty() {
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+        return rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).map_err(step);
+    }
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(step)?;
+    let written = retry_on_intr(|| rustix::io::write(&write, input)).map_err(step)?;
+    ioctl_fionbio(&read, false).map_err(step)?;
+    match written == input.len() {
+        true => Ok(read),
+        false => Err(step(Errno::NOBUFS)),
     }
 }
 
@@ -312,12 +361,12 @@ impl Reader {
 
 impl Ended {
     /// Whether it says that it has done what it was told.
-    pub(crate) fn succeeded(&self) -> bool {
+    pub fn succeeded(&self) -> bool {
         self.code == Some(0)
     }
 
     /// How it ended, for people.
-    pub(crate) fn how(&self) -> String {
+    pub fn how(&self) -> String {
         match (self.code, self.signal) {
             (Some(code), _) => format!("exit status {code}"),
             (None, Some(signal)) => format!("killed by signal {signal}"),

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use caisson_isolator::SandboxError;
 
 /// Names the step that a failure belongs to.
-pub(crate) trait Context<T> {
+pub trait Context<T> {
     /// Wraps the failure of the step that `step` words.
     fn context<S: Into<String>>(self, step: impl FnOnce() -> S) -> Result<T, SandboxError>;
 }
@@ -17,7 +17,7 @@ impl<T, E: Display> Context<T> for Result<T, E> {
 }
 
 /// Says something on standard error that is no reason to fail.
-pub(crate) fn warn(message: &dyn Display) {
+pub fn warn(message: &dyn Display) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "warning: {message}");
 }

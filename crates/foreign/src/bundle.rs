@@ -6,23 +6,33 @@
 
 use std::path::{Path, PathBuf};
 
+use caisson_cgroup::{Cgroup, CgroupConfig, CgroupState, Driver};
+use caisson_isolator::{ContainerId, SandboxError};
 use caisson_runtime_spec::{Linux, Spec};
+use rustix::fs::StatVfsMountFlags;
+
+use crate::step::Context as _;
 
 /// Where a configuration names a descriptor of the caller's.
 const OWN_DESCRIPTORS: &str = "/proc/self/fd/";
 /// The version of config.json that every runtime takes. Some refuse later ones,
 /// none misses a field for the number's sake.
 const VERSION: &str = "1.0.2";
+/// Where the cgroup is made if the configuration does not say.
+const CGROUP_PARENT: &str = "/caisson";
 
 /// Makes `spec` one that is read from another bundle by another process, while
 /// process `caller` holds its descriptors. Returns the root file system.
-pub(crate) fn rewrite(spec: &mut Spec, bundle: &Path, caller: i32) -> PathBuf {
+pub fn rewrite(spec: &mut Spec, bundle: &Path, caller: i32) -> PathBuf {
     let rootfs = match &spec.root {
         Some(root) => bundle.join(&root.path),
         None => bundle.to_owned(),
     };
     if let Some(root) = &mut spec.root {
         root.path = rootfs.to_string_lossy().into_owned();
+        // Not every runtime keeps what it mounts again as it was.
+        let flags = rustix::fs::statvfs(&rootfs).map(|stat| stat.f_flag);
+        root.readonly |= flags.is_ok_and(|flags| flags.contains(StatVfsMountFlags::RDONLY));
     }
     for mount in &mut spec.mounts {
         let bind = mount.kind.as_deref() == Some("bind")
@@ -41,6 +51,33 @@ pub(crate) fn rewrite(spec: &mut Spec, bundle: &Path, caller: i32) -> PathBuf {
         }
     }
     rootfs
+}
+
+/// Where the program is going to make the container's cgroup, as far as that is
+/// known. The configuration is given a place if it names none.
+///
+/// # Errors
+/// If it names one that can't be.
+pub fn plan_cgroup(
+    spec: &mut Spec,
+    id: &ContainerId,
+    systemd: bool,
+    rootless: bool,
+) -> Result<CgroupState, SandboxError> {
+    let linux = spec.linux.get_or_insert_default();
+    let named = linux.cgroups_path.as_ref().is_some_and(|path| !path.is_empty());
+    if !named && !systemd && !rootless {
+        linux.cgroups_path = Some(format!("{CGROUP_PARENT}/{id}"));
+    }
+    let config = CgroupConfig {
+        id: id.as_str(),
+        cgroups_path: linux.cgroups_path.as_deref(),
+        driver: if systemd { Driver::Systemd } else { Driver::Cgroupfs },
+        rootless,
+        scope_prefix: "caisson",
+    };
+    let planned = Cgroup::plan(&config).context(|| "find the place of the container's cgroup")?;
+    Ok(planned.state().clone())
 }
 
 fn name_caller(path: &mut String, caller: i32) {

@@ -3,7 +3,7 @@
 /// Bytes that are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a malformed protocol buffer came")]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 /// A field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ enum Value<'a> {
 
 /// A message, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Message<'a> {
+pub struct Message<'a> {
     fields: Vec<(u64, Value<'a>)>,
 }
 
@@ -39,7 +39,7 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Malformed> 
 
 impl<'a> Message<'a> {
     /// Takes the bytes apart.
-    pub(crate) fn parse(mut bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(mut bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut fields = Vec::new();
         while !bytes.is_empty() {
             let tag = varint(&mut bytes)?;
@@ -65,7 +65,7 @@ impl<'a> Message<'a> {
     }
 
     /// A number; the last one counts, none is 0.
-    pub(crate) fn number(&self, field: u64) -> u64 {
+    pub fn number(&self, field: u64) -> u64 {
         let found = self.fields.iter().rev().find_map(|(number, value)| match value {
             Value::Number(value) if *number == field => Some(*value),
             _ => None,
@@ -74,12 +74,12 @@ impl<'a> Message<'a> {
     }
 
     /// A truth value.
-    pub(crate) fn flag(&self, field: u64) -> bool {
+    pub fn flag(&self, field: u64) -> bool {
         self.number(field) != 0
     }
 
     /// Every value of a field that is bytes.
-    pub(crate) fn each(&self, field: u64) -> impl Iterator<Item = &'a [u8]> + '_ {
+    pub fn each(&self, field: u64) -> impl Iterator<Item = &'a [u8]> + '_ {
         self.fields.iter().filter_map(move |(number, value)| match value {
             Value::Bytes(value) if *number == field => Some(*value),
             _ => None,
@@ -87,19 +87,45 @@ impl<'a> Message<'a> {
     }
 
     /// Bytes; the last ones count, none are empty.
-    pub(crate) fn bytes(&self, field: u64) -> &'a [u8] {
+    pub fn bytes(&self, field: u64) -> &'a [u8] {
         self.each(field).last().unwrap_or_default()
     }
 
+    /// A `google.protobuf.Timestamp`, in nanoseconds since 1970; none is 0.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn time(&self, field: u64) -> Result<u64, Malformed> {
+        let time = Self::parse(self.bytes(field))?;
+        Ok(time.number(1).saturating_mul(1_000_000_000).saturating_add(time.number(2)))
+    }
+
+    /// Every element of a repeated number, packed or not.
+    pub fn numbers(&self, field: u64) -> Result<Vec<u64>, Malformed> {
+        let mut all = Vec::new();
+        for (_, value) in self.fields.iter().filter(|(number, _)| *number == field) {
+            match value {
+                Value::Number(number) => all.push(*number),
+                Value::Bytes(bytes) => {
+                    let mut rest = *bytes;
+                    while !rest.is_empty() {
+                        all.push(varint(&mut rest)?);
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
     /// Text.
-    pub(crate) fn text(&self, field: u64) -> Result<String, Malformed> {
+    pub fn text(&self, field: u64) -> Result<String, Malformed> {
         String::from_utf8(self.bytes(field).to_vec()).map_err(|_| Malformed)
     }
 }
 
 /// A message, put together. What has its default value is left out.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Writer {
+pub struct Writer {
     bytes: Vec<u8>,
 }
 
@@ -113,7 +139,7 @@ impl Writer {
     }
 
     /// Adds a number.
-    pub(crate) fn number(mut self, field: u64, number: u64) -> Self {
+    pub fn number(mut self, field: u64, number: u64) -> Self {
         if number != 0 {
             self.varint(field << 3);
             self.varint(number);
@@ -122,7 +148,7 @@ impl Writer {
     }
 
     /// Adds bytes, even if they are empty.
-    pub(crate) fn message(mut self, field: u64, bytes: &[u8]) -> Self {
+    pub fn message(mut self, field: u64, bytes: &[u8]) -> Self {
         self.varint(field << 3 | 2);
         self.varint(bytes.len() as u64);
         self.bytes.extend(bytes);
@@ -130,32 +156,32 @@ impl Writer {
     }
 
     /// Adds text.
-    pub(crate) fn text(self, field: u64, text: &str) -> Self {
+    pub fn text(self, field: u64, text: &str) -> Self {
         if text.is_empty() { self } else { self.message(field, text.as_bytes()) }
     }
 
     /// Adds a `google.protobuf.Timestamp`, of nanoseconds since 1970.
-    pub(crate) fn time(self, field: u64, nanos: u64) -> Self {
+    pub fn time(self, field: u64, nanos: u64) -> Self {
         let time =
             Self::default().number(1, nanos / 1_000_000_000).number(2, nanos % 1_000_000_000);
         self.message(field, &time.done())
     }
 
     /// One element of a repeated number.
-    pub(crate) fn packed(number: u64) -> Vec<u8> {
+    pub fn packed(number: u64) -> Vec<u8> {
         let mut writer = Self::default();
         writer.varint(number);
         writer.bytes
     }
 
     /// The bytes.
-    pub(crate) fn done(self) -> Vec<u8> {
+    pub fn done(self) -> Vec<u8> {
         self.bytes
     }
 }
 
 /// A `google.protobuf.Any`.
-pub(crate) fn any(kind: &str, value: &[u8]) -> Vec<u8> {
+pub fn any(kind: &str, value: &[u8]) -> Vec<u8> {
     Writer::default().text(1, kind).message(2, value).done()
 }
 

@@ -3,33 +3,44 @@
 //! A frame is a header of ten bytes (length of the data and number of the
 //! stream, 32 bits each, big-endian; type; flags) and the data.
 
-use super::protobuf::{Malformed, Message, Writer};
-use crate::{Fault, FaultKind};
+use std::time::Duration;
+
+use crate::protobuf::{Malformed, Message, Writer};
 
 const HEADER: usize = 10;
 /// Longest data, as containerd has it.
 const LONGEST: usize = 4 << 20;
+/// So much of a reason is kept.
+const LONGEST_WORDS: usize = 4096;
 const REQUEST: u8 = 1;
 const RESPONSE: u8 = 2;
 
 /// A frame that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
-    pub(crate) stream: u32,
-    pub(crate) is_request: bool,
-    pub(crate) data: Vec<u8>,
+pub struct Frame {
+    /// What ties a response to its request.
+    pub stream: u32,
+    /// Whether it is a request.
+    pub is_request: bool,
+    /// The message.
+    pub data: Vec<u8>,
 }
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) service: String,
-    pub(crate) method: String,
-    pub(crate) payload: Vec<u8>,
+pub struct Call {
+    /// Of which service.
+    pub service: String,
+    /// What.
+    pub method: String,
+    /// With which message.
+    pub payload: Vec<u8>,
+    /// How long the caller is going to wait; `None`: without end.
+    pub limit: Option<Duration>,
 }
 
 /// Takes the next whole frame from what has come in.
-pub(crate) fn take_frame(incoming: &mut Vec<u8>) -> Result<Option<Frame>, Malformed> {
+pub fn take_frame(incoming: &mut Vec<u8>) -> Result<Option<Frame>, Malformed> {
     let Some(&[a, b, c, d, e, f, g, h, kind, _]) = incoming.first_chunk::<HEADER>() else {
         return Ok(None);
     };
@@ -59,49 +70,89 @@ fn frame(stream: u32, kind: u8, data: &[u8]) -> Vec<u8> {
 
 impl Call {
     /// Reads a request's data.
-    pub(crate) fn parse(data: &[u8]) -> Result<Self, Malformed> {
+    pub fn parse(data: &[u8]) -> Result<Self, Malformed> {
         let message = Message::parse(data)?;
         Ok(Self {
             service: message.text(1)?,
             method: message.text(2)?,
             payload: message.bytes(3).to_vec(),
+            limit: Some(message.number(4)).filter(|nanos| *nanos > 0).map(Duration::from_nanos),
         })
     }
 
     /// The frame of this request.
-    pub(crate) fn frame(&self, stream: u32) -> Vec<u8> {
+    pub fn frame(&self, stream: u32) -> Vec<u8> {
         let data = Writer::default()
             .text(1, &self.service)
             .text(2, &self.method)
             .message(3, &self.payload)
+            .number(
+                4,
+                self.limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or_default()),
+            )
             .done();
         frame(stream, REQUEST, &data)
     }
 }
 
+/// Why a call was not done: gRPC's number and words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// One of [`code`].
+    pub code: u64,
+    /// For people.
+    pub message: String,
+}
+
+/// gRPC's numbers for reasons.
+pub mod code {
+    /// Anything else.
+    pub const UNKNOWN: u64 = 2;
+    /// The request makes no sense.
+    pub const INVALID_ARGUMENT: u64 = 3;
+    /// It took too long.
+    pub const DEADLINE_EXCEEDED: u64 = 4;
+    /// There is no such thing.
+    pub const NOT_FOUND: u64 = 5;
+    /// There is such a thing already.
+    pub const ALREADY_EXISTS: u64 = 6;
+    /// Too much is going on.
+    pub const RESOURCE_EXHAUSTED: u64 = 8;
+    /// It does not fit what is going on.
+    pub const FAILED_PRECONDITION: u64 = 9;
+    /// There is no such call.
+    pub const UNIMPLEMENTED: u64 = 12;
+}
+
 /// The frame of a response.
-pub(crate) fn response(stream: u32, outcome: Result<&[u8], &Fault>) -> Vec<u8> {
+#[must_use]
+pub fn response(stream: u32, outcome: Result<&[u8], Refusal>) -> Vec<u8> {
     let data = match outcome {
         Ok(payload) => Writer::default().message(2, payload).done(),
-        Err(fault) => {
-            let status =
-                Writer::default().number(1, code(fault.kind)).text(2, &fault.message).done();
+        Err(refusal) => {
+            let status = Writer::default().number(1, refusal.code).text(2, &refusal.message).done();
             Writer::default().message(1, &status).done()
         }
     };
     frame(stream, RESPONSE, &data)
 }
 
-/// gRPC's number for it.
-fn code(kind: FaultKind) -> u64 {
-    match kind {
-        FaultKind::Invalid => 3,
-        FaultKind::TimedOut => 4,
-        FaultKind::NotFound => 5,
-        FaultKind::Busy => 8,
-        FaultKind::WrongStatus => 9,
-        FaultKind::Unsupported => 12,
-        FaultKind::NoProgram | FaultKind::NotExecutable | FaultKind::Failed => 2,
+/// Reads a response's data.
+///
+/// # Errors
+/// [`Malformed`]; inside, what the other side says.
+pub fn parse_response(data: &[u8]) -> Result<Result<Vec<u8>, Refusal>, Malformed> {
+    let message = Message::parse(data)?;
+    let status = Message::parse(message.bytes(1))?;
+    match status.number(1) {
+        0 => Ok(Ok(message.bytes(2).to_vec())),
+        code => {
+            let words = String::from_utf8_lossy(status.bytes(2));
+            let plain = |c: char| if c.is_control() { ' ' } else { c };
+            let message = words.chars().map(plain).take(LONGEST_WORDS).collect();
+            Ok(Err(Refusal { code, message }))
+        }
     }
 }
 
@@ -111,23 +162,29 @@ mod tests {
 
     #[test]
     fn frames_come_whole_however_they_arrive() {
-        let call =
-            Call { service: "s.Task".into(), method: "State".into(), payload: b"abc".to_vec() };
+        let call = Call {
+            limit: None,
+            service: "s.Task".into(),
+            method: "State".into(),
+            payload: b"abc".to_vec(),
+        };
         let bytes = call.frame(7);
         let mut incoming = Vec::new();
         for (at, byte) in bytes.iter().enumerate() {
             assert_eq!(take_frame(&mut incoming).unwrap(), None, "after {at} bytes");
             incoming.push(*byte);
         }
-        incoming.extend(response(9, Err(&Fault::new(FaultKind::NotFound, "gone"))));
+        incoming.extend(response(
+            9,
+            Err(Refusal { code: code::NOT_FOUND, message: "gone".to_owned() }),
+        ));
         let first = take_frame(&mut incoming).unwrap().unwrap();
         assert_eq!((first.stream, first.is_request), (7, true));
         assert_eq!(Call::parse(&first.data).unwrap(), call);
         let second = take_frame(&mut incoming).unwrap().unwrap();
         assert_eq!((second.stream, second.is_request, incoming.len()), (9, false, 0));
-        let status = Message::parse(&second.data).unwrap();
-        let status = Message::parse(status.bytes(1)).unwrap();
-        assert_eq!((status.number(1), status.text(2).unwrap().as_str()), (5, "gone"));
+        let refusal = parse_response(&second.data).unwrap().unwrap_err();
+        assert_eq!((refusal.code, refusal.message.as_str()), (5, "gone"));
     }
 
     #[test]

@@ -18,14 +18,23 @@ use crate::step::Context;
 
 /// A process, told apart from later ones with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Identity {
-    pub(crate) pid: i32,
-    pub(crate) start_time: u64,
+pub struct Identity {
+    /// Its number.
+    pub pid: i32,
+    /// When it was started, in ticks since the machine was.
+    pub start_time: u64,
 }
 
 impl Identity {
+    /// That of the process which has this number now, if one has.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        let start_time = ProcessStat::read(pid).filter(|stat| !stat.is_dead())?.start_time;
+        Some(Self { pid, start_time })
+    }
+
     /// A handle of it, if that very process still runs.
-    pub(crate) fn open_live(self) -> Result<Option<OwnedFd>, SandboxError> {
+    pub fn open_live(self) -> Result<Option<OwnedFd>, SandboxError> {
         let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
@@ -40,7 +49,7 @@ impl Identity {
     }
 
     /// Kills it and waits for its end, so long; whether it has ended.
-    pub(crate) fn kill(self, patience: Duration) -> Result<bool, SandboxError> {
+    pub fn kill(self, patience: Duration) -> Result<bool, SandboxError> {
         let Some(pidfd) = self.open_live()? else { return Ok(true) };
         match pidfd_send_signal(&pidfd, Signal::KILL) {
             Ok(()) | Err(Errno::SRCH) => {}
@@ -53,13 +62,13 @@ impl Identity {
 }
 
 /// The caller's number.
-pub(crate) fn own_pid() -> i32 {
+pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
 }
 
 /// The processes in the PID namespace of `first`, and `first` alone if that is
 /// the caller's own. Those in namespaces that it has made are not among them.
-pub(crate) fn namespace_members(first: i32) -> Vec<i32> {
+pub fn namespace_members(first: i32) -> Vec<i32> {
     let namespace = |pid: i32| readlinkat(CWD, format!("/proc/{pid}/ns/pid"), Vec::new()).ok();
     let wanted = namespace(first);
     if wanted.is_none() || wanted == namespace(own_pid()) {
@@ -78,7 +87,7 @@ fn all_processes() -> impl Iterator<Item = i32> {
 
 /// The caller's children. Not every kernel has a list of them, so all
 /// processes are looked at.
-pub(crate) fn children() -> Vec<i32> {
+pub fn children() -> Vec<i32> {
     let own = own_pid();
     all_processes()
         .filter(|pid| ProcessStat::read(*pid).is_some_and(|stat| stat.parent == own))
@@ -87,7 +96,7 @@ pub(crate) fn children() -> Vec<i32> {
 
 /// Kills and reaps all children of the caller's, with those that become its
 /// children by that, except those in `spared`. Whether none is left.
-pub(crate) fn end_children_except(spared: &[i32], patience: Duration) -> bool {
+pub fn end_children_except(spared: &[i32], patience: Duration) -> bool {
     let until = Instant::now() + patience;
     loop {
         let mut left = children();
@@ -108,7 +117,7 @@ pub(crate) fn end_children_except(spared: &[i32], patience: Duration) -> bool {
 }
 
 /// `duration` as poll(2) takes it.
-pub(crate) fn timespec(duration: Duration) -> Option<Timespec> {
+pub fn timespec(duration: Duration) -> Option<Timespec> {
     Timespec::try_from(duration).ok()
 }
 

@@ -8,10 +8,11 @@ cd "$(dirname "$0")/.."
 # stand-in for systemd; iproute2: network devices to move;
 # nftables: the built-in network; containernetworking-plugins, passt, slirp4netns: other networks;
 # docker-registry, apache2-utils, openssl, skopeo, python3-nacl: registries, their users, signatures;
-# runc, crun: handlers of kind oci. gcc, libc6-dev: programs that the sentry runs.
+# runc, crun: handlers of kind oci; containerd: its shim, for handlers of kind shim;
+# gcc, libc6-dev: programs that the sentry runs.
 scripts/packages.sh busybox-static uidmap procps python3 python3-seccomp dbus-daemon iproute2 \
     nftables containernetworking-plugins passt slirp4netns docker-registry apache2-utils \
-    openssl skopeo python3-nacl runc crun gcc libc6-dev
+    openssl skopeo python3-nacl runc crun containerd gcc libc6-dev
 if ((EUID != 0)); then
     echo "test: not root: tests that make real containers will say that they are left out"
 fi

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154  # set by run.sh, suite.sh and cri.sh
 # What is asked of every handler. Sourced by run.sh.
 
 # A pod of two containers with a shared PID namespace: `main` writes, traps
@@ -48,6 +49,17 @@ report_checks() {
     rows=$("$CAISSON" --config "$scratch/caisson.toml" handlers --format json)
     is "kinds" "crun-oci oci,runc-oci oci,shim shim" \
         "$(jq -rs 'flatten | map(select(.name == "crun-oci" or .name == "runc-oci" or .name == "shim") | "\(.name) \(.kind)") | join(",")' <<<"$rows")"
+    is "runc says what it can do" "true true" "$(jq -rs 'flatten[] | select(.name == "runc-oci")
+        | "\(.version | startswith("runc version")) \(.features | contains(["seccomp", "recursive-read-only-mounts"]))"' <<<"$rows")"
+    is "so does our own engine" "seccomp user-namespaces recursive-read-only-mounts" \
+        "$(jq -rs 'flatten[] | select(.name == "native").features | join(" ")' <<<"$rows")"
+    is "and our own as a shim" "seccomp user-namespaces recursive-read-only-mounts" \
+        "$(jq -rs 'flatten[] | select(.name == "shim-caisson").features | join(" ")' <<<"$rows")"
+    is "an older shim says its version" "true null" \
+        "$(jq -rs 'flatten[] | select(.name == "shim") | "\(.version != null) \(.features)"' <<<"$rows")"
+    is "Status says the same" "native true true,runc-oci true false,shim false false" \
+        "$(crictl_ info 2>/dev/null | jq -r '[.runtimeHandlers[] | select(.name == "native" or .name == "runc-oci" or .name == "shim")
+            | "\(.name) \(.features.recursive_read_only_mounts // false) \(.features.user_namespaces // false)"] | sort | join(",")')"
     like "a shim that is missing is named" 'containerd-shim-no-such-thing-v1' \
         "$(jq -rs 'flatten[] | select(.name == "missing").problem' <<<"$rows")"
     handler=missing
@@ -67,6 +79,8 @@ handler_checks() { # handler
     reader=$(make_container reader) || { fail "make another" "$(cat "$scratch/said")"; return; }
     succeeds "start that" crictl_ start "$reader"
     eventually "both run" 10 state_is "$reader" "CONTAINER_RUNNING 0"
+    is "what a pod costs is measured" "true" "$("$CAISSON" --config "$scratch/caisson.toml" handlers --format json |
+        jq -s "flatten[] | select(.name == \"$handler\").overhead > 100000")"
     is "its handler" "$handler" "$(crictl_ inspectp "$pod" | jq -r .status.runtimeHandler)"
     eventually "standard output is kept" 10 log_has main "stdout out"
     eventually "standard error is kept" 10 log_has main "stderr err"
@@ -139,6 +153,7 @@ handler_checks() { # handler
 no_sleeper() { ! pgrep -fx 'sleep 60'; }
 # Types into an attached terminal.
 attach_to_terminal() {
+    # shellcheck disable=SC2016  # the container's shell expands it
     { sleep 0.5; echo 'echo answer $((6*7))'; sleep 0.5; echo 'exit 5'; sleep 0.5; } |
         timeout 20 script -qefc "$go_programs/crictl attach -it $1" /dev/null >"$scratch/attached" 2>&1
 }

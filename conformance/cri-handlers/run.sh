@@ -15,6 +15,8 @@ fi
 . "$(dirname "$0")/../suite.sh"
 # shellcheck source=../cri.sh
 . "$here/../cri.sh"
+# shellcheck source=handlers.sh
+. "$here/handlers.sh"
 # shellcheck source=checks.sh
 . "$here/checks.sh"
 # shellcheck disable=SC2329  # called by trap
@@ -25,53 +27,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# crun refuses hosts that have both kinds of cgroups.
-if mountpoint -q /sys/fs/cgroup/unified; then
-    umount /sys/fs/cgroup/unified && mount -t tmpfs none /sys/fs/cgroup/unified
-fi
-
-handlers=(runc-oci crun-oci shim shim-caisson)
-mkdir "$scratch/shims"
-ln -s "$(dirname "$CAISSON")/caisson-shim" "$scratch/shims/containerd-shim-caisson-native-v2"
-configure_caisson_alone=$(declare -f configure_caisson)
-eval "${configure_caisson_alone/configure_caisson/configure_alone}"
-configure_caisson() {
-    configure_alone
-    cat >>"$scratch/caisson.toml" <<TOML
-[runtime.handlers.runc-oci]
-kind = "oci"
-runtime_path = "/usr/sbin/runc"
-[runtime.handlers.crun-oci]
-kind = "oci"
-runtime_path = "/usr/bin/crun"
-[runtime.handlers.shim]
-kind = "shim"
-runtime_type = "io.containerd.runc.v2"
-runtime_path = "/usr/bin/containerd-shim-runc-v2"
-[runtime.handlers.shim.options]
-BinaryName = "/usr/sbin/runc"
-[runtime.handlers.shim-caisson]
-kind = "shim"
-runtime_type = "io.containerd.caisson-native.v2"
-runtime_path = "$scratch/shims/containerd-shim-caisson-native-v2"
-[runtime.handlers.missing]
-kind = "shim"
-runtime_type = "io.containerd.no-such-thing.v1"
-TOML
-    if [[ -x $go_programs/containerd-shim-runc-v2 ]]; then
-        handlers+=(shim-new)
-        cat >>"$scratch/caisson.toml" <<TOML
-[runtime.handlers.shim-new]
-kind = "shim"
-runtime_type = "io.containerd.runc.v2"
-runtime_path = "$go_programs/containerd-shim-runc-v2"
-sandbox_container = true
-[runtime.handlers.shim-new.options]
-BinaryName = "/usr/sbin/runc"
-TOML
-    fi
-}
-serve_caisson() { exec "$CAISSON" --config "$scratch/caisson.toml" serve --socket "$cri_socket"; }
+add_handlers
 
 start_cri || exit 1
 "$CAISSON" --config "$scratch/caisson.toml" load -q -i "$cache/images/busybox" >/dev/null ||
@@ -79,7 +35,8 @@ start_cri || exit 1
 image=$(crictl_ images -q | head -n 1)
 census >"$scratch/before"
 report_checks
-for handler in ${HANDLERS:-"${handlers[@]}"}; do
+# shellcheck disable=SC2068  # names
+for handler in ${HANDLERS:-${handlers[@]}}; do
     handler_checks "$handler"
 done
 stop_cri

@@ -1,7 +1,8 @@
 #!/bin/bash
 # critest, the CRI's validation suite, against `caisson serve`, or with
 # PEER=containerd against containerd and runc. Its images are ours
-# (images.sh), served on loopback. FOCUS names specs by a regular expression.
+# (images.sh), served on loopback. FOCUS names specs by a regular expression,
+# HANDLER one of cri-handlers/handlers.sh that is to run the pods.
 # shellcheck disable=SC2034,SC2154  # read, and set, by suite.sh
 images=()
 if [[ ${PEER:-caisson} == caisson ]] && ! "${CAISSON:-$(dirname "${RUNTIME:-${1:-/}}")/caisson}" serve --help >/dev/null 2>&1; then
@@ -38,6 +39,11 @@ ours=$(skopeo inspect --tls-verify=false --format '{{.Digest}}' docker://127.0.0
 sed "s/$published/${ours#sha256:}/g" "$go_programs/critest" >"$scratch/critest"
 chmod +x "$scratch/critest"
 
+if [[ -n ${HANDLER:-} ]]; then
+    # shellcheck source=../cri-handlers/handlers.sh
+    . "$here/../cri-handlers/handlers.sh"
+    add_handlers
+fi
 census >"$scratch/before"
 start_cri || exit 1
 export TMPDIR=$scratch/tmp
@@ -45,7 +51,8 @@ mkdir "$TMPDIR"
 echo "# critest against $(crictl_ version | awk '/^Runtime(Name|Version)/ {printf "%s ", $2}')"
 (
     cd "$scratch" && timeout -k 10 "${SUITE_TIMEOUT:-1100}" ./critest -runtime-endpoint "unix://$cri_socket" \
-        -ginkgo.junit-report "$scratch/report.xml" -ginkgo.no-color -ginkgo.timeout 1h ${FOCUS:+-ginkgo.focus "$FOCUS"}
+        -ginkgo.junit-report "$scratch/report.xml" -ginkgo.no-color -ginkgo.timeout 1h ${FOCUS:+-ginkgo.focus "$FOCUS"} \
+        ${HANDLER:+-runtime-handler "$HANDLER"}
 ) >"$scratch/critest.log" 2>&1
 status=$?
 logs=$cache/conformance/critest-$PEER

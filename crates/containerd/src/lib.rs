@@ -7,6 +7,7 @@
 //! in length and never trusted.
 
 pub mod client;
+pub mod info;
 pub mod metrics;
 pub mod options;
 pub mod protobuf;

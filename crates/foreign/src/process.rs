@@ -26,10 +26,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// That of the process which has this number now, if one has.
+    /// That of a child of the caller's, which is not reaped.
     #[must_use]
-    pub fn of(pid: i32) -> Option<Self> {
-        let start_time = ProcessStat::read(pid).filter(|stat| !stat.is_dead())?.start_time;
+    pub fn of_child(pid: Pid) -> Option<Self> {
+        let pid = pid.as_raw_nonzero().get();
+        let start_time = ProcessStat::read(pid)?.start_time;
         Some(Self { pid, start_time })
     }
 

@@ -29,6 +29,9 @@ pub trait Isolator {
     /// The OCI features document (runtime-spec, features.md).
     fn features(&self) -> Features;
 
+    /// What its version is, in its own words; `None` if it has none to tell.
+    fn version(&self) -> Option<String>;
+
     /// What one sandbox costs, as measured.
     fn overhead(&self) -> Overhead;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use caisson_image::{QuotaPolicy, Store, StoreError, StoreSettings};
 use caisson_net::{NetSettings, Network, NetworkError};
+use caisson_shim::Description;
 
-use crate::handlers::{HandlerError, Handlers};
+use crate::handlers::{Descriptions, Handler, HandlerError, Handlers};
 use crate::metadata::{Metadata, MetadataError};
 use crate::paths::{Paths, PathsError};
 use crate::settings::Settings;
@@ -48,6 +49,7 @@ pub struct Engine {
     pub(crate) exit_command: Vec<String>,
     metadata: Mutex<Metadata>,
     store: OnceLock<Store>,
+    descriptions: Descriptions,
 }
 
 /// What [`Engine::reload`] replaces.
@@ -76,7 +78,8 @@ impl Engine {
         let paths = paths.prepare()?;
         let metadata = Mutex::new(Metadata::open(&paths.database())?);
         let store = OnceLock::new();
-        Ok(Self { paths, configured, rootless, exit_command, metadata, store })
+        let descriptions = Descriptions::default();
+        Ok(Self { paths, configured, rootless, exit_command, metadata, store, descriptions })
     }
 
     /// Where state is kept.
@@ -95,6 +98,12 @@ impl Engine {
     #[must_use]
     pub fn handlers(&self) -> Arc<Handlers> {
         self.configured().handlers
+    }
+
+    /// What a handler's engine says of itself.
+    #[must_use]
+    pub fn describe(&self, handler: &Handler) -> Arc<Description> {
+        self.descriptions.of(handler, &self.paths)
     }
 
     /// Goes on with `settings`: handlers, folders of CNI, logs. Where state is

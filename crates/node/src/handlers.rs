@@ -1,7 +1,9 @@
 //! Handlers: what `--runtime` and a RuntimeClass name.
 
+mod describe;
 mod engine;
 mod entry;
+mod overhead;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use caisson_containerd::options::Options;
 
 use crate::settings::Settings;
 
+pub use caisson_shim::Description;
+pub use describe::Descriptions;
 pub use engine::EngineChoice;
 
 /// What a supervisor holds: our own engines, and the one for others'.

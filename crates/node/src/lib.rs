@@ -17,6 +17,7 @@ pub mod oci_spec;
 pub mod operations;
 pub mod paths;
 pub mod pods;
+mod processes;
 pub mod request;
 pub mod rootfs;
 pub mod rootless;

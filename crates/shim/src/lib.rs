@@ -35,6 +35,7 @@
 pub mod client;
 mod config;
 mod containerd;
+mod description;
 mod event;
 mod exit;
 mod fault;
@@ -49,6 +50,7 @@ pub use config::{
     ContainerConfig, ContainerdConfig, ForeignShim, LogConfig, LogDriver, NamespaceKind,
     OciRuntime, PodConfig, RestartPolicy, RootfsMount, StdinMode,
 };
+pub use description::Description;
 pub use event::{Event, Happening};
 pub use exit::{ExecExit, ExitRecord, now_nanos};
 pub use fault::{Fault, FaultKind};

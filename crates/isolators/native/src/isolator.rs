@@ -59,6 +59,10 @@ impl Isolator for NativeIsolator {
         crate::features::features()
     }
 
+    fn version(&self) -> Option<String> {
+        Some(env!("CARGO_PKG_VERSION").to_owned())
+    }
+
     fn overhead(&self) -> Overhead {
         // No process stays: what waits before `start` becomes the program.
         Overhead::default()

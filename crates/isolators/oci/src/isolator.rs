@@ -38,6 +38,10 @@ impl Isolator for OciIsolator {
         self.settings.features().ok().flatten().unwrap_or_default()
     }
 
+    fn version(&self) -> Option<String> {
+        self.settings.version().ok()
+    }
+
     /// Of runtimes that leave no process behind; of others nothing is known.
     fn overhead(&self) -> Overhead {
         Overhead::default()

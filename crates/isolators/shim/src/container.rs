@@ -1,20 +1,24 @@
 //! The seam's third level.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use caisson_containerd::task::{ProcessState, Target, status};
-use caisson_foreign::step::Context as _;
+use caisson_foreign::step::{Context as _, warn};
 use caisson_isolator::{
     Container, ContainerId, ContainerInfo, ContainerStatus, ExecRequest, Resources, SandboxError,
     SpawnedProcess,
 };
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use crate::create::{lives, target};
 use crate::resources::ShimResources;
 use crate::shim::Shim;
 use crate::state::StateDir;
-use crate::{Settings, exec, pod};
+use crate::{Settings, exec, pod, removal};
+
+/// How long what was killed may take to end.
+const DYING: Duration = Duration::from_secs(5);
 
 /// One container.
 #[derive(Debug)]
@@ -39,6 +43,21 @@ impl ShimContainer {
 
     fn wrong(&self, operation: &'static str, status: ContainerStatus) -> SandboxError {
         wrong(&self.id, operation, status)
+    }
+
+    /// Kills it, whether the shim helps or not.
+    fn kill(&self, all: bool) -> Result<(), SandboxError> {
+        let why = match self.send(&target(&self.id), Signal::KILL.as_raw(), all) {
+            // What has this signal ends.
+            Ok(()) if removal::has_ended(&self.dir, all, DYING)? => return Ok(()),
+            Ok(()) => "the shim says that it is killed, but not that it has ended".to_owned(),
+            // Of none, all have it.
+            Err(SandboxError::WrongStatus { .. }) if all => return Ok(()),
+            Err(SandboxError::Step { step, source }) => format!("{step}: {source}"),
+            Err(other) => return Err(other),
+        };
+        warn(&format!("container {}: {why}; killed without the shim", self.id));
+        removal::kill(&self.id, &self.dir)
     }
 
     /// Sends a signal to one of its processes, or to all.
@@ -125,6 +144,9 @@ impl Container for ShimContainer {
     }
 
     fn signal(&self, signal: i32, all: bool) -> Result<(), SandboxError> {
+        if signal == Signal::KILL.as_raw() {
+            return self.kill(all);
+        }
         let status = status_of(&self.settings, &self.id)?.0;
         if status == ContainerStatus::Stopped && !all {
             return Err(self.wrong("signal", status));

@@ -2,7 +2,6 @@
 
 use caisson_containerd::task::{Create, Target};
 use caisson_foreign::bundle;
-use caisson_foreign::process::Identity;
 use caisson_foreign::step::warn;
 use caisson_isolator::{ContainerId, ContainerRequest, SandboxError, SpawnedProcess};
 use caisson_sys::process_stat::ProcessStat;
@@ -78,10 +77,11 @@ fn try_create(
         ..Create::default()
     })?;
     launch::note_process(pod, &mut shim, &id);
-    if let Some(identity) = Identity::of(pid) {
+    // Else its end is the shim's to see to: it may be anybody's number.
+    if let Some(identity) = launch::own_descendant(pid) {
         dir.save_first(identity)?;
     }
-    let process = standin::post(pod::connect(settings)?, &target, pid, streams)?;
+    let process = standin::post(pod::connect(settings)?, dir, &target, pid, streams)?;
     if request.start {
         shim.start(&target)?;
     }

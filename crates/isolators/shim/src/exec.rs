@@ -30,11 +30,8 @@ pub(crate) fn exec(
     let process = serde_json::to_vec(&request.process).context(|| "write the process")?;
     let stdio = streams.fifos.stdio.clone();
     let exec = Exec { target: target.clone(), stdio, process };
-    let made = start(settings, &exec).and_then(|pid| {
-        let process = standin::post(pod::connect(settings)?, &target, pid, streams)?;
-        dir.write(&by_stand_in(process.pid), target.exec.as_bytes())?;
-        Ok(process)
-    });
+    let made = start(settings, &exec)
+        .and_then(|pid| standin::post(pod::connect(settings)?, dir, &target, pid, streams));
     if made.is_err() {
         let _ = pod::connect(settings).map(|mut shim| shim.delete(&target));
     }
@@ -53,14 +50,8 @@ pub(crate) fn find(
     id: &ContainerId,
     stand_in: Pid,
 ) -> Result<Option<Target>, SandboxError> {
-    let name = dir.read(&by_stand_in(stand_in))?;
-    let name = name.and_then(|name| String::from_utf8(name).ok());
-    Ok(name.map(|exec| Target { id: id.to_string(), exec }))
-}
-
-/// Which program a stand-in stands for; the last one of that number counts.
-fn by_stand_in(pid: Pid) -> String {
-    format!("exec.{}", pid.as_raw_nonzero())
+    let noted = dir.stand_in(stand_in.as_raw_nonzero().get())?;
+    Ok(noted.map(|noted| Target { id: id.to_string(), exec: noted.exec }))
 }
 
 /// Two callers are two processes, and one makes one.

@@ -3,9 +3,9 @@
 use caisson_isolator::{ContainerId, Isolator, Overhead, Sandbox, SandboxError, SandboxRequest};
 use caisson_runtime_spec::features::Features;
 
-use crate::Settings;
 use crate::sandbox::ShimSandbox;
 use crate::state::{StateDir, containers};
+use crate::{Settings, launch};
 
 /// The name that configurations of supervisors use.
 pub const NAME: &str = "shim";
@@ -29,9 +29,13 @@ impl Isolator for ShimIsolator {
         NAME
     }
 
-    /// Empty: the protocol has no word for what a shim's runtime can do.
+    /// Empty where the shim does not say, as those before containerd 2.0.
     fn features(&self) -> Features {
-        Features::default()
+        launch::features(&self.settings).unwrap_or_default()
+    }
+
+    fn version(&self) -> Option<String> {
+        launch::version(&self.settings)
     }
 
     /// Nothing is known of it beforehand.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use caisson_containerd::client::Connection;
 use caisson_containerd::start::Endpoint;
 use caisson_containerd::ttrpc::{response, take_frame};
+use caisson_foreign::process::Identity;
 use caisson_foreign::step::Context as _;
 use caisson_isolator::SandboxError;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
@@ -43,6 +44,7 @@ const CONNECTING: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Keeper {
     told: OwnedFd,
+    pub(crate) process: Option<Identity>,
 }
 
 impl Keeper {
@@ -57,7 +59,7 @@ impl Keeper {
             .context(|| format!("open {}", log.display()))?;
         let (tidings, told) = pipe_with(PipeFlags::CLOEXEC).context(step)?;
         match clone3(CloneFlags::empty(), None).context(step)? {
-            Side::Parent { .. } => Ok(Self { told }),
+            Side::Parent { pid, .. } => Ok(Self { told, process: Identity::of_child(pid) }),
             Side::Child => {
                 let keep = [fifo.as_fd(), listener.as_fd(), log.as_fd(), tidings.as_fd()];
                 let _ = rustix::thread::set_name(c"caisson-keeper");

@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
+use caisson_containerd::info;
 use caisson_containerd::start::{Bootstrap, Endpoint};
 use caisson_foreign::process::{Identity, own_pid};
 use caisson_foreign::program::{Call, Ended, Io, NoWatch};
 use caisson_foreign::step::Context as _;
 use caisson_isolator::{ContainerId, SandboxError};
+use caisson_runtime_spec::features::Features;
 use caisson_sys::process_stat::ProcessStat;
 
 use crate::Settings;
 use crate::keeper::Keeper;
 use crate::pod::{EVENTS, LOG, Located, Pod};
-use crate::shim::Shim;
+use crate::shim::{ANSWER_PATIENCE, Shim};
 use crate::state::StateDir;
 
 /// How long the program may take that starts a shim, or cleans up after one.
@@ -56,12 +58,13 @@ pub(crate) fn ensure(
     let step = || format!("start a shim with {}", settings.program.display());
     let endpoint = Endpoint::parse(&ended.stdout).context(step)?;
     // From here it is known to whoever cleans up.
-    pod.note(&Located { endpoint: endpoint.clone(), process: None })?;
+    let posted = keeper.process;
+    pod.note(&Located { endpoint: endpoint.clone(), process: None, keeper: posted })?;
     keeper.watch(&endpoint)?;
     let mut shim = Shim::connect(&endpoint).context(step)?;
     // Shims that answer only for containers that they have say nothing yet.
     let process = shim.process(id.as_str()).ok().and_then(own_descendant);
-    pod.note(&Located { endpoint, process })?;
+    pod.note(&Located { endpoint, process, keeper: posted })?;
     Ok(shim)
 }
 
@@ -143,6 +146,37 @@ fn run(
     Err(said.cloned().unwrap_or_else(|| format!("{}, without a word", ended.how()))).context(step)
 }
 
+/// Asks the program something that needs no shim.
+fn ask(settings: &Settings, question: &str, input: &[u8]) -> Option<Vec<u8>> {
+    let call = Call {
+        program: &settings.program,
+        args: vec![question.to_owned()],
+        variables: Vec::new(),
+        // Whatever it leaves there is not ours to find.
+        directory: Some(Path::new("/")),
+        io: Io::Answer(input),
+        preserve_fds: 0,
+        patience: ANSWER_PATIENCE,
+    };
+    call.run(&mut NoWatch).ok().filter(Ended::succeeded).map(|ended| ended.stdout)
+}
+
+/// What its runtime can do, in the OCI's words.
+pub(crate) fn features(settings: &Settings) -> Option<Features> {
+    let answer = ask(settings, "-info", &settings.options)?;
+    serde_json::from_slice(&info::features(&answer).ok()?).ok()
+}
+
+/// What its version is: the line that says so, or the first.
+pub(crate) fn version(settings: &Settings) -> Option<String> {
+    let answer = ask(settings, "-v", &[])?;
+    let text = String::from_utf8_lossy(&answer);
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("Version:"));
+    let line = line.or_else(|| text.lines().next())?.trim();
+    let said: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
+    Some(said).filter(|said| !said.is_empty())
+}
+
 fn in_a_line(words: &[u8]) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let words = String::from_utf8_lossy(words);
@@ -151,7 +185,7 @@ fn in_a_line(words: &[u8]) -> String {
 
 /// The process, if it descends from us or from our parent: what a shim says of
 /// itself may be anybody's number.
-fn own_descendant(pid: i32) -> Option<Identity> {
+pub(crate) fn own_descendant(pid: i32) -> Option<Identity> {
     let ours = [own_pid(), ProcessStat::read(own_pid())?.parent];
     let stat = ProcessStat::read(pid)?;
     // A few steps: its starter may not have ended yet.

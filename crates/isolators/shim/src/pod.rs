@@ -36,6 +36,8 @@ struct Known {
     version: u32,
     /// Its process, if that is known to be one that we have started.
     process: Option<Identity>,
+    /// Its keeper.
+    keeper: Option<Identity>,
 }
 
 /// A state root, locked.
@@ -50,6 +52,7 @@ pub(crate) struct Pod {
 pub(crate) struct Located {
     pub(crate) endpoint: Endpoint,
     pub(crate) process: Option<Identity>,
+    pub(crate) keeper: Option<Identity>,
 }
 
 impl Pod {
@@ -82,7 +85,7 @@ impl Pod {
     pub(crate) fn note(&self, shim: &Located) -> Result<(), SandboxError> {
         let version = if shim.endpoint.service == task::SERVICE_V3 { 3 } else { 2 };
         let address = shim.endpoint.address.clone();
-        self.dir.save(SHIM, &Known { address, version, process: shim.process })
+        self.dir.save(SHIM, &Known { address, version, process: shim.process, keeper: shim.keeper })
     }
 
     /// There is none any more.
@@ -97,7 +100,7 @@ fn located(dir: &Dir) -> Result<Option<Located>, SandboxError> {
     let Some(known) = dir.parse::<Known>(SHIM)? else { return Ok(None) };
     let service = if known.version == 3 { task::SERVICE_V3 } else { task::SERVICE };
     let endpoint = Endpoint { address: known.address, service };
-    Ok(Some(Located { endpoint, process: known.process }))
+    Ok(Some(Located { endpoint, process: known.process, keeper: known.keeper }))
 }
 
 /// Connects to the shim, which must have been started.

@@ -1,6 +1,6 @@
 //! Removing a container, whatever became of its shim.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use caisson_foreign::process::Identity;
 use caisson_foreign::step::{Context as _, warn};
@@ -14,6 +14,11 @@ use crate::shim::{Shim, ShimError};
 use crate::state::{StateDir, containers};
 use crate::{Settings, launch};
 
+/// How long stand-ins may take to pass on what was written last.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long a shim may take to go.
+const GOING: Duration = Duration::from_secs(5);
 /// How long a killed process may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,40 +35,29 @@ pub(crate) fn remove(
         // It was never started, or has gone in good order.
         None => Ok(false),
         Some(known) => match Shim::connect(&known.endpoint) {
-            Ok(mut shim) => ask(pod, known, &mut shim, settings, id),
+            Ok(mut shim) => ask(settings, &mut shim, id),
             Err(error) if error.means_gone() => Ok(false),
             Err(error) => Err(error.to_string()),
         },
     };
     match asked {
-        Ok(true) => finish(dir)?,
+        Ok(true) => {}
         Ok(false) => {
             if let Some(known) = &known {
                 clean_up(settings, pod, known, id, dir);
             }
-            kill(id, dir)?;
         }
-        Err(why) => {
-            warn(&format!("container {id}: {why}; removed without its shim"));
-            kill(id, dir)?;
-            if let (Some(known), true) = (&known, is_last(settings, id)?) {
-                end_shim(known)?;
-                clean_up(settings, pod, known, id, dir);
-                pod.forget();
-            }
-        }
+        Err(why) => warn(&format!("container {id}: {why}; removed without its shim")),
+    }
+    kill(id, dir)?;
+    if let (Some(known), true) = (&known, is_last(settings, id)?) {
+        let_go(pod, known)?;
     }
     dir.remove()
 }
 
 /// Whether the shim has removed it; false if the shim is gone.
-fn ask(
-    pod: &Pod,
-    known: &Located,
-    shim: &mut Shim,
-    settings: &Settings,
-    id: &ContainerId,
-) -> Result<bool, String> {
+fn ask(settings: &Settings, shim: &mut Shim, id: &ContainerId) -> Result<bool, String> {
     let target = target(id);
     let done = |result: Result<(), ShimError>| match result {
         Ok(()) => Ok(true),
@@ -76,21 +70,11 @@ fn ask(
     }
     if is_last(settings, id).map_err(|error| error.to_string())? {
         done(shim.shut_down(id.as_str()))?;
-        if !shim.goes(KILL_PATIENCE) {
-            end_shim(known).map_err(|error| error.to_string())?;
+        if !shim.goes(GOING) {
+            return Err("its shim does not go when it is told to".to_owned());
         }
-        forget_socket(known);
-        pod.forget();
     }
     Ok(true)
-}
-
-/// What the shim says is removed: nothing may run of it any more.
-fn finish(dir: &StateDir) -> Result<(), SandboxError> {
-    let Some(cgroup) = dir.cgroup()? else { return Ok(()) };
-    // What is left after this, the removal of the cgroup reports.
-    let _ = cgroup.kill_all(Signal::KILL);
-    cgroup.delete().context(|| "remove the container's cgroup")
 }
 
 /// Whether no other container is there, or on its way.
@@ -106,22 +90,62 @@ fn clean_up(settings: &Settings, pod: &Pod, known: &Located, id: &ContainerId, d
     forget_socket(known);
 }
 
-/// What is left is killed without anybody's help.
-fn kill(id: &ContainerId, dir: &StateDir) -> Result<(), SandboxError> {
+/// Whatever the shim has said, nothing may run of it any more: without
+/// anybody's help its first process is killed, its cgroup, and its stand-ins,
+/// which a shim that is as it should be has ended by now.
+pub(crate) fn kill(id: &ContainerId, dir: &StateDir) -> Result<(), SandboxError> {
+    let step = || format!("kill container {:?}", id.as_str());
     if let Some(first) = dir.first()? {
-        end(first, || format!("kill container {:?}", id.as_str()))?;
+        end(first, step)?;
     }
-    finish(dir)
-}
-
-fn end_shim(known: &Located) -> Result<(), SandboxError> {
-    let step = || "end the pod's shim";
-    match known.process {
-        Some(process) => end(process, || step().to_owned()),
-        None => {
-            Err("it does not go when it is told to, and its process is not known").context(step)
+    if let Some(cgroup) = dir.cgroup()? {
+        // What is left after this, the removal of the cgroup reports.
+        let _ = cgroup.kill_all(Signal::KILL);
+        cgroup.delete().context(|| "remove the container's cgroup")?;
+    }
+    if !has_ended(dir, true, LAST_WORDS)? {
+        for stand_in in dir.stand_ins()? {
+            end(stand_in.process, step)?;
         }
     }
+    Ok(())
+}
+
+/// Whether the stand-in of the container's own program has ended, or those of
+/// `all`, or do within that time.
+pub(crate) fn has_ended(
+    dir: &StateDir,
+    all: bool,
+    patience: Duration,
+) -> Result<bool, SandboxError> {
+    let until = Instant::now() + patience;
+    let stand_ins = dir.stand_ins()?;
+    for stand_in in stand_ins.iter().filter(|stand_in| all || stand_in.exec.is_empty()) {
+        while stand_in.process.open_live()?.is_some() {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+    Ok(true)
+}
+
+/// The shim is gone, or is made to go, and so is its keeper.
+fn let_go(pod: &Pod, known: &Located) -> Result<(), SandboxError> {
+    match known.process {
+        Some(process) => end(process, || "end the pod's shim".to_owned())?,
+        None if Shim::connect(&known.endpoint).is_ok() => {
+            warn(&"the pod's shim does not go, and its process is not known");
+        }
+        None => {}
+    }
+    if let Some(keeper) = known.keeper {
+        end(keeper, || "end the keeper of the pod's shim".to_owned())?;
+    }
+    forget_socket(known);
+    pod.forget();
+    Ok(())
 }
 
 fn end(process: Identity, step: impl Fn() -> String) -> Result<(), SandboxError> {

@@ -15,6 +15,8 @@ use rustix::process::Signal;
 
 /// For what makes or removes something.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
+/// For a signal: one that hangs is not the last word.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// For questions.
 pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -116,7 +118,7 @@ impl Shim {
         all: bool,
     ) -> Result<(), ShimError> {
         let signal = u32::try_from(signal).unwrap_or_default();
-        self.call("Kill", target.kill(signal, all), ANSWER_PATIENCE).map(drop)
+        self.call("Kill", target.kill(signal, all), KILL_PATIENCE).map(drop)
     }
 
     /// Kills all of a container and waits for its end, so long.

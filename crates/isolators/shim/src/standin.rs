@@ -1,10 +1,11 @@
 //! A process's stand-in: it carries streams, and ends as the process does.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use caisson_containerd::task::Target;
-use caisson_foreign::process::timespec;
+use caisson_foreign::process::{Identity, own_pid, timespec};
 use caisson_foreign::step::Context as _;
 use caisson_isolator::{ConsoleSocket, SandboxError, SpawnedProcess};
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
@@ -17,11 +18,13 @@ use rustix::stdio::{stderr, stdin, stdout};
 use crate::fifos::Fifos;
 use crate::pump::Pump;
 use crate::shim::Shim;
-use crate::state::StateDir;
+use crate::state::{self, StateDir};
 use crate::terminal::{Sizes, Terminal};
 
 /// How a process has ended whose shim is gone.
 const LOST: u8 = 137;
+/// How often it is looked whether the container is still there.
+const LOOK: Duration = Duration::from_secs(5);
 /// So long without a byte a container's output may stay open after its end.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -81,6 +84,7 @@ fn is_null(fd: BorrowedFd<'_>) -> rustix::io::Result<bool> {
 /// connection of its own.
 pub(crate) fn post(
     mut shim: Shim,
+    dir: &StateDir,
     target: &Target,
     pid: i32,
     streams: Carried,
@@ -89,11 +93,15 @@ pub(crate) fn post(
     let watch = shim.watch(target).context(step)?;
     match clone3(CloneFlags::empty(), None).context(step)? {
         Side::Parent { pid: own, pidfd } => {
+            if let Some(process) = Identity::of_child(own) {
+                dir.save_stand_in(&state::StandIn { process, exec: target.exec.clone() })?;
+            }
             Ok(SpawnedProcess { pid: own, pidfd, stands_for: Some(pid) })
         }
         Side::Child => {
             let _ = rustix::thread::set_name(c"caisson-standin");
             let Carried { fifos, pumps, terminal } = streams;
+            let (home, own) = (dir.path().to_owned(), own_pid());
             let mut keep: Vec<BorrowedFd<'_>> = vec![shim.socket().as_fd()];
             keep.extend(pumps.iter().flat_map(Pump::descriptors));
             keep.extend(terminal.as_ref().map(Terminal::as_fd));
@@ -101,10 +109,12 @@ pub(crate) fn post(
                 exit_now(LOST);
             }
             let sizes = terminal.and_then(Sizes::follow);
-            StandIn { shim, watch, target: target.clone(), pumps, sizes, told: false }.stand();
-            if !target.exec.is_empty() {
-                fifos.forget();
-            }
+            let target = target.clone();
+            let mut stand_in = StandIn { shim, home, watch, target, pumps, sizes, told: false };
+            stand_in.stand();
+            // Of a program; a container's own goes with its directory.
+            fifos.forget();
+            state::forget_stand_in(&stand_in.home, own, &stand_in.target.exec);
             exit_now(0);
         }
     }
@@ -112,6 +122,8 @@ pub(crate) fn post(
 
 struct StandIn {
     shim: Shim,
+    /// The container's directory: without it nobody needs us.
+    home: PathBuf,
     watch: u32,
     target: Target,
     pumps: Vec<Pump>,
@@ -148,8 +160,8 @@ impl StandIn {
         if let Ok(Side::Parent { .. }) | Err(_) = clone3(CloneFlags::empty(), None) {
             exit_now(status);
         }
-        while self.has_output() {
-            self.carry(false, None);
+        while self.has_output() && self.home.exists() {
+            self.carry(false, Some(Instant::now() + LOOK));
         }
         // The container may be gone by now, and it with it.
         let _ = self.shim.delete(&self.target);

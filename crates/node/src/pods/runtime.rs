@@ -1,6 +1,5 @@
 //! What the engine says of itself.
 
-use crate::handlers::{HandlerError, HandlerKind};
 use crate::pods::view::{Condition, HandlerFeatures, RuntimeStatus};
 use crate::pods::{PodError, Pods, cgroups};
 
@@ -56,30 +55,22 @@ impl Pods {
         }
     }
 
-    /// Handlers that this build can run; the default one also without a name.
+    /// Handlers that this build and machine can run; the default one also without
+    /// a name.
     fn handler_features(&self) -> Vec<HandlerFeatures> {
         let handlers = self.engine().handlers();
-        let usable = |kind: &HandlerKind, isolator: Result<_, HandlerError>| {
-            isolator.is_ok() || matches!(kind, HandlerKind::Oci(_))
-        };
-        let features = |name: &str, kind: &HandlerKind| HandlerFeatures {
-            name: name.to_owned(),
-            // Ours can; what others can is not known here.
-            recursive_read_only_mounts: matches!(kind, HandlerKind::Isolator(_)),
-            user_namespaces: matches!(kind, HandlerKind::Isolator(_)),
-        };
-        let default = handlers.get(None).ok();
-        let mut list: Vec<HandlerFeatures> = default
-            .iter()
-            .filter(|handler| usable(&handler.kind, handler.isolator().map(drop)))
-            .map(|handler| features("", &handler.kind))
-            .collect();
-        list.extend(
-            handlers
-                .iter()
-                .filter(|handler| usable(&handler.kind, handler.isolator().map(drop)))
-                .map(|handler| features(&handler.name, &handler.kind)),
-        );
-        list
+        let default = handlers.get(None).ok().map(|handler| (String::new(), handler));
+        let named = handlers.iter().map(|handler| (handler.name.clone(), handler));
+        let usable = default.into_iter().chain(named).filter(|(_, it)| it.isolator().is_ok());
+        usable
+            .map(|(name, handler)| {
+                let can = self.engine().describe(&handler);
+                HandlerFeatures {
+                    name,
+                    recursive_read_only_mounts: can.recursive_read_only_mounts(),
+                    user_namespaces: can.user_namespaces(),
+                }
+            })
+            .collect()
     }
 }

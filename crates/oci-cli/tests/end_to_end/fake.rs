@@ -67,6 +67,10 @@ impl Isolator for Fake {
         }
     }
 
+    fn version(&self) -> Option<String> {
+        None
+    }
+
     fn overhead(&self) -> Overhead {
         Overhead::default()
     }

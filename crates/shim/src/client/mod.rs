@@ -4,6 +4,7 @@
 mod attach;
 mod collect;
 mod container;
+mod describe;
 mod error;
 mod events;
 mod launch;
@@ -12,6 +13,7 @@ mod pod;
 pub use attach::{Attachment, Input, Output, Piece, set_terminal_size};
 pub use collect::{CollectError, collect};
 pub use container::{Container, ExecStdio, ExitWatch, exit_record};
+pub use describe::{DescribeError, describe};
 pub use error::ClientError;
 pub use events::Events;
 pub use launch::{LaunchError, LaunchFds, Launched, find_program, launch};

@@ -7,14 +7,20 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use caisson_isolator::Isolator as _;
+use caisson_native::{NativeIsolator, Settings};
 use serde::Deserialize;
 
 use crate::client::{CollectError, LaunchFds, collect, connect, exit_record, is_alive, launch};
 use crate::{ContainerdConfig, ExitRecord, PodConfig, names};
+use caisson_containerd::info;
 use caisson_containerd::protobuf::Message;
 use caisson_containerd::start::Bootstrap;
 use caisson_containerd::task::{Exit, deleted};
 
+/// What containerd calls us.
+const RUNTIME_TYPE: &str = "io.containerd.caisson-native.v2";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long a supervisor may take to leave, and how often is looked.
 const LEAVING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -114,6 +120,21 @@ fn group_of(bundle: &Path, id: &str) -> Result<String, CommandError> {
 
 /// Does what containerd asks; what it is to read on standard output.
 pub(crate) fn run(program: &Path, args: &[OsString]) -> Result<Vec<u8>, CommandError> {
+    let asks =
+        |what: &str| args.iter().any(|arg| arg.to_string_lossy().trim_start_matches('-') == what);
+    if args.len() == 1 && asks("v") {
+        return Ok(format!("{RUNTIME_TYPE}:\n  Version:  {VERSION}\n").into_bytes());
+    }
+    if asks("info") {
+        let isolator = NativeIsolator::new(Settings {
+            root: PathBuf::new(),
+            systemd_cgroup: false,
+            rootless: Some(false),
+        });
+        let features = serde_json::to_vec(&isolator.features());
+        let features = features.map_err(|error| CommandError::Launch(error.to_string()))?;
+        return Ok(info::message(RUNTIME_TYPE, VERSION, &features));
+    }
     let flags = parse(args)?;
     let own = || std::env::current_dir().unwrap_or_default();
     let bundle = flags.bundle.clone().unwrap_or_else(own);

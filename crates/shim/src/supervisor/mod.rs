@@ -60,6 +60,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     let result = match args.as_slice() {
         [program, command, _] if command == "run" => run(Path::new(program)),
         [program, command, dir] if command == "collect" => collect_in(program, dir.into()),
+        [program, command] if command == "describe" => describe(Path::new(program)),
         [_, rest @ ..] if rest.iter().any(|arg| arg == "publish") => publish(),
         [program, rest @ ..] if as_shim(program) => for_containerd(program, rest),
         _ => Err(StepError::new("read the arguments", USAGE)),
@@ -93,6 +94,24 @@ fn for_containerd(program: &OsString, args: &[OsString]) -> Result<u8, StepError
         false => own,
     };
     let said = crate::containerd::command::run(&own, args).context(step)?;
+    let mut out = std::io::stdout();
+    out.write_all(&said).and_then(|()| out.flush()).context(step)?;
+    Ok(0)
+}
+
+/// Says what the engine of a pod with this configuration is.
+fn describe(program: &Path) -> Result<u8, StepError> {
+    let step = || "describe an engine";
+    let asked = std::io::Read::take(std::io::stdin(), LONGEST_EVENT);
+    let config = serde_json::from_reader(asked).context(step)?;
+    let engine = engine::Engine::open(&config, program)?;
+    let features = Some(engine.isolator().features());
+    let description = crate::Description {
+        version: engine.isolator().version(),
+        // Every engine that answers names the versions that it knows.
+        features: features.filter(|features| !features.oci_version_max.is_empty()),
+    };
+    let said = serde_json::to_vec(&description).context(step)?;
     let mut out = std::io::stdout();
     out.write_all(&said).and_then(|()| out.flush()).context(step)?;
     Ok(0)

@@ -56,6 +56,8 @@ fn a_guard_is_replaced_and_both_dead_are_collected() {
     let shim = pod.started();
     pod.await_log("up");
     let pid = shim.state().unwrap().shim_pid;
+    // It takes its name once it runs.
+    eventually("there is a guard", || guard_of(pid).is_some());
     let first = guard_of(pid).unwrap();
     kill(first);
     eventually("there is another", || guard_of(pid).is_some_and(|guard| guard != first));

@@ -66,6 +66,11 @@ fn crun() {
 }
 
 #[test]
+fn containerds_shim() {
+    again_with("/usr/bin/containerd-shim-runc-v2");
+}
+
+#[test]
 fn a_runtime_that_is_killed_leaves_nothing() {
     needs_root!();
     if is_rootless() || !Path::new("/usr/sbin/runc").exists() {

@@ -10,6 +10,8 @@ mod faults;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod hostile_shim;
+#[cfg(test)]
 mod launch;
 #[cfg(test)]
 mod lifecycle;

@@ -60,6 +60,23 @@ fn base_layer() -> &'static Path {
     })
 }
 
+/// Whether all of this runs with a shim that others made.
+pub(crate) fn is_foreign_shim() -> bool {
+    let runtime = std::env::var_os(RUNTIME_VARIABLE).unwrap_or_default();
+    let name = Path::new(&runtime).file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with("containerd-shim-")
+}
+
+/// The part of `shim.json` for a shim that others made, with runc behind it.
+pub(crate) fn shim(program: &Path, root: &Path) -> Value {
+    let options = json!({"BinaryName": "/usr/sbin/runc", "Root": root});
+    let options = caisson_containerd::options::encode(&serde_json::from_value(options).unwrap());
+    let address = root.join("no-daemon.sock");
+    json!({
+        "program": program, "namespace": "test", "address": address, "options": options.unwrap(),
+    })
+}
+
 impl Pod {
     /// A pod whose program is this text for busybox's shell.
     pub(crate) fn script(text: &str) -> Self {
@@ -88,8 +105,15 @@ impl Pod {
         spec["process"]["env"] = json!(["PATH=/bin", format!("POD={id}")]);
         let mut config = config;
         if let Some(runtime) = std::env::var_os(RUNTIME_VARIABLE) {
-            config["isolator"] = json!("oci");
-            config["oci"] = json!({"program": PathBuf::from(runtime), "root": path("runtime")});
+            let runtime = PathBuf::from(runtime);
+            if is_foreign_shim() {
+                config["isolator"] = json!("shim");
+                config["shim"] = shim(&runtime, &path("runtime"));
+                config["state_root"] = json!(path("pod/shim"));
+            } else {
+                config["isolator"] = json!("oci");
+                config["oci"] = json!({"program": runtime, "root": path("runtime")});
+            }
         }
         if is_rootless() {
             container["rootfs"]["overlay"]["userxattr"] = json!(true);

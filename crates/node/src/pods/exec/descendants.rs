@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use caisson_sys::process_stat::ProcessStat;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::processes::children;
+
 /// Most that are looked for.
 const LIMIT: usize = 4096;
 
@@ -53,16 +55,6 @@ pub(super) fn in_session(leader: i32, candidates: &[i32]) -> Vec<Descendant> {
             let pidfd = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()))?;
             // Again, now that the number can't be given anew unnoticed.
             belongs(pid).then_some(Descendant { pidfd: pidfd.ok()? })
-        })
-        .collect()
-}
-
-fn children(pid: i32) -> Vec<i32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks
-        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|list| {
-            list.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<i32>>()
         })
         .collect()
 }

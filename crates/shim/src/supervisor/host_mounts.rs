@@ -62,13 +62,14 @@ impl MountView {
 
 /// Attaches the host's mounts that the bind mounts of `spec` show below `points`,
 /// and has these show those. What the host has not got is left as it is, and so
-/// is what lies in the bundle, where the supervisor's own mounts are.
-/// For a process of its own.
+/// is what lies in the bundle, where the supervisor's own mounts are. `isolate`:
+/// nobody else is to see them ([`rootfs::isolate`]). For a process of its own.
 pub(super) fn bring(
     spec: &mut Spec,
     host: &MountView,
     bundle: &Path,
     points: &Path,
+    isolate: bool,
 ) -> Result<(), StepError> {
     let wanted = sources(spec, bundle);
     if wanted.is_empty() {
@@ -87,7 +88,9 @@ pub(super) fn bring(
         .filter_map(|(index, source, extent)| Some((index, copy(&source, extent).ok()?)))
         .collect();
     own.enter().context(|| "return from the host's mount namespace")?;
-    rootfs::isolate(points)?;
+    if isolate {
+        rootfs::isolate(points)?;
+    }
     make_dir(points)?;
     for (index, tree) in copies {
         let point = points.join(index.to_string());

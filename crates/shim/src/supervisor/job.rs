@@ -199,10 +199,11 @@ impl CreateJob {
         let mut spec = self.load_spec()?;
         // Of an earlier run.
         host_mounts::take_away(&self.sources);
-        host_mounts::bring(&mut spec, &self.host, &self.bundle, &self.sources)?;
+        let isolate = !engine.is_one_for_all();
+        host_mounts::bring(&mut spec, &self.host, &self.bundle, &self.sources, isolate)?;
         if let Some(rootfs) = &self.rootfs {
             let point = self.bundle.join("rootfs");
-            if !engine.is_one_for_all() && !matches!(rootfs, RootfsMount::None) {
+            if isolate && !matches!(rootfs, RootfsMount::None) {
                 rootfs::isolate(&point)?;
             }
             let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_deref());

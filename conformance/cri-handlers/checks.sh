@@ -147,7 +147,7 @@ handler_checks() { # handler
     succeeds "stop the pod" crictl_ stopp "$pod"
     succeeds "remove the pod" crictl_ rmp "$pod"
     since "$scratch/before" >"$scratch/left"
-    is "nothing is left" "" "$(grep -vE '(link|address) cni-suite|^nft |^mount [^ ]*/suite/store' "$scratch/left" | head -n 20)"
+    is "nothing is left" "" "$(grep -vE "(link|address) cni-suite|^nft |^mount [^ ]*/suite/store${no_cgroups:+|^cgroup $no_cgroups/}" "$scratch/left" | head -n 20)"
 }
 
 no_sleeper() { ! pgrep -fx 'sleep 60'; }

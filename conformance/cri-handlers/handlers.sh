@@ -1,13 +1,17 @@
 # shellcheck shell=bash
 # Handlers of the programs of others, for a daemon of cri.sh. Sourced after it,
-# in namespaces of one's own; sets `handlers`.
+# in namespaces of one's own; sets `handlers` and `no_cgroups`.
 handlers=()
+# What looks like a directory of cgroups and is none.
+no_cgroups=
 # shellcheck disable=SC2154  # from suite.sh and cri.sh
 add_handlers() {
     local runc=/usr/sbin/runc alone
-    # crun refuses hosts that have both kinds of cgroups.
+    # crun refuses hosts that have both kinds of cgroups, and makes directories where
+    # it looks for the second.
     if mountpoint -q /sys/fs/cgroup/unified; then
-        umount /sys/fs/cgroup/unified && mount -t tmpfs none /sys/fs/cgroup/unified
+        no_cgroups=/sys/fs/cgroup/unified
+        umount "$no_cgroups" && mount -t tmpfs none "$no_cgroups"
     fi
     mkdir -p "$scratch/shims"
     ln -s "$(dirname "$CAISSON")/caisson-shim" "$scratch/shims/containerd-shim-caisson-native-v2"

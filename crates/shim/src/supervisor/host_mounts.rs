@@ -92,6 +92,11 @@ pub(super) fn bring(
         rootfs::isolate(points)?;
     }
     make_dir(points)?;
+    // They go with it: each mount that is taken away for itself costs the kernel
+    // a grace period.
+    copy(points, Extent::Single)
+        .and_then(|own| move_mount(&own, "", CWD, points, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH))
+        .context(|| format!("make a mount at {}", points.display()))?;
     for (index, tree) in copies {
         let point = points.join(index.to_string());
         attach(&tree, &point)
@@ -105,17 +110,18 @@ pub(super) fn bring(
 
 /// Takes away what [`bring`] has attached; nothing there is no error.
 pub(super) fn take_away(points: &Path) {
-    let Ok(entries) = std::fs::read_dir(points) else { return };
-    for entry in entries.flatten() {
-        match cut_off(&entry.path()) {
-            // No mount.
-            Ok(()) => rootfs::detach(&entry.path()),
-            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {}
-            Err(error) => {
-                let step = format!("cut off {}", entry.path().display());
-                super::step::warn(&StepError::new(step, error));
-                return;
-            }
+    match cut_off(points).map_err(|error| error.raw_os_error()) {
+        Ok(()) => rootfs::detach(points),
+        Err(Some(code)) if code == Errno::NOENT.raw_os_error() => return,
+        // No mount.
+        Err(Some(code)) if code == Errno::INVAL.raw_os_error() => {}
+        Err(code) => {
+            let why = code.map(std::io::Error::from_raw_os_error);
+            let why = why.map_or_else(String::new, |why| why.to_string());
+            return super::step::warn(&StepError::new(
+                format!("cut off {}", points.display()),
+                why,
+            ));
         }
     }
     if let Err(error) = std::fs::remove_dir_all(points) {

@@ -10,11 +10,15 @@ use sandbox::Sandbox;
 const SEGMENTATION_FAULT: i32 = 128 + 11;
 const TRAP: [i32; 4] = [128 + 4, 128 + 5, 128 + 9, SEGMENTATION_FAULT];
 
-/// Runs one way beside a sound process of the same sandbox, which must not
-/// notice.
-fn attack(way: u32) -> sandbox::Ended {
+fn hostile_sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.compile("hostile", &["-static", "-pthread"]);
+    sandbox
+}
+
+/// Runs one way beside a sound process of the same sandbox, which must not
+/// notice.
+fn attack(sandbox: &Sandbox, way: u32) -> sandbox::Ended {
     let script = format!(
         "(i=0; while [ $i -lt 20 ]; do i=$((i+1)); /bin/true || exit 1; done; echo sound) & \
          hostile {way}; code=$?; wait $! && exit $code"
@@ -27,13 +31,13 @@ fn attack(way: u32) -> sandbox::Ended {
     sandbox::Ended { stdout, ..ended }
 }
 
-fn survives(way: u32, says: &str) {
-    let ended = attack(way);
+fn survives(sandbox: &Sandbox, way: u32, says: &str) {
+    let ended = attack(sandbox, way);
     assert_eq!((ended.stdout.as_str(), ended.code), (says, 0), "way {way}: {ended:?}");
 }
 
-fn dies(way: u32) {
-    let ended = attack(way);
+fn dies(sandbox: &Sandbox, way: u32) {
+    let ended = attack(sandbox, way);
     assert!(TRAP.contains(&ended.code), "way {way}: {ended:?}");
 }
 
@@ -42,12 +46,13 @@ fn other_ways_into_the_kernel_are_faults() {
     if !sandbox::possible() {
         return;
     }
+    let sandbox = hostile_sandbox();
     for way in [0, 1] {
-        let ended = attack(way);
+        let ended = attack(&sandbox, way);
         let known = ended.code == SEGMENTATION_FAULT || ended.code == 128 + 4;
         assert!(known && ended.stdout.is_empty(), "way {way}: {ended:?}");
     }
-    survives(2, "x32 -38\nx32 execve -38");
+    survives(&sandbox, 2, "x32 -38\nx32 execve -38");
 }
 
 #[test]
@@ -55,11 +60,12 @@ fn places_of_the_stub_serve_nobody_else() {
     if !sandbox::possible() {
         return;
     }
+    let sandbox = hostile_sandbox();
     for way in 3..=6 {
-        dies(way);
+        dies(&sandbox, way);
     }
-    survives(7, "offsets 48");
-    dies(11);
+    survives(&sandbox, 7, "offsets 48");
+    dies(&sandbox, 11);
 }
 
 #[test]
@@ -67,11 +73,12 @@ fn the_stub_can_not_be_changed() {
     if !sandbox::possible() {
         return;
     }
-    let ended = attack(8);
+    let sandbox = hostile_sandbox();
+    let ended = attack(&sandbox, 8);
     let expected = "munmap -1\nmprotect -1\nmmap -1\nmremap -1\nmadvise -1\nall -1";
     assert_eq!((ended.stdout.as_str(), ended.code), (expected, SEGMENTATION_FAULT), "{ended:?}");
-    survives(9, "end -1\nbrk 1");
-    survives(10, "personality -1\nread implies exec -1");
+    survives(&sandbox, 9, "end -1\nbrk 1");
+    survives(&sandbox, 10, "personality -1\nread implies exec -1");
 }
 
 #[test]
@@ -79,10 +86,11 @@ fn races_end_the_guest_at_worst() {
     if !sandbox::possible() {
         return;
     }
+    let sandbox = hostile_sandbox();
     // Its own frames are its own to damage: it may die, or go on.
-    attack(12);
-    survives(13, "raced 3000");
-    let ended = attack(17);
+    attack(&sandbox, 12);
+    survives(&sandbox, 13, "raced 3000");
+    let ended = attack(&sandbox, 17);
     assert!(ended.code == 0 || TRAP.contains(&ended.code), "{ended:?}");
 }
 
@@ -91,9 +99,10 @@ fn wild_arguments_are_errors() {
     if !sandbox::possible() {
         return;
     }
-    survives(14, "wild 64");
+    let sandbox = hostile_sandbox();
+    survives(&sandbox, 14, "wild 64");
     let all =
         ["ptrace", "seccomp", "bpf", "userfaultfd", "process_vm_readv", "io_uring", "unshare"];
-    survives(15, &all.map(|name| format!("{name} 1")).join("\n"));
-    survives(16, "numbers 3000");
+    survives(&sandbox, 15, &all.map(|name| format!("{name} 1")).join("\n"));
+    survives(&sandbox, 16, "numbers 3000");
 }

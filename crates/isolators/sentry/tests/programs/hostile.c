@@ -130,7 +130,7 @@ int main(int argc, char **argv) {
     }
     case 12: /* frames of the stub, all over */
         pthread_create(&thread, 0, scribble, 0);
-        for (int i = 0; i < 100000; i++) {
+        for (int i = 0; i < 10000; i++) {
             void *p = mmap(0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             if (p != MAP_FAILED) munmap(p, 4096);
         }

@@ -59,13 +59,59 @@ fn compiled_programs_see_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["memory", "processes", "signals", "threads"] {
+    for name in ["events", "memory", "processes", "signals", "threads"] {
         sandbox.compile(name, &["-static", "-pthread"]);
         let path = format!("/bin/{name}");
         let inside = sandbox.run(&[&path]);
         let host = sandbox.run_on_host(&[&path]);
         assert_eq!(inside, host, "{name}");
         assert!(inside.stdout.ends_with("done\n"), "{name}: {inside:?}");
+    }
+}
+
+/// Dynamic programs of the host's own root file system; `make test-sentry` runs it.
+#[test]
+#[ignore = "takes long: make test-sentry"]
+fn programs_of_the_host_run_inside() {
+    if !sandbox::possible() {
+        return;
+    }
+    let scratch = Sandbox::new();
+    let source = "#include <stdio.h>\nint main(void) { puts(\"compiled\"); }\n";
+    std::fs::write(scratch.path("tmp/a.c"), source).unwrap();
+    let place = scratch.path("tmp");
+    let place = place.to_str().unwrap();
+    for (program, text) in [
+        (
+            "bash",
+            "for i in {1..3}; do echo $i; done | sort -r; cat <(echo sub); echo ${BASHPID:+set}",
+        ),
+        ("bash", &*format!("cd {place} && gcc -O1 a.c -o a.out && ./a.out && rm a.out")),
+        (
+            "bash",
+            "find /usr/share/doc -name copyright | sort | sha256sum; tar cf - /etc/alternatives 2>&1 | wc -c",
+        ),
+        (
+            "bash",
+            &*format!(
+                "cd {place} && git init -q g && cd g && git -c user.name=a -c user.email=b commit -q \
+             --allow-empty -m one && git log --format=%s && git gc -q && git fsck; cd .. && rm -rf g"
+            ),
+        ),
+        (
+            "python3",
+            "import threading, subprocess\nl = []\nt = [threading.Thread(target=l.append, args=(i,)) for i in range(20)]\n\
+                     [x.start() for x in t]; [x.join() for x in t]\nprint(sorted(l))\n\
+                     print(subprocess.run(['echo', 'x'], capture_output=True).stdout)",
+        ),
+    ] {
+        let inside = sandbox::run_in(
+            std::path::Path::new("/"),
+            &[&format!("/usr/bin/{program}"), "-c", text],
+        );
+        let host = sandbox::run_plain(&[program, "-c", text]);
+        assert_eq!(inside, host, "{program}: {text}");
+        assert!(!inside.stdout.is_empty(), "{text}: says nothing");
     }
 }
 

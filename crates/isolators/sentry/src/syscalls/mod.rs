@@ -1,6 +1,7 @@
 //! System calls, one family a file, and the table that finds them.
 
 mod copying;
+mod epoll;
 mod exec;
 mod files;
 pub mod futex;
@@ -11,6 +12,7 @@ mod paths;
 mod polling;
 mod processes;
 mod signals;
+mod sockets;
 pub mod system;
 mod table;
 mod threads;

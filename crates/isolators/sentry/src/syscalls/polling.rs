@@ -86,7 +86,12 @@ pub(super) fn poll(call: &Call<'_>) -> Outcome {
 }
 
 /// Runs `f` with another signal mask, if argument `index` names one.
-fn with_mask(call: &Call<'_>, address: u64, size: u64, f: impl FnOnce() -> Outcome) -> Outcome {
+pub(super) fn with_mask(
+    call: &Call<'_>,
+    address: u64,
+    size: u64,
+    f: impl FnOnce() -> Outcome,
+) -> Outcome {
     if address == 0 {
         return f();
     }

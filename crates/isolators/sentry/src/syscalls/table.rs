@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use rustix::io::Errno;
 
 use super::{
-    Call, Failure, Outcome, copying, files, futex, identity, memory, owners, paths, polling,
-    processes, signals, system, threads, time,
+    Call, Failure, Outcome, copying, epoll, files, futex, identity, memory, owners, paths, polling,
+    processes, signals, sockets, system, threads, time,
 };
 use crate::kernel::Frame;
 
@@ -85,6 +85,20 @@ pub static TABLE: &[Row] = &[
     plain(39, "getpid", processes::getpid),
     plain(40, "sendfile", copying::sendfile),
     refused(41, "socket", Errno::AFNOSUPPORT),
+    plain(42, "connect", sockets::not_a_socket),
+    plain(43, "accept", sockets::not_a_socket),
+    plain(44, "sendto", sockets::not_a_socket),
+    plain(45, "recvfrom", sockets::not_a_socket),
+    plain(46, "sendmsg", sockets::not_a_socket),
+    plain(47, "recvmsg", sockets::not_a_socket),
+    plain(48, "shutdown", sockets::not_a_socket),
+    plain(49, "bind", sockets::not_a_socket),
+    plain(50, "listen", sockets::not_a_socket),
+    plain(51, "getsockname", sockets::not_a_socket),
+    plain(52, "getpeername", sockets::not_a_socket),
+    refused(53, "socketpair", Errno::AFNOSUPPORT),
+    plain(54, "setsockopt", sockets::not_a_socket),
+    plain(55, "getsockopt", sockets::not_a_socket),
     framed(56, "clone", processes::clone),
     framed(57, "fork", processes::fork),
     framed(58, "vfork", processes::vfork),
@@ -158,6 +172,7 @@ pub static TABLE: &[Row] = &[
     plain(201, "time", time::time),
     plain(202, "futex", futex::futex),
     plain(204, "sched_getaffinity", system::sched_getaffinity),
+    plain(213, "epoll_create", epoll::epoll_create),
     plain(217, "getdents64", files::getdents64),
     plain(218, "set_tid_address", threads::set_tid_address),
     plain(221, "fadvise64", files::fadvise64),
@@ -165,6 +180,8 @@ pub static TABLE: &[Row] = &[
     plain(229, "clock_getres", time::clock_getres),
     plain(230, "clock_nanosleep", time::clock_nanosleep),
     Row { number: 231, name: "exit_group", handler: Handler::Own(processes::exit_group) },
+    plain(232, "epoll_wait", epoll::epoll_wait),
+    plain(233, "epoll_ctl", epoll::epoll_ctl),
     plain(234, "tgkill", signals::tgkill),
     plain(247, "waitid", processes::waitid),
     plain(257, "openat", files::open_at),
@@ -183,7 +200,12 @@ pub static TABLE: &[Row] = &[
     plain(273, "set_robust_list", threads::set_robust_list),
     plain(274, "get_robust_list", threads::get_robust_list),
     plain(280, "utimensat", owners::utimensat),
+    plain(281, "epoll_pwait", epoll::epoll_pwait),
+    plain(284, "eventfd", epoll::eventfd),
     plain(285, "fallocate", files::fallocate),
+    plain(288, "accept4", sockets::not_a_socket),
+    plain(290, "eventfd2", epoll::eventfd2),
+    plain(291, "epoll_create1", epoll::epoll_create1),
     plain(292, "dup3", files::dup3),
     plain(293, "pipe2", files::pipe2),
     plain(295, "preadv", files::preadv),
@@ -201,6 +223,7 @@ pub static TABLE: &[Row] = &[
     framed(435, "clone3", processes::clone3),
     plain(436, "close_range", files::close_range),
     plain(439, "faccessat2", paths::faccessat2),
+    plain(441, "epoll_pwait2", epoll::epoll_pwait2),
 ];
 
 /// Numbers on x86-64 end below this.

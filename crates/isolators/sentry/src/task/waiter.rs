@@ -16,10 +16,17 @@ struct State {
 }
 
 /// The place where one thread waits.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Waiter {
     state: Mutex<State>,
     changed: Condvar,
+    forward: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waiter").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 /// Why a wait ended.
@@ -34,6 +41,12 @@ pub enum Woken {
 }
 
 impl Waiter {
+    /// In which nobody waits: a call runs `forward`, which must not wait.
+    #[must_use]
+    pub fn forwarding(forward: Box<dyn Fn() + Send + Sync>) -> Self {
+        Waiter { forward: Some(forward), ..Waiter::default() }
+    }
+
     /// Ends a wait, the present or the next one, until [`Self::clear`].
     pub fn interrupt(&self) {
         lock(&self.state).interrupted = true;
@@ -46,6 +59,10 @@ impl Waiter {
     }
 
     fn call(&self) {
+        if let Some(forward) = &self.forward {
+            forward();
+            return;
+        }
         lock(&self.state).woken = true;
         self.changed.notify_all();
     }

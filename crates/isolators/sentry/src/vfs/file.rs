@@ -11,7 +11,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::Restart;
 use crate::task::waiter::{Waiter, Woken, lock};
 
-use super::{Attributes, Entry};
+use super::{Attributes, Entry, Epoll};
 
 bitflags::bitflags! {
     /// What poll(2) tells.
@@ -123,6 +123,8 @@ pub struct OpenFile {
     pub position: Mutex<u64>,
     /// Whether it has one.
     pub seekable: bool,
+    /// The set, if it stands for one.
+    pub epoll: Option<Arc<Epoll>>,
 }
 
 impl std::fmt::Debug for OpenFile {
@@ -144,7 +146,17 @@ impl OpenFile {
             flags,
             position: Mutex::new(0),
             seekable: false,
+            epoll: None,
         })
+    }
+
+    /// What stands for a set of epoll(7).
+    #[must_use]
+    pub fn of_epoll(file: Box<dyn File>, epoll: Arc<Epoll>) -> Arc<Self> {
+        let flags = AtomicU32::new(status::READ_WRITE);
+        let (directory, entry, epoll) = (None, None, Some(epoll));
+        let position = Mutex::new(0);
+        Arc::new(OpenFile { file, directory, entry, flags, position, seekable: false, epoll })
     }
 
     fn flag(&self, flag: u32) -> bool {

@@ -112,6 +112,7 @@ fn opened(
         entry: Some(Arc::clone(entry)),
         flags: AtomicU32::new(keep),
         position: Mutex::new(0),
+        epoll: None,
     })
 }
 

@@ -22,14 +22,14 @@ int main(int argc, char **argv) {
     static char buf[65536];
     int fd = open("/tmp/bench", O_RDWR | O_CREAT, 0600), st;
     if (write(fd, buf, sizeof buf) != sizeof buf) return 1;
-    struct stat s;
+    struct stat info;
     struct timespec t;
     MEASURE("getpid", 3000, syscall(SYS_getpid));
     MEASURE("clock_gettime", 3000, syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t));
     MEASURE("pread 4 KiB", 2000, if (pread(fd, buf, 4096, 0) != 4096) return 1);
     MEASURE("pread 64 KiB", 500, if (pread(fd, buf, 65536, 0) != 65536) return 1);
     MEASURE("pwrite 4 KiB", 2000, if (pwrite(fd, buf, 4096, 0) != 4096) return 1);
-    MEASURE("stat", 2000, if (stat("/bin/sh", &s)) return 1);
+    MEASURE("stat", 2000, if (stat("/bin/sh", &info)) return 1);
     MEASURE("open+close", 1000, close(open("/bin/sh", O_RDONLY)));
     MEASURE("mmap+munmap 64 KiB", 500, munmap(mmap(0, 65536, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 65536));
     int a[2], b[2];

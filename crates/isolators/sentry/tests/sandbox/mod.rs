@@ -69,9 +69,7 @@ impl Sandbox {
 
     /// Runs a program inside.
     pub fn run(&self, words: &[&str]) -> Ended {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
-        command.args(["do", "--env", "PATH=/bin", "--root"]).arg(self.root()).args(words);
-        finish(&mut command)
+        run_in(self.root(), words)
     }
 
     /// Runs it on the host, in the same root.
@@ -87,6 +85,20 @@ impl Sandbox {
     pub fn path(&self, inside: &str) -> PathBuf {
         self.root().join(inside)
     }
+}
+
+/// Runs a program inside, with this root.
+pub fn run_in(root: &Path, words: &[&str]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
+    command.args(["do", "--env", "PATH=/bin:/usr/bin", "--root"]).arg(root).args(words);
+    finish(&mut command)
+}
+
+/// Runs a program on the host, with the same variables.
+pub fn run_plain(words: &[&str]) -> Ended {
+    let mut command = Command::new("env");
+    command.args(["-i", "PATH=/bin:/usr/bin"]).args(words).current_dir("/");
+    finish(&mut command)
 }
 
 /// Waits for the end, with a generous limit.

@@ -1,0 +1,120 @@
+//! epoll(7) and eventfd(2).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use crate::task::Restart;
+use crate::task::waiter::Woken;
+use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, status};
+
+use super::polling::with_mask;
+use super::{Call, Failure, Outcome, time};
+
+fn create(call: &Call<'_>, flags: u32) -> Outcome {
+    if flags & !status::CLOSE_ON_EXEC != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let epoll = Arc::new(Epoll::default());
+    let file = OpenFile::of_epoll(Box::new(EpollFile(Arc::clone(&epoll))), epoll);
+    Ok(call.files().add(file, 0, flags != 0)?.into())
+}
+
+pub(super) fn epoll_create1(call: &Call<'_>) -> Outcome {
+    create(call, call.uint(0))
+}
+
+pub(super) fn epoll_create(call: &Call<'_>) -> Outcome {
+    if call.int(0) <= 0 { Err(Errno::INVAL.into()) } else { create(call, 0) }
+}
+
+fn set(call: &Call<'_>) -> Result<Arc<Epoll>, Errno> {
+    call.file(0)?.epoll.clone().ok_or(Errno::INVAL)
+}
+
+pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
+    const ADD: i32 = 1;
+    const DELETE: i32 = 2;
+    const MODIFY: i32 = 3;
+    let number = call.uint(2);
+    let (set, file) = (set(call)?, call.file(2)?);
+    let operation = call.int(1);
+    let (mut events, mut data) = (0, 0);
+    if operation != DELETE {
+        events = call.memory().read_u32(call.arg(3))?;
+        data = call.memory().read_u64(call.arg(3).wrapping_add(4))?;
+    }
+    // Sets in sets could form a circle; they are not there yet.
+    if file.epoll.is_some() {
+        return Err(Errno::INVAL.into());
+    }
+    if file.seekable {
+        return Err(Errno::PERM.into());
+    }
+    match operation {
+        ADD => set.add(number, &file, events, data)?,
+        DELETE => set.remove(number, &file)?,
+        MODIFY => set.modify(number, &file, events, data)?,
+        _ => return Err(Errno::INVAL.into()),
+    }
+    Ok(0)
+}
+
+fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
+    const MOST: usize = 4096;
+    let set = set(call)?;
+    let most = usize::try_from(call.int(2)).ok().filter(|m| *m > 0).ok_or(Errno::INVAL)?;
+    loop {
+        set.join(call.waiter());
+        let found = set.collect(most.min(MOST), true);
+        if !found.is_empty() {
+            let bytes: Vec<u8> = found
+                .iter()
+                .flat_map(|(events, data)| {
+                    events.to_le_bytes().into_iter().chain(data.to_le_bytes())
+                })
+                .collect();
+            call.memory().write(call.arg(1), &bytes)?;
+            return Ok(i64::try_from(found.len()).unwrap_or(0));
+        }
+        match call.waiter().wait(deadline) {
+            Woken::Called => {}
+            Woken::TimedOut => return Ok(0),
+            Woken::Interrupted => return Err(Failure::Interrupted(Restart::Never)),
+        }
+    }
+}
+
+pub(super) fn epoll_wait(call: &Call<'_>) -> Outcome {
+    wait(call, time::deadline_of_millis(call.int(3)))
+}
+
+pub(super) fn epoll_pwait(call: &Call<'_>) -> Outcome {
+    let deadline = time::deadline_of_millis(call.int(3));
+    with_mask(call, call.arg(4), call.arg(5), || wait(call, deadline))
+}
+
+pub(super) fn epoll_pwait2(call: &Call<'_>) -> Outcome {
+    let deadline = time::deadline_at(call, call.arg(3))?;
+    with_mask(call, call.arg(4), call.arg(5), || wait(call, deadline))
+}
+
+fn make_event(call: &Call<'_>, flags: u32) -> Outcome {
+    const SEMAPHORE: u32 = 1;
+    if flags & !(SEMAPHORE | status::CLOSE_ON_EXEC | status::NONBLOCK) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let event = EventFd::new(call.uint(0).into(), flags & SEMAPHORE != 0);
+    let keep = flags & status::NONBLOCK | status::READ_WRITE;
+    let file = OpenFile::stream(Box::new(event), keep);
+    Ok(call.files().add(file, 0, flags & status::CLOSE_ON_EXEC != 0)?.into())
+}
+
+pub(super) fn eventfd(call: &Call<'_>) -> Outcome {
+    make_event(call, 0)
+}
+
+pub(super) fn eventfd2(call: &Call<'_>) -> Outcome {
+    make_event(call, call.uint(1))
+}

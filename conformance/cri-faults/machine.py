@@ -173,7 +173,7 @@ class Machine:
             self.passed += 1
         else:
             self.failures.append(what)
-            why = str(why).replace("\n", "\n        ")[:1500]
+            why = str(why).replace("\n", "\n        ")[:5000]
             print(f"FAIL  {what}: {why}")
             sys.stdout.flush()
         return bool(good)
@@ -193,6 +193,20 @@ class Machine:
         answer = self.cri(method, fields, patience)
         self.passed += 1
         return answer
+
+    def does_at_last(self, what, method, fields=None):
+        """A call that has to succeed when it is made again and again."""
+        last = []
+
+        def done():
+            try:
+                self.cri(method, fields)
+                return True
+            except Failed as error:
+                last[:] = [error]
+                return False
+
+        return self.check(what, wait_for(done, 90), last)
 
     def refuses(self, what, pattern, method, fields=None, patience=120):
         """A call that has to fail, with words that match."""
@@ -262,6 +276,15 @@ class Machine:
         """From here on, what is more is a leftover."""
         self.before = self.census()
 
+    def explain(self, left):
+        """The leftovers, of the cgroups one hierarchy's, and what the log says of them."""
+        if not left:
+            return []
+        said = [line for line in left if not line.startswith("cgroup ") or "/memory/" in line][:20]
+        ids = {found for line in left for found in re.findall("[0-9a-f]{64}", line)}
+        told = [line for line in read(self.log).splitlines() if any(one in line for one in ids)]
+        return said + [line[:300] for line in told[:6] + told[-6:]]
+
     def clean(self, what):
         """Checks that nothing is left; waits a little for what is just ending."""
         left = []
@@ -270,7 +293,7 @@ class Machine:
             left[:] = sorted(self.census() - self.before)
             return not left
 
-        if not self.check(f"{what}: nothing is left", wait_for(same, 15), "\n".join(left[:20])):
+        if not self.check(f"{what}: nothing is left", wait_for(same, 15), "\n".join(self.explain(left))):
             self.remember()
             return False
         return True

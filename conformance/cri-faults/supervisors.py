@@ -117,8 +117,8 @@ def supervisors(machine, random, rounds):
             machine.restart()
         try:
             if method in ("StopPodSandbox", "RemovePodSandbox"):
-                machine.does(what, method, {"pod_sandbox_id": pod.id})
-                machine.does(what, "RemovePodSandbox", {"pod_sandbox_id": pod.id})
+                machine.does_at_last(what, method, {"pod_sandbox_id": pod.id})
+                machine.does_at_last(what, "RemovePodSandbox", {"pod_sandbox_id": pod.id})
             elif victim == "guard":
                 if method not in ("StopContainer", "RemoveContainer"):
                     goes_on(machine, what, pod)
@@ -128,7 +128,7 @@ def supervisors(machine, random, rounds):
                 pod.remove()
             else:
                 if method == "RemoveContainer":
-                    machine.does(f"{what}: it can be repeated", method, asked)
+                    machine.does_at_last(f"{what}: it can be repeated", method, asked)
                     del pod.containers["main"]
                 is_dead(machine, what, pod, {"main": (137, 143), "ender": (137,), "ended": (21,), "ready": (137, 128)})
         except Failed as error:
@@ -174,7 +174,7 @@ def steps(machine, random, rounds):
         killed += hunter.end()
         for name in list(pod.containers):
             if name == "second":
-                machine.does(f"{what}: the container goes at last", "RemoveContainer", {"container_id": made})
+                machine.does_at_last(f"{what}: the container goes at last", "RemoveContainer", {"container_id": made})
                 del pod.containers[name]
         machine.check(f"{what}: the pod stands", pod.state() == READY)
         machine.check(f"{what}: its other container runs", pod.status().state == RUNNING, pod.status())

@@ -14,6 +14,8 @@ use crate::{Event, Fault, FaultKind, Happening, Response, Started, now_nanos};
 const QUICK: Duration = Duration::from_secs(30);
 /// How long any other may take, if the configuration does not say.
 const STEP: Duration = Duration::from_secs(120);
+/// How often the removal of what a container had is tried.
+const MOST_REMOVALS: u32 = 8;
 
 impl Supervisor {
     /// Has a worker do `job`.
@@ -68,9 +70,18 @@ impl Supervisor {
             (Purpose::Remove, outcome) => {
                 if let Err(fault) = outcome {
                     warn(&fault);
+                    let late = fault.kind == FaultKind::TimedOut;
                     if let Some(unit) = self.unit(key) {
                         unit.run.left = Some(fault);
+                        unit.run.removals += 1;
+                        if !late && unit.run.removals < MOST_REMOVALS {
+                            // The worker may have been killed.
+                            let last = unit.run.unmounted;
+                            return self.assign_removal(key, last);
+                        }
                     }
+                } else if let Some(unit) = self.unit(key) {
+                    unit.run.left = None;
                 }
                 self.finish_run(key);
             }

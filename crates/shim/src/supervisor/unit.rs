@@ -66,6 +66,8 @@ pub(super) struct Run {
     pub(super) error: Option<Fault>,
     /// Why not all that it had could be removed.
     pub(super) left: Option<Fault>,
+    /// How often removing it has failed.
+    pub(super) removals: u32,
     /// Its root file system went with it.
     pub(super) unmounted: bool,
 }

@@ -96,6 +96,32 @@ fn a_runtime_that_is_killed_leaves_nothing() {
 }
 
 #[test]
+fn a_worker_that_is_killed_while_it_removes_is_followed_by_another() {
+    needs_root!();
+    if is_rootless() || !Path::new("/usr/sbin/runc").exists() {
+        eprintln!("left out: needs runc");
+        return;
+    }
+    let mut pod = Pod::sleeper();
+    let (runtime, once) = (pod.path("killing-runtime"), pod.path("once"));
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' delete '*) mkdir {} 2>/dev/null && kill -KILL $PPID && exit 1;; esac\n\
+         exec /usr/sbin/runc \"$@\"\n",
+        once.display()
+    );
+    fs::write(&runtime, script).unwrap();
+    fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).unwrap();
+    pod.config["isolator"] = json!("oci");
+    pod.config["oci"] = json!({"program": runtime, "root": pod.path("runtime")});
+    let container = pod.started();
+    let exit = container.stop(Some(std::time::Duration::ZERO), Some(9)).unwrap();
+    assert_eq!((exit.code, exit.error), (137, None));
+    pod.await_gone();
+    pod.await_clean();
+    assert!(once.exists());
+}
+
+#[test]
 fn a_missing_runtime_is_named() {
     needs_root!();
     let mut pod = Pod::sleeper();

@@ -47,6 +47,20 @@ def network(machine, random, rounds):
         slowest = max(slowest, time.monotonic() - began)
         machine.clean(f"ADD, {fault}")
         faulty("ADD")
+        if fault not in SLOW:
+            # Neither the way up nor the way down is open: what is left is seen, and goes.
+            faulty("ADD", fault)
+            faulty("DEL", "fail")
+            machine.refuses(f"ADD, {fault}, and DEL: the error names the plugin", pattern, "RunPodSandbox",
+                            pod.run_request(), 60)
+            seen = [one for one in machine.cri("ListPodSandbox").items if one.metadata.uid == f"uid-{pod.number}"]
+            machine.check(f"ADD, {fault}, and DEL: a pod that is not ready is seen",
+                          len(seen) == 1 and seen[0].state == NOT_READY, seen)
+            faulty("ADD")
+            faulty("DEL")
+            for one in seen:
+                machine.does(f"ADD, {fault}, and DEL: it goes", "RemovePodSandbox", {"pod_sandbox_id": one.id})
+            machine.clean(f"ADD, {fault}, and DEL")
         pod.run()
         machine.check(f"ADD, {fault}: the pod stands when the plugin is well", pod.state() == READY)
         faulty("DEL", fault)

@@ -199,6 +199,26 @@ fn new_verbs_and_runtime_configuration() {
 }
 
 #[test]
+fn what_plugins_could_not_tell_apart_is_refused_before_anything_is_made() {
+    isolated("what_plugins_could_not_tell_apart_is_refused_before_anything_is_made", || {
+        let cni = Cni::new();
+        cni.configure("10-podnet.conflist", PODNET);
+        let pod = Netns::new();
+        for value in ["a=b", "a;b", "a\0b"] {
+            let request = NetRequest {
+                mode: NetworkMode::Cni(String::new()),
+                cni_args: vec![("K8S_POD_UID".to_owned(), value.to_owned())],
+                ..NetRequest::default()
+            };
+            let error = cni.network.setup("pod", pod.0.as_fd(), &pod.path(), &request);
+            let text = error.unwrap_err().to_string();
+            assert!(text.contains("K8S_POD_UID"), "{text}");
+            cni.nothing_is_left();
+        }
+    });
+}
+
+#[test]
 fn a_removal_that_was_cut_short_can_be_repeated() {
     isolated("a_removal_that_was_cut_short_can_be_repeated", || {
         let cni = Cni::new();

@@ -75,7 +75,7 @@ pub enum CniError {
         what: &'static str,
     },
     /// Not for `CNI_ARGS`.
-    #[error("CNI argument {0:?}: neither name nor value may have `;`, and the name no `=`")]
+    #[error("CNI argument {0:?}: neither name nor value may have `;` or `=`")]
     Argument(String),
     /// The record of the attachment.
     #[error(transparent)]
@@ -324,7 +324,9 @@ fn call_all(
 fn arguments(request: &NetRequest) -> Result<String, CniError> {
     let mut text = "IgnoreUnknown=1".to_owned();
     for (name, value) in &request.cni_args {
-        if name.is_empty() || name.contains(['=', ';', '\0']) || value.contains([';', '\0']) {
+        // Plugins split at each of them, and would refuse DEL as well.
+        let bad = ['=', ';', '\0'];
+        if name.is_empty() || name.contains(bad) || value.contains(bad) {
             return Err(CniError::Argument(name.clone()));
         }
         text.push_str(&format!(";{name}={value}"));

@@ -111,8 +111,9 @@ impl Pods {
         match self.build_pod(&mut record, prepared, handler, step) {
             Ok(()) => Ok(record.id),
             Err(error) => {
-                // What can't be undone now, the next start of the engine does.
-                let _ = self.undo_pod(&record);
+                if self.undo_pod(&record).is_err() {
+                    self.keep_remains(record, &error);
+                }
                 Err(error)
             }
         }
@@ -201,6 +202,19 @@ impl Pods {
         let launched = launch(&program, &dir, &fds)
             .map_err(|e| PodError::failed("start the pod's supervisor", e))?;
         self.commit_pod(record, launched)
+    }
+
+    /// Lets a pod that can't be undone now be seen as one that is not ready, so
+    /// that whoever asked for it removes it. The next start of the engine does
+    /// so if the database can't be told.
+    fn keep_remains(&self, mut record: PodRecord, error: &PodError) {
+        record.phase = PodPhase::Stopped;
+        record.outcome.error = Some(error.to_string());
+        let _ =
+            self.engine().metadata().advance_pod(&record.id, PodPhase::Stopped, &record.outcome);
+        let id = record.id.clone();
+        self.table().add_pod(PodEntry::new(record));
+        self.tell(PodEventKind::Stopped, &id, &id);
     }
 
     fn commit_pod(&self, record: &mut PodRecord, launched: Launched) -> Result<(), PodError> {

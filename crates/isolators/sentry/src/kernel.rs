@@ -73,6 +73,8 @@ pub struct Kernel {
     pub host_name: Mutex<Vec<u8>>,
 }
 
+/// exit(2), which a stub's thread makes when its guest's thread is gone.
+const EXIT: u64 = 60;
 /// Sentry threads that may wait for events without work.
 const MAX_IDLE: usize = 3;
 const WORKER_STACK: usize = 256 << 10;
@@ -188,6 +190,10 @@ impl Kernel {
                 match order.as_mut() {
                     Some(order) if order.call == call && !order.made => {
                         order.made = true;
+                        if call.number == EXIT {
+                            // It does not come back, and its number will be another's.
+                            self.detach(event.thread);
+                        }
                         self.listener.let_go_on(event.id);
                     }
                     _ => {
@@ -309,6 +315,13 @@ impl Kernel {
     /// Has the end of a space's stub noticed.
     pub fn adopt(&self, space: &Arc<crate::mm::Space>) {
         lock(&self.stubs).insert(space.stub.pid(), Arc::clone(space));
+    }
+
+    /// Unties all threads of a space whose stub has ended. Before it is reaped: until
+    /// then the host gives their numbers to nobody.
+    pub fn detach_all(&self, space: &Arc<crate::mm::Space>) {
+        let mut threads = self.by_host.write().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|_, thread| !Arc::ptr_eq(&lock(&thread.place).space, space));
     }
 
     /// Loads a frame's registers: the thread goes on.

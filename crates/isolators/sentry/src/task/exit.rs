@@ -167,5 +167,6 @@ pub fn stub_ended(kernel: &Arc<Kernel>, space: &Arc<Space>, killed_by: i32) {
     for process in inside {
         exit_process(kernel, &process, Status::Killed(if signal == 0 { 9 } else { signal }, false));
     }
+    kernel.detach_all(space);
     space.end();
 }

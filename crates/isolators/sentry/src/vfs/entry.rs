@@ -167,7 +167,7 @@ impl Entry {
                 let parent = Some(Arc::clone(self));
                 let child = Entry::new(parent, name, Node::Host(node), kind);
                 if CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT {
-                    kernel.files.root.trim();
+                    kernel.files.root.trim(0);
                 }
                 let mut children = lock(&self.children);
                 Ok(Arc::clone(children.entry(name.to_vec()).or_insert(child)))
@@ -180,10 +180,15 @@ impl Entry {
         }
     }
 
-    /// Drops cached names that nobody uses.
-    fn trim(&self) {
+    /// Drops cached names that nobody uses, down to a depth: a guest can nest
+    /// directories deeper than this thread's stack goes.
+    fn trim(&self, depth: usize) {
+        const DEEPEST: usize = 200;
+        if depth > DEEPEST {
+            return;
+        }
         lock(&self.children).retain(|_, child| {
-            child.trim();
+            child.trim(depth + 1);
             let host = matches!(child.node, Node::Host(_));
             let used = !host || Arc::strong_count(child) > 1 || !lock(&child.children).is_empty();
             if !used {

@@ -1,6 +1,6 @@
 //! A daemon with a directory of its own, and a client that says what it likes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -23,26 +23,26 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn engine(temp: &TempDir) -> Engine {
-        Self::engine_with(temp, |_, _| {})
+        Self::engine_with(temp, |_| {})
     }
 
-    fn engine_with(temp: &TempDir, change: impl FnOnce(&mut Settings, &Path)) -> Engine {
+    fn engine_with(temp: &TempDir, change: impl FnOnce(&mut Settings)) -> Engine {
         let (root, run) = (temp.path().join("root"), temp.path().join("run"));
         let paths = Paths::choose(Some(root), Some(run), Identity::System, &|_| None).unwrap();
         let mut settings = Settings::default();
         settings.serve.log_level = Some("error".to_owned());
-        change(&mut settings, temp.path());
+        change(&mut settings);
         let (rootless, exit_command) = (false, Vec::new());
         Engine::open(EngineOptions { paths, settings, rootless, exit_command }).unwrap()
     }
 
     /// None, and a word about it, without root.
     pub(crate) fn start() -> Option<Self> {
-        Self::start_with(|_, _| {})
+        Self::start_with(|_| {})
     }
 
-    /// With other settings; below this directory is room for files.
-    pub(crate) fn start_with(change: impl FnOnce(&mut Settings, &Path)) -> Option<Self> {
+    /// With other settings.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Settings)) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             println!("left out: the daemon needs root");
             return None;

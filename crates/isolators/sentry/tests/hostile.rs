@@ -106,3 +106,12 @@ fn wild_arguments_are_errors() {
     survives(&sandbox, 15, &all.map(|name| format!("{name} 1")).join("\n"));
     survives(&sandbox, 16, "numbers 3000");
 }
+
+#[test]
+fn random_calls_end_nobody_else() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = hostile_sandbox();
+    survives(&sandbox, 18, "fuzzed 0");
+}

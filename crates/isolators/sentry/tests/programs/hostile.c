@@ -72,6 +72,39 @@ static void *flip(void *unused) {
     return 0;
 }
 
+static void *fuzz(void *seed) {
+    /* Not those that end others, make more, or wait for good. */
+    static const short spared[] = {SYS_exit, SYS_exit_group, SYS_kill, SYS_tkill, SYS_tgkill,
+        SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_fork, SYS_vfork, SYS_clone, SYS_clone3,
+        SYS_pause, SYS_rt_sigreturn, SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_setuid, SYS_close_range, 335};
+    static char memory[65536];
+    uint64_t x = 88172645463325252ULL * ((uint64_t)seed + 1);
+    for (;;) {
+        long a[6];
+        for (int i = 0; i < 6; i++) {
+            x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+            switch (x >> 61) {
+            case 0: a[i] = x & 7; break;
+            case 1: a[i] = (x & 0xffff) + (long)memory; break;
+            case 2: a[i] = -(long)(x & 0xff); break;
+            case 3: a[i] = x & 0xffff; break;
+            case 4: a[i] = 1L << (x & 63); break;
+            case 5: a[i] = (long)SLOTS + (x & 0xffff); break;
+            case 6: a[i] = (long)(x & 0xfffff000); break;
+            default: a[i] = (long)x; break;
+            }
+        }
+        x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+        long n = x % 470;
+        int spare = 0;
+        for (unsigned i = 0; i < sizeof spared / sizeof *spared; i++) spare |= spared[i] == n;
+        /* Sleep and wait only briefly: no time given, or none at all. */
+        if (n == SYS_nanosleep || n == SYS_clock_nanosleep) continue;
+        if (!spare) raw(n, a[0], a[1], a[2], a[3], a[4], a[5]);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     int way = atoi(argv[1]);
     unsigned char *code = (unsigned char *)CODE;
@@ -172,6 +205,21 @@ int main(int argc, char **argv) {
             raw(n, -1, -1, -1, -1, -1, -1);
         }
         say("numbers", 3000);
+        break;
+    case 18: /* random calls with likely arguments, by several threads of several processes */
+        for (int k = 0; k < (argc > 2 ? atoi(argv[2]) : 4); k++) {
+            int status;
+            pid_t pid = fork();
+            if (pid == 0) {
+                for (int fd = 0; fd < 3; fd++) close(fd);
+                for (long i = 1; i < 3; i++) pthread_create(&thread, 0, fuzz, (void *)(k * 16 + i));
+                fuzz((void *)(k * 16 + 3L));
+            }
+            usleep(150000);
+            kill(pid, SIGKILL);
+            if (waitpid(pid, &status, 0) != pid) return 9;
+        }
+        say("fuzzed", 0);
         break;
     case 17: /* two of the stub's own slots: is another thread's stack its? */
         memset((void *)SLOTS, 0x41, 32768);

@@ -110,21 +110,9 @@ async fn a_call_its_operation_and_its_steps_continue_the_clients_trace() {
         namespace: "n".to_owned(),
         attempt: 0,
     };
-    // The pod comes as far as this, and leaves nothing: it is on the host's network.
-    let sysctls = [("fs.mqueue.none_such".to_owned(), "1".to_owned())].into();
-    let options = v1::NamespaceOption {
-        network: v1::NamespaceMode::Node.into(),
-        ..v1::NamespaceOption::default()
-    };
-    let security = v1::LinuxSandboxSecurityContext {
-        namespace_options: Some(options),
-        ..v1::LinuxSandboxSecurityContext::default()
-    };
-    let linux = v1::LinuxPodSandboxConfig {
-        sysctls,
-        security_context: Some(security),
-        ..v1::LinuxPodSandboxConfig::default()
-    };
+    // The operation fails at its first step, before anything is made.
+    let cgroup_parent = "none\nsuch".to_owned();
+    let linux = v1::LinuxPodSandboxConfig { cgroup_parent, ..v1::LinuxPodSandboxConfig::default() };
     let config = v1::PodSandboxConfig {
         metadata: Some(metadata),
         linux: Some(linux),
@@ -137,7 +125,7 @@ async fn a_call_its_operation_and_its_steps_continue_the_clients_trace() {
     let path = "/runtime.v1.RuntimeService/RunPodSandbox";
     let (code, text, _) =
         daemon.raw_with(path, &request.encode_to_vec(), &[("traceparent", PARENT)]).await;
-    assert!(code != 0 && text.contains("none_such"), "{code} {text}");
+    assert!(code != 0 && text.contains("cgroup_parent"), "{code} {text}");
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(daemon.temp.path().to_str().unwrap()), "{mounts}");
 
@@ -151,7 +139,7 @@ async fn a_call_its_operation_and_its_steps_continue_the_clients_trace() {
     assert_eq!(call.name, "runtime.v1.RuntimeService/RunPodSandbox");
     assert_eq!(call.parent, [0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
     let status = call.status.as_ref().unwrap();
-    assert!(status.code == 2 && status.message.contains("none_such"), "{status:?}");
+    assert!(status.code == 2 && status.message.contains("cgroup_parent"), "{status:?}");
     // Version belongs to no trace.
     assert!(spans.iter().all(|span| span.trace == call.trace && span.trace[0] == 0x4b));
     let below = |parent: &[u8]| -> Vec<&otlp::Span> {
@@ -160,7 +148,7 @@ async fn a_call_its_operation_and_its_steps_continue_the_clients_trace() {
     let [operation] = below(&call.id)[..] else { panic!("{spans:?}") };
     assert_eq!((operation.name.as_str(), operation.status.as_ref().unwrap().code), ("run pod", 2));
     let steps = below(&operation.id);
-    assert!(steps.iter().any(|step| step.name == "set sysctls and names"), "{steps:?}");
+    assert!(steps.iter().any(|step| step.name == "plan"), "{steps:?}");
     assert_eq!(spans.len(), 2 + steps.len());
     for (outer, inner) in
         [(call, operation)].into_iter().chain(steps.iter().map(|step| (operation, *step)))

@@ -94,9 +94,7 @@ pub(super) fn bring(
     make_dir(points)?;
     // They go with it: each mount that is taken away for itself costs the kernel
     // a grace period.
-    copy(points, Extent::Single)
-        .and_then(|own| move_mount(&own, "", CWD, points, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH))
-        .context(|| format!("make a mount at {}", points.display()))?;
+    place(points, isolate).context(|| format!("make a mount at {}", points.display()))?;
     for (index, tree) in copies {
         let point = points.join(index.to_string());
         attach(&tree, &point)
@@ -106,6 +104,24 @@ pub(super) fn bring(
         }
     }
     Ok(())
+}
+
+/// A mount at `points`, of the directory that is there. As a copy of a shared
+/// mount it is one of its peers: whatever is attached to the one would be attached
+/// to the other, beneath, and stay there.
+fn place(points: &Path, isolate: bool) -> Result<(), Errno> {
+    let own = copy(points, Extent::Single)?;
+    propagate(&own, MountPropagationFlags::PRIVATE)?;
+    if !isolate {
+        propagate(&own, MountPropagationFlags::SHARED)?;
+    }
+    move_mount(&own, "", CWD, points, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+fn propagate(mounted: &OwnedFd, how: MountPropagationFlags) -> Result<(), Errno> {
+    let attr = MountAttr { propagation: u64::from(how.bits()), ..MountAttr::default() };
+    let set = mount_setattr(mounted.as_fd(), &attr, false);
+    set.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 /// Takes away what [`bring`] has attached; nothing there is no error.
@@ -124,9 +140,23 @@ pub(super) fn take_away(points: &Path) {
             ));
         }
     }
-    if let Err(error) = std::fs::remove_dir_all(points) {
+    if let Err(error) = remove_places(points) {
         super::step::warn(&StepError::new(format!("remove {}", points.display()), error));
     }
+}
+
+/// Removes empty directories and files. Never more: what is mounted at one is the
+/// host's, and keeps it from being removed.
+fn remove_places(points: &Path) -> std::io::Result<()> {
+    for place in std::fs::read_dir(points)? {
+        let place = place?;
+        if place.file_type()?.is_dir() {
+            std::fs::remove_dir(place.path())?;
+        } else {
+            std::fs::remove_file(place.path())?;
+        }
+    }
+    std::fs::remove_dir(points)
 }
 
 /// Else the host would lose what is mounted below its shared mounts with them.
@@ -190,7 +220,40 @@ fn make_dir(dir: &Path) -> Result<(), StepError> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::mount::mount_change;
+
     use super::*;
+
+    /// As for a shim of others, which sees what we mount.
+    #[test]
+    fn what_is_taken_away_among_shared_mounts_goes_and_its_sources_stay() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("left out: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let [source, points] = ["source", "points"].map(|name| dir.path().join(name));
+        std::fs::create_dir(&source).unwrap();
+        std::fs::write(source.join("word"), "kept").unwrap();
+        let test = || {
+            rootfs::enter_namespace().unwrap();
+            let change = |how| mount_change("/", how | MountPropagationFlags::REC).unwrap();
+            change(MountPropagationFlags::PRIVATE);
+            change(MountPropagationFlags::SHARED);
+            for isolate in [false, true, false] {
+                make_dir(&points).unwrap();
+                place(&points, isolate).unwrap();
+                attach(&copy(&source, Extent::Recursive).unwrap(), &points.join("0")).unwrap();
+                attach(&copy(&source.join("word"), Extent::Single).unwrap(), &points.join("1"))
+                    .unwrap();
+                assert_eq!(std::fs::read(points.join("0/word")).unwrap(), b"kept");
+                take_away(&points);
+                assert_eq!(std::fs::read(source.join("word")).unwrap(), b"kept", "{isolate}");
+                assert!(!points.exists(), "something is left ({isolate})");
+            }
+        };
+        std::thread::scope(|scope| scope.spawn(test).join().unwrap());
+    }
 
     #[test]
     fn sources_of_the_host_are_told_from_the_supervisors_own() {

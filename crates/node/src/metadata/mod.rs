@@ -29,7 +29,7 @@ use rusqlite::{Connection, TransactionBehavior};
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// It can't be opened.
-    #[error("cannot open the database {path}: {source}")]
+    #[error("cannot open the database {path}: {}{source}", if_full(source))]
     Open {
         /// The file.
         path: PathBuf,
@@ -92,6 +92,17 @@ pub enum MetadataError {
         /// Short ids that fit.
         ids: Vec<String>,
     },
+}
+
+/// A word before what SQLite says if no space is left: of its index of the log, which
+/// whoever opens a database first makes anew, it says "disk I/O error".
+fn if_full(error: &rusqlite::Error) -> &'static str {
+    // SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_SHMMAP
+    const FULL: [i32; 3] = [13, 10 | 19 << 8, 10 | 21 << 8];
+    match error.sqlite_extended_error_code() {
+        Some(code) if FULL.contains(&code) => "its file system is full, make room: ",
+        _ => "",
+    }
 }
 
 /// What failed, for [`MetadataError::Statement`].

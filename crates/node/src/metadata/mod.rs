@@ -253,6 +253,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_full_file_system_is_told_in_plain_words() {
+        let told = |code| {
+            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            MetadataError::Open { path: "/state/meta.db".into(), source }.to_string()
+        };
+        for full in [13, 4874] {
+            assert!(told(full).contains("is full"), "{}", told(full));
+        }
+        assert!(!told(14).contains("is full"), "{}", told(14));
+    }
+
+    #[test]
     fn an_older_database_is_brought_up_and_a_newer_one_refused() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("meta.db");

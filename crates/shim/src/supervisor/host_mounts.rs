@@ -111,33 +111,29 @@ pub(super) fn bring(
 /// to the other, beneath, and stay there.
 fn place(points: &Path, isolate: bool) -> Result<(), Errno> {
     let own = copy(points, Extent::Single)?;
-    propagate(&own, MountPropagationFlags::PRIVATE)?;
+    propagate(&own, MountPropagationFlags::PRIVATE, false)?;
     if !isolate {
-        propagate(&own, MountPropagationFlags::SHARED)?;
+        propagate(&own, MountPropagationFlags::SHARED, false)?;
     }
     move_mount(&own, "", CWD, points, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-fn propagate(mounted: &OwnedFd, how: MountPropagationFlags) -> Result<(), Errno> {
+fn propagate(mounted: &OwnedFd, how: MountPropagationFlags, recursive: bool) -> Result<(), Errno> {
     let attr = MountAttr { propagation: u64::from(how.bits()), ..MountAttr::default() };
-    let set = mount_setattr(mounted.as_fd(), &attr, false);
+    let set = mount_setattr(mounted.as_fd(), &attr, recursive);
     set.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 /// Takes away what [`bring`] has attached; nothing there is no error.
 pub(super) fn take_away(points: &Path) {
-    match cut_off(points).map_err(|error| error.raw_os_error()) {
+    match cut_off(points) {
         Ok(()) => rootfs::detach(points),
-        Err(Some(code)) if code == Errno::NOENT.raw_os_error() => return,
+        Err(Errno::NOENT) => return,
         // No mount.
-        Err(Some(code)) if code == Errno::INVAL.raw_os_error() => {}
-        Err(code) => {
-            let why = code.map(std::io::Error::from_raw_os_error);
-            let why = why.map_or_else(String::new, |why| why.to_string());
-            return super::step::warn(&StepError::new(
-                format!("cut off {}", points.display()),
-                why,
-            ));
+        Err(Errno::INVAL) => {}
+        Err(error) => {
+            let step = format!("cut off {}", points.display());
+            return super::step::warn(&StepError::new(step, error));
         }
     }
     if let Err(error) = remove_places(points) {
@@ -160,11 +156,9 @@ fn remove_places(points: &Path) -> std::io::Result<()> {
 }
 
 /// Else the host would lose what is mounted below its shared mounts with them.
-fn cut_off(point: &Path) -> std::io::Result<()> {
+fn cut_off(point: &Path) -> Result<(), Errno> {
     let mounted = openat(CWD, point, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let propagation = u64::from(MountPropagationFlags::PRIVATE.bits());
-    let attr = MountAttr { propagation, ..MountAttr::default() };
-    mount_setattr(mounted.as_fd(), &attr, true)
+    propagate(&mounted, MountPropagationFlags::PRIVATE, true)
 }
 
 /// Index, path and extent of what is to be copied.

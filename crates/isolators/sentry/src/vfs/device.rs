@@ -1,11 +1,9 @@
 //! Character devices that the sentry is itself: memory and random ones.
 
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::syscalls::Call;
 use crate::task::waiter::Waiter;
 
 use super::{Attributes, File, Kind, Ready};
@@ -84,13 +82,5 @@ impl File for Device {
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok((*self).attributes())
-    }
-
-    fn control(&self, _: &Call<'_>, _: u32, _: u64) -> Result<i64, Errno> {
-        Err(Errno::NOTTY)
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }

@@ -1,13 +1,11 @@
 //! epoll(7): level and edge triggered, one-shot.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
-use crate::syscalls::Call;
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
@@ -170,14 +168,6 @@ impl File for EpollFile {
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(Attributes { device: 14, inode: 2, mode: 0o600, links: 1, ..Attributes::default() })
-    }
-
-    fn control(&self, _: &Call<'_>, _: u32, _: u64) -> Result<i64, Errno> {
-        Err(Errno::NOTTY)
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }
 

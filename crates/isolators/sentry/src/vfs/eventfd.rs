@@ -1,11 +1,9 @@
 //! eventfd(2): a counter that can be waited for.
 
-use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use crate::syscalls::Call;
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
@@ -68,14 +66,6 @@ impl File for EventFd {
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(Attributes { device: 14, inode: 1, mode: 0o600, links: 1, ..Attributes::default() })
-    }
-
-    fn control(&self, _: &Call<'_>, _: u32, _: u64) -> Result<i64, Errno> {
-        Err(Errno::NOTTY)
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }
 

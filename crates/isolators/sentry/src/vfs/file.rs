@@ -62,10 +62,14 @@ pub trait File: Send + Sync {
     ///
     /// # Errors
     /// `ENOTTY` for what it doesn't know.
-    fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno>;
+    fn control(&self, _: &Call<'_>, _: u32, _: u64) -> Result<i64, Errno> {
+        Err(Errno::NOTTY)
+    }
 
     /// The host's descriptor, if one is behind it: to map, to truncate.
-    fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A name in a directory.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use rustix::fs::{RawDir, SeekFrom};
 use rustix::io::Errno;
 
-use crate::syscalls::Call;
 use crate::task::waiter::{Waiter, lock};
 
 use super::{Attributes, Directory, File, Listed, Ready};
@@ -75,10 +74,6 @@ impl File for HostFile {
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(Attributes::from_host(&rustix::fs::fstat(&self.fd)?))
-    }
-
-    fn control(&self, _: &Call<'_>, _: u32, _: u64) -> Result<i64, Errno> {
-        Err(Errno::NOTTY)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

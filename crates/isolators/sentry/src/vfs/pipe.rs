@@ -1,7 +1,6 @@
 //! Pipes, which live in the sentry alone.
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -107,10 +106,6 @@ impl File for Reader {
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
         self.0.control(call, request, argument)
     }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
 }
 
 impl Drop for Reader {
@@ -159,10 +154,6 @@ impl File for Writer {
 
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
         self.0.control(call, request, argument)
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }
 

@@ -1,14 +1,13 @@
 //! procfs: what programs ask most.
 
 use std::fmt::Write as _;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::mm::Backing;
-use crate::syscalls::{Call, system};
+use crate::syscalls::system;
 use crate::task::Process;
 use crate::task::waiter::{Waiter, lock};
 
@@ -403,14 +402,6 @@ impl File for TextFile {
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.attributes)
-    }
-
-    fn control(&self, _: &Call<'_>, _: u32, _: u64) -> Result<i64, Errno> {
-        Err(Errno::NOTTY)
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }
 

@@ -5,42 +5,22 @@
 
 use caisson_sys::seccomp::SockFilter;
 
+use super::bpf::{
+    ALLOW, ARCH, AUDIT_ARCH_X86_64, EQUAL, ERRNO, LOAD, NUMBER, RETURN, SET, halves, jump,
+    statement,
+};
 use super::stub::{RESUME_IP, RETURN_IP, TRAPPED};
 
-const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-const JUMP_SET: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
-const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-
-const NUMBER: u32 = 0;
-const ARCH: u32 = 4;
 const POINTER_LOW: u32 = 8;
 const POINTER_HIGH: u32 = 12;
 
-const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 /// `__X32_SYSCALL_BIT`
 const X32: u32 = 0x4000_0000;
 const RT_SIGRETURN: u32 = 15;
 
 const TRAP: u32 = 0x0003_0000;
-const ERRNO: u32 = 0x0005_0000;
 const NOTIFY: u32 = 0x7fc0_0000;
-const ALLOW: u32 = 0x7fff_0000;
 const ENOSYS: u32 = 38;
-
-fn statement(code: u16, k: u32) -> SockFilter {
-    SockFilter { code, jt: 0, jf: 0, k }
-}
-
-fn jump(code: u16, k: u32, jt: u8, jf: u8) -> SockFilter {
-    SockFilter { code, jt, jf, k }
-}
-
-/// The halves of an address.
-fn halves(address: u64) -> (u32, u32) {
-    let low = u32::try_from(address & 0xffff_ffff).unwrap_or(0);
-    (u32::try_from(address >> 32).unwrap_or(0), low)
-}
 
 /// The program: at most these, in this order.
 ///
@@ -56,25 +36,25 @@ pub(super) fn program() -> Vec<SockFilter> {
     let (_, call_low) = halves(super::stub::CALL_IP);
     let mut p = vec![
         statement(LOAD, ARCH),
-        jump(JUMP_EQUAL, AUDIT_ARCH_X86_64, 1, 0),
+        jump(EQUAL, AUDIT_ARCH_X86_64, 1, 0),
         statement(RETURN, TRAP),
         statement(LOAD, POINTER_HIGH),
-        jump(JUMP_EQUAL, high, 0, 8),
+        jump(EQUAL, high, 0, 8),
         statement(LOAD, POINTER_LOW),
         // An ordered call may be any of those that would be trapped.
-        jump(JUMP_EQUAL, call_low, 5, 0),
-        jump(JUMP_EQUAL, return_low, 1, 0),
-        jump(JUMP_EQUAL, resume_low, 0, 4),
+        jump(EQUAL, call_low, 5, 0),
+        jump(EQUAL, return_low, 1, 0),
+        jump(EQUAL, resume_low, 0, 4),
         statement(LOAD, NUMBER),
-        jump(JUMP_EQUAL, RT_SIGRETURN, 0, 2),
+        jump(EQUAL, RT_SIGRETURN, 0, 2),
         statement(RETURN, ALLOW),
         statement(RETURN, NOTIFY),
         statement(LOAD, NUMBER),
-        jump(JUMP_SET, X32, 0, 1),
+        jump(SET, X32, 0, 1),
         statement(RETURN, ERRNO | ENOSYS),
     ];
     for number in TRAPPED {
-        p.push(jump(JUMP_EQUAL, number, 0, 1));
+        p.push(jump(EQUAL, number, 0, 1));
         p.push(statement(RETURN, TRAP));
     }
     p.push(statement(RETURN, NOTIFY));
@@ -88,30 +68,14 @@ mod tests {
 
     /// What the kernel's interpreter would do.
     fn run(number: u32, arch: u32, ip: u64) -> u32 {
-        let program = program();
         let (high, low) = halves(ip);
-        let (mut pc, mut acc) = (0_usize, 0_u32);
-        loop {
-            let i = program[pc];
-            pc += 1;
-            let taken = match i.code {
-                LOAD => {
-                    acc = match i.k {
-                        NUMBER => number,
-                        ARCH => arch,
-                        POINTER_LOW => low,
-                        POINTER_HIGH => high,
-                        other => panic!("load {other}"),
-                    };
-                    continue;
-                }
-                RETURN => return i.k,
-                JUMP_EQUAL => acc == i.k,
-                JUMP_SET => acc & i.k != 0,
-                other => panic!("code {other}"),
-            };
-            pc += usize::from(if taken { i.jt } else { i.jf });
-        }
+        super::super::bpf::run(&program(), |field| match field {
+            NUMBER => number,
+            ARCH => arch,
+            POINTER_LOW => low,
+            POINTER_HIGH => high,
+            other => panic!("load {other}"),
+        })
     }
 
     #[test]

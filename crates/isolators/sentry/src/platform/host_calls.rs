@@ -4,6 +4,11 @@
 use caisson_sys::seccomp::{FilterFlags, SockFilter, install};
 use rustix::io::Errno;
 
+use super::bpf::{
+    ALLOW, ARCH, AUDIT_ARCH_X86_64, EQUAL, ERRNO, LOAD, NUMBER, RETURN, SET, halves, jump,
+    statement,
+};
+
 /// What the arguments of a call must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
@@ -105,23 +110,7 @@ const REFUSED: [(u32, u32); 3] = [
     (257, 13),
 ];
 
-const LOAD: u16 = 0x20;
-const EQUAL: u16 = 0x15;
-const SET: u16 = 0x45;
-const RETURN: u16 = 0x06;
-const ALLOW: u32 = 0x7fff_0000;
 const KILL: u32 = 0x8000_0000;
-const ERRNO: u32 = 0x0005_0000;
-const ARCH: u32 = 0xc000_003e;
-
-fn op(code: u16, k: u32, jt: u8, jf: u8) -> SockFilter {
-    SockFilter { code, jt, jf, k }
-}
-
-fn halves(value: u64) -> (u32, u32) {
-    let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
-    (u32::try_from(value >> 32).unwrap_or(0), low)
-}
 
 /// Where argument `index` is in `struct seccomp_data`: low half, high half.
 fn place(index: u32) -> (u32, u32) {
@@ -131,26 +120,26 @@ fn place(index: u32) -> (u32, u32) {
 fn rule(rule: Rule) -> Vec<SockFilter> {
     let mut block = Vec::new();
     match rule {
-        Rule::Any => block.push(op(RETURN, ALLOW, 0, 0)),
+        Rule::Any => block.push(statement(RETURN, ALLOW)),
         // The kernel takes these arguments as `int`: the low half counts.
         Rule::Is(index, values) => {
             let (low_at, high_at) = place(index);
-            block.push(op(LOAD, high_at, 0, 0));
-            block.push(op(EQUAL, 0, 1, 0));
-            block.push(op(RETURN, KILL, 0, 0));
-            block.push(op(LOAD, low_at, 0, 0));
+            block.push(statement(LOAD, high_at));
+            block.push(jump(EQUAL, 0, 1, 0));
+            block.push(statement(RETURN, KILL));
+            block.push(statement(LOAD, low_at));
             for value in values {
-                block.push(op(EQUAL, halves(*value).1, 0, 1));
-                block.push(op(RETURN, ALLOW, 0, 0));
+                block.push(jump(EQUAL, halves(*value).1, 0, 1));
+                block.push(statement(RETURN, ALLOW));
             }
-            block.push(op(RETURN, KILL, 0, 0));
+            block.push(statement(RETURN, KILL));
         }
         Rule::Without(index, bits) => {
             let (low_at, _) = place(index);
-            block.push(op(LOAD, low_at, 0, 0));
-            block.push(op(SET, halves(bits).1, 0, 1));
-            block.push(op(RETURN, KILL, 0, 0));
-            block.push(op(RETURN, ALLOW, 0, 0));
+            block.push(statement(LOAD, low_at));
+            block.push(jump(SET, halves(bits).1, 0, 1));
+            block.push(statement(RETURN, KILL));
+            block.push(statement(RETURN, ALLOW));
         }
     }
     block
@@ -158,19 +147,23 @@ fn rule(rule: Rule) -> Vec<SockFilter> {
 
 /// The program: what is not in the table ends the sentry.
 fn program() -> Vec<SockFilter> {
-    let mut all =
-        vec![op(LOAD, 4, 0, 0), op(EQUAL, ARCH, 1, 0), op(RETURN, KILL, 0, 0), op(LOAD, 0, 0, 0)];
+    let mut all = vec![
+        statement(LOAD, ARCH),
+        jump(EQUAL, AUDIT_ARCH_X86_64, 1, 0),
+        statement(RETURN, KILL),
+        statement(LOAD, NUMBER),
+    ];
     for call in HOST_CALLS {
         let block = rule(call.rule);
         let length = u8::try_from(block.len()).unwrap_or(u8::MAX);
-        all.push(op(EQUAL, call.number, 0, length));
+        all.push(jump(EQUAL, call.number, 0, length));
         all.extend(block);
     }
     for (number, errno) in REFUSED {
-        all.push(op(EQUAL, number, 0, 1));
-        all.push(op(RETURN, ERRNO | errno, 0, 0));
+        all.push(jump(EQUAL, number, 0, 1));
+        all.push(statement(RETURN, ERRNO | errno));
     }
-    all.push(op(RETURN, KILL, 0, 0));
+    all.push(statement(RETURN, KILL));
     all
 }
 
@@ -188,31 +181,15 @@ mod tests {
     use super::*;
 
     fn run(number: u32, args: [u64; 6]) -> u32 {
-        let program = program();
-        let (mut pc, mut acc) = (0_usize, 0_u32);
-        loop {
-            let i = program[pc];
-            pc += 1;
-            let taken = match i.code {
-                LOAD => {
-                    acc = match i.k {
-                        0 => number,
-                        4 => ARCH,
-                        at => {
-                            let index = usize::try_from((at - 16) / 8).unwrap();
-                            let (high, low) = halves(args[index]);
-                            if at % 8 == 0 { low } else { high }
-                        }
-                    };
-                    continue;
-                }
-                RETURN => return i.k,
-                EQUAL => acc == i.k,
-                SET => acc & i.k != 0,
-                other => panic!("code {other}"),
-            };
-            pc += usize::from(if taken { i.jt } else { i.jf });
-        }
+        super::super::bpf::run(&program(), |field| match field {
+            NUMBER => number,
+            ARCH => AUDIT_ARCH_X86_64,
+            at => {
+                let index = usize::try_from((at - 16) / 8).unwrap();
+                let (high, low) = halves(args[index]);
+                if at % 8 == 0 { low } else { high }
+            }
+        })
     }
 
     #[test]

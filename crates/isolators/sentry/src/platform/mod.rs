@@ -17,6 +17,7 @@
 //! business: the sentry reads it once, by a call that can fail.
 #![allow(unsafe_code)]
 
+mod bpf;
 pub mod context;
 mod filter;
 pub mod host_calls;

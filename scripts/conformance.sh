@@ -54,7 +54,14 @@ echo "conformance: installing peers and clients"
 conformance/peers/install.sh </dev/null
 
 passed=0 failed=0 left_out=0
-table=()
+table=() failures=()
+# What went wrong comes last: of a long log, the end is what is kept and read.
+failure() { # suite, log
+    local lines
+    lines=$(grep -aE '^(FAIL|not ok|error|thread .* panicked)' "$2" | tail -n 8) || lines=$(tail -n 8 "$2")
+    failures+=("$(sed "s/^/$1: /" <<<"$lines")")
+    failed=$((failed + 1))
+}
 note() { table+=("$(printf '%-22s %-9s %5s s  %s' "$@")"); }
 for file in "${suites[@]}"; do
     name=$(name_of "$file")
@@ -78,14 +85,15 @@ for file in "${suites[@]}"; do
     case $status in
         0) note "$name" passed $took "$last" && passed=$((passed + 1)) ;;
         77) note "$name" "left out" $took "$last" && left_out=$((left_out + 1)) ;;
-        124 | 137) note "$name" FAILED $took "time-out" && failed=$((failed + 1)) ;;
-        *) note "$name" FAILED $took "exit $status: $last" && failed=$((failed + 1)) ;;
+        124 | 137) note "$name" FAILED $took "time-out" && failure "$name" "$log" ;;
+        *) note "$name" FAILED $took "exit $status: $last" && failure "$name" "$log" ;;
     esac
 done
 
 echo
 echo "=== conformance"
 ((${#table[@]} == 0)) || printf '%s\n' "${table[@]}"
+((${#failures[@]} == 0)) || printf '%s\n' "${failures[@]}"
 echo "conformance: $passed passed, $failed failed, $left_out left out; logs in .cache/conformance"
 if ((passed + failed + left_out == 0)); then
     echo "conformance: no suite was found" >&2

@@ -117,7 +117,7 @@ in_tmux() { # keys, command...
 nginx_checks() {
     local c=web seen
     succeeds "run -d -p" caisson_ run -d --name $c -p 8080:80 $nginx
-    eventually "curl answers" 10 curl -sf --max-time 5 http://127.0.0.1:8080/
+    eventually "curl answers" 60 curl -sf --max-time 5 http://127.0.0.1:8080/
     like "curl: nginx's page" 'nginx of a Debian package' "$(get 8080)"
     is "curl: a hundred times" "100" "$(for _ in {1..100}; do get 8080; done | grep -c nginx)"
     like "ps" 'web' "$(caisson_ ps 2>&1)"
@@ -133,7 +133,7 @@ nginx_checks() {
     terminal_checks $c bash
     like "exec -it: in tmux" 'sum 42' "$(in_tmux 'echo sum $((40+2))' "${caisson_words[@]}" exec -it $c sh)"
     succeeds "exec -d" caisson_ exec -d $c touch /from-exec
-    eventually "exec -d: has run" 5 caisson_ exec $c test -e /from-exec
+    eventually "exec -d: has run" 60 caisson_ exec $c test -e /from-exec
     like "logs: the requests" 'GET / HTTP/1.1" 200' "$(caisson_ logs $c 2>/dev/null)"
     is "logs --tail" "2" "$(caisson_ logs --tail 2 $c 2>/dev/null | wc -l)"
     like "top" 'nginx: worker' "$(caisson_ top $c 2>&1)"
@@ -160,10 +160,10 @@ nginx_checks() {
     is "stop: nginx ended by itself" "0" "$(field $c .State.ExitCode)"
     is "stop: the port is free" "" "$(get 8080)"
     succeeds "start again" caisson_ start $c
-    eventually "start again: curl answers" 10 curl -sf --max-time 5 http://127.0.0.1:8080/
+    eventually "start again: curl answers" 60 curl -sf --max-time 5 http://127.0.0.1:8080/
     is "start again: its files are there" "<p>copied in</p>" "$(get 8080 /copied.html)"
     succeeds "restart" caisson_ restart $c
-    eventually "restart: curl answers" 10 curl -sf --max-time 5 http://127.0.0.1:8080/
+    eventually "restart: curl answers" 60 curl -sf --max-time 5 http://127.0.0.1:8080/
     like "rm of what runs is refused" 'running|stop|-f' "$(caisson_ rm $c 2>&1)"
     succeeds "rm -f" caisson_ rm -f $c
     is "ps -a: none" "" "$(caisson_ ps -aq 2>&1)"
@@ -202,7 +202,7 @@ lifecycle_checks() {
     succeeds "start again" caisson_ start $c
     is "start again: runs" "running" "$(container_status $c)"
     succeeds "kill" caisson_ kill $c
-    eventually "kill: ended" 5 is_status $c exited
+    eventually "kill: ended" 60 is_status $c exited
     is "kill: exit code" "137" "$(field $c .State.ExitCode)"
     succeeds "rm" caisson_ rm $c
     succeeds "run -d, deaf to SIGTERM" caisson_ run -d --name $c --network none $busybox \
@@ -217,7 +217,7 @@ lifecycle_checks() {
     is "restart: three runs" "3" "$(caisson_ logs $c 2>/dev/null | grep -c again)"
     succeeds "rm" caisson_ rm $c
     succeeds "run -d --rm" caisson_ run -d --rm --name $c --network none $busybox sleep 0.3
-    eventually "run -d --rm: removed when it ends" 10 none_there
+    eventually "run -d --rm: removed when it ends" 60 none_there
     succeeds "run: the same name again" caisson_ run -d --name $c --network none $busybox sleep 1000
     like "a name that is in use" "$c" "$(caisson_ run -d --name $c --network none $busybox true 2>&1)"
     succeeds "rm -f of what runs" caisson_ rm -f $c

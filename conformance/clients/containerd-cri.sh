@@ -103,12 +103,12 @@ exits "exec -s: failure" 1 crictl_ exec -s "$one" sh -c 'exit 3'
 like "exec -s --timeout" 'DeadlineExceeded|timeout' "$(crictl_ exec -s --timeout 1 "$one" sleep 100 2>&1)"
 is "exec, by streams" "hello" "$(crictl_ exec "$one" echo hello 2>&1)"
 is "exec -i, by streams" "abc" "$(echo abc | crictl_ exec -i "$one" cat 2>&1)"
-eventually "logs: both streams" 5 grep -q 'stderr F err' "$scratch/logs/one.log"
+eventually "logs: both streams" 60 grep -q 'stderr F err' "$scratch/logs/one.log"
 like "logs" 'out' "$(crictl_ logs "$one" 2>&1)"
 like "stats" 'one' "$(crictl_ stats "$one" 2>&1)"
 echo xyz | timeout 20 "$crictl" --config "$scratch/crictl.yaml" --runtime-endpoint "unix://$socket" attach -i "$two" >/dev/null 2>&1
-eventually "attach: its input arrived, and ended" 10 exited "$two"
-eventually "attach: what it said" 5 grep -q 'got xyz' "$scratch/logs/two.log"
+eventually "attach: its input arrived, and ended" 60 exited "$two"
+eventually "attach: what it said" 60 grep -q 'got xyz' "$scratch/logs/two.log"
 like "exit code" '"exitCode": 5' "$(crictl_ inspect "$two" 2>&1)"
 is "the other goes on" CONTAINER_RUNNING "$(state "$one")"
 succeeds "stop" crictl_ stop --timeout 10 "$one"
@@ -124,7 +124,7 @@ is "ps -a: none" "" "$(crictl_ ps -aq 2>&1)"
 end_daemon "$daemon"
 wait "$daemon" 2>/dev/null
 daemon=
-eventually "every supervisor has left" 5 no_pods
+eventually "every supervisor has left" 60 no_pods
 rmdir "/sys/fs/cgroup/$mark" /sys/fs/cgroup/*/"$mark" 2>/dev/null
 nothing_left "$scratch/state/io.containerd.runtime.v2.task/k8s.io"
 summary

@@ -69,7 +69,7 @@ is "exec: cwd, user" "/tmp 33" "$(ctr_ task exec --exec-id e4 --cwd /tmp --user 
 is "exec: stdin" "abc" "$(echo abc | ctr_ task exec --exec-id e5 $c head -n 1 2>&1)"
 like "exec -t: a terminal" '/dev/pts/' "$(in_pty_ctr task exec -t --exec-id e6 $c tty)"
 succeeds "exec -d" ctr_ task exec -d --exec-id e7 $c touch /from-exec
-eventually "exec -d: has run" 5 ctr_ task exec --exec-id "e8" $c test -e /from-exec
+eventually "exec -d: has run" 60 ctr_ task exec --exec-id "e8" $c test -e /from-exec
 pid=$(ctr_ task ls | awk -v id="$c" '$1 == id {print $2}')
 like "task ps" "(^|[^0-9])$pid([^0-9]|$)" "$(ctr_ task ps $c 2>&1)"
 succeeds "kill -s USR1" ctr_ task kill -s SIGUSR1 $c
@@ -82,12 +82,12 @@ is "runs again" "RUNNING" "$(status $c)"
 like "metrics" 'memory' "$(ctr_ task metrics $c 2>&1)"
 is "cgroup is where it was asked for" "1" "$(grep -c ":/$mark/a$" <(grep -E '^[0-9]+:(memory|pids)?:|:memory:' "/proc/$pid/cgroup" | head -n 1))"
 succeeds "kill" ctr_ task kill $c
-eventually "the SIGTERM handler ran" 5 stopped $c
+eventually "the SIGTERM handler ran" 60 stopped $c
 like "rm: exit code of the SIGTERM handler" 'exit code 7' "$(ctr_ task rm $c 2>&1)"
 succeeds "start again" ctr_ task start -d $c
 is "start again: runs" "RUNNING" "$(status $c)"
 succeeds "kill -s KILL" ctr_ task kill -s SIGKILL $c
-eventually "the kill ended it" 5 stopped $c
+eventually "the kill ended it" 60 stopped $c
 like "rm: exit code of the kill" 'exit code 137' "$(ctr_ task rm $c 2>&1)"
 succeeds "container rm" ctr_ container rm $c
 succeeds "run -d, again" ctr_ run -d --runc-binary "$runtime" --cgroup "/$mark/b" --env CAISSON_MARK="$mark" $image $c-2 sleep 1000

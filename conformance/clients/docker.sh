@@ -93,7 +93,7 @@ is "exec: stdin" "abc" "$(echo abc | docker_ exec -i $c cat 2>&1)"
 like "exec -t: a terminal" '^/dev/pts/' "$(in_pty_docker exec -t $c tty)"
 is "exec: seccomp filter" "Seccomp: 2" "$(docker_ exec $c grep Seccomp: /proc/self/status 2>&1 | tr '\t' ' ')"
 succeeds "exec -d" docker_ exec -d $c touch /from-exec
-eventually "exec -d: has run" 5 docker_ exec $c test -e /from-exec
+eventually "exec -d: has run" 60 docker_ exec $c test -e /from-exec
 like "top" 'bash' "$(docker_ top $c 2>&1)"
 succeeds "kill -s USR1" docker_ kill -s USR1 $c
 sleep 0.5

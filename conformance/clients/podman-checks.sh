@@ -98,7 +98,7 @@ podman_lifecycle_checks() {
     like "exec -t: a terminal" '^/dev/pts/' "$(in_pty_podman exec -t $c tty)"
     is "exec: seccomp filter" "Seccomp: 2" "$(podman_ exec $c grep Seccomp: /proc/self/status 2>&1 | tr '\t' ' ')"
     succeeds "exec -d" podman_ exec -d $c touch /from-exec
-    eventually "exec -d: has run" 5 podman_ exec $c test -e /from-exec
+    eventually "exec -d: has run" 60 podman_ exec $c test -e /from-exec
     like "top" 'bash' "$(podman_ top $c comm 2>&1)"
     succeeds "kill -s USR1" podman_ kill -s USR1 $c
     sleep 0.5

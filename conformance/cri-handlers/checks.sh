@@ -78,12 +78,12 @@ handler_checks() { # handler
     succeeds "start it" crictl_ start "$main"
     reader=$(make_container reader) || { fail "make another" "$(cat "$scratch/said")"; return; }
     succeeds "start that" crictl_ start "$reader"
-    eventually "both run" 10 state_is "$reader" "CONTAINER_RUNNING 0"
+    eventually "both run" 60 state_is "$reader" "CONTAINER_RUNNING 0"
     is "what a pod costs is measured" "true" "$("$CAISSON" --config "$scratch/caisson.toml" handlers --format json |
         jq -s "flatten[] | select(.name == \"$handler\").overhead > 100000")"
     is "its handler" "$handler" "$(crictl_ inspectp "$pod" | jq -r .status.runtimeHandler)"
-    eventually "standard output is kept" 10 log_has main "stdout out"
-    eventually "standard error is kept" 10 log_has main "stderr err"
+    eventually "standard output is kept" 60 log_has main "stdout out"
+    eventually "standard error is kept" 60 log_has main "stderr err"
 
     is "exec: output" "hello" "$(crictl_ exec "$main" echo hello 2>&1)"
     is "exec: input" "passed on" "$(echo passed on | crictl_ exec -i "$main" cat 2>&1)"
@@ -92,7 +92,7 @@ handler_checks() { # handler
     is "exec in one go: both streams" "o e" "$(crictl_ exec -s "$main" sh -c 'echo o; echo e >&2' 2>&1 | xargs)"
     like "exec in one go: exit code" 'exited with 4' "$(crictl_ exec -s "$main" sh -c 'exit 4' 2>&1)"
     like "exec in one go: too long" '[Tt]imed? ?out|DeadlineExceeded|deadline' "$(crictl_ exec -s --timeout 1 "$main" sleep 60 2>&1)"
-    eventually "and what was too long is ended" 10 no_sleeper
+    eventually "and what was too long is ended" 60 no_sleeper
     like "exec: no such program" 'no-such-program' "$(crictl_ exec "$main" no-such-program 2>&1)"
     like "exec with a terminal" '/dev/(pts/)?[0-9a-z]+' "$(in_pty "$go_programs/crictl" exec -it "$main" tty)"
     is "the pod's processes see each other" "yes" "$(crictl_ exec "$main" sh -c 'ps | grep -q "[s]h$" && echo yes' 2>&1)"
@@ -100,8 +100,8 @@ handler_checks() { # handler
 
     attach_to_terminal "$reader"
     like "attach with a terminal" 'answer 42' "$(cat "$scratch/attached")"
-    eventually "and what it showed is kept" 10 log_has reader "answer 42"
-    eventually "its exit code" 10 state_is "$reader" "CONTAINER_EXITED 5"
+    eventually "and what it showed is kept" 60 log_has reader "answer 42"
+    eventually "its exit code" 60 state_is "$reader" "CONTAINER_EXITED 5"
 
     out=$(crictl_ stats -o json "$main" 2>/dev/null | jq -r '.stats[0] | (.memory.workingSetBytes.value | tonumber) > 0, (.cpu.usageCoreNanoSeconds.value | tonumber) > 0' | xargs)
     is "stats: memory, processor" "true true" "$out"
@@ -116,7 +116,7 @@ handler_checks() { # handler
     is "after kill -9 of the daemon: it runs" "CONTAINER_RUNNING 0" "$(state "$main")"
     is "exec in it" "again" "$(crictl_ exec "$main" echo again 2>&1)"
     echo line | crictl_ attach -i "$short" >/dev/null 2>&1
-    eventually "attach: input arrives" 10 log_has short "got line"
+    eventually "attach: input arrives" 60 log_has short "got line"
     kill -KILL "$cri_pid"
     wait "$cri_pid" 2>/dev/null
     sleep 1.5

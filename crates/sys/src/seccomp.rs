@@ -72,6 +72,51 @@ pub fn install(program: &[SockFilter], flags: FilterFlags) -> Result<Option<Owne
     if value == 0 { Ok(None) } else { Err(Errno::SRCH) }
 }
 
+/// The filters of another process's thread, the newest first, as the kernel has them
+/// (Linux 4.4 with checkpoint support; needs `CAP_SYS_ADMIN`). The thread is stopped
+/// meanwhile.
+///
+/// # Errors
+///
+/// Those of ptrace(2), of a tracer with `PTRACE_SEIZE` and
+/// `PTRACE_SECCOMP_GET_FILTER`.
+pub fn installed(thread: rustix::process::Pid) -> std::io::Result<Vec<Vec<SockFilter>>> {
+    const GET_FILTER: libc::c_uint = 0x420c;
+    let tid = thread.as_raw_nonzero().get();
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: both requests take no memory of ours.
+    crate::check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, none, none) })?;
+    // SAFETY: as above.
+    crate::check(unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, tid, none, none) })?;
+    // SAFETY: waits for a thread; no status is written.
+    crate::check(unsafe { libc::waitpid(tid, std::ptr::null_mut(), libc::__WALL) }.into())?;
+    let mut filters = Vec::new();
+    let result = loop {
+        // SAFETY: without a place the call only counts.
+        let count = unsafe { libc::ptrace(GET_FILTER, tid, filters.len(), none) };
+        match crate::check(count) {
+            Ok(count) => {
+                let empty = SockFilter { code: 0, jt: 0, jf: 0, k: 0 };
+                let mut filter = vec![empty; usize::try_from(count).unwrap_or(0)];
+                // SAFETY: the thread is stopped, so the filter still has `count`
+                // instructions of `SockFilter`'s layout, for which there is room.
+                let got =
+                    unsafe { libc::ptrace(GET_FILTER, tid, filters.len(), filter.as_mut_ptr()) };
+                if let Err(error) = crate::check(got) {
+                    break Err(error);
+                }
+                filters.push(filter);
+            }
+            // There is no other one.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break Ok(filters),
+            Err(error) => break Err(error),
+        }
+    };
+    // SAFETY: lets the thread go on; takes no memory of ours.
+    crate::check(unsafe { libc::ptrace(libc::PTRACE_DETACH, tid, none, none) })?;
+    result
+}
+
 /// Whether the kernel knows an action, given as filter return value without
 /// data (Linux 4.14).
 ///

@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, WaitStatus, waitpid};
+use rustix::thread::CapabilitySet;
 
 use crate::kernel::Kernel;
 use crate::task::process::Directories;
@@ -17,8 +17,9 @@ use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status};
 use crate::vfs::{
     Broker, BrokerClient, Device, Entry, FileSystem, FileTable, HostNode, HostStream, Kind, Node,
-    OpenFile, Poller, ProcNode, StartBrokerError, pair,
+    OpenFile, Poller, ProcNode, StartBrokerError, pair, served_tree,
 };
+use crate::wall::{WallError, empty_root, shed};
 use crate::{platform, syscalls};
 
 /// Why there is no sandbox.
@@ -35,6 +36,9 @@ pub enum LaunchError {
     /// No broker.
     #[error(transparent)]
     Broker(#[from] StartBrokerError),
+    /// The sentry can't be confined.
+    #[error(transparent)]
+    Wall(#[from] WallError),
     /// No stub.
     #[error(transparent)]
     Platform(#[from] platform::StartError),
@@ -88,14 +92,19 @@ pub struct Program {
 /// # Errors
 /// [`LaunchError`]
 pub fn run(program: &Program, report: fn(&LaunchError)) -> Result<u8, LaunchError> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(&program.root, flags, Mode::empty())
+    let root = served_tree(&program.root)
         .map_err(|errno| LaunchError::Root { path: program.root.clone(), errno })?;
     let (client, socket) = pair()?;
-    let broker = match clone3(CloneFlags::empty(), None).map_err(io_step("clone the broker"))? {
+    let spaces = CloneFlags::NEWPID
+        | CloneFlags::NEWNET
+        | CloneFlags::NEWIPC
+        | CloneFlags::NEWUTS
+        | CloneFlags::NEWNS
+        | CloneFlags::NEWCGROUP;
+    let broker = match clone3(spaces, None).map_err(io_step("clone the broker"))? {
         Side::Child => {
             drop(client);
-            let code = match Broker::new(socket) {
+            let code = match Broker::enter(socket, &[root]) {
                 Ok(broker) => {
                     broker.serve();
                     0
@@ -110,12 +119,6 @@ pub fn run(program: &Program, report: fn(&LaunchError)) -> Result<u8, LaunchErro
         Side::Parent { pid, .. } => pid,
     };
     drop(socket);
-    let spaces = CloneFlags::NEWPID
-        | CloneFlags::NEWNET
-        | CloneFlags::NEWIPC
-        | CloneFlags::NEWUTS
-        | CloneFlags::NEWNS
-        | CloneFlags::NEWCGROUP;
     let sentry = match clone3(spaces, None).map_err(io_step("clone the sentry"))? {
         Side::Child => {
             // Whoever ends the caller ends the sandbox.
@@ -156,48 +159,15 @@ fn code(status: WaitStatus) -> u8 {
     u8::try_from(status.exit_status().unwrap_or_else(signal)).unwrap_or(255)
 }
 
-/// Nobody's user and group: what the sentry and its stubs are on the host.
-const NOBODY: u32 = 65_534;
-
-/// Leaves all that the caller could do and reach: another user, no capability, an
-/// empty root. The stubs are made after this, and are the same.
-fn shed() -> Result<(), LaunchError> {
-    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
-    use rustix::process::{Gid, Uid};
-    use rustix::thread as own;
-    let open = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC);
-    let context = open.map_err(step("make an empty file system"))?;
-    rustix::mount::fsconfig_create(&context).map_err(step("make an empty file system"))?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let empty = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes);
-    let empty = empty.map_err(step("make an empty file system"))?;
-    rustix::process::fchdir(&empty).map_err(step("enter the empty root"))?;
-    rustix::process::chroot(".").map_err(step("enter the empty root"))?;
-    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    own::set_thread_groups(&[]).map_err(step("leave all groups"))?;
-    own::set_thread_res_gid(group, group, group).map_err(step("become nobody"))?;
-    own::set_thread_res_uid(user, user, user).map_err(step("become nobody"))?;
-    let none = own::CapabilitySets {
-        effective: own::CapabilitySet::empty(),
-        permitted: own::CapabilitySet::empty(),
-        inheritable: own::CapabilitySet::empty(),
-    };
-    own::set_capabilities(None, none).map_err(step("drop capabilities"))?;
-    // Cleared by the change of user.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(step("tie the sentry to its parent"))
-}
-
 /// Runs as the sentry.
 fn boot(program: &Program, root: OwnedFd, broker: BrokerClient) -> Result<Status, LaunchError> {
-    shed()?;
+    empty_root()?;
+    shed(CapabilitySet::empty())?;
     let (listener, zygote, thread) = platform::start()?;
     // Libraries ask files and the host once, which they can't from here on.
     let _ = (syscalls::system::processors(), crate::vfs::Time::now());
-    platform::host_calls::confine().map_err(step("filter the sentry's own calls"))?;
+    platform::host_calls::confine(&platform::host_calls::SENTRY)
+        .map_err(step("filter the sentry's own calls"))?;
     let files = file_system(root, broker)?;
     let poller = Arc::clone(&files.poller);
     let kernel = Kernel::new(listener, (zygote, thread), files);

@@ -12,5 +12,6 @@ pub mod signal;
 pub mod syscalls;
 pub mod task;
 pub mod vfs;
+pub mod wall;
 
 pub use launch::{LaunchError, Program, run};

@@ -53,6 +53,63 @@ fn start(sandbox: &Sandbox) -> Child {
         .unwrap()
 }
 
+/// The broker and the sentry among a command's children, once a guest runs: the sentry
+/// has children.
+fn broker_and_sentry(command: u32) -> (u32, u32) {
+    until(|| {
+        let both = children(command);
+        let sentry = both.iter().copied().find(|pid| !children(*pid).is_empty())?;
+        Some((both.into_iter().find(|pid| *pid != sentry)?, sentry))
+    })
+}
+
+/// What its kernel says of a confined process: nobody, behind one filter, in namespaces
+/// and a root of its own.
+fn is_confined(pid: u32, capabilities: &str) {
+    let status = status(pid);
+    assert_eq!(status["Uid"], "65534\t65534\t65534\t65534");
+    assert_eq!(status["Gid"], "65534\t65534\t65534\t65534");
+    assert_eq!(status["Groups"], "");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        let expected = match set {
+            "CapPrm" | "CapEff" => capabilities,
+            _ => "0000000000000000",
+        };
+        assert_eq!(status[set], expected, "{set} of {pid}");
+    }
+    assert_eq!(status["NoNewPrivs"], "1");
+    assert_eq!(status["Seccomp"], "2");
+    for kind in ["pid", "net", "ipc", "uts", "mnt", "cgroup"] {
+        let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+        assert_ne!(link(&pid.to_string()), link("self"), "{kind} namespace of {pid}");
+    }
+    let root = Path::new("/proc").join(pid.to_string()).join("root");
+    assert_eq!(std::fs::read_dir(root).unwrap().count(), 0, "the root of {pid} is empty");
+    let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    assert_eq!(mounts.lines().count(), 1, "only the empty root of {pid} is mounted: {mounts}");
+}
+
+/// The host's kernel has the filters that the tables say, and no other.
+#[test]
+fn the_installed_filters_are_the_tables() {
+    use caisson_sentry::platform::{broker_calls::BROKER, host_calls};
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let mut child = start(&sandbox);
+    until(|| sandbox.path("tmp/up").exists().then_some(()));
+    let (broker, sentry) = broker_and_sentry(child.id());
+    for (pid, calls) in [(broker, BROKER), (sentry, host_calls::SENTRY)] {
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        let installed = caisson_sys::seccomp::installed(pid).unwrap();
+        assert_eq!(installed.len(), 1);
+        assert!(installed[0] == host_calls::program(&calls), "the filter of {pid:?}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     if !sandbox::possible() {
@@ -61,27 +118,16 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     let sandbox = Sandbox::new();
     let child = start(&sandbox);
     until(|| sandbox.path("tmp/up").exists().then_some(()));
-    // The command's children: the broker, which keeps its rights, and the sentry.
-    let sentry = children(child.id()).into_iter().find(|pid| !children(*pid).is_empty()).unwrap();
+    let (broker, sentry) = broker_and_sentry(child.id());
     // The first stub and the shell's, once that of `mv` is gone.
     let stubs = until(|| Some(children(sentry)).filter(|stubs| stubs.len() == 2));
     for pid in [&[sentry], stubs.as_slice()].concat() {
-        let status = status(pid);
-        assert_eq!(status["Uid"], "65534\t65534\t65534\t65534");
-        assert_eq!(status["Gid"], "65534\t65534\t65534\t65534");
-        assert_eq!(status["Groups"], "");
-        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
-            assert_eq!(status[set], "0000000000000000", "{set} of {pid}");
-        }
-        assert_eq!(status["NoNewPrivs"], "1");
-        assert_eq!(status["Seccomp"], "2");
-        for kind in ["pid", "net", "ipc", "uts", "mnt", "cgroup"] {
-            let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
-            assert_ne!(link(&pid.to_string()), link("self"), "{kind} namespace of {pid}");
-        }
-        let root = Path::new("/proc").join(pid.to_string()).join("root");
-        assert_eq!(std::fs::read_dir(root).unwrap().count(), 0, "the root of {pid} is empty");
+        is_confined(pid, "0000000000000000");
     }
+    // CHOWN, DAC_OVERRIDE, FOWNER, FSETID
+    is_confined(broker, "000000000000001b");
+    // Its socket, a handle of its own descriptors, and the root.
+    assert_eq!(descriptors(broker).len(), 3, "{:?}", descriptors(broker));
     for stub in stubs {
         assert_eq!(descriptors(stub), Vec::<PathBuf>::new(), "descriptors of a stub");
     }
@@ -89,7 +135,9 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     let mut child = child;
     child.kill().unwrap();
     child.wait().unwrap();
-    until(|| (!Path::new(&format!("/proc/{sentry}")).exists()).then_some(()));
+    until(|| {
+        [sentry, broker].iter().all(|p| !Path::new(&format!("/proc/{p}")).exists()).then_some(())
+    });
 }
 
 #[test]

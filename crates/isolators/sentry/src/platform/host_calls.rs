@@ -1,5 +1,5 @@
 //! The sentry's own wall: the host calls that it makes, each with its reason,
-//! and the filter made of that table.
+//! and the filter made of such a table.
 
 use caisson_sys::seccomp::{FilterFlags, SockFilter, install};
 use rustix::io::Errno;
@@ -33,13 +33,28 @@ pub struct HostCallRow {
     pub why: &'static str,
 }
 
-const fn row(number: u32, name: &'static str, rule: Rule, why: &'static str) -> HostCallRow {
+/// A process's calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Calls {
+    /// Those it makes; those that are made most come first.
+    pub rows: &'static [HostCallRow],
+    /// Calls that libraries try and can do without: they fail with an error number.
+    pub refused: &'static [(u32, u32)],
+}
+
+pub(super) const fn row(
+    number: u32,
+    name: &'static str,
+    rule: Rule,
+    why: &'static str,
+) -> HostCallRow {
     HostCallRow { number, name, rule, why }
 }
 
 /// Flags with which the C library makes a thread.
 const THREAD: u64 = 0x3d_0f00;
-const EXECUTE: u64 = 4;
+/// `PROT_EXEC`
+pub(super) const EXECUTE: u64 = 4;
 /// The notifications' requests (receive, answer, give a descriptor), and two
 /// questions to terminals.
 const REQUESTS: &[u64] = &[0xc050_2100, 0xc018_2101, 0x4018_2103, 0x5401, 0x802c_542a, 0x5413];
@@ -101,14 +116,17 @@ pub const HOST_CALLS: &[HostCallRow] = &[
     row(231, "exit_group", Rule::Any, "the end"),
 ];
 
-/// Calls that libraries try and can do without: they fail.
-const REFUSED: [(u32, u32); 3] = [
-    // clone3: its flags are in memory. ENOSYS sends the C library to clone.
-    (435, 38),
-    // open, openat: EACCES.
-    (2, 13),
-    (257, 13),
-];
+/// The sentry's.
+pub const SENTRY: Calls = Calls {
+    rows: HOST_CALLS,
+    refused: &[
+        // clone3: its flags are in memory. ENOSYS sends the C library to clone.
+        (435, 38),
+        // open, openat: EACCES.
+        (2, 13),
+        (257, 13),
+    ],
+};
 
 const KILL: u32 = 0x8000_0000;
 
@@ -145,22 +163,23 @@ fn rule(rule: Rule) -> Vec<SockFilter> {
     block
 }
 
-/// The program: what is not in the table ends the sentry.
-fn program() -> Vec<SockFilter> {
+/// The filter's program: what is not in the table ends the process.
+#[must_use]
+pub fn program(calls: &Calls) -> Vec<SockFilter> {
     let mut all = vec![
         statement(LOAD, ARCH),
         jump(EQUAL, AUDIT_ARCH_X86_64, 1, 0),
         statement(RETURN, KILL),
         statement(LOAD, NUMBER),
     ];
-    for call in HOST_CALLS {
+    for call in calls.rows {
         let block = rule(call.rule);
         let length = u8::try_from(block.len()).unwrap_or(u8::MAX);
         all.push(jump(EQUAL, call.number, 0, length));
         all.extend(block);
     }
-    for (number, errno) in REFUSED {
-        all.push(jump(EQUAL, number, 0, 1));
+    for (number, errno) in calls.refused {
+        all.push(jump(EQUAL, *number, 0, 1));
         all.push(statement(RETURN, ERRNO | errno));
     }
     all.push(statement(RETURN, KILL));
@@ -171,17 +190,17 @@ fn program() -> Vec<SockFilter> {
 ///
 /// # Errors
 /// What seccomp(2) says.
-pub fn confine() -> Result<(), Errno> {
+pub fn confine(calls: &Calls) -> Result<(), Errno> {
     rustix::thread::set_no_new_privs(true)?;
-    install(&program(), FilterFlags::empty()).map(drop)
+    install(&program(calls), FilterFlags::empty()).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn run(number: u32, args: [u64; 6]) -> u32 {
-        super::super::bpf::run(&program(), |field| match field {
+    fn run(calls: &Calls, number: u32, args: [u64; 6]) -> u32 {
+        super::super::bpf::run(&program(calls), |field| match field {
             NUMBER => number,
             ARCH => AUDIT_ARCH_X86_64,
             at => {
@@ -192,41 +211,49 @@ mod tests {
         })
     }
 
-    #[test]
-    fn the_filter_is_the_table() {
-        assert!(HOST_CALLS.len() <= 60, "{} host calls", HOST_CALLS.len());
+    fn with(index: u32, value: u64) -> [u64; 6] {
+        let mut args = [0; 6];
+        args[usize::try_from(index).unwrap()] = value;
+        args
+    }
+
+    fn the_filter_is(calls: &Calls) {
         for number in 0..600 {
-            let row = HOST_CALLS.iter().find(|row| row.number == number);
-            let refused = REFUSED.iter().find(|(n, _)| *n == number);
-            let zero = run(number, [0; 6]);
+            let row = calls.rows.iter().find(|row| row.number == number);
+            let refused = calls.refused.iter().find(|(n, _)| *n == number);
+            let zero = run(calls, number, [0; 6]);
             match (row.map(|r| r.rule), refused) {
                 (Some(Rule::Any), None) => assert_eq!(zero, ALLOW, "{number}"),
                 (Some(Rule::Is(index, values)), None) => {
                     for value in 0..1_100_u64 {
-                        let mut args = [0; 6];
-                        args[usize::try_from(index).unwrap()] = value;
                         let expected = if values.contains(&value) { ALLOW } else { KILL };
-                        assert_eq!(run(number, args), expected, "{number} {value}");
+                        let got = run(calls, number, with(index, value));
+                        assert_eq!(got, expected, "{number} {value}");
                     }
                     for value in values {
-                        let mut args = [0; 6];
-                        args[usize::try_from(index).unwrap()] = *value;
-                        assert_eq!(run(number, args), ALLOW, "{number} {value:#x}");
-                        args[usize::try_from(index).unwrap()] = *value | 1 << 40;
-                        assert_eq!(run(number, args), KILL, "{number} {value:#x}");
+                        let got = run(calls, number, with(index, *value));
+                        assert_eq!(got, ALLOW, "{number} {value:#x}");
+                        let got = run(calls, number, with(index, *value | 1 << 40));
+                        assert_eq!(got, KILL, "{number} {value:#x}");
                     }
                 }
                 (Some(Rule::Without(index, bits)), None) => {
                     assert_eq!(zero, ALLOW);
-                    let mut args = [0; 6];
-                    args[usize::try_from(index).unwrap()] = bits | 3;
-                    assert_eq!(run(number, args), KILL, "{number}");
+                    assert_eq!(run(calls, number, with(index, bits | 3)), KILL, "{number}");
                 }
                 (None, Some((_, errno))) => assert_eq!(zero, ERRNO | errno),
                 (None, None) => assert_eq!(zero, KILL, "{number}"),
                 other => panic!("{number} is twice in the tables: {other:?}"),
             }
         }
-        assert_eq!(run(0x4000_0000, [0; 6]), KILL);
+        assert_eq!(run(calls, 0x4000_0000, [0; 6]), KILL);
+    }
+
+    #[test]
+    fn the_filters_are_the_tables() {
+        for calls in [&SENTRY, &super::super::broker_calls::BROKER] {
+            assert!(calls.rows.len() <= 60, "{} host calls", calls.rows.len());
+            the_filter_is(calls);
+        }
     }
 }

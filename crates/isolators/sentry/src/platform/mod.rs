@@ -18,6 +18,7 @@
 #![allow(unsafe_code)]
 
 mod bpf;
+pub mod broker_calls;
 pub mod context;
 mod filter;
 pub mod host_calls;

@@ -17,7 +17,7 @@ mod table;
 use std::sync::Arc;
 
 pub use attributes::{Attributes, Kind, Time};
-pub use broker::{Broker, BrokerClient, StartBrokerError, pair};
+pub use broker::{Broker, BrokerClient, StartBrokerError, pair, served_tree};
 pub use device::Device;
 pub use entry::{Entry, Node, Resolve, Walker, access, permit};
 pub use epoll::{Epoll, EpollFile};

@@ -2,8 +2,9 @@
 //! root, and hands their descriptors to the sentry.
 //!
 //! A request names a directory by descriptor and one name in it, never a path,
-//! so there is nothing to resolve. The broker trusts the sentry with nothing but
-//! this: a name is a single component, and links are never followed.
+//! so there is nothing to resolve. The broker trusts the sentry with nothing: a name
+//! is a single component, links are never followed, and a descriptor counts only
+//! if it is on a mount of the roots that the broker was given.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -19,15 +20,26 @@ use rustix::net::{
 use crate::task::waiter::lock;
 
 mod server;
+mod tree;
+mod wall;
 
 pub use server::Broker;
+pub use tree::served_tree;
 
 /// Why there is no broker.
 #[derive(Debug, thiserror::Error)]
-#[error("start the broker of files: {step}: {errno}")]
-pub struct StartBrokerError {
-    step: &'static str,
-    errno: Errno,
+pub enum StartBrokerError {
+    /// The host refuses something.
+    #[error("start the broker of files: {step}: {errno}")]
+    Step {
+        /// What was tried.
+        step: &'static str,
+        /// What the host said.
+        errno: Errno,
+    },
+    /// It can't be confined.
+    #[error("start the broker of files: {0}")]
+    Wall(#[from] crate::wall::WallError),
 }
 
 /// What the broker can do. Names are single components.
@@ -90,15 +102,14 @@ pub struct BrokerClient {
     socket: Mutex<OwnedFd>,
 }
 
-/// Both sides, before the process is made. `own` is the future broker's
-/// `/proc/self/fd`, opened by it.
+/// Both sides, before the process is made.
 ///
 /// # Errors
 /// If there is no socket.
 pub fn pair() -> Result<(BrokerClient, OwnedFd), StartBrokerError> {
     let kind = SocketType::SEQPACKET;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
-        .map_err(|errno| StartBrokerError { step: "socketpair", errno })?;
+        .map_err(|errno| StartBrokerError::Step { step: "socketpair", errno })?;
     Ok((BrokerClient { socket: Mutex::new(ours) }, theirs))
 }
 
@@ -331,9 +342,14 @@ mod tests {
         std::fs::write(folder.path().join("file"), "text").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
         let (client, socket) = pair().unwrap();
-        let broker = Broker::new(socket).unwrap();
+        let handle = |path: &std::path::Path| {
+            rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
+        };
+        let own = handle("/proc/self/fd".as_ref());
+        let root = handle(folder.path());
+        let roots = [root.try_clone().unwrap()];
+        let broker = Broker::over(socket, own, &roots).unwrap();
         let server = std::thread::spawn(move || broker.serve());
-        let root = rustix::fs::open(folder.path(), OFlags::PATH, Mode::empty()).unwrap();
         let root = root.as_fd();
 
         let file = client.lookup(root, b"file").unwrap();
@@ -348,8 +364,13 @@ mod tests {
             assert_eq!(client.lookup(root, name).err(), Some(Errno::INVAL), "{name:?}");
         }
         assert_eq!(client.lookup(root, b"none").err(), Some(Errno::NOENT));
-        let null = rustix::fs::open("/dev/null", OFlags::PATH, Mode::empty()).unwrap();
-        assert_eq!(client.open(null.as_fd(), 0).err(), Some(Errno::NXIO));
+        // Of another mount: whatever it is, it is not served.
+        for path in ["/proc", "/proc/self/mem", "/dev/null"] {
+            let other = handle(path.as_ref());
+            assert_eq!(client.open(other.as_fd(), 0).err(), Some(Errno::XDEV), "{path}");
+            assert_eq!(client.lookup(other.as_fd(), b"x").err(), Some(Errno::XDEV), "{path}");
+            assert_eq!(client.change_mode(other.as_fd(), 0).err(), Some(Errno::XDEV), "{path}");
+        }
         drop(client);
         server.join().unwrap();
     }

@@ -1,13 +1,19 @@
 //! The broker's own side: what it does in its process.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, Uid,
+    AtFlags, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec, Timestamps, Uid,
 };
 use rustix::io::Errno;
 
 use super::{MESSAGE, Operation, Request, StartBrokerError, receive, send};
+
+/// Handles of a root's mounts that the broker will serve; a guest with more of them
+/// than this in its roots does without the others.
+const MOST_MOUNTS: usize = 4096;
 
 /// The process's side.
 #[derive(Debug)]
@@ -15,20 +21,33 @@ pub struct Broker {
     socket: OwnedFd,
     /// `/proc/self/fd` of the broker's own: how a descriptor is opened anew.
     own: OwnedFd,
+    /// The mounts that it serves, by their numbers.
+    mounts: RefCell<BTreeSet<u64>>,
 }
 
 impl Broker {
-    /// In the process that is to be the broker.
+    /// Makes this process the broker of these roots, and confines it. It has a single
+    /// thread and is the first process of its own namespaces; descriptors but those given
+    /// are closed, so whoever owns one must not use it any more.
     ///
     /// # Errors
-    /// If its own `/proc/self/fd` can't be opened.
-    pub fn new(socket: OwnedFd) -> Result<Self, StartBrokerError> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let own = rustix::fs::open("/proc/self/fd", flags, Mode::empty())
-            .map_err(|errno| StartBrokerError { step: "open /proc/self/fd", errno })?;
-        // Modes are those that the guest's kernel computed.
-        rustix::process::umask(Mode::empty());
-        Ok(Broker { socket, own })
+    /// If it can't be confined.
+    pub fn enter(socket: OwnedFd, roots: &[OwnedFd]) -> Result<Self, StartBrokerError> {
+        let mut keep: Vec<BorrowedFd<'_>> = roots.iter().map(AsFd::as_fd).collect();
+        keep.push(socket.as_fd());
+        let own = super::wall::enter(&keep)?;
+        Broker::over(socket, own, roots)
+    }
+
+    /// Over a handle of this process's `/proc/self/fd`; confines nothing.
+    pub(super) fn over(
+        socket: OwnedFd,
+        own: OwnedFd,
+        roots: &[OwnedFd],
+    ) -> Result<Self, StartBrokerError> {
+        let mounts = roots.iter().map(mount_of).collect::<Result<_, _>>();
+        let mounts = mounts.map_err(|errno| StartBrokerError::Step { step: "statx", errno })?;
+        Ok(Broker { socket, own, mounts: RefCell::new(mounts) })
     }
 
     /// Serves until the sentry is gone.
@@ -75,9 +94,14 @@ impl Broker {
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
         let first = with.first().ok_or(Errno::INVAL)?;
+        for handle in with {
+            if !self.mounts.borrow().contains(&mount_of(handle)?) {
+                return Err(Errno::XDEV);
+            }
+        }
         let name = component(&request.first);
         match request.operation {
-            LOOKUP => beneath(first, name?, OFlags::PATH | OFlags::NOFOLLOW, 0).map(Some),
+            LOOKUP => self.lookup(first, name?).map(Some),
             OPEN => self.open(first, low(number)).map(Some),
             CREATE => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
@@ -148,6 +172,20 @@ impl Broker {
         }
     }
 
+    fn lookup(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+        let handle = beneath(directory, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
+        let mount = mount_of(&handle)?;
+        let mut mounts = self.mounts.borrow_mut();
+        if !mounts.contains(&mount) {
+            // Beneath a root, but a file system of its own.
+            if mounts.len() >= MOST_MOUNTS || is_interface(&handle)? {
+                return Err(Errno::ACCESS);
+            }
+            mounts.insert(mount);
+        }
+        Ok(handle)
+    }
+
     fn open(&self, handle: &OwnedFd, flags: u32) -> Result<OwnedFd, Errno> {
         let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(handle)?.st_mode);
         if !matches!(kind, rustix::fs::FileType::RegularFile | rustix::fs::FileType::Directory) {
@@ -159,6 +197,39 @@ impl Broker {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
         rustix::fs::openat(&self.own, Self::again(handle), flags, Mode::empty())
     }
+}
+
+/// The number of the mount that a handle is on.
+fn mount_of(handle: &OwnedFd) -> Result<u64, Errno> {
+    let found = rustix::fs::statx(handle, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let known = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+    if known { Ok(found.stx_mnt_id) } else { Err(Errno::NOSYS) }
+}
+
+/// Whether it is in a file system by which the host's kernel is asked and told things.
+fn is_interface(handle: &OwnedFd) -> Result<bool, Errno> {
+    // proc, sysfs, debugfs, tracefs, securityfs, configfs, cgroup, cgroup2, bpf, efivarfs,
+    // selinux, smack, fusectl, binfmt_misc, pstore, devpts.
+    const INTERFACES: [i64; 16] = [
+        0x9fa0,
+        0x6265_6572,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x6265_6570,
+        0x0027_e0eb,
+        0x6367_7270,
+        0xcafe_4a11,
+        0xde5e_81e4,
+        0xf97c_ff8c,
+        0x4341_5d53,
+        0x6573_5543,
+        0x4249_4e4d,
+        0x6165_676c,
+        0x1cd1,
+    ];
+    let kind = rustix::fs::fstatfs(handle)?.f_type;
+    Ok(INTERFACES.contains(&kind))
 }
 
 /// A single name, neither empty nor going up.

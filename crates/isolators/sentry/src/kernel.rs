@@ -8,10 +8,11 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use crate::log::Log;
+use crate::platform::clock::Clock;
 use crate::platform::context::{Context, Register};
 use crate::platform::{
     Event, EventKind, GuestMemory, HostCall, HostPid, HostTid, INJECT_ADDRESS, Listener, Slot,
-    StubProcess,
+    Started, StubProcess,
 };
 use crate::task::waiter::lock;
 use crate::task::{Order, Pid, Status, Thread, Tree, WaitQueue, exit_process};
@@ -69,6 +70,8 @@ pub struct Kernel {
     end: Condvar,
     /// When it started.
     pub booted: Instant,
+    /// The clocks that guests read.
+    pub clock: Clock,
     /// Names of this machine.
     pub host_name: Mutex<Vec<u8>>,
 }
@@ -82,8 +85,8 @@ const WORKER_STACK: usize = 256 << 10;
 impl Kernel {
     /// Over a platform that [`crate::platform::start`] made.
     #[must_use]
-    pub fn new(listener: Listener, zygote: (HostPid, HostTid), files: FileSystem) -> Arc<Self> {
-        let (process, thread) = zygote;
+    pub fn new(started: Started, files: FileSystem) -> Arc<Self> {
+        let Started { listener, process, thread, clock } = started;
         let zygote = Zygote {
             stub: Arc::new(StubProcess::new(process)),
             thread,
@@ -109,6 +112,7 @@ impl Kernel {
             ended: Mutex::new(None),
             end: Condvar::new(),
             booted: Instant::now(),
+            clock,
             host_name: Mutex::new(b"caisson".to_vec()),
         })
     }

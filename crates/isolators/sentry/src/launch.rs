@@ -161,16 +161,18 @@ fn code(status: WaitStatus) -> u8 {
 
 /// Runs as the sentry.
 fn boot(program: &Program, root: OwnedFd, broker: BrokerClient) -> Result<Status, LaunchError> {
+    let counter = platform::clock::counter_is_a_clock();
     empty_root()?;
     shed(CapabilitySet::empty())?;
-    let (listener, zygote, thread) = platform::start()?;
+    let started = platform::start(counter)?;
     // Libraries ask files and the host once, which they can't from here on.
     let _ = (syscalls::system::processors(), crate::vfs::Time::now());
     platform::host_calls::confine(&platform::host_calls::SENTRY)
         .map_err(step("filter the sentry's own calls"))?;
     let files = file_system(root, broker)?;
     let poller = Arc::clone(&files.poller);
-    let kernel = Kernel::new(listener, (zygote, thread), files);
+    let kernel = Kernel::new(started, files);
+    kernel.clock.set_processors(u32::try_from(syscalls::system::processors()).unwrap_or(1));
     kernel.log.write(&format!(
         "Linux version {} {}",
         syscalls::system::RELEASE,

@@ -71,6 +71,7 @@ impl Stack {
                 (25, base + random),
                 (26, host(26)),
                 (31, base + name),
+                (33, crate::platform::VDSO),
                 (51, host(51)),
                 (0, 0),
             ]

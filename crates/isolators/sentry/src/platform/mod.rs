@@ -19,6 +19,7 @@
 
 mod bpf;
 pub mod broker_calls;
+pub mod clock;
 pub mod context;
 mod filter;
 pub mod host_calls;
@@ -27,6 +28,7 @@ mod machine;
 mod memory;
 mod process;
 mod stub;
+mod vdso;
 mod zygote;
 
 pub use listener::{Event, EventKind, Listener};
@@ -34,12 +36,19 @@ pub use machine::{auxiliary, random};
 pub use memory::{Fault, GuestMemory};
 pub use process::{HostPid, HostTid, StubProcess, reap_stray, wait_for_any};
 pub use stub::{GUEST_END, INJECT_ADDRESS, KICK, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET};
-pub use zygote::{StartError, start};
+pub use vdso::{COARSE, VDSO, VDSO_SIZE};
+pub use zygote::{StartError, Started, start};
 
-/// What lies below and above the stub's memory: start and length of each.
+/// What lies around the pieces of the stub's memory: start and length of each.
 #[must_use]
-pub fn outside() -> [(u64, u64); 2] {
-    [(0, stub::CODE), (stub::END, stub::TASK_END - stub::END)]
+pub fn outside() -> [(u64, u64); 4] {
+    let (behind_code, behind_image) = (stub::CODE + 4096, VDSO + VDSO_SIZE);
+    [
+        (0, stub::CODE),
+        (behind_code, vdso::DATA - behind_code),
+        (behind_image, stub::SLOTS - behind_image),
+        (stub::END, stub::TASK_END - stub::END),
+    ]
 }
 
 /// A call for a stub to make: number and arguments.

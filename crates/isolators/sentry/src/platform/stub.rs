@@ -7,7 +7,7 @@ pub const GUEST_END: u64 = 0x7ffd_ffff_f000;
 /// The page of instructions.
 pub(super) const CODE: u64 = 0x7ffe_0000_0000;
 /// Stacks of the stub's threads.
-const SLOTS: u64 = 0x7ffe_0010_0000;
+pub(super) const SLOTS: u64 = 0x7ffe_0010_0000;
 const SLOT_SIZE: u64 = 32 << 10;
 /// Threads that one address space can have.
 pub const MAX_SLOTS: u32 = 8192;

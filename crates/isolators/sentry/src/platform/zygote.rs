@@ -1,15 +1,17 @@
 //! The first stub process: an empty address space behind the filter, of which
 //! every other one is a copy. It never runs guest code.
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use caisson_sys::seccomp::SockFilter;
 use rustix::io::Errno;
 
+use super::clock::{Clock, Page};
 use super::listener::Listener;
 use super::process::{HostPid, HostTid, last_errno};
 use super::stub::{CODE, DONE_ADDRESS, RESUME_IP, Slot, code};
+use super::vdso;
 
 /// Why no guest can run here.
 #[derive(Debug, thiserror::Error)]
@@ -43,18 +45,59 @@ const STACK: usize = 64 << 10;
 struct Plan {
     filter: Vec<SockFilter>,
     code: &'static [u8],
+    /// The vDSO, and the descriptor of its parameters.
+    image: Vec<u8>,
+    parameters: OwnedFd,
     /// The process, or minus an error.
     pid: AtomicI32,
     /// In a page that the stub shares: set once the filter is there.
     ready: *const AtomicI32,
 }
 
-/// Starts it. The process must have a single thread, and be the first of a PID
+/// What [`start`] made.
+#[derive(Debug)]
+pub struct Started {
+    /// Where guests report.
+    pub listener: Listener,
+    /// The first stub process.
+    pub process: HostPid,
+    /// Its thread.
+    pub thread: HostTid,
+    /// The clocks that guests read.
+    pub clock: Clock,
+}
+
+/// Makes the page of the clocks' parameters. Nobody else can ever write it, by
+/// whatever mapping.
+fn parameters() -> Result<(OwnedFd, &'static Page), StartError> {
+    const SIZE: usize = 4096;
+    let step = |step| move |errno| StartError::Step { step, errno };
+    use rustix::fs::{MemfdFlags, SealFlags};
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd =
+        rustix::fs::memfd_create("vvar", flags).map_err(step("make the page of the clocks"))?;
+    rustix::fs::ftruncate(&fd, SIZE as u64).map_err(step("size the page of the clocks"))?;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let (at, raw) = (std::ptr::null_mut(), fd.as_raw_fd());
+    // SAFETY: a new mapping, wherever the kernel likes.
+    let at = unsafe { libc::mmap(at, SIZE, protection, libc::MAP_SHARED, raw, 0) };
+    if at == libc::MAP_FAILED {
+        return Err(failed("map the page of the clocks"));
+    }
+    let seals = SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&fd, seals).map_err(step("seal the page of the clocks"))?;
+    // SAFETY: the mapping is never undone, larger than the type, and all zeros,
+    // which is a valid value; only atomics change.
+    Ok((fd, unsafe { &*at.cast::<Page>() }))
+}
+
+/// Starts it. `counter` says whether the host keeps time by the processor's
+/// counter. The process must have a single thread, and be the first of a PID
 /// namespace if stubs are to die with it.
 ///
 /// # Errors
 /// [`StartError`].
-pub fn start() -> Result<(Listener, HostPid, HostTid), StartError> {
+pub fn start(counter: bool) -> Result<Started, StartError> {
     // SAFETY: asks for a number.
     let frame = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) };
     if frame > Slot(0).stack().1 - 1024 {
@@ -68,7 +111,9 @@ pub fn start() -> Result<(Listener, HostPid, HostTid), StartError> {
     let filter = super::filter::program();
     let ready = shared.cast_const().cast();
     // On the heap: the stub maps over places where this thread's stack can be.
-    let plan = Box::new(Plan { filter, code: code(), pid: AtomicI32::new(0), ready });
+    let (parameters, page) = parameters()?;
+    let (image, pid) = (vdso::image(), AtomicI32::new(0));
+    let plan = Box::new(Plan { filter, code: code(), image, parameters, pid, ready });
     // The helper shares this process's memory, and so has no restartable
     // sequence registered; neither has its copy, the stub.
     let helper_stack = stack.wrapping_byte_add(STACK);
@@ -96,7 +141,12 @@ pub fn start() -> Result<(Listener, HostPid, HostTid), StartError> {
     }
     let listener = take_listener(pid, &plan);
     unmap();
-    Ok((Listener::new(listener?), HostPid(pid), HostTid(pid)))
+    Ok(Started {
+        listener: Listener::new(listener?),
+        process: HostPid(pid),
+        thread: HostTid(pid),
+        clock: Clock::new(page, counter),
+    })
 }
 
 fn new_mapping(length: usize, kind: libc::c_int) -> Option<*mut libc::c_void> {
@@ -118,7 +168,6 @@ fn take_listener(pid: i32, plan: &Plan) -> Result<OwnedFd, StartError> {
     // SAFETY: pidfd_open returned it, nobody else has it.
     let handle = unsafe { OwnedFd::from_raw_fd(handle) };
     loop {
-        use std::os::fd::AsRawFd;
         let mut poll = libc::pollfd { fd: handle.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one `pollfd`. Ends at once if the stub has ended.
         let ended = unsafe { libc::poll(&raw mut poll, 1, 0) };
@@ -192,6 +241,27 @@ fn become_stub(plan: &Plan) -> ! {
         std::ptr::copy_nonoverlapping(plan.code.as_ptr(), at(CODE).cast(), plan.code.len());
         if libc::mprotect(at(CODE), 4096, libc::PROT_READ | libc::PROT_EXEC) != 0 {
             fail(3);
+        }
+    }
+    let (data, image) = (at(vdso::DATA), at(vdso::VDSO));
+    let executable = libc::PROT_READ | libc::PROT_EXEC;
+    let shared = libc::MAP_SHARED | libc::MAP_FIXED;
+    let length = size(vdso::VDSO_SIZE);
+    if plan.image.len() > length {
+        fail(13);
+    }
+    // SAFETY: as above; the image fits.
+    unsafe {
+        let fd = plan.parameters.as_raw_fd();
+        if libc::mmap(data, 4096, libc::PROT_READ, shared, fd, 0) == libc::MAP_FAILED {
+            fail(14);
+        }
+        if libc::mmap(image, length, read_write, fixed, -1, 0) == libc::MAP_FAILED {
+            fail(15);
+        }
+        std::ptr::copy_nonoverlapping(plan.image.as_ptr(), image.cast(), plan.image.len());
+        if libc::mprotect(image, length, executable) != 0 {
+            fail(16);
         }
     }
     let (base, room) = Slot(0).stack();

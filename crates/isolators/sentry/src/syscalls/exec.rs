@@ -11,7 +11,7 @@ use crate::kernel::{Frame, Kernel};
 use crate::loader::{Auxiliary, Image, Script, Stack, parse_script};
 use crate::mm::{Area, Areas, Backing, PAGE, Protection, Space, round_up};
 use crate::platform::context::{Context, Register};
-use crate::platform::{Event, GUEST_END, HostCall, Slot, StubProcess};
+use crate::platform::{Event, GUEST_END, HostCall, Slot, StubProcess, VDSO, VDSO_SIZE};
 use crate::signal::{self, ThreadSignals};
 use crate::task::thread::Place;
 use crate::task::waiter::lock;
@@ -254,6 +254,9 @@ fn plan(program: Program, ids: [u32; 4]) -> Result<Plan, Errno> {
         auxiliary.base = base;
         plan.map_image(interpreter, base)?;
     }
+    let (backing, protection) = (Backing::Anonymous, Protection(5));
+    let vdso = Area { end: VDSO + VDSO_SIZE, protection, backing, name: "[vdso]" };
+    plan.areas.insert(VDSO, vdso);
     let top = GUEST_END - chance(8, 12) * 16;
     let stack = Stack::new(top, &arguments, &environment, &called, &auxiliary);
     plan.pointer = stack.pointer;

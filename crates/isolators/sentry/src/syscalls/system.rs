@@ -155,9 +155,11 @@ pub(super) fn getrusage(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn getcpu(call: &Call<'_>) -> Outcome {
-    for index in [0, 1] {
+    // Where this thread runs; its partner was most likely there, too.
+    let here = rustix::thread::sched_getcpu() % processors().max(1);
+    for (index, value) in [u32::try_from(here).unwrap_or(0), 0].into_iter().enumerate() {
         if call.arg(index) != 0 {
-            call.memory().write(call.arg(index), &[0; 4])?;
+            call.memory().write(call.arg(index), &value.to_le_bytes())?;
         }
     }
     Ok(0)

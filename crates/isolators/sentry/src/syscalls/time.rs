@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 
+use crate::platform::COARSE;
 use crate::task::Restart;
 use crate::task::waiter::Woken;
 
@@ -66,9 +67,21 @@ fn clock(id: i32) -> Result<ClockId, Errno> {
     }
 }
 
+/// Seconds and nanoseconds of a clock: what the guest's vDSO says where that can
+/// tell, so that neither is ever behind the other.
+fn read_clock(call: &Call<'_>, id: i32) -> Result<(i64, i64), Errno> {
+    let source = clock(id)?;
+    let kept = u32::try_from(id).ok().and_then(|id| call.kernel.clock.now(id));
+    let Some(now) = kept.and_then(|now| i64::try_from(now).ok()) else {
+        let now = clock_gettime(source);
+        return Ok((now.tv_sec, now.tv_nsec));
+    };
+    Ok((now / 1_000_000_000, now % 1_000_000_000))
+}
+
 pub(super) fn clock_gettime_(call: &Call<'_>) -> Outcome {
-    let now = clock_gettime(clock(call.int(0))?);
-    write_timespec(call, call.arg(1), (now.tv_sec, now.tv_nsec))?;
+    let now = read_clock(call, call.int(0))?;
+    write_timespec(call, call.arg(1), now)?;
     Ok(0)
 }
 
@@ -76,15 +89,15 @@ pub(super) fn clock_getres(call: &Call<'_>) -> Outcome {
     let coarse = matches!(call.int(0), 5 | 6);
     clock(call.int(0))?;
     if call.arg(1) != 0 {
-        write_timespec(call, call.arg(1), (0, if coarse { 4_000_000 } else { 1 }))?;
+        write_timespec(call, call.arg(1), (0, if coarse { COARSE.cast_signed() } else { 1 }))?;
     }
     Ok(0)
 }
 
 pub(super) fn gettimeofday(call: &Call<'_>) -> Outcome {
-    let now = clock_gettime(ClockId::Realtime);
+    let now = read_clock(call, 0)?;
     if call.arg(0) != 0 {
-        write_timespec(call, call.arg(0), (now.tv_sec, now.tv_nsec / 1000))?;
+        write_timespec(call, call.arg(0), (now.0, now.1 / 1000))?;
     }
     if call.arg(1) != 0 {
         call.memory().write(call.arg(1), &[0; 8])?;
@@ -93,7 +106,7 @@ pub(super) fn gettimeofday(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn time(call: &Call<'_>) -> Outcome {
-    let now = clock_gettime(ClockId::Realtime).tv_sec;
+    let (now, _) = read_clock(call, 0)?;
     if call.arg(0) != 0 {
         call.memory().write(call.arg(0), &now.to_le_bytes())?;
     }
@@ -125,16 +138,16 @@ pub(super) fn nanosleep(call: &Call<'_>) -> Outcome {
 
 pub(super) fn clock_nanosleep(call: &Call<'_>) -> Outcome {
     const ABSOLUTE: i32 = 1;
-    let id = clock(call.int(0))?;
+    clock(call.int(0))?;
     let (seconds, nanoseconds) = read_timespec(call, call.arg(2))?;
     if call.int(1) & ABSOLUTE == 0 {
         return sleep(call, after(seconds, nanoseconds)?, call.arg(3));
     }
     after(0, nanoseconds)?;
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(id);
+    let now = read_clock(call, call.int(0))?;
     let billion = 1_000_000_000_i128;
     let distance =
-        (i128::from(seconds) - i128::from(tv_sec)) * billion + i128::from(nanoseconds - tv_nsec);
+        (i128::from(seconds) - i128::from(now.0)) * billion + i128::from(nanoseconds - now.1);
     let distance = u64::try_from(distance.max(0)).unwrap_or(u64::MAX >> 1);
     sleep(call, Instant::now() + Duration::from_nanos(distance), 0)
 }

@@ -58,6 +58,8 @@ pub struct Kernel {
     pub children: WaitQueue,
     /// Woken when a signal is queued: for sigtimedwait and signalfd.
     pub signals: WaitQueue,
+    /// What is to happen later.
+    pub alarms: Arc<crate::time::Alarms>,
     /// Futexes.
     pub futexes: syscalls::futex::Table,
     /// The file system.
@@ -104,6 +106,7 @@ impl Kernel {
             tree: Mutex::default(),
             children: WaitQueue::default(),
             signals: WaitQueue::default(),
+            alarms: Arc::default(),
             futexes: syscalls::futex::Table::default(),
             files,
             log: Log::default(),

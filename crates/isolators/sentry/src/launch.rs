@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::io::Errno;
@@ -241,17 +240,7 @@ fn first_process(program: &Program, kernel: &Arc<Kernel>) -> Result<Arc<Process>
         .and_then(crate::vfs::Resolve::existing)
         .map_err(step("enter the working directory"))?;
     let pid = lock(&kernel.tree).new_id().map_err(step("number the first process"))?;
-    let process = Arc::new(Process {
-        pid,
-        files: Mutex::new(table),
-        directories: Mutex::new(Directories { current, root }),
-        umask: AtomicU32::new(0o022),
-        credentials: Mutex::new(credentials),
-        actions: Mutex::default(),
-        pending: Mutex::default(),
-        name: Mutex::default(),
-        command_line: Mutex::default(),
-    });
+    let process = Process::new(pid, table, Directories { current, root }, 0o022, credentials);
     let row = crate::task::Row {
         process: Arc::clone(&process),
         parent: 0,

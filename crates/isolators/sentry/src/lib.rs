@@ -11,6 +11,7 @@ pub mod platform;
 pub mod signal;
 pub mod syscalls;
 pub mod task;
+pub mod time;
 pub mod vfs;
 pub mod wall;
 

@@ -20,6 +20,13 @@ impl HostTid {
         self.0 == process.0
     }
 
+    /// The number of its clock of processor time, for a thread of the same process.
+    #[must_use]
+    pub fn processor_clock(self, own_code: bool) -> u64 {
+        let kind = if own_code { 5 } else { 6 };
+        u64::from((!self.0 << 3 | kind).cast_unsigned())
+    }
+
     /// The process that it is the first thread of, if it is one.
     #[must_use]
     pub fn process(self) -> HostPid {
@@ -56,6 +63,21 @@ impl StubProcess {
             return None;
         }
         Some(f(self.pid.0)).filter(|n| *n >= 0)
+    }
+
+    /// The processor time of all its threads so far, or the part in its own
+    /// code; `None` once it was reaped.
+    #[must_use]
+    pub fn processor_time(&self, own_code: bool) -> Option<std::time::Duration> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // clock_getcpuclockid(3): of a process, 1 for its own code, 2 for all.
+        let kind = if own_code { 1 } else { 2 };
+        self.while_there(|pid| {
+            // SAFETY: the kernel writes one `timespec`.
+            unsafe { libc::clock_gettime(!pid << 3 | kind, &raw mut time) as isize }
+        })?;
+        let seconds = u64::try_from(time.tv_sec).ok()?;
+        Some(std::time::Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
     }
 
     /// Makes a thread report as soon as it runs guest code again.

@@ -123,6 +123,12 @@ impl Slot {
         SLOTS + u64::from(self.0) * SLOT_SIZE
     }
 
+    /// Room for what a call of the host's returns.
+    #[must_use]
+    pub fn scratch(self) -> u64 {
+        self.context() + 512
+    }
+
     /// The handlers' stack: address and length.
     #[must_use]
     pub fn stack(self) -> (u64, u64) {

@@ -12,7 +12,7 @@ use crate::task::{Restart, Status, Thread, dismiss, exit_process};
 
 use super::{
     Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGSEGV, bit, default_of,
-    frame,
+    frame, take,
 };
 
 const SIGSYS: i32 = 31;
@@ -45,6 +45,13 @@ pub fn reported(
     let info = Info::from_bytes(info);
     let mut frame = Frame { address: context_address, context: Context::from_bytes(bytes) };
     if signal == KICK {
+        if thread.reframed.swap(false, Ordering::SeqCst) {
+            // The host has set the thread back to the call.
+            let context = &mut frame.context;
+            context.set(Register::Rip, context.get(Register::Rip).wrapping_add(2));
+            syscalls::with_frame(kernel, thread, id, frame);
+            return;
+        }
         resume(kernel, thread, id, &mut frame);
         return;
     }
@@ -104,7 +111,10 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
     let interrupted = lock(&thread.restart).take();
     thread.waiter.clear();
     let mut frames = 0;
-    while let Some(info) = next(thread) {
+    while let Some(info) = {
+        let wanted = !lock(&thread.signals).mask;
+        take(thread, wanted)
+    } {
         let signal = info.signal();
         let action = {
             let mut actions = lock(&thread.process.actions);
@@ -133,7 +143,7 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         }
         if frames == 0
             && let Some(kind) = interrupted
-            && (kind == Restart::Never || action.flags & RESTART == 0)
+            && (kind != Restart::IfAsked || action.flags & RESTART == 0)
         {
             // The host has set the thread back to the call.
             let context = &mut frame.context;
@@ -156,20 +166,15 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         signals.set_mask(mask);
         frames += 1;
     }
+    if frames == 0
+        && let Some(Restart::Until(deadline)) = interrupted
+    {
+        *lock(&thread.continued) = Some(deadline);
+    }
     let mut signals = lock(&thread.signals);
     if let Some(mask) = signals.saved_mask.take() {
         signals.set_mask(mask);
     }
     drop(signals);
     kernel.load(thread, id, frame);
-}
-
-/// The next signal to handle.
-fn next(thread: &Thread) -> Option<Info> {
-    let mut signals = lock(&thread.signals);
-    let wanted = !signals.mask;
-    if let Some(info) = signals.pending.take(wanted) {
-        return Some(info);
-    }
-    lock(&thread.process.pending).take(wanted)
 }

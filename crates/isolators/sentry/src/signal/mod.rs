@@ -3,11 +3,13 @@
 mod deliver;
 mod frame;
 mod send;
+mod take;
 
 use std::collections::VecDeque;
 
 pub use deliver::{reported, resume};
-pub use send::{Sender, Target, send};
+pub use send::{Sender, Target, count_overrun, send};
+pub use take::take;
 
 /// `SIGCHLD`
 pub const SIGCHLD: i32 = 17;
@@ -49,6 +51,8 @@ pub struct Info {
 pub const SI_USER: i32 = 0;
 /// `SI_KERNEL`
 pub const SI_KERNEL: i32 = 0x80;
+/// `SI_TIMER`
+pub const SI_TIMER: i32 = -2;
 /// `SI_TKILL`
 pub const SI_TKILL: i32 = -6;
 
@@ -77,6 +81,27 @@ impl Info {
         let mut info = Info::from_user(SIGCHLD, code, pid, uid);
         info.put(24, status);
         info
+    }
+
+    /// Tells of a timer: its id, how often it fired more, its value.
+    pub fn set_timer(&mut self, id: i32, overrun: i32, value: u64) {
+        self.put(16, id);
+        self.put(20, overrun);
+        if let Some(bytes) = self.bytes.get_mut(24..32) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// The id of the timer that it tells of.
+    #[must_use]
+    pub fn timer(&self) -> i32 {
+        self.get(16)
+    }
+
+    /// How often that timer fired more.
+    #[must_use]
+    pub fn overrun(&self) -> i32 {
+        self.get(20)
     }
 
     /// As given by a guest or the host.
@@ -159,6 +184,14 @@ impl Pending {
         let signal = i32::try_from(lowest.trailing_zeros()).unwrap_or(0) + 1;
         let at = self.queue.iter().position(|info| info.signal() == signal)?;
         self.queue.remove(at)
+    }
+
+    /// Counts `more` firings of a timer whose signal waits here; false if it doesn't.
+    pub fn count_overrun(&mut self, timer: i32, more: i32) -> bool {
+        let of_timer = |info: &&mut Info| info.code() == SI_TIMER && info.timer() == timer;
+        let Some(info) = self.queue.iter_mut().find(of_timer) else { return false };
+        info.put(20, info.overrun().saturating_add(more));
+        true
     }
 
     /// Forgets those of `set`.

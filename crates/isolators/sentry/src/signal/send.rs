@@ -37,6 +37,16 @@ impl Sender {
     }
 }
 
+/// Counts `more` firings of a timer whose signal waits for `target`; false if it
+/// doesn't.
+#[must_use]
+pub fn count_overrun(target: &Target, timer: i32, more: i32) -> bool {
+    match target {
+        Target::Thread(thread) => lock(&thread.signals).pending.count_overrun(timer, more),
+        Target::Process(process) => lock(&process.pending).count_overrun(timer, more),
+    }
+}
+
 /// Queues a signal and sees to it that it is noticed. What the process ignores
 /// is dropped, unless a thread that it is for holds it back.
 pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {

@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
-use crate::task::Restart;
 use crate::task::waiter::Woken;
 use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, status};
 
 use super::polling::with_mask;
-use super::{Call, Failure, Outcome, time};
+use super::{Call, Outcome, time};
 
 fn create(call: &Call<'_>, flags: u32) -> Outcome {
     if flags & !status::CLOSE_ON_EXEC != 0 {
@@ -81,7 +80,7 @@ fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
         match call.waiter().wait(deadline) {
             Woken::Called => {}
             Woken::TimedOut => return Ok(0),
-            Woken::Interrupted => return Err(Failure::Interrupted(Restart::Never)),
+            Woken::Interrupted => return Err(Errno::INTR.into()),
         }
     }
 }

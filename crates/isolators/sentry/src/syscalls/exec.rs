@@ -398,6 +398,8 @@ pub(super) fn execute(
                 ..ThreadSignals::default()
             }
         };
+        lock(&process.accounts).leave(Some(&old.space().stub));
+        lock(&process.timers).execute();
         lock(&process.actions).reset_handlers();
         let own = Arc::new(lock(&process.files).copy());
         own.execute();

@@ -173,7 +173,8 @@ pub(super) fn futex(call: &Call<'_>) -> Outcome {
     match operation & !(REALTIME | PRIVATE) {
         WAIT => {
             let deadline = time::deadline_at(call, call.arg(3))?;
-            let restart = if deadline.is_some() { Restart::Never } else { Restart::IfAsked };
+            let deadline = call.continued.or(deadline);
+            let restart = deadline.map_or(Restart::IfAsked, Restart::Until);
             wait(call, call.uint(2), deadline, u32::MAX, restart)
         }
         WAIT_BITSET if bits != 0 => {
@@ -181,7 +182,8 @@ pub(super) fn futex(call: &Call<'_>) -> Outcome {
                 0 => None,
                 address => Some(until(call, address, operation & REALTIME != 0)?),
             };
-            let restart = if deadline.is_some() { Restart::Never } else { Restart::IfAsked };
+            let deadline = call.continued.or(deadline);
+            let restart = deadline.map_or(Restart::IfAsked, Restart::Until);
             wait(call, call.uint(2), deadline, bits, restart)
         }
         WAKE => woken(call, u32::MAX),

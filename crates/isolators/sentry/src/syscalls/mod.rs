@@ -17,9 +17,12 @@ pub mod system;
 mod table;
 mod threads;
 mod time;
+mod timers;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 pub use exec::start_first;
 use rustix::io::Errno;
@@ -43,6 +46,8 @@ pub struct Call<'a> {
     pub args: [u64; 6],
     /// Names the answer.
     pub id: u64,
+    /// Until when it waits, if it goes on with a call that was interrupted.
+    pub continued: Option<Instant>,
 }
 
 /// Why a call has no result.
@@ -52,6 +57,11 @@ pub enum Failure {
     Errno(Errno),
     /// A signal is to be handled first.
     Interrupted(Restart),
+    /// It is to be served with all registers: [`Handler::Both`].
+    NeedsFrame,
+    /// The host makes it, with the registers that it reported. Only for calls that
+    /// do no more than write what the thread may know to the guest's memory.
+    Host,
 }
 
 impl From<Errno> for Failure {
@@ -82,6 +92,13 @@ fn value(outcome: Outcome, thread: &Thread) -> i64 {
             thread.kick();
             RESTART
         }
+        Err(Failure::NeedsFrame) => {
+            thread.reframed.store(true, Ordering::SeqCst);
+            thread.kick();
+            RESTART
+        }
+        // Answered before.
+        Err(Failure::Host) => 0,
     }
 }
 
@@ -92,9 +109,12 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
         kernel.listener.answer(id, 0);
         return;
     }
-    let call = Call { kernel, thread, args: host.args, id };
+    let continued = lock(&thread.continued).take();
+    let call = Call { kernel, thread, args: host.args, id, continued };
     let outcome = match table::find(host.number) {
-        Some(Row { handler: Handler::Plain(handler), .. }) => handler(&call),
+        Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) => {
+            handler(&call)
+        }
         Some(Row { handler: Handler::Own(handler), .. }) => {
             handler(&call);
             return;
@@ -102,25 +122,33 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
         Some(Row { handler: Handler::Framed(_), .. }) | None => missing(&call, host.number),
         Some(Row { handler: Handler::Refused(errno), .. }) => Err((*errno).into()),
     };
+    if outcome == Err(Failure::Host) {
+        kernel.listener.let_go_on(id);
+        return;
+    }
     kernel.listener.answer(id, value(outcome, thread));
 }
 
 /// Serves a call that came with its frame, and lets the thread go on.
 pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame) {
     let number = frame.context.get(Register::Rax);
-    let call = Call { kernel, thread, args: frame.context.args(), id };
+    let call = Call { kernel, thread, args: frame.context.args(), id, continued: None };
     let outcome = match table::find(number) {
-        Some(Row { handler: Handler::Framed(handler), .. }) => match handler(&call, &frame) {
-            // It goes on by itself.
-            Ok(None) => return,
-            Ok(Some(value)) => Ok(value),
-            Err(failure) => Err(failure),
-        },
+        Some(Row { handler: Handler::Framed(handler) | Handler::Both(_, handler), .. }) => {
+            match handler(&call, &frame) {
+                // It goes on by itself.
+                Ok(None) => return,
+                Ok(Some(value)) => Ok(value),
+                Err(failure) => Err(failure),
+            }
+        }
         Some(Row { handler: Handler::Refused(errno), .. }) => Err((*errno).into()),
         _ => missing(&call, number),
     };
     let value = match outcome {
-        Err(Failure::Interrupted(_)) => -i64::from(Errno::INTR.raw_os_error()),
+        Err(Failure::Interrupted(_) | Failure::NeedsFrame | Failure::Host) => {
+            -i64::from(Errno::INTR.raw_os_error())
+        }
         other => value(other, thread),
     };
     frame.context.set(Register::Rax, value.cast_unsigned());

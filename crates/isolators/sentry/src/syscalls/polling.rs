@@ -24,6 +24,8 @@ fn poll_all(
     watches: &mut [Watch],
     deadline: Option<Instant>,
 ) -> Result<usize, Failure> {
+    let deadline = call.continued.or(deadline);
+    let restart = deadline.map_or(Restart::Never, Restart::Until);
     loop {
         for watch in watches.iter() {
             if let Some(file) = &watch.file {
@@ -44,7 +46,7 @@ fn poll_all(
         match call.waiter().wait(deadline) {
             Woken::Called => {}
             Woken::TimedOut => return Ok(0),
-            Woken::Interrupted => return Err(Failure::Interrupted(Restart::Never)),
+            Woken::Interrupted => return Err(Failure::Interrupted(restart)),
         }
     }
 }

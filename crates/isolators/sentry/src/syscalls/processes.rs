@@ -9,6 +9,8 @@ use crate::task::{
     exit_thread,
 };
 
+use crate::time::Usage;
+
 use super::{Call, Failure, Framed, Outcome};
 
 const VM: u64 = 0x100;
@@ -98,12 +100,12 @@ fn wait(
     whom: WaitFor,
     keep: bool,
     hang: bool,
-) -> Result<Option<(Pid, Status)>, Failure> {
+) -> Result<Option<(Pid, Status, Usage)>, Failure> {
     let own = call.thread.process.pid;
     loop {
         call.kernel.children.join(call.waiter());
         match lock(&call.kernel.tree).wait(own, whom, keep)? {
-            WaitResult::Ended(pid, status) => return Ok(Some((pid, status))),
+            WaitResult::Ended(pid, status, usage) => return Ok(Some((pid, status, usage))),
             WaitResult::NotYet if !hang => return Ok(None),
             WaitResult::NotYet => {}
         }
@@ -121,14 +123,14 @@ pub(super) fn wait4(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let whom = whom(call, call.int(0))?;
-    let Some((pid, status)) = wait(call, whom, false, options & NO_HANG == 0)? else {
+    let Some((pid, status, usage)) = wait(call, whom, false, options & NO_HANG == 0)? else {
         return Ok(0);
     };
     if call.arg(1) != 0 {
         call.memory().write(call.arg(1), &status.word().to_le_bytes())?;
     }
     if call.arg(3) != 0 {
-        call.memory().write(call.arg(3), &[0; 144])?;
+        call.memory().write(call.arg(3), &super::usage::bytes_of(usage))?;
     }
     Ok(pid.into())
 }
@@ -151,7 +153,10 @@ pub(super) fn waitid(call: &Call<'_>) -> Outcome {
     let found = wait(call, whom, options & NO_WAIT != 0, options & NO_HANG == 0)?;
     let info = match found {
         None => [0; 128],
-        Some((pid, status)) => {
+        Some((pid, status, usage)) => {
+            if call.arg(4) != 0 {
+                call.memory().write(call.arg(4), &super::usage::bytes_of(usage))?;
+            }
             let (code, value) = match status {
                 Status::Exited(code) => (1, i32::from(code)),
                 Status::Killed(signal, false) => (2, i32::from(signal)),

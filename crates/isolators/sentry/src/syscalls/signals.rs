@@ -132,9 +132,7 @@ pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
     let deadline: Option<Instant> = time::deadline_at(call, call.arg(2))?;
     loop {
         call.kernel.signals.join(call.waiter());
-        let taken = lock(&call.thread.signals).pending.take(wanted);
-        let taken = taken.or_else(|| lock(&call.thread.process.pending).take(wanted));
-        if let Some(info) = taken {
+        if let Some(info) = signal::take(call.thread, wanted) {
             if call.arg(1) != 0 {
                 call.memory().write(call.arg(1), info.bytes())?;
             }
@@ -143,7 +141,7 @@ pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
         match call.waiter().wait(deadline) {
             Woken::Called => {}
             Woken::TimedOut => return Err(Errno::AGAIN.into()),
-            Woken::Interrupted => return Err(Failure::Interrupted(Restart::Never)),
+            Woken::Interrupted => return Err(Errno::INTR.into()),
         }
     }
 }

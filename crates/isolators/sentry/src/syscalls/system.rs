@@ -146,14 +146,6 @@ pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
     if call.arg(3) != 0 { give_limits(call, call.arg(3), resource) } else { Ok(0) }
 }
 
-pub(super) fn getrusage(call: &Call<'_>) -> Outcome {
-    if !(-1..=1).contains(&call.int(0)) {
-        return Err(Errno::INVAL.into());
-    }
-    call.memory().write(call.arg(1), &[0; 144])?;
-    Ok(0)
-}
-
 pub(super) fn getcpu(call: &Call<'_>) -> Outcome {
     // Where this thread runs; its partner was most likely there, too.
     let here = rustix::thread::sched_getcpu() % processors().max(1);

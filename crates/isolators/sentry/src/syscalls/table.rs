@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::{
     Call, Failure, Outcome, copying, epoll, files, futex, identity, memory, owners, paths, polling,
-    processes, signals, sockets, system, threads, time,
+    processes, signals, sockets, system, threads, time, timers, usage,
 };
 use crate::kernel::Frame;
 
@@ -22,6 +22,9 @@ pub enum Handler {
     Own(fn(&Call<'_>)),
     /// With all registers.
     Framed(fn(&Call<'_>, &Frame) -> Framed),
+    /// With its arguments; with all registers if the first one says that it needs
+    /// them.
+    Both(fn(&Call<'_>) -> Outcome, fn(&Call<'_>, &Frame) -> Framed),
     /// Not, and knowingly: with what Linux without it returns.
     Refused(Errno),
 }
@@ -42,6 +45,15 @@ const fn plain(number: u64, name: &'static str, f: fn(&Call<'_>) -> Outcome) -> 
 
 const fn framed(number: u64, name: &'static str, f: fn(&Call<'_>, &Frame) -> Framed) -> Row {
     Row { number, name, handler: Handler::Framed(f) }
+}
+
+const fn both(
+    number: u64,
+    name: &'static str,
+    f: fn(&Call<'_>) -> Outcome,
+    framed: fn(&Call<'_>, &Frame) -> Framed,
+) -> Row {
+    Row { number, name, handler: Handler::Both(f, framed) }
 }
 
 const fn refused(number: u64, name: &'static str, errno: Errno) -> Row {
@@ -82,6 +94,9 @@ pub static TABLE: &[Row] = &[
     plain(33, "dup2", files::dup2),
     plain(34, "pause", signals::pause),
     plain(35, "nanosleep", time::nanosleep),
+    plain(36, "getitimer", timers::getitimer),
+    plain(37, "alarm", timers::alarm),
+    plain(38, "setitimer", timers::setitimer),
     plain(39, "getpid", processes::getpid),
     plain(40, "sendfile", copying::sendfile),
     refused(41, "socket", Errno::AFNOSUPPORT),
@@ -131,9 +146,9 @@ pub static TABLE: &[Row] = &[
     plain(95, "umask", owners::umask),
     plain(96, "gettimeofday", time::gettimeofday),
     plain(97, "getrlimit", system::getrlimit),
-    plain(98, "getrusage", system::getrusage),
+    both(98, "getrusage", usage::getrusage, usage::getrusage_of_process),
     plain(99, "sysinfo", system::sysinfo),
-    plain(100, "times", time::times),
+    plain(100, "times", usage::times),
     plain(102, "getuid", identity::getuid),
     plain(103, "syslog", system::syslog),
     plain(104, "getgid", identity::getgid),
@@ -164,8 +179,10 @@ pub static TABLE: &[Row] = &[
     plain(138, "fstatfs", owners::fstatfs),
     plain(157, "prctl", threads::prctl),
     Row { number: 158, name: "arch_prctl", handler: Handler::Own(processes::arch_prctl) },
+    plain(159, "adjtimex", time::adjtimex),
     plain(161, "chroot", paths::chroot),
     plain(162, "sync", system::sync),
+    plain(164, "settimeofday", time::settimeofday),
     plain(170, "sethostname", system::sethostname),
     plain(186, "gettid", processes::gettid),
     plain(200, "tkill", signals::tkill),
@@ -176,7 +193,13 @@ pub static TABLE: &[Row] = &[
     plain(217, "getdents64", files::getdents64),
     plain(218, "set_tid_address", threads::set_tid_address),
     plain(221, "fadvise64", files::fadvise64),
-    plain(228, "clock_gettime", time::clock_gettime_),
+    plain(222, "timer_create", timers::timer_create),
+    plain(223, "timer_settime", timers::timer_settime),
+    plain(224, "timer_gettime", timers::timer_gettime),
+    plain(225, "timer_getoverrun", timers::timer_getoverrun),
+    plain(226, "timer_delete", timers::timer_delete),
+    plain(227, "clock_settime", time::clock_settime),
+    both(228, "clock_gettime", time::clock_gettime_, time::clock_gettime_of_thread),
     plain(229, "clock_getres", time::clock_getres),
     plain(230, "clock_nanosleep", time::clock_nanosleep),
     Row { number: 231, name: "exit_group", handler: Handler::Own(processes::exit_group) },
@@ -201,8 +224,11 @@ pub static TABLE: &[Row] = &[
     plain(274, "get_robust_list", threads::get_robust_list),
     plain(280, "utimensat", owners::utimensat),
     plain(281, "epoll_pwait", epoll::epoll_pwait),
+    plain(283, "timerfd_create", timers::timerfd_create),
     plain(284, "eventfd", epoll::eventfd),
     plain(285, "fallocate", files::fallocate),
+    plain(286, "timerfd_settime", timers::timerfd_settime),
+    plain(287, "timerfd_gettime", timers::timerfd_gettime),
     plain(288, "accept4", sockets::not_a_socket),
     plain(290, "eventfd2", epoll::eventfd2),
     plain(291, "epoll_create1", epoll::epoll_create1),
@@ -212,6 +238,7 @@ pub static TABLE: &[Row] = &[
     plain(296, "pwritev", files::pwritev),
     plain(297, "rt_tgsigqueueinfo", signals::tgsigqueueinfo),
     plain(302, "prlimit64", system::prlimit64),
+    plain(305, "clock_adjtime", time::clock_adjtime),
     plain(309, "getcpu", system::getcpu),
     plain(316, "renameat2", paths::renameat2),
     plain(318, "getrandom", system::getrandom),

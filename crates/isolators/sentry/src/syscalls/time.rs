@@ -1,29 +1,40 @@
 //! Clocks and sleeping.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::platform::COARSE;
-use crate::task::Restart;
-use crate::task::waiter::Woken;
+use crate::kernel::{Frame, Kernel};
+use crate::platform::context::Register;
+use crate::platform::{COARSE, HostCall};
+use crate::signal;
+use crate::task::waiter::{Woken, lock};
+use crate::task::{Process, Restart, Thread};
 
-use super::{Call, Failure, Outcome};
+use super::{Call, Failure, Framed, Outcome};
 
-/// The present plus a time.
+/// A time that a guest gave as seconds and nanoseconds.
 ///
 /// # Errors
 /// `EINVAL` if it is none.
-pub(super) fn after(seconds: i64, nanoseconds: i64) -> Result<Instant, Errno> {
+pub(super) fn duration(seconds: i64, nanoseconds: i64) -> Result<Duration, Errno> {
     let seconds = u64::try_from(seconds).map_err(|_| Errno::INVAL)?;
     let nanoseconds = u32::try_from(nanoseconds).map_err(|_| Errno::INVAL)?;
     if nanoseconds >= 1_000_000_000 {
         return Err(Errno::INVAL);
     }
     // Centuries are enough, and fit.
-    let wait = Duration::new(seconds.min(1 << 33), nanoseconds);
-    Ok(Instant::now() + wait)
+    Ok(Duration::new(seconds.min(1 << 33), nanoseconds))
+}
+
+/// The present plus a time.
+///
+/// # Errors
+/// `EINVAL` if it is none.
+pub(super) fn after(seconds: i64, nanoseconds: i64) -> Result<Instant, Errno> {
+    Ok(Instant::now() + duration(seconds, nanoseconds)?)
 }
 
 /// Milliseconds as poll(2) has them: less than zero is no limit.
@@ -52,52 +63,209 @@ pub(super) fn deadline_at(call: &Call<'_>, address: u64) -> Result<Option<Instan
     after(seconds, nanoseconds).map(Some)
 }
 
-fn clock(id: i32) -> Result<ClockId, Errno> {
+/// A clock.
+pub(super) enum Clock {
+    /// One of the host's, which all share.
+    Host(ClockId),
+    /// One that wakes the machine, by its number: to be read only.
+    Alarm,
+    /// Processor time; of the own code only, if so.
+    Processor { whose: Whose, user: bool },
+}
+
+/// Whose processor time.
+pub(super) enum Whose {
+    Process(Arc<Process>),
+    /// Of the caller's process.
+    Thread(Arc<Thread>),
+}
+
+/// The clock of a number.
+///
+/// # Errors
+/// `EINVAL`
+pub(super) fn clock(call: &Call<'_>, id: i32) -> Result<Clock, Errno> {
+    let own = || Whose::Process(Arc::clone(&call.thread.process));
     match id {
-        0 => Ok(ClockId::Realtime),
-        1 => Ok(ClockId::Monotonic),
-        // Of the sentry's process: what all guests used together.
-        2 => Ok(ClockId::ProcessCPUTime),
-        3 => Ok(ClockId::ThreadCPUTime),
-        4 => Ok(ClockId::MonotonicRaw),
-        5 => Ok(ClockId::RealtimeCoarse),
-        6 => Ok(ClockId::MonotonicCoarse),
-        7 => Ok(ClockId::Boottime),
-        _ => Err(Errno::INVAL),
+        0 => Ok(Clock::Host(ClockId::Realtime)),
+        1 => Ok(Clock::Host(ClockId::Monotonic)),
+        2 => Ok(Clock::Processor { whose: own(), user: false }),
+        3 => Ok(Clock::Processor { whose: Whose::Thread(Arc::clone(call.thread)), user: false }),
+        4 => Ok(Clock::Host(ClockId::MonotonicRaw)),
+        5 => Ok(Clock::Host(ClockId::RealtimeCoarse)),
+        6 => Ok(Clock::Host(ClockId::MonotonicCoarse)),
+        7 => Ok(Clock::Host(ClockId::Boottime)),
+        8 | 9 => Ok(Clock::Alarm),
+        // Atomic time, whose distance nobody has set.
+        11 => Ok(Clock::Host(ClockId::Realtime)),
+        10 | 12.. => Err(Errno::INVAL),
+        // clock_getcpuclockid(3): a number of a process or thread, upside down.
+        _ => {
+            let (pid, user) = (!(id >> 3), id & 3 == 1);
+            if id & 3 == 3 {
+                return Err(Errno::INVAL);
+            }
+            let tree = lock(&call.kernel.tree);
+            let whose = if id & 4 == 0 {
+                if pid == 0 {
+                    own()
+                } else {
+                    Whose::Process(
+                        tree.row(pid).map(|r| Arc::clone(&r.process)).ok_or(Errno::INVAL)?,
+                    )
+                }
+            } else if pid == 0 {
+                Whose::Thread(Arc::clone(call.thread))
+            } else {
+                let thread = tree.thread(pid).cloned().ok_or(Errno::INVAL)?;
+                if thread.process.pid != call.thread.process.pid {
+                    return Err(Errno::INVAL);
+                }
+                Whose::Thread(thread)
+            };
+            Ok(Clock::Processor { whose, user })
+        }
     }
 }
 
-/// Seconds and nanoseconds of a clock: what the guest's vDSO says where that can
-/// tell, so that neither is ever behind the other.
-fn read_clock(call: &Call<'_>, id: i32) -> Result<(i64, i64), Errno> {
-    let source = clock(id)?;
-    let kept = u32::try_from(id).ok().and_then(|id| call.kernel.clock.now(id));
-    let Some(now) = kept.and_then(|now| i64::try_from(now).ok()) else {
-        let now = clock_gettime(source);
-        return Ok((now.tv_sec, now.tv_nsec));
-    };
-    Ok((now / 1_000_000_000, now % 1_000_000_000))
+/// What a clock shows now.
+///
+/// # Errors
+/// `EINVAL` if there is none; `EOPNOTSUPP` for threads.
+pub(super) fn now(call: &Call<'_>, id: i32) -> Result<Duration, Errno> {
+    match clock(call, id)? {
+        // What the guest's vDSO says where that can tell, so that neither is ever
+        // behind the other.
+        Clock::Host(clock) => {
+            match u32::try_from(id).ok().and_then(|id| call.kernel.clock.now(id)) {
+                Some(now) => Ok(Duration::from_nanos(now)),
+                None => {
+                    let now = clock_gettime(clock);
+                    duration(now.tv_sec, now.tv_nsec)
+                }
+            }
+        }
+        Clock::Alarm => {
+            let clock = if id == 8 { ClockId::Realtime } else { ClockId::Boottime };
+            let now = clock_gettime(clock);
+            duration(now.tv_sec, now.tv_nsec)
+        }
+        Clock::Processor { whose: Whose::Process(process), user } => {
+            let usage = process.usage(call.kernel);
+            Ok(if user { usage.user } else { usage.total() })
+        }
+        Clock::Processor { whose: Whose::Thread(_), .. } => Err(Errno::OPNOTSUPP),
+    }
+}
+
+fn write_time(call: &Call<'_>, address: u64, time: Duration) -> Outcome {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    write_timespec(call, address, (seconds, time.subsec_nanos().into()))?;
+    Ok(0)
 }
 
 pub(super) fn clock_gettime_(call: &Call<'_>) -> Outcome {
-    let now = read_clock(call, call.int(0))?;
-    write_timespec(call, call.arg(1), now)?;
-    Ok(0)
+    match clock(call, call.int(0))? {
+        // The caller's own, as the host numbers it, too.
+        Clock::Processor { whose: Whose::Thread(_), .. } if call.int(0) == 3 => Err(Failure::Host),
+        Clock::Processor { whose: Whose::Thread(_), .. } => Err(Failure::NeedsFrame),
+        _ => write_time(call, call.arg(1), now(call, call.int(0))?),
+    }
+}
+
+/// The processor time of a thread: another one of the same stub may ask the host.
+pub(super) fn clock_gettime_of_thread(call: &Call<'_>, frame: &Frame) -> Framed {
+    const CLOCK_GETTIME: u64 = 228;
+    let Clock::Processor { whose: Whose::Thread(thread), user } = clock(call, call.int(0))? else {
+        return Err(Errno::INVAL.into());
+    };
+    let host = lock(&thread.place).host.ok_or(Errno::INVAL)?;
+    let scratch = lock(&call.thread.place).slot.scratch();
+    let args = [host.processor_clock(user), scratch, 0, 0, 0, 0];
+    let (mut frame, address, order) = (frame.clone(), call.arg(1), frame);
+    let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, result: i64| {
+        let memory = thread.memory();
+        let copy = memory.read_array::<16>(scratch).and_then(|time| memory.write(address, &time));
+        let answer = match copy {
+            _ if result < 0 => result,
+            Ok(()) => 0,
+            Err(_) => -i64::from(Errno::FAULT.raw_os_error()),
+        };
+        frame.context.set(Register::Rax, answer.cast_unsigned());
+        signal::resume(kernel, thread, id, &mut frame);
+    };
+    let host_call = HostCall { number: CLOCK_GETTIME, args };
+    call.kernel.order(call.thread, call.id, order, host_call, Box::new(then));
+    Ok(None)
 }
 
 pub(super) fn clock_getres(call: &Call<'_>) -> Outcome {
     let coarse = matches!(call.int(0), 5 | 6);
-    clock(call.int(0))?;
+    clock(call, call.int(0))?;
     if call.arg(1) != 0 {
         write_timespec(call, call.arg(1), (0, if coarse { COARSE.cast_signed() } else { 1 }))?;
     }
     Ok(0)
 }
 
+/// Nobody sets the machine's clocks from inside.
+pub(super) fn clock_settime(call: &Call<'_>) -> Outcome {
+    match clock(call, call.int(0))? {
+        Clock::Host(ClockId::Realtime) => {
+            let (seconds, nanoseconds) = read_timespec(call, call.arg(1))?;
+            duration(seconds, nanoseconds)?;
+            Err(Errno::PERM.into())
+        }
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+pub(super) fn settimeofday(_: &Call<'_>) -> Outcome {
+    Err(Errno::PERM.into())
+}
+
+/// Tells of a clock that nobody keeps in step; changes nothing.
+fn adjust(call: &Call<'_>, address: u64) -> Outcome {
+    /// `TIME_ERROR`
+    const UNSYNCHRONIZED: i64 = 5;
+    let memory = call.memory();
+    if memory.read_u32(address)? != 0 {
+        return Err(Errno::PERM.into());
+    }
+    let time = clock_gettime(ClockId::Realtime);
+    let mut bytes = vec![0; 208];
+    let mut put = |at: usize, value: i64| {
+        if let Some(room) = bytes.get_mut(at..at + 8) {
+            room.copy_from_slice(&value.to_le_bytes());
+        }
+    };
+    // Errors, status (STA_UNSYNC), precision, tolerance, time, length of a tick.
+    for (at, value) in [(24, 16_000_000), (32, 16_000_000), (40, 0x40), (56, 1), (64, 32_768_000)] {
+        put(at, value);
+    }
+    for (at, value) in [(72, time.tv_sec), (80, time.tv_nsec / 1000), (88, 10_000)] {
+        put(at, value);
+    }
+    memory.write(address, &bytes)?;
+    Ok(UNSYNCHRONIZED)
+}
+
+pub(super) fn adjtimex(call: &Call<'_>) -> Outcome {
+    adjust(call, call.arg(0))
+}
+
+pub(super) fn clock_adjtime(call: &Call<'_>) -> Outcome {
+    match call.int(0) {
+        0 => adjust(call, call.arg(1)),
+        _ => Err(Errno::OPNOTSUPP.into()),
+    }
+}
+
 pub(super) fn gettimeofday(call: &Call<'_>) -> Outcome {
-    let now = read_clock(call, 0)?;
     if call.arg(0) != 0 {
-        write_timespec(call, call.arg(0), (now.0, now.1 / 1000))?;
+        let now = now(call, 0)?;
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        write_timespec(call, call.arg(0), (seconds, now.subsec_micros().into()))?;
     }
     if call.arg(1) != 0 {
         call.memory().write(call.arg(1), &[0; 8])?;
@@ -106,7 +274,7 @@ pub(super) fn gettimeofday(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn time(call: &Call<'_>) -> Outcome {
-    let (now, _) = read_clock(call, 0)?;
+    let now = i64::try_from(now(call, 0)?.as_secs()).unwrap_or(i64::MAX);
     if call.arg(0) != 0 {
         call.memory().write(call.arg(0), &now.to_le_bytes())?;
     }
@@ -114,7 +282,7 @@ pub(super) fn time(call: &Call<'_>) -> Outcome {
 }
 
 /// Sleeps until `deadline`; tells what is left at `left` if a signal comes.
-fn sleep(call: &Call<'_>, deadline: Instant, left: u64) -> Outcome {
+fn sleep(call: &Call<'_>, deadline: Instant, left: u64, restart: Restart) -> Outcome {
     loop {
         match call.waiter().wait(Some(deadline)) {
             Woken::TimedOut => return Ok(0),
@@ -122,40 +290,63 @@ fn sleep(call: &Call<'_>, deadline: Instant, left: u64) -> Outcome {
             Woken::Interrupted => {
                 if left != 0 {
                     let rest = deadline.saturating_duration_since(Instant::now());
-                    let seconds = i64::try_from(rest.as_secs()).unwrap_or(i64::MAX);
-                    write_timespec(call, left, (seconds, rest.subsec_nanos().into()))?;
+                    write_time(call, left, rest)?;
                 }
-                return Err(Failure::Interrupted(Restart::Never));
+                return Err(Failure::Interrupted(restart));
             }
         }
     }
 }
 
+fn sleep_for(call: &Call<'_>, time: (i64, i64), left: u64) -> Outcome {
+    let deadline = after(time.0, time.1)?;
+    let deadline = call.continued.unwrap_or(deadline);
+    sleep(call, deadline, left, Restart::Until(deadline))
+}
+
 pub(super) fn nanosleep(call: &Call<'_>) -> Outcome {
-    let (seconds, nanoseconds) = read_timespec(call, call.arg(0))?;
-    sleep(call, after(seconds, nanoseconds)?, call.arg(1))
+    let time = read_timespec(call, call.arg(0))?;
+    sleep_for(call, time, call.arg(1))
+}
+
+/// Until a process has used some processor time: looked at again and again.
+fn sleep_for_processor(call: &Call<'_>, id: i32, until: Duration, left: u64) -> Outcome {
+    const LOOK: Duration = Duration::from_millis(5);
+    loop {
+        let now = now(call, id)?;
+        let rest = until.saturating_sub(now);
+        if rest.is_zero() {
+            return Ok(0);
+        }
+        match sleep(call, Instant::now() + (rest / 64).max(LOOK), 0, Restart::Never) {
+            Err(Failure::Interrupted(_)) if left != 0 => {
+                write_time(call, left, rest)?;
+                return Err(Errno::INTR.into());
+            }
+            other => other?,
+        };
+    }
 }
 
 pub(super) fn clock_nanosleep(call: &Call<'_>) -> Outcome {
     const ABSOLUTE: i32 = 1;
-    clock(call.int(0))?;
-    let (seconds, nanoseconds) = read_timespec(call, call.arg(2))?;
-    if call.int(1) & ABSOLUTE == 0 {
-        return sleep(call, after(seconds, nanoseconds)?, call.arg(3));
+    let id = call.int(0);
+    let clock = clock(call, id)?;
+    let time = read_timespec(call, call.arg(2))?;
+    let wanted = duration(time.0, time.1)?;
+    let absolute = call.int(1) & ABSOLUTE != 0;
+    match clock {
+        Clock::Host(_) if !matches!(id, 0 | 1 | 7 | 11) => Err(Errno::OPNOTSUPP.into()),
+        Clock::Alarm => Err(Errno::PERM.into()),
+        Clock::Processor { whose: Whose::Thread(_), .. } => Err(Errno::INVAL.into()),
+        Clock::Processor { whose: Whose::Process(_), .. } => {
+            let until = if absolute { wanted } else { now(call, id)? + wanted };
+            sleep_for_processor(call, id, until, if absolute { 0 } else { call.arg(3) })
+        }
+        Clock::Host(_) if absolute => {
+            let distance = wanted.saturating_sub(now(call, id)?);
+            sleep(call, Instant::now() + distance, 0, Restart::Never)
+        }
+        Clock::Host(_) => sleep_for(call, time, call.arg(3)),
     }
-    after(0, nanoseconds)?;
-    let now = read_clock(call, call.int(0))?;
-    let billion = 1_000_000_000_i128;
-    let distance =
-        (i128::from(seconds) - i128::from(now.0)) * billion + i128::from(nanoseconds - now.1);
-    let distance = u64::try_from(distance.max(0)).unwrap_or(u64::MAX >> 1);
-    sleep(call, Instant::now() + Duration::from_nanos(distance), 0)
-}
-
-pub(super) fn times(call: &Call<'_>) -> Outcome {
-    if call.arg(0) != 0 {
-        call.memory().write(call.arg(0), &[0; 32])?;
-    }
-    let since = call.kernel.booted.elapsed().as_millis() / 10;
-    Ok(i64::try_from(since).unwrap_or(0))
 }

@@ -29,12 +29,19 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         }
         row.ended = Some(status);
         let threads = std::mem::take(&mut row.threads);
+        {
+            let space = threads.values().next().map(|thread| thread.space());
+            let mut accounts = lock(&process.accounts);
+            accounts.leave(space.as_ref().map(|space| &*space.stub));
+            accounts.closed = true;
+        }
         let (parent, exit_signal) = (row.parent, row.exit_signal);
         (threads, parent, exit_signal, tree.orphan(process.pid))
     };
     for thread in threads.values() {
         retire(kernel, thread);
     }
+    lock(&process.timers).clear();
     let files = std::mem::replace(&mut *lock(&process.files), FileTable::empty());
     drop(files);
     if process.pid == 1 {

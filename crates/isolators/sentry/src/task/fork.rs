@@ -1,8 +1,8 @@
 //! New tasks: clone(2), fork(2), vfork(2).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -11,6 +11,7 @@ use crate::mm::Space;
 use crate::platform::context::{Register, xstate_size};
 use crate::platform::{EventKind, GuestMemory, HostCall, StubProcess, XSTATE_OFFSET};
 use crate::signal::{self, ThreadSignals};
+use crate::time::Usage;
 
 use super::process::Directories;
 use super::thread::Place;
@@ -224,7 +225,12 @@ fn make_thread(
     let process = if has(flags::THREAD) {
         Arc::clone(old)
     } else {
-        copy_process(old, tid, has(flags::FILES))
+        let new = copy_process(old, tid, has(flags::FILES));
+        if has(flags::VM) {
+            // Its stub is its parent's, which has used some already.
+            lock(&new.accounts).base = Usage::of_stub(&place.space.stub);
+        }
+        new
     };
     let signals = {
         let signals = lock(&parent.signals);
@@ -267,17 +273,13 @@ fn copy_process(old: &Process, pid: Pid, share_files: bool) -> Arc<Process> {
         let at = lock(&old.directories);
         Directories { current: Arc::clone(&at.current), root: Arc::clone(&at.root) }
     };
-    Arc::new(Process {
-        pid,
-        files: Mutex::new(files),
-        directories: Mutex::new(directories),
-        umask: AtomicU32::new(old.umask.load(Ordering::SeqCst)),
-        credentials: Mutex::new(lock(&old.credentials).clone()),
-        actions: Mutex::new(lock(&old.actions).clone()),
-        pending: Mutex::default(),
-        name: Mutex::new(lock(&old.name).clone()),
-        command_line: Mutex::new(lock(&old.command_line).clone()),
-    })
+    let umask = old.umask.load(Ordering::SeqCst);
+    let credentials = lock(&old.credentials).clone();
+    let new = Process::new(pid, files, directories, umask, credentials);
+    *lock(&new.actions) = lock(&old.actions).clone();
+    (*lock(&new.name)).clone_from(&lock(&old.name));
+    (*lock(&new.command_line)).clone_from(&lock(&old.command_line));
+    new
 }
 
 /// The host made no task: takes the guest's side away again.

@@ -3,10 +3,13 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
+use crate::kernel::Kernel;
 use crate::signal::{Actions, Pending};
+use crate::time::{Accounts, ProcessTimers, Usage};
 use crate::vfs::{Entry, FileTable};
 
 use super::Pid;
+use super::waiter::lock;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,4 +72,45 @@ pub struct Process {
     pub name: Mutex<Vec<u8>>,
     /// Arguments, each with its zero; for procfs.
     pub command_line: Mutex<Vec<u8>>,
+    /// Processor time.
+    pub accounts: Mutex<Accounts>,
+    /// Its timers.
+    pub timers: Mutex<ProcessTimers>,
+}
+
+impl Process {
+    /// A process without signals, timers and name.
+    #[must_use]
+    pub fn new(
+        pid: Pid,
+        files: Arc<FileTable>,
+        directories: Directories,
+        umask: u32,
+        credentials: Credentials,
+    ) -> Arc<Self> {
+        Arc::new(Process {
+            pid,
+            files: Mutex::new(files),
+            directories: Mutex::new(directories),
+            umask: AtomicU32::new(umask),
+            credentials: Mutex::new(credentials),
+            actions: Mutex::default(),
+            pending: Mutex::default(),
+            name: Mutex::default(),
+            command_line: Mutex::default(),
+            accounts: Mutex::default(),
+            timers: Mutex::default(),
+        })
+    }
+
+    /// Processor time so far. Not to be called with the tree locked.
+    #[must_use]
+    pub fn usage(&self, kernel: &Kernel) -> Usage {
+        let thread = {
+            let tree = lock(&kernel.tree);
+            tree.row(self.pid).and_then(|row| row.threads.values().next().cloned())
+        };
+        let space = thread.map(|thread| thread.space());
+        lock(&self.accounts).own(space.as_ref().map(|space| &*space.stub))
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use crate::kernel::Kernel;
 use crate::mm::Space;
@@ -30,8 +31,10 @@ pub struct Order {
 pub enum Restart {
     /// Again, if the handler was set with `SA_RESTART`; else `EINTR`.
     IfAsked,
-    /// `EINTR`.
+    /// `EINTR`; again, if no handler runs.
     Never,
+    /// The same, but then it waits no longer than until this.
+    Until(Instant),
 }
 
 /// Where a thread runs.
@@ -70,6 +73,12 @@ pub struct Thread {
     pub order: Mutex<Option<Order>>,
     /// Set between the interruption of a call and the report of the signal.
     pub restart: Mutex<Option<Restart>>,
+    /// Until when the next call waits, if it goes on with one that no handler
+    /// interrupted.
+    pub continued: Mutex<Option<Instant>>,
+    /// The present call is to be served with all registers, once they are
+    /// reported.
+    pub reframed: AtomicBool,
 }
 
 impl Thread {
@@ -87,6 +96,8 @@ impl Thread {
             doomed: AtomicBool::new(false),
             order: Mutex::new(None),
             restart: Mutex::new(None),
+            continued: Mutex::new(None),
+            reframed: AtomicBool::new(false),
         }
     }
 

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::time::Usage;
+
+use super::waiter::lock;
 use super::{Pid, Process, Status, Thread};
 
 /// A process's row.
@@ -49,7 +52,7 @@ pub enum WaitFor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitResult {
     /// A child ended.
-    Ended(Pid, Status),
+    Ended(Pid, Status, Usage),
     /// Children are there, none ended.
     NotYet,
 }
@@ -138,16 +141,21 @@ impl Tree {
             }
             any = true;
             if let Some(status) = row.ended {
-                found = Some((*pid, status));
+                let accounts = *lock(&row.process.accounts);
+                found = Some((*pid, status, accounts.past.plus(accounts.children)));
                 break;
             }
         }
         match found {
-            Some((pid, status)) => {
+            Some((pid, status, usage)) => {
                 if !keep {
                     self.rows.remove(&pid);
+                    if let Some(row) = self.rows.get(&parent) {
+                        let mut accounts = lock(&row.process.accounts);
+                        accounts.children = accounts.children.plus(usage);
+                    }
                 }
-                Ok(WaitResult::Ended(pid, status))
+                Ok(WaitResult::Ended(pid, status, usage))
             }
             None if any => Ok(WaitResult::NotYet),
             None => Err(Errno::CHILD),

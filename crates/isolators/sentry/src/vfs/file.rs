@@ -66,6 +66,11 @@ pub trait File: Send + Sync {
         Err(Errno::NOTTY)
     }
 
+    /// Itself, where a family of calls knows its kind.
+    fn own(&self) -> Option<&dyn std::any::Any> {
+        None
+    }
+
     /// The host's descriptor, if one is behind it: to map, to truncate.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -13,6 +13,7 @@ mod pipe;
 mod proc;
 mod stream;
 mod table;
+mod timerfd;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use pipe::pipe;
 pub use proc::ProcNode;
 pub use stream::{HostStream, Poller};
 pub use table::{FileTable, LIMIT};
+pub use timerfd::TimerFd;
 
 /// The file system of the guest.
 #[derive(Debug)]

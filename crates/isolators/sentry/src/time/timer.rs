@@ -1,0 +1,176 @@
+//! Timers that fire once or again and again.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use crate::kernel::Kernel;
+use crate::syscalls::system::processors;
+use crate::task::Process;
+use crate::task::waiter::lock;
+
+use super::{Alarms, Key};
+
+/// What a timer counts.
+#[derive(Clone)]
+pub enum Source {
+    /// Time since the kernel started.
+    Wall,
+    /// Processor time of a process; in its own code only, if so.
+    Processor(Weak<Process>, bool),
+}
+
+/// Gets how often it fired since it was last told: more than once if the
+/// interval is shorter than the sentry's pace.
+type Fire = Box<dyn Fn(&Arc<Kernel>, u64) + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    key: Option<(Key, Weak<Alarms>)>,
+    /// When it fires next, in the source's time.
+    next: Option<Duration>,
+    interval: Duration,
+    /// Counts settings, so that an alarm of a former one does nothing.
+    serial: u64,
+}
+
+impl State {
+    fn cancel(&mut self) {
+        if let Some((key, alarms)) = self.key.take()
+            && let Some(alarms) = alarms.upgrade()
+        {
+            alarms.cancel(key);
+        }
+    }
+}
+
+/// A timer.
+pub struct Timer {
+    source: Source,
+    fire: Fire,
+    state: Mutex<State>,
+}
+
+/// Alarms of one timer are no closer than this: an interval of a nanosecond must
+/// not keep the sentry busy.
+const PACE: Duration = Duration::from_micros(100);
+/// How often processor time is looked at, at most.
+const LOOK: Duration = Duration::from_millis(2);
+
+impl Timer {
+    /// A timer that is not set.
+    #[must_use]
+    pub fn new(source: Source, fire: Fire) -> Arc<Self> {
+        Arc::new(Timer { source, fire, state: Mutex::default() })
+    }
+
+    /// The source's time; `None` if it is gone.
+    #[must_use]
+    pub fn now(&self, kernel: &Arc<Kernel>) -> Option<Duration> {
+        match &self.source {
+            Source::Wall => Some(kernel.booted.elapsed()),
+            Source::Processor(process, user) => {
+                let usage = process.upgrade()?.usage(kernel);
+                Some(if *user { usage.user } else { usage.total() })
+            }
+        }
+    }
+
+    /// Has it fire at `first` in the source's time (`None`: never), and every
+    /// `interval` from then on, unless that is zero. Returns what was left, and
+    /// the interval, of the former setting.
+    pub fn set(
+        self: &Arc<Self>,
+        kernel: &Arc<Kernel>,
+        first: Option<Duration>,
+        interval: Duration,
+    ) -> (Duration, Duration) {
+        let now = self.now(kernel).unwrap_or_default();
+        let mut state = lock(&self.state);
+        let old = left(&state, now);
+        state.cancel();
+        state.serial += 1;
+        (state.next, state.interval) = (first, interval);
+        self.schedule(kernel, &mut state, now, Duration::ZERO);
+        old
+    }
+
+    /// What is left, zero if it is not set, and the interval.
+    #[must_use]
+    pub fn get(&self, kernel: &Arc<Kernel>) -> (Duration, Duration) {
+        let now = self.now(kernel).unwrap_or_default();
+        left(&lock(&self.state), now)
+    }
+
+    fn schedule(
+        self: &Arc<Self>,
+        kernel: &Arc<Kernel>,
+        state: &mut State,
+        now: Duration,
+        least: Duration,
+    ) {
+        let Some(next) = state.next else { return };
+        let wait = next.saturating_sub(now).max(least);
+        let at = match self.source {
+            Source::Wall => Instant::now() + wait,
+            Source::Processor(..) => {
+                let most = u32::try_from(processors()).unwrap_or(1).max(1);
+                Instant::now() + (wait / most).max(LOOK)
+            }
+        };
+        let (timer, serial) = (Arc::downgrade(self), state.serial);
+        let ring = move |kernel: &Arc<Kernel>| {
+            if let Some(timer) = timer.upgrade() {
+                timer.ring(kernel, serial);
+            }
+        };
+        let key = kernel.alarms.set(kernel, at, Box::new(ring));
+        state.key = Some((key, Arc::downgrade(&kernel.alarms)));
+    }
+
+    fn ring(self: &Arc<Self>, kernel: &Arc<Kernel>, serial: u64) {
+        // Outside of the lock: it asks the tree of processes.
+        let Some(now) = self.now(kernel) else { return };
+        let times = {
+            let mut state = lock(&self.state);
+            if state.serial != serial {
+                return;
+            }
+            state.key = None;
+            let Some(next) = state.next else { return };
+            let times = if now < next {
+                0
+            } else if state.interval.is_zero() {
+                state.next = None;
+                1
+            } else {
+                let missed = (now - next).as_nanos() / state.interval.as_nanos().max(1);
+                let missed = u64::try_from(missed).unwrap_or(u64::MAX);
+                let step = times_of(state.interval, missed.saturating_add(1));
+                state.next = Some(next.saturating_add(step));
+                missed.saturating_add(1)
+            };
+            self.schedule(kernel, &mut state, now, PACE);
+            times
+        };
+        if times > 0 {
+            (self.fire)(kernel, times);
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        lock(&self.state).cancel();
+    }
+}
+
+fn times_of(interval: Duration, times: u64) -> Duration {
+    let nanoseconds = interval.as_nanos().saturating_mul(u128::from(times));
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+}
+
+fn left(state: &State, now: Duration) -> (Duration, Duration) {
+    // A timer that is set has at least a moment left: zero means that it is not.
+    let left = state.next.map(|next| next.saturating_sub(now).max(Duration::from_nanos(1)));
+    (left.unwrap_or_default(), state.interval)
+}

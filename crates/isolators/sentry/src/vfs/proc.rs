@@ -165,7 +165,8 @@ impl ProcNode {
                 Some(entry) => Ok(entry.path()),
                 None => {
                     let inode = file.file.attributes().map_or(0, |a| a.inode);
-                    Ok(format!("pipe:[{inode}]").into_bytes())
+                    let what = if file.file.socket().is_some() { "socket" } else { "pipe" };
+                    Ok(format!("{what}:[{inode}]").into_bytes())
                 }
             },
             ProcNode::Link(which, pid) => {

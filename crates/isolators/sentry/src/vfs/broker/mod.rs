@@ -57,6 +57,7 @@ enum Operation {
     ChangeMode,
     ChangeOwner,
     SetTimes,
+    MakeSocket,
 }
 
 /// A request: operation, four numbers, one or two names.
@@ -191,6 +192,21 @@ impl BrokerClient {
     ) -> Result<(), Errno> {
         let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
         self.ask(Operation::MakeDirectory, numbers, [name, b""], &[directory]).map(drop)
+    }
+
+    /// Makes the file that a UNIX socket is bound to; nobody listens on the host.
+    ///
+    /// # Errors
+    /// As mknod(2).
+    pub fn make_socket(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<(), Errno> {
+        let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
+        self.ask(Operation::MakeSocket, numbers, [name, b""], &[directory]).map(drop)
     }
 
     /// Removes a name; of an empty directory if `is_directory`.

@@ -90,6 +90,7 @@ impl Broker {
         const CHANGE_MODE: u8 = Operation::ChangeMode as u8;
         const CHANGE_OWNER: u8 = Operation::ChangeOwner as u8;
         const SET_TIMES: u8 = Operation::SetTimes as u8;
+        const MAKE_SOCKET: u8 = Operation::MakeSocket as u8;
         let [number, user, group, _, _] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
@@ -120,6 +121,13 @@ impl Broker {
             MAKE_DIRECTORY => {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mkdirat(first, name?, mode)?;
+                own(first, name?, owner)?;
+                Ok(None)
+            }
+            MAKE_SOCKET => {
+                let mode = Mode::from_raw_mode(low(number) & 0o777);
+                let kind = rustix::fs::FileType::Socket;
+                rustix::fs::mknodat(first, name?, kind, mode, 0)?;
                 own(first, name?, owner)?;
                 Ok(None)
             }

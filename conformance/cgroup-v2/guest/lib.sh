@@ -20,32 +20,26 @@ is() { # name wanted got
 like() { # name pattern got
     if [[ $3 =~ $2 ]]; then pass "$1"; else fail "$1" "no match of '$2' in '$3'"; fi
 }
-# succeeds NAME COMMAND...: its output is left in $out.
+# succeeds NAME COMMAND...: its output is left in $out. By a file: what outlives
+# a command would keep a pipe open, and us waiting.
 succeeds() {
     local name=$1 rc=0
     shift
-    out=$(timeout 40 "$@" 2>&1) || rc=$?
+    timeout 150 "$@" </dev/null >$scratch/out 2>&1 || rc=$?
+    out=$(<$scratch/out)
     if ((rc == 0)); then pass "$name"; else fail "$name" "status $rc: $out"; fi
 }
 fails() { # name pattern command...
     local name=$1 pattern=$2 rc=0
     shift 2
-    out=$(timeout 40 "$@" 2>&1) || rc=$?
+    timeout 150 "$@" </dev/null >$scratch/out 2>&1 || rc=$?
+    out=$(<$scratch/out)
     if ((rc == 0)); then fail "$name" "succeeded: $out"; else like "$name" "$pattern" "$out"; fi
 }
-# quiet NAME COMMAND...: for commands whose children outlive them and would
-# keep a pipe open; their output goes to a file.
-quiet() {
-    local name=$1 rc=0
-    shift
-    timeout 40 "$@" </dev/null >$scratch/out 2>&1 || rc=$?
-    out=$(<$scratch/out)
-    if ((rc == 0)); then pass "$name"; else fail "$name" "status $rc: $out"; fi
-}
-# eventually COMMAND...: whether it succeeds within 10 s.
+# eventually COMMAND...: whether it succeeds within 60 s.
 eventually() {
     local n
-    for ((n = 0; n < 100; n++)); do
+    for ((n = 0; n < 600; n++)); do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.1
     done

@@ -18,9 +18,9 @@ values() { # cgroup
     for file in ${files/cpu.weight/}; do printf '%s=%s\n' "$file" "$(<"$1/$file")"; done
 }
 for peer in runc crun; do
-    if timeout 40 $peer run -d --bundle $b peer </dev/null >$scratch/out 2>&1; then
+    if timeout 150 $peer run -d --bundle $b peer </dev/null >$scratch/out 2>&1; then
         values $cg/made/limited >$scratch/$peer
-        timeout 40 $peer delete -f peer >/dev/null 2>&1
+        timeout 150 $peer delete -f peer >/dev/null 2>&1
         pass "$peer runs the bundle ($($peer --version | head -n1))"
     else
         fail "$peer runs the bundle" "$(<$scratch/out)"
@@ -28,8 +28,8 @@ for peer in runc crun; do
 done
 
 r=($runtime --root $scratch/state)
-quiet "create" "${r[@]}" create --bundle $b limited
-quiet "start" "${r[@]}" start limited
+succeeds "create" "${r[@]}" create --bundle $b limited
+succeeds "start" "${r[@]}" start limited
 values $cg/made/limited >$scratch/ours
 for line in $(printf '%s\n' memory.max=67108864 memory.low=33554432 memory.swap.max=33554432 \
     memory.high=62914560 pids.max=40 cpuset.cpus=0 cpuset.mems=0); do
@@ -64,7 +64,7 @@ sleep 1
 "${r[@]}" exec limited sh -c 'tail /dev/zero' >$scratch/out 2>&1
 if eventually grep -q '"type": *"oom"' $scratch/events; then pass "events: oom"; else fail "events: oom" "$(<$scratch/events)"; fi
 like "the killer struck" "oom_kill [1-9]" "$(echo $(<$cg/made/limited/memory.events))"
-quiet "kill" "${r[@]}" kill limited KILL
+succeeds "kill" "${r[@]}" kill limited KILL
 if eventually sh -c "! kill -0 $watcher"; then pass "events ends with the container"; else
     fail "events ends with the container" "it runs on"
     kill $watcher

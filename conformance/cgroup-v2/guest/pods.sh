@@ -10,11 +10,11 @@ p=$scratch/pods
 mkdir -p $p/logs /etc/caisson
 install -D -t /usr/local/bin /payload/bin/caisson /payload/bin/caisson-native
 install -D -t /usr/local/libexec/caisson /payload/bin/caisson-shim /payload/bin/caisson-init
-echo 'timeout: 30' >/etc/crictl.yaml
+echo 'timeout: 120' >/etc/crictl.yaml
 export CONTAINER_RUNTIME_ENDPOINT=unix:///run/caisson/caisson.sock
 export IMAGE_SERVICE_ENDPOINT=$CONTAINER_RUNTIME_ENDPOINT
-crictl=(/payload/bin/crictl --timeout 30s)
-crictl_() { timeout --foreground 60 "${crictl[@]}" "$@"; }
+crictl=(/payload/bin/crictl --timeout 120s)
+crictl_() { timeout --foreground 150 "${crictl[@]}" "$@"; }
 value() { # KEY of JSON on stdin, the first: its scalar
     sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",]*\).*/\1/p" | head -n1
 }

@@ -9,7 +9,7 @@ program() { # name [arguments...]
     local name=$1 rc=0 line word
     shift
     (($# == 0)) || say "# $name: run with $*"
-    RUST_BACKTRACE=0 timeout 60 "/payload/tests/$name" --test-threads=2 "$@" >$scratch/$name.out 2>&1 || rc=$?
+    RUST_BACKTRACE=0 timeout 300 "/payload/tests/$name" --test-threads=2 "$@" >$scratch/$name.out 2>&1 || rc=$?
     while read -r line; do
         case $line in
             "test result"*) ;;

@@ -5,7 +5,7 @@ b=$scratch/raised
 r=($runtime --root $scratch/state)
 run() { # name process-fields command: the container's output on one line
     bundle $b "[\"sh\", \"-c\", \"$3\"]" '{}' "$2" '"cgroupsPath": "/raised"'
-    echo $(timeout 40 "${r[@]}" run --bundle $b "$1" 2>&1)
+    echo $(timeout 150 "${r[@]}" run --bundle $b "$1" 2>&1)
 }
 is "oomScoreAdj below zero" "-500" "$(run score '"oomScoreAdj": -500' 'cat /proc/self/oom_score_adj')"
 is "oomScoreAdj -1000" "-1000" "$(run score '"oomScoreAdj": -1000' 'cat /proc/self/oom_score_adj')"
@@ -44,6 +44,6 @@ is "scheduler SCHED_BATCH" "policy 3 priority 25 real-time 0" "$(policy '{"polic
 is "scheduler SCHED_IDLE" "policy 5 priority 20 real-time 0" "$(policy '{"policy": "SCHED_IDLE"}')"
 # Its processes can't fork unless they give the policy up.
 bundle $b '["cat", "/proc/self/stat"]' '{}' '"scheduler": {"policy": "SCHED_DEADLINE", "runtime": 1000000, "deadline": 10000000, "period": 10000000}' '"cgroupsPath": "/raised"'
-is "scheduler SCHED_DEADLINE" "6" "$(timeout 40 "${r[@]}" run --bundle $b deadline 2>&1 | cut -d' ' -f41)"
+is "scheduler SCHED_DEADLINE" "6" "$(timeout 150 "${r[@]}" run --bundle $b deadline 2>&1 | cut -d' ' -f41)"
 is "ioPriority of the real-time class" "realtime: prio 3" "$(run io '"ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 3}' 'ionice')"
 is "raised: nothing is left" "gone" "$([[ -d /sys/fs/cgroup/raised ]] || echo gone)"

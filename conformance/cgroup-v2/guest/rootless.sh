@@ -2,7 +2,7 @@
 # A user's own container in a scope of the user's own systemd. Sourced.
 systemctl start user@1000.service
 is "the user's systemd runs" "active" "$(systemctl is-active user@1000.service)"
-as_user() { timeout 60 setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=/run/user/1000 HOME=/home/user "$@"; }
+as_user() { timeout 150 setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=/run/user/1000 HOME=/home/user "$@"; }
 b=/home/user/bundle
 caps='' bundle $b "$sleeper" '{"memory": {"limit": 67108864}, "pids": {"limit": 40}}' "" \
     '"uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]'

@@ -30,7 +30,7 @@ read_unit() {
 lifetime() {
     local id=$1 path=$2 unit=$3 slice=$4 dir=$cg/$5 stats watcher
     bundle $b "$sleeper" "$limits" "" "${path:+\"cgroupsPath\": \"$path\"}"
-    quiet "$id: create" "${r[@]}" create --bundle $b $id
+    succeeds "$id: create" "${r[@]}" create --bundle $b $id
     read_unit $unit
     is "$id: the unit is there" "active" "$unit_ActiveState"
     is "$id: its slice" "$slice" "$unit_Slice"
@@ -45,7 +45,7 @@ lifetime() {
     like "$id: DeviceAllow" "/dev/char/10:229 r( |\$)" "$(systemctl show -P DeviceAllow $unit | tr '\n' ' ')"
     is "$id: files of memory" "67108864 33554432 33554432" "$(echo $(<$dir/memory.max) $(<$dir/memory.low) $(<$dir/memory.swap.max))"
     is "$id: files of pids and cpu" "40 174 25500 50000 0" "$(echo $(<$dir/pids.max) $(<$dir/cpu.weight) $(<$dir/cpu.max) $(<$dir/cpuset.cpus))"
-    quiet "$id: start" "${r[@]}" start $id
+    succeeds "$id: start" "${r[@]}" start $id
     is "$id: exec is in the cgroup" "0::/" "$("${r[@]}" exec $id cat /proc/self/cgroup)"
     is "$id: device rules" "r default" "$(echo $("${r[@]}" exec $id sh -c "$probe" 2>&1))"
     succeeds "$id: update" "${r[@]}" update --memory 48m --memory-swap 64m --pids-limit 30 --cpu-quota 20000 --cpu-period 100000 --cpu-share 512 $id
@@ -69,7 +69,7 @@ lifetime() {
     "${r[@]}" exec $id sh -c 'tail /dev/zero' >$scratch/out 2>&1
     if eventually grep -q '"type": *"oom"' $scratch/events; then pass "$id: oom event"; else fail "$id: oom event" "$(<$scratch/events)"; fi
     is "$id: it outlives its child's death" "running" "$("${r[@]}" state $id | sed -n 's/.*"status": *"\([a-z]*\)".*/\1/p')"
-    quiet "$id: kill" "${r[@]}" kill $id KILL
+    succeeds "$id: kill" "${r[@]}" kill $id KILL
     if ! eventually sh -c "! kill -0 $watcher"; then
         fail "$id: events ends with the container" "it runs on"
         kill $watcher
@@ -86,27 +86,27 @@ lifetime named system-deep.slice:prefix:name prefix-name.scope system-deep.slice
 
 # A container whose first process is the victim.
 bundle $b '["sh", "-c", "exec tail /dev/zero"]' '{"memory": {"limit": 16777216, "swap": 16777216}}'
-timeout 40 "${r[@]}" run --bundle $b victim >$scratch/out 2>&1
+timeout 150 "${r[@]}" run --bundle $b victim >$scratch/out 2>&1
 is "out of memory: run returns 137" "137" "$?"
 is "out of memory: no unit is left" "not-found" "$(show caisson-victim.scope LoadState)"
 
 # The end of the first process ends the scope; delete copes with that.
 bundle $b '["sh", "-c", "exit 3"]' '{}'
-timeout 40 "${r[@]}" run --bundle $b short >$scratch/out 2>&1
+timeout 150 "${r[@]}" run --bundle $b short >$scratch/out 2>&1
 is "run returns the status" "3" "$?"
-quiet "create of one that ends" "${r[@]}" create --bundle $b ends
+succeeds "create of one that ends" "${r[@]}" create --bundle $b ends
 "${r[@]}" start ends
 eventually sh -c "${r[*]} state ends | grep -q stopped"
 succeeds "delete after its end" "${r[@]}" delete ends
 # A name may be used again at once, also if the unit of before has failed.
-for _ in 1 2 3; do timeout 40 "${r[@]}" run --bundle $b again >$scratch/out 2>&1 || true; done
-is "the same name again" "3" "$(timeout 40 "${r[@]}" run --bundle $b again >$scratch/out 2>&1; echo $?)"
+for _ in 1 2 3; do timeout 150 "${r[@]}" run --bundle $b again >$scratch/out 2>&1 || true; done
+is "the same name again" "3" "$(timeout 150 "${r[@]}" run --bundle $b again >$scratch/out 2>&1; echo $?)"
 # delete --force of a running one; and of one whose unit someone stopped.
 bundle $b "$sleeper" '{}'
-quiet "run -d" "${r[@]}" run -d --bundle $b forced
+succeeds "run -d" "${r[@]}" run -d --bundle $b forced
 succeeds "delete --force" "${r[@]}" delete --force forced
 is "delete --force: no unit" "not-found" "$(show caisson-forced.scope LoadState)"
-quiet "run -d, once more" "${r[@]}" run -d --bundle $b stopped
+succeeds "run -d, once more" "${r[@]}" run -d --bundle $b stopped
 systemctl stop caisson-stopped.scope
 eventually sh -c "${r[*]} state stopped | grep -q stopped"
 succeeds "delete of one whose unit was stopped" "${r[@]}" delete --force stopped
@@ -118,7 +118,7 @@ fails "an unknown unified file is refused by name" "no.such" "${r[@]}" run --bun
 is "no unit of a failed create" "not-found" "$(show caisson-wrong.scope LoadState)"
 # Without --systemd-cgroup, beside systemd.
 bundle $b "$sleeper" "$limits" "" '"cgroupsPath": "/made/raw"'
-quiet "without --systemd-cgroup: run -d" $runtime --root $scratch/state run -d --bundle $b raw
+succeeds "without --systemd-cgroup: run -d" $runtime --root $scratch/state run -d --bundle $b raw
 is "without --systemd-cgroup: files" "67108864 40" "$(echo $(<$cg/made/raw/memory.max) $(<$cg/made/raw/pids.max))"
 succeeds "without --systemd-cgroup: delete" $runtime --root $scratch/state delete --force raw
 rmdir $cg/made

@@ -11,4 +11,5 @@ pub mod console;
 pub mod dir;
 pub mod process;
 pub mod program;
+pub mod record;
 pub mod step;

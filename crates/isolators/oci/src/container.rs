@@ -74,17 +74,7 @@ impl Container for OciContainer {
         let (status, pid) = status_of(&self.dir)?;
         let not_found = || SandboxError::NotFound(self.id.to_string());
         let record = self.dir.record()?.ok_or_else(not_found)?;
-        Ok(ContainerInfo {
-            id: self.id.clone(),
-            status,
-            pid,
-            bundle: record.bundle,
-            rootfs: record.rootfs,
-            created: record.created,
-            owner_uid: record.owner_uid,
-            oci_version: record.oci_version,
-            annotations: record.annotations,
-        })
+        Ok(record.info(self.id.clone(), status, pid))
     }
 
     fn start(&self) -> Result<(), SandboxError> {

@@ -1,11 +1,12 @@
 //! Making a container, and a further process in one.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use caisson_cgroup::Cgroup;
 use caisson_foreign::bundle;
 use caisson_foreign::process::{Identity, children, end_children_except, own_pid};
+use caisson_foreign::record::Record;
 use caisson_foreign::step::{Context as _, warn};
 use caisson_isolator::{ContainerId, ContainerRequest, ExecRequest, SandboxError, SpawnedProcess};
 use caisson_sys::process_stat::ProcessStat;
@@ -13,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 
 use crate::removal;
 use crate::runtime::{Given, Settings};
-use crate::state::{CONFIG, First, Record, StateDir, VERSION};
+use crate::state::{CONFIG, First, StateDir};
 
 /// How long killed processes of a failed call may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,16 +47,7 @@ fn try_create(
     let rootfs = bundle::rewrite(&mut spec, &bundle, own_pid());
     let (systemd, rootless) = (settings.systemd_cgroup, settings.is_rootless());
     let planned = bundle::plan_cgroup(&mut spec, &id, systemd, rootless)?;
-    dir.save_record(&Record {
-        version: VERSION,
-        bundle,
-        rootfs,
-        created: SystemTime::now(),
-        owner_uid: rustix::process::getuid().as_raw(),
-        oci_version: spec.oci_version.clone(),
-        annotations: spec.annotations.clone(),
-        planned,
-    })?;
+    Record::new(bundle, rootfs, &spec, planned).save(dir)?;
     dir.save(CONFIG, &spec)?;
     let pid_file = format!("call-{}.pid", own_pid());
     let mut args = vec!["--bundle".to_owned(), text(dir.path())];

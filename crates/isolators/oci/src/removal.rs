@@ -25,7 +25,7 @@ pub(crate) fn remove(
     let first = dir.first()?;
     let record = dir.record()?;
     let mut cgroups = Vec::new();
-    for state in first.iter().map(|first| &first.cgroup).chain(record.iter().map(|r| &r.planned)) {
+    for state in first.iter().map(|first| &first.cgroup).chain(record.iter().map(|r| &r.cgroup)) {
         cgroups.push(open_cgroup(state)?);
     }
     for cgroup in &cgroups {

@@ -6,39 +6,20 @@
 //! from then on the container exists), `started` (once it was), and, while a
 //! call lasts, `call-<pid>.*`.
 
-use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use caisson_cgroup::{Cgroup, CgroupState};
 use caisson_foreign::dir::{Dir, DirRoot};
 use caisson_foreign::process::Identity;
+use caisson_foreign::record::Record;
 use caisson_foreign::step::Context as _;
 use caisson_isolator::{ContainerId, SandboxError};
 use serde::{Deserialize, Serialize};
 
-const RECORD: &str = "record.json";
 pub(crate) const CONFIG: &str = "config.json";
 const PROCESS: &str = "process.json";
 const STARTED: &str = "started";
-/// The format that this program writes and reads.
-pub(crate) const VERSION: u32 = 1;
-
-/// `record.json`.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) version: u32,
-    /// The caller's bundle, not the runtime's.
-    pub(crate) bundle: PathBuf,
-    pub(crate) rootfs: PathBuf,
-    pub(crate) created: SystemTime,
-    pub(crate) owner_uid: u32,
-    pub(crate) oci_version: String,
-    pub(crate) annotations: BTreeMap<String, String>,
-    /// Where the runtime is going to make the cgroup, as far as that is known.
-    pub(crate) planned: CgroupState,
-}
 
 /// `process.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,19 +67,9 @@ impl Deref for StateDir {
 }
 
 impl StateDir {
-    pub(crate) fn save_record(&self, record: &Record) -> Result<(), SandboxError> {
-        self.save(RECORD, record)
-    }
-
     /// `None` if creation ended before it was written.
     pub(crate) fn record(&self) -> Result<Option<Record>, SandboxError> {
-        match self.parse::<Record>(RECORD)? {
-            Some(record) if record.version != VERSION => Err(SandboxError::step(
-                format!("read {:?}", self.path().join(RECORD)),
-                format!("format {} is not {VERSION}, the one of this program", record.version),
-            )),
-            other => Ok(other),
-        }
+        Record::load(self)
     }
 
     pub(crate) fn save_first(&self, first: &First) -> Result<(), SandboxError> {

@@ -2,13 +2,14 @@
 
 use caisson_containerd::task::{Create, Target};
 use caisson_foreign::bundle;
+use caisson_foreign::record::Record;
 use caisson_foreign::step::warn;
 use caisson_isolator::{ContainerId, ContainerRequest, SandboxError, SpawnedProcess};
 use caisson_sys::process_stat::ProcessStat;
 
 use crate::pod::{self, Pod};
 use crate::standin::{self, Carried};
-use crate::state::{CONFIG, Record, StateDir, VERSION};
+use crate::state::{CONFIG, StateDir};
 use crate::{NAME, Settings, launch, removal};
 
 /// What a container's own process is called in our files.
@@ -55,16 +56,7 @@ fn try_create(
     let ContainerRequest { id, bundle, mut spec, console, .. } = request;
     let rootfs = bundle::rewrite(&mut spec, &bundle, settings.holder);
     let cgroup = bundle::plan_cgroup(&mut spec, &id, settings.systemd_cgroup, false)?;
-    dir.save_record(&Record {
-        version: VERSION,
-        bundle,
-        rootfs,
-        created: std::time::SystemTime::now(),
-        owner_uid: rustix::process::getuid().as_raw(),
-        oci_version: spec.oci_version.clone(),
-        annotations: spec.annotations.clone(),
-        cgroup,
-    })?;
+    Record::new(bundle, rootfs, &spec, cgroup).save(dir)?;
     dir.save(CONFIG, &spec)?;
     let streams = Carried::prepare(dir, FIRST, console.as_ref())?;
     let mut shim = launch::ensure(settings, pod, &id, dir)?;

@@ -5,14 +5,13 @@
 //! the shim gets it), `process.json` (the first process; from then on the
 //! container exists), FIFOs, and what the shim itself keeps there.
 
-use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
-use caisson_cgroup::{Cgroup, CgroupState};
+use caisson_cgroup::Cgroup;
 use caisson_foreign::dir::{Dir, DirRoot};
 use caisson_foreign::process::Identity;
+use caisson_foreign::record::Record;
 use caisson_foreign::step::Context as _;
 use caisson_isolator::{ContainerId, SandboxError};
 use serde::{Deserialize, Serialize};
@@ -20,29 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::Settings;
 
 const CONTAINERS: &str = "containers";
-const RECORD: &str = "record.json";
 const PROCESS: &str = "process.json";
 /// What the name of a stand-in's note begins with; its number follows.
 const STAND_IN: &str = "stand-in.";
 /// The configuration's name in a bundle.
 pub(crate) const CONFIG: &str = "config.json";
-/// The format that this program writes and reads.
-pub(crate) const VERSION: u32 = 1;
-
-/// `record.json`.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) version: u32,
-    /// The caller's bundle, not the shim's.
-    pub(crate) bundle: PathBuf,
-    pub(crate) rootfs: PathBuf,
-    pub(crate) created: SystemTime,
-    pub(crate) owner_uid: u32,
-    pub(crate) oci_version: String,
-    pub(crate) annotations: BTreeMap<String, String>,
-    /// The cgroup that the configuration names.
-    pub(crate) cgroup: CgroupState,
-}
 
 /// A stand-in, as it is noted.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,19 +70,9 @@ impl StateDir {
         containers(settings).open(id).map(Self)
     }
 
-    pub(crate) fn save_record(&self, record: &Record) -> Result<(), SandboxError> {
-        self.save(RECORD, record)
-    }
-
     /// `None` if creation ended before it was written.
     pub(crate) fn record(&self) -> Result<Option<Record>, SandboxError> {
-        match self.parse::<Record>(RECORD)? {
-            Some(record) if record.version != VERSION => {
-                Err(format!("format {} is not {VERSION}, the one of this program", record.version))
-                    .context(|| format!("read {:?}", self.path().join(RECORD)))
-            }
-            other => Ok(other),
-        }
+        Record::load(self)
     }
 
     pub(crate) fn save_first(&self, first: Identity) -> Result<(), SandboxError> {

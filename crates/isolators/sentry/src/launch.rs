@@ -14,9 +14,10 @@ use crate::kernel::Kernel;
 use crate::task::process::Directories;
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status};
+use crate::vfs::setup::{Layout, MountError, root_credentials};
 use crate::vfs::{
-    Broker, BrokerClient, Device, Entry, FileSystem, FileTable, HostNode, HostStream, Kind, Node,
-    OpenFile, Poller, ProcNode, StartBrokerError, pair, served_tree,
+    Broker, BrokerClient, Fifos, FileSystem, FileTable, HostStream, Kind, MountFlags, MountTable,
+    OpenFile, Poller, StartBrokerError, Walker, pair, served_tree,
 };
 use crate::wall::{WallError, empty_root, shed};
 use crate::{platform, syscalls};
@@ -35,6 +36,9 @@ pub enum LaunchError {
     /// No broker.
     #[error(transparent)]
     Broker(#[from] StartBrokerError),
+    /// A mount.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// The sentry can't be confined.
     #[error(transparent)]
     Wall(#[from] WallError),
@@ -82,6 +86,8 @@ pub struct Program {
     pub directory: Vec<u8>,
     /// User and group.
     pub owner: (u32, u32),
+    /// What is mounted.
+    pub layout: Layout,
 }
 
 /// Runs a program in a sandbox of its own, with this process's standard streams;
@@ -91,8 +97,11 @@ pub struct Program {
 /// # Errors
 /// [`LaunchError`]
 pub fn run(program: &Program, report: fn(&LaunchError)) -> Result<u8, LaunchError> {
-    let root = served_tree(&program.root)
+    let flags = if program.layout.read_only { MountFlags::READ_ONLY } else { MountFlags::empty() };
+    let root = served_tree(&program.root, true, flags)
         .map_err(|errno| LaunchError::Root { path: program.root.clone(), errno })?;
+    let mut roots = program.layout.open_sources()?;
+    roots.push(root);
     let (client, socket) = pair()?;
     let spaces = CloneFlags::NEWPID
         | CloneFlags::NEWNET
@@ -103,7 +112,7 @@ pub fn run(program: &Program, report: fn(&LaunchError)) -> Result<u8, LaunchErro
     let broker = match clone3(spaces, None).map_err(io_step("clone the broker"))? {
         Side::Child => {
             drop(client);
-            let code = match Broker::enter(socket, &[root]) {
+            let code = match Broker::enter(socket, &roots) {
                 Ok(broker) => {
                     broker.serve();
                     0
@@ -123,7 +132,7 @@ pub fn run(program: &Program, report: fn(&LaunchError)) -> Result<u8, LaunchErro
             // Whoever ends the caller ends the sandbox.
             let die = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
             let booted = die.map_err(step("tie the sentry to its parent"));
-            let code = match booted.and_then(|()| boot(program, root, client)) {
+            let code = match booted.and_then(|()| boot(program, roots, client)) {
                 Ok(Status::Exited(code)) => code,
                 Ok(Status::Killed(signal, _)) => 128_u8.saturating_add(signal),
                 Err(error) => {
@@ -159,7 +168,11 @@ fn code(status: WaitStatus) -> u8 {
 }
 
 /// Runs as the sentry.
-fn boot(program: &Program, root: OwnedFd, broker: BrokerClient) -> Result<Status, LaunchError> {
+fn boot(
+    program: &Program,
+    mut roots: Vec<OwnedFd>,
+    broker: BrokerClient,
+) -> Result<Status, LaunchError> {
     let counter = platform::clock::counter_is_a_clock();
     empty_root()?;
     shed(CapabilitySet::empty())?;
@@ -168,7 +181,8 @@ fn boot(program: &Program, root: OwnedFd, broker: BrokerClient) -> Result<Status
     let _ = (syscalls::system::processors(), crate::vfs::Time::now());
     platform::host_calls::confine(&platform::host_calls::SENTRY)
         .map_err(step("filter the sentry's own calls"))?;
-    let files = file_system(root, broker)?;
+    let root = roots.pop().ok_or(Errno::BADF).map_err(step("make the root"))?;
+    let files = file_system(program, root, broker)?;
     let poller = Arc::clone(&files.poller);
     let kernel = Kernel::new(started, files);
     kernel.clock.set_processors(u32::try_from(syscalls::system::processors()).unwrap_or(1));
@@ -181,6 +195,14 @@ fn boot(program: &Program, root: OwnedFd, broker: BrokerClient) -> Result<Status
     poller.start().map_err(io_step("start a thread"))?;
     kernel.serve().map_err(io_step("start a thread"))?;
     kernel.prepare().map_err(step("empty the first stub process"))?;
+    let walker = Walker {
+        kernel: &kernel,
+        pid: 1,
+        root: Arc::clone(&kernel.files.root),
+        credentials: root_credentials(),
+    };
+    program.layout.attach(&walker, roots)?;
+    drop(walker);
     let process = first_process(program, &kernel)?;
     let execute = syscalls::start_first(
         &kernel,
@@ -196,24 +218,18 @@ fn boot(program: &Program, root: OwnedFd, broker: BrokerClient) -> Result<Status
     Ok(kernel.wait_for_end())
 }
 
-fn file_system(root: OwnedFd, broker: BrokerClient) -> Result<FileSystem, LaunchError> {
-    let node = Node::Host(HostNode { handle: root });
-    let root = Entry::new(None, b"", node, Kind::Directory);
-    root.add("proc", Node::Proc(ProcNode::Root), Kind::Directory);
-    let devices = root.add("dev", Node::Directory, Kind::Directory);
-    for (name, device) in Device::ALL {
-        devices.add(name, Node::Device(device), Kind::Character);
-    }
-    for (name, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-    ] {
-        devices.add(name, Node::Link(target), Kind::Link);
+fn file_system(
+    program: &Program,
+    root: OwnedFd,
+    broker: BrokerClient,
+) -> Result<FileSystem, LaunchError> {
+    let mounts = MountTable::default();
+    let root = program.layout.root(&mounts, root).map_err(step("make the root"))?;
+    if root.kind() != Kind::Directory {
+        return Err(LaunchError::Root { path: program.root.clone(), errno: Errno::NOTDIR });
     }
     let poller = Poller::new().map_err(step("epoll_create"))?;
-    Ok(FileSystem { root, broker, poller })
+    Ok(FileSystem { root, mounts, broker, poller, fifos: Fifos::default() })
 }
 
 fn first_process(program: &Program, kernel: &Arc<Kernel>) -> Result<Arc<Process>, LaunchError> {
@@ -228,13 +244,9 @@ fn first_process(program: &Program, kernel: &Arc<Kernel>) -> Result<Arc<Process>
     }
     let (user, group) = program.owner;
     let credentials = Credentials { users: [user; 4], groups: [group; 4], others: vec![group] };
-    let root = Arc::clone(&kernel.files.root);
-    let walker = crate::vfs::Walker {
-        kernel,
-        pid: 1,
-        root: Arc::clone(&root),
-        credentials: credentials.clone(),
-    };
+    let root = kernel.files.root.top();
+    let walker =
+        Walker { kernel, pid: 1, root: Arc::clone(&root), credentials: credentials.clone() };
     let current = walker
         .walk(&root, &program.directory, true)
         .and_then(crate::vfs::Resolve::existing)

@@ -7,7 +7,6 @@ pub mod launch;
 pub mod loader;
 pub mod log;
 pub mod mm;
-pub mod net;
 pub mod platform;
 pub mod signal;
 pub mod syscalls;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use caisson_sentry::vfs::setup::{Layout, MountRequest};
 use caisson_sentry::{LaunchError, Program, run};
 
 const USAGE: &str = "\
@@ -18,6 +19,10 @@ Options:
       --cwd FOLDER    its working directory (default: /)
       --env NAME=VALUE  a variable; may be repeated
       --user UID:GID  who it is inside (default: 0:0)
+      --mount type=TYPE,src=PATH,dst=PATH,options=A:B
+                      mounts a folder or file of the host's (bind), tmpfs, proc,
+                      sysfs or devtmpfs; may be repeated
+      --read-only     its root file system can't be written
   -h, --help          print this
   -V, --version       print the version";
 
@@ -37,6 +42,7 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
         environment: Vec::new(),
         directory: b"/".to_vec(),
         owner: (0, 0),
+        layout: Layout::usual(),
     };
     let mut doing = false;
     let text = |e: lexopt::Error| format!("{e}; see `caisson-sentry --help`");
@@ -54,6 +60,12 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
             Long("env") if doing => {
                 program.environment.push(parser.value().map_err(text)?.into_vec());
             }
+            Long("mount") if doing => {
+                let value = parser.value().map_err(text)?;
+                let mount = MountRequest::parse(&value).map_err(|error| error.to_string())?;
+                program.layout.mounts.push(mount);
+            }
+            Long("read-only") if doing => program.layout.read_only = true,
             Long("user") if doing => {
                 let value = parser.value().map_err(text)?;
                 program.owner = owner(&value.to_string_lossy())

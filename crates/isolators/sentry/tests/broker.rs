@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use caisson_sentry::vfs::{Broker, BrokerClient, pair, served_tree};
+use caisson_sentry::vfs::{Broker, BrokerClient, MountFlags, pair, served_tree};
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -26,7 +26,7 @@ const OWN_SPACES: [CloneFlags; 6] = [
 
 /// Starts a broker of `root`, which serves, or else does `instead`.
 fn start(root: &Path, instead: Option<Attempt>) -> (BrokerClient, OwnedFd, rustix::process::Pid) {
-    let tree = served_tree(root).unwrap();
+    let tree = served_tree(root, true, MountFlags::default()).unwrap();
     let (client, socket) = pair().unwrap();
     let spaces = OWN_SPACES.into_iter().collect();
     match clone3(spaces, None).unwrap() {

@@ -84,6 +84,7 @@ pub const HOST_CALLS: &[HostCallRow] = &[
     row(77, "ftruncate", Rule::Any, "ftruncate(2), truncate(2) of guests"),
     row(74, "fsync", Rule::Any, "fsync(2) of guests"),
     row(285, "fallocate", Rule::Any, "fallocate(2) of guests"),
+    row(319, "memfd_create", Rule::Any, "files in memory: tmpfs, memfd_create(2) of guests"),
     row(232, "epoll_wait", Rule::Any, "waits for standard streams"),
     row(281, "epoll_pwait", Rule::Any, "the same, as some libraries spell it"),
     row(441, "epoll_pwait2", Rule::Any, "the same, as some libraries spell it"),

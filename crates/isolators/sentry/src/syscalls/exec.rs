@@ -16,7 +16,7 @@ use crate::signal::{self, ThreadSignals};
 use crate::task::thread::Place;
 use crate::task::waiter::lock;
 use crate::task::{Process, Status, Thread, dismiss, exit_process, retire};
-use crate::vfs::{Entry, Kind, Node, Walker, access, permit};
+use crate::vfs::{Entry, Kind, MountFlags, Node, Walker, access, permit};
 
 use super::memory::{host, map};
 
@@ -79,9 +79,15 @@ fn open_binary(
     if entry.kind() != Kind::Regular {
         return Err(Errno::ACCESS);
     }
-    let Node::Host(node) = &entry.node else { return Err(Errno::ACCESS) };
-    permit(&walker.credentials, &node.attributes()?, access::EXECUTE)?;
-    let file = walker.kernel.files.broker.open(node.handle.as_fd(), 0)?;
+    permit(&walker.credentials, &entry.attributes(walker.kernel)?, access::EXECUTE)?;
+    if entry.mount.flags().contains(MountFlags::NO_EXECUTE) {
+        return Err(Errno::ACCESS);
+    }
+    let file = match &entry.node {
+        Node::Host(node) => walker.kernel.files.broker.open(node.handle.as_fd(), 0)?,
+        Node::Tmp(node) => rustix::io::fcntl_dupfd_cloexec(node.memory()?, 0)?,
+        _ => return Err(Errno::ACCESS),
+    };
     Ok((file, entry))
 }
 

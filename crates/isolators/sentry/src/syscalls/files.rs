@@ -10,7 +10,7 @@ use crate::task::waiter::lock;
 use crate::vfs::{FileTable, Kind, LIMIT, OpenFile, open, pipe, status};
 
 use super::paths::start_of;
-use super::{Call, Failure, Outcome, sockets};
+use super::{Call, Failure, Outcome};
 
 const CHUNK: usize = 64 << 10;
 /// Most that one read or write moves (`MAX_RW_COUNT`).
@@ -112,17 +112,11 @@ fn signed(count: u64) -> i64 {
 
 pub(super) fn read(call: &Call<'_>) -> Outcome {
     let file = call.file(0)?;
-    if let Some(socket) = file.file.socket() {
-        return sockets::read(call, &file, socket, (call.arg(1), call.arg(2)));
-    }
     read_to(call, &file, call.arg(1), call.arg(2), None).map(signed)
 }
 
 pub(super) fn write(call: &Call<'_>) -> Outcome {
     let file = call.file(0)?;
-    if let Some(socket) = file.file.socket() {
-        return sockets::write(call, &file, socket, (call.arg(1), call.arg(2)));
-    }
     write_from(call, &file, call.arg(1), call.arg(2), None).map(signed)
 }
 
@@ -168,10 +162,6 @@ type Transfer = fn(&Call<'_>, &OpenFile, u64, u64, Option<u64>) -> Result<u64, F
 fn vectored(call: &Call<'_>, reads: bool, at: Option<u64>) -> Outcome {
     let transfer: Transfer = if reads { read_to } else { write_from };
     let file = call.file(0)?;
-    if let (Some(socket), None) = (file.file.socket(), at) {
-        let transfer = if reads { sockets::readv } else { sockets::writev };
-        return transfer(call, &file, socket);
-    }
     let mut done = 0;
     for (base, length) in vectors(call)? {
         if length == 0 {
@@ -234,9 +224,14 @@ fn do_open(
     flags: u32,
     mode: u32,
 ) -> Outcome {
+    let close_on_exec = flags & status::CLOSE_ON_EXEC != 0;
+    let umask = call.thread.process.umask.load(Ordering::SeqCst);
+    let mode = mode & 0o7777 & !umask;
     if flags & status::TEMPORARY == status::TEMPORARY {
-        // As a file system without O_TMPFILE.
-        return Err(Errno::OPNOTSUPP.into());
+        let walker = call.walker();
+        let folder = walker.walk(&start_of(call, directory, path)?, path, true)?.existing()?;
+        let file = open::open_unnamed(&walker, &folder, flags, mode)?;
+        return Ok(call.files().add(file, 0, close_on_exec)?.into());
     }
     let walker = call.walker();
     let start = start_of(call, directory, path)?;
@@ -244,9 +239,7 @@ fn do_open(
         flags & (status::CREATE | status::EXCLUSIVE) == status::CREATE | status::EXCLUSIVE;
     let follow = flags & status::NO_FOLLOW == 0 && !exclusive;
     let found = walker.walk(&start, path, follow)?;
-    let umask = call.thread.process.umask.load(Ordering::SeqCst);
-    let file = open::open(&walker, call.kernel, found, flags, mode & 0o7777 & !umask)?;
-    let close_on_exec = flags & status::CLOSE_ON_EXEC != 0;
+    let file = open::open(&walker, call, found, flags, mode)?;
     Ok(call.files().add(file, 0, close_on_exec)?.into())
 }
 

@@ -7,6 +7,7 @@ mod files;
 pub mod futex;
 mod identity;
 mod memory;
+mod mounts;
 mod owners;
 mod paths;
 mod polling;

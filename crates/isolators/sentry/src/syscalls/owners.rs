@@ -1,13 +1,11 @@
 //! Modes, owners, times, sizes; what statfs(2) tells.
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::task::waiter::lock;
-use crate::vfs::{Attributes, Entry, HostNode, Kind, Node, access, permit};
+use crate::vfs::{Entry, MountFlags, NewTime, Node, ProcNode, Time};
 
 use super::paths::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, walk};
 use super::{Call, Failure, Outcome};
@@ -20,29 +18,21 @@ enum Subject {
 
 fn subject(call: &Call<'_>, subject: &Subject) -> Result<Arc<Entry>, Errno> {
     match *subject {
-        Subject::Path(directory, index, follow) => walk(call, directory, index, follow)?.existing(),
+        Subject::Path(directory, index, follow) => {
+            let entry = walk(call, directory, index, follow)?.existing()?;
+            match &entry.node {
+                Node::Proc(ProcNode::Descriptor(file)) if follow => {
+                    file.entry.clone().ok_or(Errno::PERM)
+                }
+                _ => Ok(entry),
+            }
+        }
         Subject::Open(index) => call.file(index)?.entry.clone().ok_or(Errno::PERM),
     }
 }
 
-fn host_node(entry: &Entry) -> Result<&HostNode, Errno> {
-    match &entry.node {
-        Node::Host(node) => Ok(node),
-        _ => Err(Errno::PERM),
-    }
-}
-
-/// Only the owner, or root.
-fn check_owner(call: &Call<'_>, file: &Attributes) -> Result<(), Errno> {
-    let [_, _, _, user] = lock(&call.thread.process.credentials).users;
-    if user == 0 || user == file.user { Ok(()) } else { Err(Errno::PERM) }
-}
-
 fn change_mode(call: &Call<'_>, what: &Subject, mode: u32) -> Outcome {
-    let entry = subject(call, what)?;
-    let node = host_node(&entry)?;
-    check_owner(call, &node.attributes()?)?;
-    call.kernel.files.broker.change_mode(node.handle.as_fd(), mode & 0o7777)?;
+    call.walker().change_mode(&*subject(call, what)?, mode)?;
     Ok(0)
 }
 
@@ -59,18 +49,7 @@ pub(super) fn fchmodat(call: &Call<'_>) -> Outcome {
 }
 
 fn change_owner(call: &Call<'_>, what: &Subject, user: u32, group: u32) -> Outcome {
-    let entry = subject(call, what)?;
-    let node = host_node(&entry)?;
-    let file = node.attributes()?;
-    let who = lock(&call.thread.process.credentials).clone();
-    if who.users[3] != 0 {
-        check_owner(call, &file)?;
-        let own = group == u32::MAX || group == who.groups[3] || who.others.contains(&group);
-        if (user != u32::MAX && user != file.user) || !own {
-            return Err(Errno::PERM.into());
-        }
-    }
-    call.kernel.files.broker.change_owner(node.handle.as_fd(), user, group)?;
+    call.walker().change_owner(&*subject(call, what)?, user, group)?;
     Ok(0)
 }
 
@@ -117,13 +96,15 @@ pub(super) fn utimensat(call: &Call<'_>) -> Outcome {
     if times.iter().any(|(_, n)| !sound(*n)) {
         return Err(Errno::INVAL.into());
     }
-    let node = host_node(&entry)?;
-    let file = node.attributes()?;
-    let only_now = times.iter().all(|(_, n)| *n == NOW);
-    let who = lock(&call.thread.process.credentials).clone();
-    check_owner(call, &file)
-        .or_else(|errno| if only_now { permit(&who, &file, access::WRITE) } else { Err(errno) })?;
-    call.kernel.files.broker.set_times(node.handle.as_fd(), times)?;
+    let times = times.map(|(seconds, nanoseconds)| match nanoseconds {
+        NOW => NewTime::Now,
+        OMIT => NewTime::Keep,
+        _ => {
+            let nanoseconds = u32::try_from(nanoseconds).unwrap_or(0);
+            NewTime::At(Time { seconds, nanoseconds })
+        }
+    });
+    call.walker().set_times(&entry, times)?;
     Ok(0)
 }
 
@@ -133,22 +114,11 @@ pub(super) fn umask(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn truncate(call: &Call<'_>) -> Outcome {
-    const READ_WRITE: u32 = 2;
-    let size = call.arg(1);
-    let entry = walk(call, None, 0, true)?.existing()?;
-    if size.cast_signed() < 0 {
+    let entry = subject(call, &Subject::Path(None, 0, true))?;
+    if call.arg(1).cast_signed() < 0 {
         return Err(Errno::INVAL.into());
     }
-    match entry.kind() {
-        Kind::Regular => {}
-        Kind::Directory => return Err(Errno::ISDIR.into()),
-        _ => return Err(Errno::INVAL.into()),
-    }
-    let node = host_node(&entry)?;
-    let who = lock(&call.thread.process.credentials).clone();
-    permit(&who, &node.attributes()?, access::WRITE)?;
-    let fd = call.kernel.files.broker.open(node.handle.as_fd(), READ_WRITE)?;
-    rustix::fs::ftruncate(&fd, size).map_err(Failure::from)?;
+    call.walker().truncate(&entry, call.arg(1))?;
     Ok(0)
 }
 
@@ -156,18 +126,39 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
     const EXT4: u64 = 0xef53;
     const PROC: u64 = 0x9fa0;
     const TMPFS: u64 = 0x0102_1994;
+    const SYSFS: u64 = 0x6265_6572;
     let (kind, figures) = match &entry.node {
         Node::Host(node) => {
             let host = rustix::fs::fstatfs(&node.handle).map_err(Failure::from)?;
             (EXT4, [host.f_blocks, host.f_bfree, host.f_bavail, host.f_files, host.f_ffree])
         }
         Node::Proc(_) => (PROC, [0; 5]),
-        _ => (TMPFS, [0; 5]),
+        Node::Tmp(_) if entry.mount.kind == "sysfs" => (SYSFS, [0; 5]),
+        Node::Tmp(node) => {
+            let [space, used, files, alive] = node.file_system().figures();
+            let free = space.saturating_sub(used) / 4096;
+            (TMPFS, [space / 4096, free, free, files, files.saturating_sub(alive)])
+        }
+        Node::Point => (TMPFS, [0; 5]),
     };
     let mut words = vec![kind, 4096];
     words.extend(figures);
     // Identity, longest name, fragment size, flags, four spare words.
-    words.extend([0, 255, 4096, 0, 0, 0, 0, 0]);
+    let flags = entry.mount.flags();
+    let mut told = 0x20;
+    for (flag, bit) in [
+        (MountFlags::READ_ONLY, 1),
+        (MountFlags::NO_SUID, 2),
+        (MountFlags::NO_DEVICES, 4),
+        (MountFlags::NO_EXECUTE, 8),
+        (MountFlags::NO_ACCESS_TIMES, 0x400),
+        (MountFlags::RELATIVE_ACCESS_TIMES, 0x1000),
+    ] {
+        if flags.contains(flag) {
+            told |= bit;
+        }
+    }
+    words.extend([entry.mount.device, 255, 4096, told, 0, 0, 0, 0]);
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     call.memory().write(call.arg(1), bytes.get(..120).unwrap_or_default())?;
     Ok(0)

@@ -1,13 +1,14 @@
 //! Names: attributes, links, directories, owners, times.
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
-use crate::vfs::{Attributes, Entry, HostNode, Kind, Node, ProcNode, Resolve, access, permit};
+use crate::vfs::{
+    Attributes, Entry, Kind, Make, MountFlags, Node, OpenFile, ProcNode, Resolve, access, permit,
+};
 
 use super::{Call, Outcome};
 
@@ -51,27 +52,41 @@ pub(super) fn walk(
     call.walker().walk(&start, &path, follow)
 }
 
-/// Attributes of a path, or of an open file if the path is empty and may be.
+/// Attributes of a path, or of an open file if the path is empty and may be; what it leads
+/// to.
+fn attributes_and_entry(
+    call: &Call<'_>,
+    directory: Option<usize>,
+    index: usize,
+    flags: u32,
+) -> Result<(Attributes, Option<Arc<Entry>>), Errno> {
+    if flags & AT_EMPTY_PATH != 0
+        && let Some(directory) = directory
+        && (call.arg(index) == 0 || call.path(index)?.is_empty())
+    {
+        if call.int(directory) == AT_FDCWD {
+            let current = Arc::clone(&lock(&call.thread.process.directories).current);
+            return Ok((current.attributes(call.kernel)?, Some(current)));
+        }
+        let file = call.file(directory)?;
+        return Ok((file.file.attributes()?, file.entry.clone()));
+    }
+    let entry = walk(call, directory, index, flags & AT_SYMLINK_NOFOLLOW == 0)?.existing()?;
+    match &entry.node {
+        Node::Proc(ProcNode::Descriptor(file)) if flags & AT_SYMLINK_NOFOLLOW == 0 => {
+            Ok((file.file.attributes()?, file.entry.clone()))
+        }
+        _ => Ok((entry.attributes(call.kernel)?, Some(entry))),
+    }
+}
+
 fn attributes(
     call: &Call<'_>,
     directory: Option<usize>,
     index: usize,
     flags: u32,
 ) -> Result<Attributes, Errno> {
-    if flags & AT_EMPTY_PATH != 0
-        && let Some(directory) = directory
-        && (call.arg(index) == 0 || call.path(index)?.is_empty())
-        && call.int(directory) != AT_FDCWD
-    {
-        return call.file(directory)?.file.attributes();
-    }
-    let entry = walk(call, directory, index, flags & AT_SYMLINK_NOFOLLOW == 0)?.existing()?;
-    match &entry.node {
-        Node::Proc(ProcNode::Descriptor(file)) if flags & AT_SYMLINK_NOFOLLOW == 0 => {
-            file.file.attributes()
-        }
-        _ => entry.attributes(call.kernel),
-    }
+    attributes_and_entry(call, directory, index, flags).map(|(attributes, _)| attributes)
 }
 
 fn give_stat(call: &Call<'_>, index: usize, attributes: &Attributes) -> Outcome {
@@ -106,13 +121,24 @@ fn check_access(call: &Call<'_>, directory: Option<usize>, index: usize, flags: 
     if mode > 7 {
         return Err(Errno::INVAL.into());
     }
-    let found = attributes(call, directory, index, flags)?;
+    let found = attributes_and_entry(call, directory, index, flags)?;
     let mut who = lock(&call.thread.process.credentials).clone();
     if flags & AT_EACCESS == 0 {
         who.users[3] = who.users[0];
         who.groups[3] = who.groups[0];
     }
-    permit(&who, &found, mode)?;
+    permit(&who, &found.0, mode)?;
+    if let Some(entry) = found.1 {
+        let flags = entry.mount.flags();
+        let special = !matches!(entry.kind(), Kind::Regular | Kind::Directory | Kind::Link);
+        if mode & access::WRITE != 0 && flags.contains(MountFlags::READ_ONLY) && !special {
+            return Err(Errno::ROFS.into());
+        }
+        let regular = entry.kind() == Kind::Regular;
+        if mode & access::EXECUTE != 0 && flags.contains(MountFlags::NO_EXECUTE) && regular {
+            return Err(Errno::ACCESS.into());
+        }
+    }
     Ok(0)
 }
 
@@ -131,8 +157,15 @@ pub(super) fn faccessat2(call: &Call<'_>) -> Outcome {
 fn read_link(call: &Call<'_>, directory: Option<usize>, index: usize) -> Outcome {
     let room = call.int(index + 2);
     let room = usize::try_from(room).ok().filter(|r| *r > 0).ok_or(Errno::INVAL)?;
-    let entry = walk(call, directory, index, false)?.existing()?;
-    let target = entry.target(call.kernel, call.thread.process.pid)?;
+    let entry = match directory {
+        // A link that was opened as a name.
+        Some(directory) if call.path(index)?.is_empty() => {
+            let entry = call.file(directory)?.entry.clone();
+            entry.filter(|entry| entry.kind() == Kind::Link).ok_or(Errno::NOENT)?
+        }
+        _ => walk(call, directory, index, false)?.existing()?,
+    };
+    let target = entry.target(&call.walker())?;
     let part = target.get(..room).unwrap_or(&target);
     call.memory().write(call.arg(index + 1), part)?;
     Ok(i64::try_from(part.len()).unwrap_or(0))
@@ -147,7 +180,12 @@ pub(super) fn readlinkat(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn getcwd(call: &Call<'_>) -> Outcome {
-    let mut path = lock(&call.thread.process.directories).current.path();
+    let directories = lock(&call.thread.process.directories);
+    let mut path = match directories.current.path_below(&directories.root) {
+        Some(path) => path,
+        None => [&b"(unreachable)"[..], &directories.current.path()].concat(),
+    };
+    drop(directories);
     path.push(0);
     if (path.len() as u64) > call.arg(1) {
         return Err(Errno::RANGE.into());
@@ -174,18 +212,6 @@ pub(super) fn fchdir(call: &Call<'_>) -> Outcome {
     enter(call, call.file(0)?.entry.clone().ok_or(Errno::NOTDIR)?)
 }
 
-pub(super) fn chroot(call: &Call<'_>) -> Outcome {
-    let entry = walk(call, None, 0, true)?.existing()?;
-    if lock(&call.thread.process.credentials).users[1] != 0 {
-        return Err(Errno::PERM.into());
-    }
-    if entry.kind() != Kind::Directory {
-        return Err(Errno::NOTDIR.into());
-    }
-    lock(&call.thread.process.directories).root = entry;
-    Ok(0)
-}
-
 /// The place of a name that is to be made: it must not be there.
 fn vacant(call: &Call<'_>, directory: Option<usize>, index: usize) -> Result<Resolve, Errno> {
     let found = walk(call, directory, index, false)?;
@@ -197,12 +223,9 @@ fn vacant(call: &Call<'_>, directory: Option<usize>, index: usize) -> Result<Res
 
 fn make_directory(call: &Call<'_>, directory: Option<usize>, index: usize) -> Outcome {
     let found = vacant(call, directory, index)?;
-    let walker = call.walker();
-    let (host, owner) = walker.directory_to_change(&found.parent)?;
     let umask = call.thread.process.umask.load(Ordering::SeqCst);
-    let set_group = host.attributes()?.mode & 0o2000;
-    let mode = call.uint(index + 1) & 0o1777 & !umask | set_group;
-    call.kernel.files.broker.make_directory(host.handle.as_fd(), &found.name, mode, owner)?;
+    let mode = call.uint(index + 1) & 0o1777 & !umask;
+    call.walker().make(&found, Make::Directory(mode))?;
     Ok(0)
 }
 
@@ -222,31 +245,8 @@ fn remove(call: &Call<'_>, directory: Option<usize>, index: usize, is_directory:
         let busy = if dot { Errno::INVAL } else { Errno::BUSY };
         return Err(if is_directory { busy } else { Errno::ISDIR }.into());
     }
-    let entry = found.entry.as_ref().ok_or(Errno::NOENT)?;
-    if found.parent.holds_fast(&found.name) {
-        return Err(Errno::BUSY.into());
-    }
-    match (is_directory, entry.kind() == Kind::Directory) {
-        (true, false) => return Err(Errno::NOTDIR.into()),
-        (false, true) => return Err(Errno::ISDIR.into()),
-        _ => {}
-    }
-    let walker = call.walker();
-    let (host, _) = walker.directory_to_change(&found.parent)?;
-    check_sticky(call, host, entry)?;
-    call.kernel.files.broker.remove(host.handle.as_fd(), &found.name, is_directory)?;
-    found.parent.forget(&found.name);
+    call.walker().remove(&found, is_directory)?;
     Ok(0)
-}
-
-/// In a directory like `/tmp`, only owners take names away.
-fn check_sticky(call: &Call<'_>, parent: &HostNode, entry: &Entry) -> Result<(), Errno> {
-    let [_, _, _, user] = lock(&call.thread.process.credentials).users;
-    let parent = parent.attributes()?;
-    if user == 0 || parent.mode & 0o1000 == 0 || parent.user == user {
-        return Ok(());
-    }
-    if entry.attributes(call.kernel)?.user == user { Ok(()) } else { Err(Errno::PERM) }
 }
 
 pub(super) fn unlink(call: &Call<'_>) -> Outcome {
@@ -272,7 +272,8 @@ fn do_rename(
     flags: u32,
 ) -> Outcome {
     const NO_REPLACE: u32 = 1;
-    if flags & !NO_REPLACE != 0 {
+    const EXCHANGE: u32 = 2;
+    if flags & !(NO_REPLACE | EXCHANGE) != 0 || flags == NO_REPLACE | EXCHANGE {
         return Err(Errno::INVAL.into());
     }
     let old = walk(call, from.0, from.1, false)?;
@@ -280,24 +281,7 @@ fn do_rename(
     if old.name.is_empty() || new.name.is_empty() {
         return Err(Errno::BUSY.into());
     }
-    let entry = old.entry.as_ref().ok_or(Errno::NOENT)?;
-    if old.parent.holds_fast(&old.name) || new.parent.holds_fast(&new.name) {
-        return Err(Errno::BUSY.into());
-    }
-    if new.slash && entry.kind() != Kind::Directory {
-        return Err(Errno::NOTDIR.into());
-    }
-    let walker = call.walker();
-    let (source, _) = walker.directory_to_change(&old.parent)?;
-    let (target, _) = walker.directory_to_change(&new.parent)?;
-    check_sticky(call, source, entry)?;
-    if let Some(replaced) = &new.entry {
-        check_sticky(call, target, replaced)?;
-    }
-    let source = (source.handle.as_fd(), old.name.as_slice());
-    let target = (target.handle.as_fd(), new.name.as_slice());
-    call.kernel.files.broker.rename(source, target, flags)?;
-    old.parent.rename(&old.name, &new.parent, &new.name);
+    call.walker().rename(&old, &new, flags)?;
     Ok(0)
 }
 
@@ -319,9 +303,7 @@ fn make_link(call: &Call<'_>, target: usize, directory: Option<usize>, index: us
         return Err(Errno::NOENT.into());
     }
     let found = vacant(call, directory, index)?;
-    let walker = call.walker();
-    let (host, owner) = walker.directory_to_change(&found.parent)?;
-    call.kernel.files.broker.symlink(host.handle.as_fd(), &found.name, &target, owner)?;
+    call.walker().make(&found, Make::Link(&target))?;
     Ok(0)
 }
 
@@ -337,29 +319,72 @@ fn hard_link(
     call: &Call<'_>,
     from: (Option<usize>, usize),
     to: (Option<usize>, usize),
-    follow: bool,
+    flags: u32,
 ) -> Outcome {
-    let entry = walk(call, from.0, from.1, follow)?.existing()?;
+    if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let open = |file: &OpenFile| file.entry.clone().ok_or(Errno::XDEV);
+    let entry = match from.0 {
+        Some(directory) if flags & AT_EMPTY_PATH != 0 && call.path(from.1)?.is_empty() => {
+            open(&*call.file(directory)?)?
+        }
+        _ => {
+            let follow = flags & AT_SYMLINK_FOLLOW != 0;
+            let entry = walk(call, from.0, from.1, follow)?.existing()?;
+            match &entry.node {
+                Node::Proc(ProcNode::Descriptor(file)) if follow => open(file)?,
+                _ => entry,
+            }
+        }
+    };
     let found = vacant(call, to.0, to.1)?;
-    if entry.kind() == Kind::Directory {
-        return Err(Errno::PERM.into());
+    if found.slash {
+        return Err(Errno::NOENT.into());
     }
-    let Node::Host(file) = &entry.node else { return Err(Errno::XDEV.into()) };
-    if entry.kind() == Kind::Link {
-        // The broker could only link what it points to.
-        return Err(Errno::PERM.into());
-    }
-    let walker = call.walker();
-    let (host, _) = walker.directory_to_change(&found.parent)?;
-    call.kernel.files.broker.link(file.handle.as_fd(), host.handle.as_fd(), &found.name)?;
+    call.walker().link(&entry, &found)?;
     Ok(0)
 }
 
 pub(super) fn link(call: &Call<'_>) -> Outcome {
-    hard_link(call, (None, 0), (None, 1), false)
+    hard_link(call, (None, 0), (None, 1), 0)
 }
 
 pub(super) fn linkat(call: &Call<'_>) -> Outcome {
-    let follow = call.uint(4) & AT_SYMLINK_FOLLOW != 0;
-    hard_link(call, (Some(0), 1), (Some(2), 3), follow)
+    hard_link(call, (Some(0), 1), (Some(2), 3), call.uint(4))
+}
+
+/// mknod(2): `index` is that of the path.
+fn make_node(call: &Call<'_>, directory: Option<usize>, index: usize) -> Outcome {
+    let mode = call.uint(index + 1);
+    let kind = match mode & 0o170_000 {
+        0 => Kind::Regular,
+        0o040_000 => return Err(Errno::PERM.into()),
+        0o120_000 => return Err(Errno::INVAL.into()),
+        bits if Kind::of(bits) as u32 == bits => Kind::of(bits),
+        _ => return Err(Errno::INVAL.into()),
+    };
+    let is_device = matches!(kind, Kind::Character | Kind::Block);
+    if is_device && lock(&call.thread.process.credentials).users[1] != 0 {
+        return Err(Errno::PERM.into());
+    }
+    let found = vacant(call, directory, index)?;
+    if found.slash {
+        return Err(Errno::NOENT.into());
+    }
+    let umask = call.thread.process.umask.load(Ordering::SeqCst);
+    // The kernel's number of 32 bits: twelve of the major number between twenty of the minor.
+    let number = call.uint(index + 2);
+    let (major, minor) = ((number >> 8) & 0xfff, number & 0xff | (number >> 12) & 0xf_ff00);
+    let number = if is_device { rustix::fs::makedev(major, minor) } else { 0 };
+    call.walker().make(&found, Make::Node(kind, mode & 0o7777 & !umask, number))?;
+    Ok(0)
+}
+
+pub(super) fn mknod(call: &Call<'_>) -> Outcome {
+    make_node(call, None, 0)
+}
+
+pub(super) fn mknodat(call: &Call<'_>) -> Outcome {
+    make_node(call, Some(0), 1)
 }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::Waiter;
 
-use super::{Attributes, File, Kind, Ready};
+use super::{Attributes, Entry, File, Node, Ready};
 
 /// Which device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,43 +22,36 @@ pub enum Device {
 }
 
 impl Device {
-    /// All, by name.
-    pub const ALL: [(&'static str, Device); 5] = [
-        ("null", Device::Null),
-        ("zero", Device::Zero),
-        ("full", Device::Full),
-        ("random", Device::Random),
-        ("urandom", Device::Random),
-    ];
-
-    fn minor(self) -> u32 {
-        match self {
-            Device::Null => 3,
-            Device::Zero => 5,
-            Device::Full => 7,
-            Device::Random => 9,
-        }
-    }
-
-    /// What stat(2) tells.
+    /// By its number: major 1.
     #[must_use]
-    pub fn attributes(self) -> Attributes {
-        let number = rustix::fs::makedev(1, self.minor());
-        Attributes {
-            device: 5,
-            inode: u64::from(self.minor()) + 100,
-            mode: Kind::Character as u32 | 0o666,
-            links: 1,
-            number,
-            block_size: 4096,
-            ..Attributes::default()
+    pub fn of(number: u64) -> Option<Device> {
+        match (rustix::fs::major(number), rustix::fs::minor(number)) {
+            (1, 3) => Some(Device::Null),
+            (1, 5) => Some(Device::Zero),
+            (1, 7) => Some(Device::Full),
+            (1, 8 | 9) => Some(Device::Random),
+            _ => None,
         }
     }
 }
 
-impl File for Device {
+/// A device that is open, with the attributes of its name.
+pub(super) struct OpenDevice {
+    device: Device,
+    entry: Arc<Entry>,
+}
+
+impl OpenDevice {
+    /// Opens what an entry stands for.
+    #[must_use]
+    pub(super) fn new(device: Device, entry: &Arc<Entry>) -> Self {
+        OpenDevice { device, entry: Arc::clone(entry) }
+    }
+}
+
+impl File for OpenDevice {
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
-        match self {
+        match self.device {
             Device::Null => return Ok(0),
             Device::Zero | Device::Full => into.fill(0),
             Device::Random => {
@@ -71,7 +64,7 @@ impl File for Device {
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
-        if *self == Device::Full { Err(Errno::NOSPC) } else { Ok(from.len()) }
+        if self.device == Device::Full { Err(Errno::NOSPC) } else { Ok(from.len()) }
     }
 
     fn ready(&self) -> Ready {
@@ -81,6 +74,10 @@ impl File for Device {
     fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        Ok((*self).attributes())
+        match &self.entry.node {
+            Node::Host(node) => node.attributes(),
+            Node::Tmp(node) => node.attributes(),
+            _ => Err(Errno::NODEV),
+        }
     }
 }

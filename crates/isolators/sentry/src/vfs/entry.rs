@@ -8,52 +8,71 @@ use std::sync::{Arc, Mutex};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
-use crate::task::Credentials;
 use crate::task::waiter::lock;
 
-use super::{Attributes, Device, HostNode, Kind, ProcNode};
+use super::mount::Mount;
+use super::{Attributes, HostNode, Kind, ProcNode, TmpNode, Walker};
 
 /// What a name stands for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Node {
-    /// A file of the root file system.
-    Host(HostNode),
-    /// A device.
-    Device(Device),
-    /// A directory that holds nothing but what is mounted on, or linked in it.
-    Directory,
-    /// A link of the kernel's own.
-    Link(&'static str),
+    /// A file of the host's.
+    Host(Arc<HostNode>),
+    /// A file in memory.
+    Tmp(Arc<TmpNode>),
+    /// A name that is only there to be mounted on.
+    Point,
     /// Something of procfs.
     Proc(ProcNode),
 }
 
-/// A name and what it stands for.
+/// A name in a mount, and what it stands for.
 #[derive(Debug)]
 pub struct Entry {
     place: Mutex<(Option<Arc<Entry>>, Vec<u8>)>,
     /// What it stands for.
     pub node: Node,
     kind: Kind,
+    /// The mount that it is in.
+    pub mount: Arc<Mount>,
     children: Mutex<HashMap<Vec<u8>, Arc<Entry>>>,
+    /// Root of what is mounted here.
+    covering: Mutex<Option<Arc<Entry>>>,
 }
 
 static CACHED: AtomicUsize = AtomicUsize::new(0);
 /// Handles that the cache of names holds at most.
 const CACHE_LIMIT: usize = 4096;
-const LINKS_LIMIT: usize = 40;
-const PATH_LIMIT: usize = 4096;
-const NAME_LIMIT: usize = 255;
+/// How deep the cache is walked: a guest can nest directories deeper than this thread's
+/// stack goes.
+const DEEPEST: usize = 200;
 
 impl Entry {
-    /// A root, or a child that is not cached.
+    /// A child that is not cached.
     #[must_use]
-    pub fn new(parent: Option<Arc<Entry>>, name: &[u8], node: Node, kind: Kind) -> Arc<Self> {
+    pub fn new(parent: &Arc<Entry>, name: &[u8], node: Node, kind: Kind) -> Arc<Self> {
+        Entry::at((Some(Arc::clone(parent)), name.to_vec()), &parent.mount, node, kind)
+    }
+
+    /// The root of a mount.
+    #[must_use]
+    pub(super) fn mounted(mount: &Arc<Mount>, node: Node, kind: Kind) -> Arc<Self> {
+        Entry::at((None, Vec::new()), mount, node, kind)
+    }
+
+    fn at(
+        place: (Option<Arc<Entry>>, Vec<u8>),
+        mount: &Arc<Mount>,
+        node: Node,
+        kind: Kind,
+    ) -> Arc<Self> {
         Arc::new(Entry {
-            place: Mutex::new((parent, name.to_vec())),
+            place: Mutex::new(place),
             node,
             kind,
+            mount: Arc::clone(mount),
             children: Mutex::default(),
+            covering: Mutex::default(),
         })
     }
 
@@ -78,36 +97,116 @@ impl Entry {
             parts.push(name);
             (parent, name) = lock(&above.place).clone();
         }
-        if parts.is_empty() {
-            return b"/".to_vec();
-        }
-        parts.iter().rev().flat_map(|part| [b"/", part.as_slice()].concat()).collect()
+        joined(&parts)
     }
 
-    /// Adds a child of the kernel's own.
-    pub fn add(self: &Arc<Self>, name: &str, node: Node, kind: Kind) -> Arc<Entry> {
-        let child = Entry::new(Some(Arc::clone(self)), name.as_bytes(), node, kind);
-        lock(&self.children).insert(name.as_bytes().to_vec(), Arc::clone(&child));
+    /// Its path from `root`; `None` if it is not below.
+    #[must_use]
+    pub fn path_below(self: &Arc<Self>, root: &Arc<Entry>) -> Option<Vec<u8>> {
+        let mut parts = Vec::new();
+        let mut at = Arc::clone(self);
+        // A root may be covered by others: they all are at `/`.
+        while !Arc::ptr_eq(&at, root) && !at.stands_on(root) {
+            let (parent, name) = lock(&at.place).clone();
+            let parent = parent?;
+            parts.push(name);
+            at = parent;
+        }
+        Some(joined(&parts))
+    }
+
+    /// Whether it is the root of a mount that covers `other`.
+    fn stands_on(&self, other: &Arc<Entry>) -> bool {
+        let mut mount = Arc::clone(&self.mount);
+        if mount.root().is_none_or(|root| !std::ptr::eq(&*root, self)) {
+            return false;
+        }
+        while let Some(place) = mount.place() {
+            if Arc::ptr_eq(&place, other) {
+                return true;
+            }
+            if place.mount.root().is_none_or(|root| !Arc::ptr_eq(&root, &place)) {
+                return false;
+            }
+            mount = Arc::clone(&place.mount);
+        }
+        false
+    }
+
+    /// Has the root of a mount stand where `at` is; nowhere, if it is `None`.
+    pub(super) fn stand(&self, at: Option<&Arc<Entry>>) {
+        let place = at.map(|at| lock(&at.place).clone()).unwrap_or_default();
+        *lock(&self.place) = place;
+    }
+
+    /// Has the root of a mount cover this, or nothing any more.
+    pub(super) fn set_covering(&self, root: Option<&Arc<Entry>>) {
+        *lock(&self.covering) = root.map(Arc::clone);
+    }
+
+    /// What is to be seen here: the root of the last mount, or this.
+    #[must_use]
+    pub fn top(self: &Arc<Self>) -> Arc<Entry> {
+        let mut top = Arc::clone(self);
+        loop {
+            let above = lock(&top.covering).clone();
+            match above {
+                Some(above) => top = above,
+                None => return top,
+            }
+        }
+    }
+
+    /// A child that is only there to be mounted on.
+    pub fn add_point(self: &Arc<Self>, name: &[u8], kind: Kind) -> Arc<Entry> {
+        let child = Entry::new(self, name, Node::Point, kind);
+        lock(&self.children).insert(name.to_vec(), Arc::clone(&child));
         child
     }
 
-    /// Names of the children that the kernel itself added.
+    /// Names of the children that are only there to be mounted on.
     #[must_use]
-    pub fn own_children(&self) -> Vec<(Vec<u8>, Kind)> {
-        lock(&self.children).iter().map(|(name, child)| (name.clone(), child.kind)).collect()
+    pub fn points(&self) -> Vec<(Vec<u8>, Kind)> {
+        let children = lock(&self.children);
+        let points = children.iter().filter(|(_, child)| matches!(child.node, Node::Point));
+        points.map(|(name, child)| (name.clone(), child.kind)).collect()
     }
 
-    /// Whether the kernel itself put a name here, which nobody can take away.
+    /// Whether something is mounted here, or may be.
+    fn is_fast(&self) -> bool {
+        matches!(self.node, Node::Point) || lock(&self.covering).is_some()
+    }
+
+    /// Whether a name here can't be taken away, as something is mounted there.
     #[must_use]
     pub fn holds_fast(&self, name: &[u8]) -> bool {
-        lock(&self.children).get(name).is_some_and(|c| !matches!(c.node, Node::Host(_)))
+        lock(&self.children).get(name).is_some_and(|child| child.is_fast())
     }
 
     /// Forgets a name: it was removed, or may stand for something else now.
     pub fn forget(&self, name: &[u8]) {
-        if lock(&self.children).remove(name).is_some() {
+        let child = lock(&self.children).remove(name);
+        if let Some(child) = child {
             CACHED.fetch_sub(1, Ordering::Relaxed);
+            child.clear(0);
         }
+    }
+
+    /// Forgets what is below.
+    fn clear(&self, depth: usize) {
+        if depth > DEEPEST {
+            return;
+        }
+        let mut children = std::mem::take(&mut *lock(&self.children));
+        children.retain(|_, child| {
+            child.clear(depth + 1);
+            let keep = child.is_fast() || !lock(&child.children).is_empty();
+            if !keep {
+                CACHED.fetch_sub(1, Ordering::Relaxed);
+            }
+            keep
+        });
+        lock(&self.children).extend(children);
     }
 
     /// Follows a rename: the child called `from` is `to` in `other` from now on.
@@ -125,19 +224,17 @@ impl Entry {
     /// # Errors
     /// What the host says.
     pub fn attributes(&self, kernel: &Kernel) -> Result<Attributes, Errno> {
-        let own = |kind: Kind, permissions: u32| Attributes {
-            device: 5,
-            inode: 1,
-            mode: kind as u32 | permissions,
-            links: 1,
-            block_size: 4096,
-            ..Attributes::default()
-        };
         match &self.node {
             Node::Host(node) => node.attributes(),
-            Node::Device(device) => Ok(device.attributes()),
-            Node::Directory => Ok(own(Kind::Directory, 0o755)),
-            Node::Link(_) => Ok(own(Kind::Link, 0o777)),
+            Node::Tmp(node) => node.attributes(),
+            Node::Point => Ok(Attributes {
+                device: self.mount.device,
+                inode: 1,
+                mode: self.kind as u32 | 0o755,
+                links: 1,
+                block_size: 4096,
+                ..Attributes::default()
+            }),
             Node::Proc(node) => node.attributes(kernel),
         }
     }
@@ -146,51 +243,87 @@ impl Entry {
     ///
     /// # Errors
     /// `EINVAL` if it is none.
-    pub fn target(&self, kernel: &Kernel, pid: i32) -> Result<Vec<u8>, Errno> {
+    pub fn target(&self, walker: &Walker<'_>) -> Result<Vec<u8>, Errno> {
         match &self.node {
             Node::Host(node) if self.kind == Kind::Link => node.target(),
-            Node::Link(target) => Ok(target.as_bytes().to_vec()),
-            Node::Proc(node) => node.target(kernel, pid),
+            Node::Tmp(node) => node.target(),
+            Node::Proc(node) => node.target(walker),
             _ => Err(Errno::INVAL),
         }
     }
 
-    fn lookup(self: &Arc<Self>, kernel: &Kernel, name: &[u8]) -> Result<Arc<Entry>, Errno> {
-        if let Some(child) = lock(&self.children).get(name) {
+    fn keep(&self, name: &[u8], child: &Arc<Entry>, kernel: &Kernel) {
+        if CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT {
+            kernel.files.root.trim(0);
+        }
+        lock(&self.children).insert(name.to_vec(), Arc::clone(child));
+    }
+
+    /// A name in a directory; what is mounted there is not looked at.
+    ///
+    /// # Errors
+    /// `ENOENT`, and what the host says.
+    pub fn lookup(self: &Arc<Self>, kernel: &Kernel, name: &[u8]) -> Result<Arc<Entry>, Errno> {
+        let cached = lock(&self.children).get(name).map(Arc::clone);
+        if let Some(child) = cached.as_ref().filter(|child| child.is_fast()) {
             return Ok(Arc::clone(child));
         }
-        match &self.node {
+        let (node, kind) = match &self.node {
             Node::Host(directory) => {
-                let handle = kernel.files.broker.lookup(directory.handle.as_fd(), name)?;
-                let node = HostNode { handle };
-                let kind = node.attributes()?.kind();
-                let parent = Some(Arc::clone(self));
-                let child = Entry::new(parent, name, Node::Host(node), kind);
-                if CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT {
-                    kernel.files.root.trim(0);
+                if let Some(child) = cached.as_ref().filter(|_| !directory.is_shared()) {
+                    return Ok(Arc::clone(child));
                 }
-                let mut children = lock(&self.children);
-                Ok(Arc::clone(children.entry(name.to_vec()).or_insert(child)))
+                let handle = kernel.files.broker.lookup(directory.handle.as_fd(), name);
+                let node = handle.and_then(|handle| directory.beside(handle));
+                let node = node.inspect_err(|_| self.forget(name))?;
+                match cached.as_ref().map(|child| (child, &child.node)) {
+                    Some((child, Node::Host(old))) if old.is_same(&node) => {
+                        return Ok(Arc::clone(child));
+                    }
+                    _ => {}
+                }
+                let kind = node.kind();
+                (Node::Host(Arc::new(node)), kind)
+            }
+            Node::Tmp(directory) => {
+                let node = directory.child(name).inspect_err(|_| self.forget(name))?;
+                match cached.as_ref().map(|child| (child, &child.node)) {
+                    Some((child, Node::Tmp(old))) if Arc::ptr_eq(old, &node) => {
+                        return Ok(Arc::clone(child));
+                    }
+                    _ => {}
+                }
+                let kind = node.kind();
+                (Node::Tmp(node), kind)
             }
             Node::Proc(node) => {
                 let (node, kind) = node.lookup(kernel, name)?;
-                Ok(Entry::new(Some(Arc::clone(self)), name, Node::Proc(node), kind))
+                return Ok(Entry::new(self, name, Node::Proc(node), kind));
             }
-            _ => Err(Errno::NOENT),
+            Node::Point => return Err(Errno::NOENT),
+        };
+        if cached.is_some() {
+            self.forget(name);
         }
+        let child = Entry::new(self, name, node, kind);
+        self.keep(name, &child, kernel);
+        Ok(child)
     }
 
-    /// Drops cached names that nobody uses, down to a depth: a guest can nest
-    /// directories deeper than this thread's stack goes.
+    /// Drops cached names that nobody uses, down to a depth.
     fn trim(&self, depth: usize) {
-        const DEEPEST: usize = 200;
         if depth > DEEPEST {
             return;
         }
+        let covering = lock(&self.covering).clone();
+        if let Some(root) = covering {
+            root.trim(depth + 1);
+        }
         lock(&self.children).retain(|_, child| {
             child.trim(depth + 1);
-            let host = matches!(child.node, Node::Host(_));
-            let used = !host || Arc::strong_count(child) > 1 || !lock(&child.children).is_empty();
+            let used = child.is_fast()
+                || Arc::strong_count(child) > 1
+                || !lock(&child.children).is_empty();
             if !used {
                 CACHED.fetch_sub(1, Ordering::Relaxed);
             }
@@ -199,168 +332,12 @@ impl Entry {
     }
 }
 
-/// Who walks, and from where.
-pub struct Walker<'a> {
-    /// The kernel.
-    pub kernel: &'a Kernel,
-    /// Process that `/proc/self` stands for.
-    pub pid: i32,
-    /// Root of the process.
-    pub root: Arc<Entry>,
-    /// For permissions.
-    pub credentials: Credentials,
-}
-
-/// What a walk found.
-pub struct Resolve {
-    /// The directory of the last name.
-    pub parent: Arc<Entry>,
-    /// The last name; empty if the path ends in `.`, `..` or at the root.
-    pub name: Vec<u8>,
-    /// What it stands for, if it is there.
-    pub entry: Option<Arc<Entry>>,
-    /// Whether the path ended in a slash.
-    pub slash: bool,
-}
-
-impl Resolve {
-    /// What is there.
-    ///
-    /// # Errors
-    /// `ENOENT`
-    pub fn existing(self) -> Result<Arc<Entry>, Errno> {
-        self.entry.ok_or(Errno::NOENT)
+/// A path of names, the last one first.
+fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
+    if parts.is_empty() {
+        return b"/".to_vec();
     }
-}
-
-/// Permission bits.
-pub mod access {
-    /// Execute, or search.
-    pub const EXECUTE: u32 = 1;
-    /// Write.
-    pub const WRITE: u32 = 2;
-    /// Read.
-    pub const READ: u32 = 4;
-}
-
-/// Whether `who` may do `wanted` (see [`access`]).
-///
-/// # Errors
-/// `EACCES`
-pub fn permit(who: &Credentials, file: &Attributes, wanted: u32) -> Result<(), Errno> {
-    let [_, _, _, user] = who.users;
-    let [_, _, _, group] = who.groups;
-    if user == 0 {
-        // Root may do anything but execute what nobody may.
-        let executable = file.mode & 0o111 != 0 || file.kind() == Kind::Directory;
-        let refused = wanted & access::EXECUTE != 0 && !executable;
-        return if refused { Err(Errno::ACCESS) } else { Ok(()) };
-    }
-    let bits = if user == file.user {
-        file.mode >> 6
-    } else if group == file.group || who.others.contains(&file.group) {
-        file.mode >> 3
-    } else {
-        file.mode
-    };
-    if bits & wanted == wanted { Ok(()) } else { Err(Errno::ACCESS) }
-}
-
-impl Walker<'_> {
-    /// The host's directory behind `parent`, in which the walker may add and
-    /// remove names; and the owner that new files get.
-    ///
-    /// # Errors
-    /// `EACCES`; `EPERM` in a file system of the kernel's own.
-    pub fn directory_to_change<'e>(
-        &self,
-        parent: &'e Entry,
-    ) -> Result<(&'e HostNode, (u32, u32)), Errno> {
-        let Node::Host(directory) = &parent.node else { return Err(Errno::PERM) };
-        let attributes = directory.attributes()?;
-        permit(&self.credentials, &attributes, access::WRITE | access::EXECUTE)?;
-        // Files in a directory with S_ISGID belong to its group.
-        let own = self.credentials.groups[3];
-        let group = if attributes.mode & 0o2000 != 0 { attributes.group } else { own };
-        Ok((directory, (self.credentials.users[3], group)))
-    }
-
-    /// Walks `path` from `start`; follows a link at its end if `follow`.
-    ///
-    /// # Errors
-    /// As path_resolution(7).
-    pub fn walk(&self, start: &Arc<Entry>, path: &[u8], follow: bool) -> Result<Resolve, Errno> {
-        if path.is_empty() {
-            return Err(Errno::NOENT);
-        }
-        if path.len() >= PATH_LIMIT {
-            return Err(Errno::NAMETOOLONG);
-        }
-        let slash = path.ends_with(b"/");
-        let mut at =
-            if path.starts_with(b"/") { Arc::clone(&self.root) } else { Arc::clone(start) };
-        let mut rest = components(path);
-        let mut links = 0;
-        while let Some(name) = rest.pop() {
-            let last = rest.is_empty();
-            if at.kind() != Kind::Directory {
-                return Err(Errno::NOTDIR);
-            }
-            if self.credentials.users[3] != 0 {
-                permit(&self.credentials, &at.attributes(self.kernel)?, access::EXECUTE)?;
-            }
-            if name == b"." {
-                continue;
-            }
-            if name == b".." {
-                if !Arc::ptr_eq(&at, &self.root)
-                    && let Some(parent) = at.parent()
-                {
-                    at = parent;
-                }
-                continue;
-            }
-            if name.len() > NAME_LIMIT {
-                return Err(Errno::NAMETOOLONG);
-            }
-            let child = match at.lookup(self.kernel, &name) {
-                Err(Errno::NOENT) if last => {
-                    return Ok(Resolve { parent: at, name, entry: None, slash });
-                }
-                other => other?,
-            };
-            let magic = matches!(&child.node, Node::Proc(node) if node.is_magic());
-            if child.kind() == Kind::Link && (!last || follow || slash) && !(magic && last) {
-                links += 1;
-                if links > LINKS_LIMIT {
-                    return Err(Errno::LOOP);
-                }
-                let target = child.target(self.kernel, self.pid)?;
-                if target.starts_with(b"/") {
-                    at = Arc::clone(&self.root);
-                }
-                rest.extend(components(&target));
-                continue;
-            }
-            if last {
-                if slash && child.kind() != Kind::Directory {
-                    return Err(Errno::NOTDIR);
-                }
-                return Ok(Resolve { parent: at, name, entry: Some(child), slash });
-            }
-            at = child;
-        }
-        let parent = at.parent().unwrap_or_else(|| Arc::clone(&at));
-        Ok(Resolve { parent, name: Vec::new(), entry: Some(at), slash })
-    }
-}
-
-/// Names of a path, the last one first.
-fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    let parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
-    let mut parts: Vec<Vec<u8>> = parts.map(<[u8]>::to_vec).collect();
-    parts.reverse();
-    parts
+    parts.iter().rev().flat_map(|part| [b"/", part.as_slice()].concat()).collect()
 }
 
 #[cfg(test)]
@@ -368,28 +345,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permissions_are_those_of_the_closest_class() {
-        let file = Attributes { mode: 0o100_604, user: 1, group: 2, ..Attributes::default() };
-        let who = |user: u32, group: u32, others: &[u32]| Credentials {
-            users: [user; 4],
-            groups: [group; 4],
-            others: others.to_vec(),
-        };
-        assert!(permit(&who(1, 9, &[]), &file, access::READ | access::WRITE).is_ok());
-        assert!(permit(&who(5, 2, &[]), &file, access::READ).is_err());
-        assert!(permit(&who(5, 9, &[2]), &file, access::READ).is_err());
-        assert!(permit(&who(5, 9, &[]), &file, access::READ).is_ok());
-        assert!(permit(&who(0, 0, &[]), &file, access::WRITE).is_ok());
-        assert!(permit(&who(0, 0, &[]), &file, access::EXECUTE).is_err());
-    }
-
-    #[test]
     fn paths_are_told_from_the_root() {
-        let root = Entry::new(None, b"", Node::Directory, Kind::Directory);
-        let a = root.add("a", Node::Directory, Kind::Directory);
-        let b = a.add("b", Node::Directory, Kind::Directory);
+        let root = Entry::mounted(&Mount::nowhere(), Node::Point, Kind::Directory);
+        let a = root.add_point(b"a", Kind::Directory);
+        let b = a.add_point(b"b", Kind::Directory);
         assert_eq!(root.path(), b"/");
         assert_eq!(b.path(), b"/a/b");
-        assert_eq!(components(b"//x/./y/"), [b"y".to_vec(), b".".to_vec(), b"x".to_vec()]);
+        assert_eq!(b.path_below(&a).unwrap(), b"/b");
+        assert_eq!(a.path_below(&b), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Files of the root file system: handles and descriptors that the broker gave.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{RawDir, SeekFrom};
@@ -8,16 +9,78 @@ use rustix::io::Errno;
 
 use crate::task::waiter::{Waiter, lock};
 
-use super::{Attributes, Directory, File, Listed, Ready};
+use super::{Attributes, Directory, File, Kind, Listed, Ready};
+
+/// A folder of the host's that is served.
+#[derive(Debug, Default)]
+pub struct HostFs {
+    /// Others change it too, the host or another mount of the same: names are looked up
+    /// each time.
+    shared: AtomicBool,
+}
+
+impl HostFs {
+    /// Of which others know, if `shared`.
+    #[must_use]
+    pub fn new(shared: bool) -> Arc<Self> {
+        Arc::new(HostFs { shared: AtomicBool::new(shared) })
+    }
+
+    /// It has another mount now.
+    pub fn share(&self) {
+        self.shared.store(true, Ordering::SeqCst);
+    }
+}
 
 /// A file of the host's, by a handle (`O_PATH`).
 #[derive(Debug)]
 pub struct HostNode {
     /// The handle.
     pub handle: OwnedFd,
+    /// What it is in.
+    pub fs: Arc<HostFs>,
+    /// Device and inode.
+    id: (u64, u64),
+    kind: Kind,
 }
 
 impl HostNode {
+    /// The root of a folder that is served, or a file of its own.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn root(handle: OwnedFd, fs: Arc<HostFs>) -> Result<Self, Errno> {
+        let stat = rustix::fs::fstat(&handle)?;
+        let kind = Kind::of(stat.st_mode);
+        Ok(HostNode { handle, fs, id: (stat.st_dev, stat.st_ino), kind })
+    }
+
+    /// A file in the same folder.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn beside(&self, handle: OwnedFd) -> Result<Self, Errno> {
+        HostNode::root(handle, Arc::clone(&self.fs))
+    }
+
+    /// Whether names in it may change behind our back.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.fs.shared.load(Ordering::SeqCst)
+    }
+
+    /// Whether both are the same file.
+    #[must_use]
+    pub fn is_same(&self, other: &HostNode) -> bool {
+        self.id == other.id && self.kind == other.kind
+    }
+
+    /// The type of file.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Attributes now.
     ///
     /// # Errors
@@ -86,25 +149,35 @@ impl File for HostFile {
 #[derive(Debug)]
 pub(super) struct HostDirectory {
     fd: Mutex<OwnedFd>,
+    /// Names that are only there to be mounted on: they come last.
+    points: Vec<(Vec<u8>, Kind)>,
 }
+
+/// Positions from here on are those of such names; the host's are not negative.
+const POINTS: u64 = 1 << 63;
 
 impl HostDirectory {
     /// Over a second descriptor of the directory.
     #[must_use]
-    pub(super) fn new(fd: OwnedFd) -> Self {
-        HostDirectory { fd: Mutex::new(fd) }
+    pub(super) fn new(fd: OwnedFd, points: Vec<(Vec<u8>, Kind)>) -> Self {
+        HostDirectory { fd: Mutex::new(fd), points }
     }
 }
 
 impl Directory for HostDirectory {
     fn list(&self, position: u64) -> Result<Vec<Listed>, Errno> {
         let fd = lock(&self.fd);
-        rustix::fs::seek(&*fd, SeekFrom::Start(position))?;
+        let passed = position.checked_sub(POINTS);
+        if passed.is_none() {
+            rustix::fs::seek(&*fd, SeekFrom::Start(position))?;
+        }
         let mut buffer = Vec::with_capacity(32 << 10);
         let mut names = Vec::new();
         let mut listing = RawDir::new(&*fd, buffer.spare_capacity_mut());
         // One filling of the buffer: the next call goes on behind it.
-        while let Some(entry) = listing.next() {
+        while passed.is_none()
+            && let Some(entry) = listing.next()
+        {
             let entry = entry?;
             names.push(Listed {
                 next: entry.next_entry_cookie(),
@@ -115,6 +188,17 @@ impl Directory for HostDirectory {
             if listing.is_buffer_empty() {
                 break;
             }
+        }
+        if names.is_empty() {
+            let passed = passed.unwrap_or(0);
+            let skip = usize::try_from(passed).unwrap_or(usize::MAX);
+            let rest = self.points.iter().zip(POINTS + 1..).skip(skip);
+            names.extend(rest.map(|((name, kind), next)| Listed {
+                next,
+                inode: 1,
+                kind: kind.entry_type(),
+                name: name.clone(),
+            }));
         }
         Ok(names)
     }

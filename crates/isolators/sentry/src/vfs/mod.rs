@@ -2,42 +2,59 @@
 
 mod attributes;
 mod broker;
+mod change;
 mod device;
 mod entry;
 mod epoll;
 mod eventfd;
+mod fifo;
 mod file;
 mod host;
+pub mod mount;
 pub mod open;
+mod path_file;
 mod pipe;
 mod proc;
+pub mod setup;
 mod stream;
+mod sysfs;
 mod table;
 mod timerfd;
+pub mod tmpfs;
+mod walk;
 
 use std::sync::Arc;
 
 pub use attributes::{Attributes, Kind, Time};
 pub use broker::{Broker, BrokerClient, StartBrokerError, pair, served_tree};
+pub use change::{Make, NewTime};
 pub use device::Device;
-pub use entry::{Entry, Node, Resolve, Walker, access, permit};
+pub use entry::{Entry, Node};
 pub use epoll::{Epoll, EpollFile};
 pub use eventfd::EventFd;
+pub use fifo::Fifos;
 pub use file::{Directory, File, Listed, OpenFile, Ready, status};
-pub use host::{HostFile, HostNode};
+pub use host::{HostFile, HostFs, HostNode};
+pub use mount::{MountFlags, MountTable};
 pub use pipe::pipe;
 pub use proc::ProcNode;
 pub use stream::{HostStream, Poller};
 pub use table::{FileTable, LIMIT};
 pub use timerfd::TimerFd;
+pub use tmpfs::TmpNode;
+pub use walk::{Resolve, Walker, access, permit};
 
 /// The file system of the guest.
 #[derive(Debug)]
 pub struct FileSystem {
     /// Its root.
     pub root: Arc<Entry>,
+    /// What is mounted.
+    pub mounts: MountTable,
     /// The process that opens.
     pub broker: BrokerClient,
     /// Waits for the host's streams.
     pub poller: Arc<Poller>,
+    /// FIFOs that are open.
+    pub fifos: Fifos,
 }

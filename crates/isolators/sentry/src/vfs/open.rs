@@ -6,14 +6,21 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use crate::kernel::Kernel;
+use crate::syscalls::{Call, Failure};
 
-use super::entry::{access, permit};
+use super::device::OpenDevice;
 use super::host::HostDirectory;
-use super::proc::{Names, TextFile};
+use super::mount::MountFlags;
+use super::path_file::PathFile;
+use super::proc::TextFile;
+use super::tmpfs::{Names, New, TmpDirectory, TmpFile};
 use super::{
-    Directory, Entry, File, HostFile, Kind, Node, OpenFile, ProcNode, Resolve, Walker, status,
+    Device, Directory, Entry, File, HostFile, Kind, Node, OpenFile, ProcNode, Resolve, Walker,
+    access, permit, status,
 };
+
+/// What an open file is made of: itself, and its names if it is a directory.
+type Parts = (Box<dyn File>, Option<Box<dyn Directory>>);
 
 /// Opens what a walk found, or makes it if `O_CREAT` says so. `mode` has the
 /// umask applied.
@@ -22,89 +29,151 @@ use super::{
 /// As open(2).
 pub fn open(
     walker: &Walker<'_>,
-    kernel: &Arc<Kernel>,
+    call: &Call<'_>,
     found: Resolve,
     flags: u32,
     mode: u32,
-) -> Result<Arc<OpenFile>, Errno> {
+) -> Result<Arc<OpenFile>, Failure> {
     let has = |flag: u32| flags & flag != 0;
+    let creates = has(status::CREATE) && !has(status::PATH);
+    if creates && has(status::DIRECTORY) {
+        return Err(Errno::INVAL.into());
+    }
     let entry = match found.entry {
-        Some(_) if has(status::CREATE) && has(status::EXCLUSIVE) => return Err(Errno::EXIST),
+        Some(_) if creates && has(status::EXCLUSIVE) => return Err(Errno::EXIST.into()),
         Some(entry) => entry,
-        None if has(status::CREATE) && !has(status::PATH) => {
+        None if creates => {
             if found.slash {
-                return Err(Errno::ISDIR);
+                return Err(Errno::ISDIR.into());
             }
-            return create(walker, &found.parent, &found.name, flags, mode);
+            return Ok(create(walker, &found.parent, &found.name, flags, mode)?);
         }
-        None => return Err(Errno::NOENT),
+        None => return Err(Errno::NOENT.into()),
     };
     if let Node::Proc(ProcNode::Descriptor(file)) = &entry.node {
         if has(status::NO_FOLLOW) && !has(status::PATH) {
-            return Err(Errno::LOOP);
+            return Err(Errno::LOOP.into());
         }
-        return Ok(Arc::clone(file));
+        return again(walker, call, file, flags, mode);
     }
+    open_entry(walker, call, &entry, flags)
+}
+
+/// Opens a file that is open already, by the name that procfs has for it.
+fn again(
+    walker: &Walker<'_>,
+    call: &Call<'_>,
+    file: &Arc<OpenFile>,
+    flags: u32,
+    mode: u32,
+) -> Result<Arc<OpenFile>, Failure> {
+    match &file.entry {
+        Some(entry) if matches!(entry.node, Node::Host(_) | Node::Tmp(_)) => {
+            let _ = mode;
+            open_entry(walker, call, entry, flags)
+        }
+        _ => Ok(Arc::clone(file)),
+    }
+}
+
+fn open_entry(
+    walker: &Walker<'_>,
+    call: &Call<'_>,
+    entry: &Arc<Entry>,
+    flags: u32,
+) -> Result<Arc<OpenFile>, Failure> {
+    let has = |flag: u32| flags & flag != 0;
+    let kernel = walker.kernel;
     let kind = entry.kind();
     if has(status::DIRECTORY) && kind != Kind::Directory {
-        return Err(Errno::NOTDIR);
+        return Err(Errno::NOTDIR.into());
     }
+    let attributes = entry.attributes(kernel)?;
     if has(status::PATH) {
-        let attributes = entry.attributes(kernel)?;
-        let file = Box::new(TextFile::directory(attributes));
-        return Ok(opened(file, None, &entry, flags));
+        let file = Box::new(PathFile::new(entry, attributes));
+        return Ok(opened((file, None), entry, flags));
     }
     if kind == Kind::Link {
-        return Err(Errno::LOOP);
+        return Err(Errno::LOOP.into());
     }
     let writes = flags & status::ACCESS != 0;
     if kind == Kind::Directory && (writes || has(status::CREATE)) {
-        return Err(Errno::ISDIR);
+        return Err(Errno::ISDIR.into());
     }
-    let attributes = entry.attributes(kernel)?;
     let read = if flags & status::ACCESS == status::WRITE_ONLY { 0 } else { access::READ };
     let write = if writes || has(status::TRUNCATE) { access::WRITE } else { 0 };
     permit(&walker.credentials, &attributes, read | write)?;
-    let (file, directory): (Box<dyn File>, Option<Box<dyn Directory>>) = match &entry.node {
-        Node::Host(node) => match kind {
-            Kind::Regular => {
-                let host = flags & (status::ACCESS | status::TRUNCATE);
-                let fd = kernel.files.broker.open(node.handle.as_fd(), host)?;
-                (Box::new(HostFile::new(fd)), None)
-            }
-            Kind::Directory => {
-                let fd = kernel.files.broker.open(node.handle.as_fd(), status::DIRECTORY)?;
-                let names = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
-                (Box::new(HostFile::new(fd)), Some(Box::new(HostDirectory::new(names))))
-            }
-            // Devices of the host stay out of reach, whoever made their nodes.
-            _ => return Err(Errno::NXIO),
-        },
-        Node::Device(device) => (Box::new(*device), None),
-        Node::Directory => {
-            let names = Box::new(Names::new(entry.own_children()));
-            (Box::new(TextFile::directory(attributes)), Some(names))
+    if write != 0 && kind == Kind::Regular {
+        Walker::writable(entry)?;
+    }
+    let parts: Parts = match kind {
+        Kind::Socket => return Err(Errno::NXIO.into()),
+        Kind::Fifo => {
+            let id = (attributes.device, attributes.inode);
+            let file = kernel.files.fifos.open(call, id, entry, flags)?;
+            let file = opened((file, None), entry, flags);
+            return Ok(file);
         }
-        Node::Link(_) => return Err(Errno::LOOP),
-        Node::Proc(node) => {
-            if writes {
-                return Err(Errno::ACCESS);
+        Kind::Character | Kind::Block => {
+            if entry.mount.flags().contains(MountFlags::NO_DEVICES) {
+                return Err(Errno::ACCESS.into());
             }
-            let (file, names) = node.open(kernel)?;
-            (Box::new(file), names.map(|n| Box::new(n) as Box<dyn Directory>))
+            let device = Device::of(attributes.number).filter(|_| kind == Kind::Character);
+            // Of the host's devices none is in reach, whoever made their nodes.
+            (Box::new(OpenDevice::new(device.ok_or(Errno::NXIO)?, entry)), None)
         }
+        Kind::Link => return Err(Errno::LOOP.into()),
+        Kind::Regular | Kind::Directory => stored(walker, entry, flags)?,
     };
-    Ok(opened(file, directory, &entry, flags))
+    Ok(opened(parts, entry, flags))
 }
 
-fn opened(
-    file: Box<dyn File>,
-    directory: Option<Box<dyn Directory>>,
-    entry: &Arc<Entry>,
-    flags: u32,
-) -> Arc<OpenFile> {
+/// A file or a directory that a file system holds.
+fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, Errno> {
+    let kernel = walker.kernel;
+    let is_directory = entry.kind() == Kind::Directory;
+    match &entry.node {
+        Node::Host(node) if is_directory => {
+            let broker = &kernel.files.broker;
+            let fd = broker.open(node.handle.as_fd(), status::DIRECTORY)?;
+            let names = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
+            let names = HostDirectory::new(names, entry.points());
+            Ok((Box::new(HostFile::new(fd)), Some(Box::new(names))))
+        }
+        Node::Host(node) => {
+            let host = flags & (status::ACCESS | status::TRUNCATE);
+            let fd = kernel.files.broker.open(node.handle.as_fd(), host)?;
+            Ok((Box::new(HostFile::new(fd)), None))
+        }
+        Node::Tmp(node) if is_directory => {
+            let names = Box::new(Names(Arc::clone(node)));
+            Ok((Box::new(TmpDirectory(Arc::clone(node))), Some(names)))
+        }
+        Node::Tmp(node) => {
+            if flags & status::TRUNCATE != 0 {
+                node.truncate(0)?;
+            }
+            Ok((Box::new(TmpFile(Arc::clone(node))), None))
+        }
+        Node::Point => {
+            let attributes = entry.attributes(kernel)?;
+            let names = super::proc::Names::new(entry.points());
+            Ok((Box::new(TextFile::directory(attributes)), Some(Box::new(names))))
+        }
+        Node::Proc(node) => {
+            if flags & status::ACCESS != 0 {
+                return node.open_to_write(walker).map(|file| (file, None));
+            }
+            let (file, names) = node.open(walker)?;
+            Ok((Box::new(file), names.map(|n| Box::new(n) as Box<dyn Directory>)))
+        }
+    }
+}
+
+fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
     let once = status::CREATE | status::EXCLUSIVE | status::NO_TTY | status::TRUNCATE;
     let keep = flags & !once & !status::CLOSE_ON_EXEC;
+    let (file, directory) = parts;
     Arc::new(OpenFile {
         file,
         directory,
@@ -123,16 +192,53 @@ fn create(
     flags: u32,
     mode: u32,
 ) -> Result<Arc<OpenFile>, Errno> {
-    let kernel = walker.kernel;
-    let (directory, owner) = walker.directory_to_change(parent)?;
-    let broker = &kernel.files.broker;
-    match broker.create(directory.handle.as_fd(), name, mode, owner) {
-        Ok(fd) => {
-            let handle = broker.lookup(directory.handle.as_fd(), name)?;
-            let node = Node::Host(super::HostNode { handle });
-            let entry = Entry::new(Some(Arc::clone(parent)), name, node, Kind::Regular);
-            Ok(opened(Box::new(HostFile::new(fd)), None, &entry, flags))
+    let (entry, fd) = walker.create(parent, name, mode)?;
+    let file: Box<dyn File> = match (fd, &entry.node) {
+        // The host's descriptor may be mapped: it has no more rights than the guest's.
+        (Some(fd), _) if flags & status::ACCESS == status::READ_WRITE => {
+            Box::new(HostFile::new(fd))
         }
-        Err(errno) => Err(errno),
+        _ => stored(walker, &entry, flags & status::ACCESS)?.0,
+    };
+    Ok(opened((file, None), &entry, flags))
+}
+
+/// Makes a file without a name in a directory (`O_TMPFILE`).
+///
+/// # Errors
+/// As open(2).
+pub fn open_unnamed(
+    walker: &Walker<'_>,
+    directory: &Arc<Entry>,
+    flags: u32,
+    mode: u32,
+) -> Result<Arc<OpenFile>, Errno> {
+    if directory.kind() != Kind::Directory {
+        return Err(Errno::NOTDIR);
     }
+    if flags & status::ACCESS == 0 {
+        return Err(Errno::INVAL);
+    }
+    let (_, owner) = walker.directory_to_change(directory)?;
+    let keep = flags & !(status::TEMPORARY & !status::DIRECTORY) & !status::DIRECTORY;
+    let kind = Kind::Regular;
+    let (node, file): (Node, Box<dyn File>) = match &directory.node {
+        Node::Host(host) => {
+            let broker = &walker.kernel.files.broker;
+            let fd = broker.create_unnamed(host.handle.as_fd(), mode, owner)?;
+            let handle = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
+            (Node::Host(Arc::new(host.beside(handle)?)), Box::new(HostFile::new(fd)))
+        }
+        Node::Tmp(host) => {
+            let new = New { kind, permissions: mode, owner, number: 0, text: b"" };
+            let node = host.file_system().unnamed(new)?;
+            node.unname();
+            (Node::Tmp(Arc::clone(&node)), Box::new(TmpFile(node)))
+        }
+        _ => return Err(Errno::OPNOTSUPP),
+    };
+    let inode = file.attributes()?.inode;
+    let name = format!("#{inode} (deleted)");
+    let entry = Entry::new(directory, name.as_bytes(), node, kind);
+    Ok(opened((file, None), &entry, keep))
 }

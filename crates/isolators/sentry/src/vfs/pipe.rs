@@ -20,33 +20,74 @@ struct State {
     bytes: VecDeque<u8>,
     readers: usize,
     writers: usize,
+    /// How often each end was opened.
+    opened: (u64, u64),
 }
 
+/// What is between the ends.
 #[derive(Debug)]
-struct Pipe {
+pub(super) struct Pipe {
     state: Mutex<State>,
-    changed: WaitQueue,
+    pub(super) changed: WaitQueue,
     inode: u64,
     made: Time,
 }
 
-struct Reader(Arc<Pipe>);
-struct Writer(Arc<Pipe>);
+/// An end to read from.
+pub(super) struct Reader(Arc<Pipe>);
+/// An end to write to.
+pub(super) struct Writer(Arc<Pipe>);
+
+impl Reader {
+    /// Another one of a pipe.
+    pub(super) fn of(pipe: &Arc<Pipe>) -> Self {
+        let mut state = lock(&pipe.state);
+        state.readers += 1;
+        state.opened.0 += 1;
+        drop(state);
+        pipe.changed.wake();
+        Reader(Arc::clone(pipe))
+    }
+}
+
+impl Writer {
+    /// Another one of a pipe.
+    pub(super) fn of(pipe: &Arc<Pipe>) -> Self {
+        let mut state = lock(&pipe.state);
+        state.writers += 1;
+        state.opened.1 += 1;
+        drop(state);
+        pipe.changed.wake();
+        Writer(Arc::clone(pipe))
+    }
+}
 
 /// Both ends of a new pipe: for reading, for writing.
 #[must_use]
 pub fn pipe(inode: u64) -> (Box<dyn File>, Box<dyn File>) {
-    let state = State { readers: 1, writers: 1, ..State::default() };
-    let pipe = Arc::new(Pipe {
-        state: Mutex::new(state),
-        changed: WaitQueue::default(),
-        inode,
-        made: Time::now(),
-    });
-    (Box::new(Reader(Arc::clone(&pipe))), Box::new(Writer(pipe)))
+    let pipe = Pipe::without_ends(inode);
+    (Box::new(Reader::of(&pipe)), Box::new(Writer::of(&pipe)))
 }
 
 impl Pipe {
+    pub(super) fn without_ends(inode: u64) -> Arc<Self> {
+        let (state, changed) = (Mutex::default(), WaitQueue::default());
+        Arc::new(Pipe { state, changed, inode, made: Time::now() })
+    }
+
+    pub(super) fn has_readers(&self) -> bool {
+        lock(&self.state).readers > 0
+    }
+
+    pub(super) fn has_writers(&self) -> bool {
+        lock(&self.state).writers > 0
+    }
+
+    /// How often the ends were opened: to read, to write.
+    pub(super) fn opened(&self) -> (u64, u64) {
+        lock(&self.state).opened
+    }
+
     fn attributes(&self) -> Attributes {
         let mode = Kind::Fifo as u32 | 0o600;
         let (accessed, modified, changed) = (self.made, self.made, self.made);
@@ -110,7 +151,7 @@ impl File for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        lock(&self.0.state).readers = 0;
+        lock(&self.0.state).readers -= 1;
         self.0.changed.wake();
     }
 }
@@ -159,7 +200,7 @@ impl File for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        lock(&self.0.state).writers = 0;
+        lock(&self.0.state).writers -= 1;
         self.0.changed.wake();
     }
 }

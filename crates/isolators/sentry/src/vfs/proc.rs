@@ -11,7 +11,7 @@ use crate::syscalls::system;
 use crate::task::Process;
 use crate::task::waiter::{Waiter, lock};
 
-use super::{Attributes, Directory, File, Kind, Listed, OpenFile, Ready, Time};
+use super::{Attributes, Directory, File, Kind, Listed, OpenFile, Ready, Time, Walker};
 
 /// Something in procfs.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub enum ProcNode {
     Root,
     /// `/proc/self`
     Own,
+    /// `/proc/mounts`: leads to the process's own
+    Mounts,
     /// `/proc/<pid>`
     Process(i32),
     /// A directory of fixed names.
@@ -47,8 +49,19 @@ const TEXTS: [&str; 11] = [
     "cmdline",
     "swaps",
 ];
-const OF_PROCESS: [&str; 12] = [
-    "cmdline", "comm", "cwd", "exe", "fd", "maps", "mounts", "root", "stat", "statm", "status",
+const OF_PROCESS: [&str; 13] = [
+    "cmdline",
+    "comm",
+    "cwd",
+    "exe",
+    "fd",
+    "maps",
+    "mountinfo",
+    "mounts",
+    "root",
+    "stat",
+    "statm",
+    "status",
     "task",
 ];
 const SYS: &[&str] = &["kernel"];
@@ -71,7 +84,9 @@ impl ProcNode {
             | ProcNode::Process(_)
             | ProcNode::Folder(..)
             | ProcNode::Descriptors(_) => Kind::Directory,
-            ProcNode::Own | ProcNode::Descriptor(_) | ProcNode::Link(..) => Kind::Link,
+            ProcNode::Own | ProcNode::Mounts | ProcNode::Descriptor(_) | ProcNode::Link(..) => {
+                Kind::Link
+            }
             ProcNode::Text(..) => Kind::Regular,
         }
     }
@@ -120,6 +135,7 @@ impl ProcNode {
         let number = || std::str::from_utf8(name).ok().and_then(|n| n.parse::<i32>().ok());
         let node = match self {
             ProcNode::Root if name == b"self" => ProcNode::Own,
+            ProcNode::Root if name == b"mounts" => ProcNode::Mounts,
             ProcNode::Root if name == b"sys" => ProcNode::Folder(SYS, "sys"),
             ProcNode::Root => match known(TEXTS, name) {
                 Some(text) => ProcNode::Text(text, 0),
@@ -158,23 +174,31 @@ impl ProcNode {
     ///
     /// # Errors
     /// `EINVAL` if it is none, `ENOENT` if the process is gone.
-    pub fn target(&self, kernel: &Kernel, own: i32) -> Result<Vec<u8>, Errno> {
+    pub fn target(&self, walker: &Walker<'_>) -> Result<Vec<u8>, Errno> {
+        let kernel = walker.kernel;
+        let unreachable = || b"(unreachable)".to_vec();
         match self {
-            ProcNode::Own => Ok(own.to_string().into_bytes()),
+            ProcNode::Mounts => Ok(b"self/mounts".to_vec()),
+            ProcNode::Own => Ok(walker.pid.to_string().into_bytes()),
             ProcNode::Descriptor(file) => match &file.entry {
-                Some(entry) => Ok(entry.path()),
+                Some(entry) => Ok(entry.path_below(&walker.root).unwrap_or_else(unreachable)),
                 None => {
                     let inode = file.file.attributes().map_or(0, |a| a.inode);
-                    let what = if file.file.socket().is_some() { "socket" } else { "pipe" };
-                    Ok(format!("{what}:[{inode}]").into_bytes())
+                    Ok(format!("pipe:[{inode}]").into_bytes())
                 }
             },
             ProcNode::Link(which, pid) => {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
                 let directories = lock(&process.directories);
                 match *which {
-                    "cwd" => Ok(directories.current.path()),
-                    "root" => Ok(directories.root.path()),
+                    "cwd" => {
+                        let path = directories.current.path_below(&walker.root);
+                        Ok(path.unwrap_or_else(unreachable))
+                    }
+                    "root" => {
+                        let path = directories.root.path_below(&walker.root);
+                        Ok(path.unwrap_or_else(unreachable))
+                    }
                     _ => {
                         drop(directories);
                         let threads = kernel.threads_of(*pid);
@@ -193,7 +217,8 @@ impl ProcNode {
     ///
     /// # Errors
     /// `ENOENT` if the process is gone.
-    pub fn open(&self, kernel: &Arc<Kernel>) -> Result<(TextFile, Option<Names>), Errno> {
+    pub fn open(&self, walker: &Walker<'_>) -> Result<(TextFile, Option<Names>), Errno> {
+        let kernel = walker.kernel;
         let attributes = self.attributes(kernel)?;
         let names = (attributes.kind() == Kind::Directory).then(|| self.names(kernel));
         let text = match self {
@@ -206,6 +231,14 @@ impl ProcNode {
             _ => Vec::new(),
         };
         Ok((TextFile { text, attributes }, names))
+    }
+
+    /// Opens it to be written.
+    ///
+    /// # Errors
+    /// `EACCES`: nothing can.
+    pub fn open_to_write(&self, _: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
+        Err(Errno::ACCESS)
     }
 
     fn names(&self, kernel: &Kernel) -> Names {
@@ -261,7 +294,6 @@ fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
             let last = tree.rows().map(|(pid, _)| pid).max().unwrap_or(1);
             format!("0.00 0.00 0.00 1/{} {last}\n", tree.rows().count())
         }
-        "mounts" => MOUNTS.to_owned(),
         "filesystems" => "nodev\tproc\nnodev\tdevtmpfs\n\text4\n".to_owned(),
         "meminfo" => {
             let (total, free) = system::memory();
@@ -292,9 +324,6 @@ fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
     text.into_bytes()
 }
 
-const MOUNTS: &str = "/dev/root / ext4 rw,relatime 0 0\nproc /proc proc rw,relatime 0 0\n\
-                      devtmpfs /dev devtmpfs rw,relatime 0 0\n";
-
 fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<u8> {
     let comm = String::from_utf8_lossy(&lock(&process.name)).into_owned();
     let row = {
@@ -311,7 +340,8 @@ fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<u8> {
     match name {
         "cmdline" => lock(&process.command_line).clone(),
         "comm" => format!("{comm}\n").into_bytes(),
-        "mounts" => MOUNTS.as_bytes().to_vec(),
+        "mounts" => kernel.files.mounts.mounts_text(&lock(&process.directories).root),
+        "mountinfo" => kernel.files.mounts.mountinfo_text(&lock(&process.directories).root),
         "statm" => format!("{} 0 0 0 0 0 0\n", bytes / 4096).into_bytes(),
         "stat" => {
             let mut text = format!("{pid} ({comm}) {state} {parent} {group} {session} 0 -1 0");

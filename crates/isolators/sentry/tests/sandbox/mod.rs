@@ -72,6 +72,13 @@ impl Sandbox {
         run_in(self.root(), words)
     }
 
+    /// Runs a program inside, with options of the command.
+    pub fn run_with(&self, options: &[&str], words: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
+        command.args(["do", "--env", "PATH=/bin", "--root"]).arg(self.root());
+        finish(command.args(options).args(words))
+    }
+
     /// Runs it on the host, in the same root.
     pub fn run_on_host(&self, words: &[&str]) -> Ended {
         let mut command = Command::new("unshare");

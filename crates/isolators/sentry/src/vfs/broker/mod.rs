@@ -57,7 +57,8 @@ enum Operation {
     ChangeMode,
     ChangeOwner,
     SetTimes,
-    MakeSocket,
+    MakeNode,
+    CreateUnnamed,
 }
 
 /// A request: operation, four numbers, one or two names.
@@ -179,6 +180,20 @@ impl BrokerClient {
         self.ask_descriptor(Operation::Create, numbers, name, directory)
     }
 
+    /// Makes a regular file without a name; returns it open for reading and writing.
+    ///
+    /// # Errors
+    /// As open(2) with `O_TMPFILE`.
+    pub fn create_unnamed(
+        &self,
+        directory: BorrowedFd<'_>,
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<OwnedFd, Errno> {
+        let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
+        self.ask_descriptor(Operation::CreateUnnamed, numbers, b"", directory)
+    }
+
     /// Makes a directory.
     ///
     /// # Errors
@@ -192,21 +207,6 @@ impl BrokerClient {
     ) -> Result<(), Errno> {
         let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
         self.ask(Operation::MakeDirectory, numbers, [name, b""], &[directory]).map(drop)
-    }
-
-    /// Makes the file that a UNIX socket is bound to; nobody listens on the host.
-    ///
-    /// # Errors
-    /// As mknod(2).
-    pub fn make_socket(
-        &self,
-        directory: BorrowedFd<'_>,
-        name: &[u8],
-        mode: u32,
-        owner: (u32, u32),
-    ) -> Result<(), Errno> {
-        let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
-        self.ask(Operation::MakeSocket, numbers, [name, b""], &[directory]).map(drop)
     }
 
     /// Removes a name; of an empty directory if `is_directory`.
@@ -250,6 +250,21 @@ impl BrokerClient {
     ) -> Result<(), Errno> {
         let numbers = [0, owner.0.into(), owner.1.into(), 0, 0];
         self.ask(Operation::Symlink, numbers, [name, target], &[directory]).map(drop)
+    }
+
+    /// Makes a FIFO or a socket, as the mode says.
+    ///
+    /// # Errors
+    /// As mknod(2); `EPERM` for anything else.
+    pub fn make_node(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<(), Errno> {
+        let numbers = [mode.into(), owner.0.into(), owner.1.into(), 0, 0];
+        self.ask(Operation::MakeNode, numbers, [name, b""], &[directory]).map(drop)
     }
 
     /// Gives a file another name.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec, Timestamps, Uid,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec,
+    Timestamps, Uid,
 };
 use rustix::io::Errno;
 
@@ -90,7 +91,8 @@ impl Broker {
         const CHANGE_MODE: u8 = Operation::ChangeMode as u8;
         const CHANGE_OWNER: u8 = Operation::ChangeOwner as u8;
         const SET_TIMES: u8 = Operation::SetTimes as u8;
-        const MAKE_SOCKET: u8 = Operation::MakeSocket as u8;
+        const CREATE_UNNAMED: u8 = Operation::CreateUnnamed as u8;
+        const MAKE_NODE: u8 = Operation::MakeNode as u8;
         let [number, user, group, _, _] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
@@ -107,27 +109,19 @@ impl Broker {
             CREATE => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
                 let file = beneath(first, name?, flags, low(number) & 0o7777)?;
-                rustix::fs::fchown(
-                    &file,
-                    Some(Uid::from_raw(owner.0)),
-                    Some(Gid::from_raw(owner.1)),
-                )?;
-                // A change of owner clears these bits.
-                if number & 0o6000 != 0 {
-                    rustix::fs::fchmod(&file, Mode::from_raw_mode(low(number) & 0o7777))?;
-                }
+                hand_over(&file, low(number), owner)?;
+                Ok(Some(file))
+            }
+            CREATE_UNNAMED => {
+                let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+                let mode = Mode::from_raw_mode(low(number) & 0o7777);
+                let file = rustix::fs::openat(&self.own, Self::again(first), flags, mode)?;
+                hand_over(&file, low(number), owner)?;
                 Ok(Some(file))
             }
             MAKE_DIRECTORY => {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mkdirat(first, name?, mode)?;
-                own(first, name?, owner)?;
-                Ok(None)
-            }
-            MAKE_SOCKET => {
-                let mode = Mode::from_raw_mode(low(number) & 0o777);
-                let kind = rustix::fs::FileType::Socket;
-                rustix::fs::mknodat(first, name?, kind, mode, 0)?;
                 own(first, name?, owner)?;
                 Ok(None)
             }
@@ -145,6 +139,16 @@ impl Broker {
             }
             SYMLINK => {
                 rustix::fs::symlinkat(request.second.as_slice(), first, name?)?;
+                own(first, name?, owner)?;
+                Ok(None)
+            }
+            MAKE_NODE => {
+                let kind = FileType::from_raw_mode(low(number));
+                if !matches!(kind, FileType::Fifo | FileType::Socket) {
+                    return Err(Errno::PERM);
+                }
+                let mode = Mode::from_raw_mode(low(number) & 0o7777);
+                rustix::fs::mknodat(first, name?, kind, mode, 0)?;
                 own(first, name?, owner)?;
                 Ok(None)
             }
@@ -195,8 +199,8 @@ impl Broker {
     }
 
     fn open(&self, handle: &OwnedFd, flags: u32) -> Result<OwnedFd, Errno> {
-        let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(handle)?.st_mode);
-        if !matches!(kind, rustix::fs::FileType::RegularFile | rustix::fs::FileType::Directory) {
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(handle)?.st_mode);
+        if !matches!(kind, FileType::RegularFile | FileType::Directory) {
             return Err(Errno::NXIO);
         }
         let allowed =
@@ -238,6 +242,17 @@ fn is_interface(handle: &OwnedFd) -> Result<bool, Errno> {
     ];
     let kind = rustix::fs::fstatfs(handle)?.f_type;
     Ok(INTERFACES.contains(&kind))
+}
+
+/// Gives a new file its owner.
+fn hand_over(file: &OwnedFd, mode: u32, owner: (u32, u32)) -> Result<(), Errno> {
+    let (user, group) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+    rustix::fs::fchown(file, Some(user), Some(group))?;
+    // A change of owner clears these bits.
+    if mode & 0o6000 != 0 {
+        rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o7777))?;
+    }
+    Ok(())
 }
 
 /// A single name, neither empty nor going up.

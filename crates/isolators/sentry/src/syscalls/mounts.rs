@@ -1,0 +1,160 @@
+//! The tree of mounts: mount, umount2, pivot_root, chroot.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+use crate::vfs::mount::{Description, Options};
+use crate::vfs::setup::{make, same_mount};
+use crate::vfs::{Entry, Kind, MountFlags, Node, ProcNode, Resolve};
+
+use super::paths::walk;
+use super::{Call, Outcome};
+
+const REMOUNT: u64 = 32;
+const BIND: u64 = 4096;
+const MOVE: u64 = 8192;
+const RECURSIVE: u64 = 16384;
+/// `MS_UNBINDABLE`, `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`
+const PROPAGATION: u64 = 0xf << 17;
+
+fn permitted(call: &Call<'_>) -> Result<(), Errno> {
+    if lock(&call.thread.process.credentials).users[1] == 0 { Ok(()) } else { Err(Errno::PERM) }
+}
+
+fn text(call: &Call<'_>, index: usize) -> Result<Vec<u8>, Errno> {
+    if call.arg(index) == 0 { Ok(Vec::new()) } else { call.path(index) }
+}
+
+pub(super) fn mount(call: &Call<'_>) -> Outcome {
+    permitted(call)?;
+    let flags = call.arg(3);
+    let target = walk(call, None, 1, true)?.existing()?;
+    if flags & PROPAGATION != 0 {
+        // Nobody else sees this namespace of mounts.
+        return if is_root(&target) { Ok(0) } else { Err(Errno::INVAL.into()) };
+    }
+    let low = u32::try_from(flags & 0xffff_ffff).unwrap_or(0);
+    let wanted = MountFlags::from_bits_truncate(low);
+    if flags & REMOUNT != 0 {
+        if !is_root(&target) {
+            return Err(Errno::INVAL.into());
+        }
+        // What the host mounted read-only for good stays so: it refuses by itself.
+        target.mount.set_flags(wanted);
+        return Ok(0);
+    }
+    let mounts = &call.kernel.files.mounts;
+    if flags & MOVE != 0 {
+        let source = walk(call, None, 0, true)?.existing()?;
+        mounts.relocate(&source, &target)?;
+        return Ok(0);
+    }
+    if flags & BIND != 0 {
+        let source = source_of_bind(call)?;
+        bind(call, &source, &target, flags & RECURSIVE != 0)?;
+        return Ok(0);
+    }
+    let kind = String::from_utf8(text(call, 2)?).map_err(|_| Errno::NODEV)?;
+    if kind.is_empty() {
+        return Err(Errno::INVAL.into());
+    }
+    let data = String::from_utf8(text(call, 4)?).map_err(|_| Errno::INVAL)?;
+    let options = Options::parse(&kind, data.split(',')).map_err(|_| Errno::INVAL)?;
+    // A devtmpfs would be a way to nodes that the container was not given.
+    let known = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue"].contains(&kind.as_str());
+    let made = if known { make(&kind, &options)? } else { None };
+    let (node, device, options) = made.ok_or(Errno::NODEV)?;
+    let (source, inside) = (text(call, 0)?, b"/".to_vec());
+    let of = Description { kind, source, inside, options, device, flags: wanted };
+    mounts.attach(&target, of, node, Kind::Directory)?;
+    Ok(0)
+}
+
+/// Whether a mount begins there.
+fn is_root(entry: &Arc<Entry>) -> bool {
+    entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, entry))
+}
+
+fn source_of_bind(call: &Call<'_>) -> Result<Arc<Entry>, Errno> {
+    let source = walk(call, None, 0, true)?.existing()?;
+    match &source.node {
+        Node::Proc(ProcNode::Descriptor(file)) => file.entry.clone().ok_or(Errno::INVAL),
+        _ => Ok(source),
+    }
+}
+
+fn bind(
+    call: &Call<'_>,
+    source: &Arc<Entry>,
+    target: &Arc<Entry>,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let mounts = &call.kernel.files.mounts;
+    let below = if recursive { mounts.all() } else { Vec::new() };
+    let of = same_mount(source, source.mount.flags());
+    let new = mounts.attach(target, of, source.node.clone(), source.kind())?;
+    let mut walker = call.walker();
+    walker.root = Arc::clone(&new);
+    for mount in below {
+        let Some(root) = mount.root().filter(|_| mount.place().is_some()) else { continue };
+        let Some(path) = root.path_below(source).filter(|path| path != b"/") else { continue };
+        let Ok(at) = walker.walk(&new, &path, false).and_then(Resolve::existing) else {
+            continue;
+        };
+        mounts.attach(&at, same_mount(&root, mount.flags()), root.node.clone(), root.kind())?;
+    }
+    Ok(())
+}
+
+pub(super) fn umount2(call: &Call<'_>) -> Outcome {
+    const FORCE: u32 = 1;
+    const DETACH: u32 = 2;
+    const EXPIRE: u32 = 4;
+    const NO_FOLLOW: u32 = 8;
+    let flags = call.uint(1);
+    if flags & !(FORCE | DETACH | NO_FOLLOW) != 0 || flags & EXPIRE != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    permitted(call)?;
+    let target = walk(call, None, 0, flags & NO_FOLLOW == 0)?.existing()?;
+    call.kernel.files.mounts.detach(&target, flags & DETACH != 0)?;
+    Ok(0)
+}
+
+pub(super) fn pivot_root(call: &Call<'_>) -> Outcome {
+    permitted(call)?;
+    let new = walk(call, None, 0, true)?.existing()?;
+    let put_old = walk(call, None, 1, true)?.existing()?;
+    if new.kind() != Kind::Directory || put_old.kind() != Kind::Directory {
+        return Err(Errno::NOTDIR.into());
+    }
+    let old = Arc::clone(&lock(&call.thread.process.directories).root);
+    call.kernel.files.mounts.pivot(&old, &new, &put_old)?;
+    // Everybody whose root or working directory that was is in the new one.
+    let processes: Vec<_> = {
+        let tree = lock(&call.kernel.tree);
+        tree.rows().map(|(_, row)| Arc::clone(&row.process)).collect()
+    };
+    for process in processes {
+        let mut directories = lock(&process.directories);
+        if Arc::ptr_eq(&directories.root, &old) {
+            directories.root = Arc::clone(&new);
+        }
+        if Arc::ptr_eq(&directories.current, &old) {
+            directories.current = Arc::clone(&new);
+        }
+    }
+    Ok(0)
+}
+
+pub(super) fn chroot(call: &Call<'_>) -> Outcome {
+    let entry = walk(call, None, 0, true)?.existing()?;
+    permitted(call)?;
+    if entry.kind() != Kind::Directory {
+        return Err(Errno::NOTDIR.into());
+    }
+    lock(&call.thread.process.directories).root = entry;
+    Ok(0)
+}

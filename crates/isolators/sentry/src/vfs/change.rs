@@ -1,0 +1,373 @@
+//! Changes to the tree of names and to attributes, whatever file system it is.
+//! Permissions are checked here, what the file system itself knows is not.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::task::Credentials;
+
+use super::tmpfs::New;
+use super::{Attributes, Entry, Kind, Node, Resolve, Time, Walker, access, permit};
+
+/// What is to be made.
+#[derive(Clone, Copy, Debug)]
+pub enum Make<'a> {
+    /// A directory, with permissions.
+    Directory(u32),
+    /// A link that leads there.
+    Link(&'a [u8]),
+    /// A file, FIFO, socket or device: type, permissions, number.
+    Node(Kind, u32, u64),
+}
+
+/// A new time: given, the present, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewTime {
+    /// As it is.
+    Keep,
+    /// The present.
+    Now,
+    /// This.
+    At(Time),
+}
+
+/// Only the owner, or root.
+fn check_owner(who: &Credentials, file: &Attributes) -> Result<(), Errno> {
+    let [_, _, _, user] = who.users;
+    if user == 0 || user == file.user { Ok(()) } else { Err(Errno::PERM) }
+}
+
+impl Walker<'_> {
+    /// Makes what was not found.
+    ///
+    /// # Errors
+    /// As mknod(2), mkdir(2), symlink(2).
+    pub fn make(&self, at: &Resolve, what: Make<'_>) -> Result<(), Errno> {
+        let (above, owner) = self.directory_to_change(&at.parent)?;
+        let broker = &self.kernel.files.broker;
+        match &at.parent.node {
+            Node::Host(host) => {
+                let directory = host.handle.as_fd();
+                match what {
+                    Make::Directory(mode) => {
+                        let mode = mode | above.mode & 0o2000;
+                        broker.make_directory(directory, &at.name, mode, owner)
+                    }
+                    Make::Link(target) => broker.symlink(directory, &at.name, target, owner),
+                    Make::Node(Kind::Regular, mode, _) => {
+                        broker.create(directory, &at.name, mode, owner).map(drop)
+                    }
+                    // Devices on the host's file systems are the host's.
+                    Make::Node(Kind::Character | Kind::Block, ..) => Err(Errno::PERM),
+                    Make::Node(kind, mode, _) => {
+                        broker.make_node(directory, &at.name, kind as u32 | mode, owner)
+                    }
+                }
+            }
+            Node::Tmp(directory) => {
+                let (kind, permissions, number, text) = match what {
+                    Make::Directory(mode) => {
+                        (Kind::Directory, mode | above.mode & 0o2000, 0, &b""[..])
+                    }
+                    Make::Link(target) => (Kind::Link, 0o777, 0, target),
+                    Make::Node(kind, mode, number) => (kind, mode, number, &b""[..]),
+                };
+                let new = New { kind, permissions, owner, number, text };
+                directory.make(&at.name, new).map(drop)
+            }
+            Node::Proc(_) => Err(Errno::NOENT),
+            Node::Point => Err(Errno::PERM),
+        }
+    }
+
+    /// Makes a regular file that is not there; returns what stands for it, and the host's
+    /// descriptor if it came with one, which can be read and written.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn create(
+        &self,
+        parent: &Arc<Entry>,
+        name: &[u8],
+        mode: u32,
+    ) -> Result<(Arc<Entry>, Option<OwnedFd>), Errno> {
+        let (_, owner) = self.directory_to_change(parent)?;
+        match &parent.node {
+            Node::Host(host) => {
+                let broker = &self.kernel.files.broker;
+                let fd = broker.create(host.handle.as_fd(), name, mode, owner)?;
+                Ok((parent.lookup(self.kernel, name)?, Some(fd)))
+            }
+            Node::Tmp(directory) => {
+                let kind = Kind::Regular;
+                let new = New { kind, permissions: mode, owner, number: 0, text: b"" };
+                directory.make(name, new)?;
+                Ok((parent.lookup(self.kernel, name)?, None))
+            }
+            Node::Proc(_) => Err(Errno::NOENT),
+            Node::Point => Err(Errno::PERM),
+        }
+    }
+
+    /// In a directory like `/tmp`, only owners take names away.
+    fn check_sticky(&self, parent: &Attributes, entry: &Entry) -> Result<(), Errno> {
+        let [_, _, _, user] = self.credentials.users;
+        if user == 0 || parent.mode & 0o1000 == 0 || parent.user == user {
+            return Ok(());
+        }
+        let owner = entry.attributes(self.kernel)?.user;
+        if owner == user { Ok(()) } else { Err(Errno::PERM) }
+    }
+
+    /// Takes a name away.
+    ///
+    /// # Errors
+    /// As unlink(2), rmdir(2).
+    pub fn remove(&self, found: &Resolve, is_directory: bool) -> Result<(), Errno> {
+        let entry = found.entry.as_ref().ok_or(Errno::NOENT)?;
+        if found.parent.holds_fast(&found.name) {
+            return Err(Errno::BUSY);
+        }
+        match (is_directory, entry.kind() == Kind::Directory) {
+            (true, false) => return Err(Errno::NOTDIR),
+            (false, true) => return Err(Errno::ISDIR),
+            _ => {}
+        }
+        if !is_directory && found.slash {
+            return Err(Errno::NOTDIR);
+        }
+        let (above, _) = self.directory_to_change(&found.parent)?;
+        self.check_sticky(&above, entry)?;
+        match &found.parent.node {
+            Node::Host(host) => {
+                let broker = &self.kernel.files.broker;
+                broker.remove(host.handle.as_fd(), &found.name, is_directory)?;
+            }
+            Node::Tmp(directory) => directory.remove(&found.name, is_directory)?,
+            _ => return Err(Errno::PERM),
+        }
+        found.parent.forget(&found.name);
+        Ok(())
+    }
+
+    /// Renames, with flags of renameat2(2).
+    ///
+    /// # Errors
+    /// As renameat2(2).
+    pub fn rename(&self, old: &Resolve, new: &Resolve, flags: u32) -> Result<(), Errno> {
+        const NO_REPLACE: u32 = 1;
+        const EXCHANGE: u32 = 2;
+        let entry = old.entry.as_ref().ok_or(Errno::NOENT)?;
+        if old.parent.mount.id != new.parent.mount.id {
+            return Err(Errno::XDEV);
+        }
+        if flags & NO_REPLACE != 0 && new.entry.is_some() {
+            return Err(Errno::EXIST);
+        }
+        if flags & EXCHANGE != 0 && new.entry.is_none() {
+            return Err(Errno::NOENT);
+        }
+        if new.slash && entry.kind() != Kind::Directory {
+            return Err(Errno::NOTDIR);
+        }
+        if old.parent.holds_fast(&old.name) || new.parent.holds_fast(&new.name) {
+            return Err(Errno::BUSY);
+        }
+        // A directory does not come into itself, nor does what is above it.
+        let holds = |entry: &Arc<Entry>, parent: &Arc<Entry>| {
+            let mut above = Some(Arc::clone(parent));
+            while let Some(at) = above {
+                if Arc::ptr_eq(&at, entry) {
+                    return true;
+                }
+                above = at.parent();
+            }
+            false
+        };
+        if holds(entry, &new.parent) {
+            return Err(Errno::INVAL);
+        }
+        if let Some(replaced) = &new.entry
+            && holds(replaced, &old.parent)
+        {
+            return Err(if flags & EXCHANGE != 0 { Errno::INVAL } else { Errno::NOTEMPTY });
+        }
+        let (above, _) = self.directory_to_change(&old.parent)?;
+        self.check_sticky(&above, entry)?;
+        let (above, _) = self.directory_to_change(&new.parent)?;
+        if let Some(replaced) = &new.entry {
+            self.check_sticky(&above, replaced)?;
+        }
+        match (&old.parent.node, &new.parent.node) {
+            (Node::Host(from), Node::Host(to)) => {
+                let from = (from.handle.as_fd(), old.name.as_slice());
+                let to = (to.handle.as_fd(), new.name.as_slice());
+                self.kernel.files.broker.rename(from, to, flags)?;
+            }
+            (Node::Tmp(from), Node::Tmp(to)) => from.rename(&old.name, to, &new.name, flags)?,
+            _ => return Err(Errno::PERM),
+        }
+        if flags & EXCHANGE != 0 {
+            old.parent.forget(&old.name);
+            new.parent.forget(&new.name);
+        } else if !self.is_same_file(old, new) {
+            old.parent.rename(&old.name, &new.parent, &new.name);
+        }
+        Ok(())
+    }
+
+    /// Two names of one file: a rename leaves both.
+    fn is_same_file(&self, old: &Resolve, new: &Resolve) -> bool {
+        let id = |found: &Resolve| {
+            let entry = found.entry.as_ref()?;
+            let attributes = entry.attributes(self.kernel).ok()?;
+            (attributes.kind() != Kind::Directory).then_some((attributes.device, attributes.inode))
+        };
+        id(old).is_some_and(|first| id(new) == Some(first))
+    }
+
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    /// As link(2).
+    pub fn link(&self, entry: &Entry, at: &Resolve) -> Result<(), Errno> {
+        if entry.kind() == Kind::Directory {
+            return Err(Errno::PERM);
+        }
+        if entry.mount.id != at.parent.mount.id {
+            return Err(Errno::XDEV);
+        }
+        self.directory_to_change(&at.parent)?;
+        match (&entry.node, &at.parent.node) {
+            // The broker could only link what it points to.
+            (Node::Host(_), Node::Host(_)) if entry.kind() == Kind::Link => Err(Errno::PERM),
+            (Node::Host(file), Node::Host(to)) => {
+                let broker = &self.kernel.files.broker;
+                broker.link(file.handle.as_fd(), to.handle.as_fd(), &at.name)
+            }
+            (Node::Tmp(file), Node::Tmp(to)) => to.link(&at.name, file),
+            _ => Err(Errno::PERM),
+        }
+    }
+
+    /// chmod(2)
+    ///
+    /// # Errors
+    /// As chmod(2).
+    pub fn change_mode(&self, entry: &Entry, mode: u32) -> Result<(), Errno> {
+        Walker::writable(entry)?;
+        let file = entry.attributes(self.kernel)?;
+        check_owner(&self.credentials, &file)?;
+        let mut mode = mode & 0o7777;
+        let who = &self.credentials;
+        let member = who.groups[3] == file.group || who.others.contains(&file.group);
+        if who.users[3] != 0 && !member {
+            mode &= !0o2000;
+        }
+        match &entry.node {
+            _ if entry.kind() == Kind::Link => Err(Errno::OPNOTSUPP),
+            Node::Host(node) => self.kernel.files.broker.change_mode(node.handle.as_fd(), mode),
+            Node::Tmp(node) => {
+                node.set_permissions(mode);
+                Ok(())
+            }
+            _ => Err(Errno::PERM),
+        }
+    }
+
+    /// chown(2); `u32::MAX` leaves one as it is.
+    ///
+    /// # Errors
+    /// As chown(2).
+    pub fn change_owner(&self, entry: &Entry, user: u32, group: u32) -> Result<(), Errno> {
+        Walker::writable(entry)?;
+        let file = entry.attributes(self.kernel)?;
+        let who = &self.credentials;
+        if who.users[3] != 0 {
+            check_owner(who, &file)?;
+            let own = group == u32::MAX
+                || group == file.group
+                || group == who.groups[3]
+                || who.others.contains(&group);
+            if (user != u32::MAX && user != file.user) || !own {
+                return Err(Errno::PERM);
+            }
+        }
+        match &entry.node {
+            Node::Host(node) => {
+                self.kernel.files.broker.change_owner(node.handle.as_fd(), user, group)
+            }
+            Node::Tmp(node) => {
+                node.set_owner(user, group);
+                Ok(())
+            }
+            _ => Err(Errno::PERM),
+        }
+    }
+
+    /// utimensat(2): time of access, of modification.
+    ///
+    /// # Errors
+    /// As utimensat(2).
+    pub fn set_times(&self, entry: &Entry, times: [NewTime; 2]) -> Result<(), Errno> {
+        if times == [NewTime::Keep; 2] {
+            return Ok(());
+        }
+        Walker::writable(entry)?;
+        let file = entry.attributes(self.kernel)?;
+        let only_now = times == [NewTime::Now; 2];
+        let owner = check_owner(&self.credentials, &file);
+        if owner.is_err() && only_now {
+            permit(&self.credentials, &file, access::WRITE)?;
+        } else {
+            owner?;
+        }
+        match &entry.node {
+            Node::Host(node) => {
+                const NOW: i64 = 0x3fff_ffff;
+                const OMIT: i64 = 0x3fff_fffe;
+                let times = times.map(|time| match time {
+                    NewTime::Keep => (0, OMIT),
+                    NewTime::Now => (0, NOW),
+                    NewTime::At(time) => (time.seconds, time.nanoseconds.into()),
+                });
+                self.kernel.files.broker.set_times(node.handle.as_fd(), times)
+            }
+            Node::Tmp(node) => {
+                let [accessed, modified] = times.map(|time| match time {
+                    NewTime::Keep => None,
+                    NewTime::Now => Some(Time::now()),
+                    NewTime::At(time) => Some(time),
+                });
+                node.set_times(accessed, modified);
+                Ok(())
+            }
+            _ => Err(Errno::PERM),
+        }
+    }
+
+    /// truncate(2)
+    ///
+    /// # Errors
+    /// As truncate(2).
+    pub fn truncate(&self, entry: &Entry, size: u64) -> Result<(), Errno> {
+        const READ_WRITE: u32 = 2;
+        match entry.kind() {
+            Kind::Regular => {}
+            Kind::Directory => return Err(Errno::ISDIR),
+            _ => return Err(Errno::INVAL),
+        }
+        permit(&self.credentials, &entry.attributes(self.kernel)?, access::WRITE)?;
+        Walker::writable(entry)?;
+        match &entry.node {
+            Node::Host(node) => {
+                let fd = self.kernel.files.broker.open(node.handle.as_fd(), READ_WRITE)?;
+                rustix::fs::ftruncate(&fd, size)
+            }
+            Node::Tmp(node) => node.truncate(size),
+            _ => Err(Errno::PERM),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! FIFOs: pipes that have names.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use rustix::io::Errno;
+
+use crate::syscalls::{Call, Failure};
+use crate::task::Restart;
+use crate::task::waiter::{Waiter, Woken, lock};
+
+use super::pipe::{Pipe, Reader, Writer};
+use super::{Attributes, Entry, File, Node, Ready, status};
+
+/// The pipes behind FIFOs that are open, by device and inode.
+#[derive(Debug, Default)]
+pub struct Fifos {
+    pipes: Mutex<HashMap<(u64, u64), Weak<Pipe>>>,
+}
+
+/// An end, or both, of a FIFO's pipe.
+struct FifoFile {
+    reader: Option<Reader>,
+    writer: Option<Writer>,
+    entry: Arc<Entry>,
+}
+
+impl Fifos {
+    fn pipe(&self, id: (u64, u64)) -> Arc<Pipe> {
+        let mut pipes = lock(&self.pipes);
+        if let Some(pipe) = pipes.get(&id).and_then(Weak::upgrade) {
+            return pipe;
+        }
+        pipes.retain(|_, pipe| pipe.strong_count() > 0);
+        let pipe = Pipe::without_ends(id.1);
+        pipes.insert(id, Arc::downgrade(&pipe));
+        pipe
+    }
+
+    /// Opens one, and waits for the other end as fifo(7) says.
+    ///
+    /// # Errors
+    /// `ENXIO` without a reader, if it is not to wait.
+    pub(super) fn open(
+        &self,
+        call: &Call<'_>,
+        id: (u64, u64),
+        entry: &Arc<Entry>,
+        flags: u32,
+    ) -> Result<Box<dyn File>, Failure> {
+        let pipe = self.pipe(id);
+        let waits = flags & status::NONBLOCK == 0;
+        let (reads, writes) = match flags & status::ACCESS {
+            0 => (true, false),
+            status::WRITE_ONLY => (false, true),
+            _ => (true, true),
+        };
+        if writes && !reads && !waits && !pipe.has_readers() {
+            return Err(Errno::NXIO.into());
+        }
+        let (readers, writers) = pipe.opened();
+        // It may be gone again by the time that this end is seen.
+        let met = if reads { pipe.has_writers() } else { pipe.has_readers() };
+        let file = FifoFile {
+            reader: reads.then(|| Reader::of(&pipe)),
+            writer: writes.then(|| Writer::of(&pipe)),
+            entry: Arc::clone(entry),
+        };
+        if waits && !met && !(reads && writes) {
+            loop {
+                pipe.changed.join(call.waiter());
+                let (readers_now, writers_now) = pipe.opened();
+                let there = if reads {
+                    pipe.has_writers() || writers_now != writers
+                } else {
+                    pipe.has_readers() || readers_now != readers
+                };
+                if there {
+                    break;
+                }
+                if call.waiter().wait(None) == Woken::Interrupted {
+                    return Err(Failure::Interrupted(Restart::IfAsked));
+                }
+            }
+        }
+        Ok(Box::new(file))
+    }
+}
+
+impl File for FifoFile {
+    fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.reader.as_ref().ok_or(Errno::BADF)?.read(into, offset)
+    }
+
+    fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno> {
+        self.writer.as_ref().ok_or(Errno::BADF)?.write(from, offset, append)
+    }
+
+    fn ready(&self) -> Ready {
+        let ends = [self.reader.as_ref().map(File::ready), self.writer.as_ref().map(File::ready)];
+        ends.into_iter().flatten().fold(Ready::empty(), |all, ready| all | ready)
+    }
+
+    fn watch(&self, waiter: &Arc<Waiter>) {
+        if let Some(reader) = &self.reader {
+            reader.watch(waiter);
+        } else if let Some(writer) = &self.writer {
+            writer.watch(waiter);
+        }
+    }
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        match &self.entry.node {
+            Node::Host(node) => node.attributes(),
+            Node::Tmp(node) => node.attributes(),
+            _ => Err(Errno::IO),
+        }
+    }
+
+    fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
+        match (&self.reader, &self.writer) {
+            (Some(reader), _) => reader.control(call, request, argument),
+            (None, Some(writer)) => writer.control(call, request, argument),
+            (None, None) => Err(Errno::NOTTY),
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! The mounts that a sandbox starts with: asked for by its command line or its
+//! configuration, opened on the host's side by the launcher, attached by the sentry.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::task::Credentials;
+
+use super::mount::{Description, MountOptionError, Options};
+use super::tmpfs::{New, TmpFs};
+use super::{
+    Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, ProcNode, TmpNode, Walker,
+    served_tree, sysfs,
+};
+
+/// A mount that is asked for.
+#[derive(Clone, Debug)]
+pub struct MountRequest {
+    /// Type: `bind`, or a file system of ours.
+    pub kind: String,
+    /// For `bind`: a folder or file of the host's. Else what `/proc/mounts` is to say.
+    pub source: PathBuf,
+    /// Where, in the sandbox.
+    pub target: Vec<u8>,
+    /// How.
+    pub options: Options,
+}
+
+/// The root file system that is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// Whether the root can't be written.
+    pub read_only: bool,
+    /// Whether others change the root too while the sandbox runs: names are looked up anew
+    /// each time.
+    pub shared: bool,
+    /// Mounts, in this order.
+    pub mounts: Vec<MountRequest>,
+    /// Paths that are to look empty.
+    pub masked: Vec<Vec<u8>>,
+    /// Paths that are not to be written.
+    pub read_only_paths: Vec<Vec<u8>>,
+}
+
+/// Why a mount can't be.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// Options.
+    #[error(transparent)]
+    Option(#[from] MountOptionError),
+    /// A type that we don't have.
+    #[error("mount {target}: file system type `{kind}` is not supported")]
+    Kind {
+        /// Where.
+        target: String,
+        /// The type.
+        kind: String,
+    },
+    /// The source can't be opened.
+    #[error("mount {target}: open {path} on the host: {errno}")]
+    Source {
+        /// Where.
+        target: String,
+        /// Which folder or file.
+        path: PathBuf,
+        /// What the host said.
+        errno: Errno,
+    },
+    /// It can't be put there.
+    #[error("mount {kind} at {target}: {errno}")]
+    Target {
+        /// Where.
+        target: String,
+        /// The type.
+        kind: String,
+        /// What our kernel says.
+        errno: Errno,
+    },
+    /// Not `key=value` and so on.
+    #[error("`--mount {0}`: expected type=TYPE,src=PATH,dst=PATH,options=A:B")]
+    Syntax(String),
+}
+
+impl MountRequest {
+    /// Of a type, without source, with options as config.json has them.
+    ///
+    /// # Errors
+    /// [`MountOptionError`]
+    pub fn new<'a>(
+        kind: &str,
+        source: &OsStr,
+        target: &[u8],
+        options: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, MountOptionError> {
+        let options = Options::parse(kind, options)?;
+        let kind = if options.bind.is_some() { "bind" } else { kind };
+        Ok(MountRequest {
+            kind: kind.to_owned(),
+            source: source.into(),
+            target: target.to_vec(),
+            options,
+        })
+    }
+
+    /// As the command line has it: `type=tmpfs,dst=/tmp,options=nosuid:size=64m`.
+    ///
+    /// # Errors
+    /// [`MountError`]
+    pub fn parse(text: &OsStr) -> Result<Self, MountError> {
+        let syntax = || MountError::Syntax(text.to_string_lossy().into_owned());
+        let (mut kind, mut source, mut target, mut options) = (None, None, None, String::new());
+        for part in text.as_bytes().split(|b| *b == b',') {
+            let at = part.iter().position(|b| *b == b'=').ok_or_else(syntax)?;
+            let (key, value) = part.split_at_checked(at).ok_or_else(syntax)?;
+            let value = value.get(1..).unwrap_or_default();
+            let text = || String::from_utf8(value.to_vec()).map_err(|_| syntax());
+            match key {
+                b"type" => kind = Some(text()?),
+                b"src" | b"source" => source = Some(OsStr::from_bytes(value)),
+                b"dst" | b"target" | b"destination" => target = Some(value),
+                b"options" => options = text()?,
+                _ => return Err(syntax()),
+            }
+        }
+        let (Some(kind), Some(target)) = (kind, target) else { return Err(syntax()) };
+        if kind == "bind" && source.is_none() {
+            return Err(syntax());
+        }
+        let source = source.unwrap_or(OsStr::new(&kind));
+        let mut this = MountRequest::new(&kind, source, target, options.split(':'))?;
+        this.kind = kind;
+        Ok(this)
+    }
+
+    fn target_text(&self) -> String {
+        String::from_utf8_lossy(&self.target).into_owned()
+    }
+}
+
+impl Layout {
+    /// The usual file systems: proc, sysfs, devtmpfs, tmpfs at `/dev/shm`.
+    #[must_use]
+    pub fn usual() -> Self {
+        let mount = |kind: &str, target: &str, flags: MountFlags, mode: Option<u32>| MountRequest {
+            kind: kind.to_owned(),
+            source: kind.into(),
+            target: target.as_bytes().to_vec(),
+            options: Options { flags, mode, ..Options::default() },
+        };
+        let (safe, read_only) =
+            (MountFlags::NO_SUID | MountFlags::NO_DEVICES, MountFlags::READ_ONLY);
+        let mounts = vec![
+            mount("proc", "/proc", safe | MountFlags::NO_EXECUTE, None),
+            mount("sysfs", "/sys", safe | MountFlags::NO_EXECUTE | read_only, None),
+            mount("devtmpfs", "/dev", MountFlags::NO_SUID, None),
+            mount("tmpfs", "/dev/shm", safe, Some(0o1777)),
+        ];
+        Layout { mounts, ..Layout::default() }
+    }
+
+    /// Opens the host's folders and files: one for each `bind`, in order.
+    ///
+    /// # Errors
+    /// [`MountError::Source`]
+    pub fn open_sources(&self) -> Result<Vec<OwnedFd>, MountError> {
+        let binds = self.mounts.iter().filter(|mount| mount.kind == "bind");
+        let open = |mount: &MountRequest| {
+            let recursive = mount.options.bind.unwrap_or(true);
+            served_tree(&mount.source, recursive, mount.options.flags).map_err(|errno| {
+                let (target, path) = (mount.target_text(), mount.source.clone());
+                MountError::Source { target, path, errno }
+            })
+        };
+        binds.map(open).collect()
+    }
+
+    /// Makes the root of all.
+    ///
+    /// # Errors
+    /// What the host says of the root's folder.
+    pub fn root(&self, mounts: &MountTable, folder: OwnedFd) -> Result<Arc<Entry>, Errno> {
+        let node = HostNode::root(folder, HostFs::new(self.shared))?;
+        let attributes = node.attributes()?;
+        let mut flags = MountFlags::RELATIVE_ACCESS_TIMES;
+        flags.set(MountFlags::READ_ONLY, self.read_only);
+        let of = Description {
+            kind: "ext4".to_owned(),
+            source: b"/dev/root".to_vec(),
+            inside: b"/".to_vec(),
+            device: attributes.device,
+            flags,
+            ..Description::default()
+        };
+        Ok(mounts.root(of, Node::Host(Arc::new(node)), attributes.kind()))
+    }
+
+    /// Attaches all mounts; `sources` are those of [`Self::open_sources`]. `walker` starts at
+    /// the root.
+    ///
+    /// # Errors
+    /// [`MountError`]
+    pub fn attach(&self, walker: &Walker<'_>, sources: Vec<OwnedFd>) -> Result<(), MountError> {
+        let mut sources = sources.into_iter();
+        for request in &self.mounts {
+            let fail = |errno: Errno| MountError::Target {
+                target: request.target_text(),
+                kind: request.kind.clone(),
+                errno,
+            };
+            let (node, of) = if request.kind == "bind" {
+                let source = sources.next().ok_or(Errno::BADF).map_err(fail)?;
+                bound(request, source).map_err(fail)?
+            } else {
+                let made = make(&request.kind, &request.options).map_err(fail)?;
+                let Some((node, device, options)) = made else {
+                    let (target, kind) = (request.target_text(), request.kind.clone());
+                    return Err(MountError::Kind { target, kind });
+                };
+                let of = Description {
+                    kind: request.kind.clone(),
+                    source: request.source.as_os_str().as_bytes().to_vec(),
+                    inside: b"/".to_vec(),
+                    options,
+                    device,
+                    flags: request.options.flags,
+                };
+                (node, of)
+            };
+            let kind = kind_of(&node);
+            let at = place(walker, &request.target, kind).map_err(fail)?;
+            walker.kernel.files.mounts.attach(&at, of, node, kind).map_err(fail)?;
+        }
+        self.hide(walker)
+    }
+
+    /// Covers what is to look empty, and what is not to be written.
+    fn hide(&self, walker: &Walker<'_>) -> Result<(), MountError> {
+        let mounts = &walker.kernel.files.mounts;
+        for (path, kind) in self
+            .masked
+            .iter()
+            .map(|path| (path, "masked"))
+            .chain(self.read_only_paths.iter().map(|path| (path, "read-only")))
+        {
+            let fail = |errno: Errno| MountError::Target {
+                target: String::from_utf8_lossy(path).into_owned(),
+                kind: kind.to_owned(),
+                errno,
+            };
+            let found = walker.walk(&walker.root, path, true).ok().and_then(|found| found.entry);
+            // What is not there needs no hiding.
+            let Some(entry) = found else { continue };
+            let (node, of) = if kind == "masked" {
+                let kind = if entry.kind() == Kind::Directory { "tmpfs" } else { "null" };
+                let (node, device) = masking(kind);
+                let flags = MountFlags::READ_ONLY;
+                let (kind, source) = ("tmpfs".to_owned(), b"tmpfs".to_vec());
+                let inside = b"/".to_vec();
+                (
+                    node,
+                    Description { kind, source, inside, device, flags, ..Description::default() },
+                )
+            } else {
+                let of = same_mount(&entry, entry.mount.flags() | MountFlags::READ_ONLY);
+                (entry.node.clone(), of)
+            };
+            let kind = kind_of(&node);
+            mounts.attach(&entry, of, node, kind).map_err(fail)?;
+        }
+        Ok(())
+    }
+}
+
+/// What another mount of the same file system says of itself.
+#[must_use]
+pub fn same_mount(entry: &Arc<Entry>, flags: MountFlags) -> Description {
+    if let Node::Host(node) = &entry.node {
+        node.fs.share();
+    }
+    let mount = &entry.mount;
+    let root = mount.root();
+    let below = root.and_then(|root| entry.path_below(&root)).unwrap_or_else(|| b"/".to_vec());
+    let inside = match (mount.inside.as_slice(), below.as_slice()) {
+        (above, b"/") => above.to_vec(),
+        (b"/", below) => below.to_vec(),
+        (above, below) => [above, below].concat(),
+    };
+    Description {
+        kind: mount.kind.clone(),
+        source: mount.source.clone(),
+        inside,
+        options: mount.options.clone(),
+        device: mount.device,
+        flags,
+    }
+}
+
+fn kind_of(node: &Node) -> Kind {
+    match node {
+        Node::Host(node) => node.kind(),
+        Node::Tmp(node) => node.kind(),
+        Node::Proc(_) | Node::Point => Kind::Directory,
+    }
+}
+
+fn bound(request: &MountRequest, source: OwnedFd) -> Result<(Node, Description), Errno> {
+    let node = HostNode::root(source, HostFs::new(true))?;
+    let attributes = node.attributes()?;
+    let of = Description {
+        kind: "ext4".to_owned(),
+        source: b"/dev/root".to_vec(),
+        inside: request.target.clone(),
+        options: String::new(),
+        device: attributes.device,
+        flags: request.options.flags | MountFlags::RELATIVE_ACCESS_TIMES,
+    };
+    Ok((Node::Host(Arc::new(node)), of))
+}
+
+/// Empty things that hide others.
+fn masking(kind: &str) -> (Node, u64) {
+    let device = anonymous_device();
+    let null = rustix::fs::makedev(1, 3);
+    let new = if kind == "tmpfs" {
+        New { kind: Kind::Directory, permissions: 0o755, owner: (0, 0), number: 0, text: b"" }
+    } else {
+        New { kind: Kind::Character, permissions: 0o666, owner: (0, 0), number: null, text: b"" }
+    };
+    (Node::Tmp(TmpFs::with_root(device, 0, 1, new)), device)
+}
+
+/// A number for a file system that is on no device.
+#[must_use]
+pub fn anonymous_device() -> u64 {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static LAST: AtomicU32 = AtomicU32::new(20);
+    rustix::fs::makedev(0, LAST.fetch_add(1, Ordering::SeqCst))
+}
+
+/// Makes a file system of a type, with its device number and the options that it tells;
+/// `None` if the type is not known.
+///
+/// # Errors
+/// If there is no memory.
+pub fn make(kind: &str, options: &Options) -> Result<Option<(Node, u64, String)>, Errno> {
+    let device = anonymous_device();
+    let mut told = options.others.clone();
+    let node = match kind {
+        "proc" => Node::Proc(ProcNode::Root),
+        "sysfs" => Node::Tmp(sysfs::new(device)?),
+        "tmpfs" | "mqueue" | "ramfs" => {
+            let (total, _) = crate::syscalls::system::memory();
+            let space = options.size.filter(|size| *size > 0).unwrap_or(total / 2);
+            let files = options.inodes.filter(|files| *files > 0).unwrap_or(total / 2 / 4096);
+            told.extend(options.size.map(|size| format!("size={}k", size / 1024)));
+            told.extend(options.mode.map(|mode| format!("mode={mode:o}")));
+            let new = New {
+                kind: Kind::Directory,
+                permissions: options.mode.unwrap_or(0o1777),
+                owner: (options.user.unwrap_or(0), options.group.unwrap_or(0)),
+                number: 0,
+                text: b"",
+            };
+            Node::Tmp(TmpFs::with_root(device, space, files, new))
+        }
+        "devtmpfs" => Node::Tmp(devices(device, options.mode)?),
+        _ => return Ok(None),
+    };
+    Ok(Some((node, device, told.join(","))))
+}
+
+/// devtmpfs
+fn devices(device: u64, mode: Option<u32>) -> Result<Arc<TmpNode>, Errno> {
+    const CHARACTERS: [(&str, u32, u32); 8] = [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+        ("console", 5, 1),
+        ("ptmx", 5, 2),
+    ];
+    const LINKS: [(&str, &str); 5] = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("core", "/proc/kcore"),
+    ];
+    let permissions = mode.unwrap_or(0o755);
+    let directory = |permissions: u32| New {
+        kind: Kind::Directory,
+        permissions,
+        owner: (0, 0),
+        number: 0,
+        text: b"",
+    };
+    let root = TmpFs::with_root(device, 64 << 20, 65_536, directory(permissions));
+    for (name, major, minor) in CHARACTERS {
+        let number = rustix::fs::makedev(major, minor);
+        let permissions = if name == "console" { 0o600 } else { 0o666 };
+        let new = New { kind: Kind::Character, number, ..directory(permissions) };
+        root.make(name.as_bytes(), new)?;
+    }
+    for (name, target) in LINKS {
+        let new = New { kind: Kind::Link, text: target.as_bytes(), ..directory(0o777) };
+        root.make(name.as_bytes(), new)?;
+    }
+    for name in ["shm", "pts", "mqueue"] {
+        root.make(name.as_bytes(), directory(if name == "shm" { 0o1777 } else { 0o755 }))?;
+    }
+    Ok(root)
+}
+
+/// Finds the place of a mount; makes what is missing, without writing to the host.
+fn place(walker: &Walker<'_>, path: &[u8], kind: Kind) -> Result<Arc<Entry>, Errno> {
+    const MOST_LINKS: usize = 40;
+    let mut at = Arc::clone(&walker.root);
+    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+        let parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".");
+        parts.rev().map(<[u8]>::to_vec).collect()
+    };
+    let (mut rest, mut links) = (parts(path), 0);
+    while let Some(name) = rest.pop() {
+        if name == b".." {
+            at = at.parent().map_or(at, |parent| parent.top());
+            continue;
+        }
+        let this = if rest.is_empty() { kind } else { Kind::Directory };
+        let child = match at.lookup(walker.kernel, &name) {
+            Ok(child) => child.top(),
+            Err(Errno::NOENT) => missing(walker, &at, &name, this)?,
+            Err(errno) => return Err(errno),
+        };
+        if child.kind() == Kind::Link {
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(Errno::LOOP);
+            }
+            let target = child.target(walker)?;
+            if target.starts_with(b"/") {
+                at = Arc::clone(&walker.root);
+            }
+            rest.extend(parts(&target));
+            continue;
+        }
+        at = child;
+    }
+    Ok(at)
+}
+
+fn missing(
+    walker: &Walker<'_>,
+    at: &Arc<Entry>,
+    name: &[u8],
+    kind: Kind,
+) -> Result<Arc<Entry>, Errno> {
+    match &at.node {
+        Node::Tmp(directory) => {
+            let new = New { kind, permissions: 0o755, owner: (0, 0), number: 0, text: b"" };
+            directory.make(name, new)?;
+            at.lookup(walker.kernel, name)
+        }
+        Node::Host(_) | Node::Point => Ok(at.add_point(name, kind)),
+        Node::Proc(_) => Err(Errno::NOENT),
+    }
+}
+
+/// Root, as the sandbox is set up.
+#[must_use]
+pub fn root_credentials() -> Credentials {
+    Credentials { users: [0; 4], groups: [0; 4], others: Vec::new() }
+}

@@ -1,0 +1,259 @@
+//! Directories: names in the order in which they were made, so that a listing can
+//! go on where it was, whatever happens meanwhile.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+
+use super::super::{Kind, Listed};
+use super::content::Content;
+use super::{New, TmpNode};
+
+/// Positions of `.` and `..`.
+const OWN: u64 = 2;
+/// Bytes that a name adds to a directory's size, as on Linux.
+const NAME_SIZE: u64 = 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    last: u64,
+    order: BTreeMap<u64, (Vec<u8>, Arc<TmpNode>)>,
+    names: HashMap<Vec<u8>, u64>,
+    /// It was removed: nothing is made in it any more.
+    gone: bool,
+}
+
+impl Entries {
+    pub(super) fn size(&self) -> u64 {
+        (self.names.len() as u64 + OWN) * NAME_SIZE
+    }
+
+    fn get(&self, name: &[u8]) -> Option<&Arc<TmpNode>> {
+        let position = self.names.get(name)?;
+        self.order.get(position).map(|(_, node)| node)
+    }
+
+    fn insert(&mut self, name: &[u8], node: Arc<TmpNode>) {
+        self.last += 1;
+        self.order.insert(self.last + OWN, (name.to_vec(), node));
+        self.names.insert(name.to_vec(), self.last + OWN);
+    }
+
+    fn take(&mut self, name: &[u8]) -> Option<Arc<TmpNode>> {
+        let position = self.names.remove(name)?;
+        self.order.remove(&position).map(|(_, node)| node)
+    }
+}
+
+/// Flags of renameat2(2).
+const NO_REPLACE: u32 = 1;
+const EXCHANGE: u32 = 2;
+
+/// One rename at a time: it holds two directories.
+static RENAMING: Mutex<()> = Mutex::new(());
+
+impl TmpNode {
+    fn entries(&self) -> Result<&Mutex<Entries>, Errno> {
+        if let Content::Directory(entries) = &self.content {
+            Ok(entries)
+        } else {
+            Err(Errno::NOTDIR)
+        }
+    }
+
+    /// What a name in a directory stands for.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`
+    pub fn child(&self, name: &[u8]) -> Result<Arc<TmpNode>, Errno> {
+        lock(self.entries()?).get(name).cloned().ok_or(Errno::NOENT)
+    }
+
+    /// Makes a file in a directory.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENOSPC`; `ENOENT` if the directory was removed.
+    pub fn make(&self, name: &[u8], new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
+        let mut entries = lock(self.entries()?);
+        if entries.gone {
+            return Err(Errno::NOENT);
+        }
+        if entries.get(name).is_some() {
+            return Err(Errno::EXIST);
+        }
+        let node = self.fs.unnamed(new)?;
+        entries.insert(name, Arc::clone(&node));
+        drop(entries);
+        self.touched();
+        if new.kind == Kind::Directory {
+            self.linked(1);
+        }
+        Ok(node)
+    }
+
+    /// Gives a file, which is none of these, a name in this directory.
+    ///
+    /// # Errors
+    /// `EEXIST`, `EXDEV`
+    pub fn link(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
+        if !Arc::ptr_eq(&self.fs, &node.fs) {
+            return Err(Errno::XDEV);
+        }
+        let mut entries = lock(self.entries()?);
+        if entries.gone {
+            return Err(Errno::NOENT);
+        }
+        if entries.get(name).is_some() {
+            return Err(Errno::EXIST);
+        }
+        entries.insert(name, Arc::clone(node));
+        drop(entries);
+        node.linked(1);
+        self.touched();
+        Ok(())
+    }
+
+    /// Marks a directory as removed.
+    fn close(&self) -> Result<(), Errno> {
+        let mut inside = lock(self.entries()?);
+        if !inside.names.is_empty() {
+            return Err(Errno::NOTEMPTY);
+        }
+        inside.gone = true;
+        Ok(())
+    }
+
+    /// Takes a name away; an empty directory's if `is_directory`.
+    ///
+    /// # Errors
+    /// `ENOENT`, `EISDIR`, `ENOTDIR`, `ENOTEMPTY`
+    pub fn remove(&self, name: &[u8], is_directory: bool) -> Result<(), Errno> {
+        let mut entries = lock(self.entries()?);
+        let node = entries.get(name).cloned().ok_or(Errno::NOENT)?;
+        match (is_directory, node.kind == Kind::Directory) {
+            (true, false) => return Err(Errno::NOTDIR),
+            (false, true) => return Err(Errno::ISDIR),
+            (true, true) => node.close()?,
+            (false, false) => {}
+        }
+        entries.take(name);
+        drop(entries);
+        self.touched();
+        if is_directory {
+            self.linked(-1);
+            node.linked(-2);
+        } else {
+            node.linked(-1);
+        }
+        Ok(())
+    }
+
+    /// Renames, with flags of renameat2(2). The caller knows that a directory does not come
+    /// into itself.
+    ///
+    /// # Errors
+    /// As renameat2(2).
+    pub fn rename(
+        &self,
+        from: &[u8],
+        other: &Arc<TmpNode>,
+        to: &[u8],
+        flags: u32,
+    ) -> Result<(), Errno> {
+        if !Arc::ptr_eq(&self.fs, &other.fs) {
+            return Err(Errno::XDEV);
+        }
+        let _one_at_a_time = lock(&RENAMING);
+        let node = self.child(from)?;
+        let replaced = other.child(to).ok();
+        if lock(other.entries()?).gone {
+            return Err(Errno::NOENT);
+        }
+        let is_directory = node.kind == Kind::Directory;
+        if flags & EXCHANGE != 0 {
+            let second = replaced.ok_or(Errno::NOENT)?;
+            let second_is = second.kind == Kind::Directory;
+            lock(self.entries()?).take(from);
+            lock(other.entries()?).take(to);
+            lock(self.entries()?).insert(from, Arc::clone(&second));
+            lock(other.entries()?).insert(to, Arc::clone(&node));
+            let moved = i64::from(is_directory) - i64::from(second_is);
+            self.linked(-moved);
+            other.linked(moved);
+        } else {
+            if let Some(replaced) = &replaced {
+                if flags & NO_REPLACE != 0 {
+                    return Err(Errno::EXIST);
+                }
+                if Arc::ptr_eq(replaced, &node) {
+                    return Ok(());
+                }
+                match (is_directory, replaced.kind == Kind::Directory) {
+                    (true, false) => return Err(Errno::NOTDIR),
+                    (false, true) => return Err(Errno::ISDIR),
+                    (true, true) => replaced.close()?,
+                    (false, false) => {}
+                }
+            }
+            lock(self.entries()?).take(from);
+            let mut entries = lock(other.entries()?);
+            entries.take(to);
+            entries.insert(to, Arc::clone(&node));
+            drop(entries);
+            if is_directory {
+                self.linked(-1);
+                other.linked(1);
+            }
+            if let Some(replaced) = replaced {
+                replaced.linked(if is_directory { -2 } else { -1 });
+                other.linked(if is_directory { -1 } else { 0 });
+            }
+        }
+        node.linked(0);
+        self.touched();
+        other.touched();
+        Ok(())
+    }
+
+    /// Up to `most` names from a position on.
+    #[must_use]
+    pub fn list(&self, position: u64, most: usize) -> Vec<Listed> {
+        let Ok(entries) = self.entries() else { return Vec::new() };
+        let entries = lock(entries);
+        let rest = entries.order.range(position.saturating_add(1)..).take(most);
+        rest.map(|(position, (name, node))| Listed {
+            next: *position,
+            inode: node.inode,
+            kind: node.kind.entry_type(),
+            name: name.clone(),
+        })
+        .collect()
+    }
+
+    /// Its inode number.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+}
+
+/// Names of a directory: `.`, `..` and the others.
+pub struct Names(pub Arc<TmpNode>);
+
+impl super::super::Directory for Names {
+    fn list(&self, position: u64) -> Result<Vec<Listed>, Errno> {
+        const AT_ONCE: usize = 512;
+        let mut names = Vec::new();
+        for (own, name) in [(1, &b"."[..]), (OWN, b"..")] {
+            if position < own {
+                let (next, inode, kind) = (own, self.0.inode, Kind::Directory.entry_type());
+                names.push(Listed { next, inode, kind, name: name.to_vec() });
+            }
+        }
+        names.extend(self.0.list(position.max(OWN), AT_ONCE));
+        Ok(names)
+    }
+}

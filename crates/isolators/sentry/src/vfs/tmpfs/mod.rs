@@ -1,0 +1,342 @@
+//! File systems in memory: tmpfs, devtmpfs, and what sysfs and memfds are made of.
+
+mod content;
+mod directory;
+mod open;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use content::Content;
+pub use directory::Names;
+pub use open::{TmpDirectory, TmpFile};
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+
+use super::{Attributes, Kind, Time};
+
+/// A file system in memory.
+#[derive(Debug)]
+pub struct TmpFs {
+    /// Its device number.
+    pub device: u64,
+    space: u64,
+    files: u64,
+    used: AtomicU64,
+    made: AtomicU64,
+    alive: AtomicU64,
+}
+
+/// A file in it.
+#[derive(Debug)]
+pub struct TmpNode {
+    fs: Arc<TmpFs>,
+    inode: u64,
+    kind: Kind,
+    /// Number of a device.
+    number: u64,
+    changeable: Mutex<Changeable>,
+    content: Content,
+}
+
+/// What of a file's attributes changes.
+#[derive(Debug)]
+struct Changeable {
+    permissions: u32,
+    user: u32,
+    group: u32,
+    links: u64,
+    accessed: Time,
+    modified: Time,
+    changed: Time,
+    extended: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// What a new file is.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'a> {
+    /// Its type.
+    pub kind: Kind,
+    /// Its permissions.
+    pub permissions: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Number of a device.
+    pub number: u64,
+    /// Where a link leads, or the content of a file.
+    pub text: &'a [u8],
+}
+
+/// Bytes of a page: what space is counted in.
+const PAGE: u64 = 4096;
+/// Bytes that all extended attributes of a file may have.
+const EXTENDED_LIMIT: usize = 64 << 10;
+
+impl TmpFs {
+    /// An empty one with room for so many bytes and files; returns its root.
+    #[must_use]
+    pub fn with_root(device: u64, space: u64, files: u64, root: New<'_>) -> Arc<TmpNode> {
+        let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
+        let fs = Arc::new(TmpFs { device, space, files, used, made, alive });
+        let root = fs.node(root, 0);
+        lock(&root.changeable).links = 2;
+        root
+    }
+
+    fn node(self: &Arc<Self>, new: New<'_>, extra: u64) -> Arc<TmpNode> {
+        let now = Time::now();
+        self.alive.fetch_add(1, Ordering::SeqCst);
+        let content = Content::new(new.kind, new.text);
+        Arc::new(TmpNode {
+            inode: self.made.fetch_add(1, Ordering::SeqCst) + extra,
+            kind: new.kind,
+            number: new.number,
+            changeable: Mutex::new(Changeable {
+                permissions: new.permissions & 0o7777,
+                user: new.owner.0,
+                group: new.owner.1,
+                links: if new.kind == Kind::Directory { 2 } else { 1 },
+                accessed: now,
+                modified: now,
+                changed: now,
+                extended: BTreeMap::new(),
+            }),
+            content,
+            fs: Arc::clone(self),
+        })
+    }
+
+    /// A file that has no name yet.
+    ///
+    /// # Errors
+    /// `ENOSPC`
+    pub fn unnamed(self: &Arc<Self>, new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
+        if self.alive.load(Ordering::SeqCst) >= self.files {
+            return Err(Errno::NOSPC);
+        }
+        Ok(self.node(new, 0))
+    }
+
+    /// Room for all bytes and files, and what of it is used.
+    #[must_use]
+    pub fn figures(&self) -> [u64; 4] {
+        let (used, alive) = (&self.used, &self.alive);
+        [self.space, used.load(Ordering::SeqCst), self.files, alive.load(Ordering::SeqCst)]
+    }
+
+    /// Books a change from `old` to `new` bytes; more only if there is room.
+    fn book(&self, old: u64, new: u64) -> Result<(), Errno> {
+        if new <= old {
+            self.used
+                .fetch_sub((old - new).min(self.used.load(Ordering::SeqCst)), Ordering::SeqCst);
+            return Ok(());
+        }
+        let more = new - old;
+        let fits = |used: u64| used.checked_add(more).filter(|sum| *sum <= self.space);
+        match self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Errno::NOSPC),
+        }
+    }
+}
+
+impl Drop for TmpNode {
+    fn drop(&mut self) {
+        self.fs.alive.fetch_sub(1, Ordering::SeqCst);
+        let _ = self.fs.book(self.content.booked(), 0);
+    }
+}
+
+impl TmpNode {
+    /// The file system that it is in.
+    #[must_use]
+    pub fn file_system(&self) -> &Arc<TmpFs> {
+        &self.fs
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What stat(2) tells.
+    ///
+    /// # Errors
+    /// What the host says of its memory.
+    pub fn attributes(&self) -> Result<Attributes, Errno> {
+        let (size, bytes) = self.content.size()?;
+        let now = lock(&self.changeable);
+        Ok(Attributes {
+            device: self.fs.device,
+            inode: self.inode,
+            mode: self.kind as u32 | now.permissions,
+            links: now.links,
+            user: now.user,
+            group: now.group,
+            number: self.number,
+            size,
+            block_size: PAGE,
+            blocks: bytes / 512,
+            accessed: now.accessed,
+            modified: now.modified,
+            changed: now.changed,
+        })
+    }
+
+    /// Where a link leads.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is none.
+    pub fn target(&self) -> Result<Vec<u8>, Errno> {
+        self.content.target().ok_or(Errno::INVAL)
+    }
+
+    /// Gives it other permissions.
+    pub fn set_permissions(&self, permissions: u32) {
+        let mut now = lock(&self.changeable);
+        now.permissions = permissions & 0o7777;
+        now.changed = Time::now();
+    }
+
+    /// Gives it an owner, a group, or both; `u32::MAX` leaves one as it is.
+    pub fn set_owner(&self, user: u32, group: u32) {
+        let mut now = lock(&self.changeable);
+        if user != u32::MAX {
+            now.user = user;
+        }
+        if group != u32::MAX {
+            now.group = group;
+        }
+        if self.kind == Kind::Regular {
+            // Set-id bits don't change hands.
+            let group_id = if now.permissions & 0o10 != 0 { 0o2000 } else { 0 };
+            now.permissions &= !(0o4000 | group_id);
+        }
+        now.changed = Time::now();
+    }
+
+    /// Sets the times that are given.
+    pub fn set_times(&self, accessed: Option<Time>, modified: Option<Time>) {
+        let mut now = lock(&self.changeable);
+        now.accessed = accessed.unwrap_or(now.accessed);
+        now.modified = modified.unwrap_or(now.modified);
+        now.changed = Time::now();
+    }
+
+    /// It has no name, and may never get one.
+    pub fn unname(&self) {
+        lock(&self.changeable).links = 0;
+    }
+
+    fn touched(&self) {
+        let mut now = lock(&self.changeable);
+        now.modified = Time::now();
+        now.changed = now.modified;
+    }
+
+    fn linked(&self, by: i64) {
+        let mut now = lock(&self.changeable);
+        now.links = now.links.saturating_add_signed(by);
+        now.changed = Time::now();
+    }
+
+    /// An extended attribute.
+    ///
+    /// # Errors
+    /// `ENODATA`
+    pub fn extended(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        lock(&self.changeable).extended.get(name).cloned().ok_or(Errno::NODATA)
+    }
+
+    /// Names of all extended attributes.
+    #[must_use]
+    pub fn extended_names(&self) -> Vec<Vec<u8>> {
+        lock(&self.changeable).extended.keys().cloned().collect()
+    }
+
+    /// Sets an extended attribute, or removes it; `must_be` says whether it must be there, or
+    /// must not.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENODATA`; `ENOSPC` if there are too many.
+    pub fn set_extended(
+        &self,
+        name: &[u8],
+        value: Option<&[u8]>,
+        must_be: Option<bool>,
+    ) -> Result<(), Errno> {
+        let mut now = lock(&self.changeable);
+        match (must_be, now.extended.contains_key(name)) {
+            (Some(true), false) => return Err(Errno::NODATA),
+            (Some(false), true) => return Err(Errno::EXIST),
+            _ => {}
+        }
+        match value {
+            None => drop(now.extended.remove(name)),
+            Some(value) => {
+                let all = now.extended.iter().filter(|(n, _)| *n != name);
+                let length: usize = all.map(|(n, v)| n.len() + v.len()).sum();
+                if length + name.len() + value.len() > EXTENDED_LIMIT {
+                    return Err(Errno::NOSPC);
+                }
+                now.extended.insert(name.to_vec(), value.to_vec());
+            }
+        }
+        now.changed = Time::now();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(kind: Kind) -> New<'static> {
+        New { kind, permissions: 0o755, owner: (0, 0), number: 0, text: b"" }
+    }
+
+    fn empty(space: u64) -> Arc<TmpNode> {
+        TmpFs::with_root(1, space, 100, new(Kind::Directory))
+    }
+
+    #[test]
+    fn room_is_counted() {
+        let root = empty(3 * PAGE);
+        let file = root.make(b"f", new(Kind::Regular)).unwrap();
+        assert_eq!(file.write(&[1; 5000], 0, false), Ok(5000));
+        assert_eq!(file.attributes().unwrap().size, 5000);
+        assert_eq!(file.write(&[1; 9000], 5000, false), Err(Errno::NOSPC));
+        file.truncate(10).unwrap();
+        assert_eq!(file.write(&[2; 3], 0, true), Ok(3));
+        let mut bytes = [0; 20];
+        assert_eq!(file.read(&mut bytes, 8), Ok(5));
+        assert_eq!(bytes[..5], [1, 1, 2, 2, 2]);
+        root.remove(b"f", false).unwrap();
+        assert_eq!(file.attributes().unwrap().links, 0);
+        drop(file);
+        assert_eq!(root.file_system().figures()[1], 0);
+    }
+
+    #[test]
+    fn names_keep_their_positions() {
+        let root = empty(1 << 20);
+        for name in ["a", "b", "c"] {
+            root.make(name.as_bytes(), new(Kind::Directory)).unwrap();
+        }
+        assert_eq!(root.make(b"a", new(Kind::Regular)).err(), Some(Errno::EXIST));
+        assert_eq!(root.attributes().unwrap().links, 5);
+        let all = root.list(0, 2);
+        root.remove(b"a", true).unwrap();
+        let rest = root.list(all[0].next, 9);
+        let names: Vec<_> = rest.iter().map(|l| l.name.as_slice()).collect();
+        assert_eq!(names, [b"b", b"c"]);
+        let b = root.child(b"b").unwrap();
+        b.make(b"x", new(Kind::Regular)).unwrap();
+        assert_eq!(root.remove(b"b", true), Err(Errno::NOTEMPTY));
+        assert_eq!(root.rename(b"c", &b, b"d", 0), Ok(()));
+        assert_eq!(b.attributes().unwrap().links, 3);
+    }
+}

@@ -1,0 +1,61 @@
+//! Open files in memory.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::task::waiter::Waiter;
+
+use super::super::{Attributes, File, Ready};
+use super::TmpNode;
+
+/// An open file.
+pub struct TmpFile(pub Arc<TmpNode>);
+
+impl File for TmpFile {
+    fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.0.read(into, offset)
+    }
+
+    fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno> {
+        self.0.write(from, offset, append)
+    }
+
+    fn ready(&self) -> Ready {
+        Ready::IN | Ready::OUT
+    }
+
+    fn watch(&self, _: &Arc<Waiter>) {}
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        self.0.attributes()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.0.memory().ok()
+    }
+}
+
+/// An open directory, or anything that is only a name (`O_PATH`).
+pub struct TmpDirectory(pub Arc<TmpNode>);
+
+impl File for TmpDirectory {
+    fn read(&self, _: &mut [u8], _: u64) -> Result<usize, Errno> {
+        Err(Errno::ISDIR)
+    }
+
+    fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
+        Err(Errno::BADF)
+    }
+
+    fn ready(&self) -> Ready {
+        Ready::IN | Ready::OUT
+    }
+
+    fn watch(&self, _: &Arc<Waiter>) {}
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        self.0.attributes()
+    }
+}

@@ -1,0 +1,214 @@
+//! How a path is walked, and who may.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::kernel::Kernel;
+use crate::task::Credentials;
+
+use super::mount::MountFlags;
+use super::{Attributes, Entry, Kind, Node};
+
+const LINKS_LIMIT: usize = 40;
+const PATH_LIMIT: usize = 4096;
+const NAME_LIMIT: usize = 255;
+
+/// Who walks, and from where.
+pub struct Walker<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// Process that `/proc/self` stands for.
+    pub pid: i32,
+    /// Root of the process.
+    pub root: Arc<Entry>,
+    /// For permissions.
+    pub credentials: Credentials,
+}
+
+/// What a walk found.
+pub struct Resolve {
+    /// The directory of the last name.
+    pub parent: Arc<Entry>,
+    /// The last name; empty if the path ends in `.`, `..` or at the root.
+    pub name: Vec<u8>,
+    /// What it stands for, if it is there.
+    pub entry: Option<Arc<Entry>>,
+    /// Whether the path ended in a slash.
+    pub slash: bool,
+}
+
+impl Resolve {
+    /// What is there.
+    ///
+    /// # Errors
+    /// `ENOENT`
+    pub fn existing(self) -> Result<Arc<Entry>, Errno> {
+        self.entry.ok_or(Errno::NOENT)
+    }
+}
+
+/// Permission bits.
+pub mod access {
+    /// Execute, or search.
+    pub const EXECUTE: u32 = 1;
+    /// Write.
+    pub const WRITE: u32 = 2;
+    /// Read.
+    pub const READ: u32 = 4;
+}
+
+/// Whether `who` may do `wanted` (see [`access`]).
+///
+/// # Errors
+/// `EACCES`
+pub fn permit(who: &Credentials, file: &Attributes, wanted: u32) -> Result<(), Errno> {
+    let [_, _, _, user] = who.users;
+    let [_, _, _, group] = who.groups;
+    if user == 0 {
+        // Root may do anything but execute what nobody may.
+        let executable = file.mode & 0o111 != 0 || file.kind() == Kind::Directory;
+        let refused = wanted & access::EXECUTE != 0 && !executable;
+        return if refused { Err(Errno::ACCESS) } else { Ok(()) };
+    }
+    let bits = if user == file.user {
+        file.mode >> 6
+    } else if group == file.group || who.others.contains(&file.group) {
+        file.mode >> 3
+    } else {
+        file.mode
+    };
+    if bits & wanted == wanted { Ok(()) } else { Err(Errno::ACCESS) }
+}
+
+impl Walker<'_> {
+    /// Refuses what changes a file on a mount that is read-only.
+    ///
+    /// # Errors
+    /// `EROFS`
+    pub fn writable(entry: &Entry) -> Result<(), Errno> {
+        let read_only = entry.mount.flags().contains(MountFlags::READ_ONLY);
+        if read_only { Err(Errno::ROFS) } else { Ok(()) }
+    }
+
+    /// Whether the walker may add and remove names in `parent`; the owner that new files
+    /// get.
+    ///
+    /// # Errors
+    /// `EACCES`, `EROFS`
+    pub fn directory_to_change(&self, parent: &Entry) -> Result<(Attributes, (u32, u32)), Errno> {
+        let attributes = parent.attributes(self.kernel)?;
+        permit(&self.credentials, &attributes, access::WRITE | access::EXECUTE)?;
+        Walker::writable(parent)?;
+        // Files in a directory with S_ISGID belong to its group.
+        let own = self.credentials.groups[3];
+        let group = if attributes.mode & 0o2000 != 0 { attributes.group } else { own };
+        Ok((attributes, (self.credentials.users[3], group)))
+    }
+
+    /// Walks `path` from `start`; follows a link at its end if `follow`.
+    ///
+    /// # Errors
+    /// As path_resolution(7).
+    pub fn walk(&self, start: &Arc<Entry>, path: &[u8], follow: bool) -> Result<Resolve, Errno> {
+        if path.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        if path.len() >= PATH_LIMIT {
+            return Err(Errno::NAMETOOLONG);
+        }
+        let slash = path.ends_with(b"/");
+        let mut at =
+            if path.starts_with(b"/") { Arc::clone(&self.root) } else { Arc::clone(start) };
+        let mut rest = components(path);
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            let last = rest.is_empty();
+            if at.kind() != Kind::Directory {
+                return Err(Errno::NOTDIR);
+            }
+            if self.credentials.users[3] != 0 {
+                permit(&self.credentials, &at.attributes(self.kernel)?, access::EXECUTE)?;
+            }
+            if name == b"." {
+                continue;
+            }
+            if name == b".." {
+                if !Arc::ptr_eq(&at, &self.root)
+                    && let Some(parent) = at.parent()
+                {
+                    at = parent.top();
+                }
+                continue;
+            }
+            if name.len() > NAME_LIMIT {
+                return Err(Errno::NAMETOOLONG);
+            }
+            let child = match at.lookup(self.kernel, &name) {
+                Err(Errno::NOENT) if last => {
+                    return Ok(Resolve { parent: at, name, entry: None, slash });
+                }
+                other => other?.top(),
+            };
+            let magic = matches!(&child.node, Node::Proc(node) if node.is_magic());
+            if child.kind() == Kind::Link && (!last || follow || slash) && !(magic && last) {
+                links += 1;
+                if links > LINKS_LIMIT {
+                    return Err(Errno::LOOP);
+                }
+                if child.mount.flags().contains(MountFlags::NO_LINKS) {
+                    return Err(Errno::LOOP);
+                }
+                let target = child.target(self)?;
+                if target.starts_with(b"/") {
+                    at = Arc::clone(&self.root);
+                }
+                rest.extend(components(&target));
+                continue;
+            }
+            if last {
+                if slash && child.kind() != Kind::Directory {
+                    return Err(Errno::NOTDIR);
+                }
+                return Ok(Resolve { parent: at, name, entry: Some(child), slash });
+            }
+            at = child;
+        }
+        let parent = at.parent().unwrap_or_else(|| Arc::clone(&at));
+        Ok(Resolve { parent, name: Vec::new(), entry: Some(at), slash })
+    }
+}
+
+/// Names of a path, the last one first.
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
+    let mut parts: Vec<Vec<u8>> = parts.map(<[u8]>::to_vec).collect();
+    parts.reverse();
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_are_those_of_the_closest_class() {
+        let file = Attributes { mode: 0o100_604, user: 1, group: 2, ..Attributes::default() };
+        let who = |user: u32, group: u32, others: &[u32]| Credentials {
+            users: [user; 4],
+            groups: [group; 4],
+            others: others.to_vec(),
+        };
+        assert!(permit(&who(1, 9, &[]), &file, access::READ | access::WRITE).is_ok());
+        assert!(permit(&who(5, 2, &[]), &file, access::READ).is_err());
+        assert!(permit(&who(5, 9, &[2]), &file, access::READ).is_err());
+        assert!(permit(&who(5, 9, &[]), &file, access::READ).is_ok());
+        assert!(permit(&who(0, 0, &[]), &file, access::WRITE).is_ok());
+        assert!(permit(&who(0, 0, &[]), &file, access::EXECUTE).is_err());
+    }
+
+    #[test]
+    fn paths_are_taken_apart() {
+        assert_eq!(components(b"//x/./y/"), [b"y".to_vec(), b".".to_vec(), b"x".to_vec()]);
+    }
+}

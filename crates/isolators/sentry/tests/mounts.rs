@@ -1,0 +1,120 @@
+//! What is mounted in a sandbox, and what the guest mounts itself.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
+mod sandbox;
+
+use sandbox::{Ended, Sandbox};
+
+fn run(sandbox: &Sandbox, options: &[&str], script: &str) -> Ended {
+    sandbox.run_with(options, &["/bin/sh", "-c", script])
+}
+
+fn says(sandbox: &Sandbox, options: &[&str], script: &str, expected: &str) {
+    let ended = run(sandbox, options, script);
+    assert_eq!((ended.stdout.as_str(), ended.code), (expected, 0), "{script}: {ended:?}");
+}
+
+#[test]
+fn a_bind_is_the_hosts_folder_itself() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let volume = tempfile::tempdir().unwrap();
+    std::fs::write(volume.path().join("from-host"), "host\n").unwrap();
+    let at = volume.path().to_str().unwrap();
+    let both = [
+        "--mount",
+        &format!("type=bind,src={at},dst=/data"),
+        "--mount",
+        &format!("type=bind,src={at},dst=/ro/deep,options=ro:noexec"),
+    ];
+    // Two mounts of one folder see each other's changes at once; the second is not written.
+    let script = "cat /data/from-host; echo guest >/data/g; cat /ro/deep/g; rm /data/g; \
+                  cat /ro/deep/g 2>&1; (echo x >/ro/deep/x) 2>&1; ls /; \
+                  cp /bin/busybox /data/true; /data/true && /ro/deep/true; echo $?";
+    let expected = "host\nguest\ncat: can't open '/ro/deep/g': No such file or directory\n\
+                    /bin/sh: can't create /ro/deep/x: Read-only file system\n\
+                    bin\ndata\ndev\netc\nproc\nro\nsys\ntmp\n126\n";
+    let ended = run(&sandbox, &both, script);
+    assert_eq!(ended.stdout, expected, "{ended:?}");
+    // What the host changes meanwhile is seen, whatever was looked at before.
+    let script = "ls /data >/dev/null; cat /data/later 2>/dev/null; echo up >/data/up.new; \
+                  mv /data/up.new /data/up; until cat /data/later 2>/dev/null; do sleep 0.02; done";
+    let waiting = std::thread::spawn({
+        let place = volume.path().to_owned();
+        move || {
+            while !place.join("up").exists() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            std::fs::write(place.join("later.new"), "later\n").unwrap();
+            std::fs::rename(place.join("later.new"), place.join("later")).unwrap();
+        }
+    });
+    says(&sandbox, &both, script, "later\n");
+    waiting.join().unwrap();
+}
+
+#[test]
+fn memory_has_limits_and_all_kinds_of_files() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let small = ["--mount", "type=tmpfs,dst=/small,options=size=64k:mode=700"];
+    says(
+        &sandbox,
+        &small,
+        "cd /small; dd if=/dev/zero of=x bs=1k count=100 2>/dev/null; stat -c %s x; rm x; \
+         echo again >x; cat x; mkfifo p; (echo fifo >p &); cat p; ln -s x l; cat l; ln x h; \
+         stat -c '%h %F %a' x .; mknod n c 1 3; echo gone >n; cat n; mkdir d; mv h d; ls d; \
+         rmdir d 2>/dev/null; echo $?; rm -r d; stat -c %h x; \
+         cp /bin/busybox /dev/shm/echo && /dev/shm/echo run; cp /bin/busybox y 2>/dev/null; echo $?",
+        "65536\nagain\nfifo\nagain\n2 regular file 644\n2 directory 700\nh\n1\n1\nrun\n1\n",
+    );
+}
+
+#[test]
+fn guests_mount_move_and_pivot() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "mkdir -p /tmp/m/n /tmp/b; mount -t tmpfs -o size=1m me /tmp/m && mkdir /tmp/m/in; \
+                  mount -o bind /tmp/m /tmp/b && touch /tmp/b/both; ls /tmp/m; \
+                  mount -o remount,ro,bind /tmp/b; touch /tmp/b/x 2>/dev/null || echo ro; \
+                  touch /tmp/m/rw; rmdir /tmp/m 2>/dev/null || echo busy; \
+                  grep -c ' /tmp/' /proc/mounts; umount /tmp/b; umount /tmp/m; ls /tmp/m; \
+                  mount -t ext4 /dev/null /tmp/m 2>/dev/null || echo none; \
+                  mount -t tmpfs new /tmp/b; mkdir /tmp/b/old /tmp/b/bin /tmp/b/proc; \
+                  cp /bin/busybox /tmp/b/bin/sh; cd /tmp/b; pivot_root . old; \
+                  exec /bin/sh -c 'cd /; echo *; echo old/*; test -x /old/bin/busybox && echo there'";
+    says(
+        &sandbox,
+        &[],
+        script,
+        "both\nin\nro\nbusy\n2\nn\nnone\nbin old proc\n\
+         old/bin old/dev old/etc old/proc old/sys old/tmp\nthere\n",
+    );
+    // An ordinary user mounts nothing.
+    let user = ["--user", "1000:1000"];
+    says(&sandbox, &user, "mount -t tmpfs x /tmp 2>/dev/null; echo $?", "1\n");
+}
+
+#[test]
+fn a_read_only_root_takes_no_change() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "for f in /new /bin/sh /tmp/x; do touch $f 2>/dev/null && echo wrote $f; done; \
+                  mkdir /d 2>/dev/null; chmod 700 /bin 2>/dev/null; mv /bin /b 2>/dev/null; \
+                  rm /bin/busybox 2>/dev/null; echo x >/dev/shm/y; cat /dev/shm/y";
+    says(&sandbox, &["--read-only"], script, "x\n");
+    let bad =
+        sandbox.run_with(&["--mount", "type=tmpfs,dst=/x,options=frobnicate"], &["/bin/true"]);
+    assert!(bad.code == 2 && bad.stderr.contains("`frobnicate` for tmpfs"), "{bad:?}");
+    let bad = sandbox.run_with(&["--mount", "type=nfs,dst=/x"], &["/bin/true"]);
+    assert!(bad.code == 127 && bad.stderr.contains("`nfs` is not supported"), "{bad:?}");
+}

@@ -4,18 +4,15 @@
 //! it while the container does not run. The mount is attached nowhere: it goes
 //! with its descriptor, whatever becomes of us.
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use caisson_overlay::{Layer, Overlay};
 use caisson_rootpath::{Root, RootPathError};
 use caisson_sys::unshare::{Unshare, unshare, unshare_fs_attributes};
-use rustix::fs::{CWD, Mode, OFlags, open, openat};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, OpenTreeFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_change,
-    open_tree,
-};
+use rustix::mount::{MountPropagationFlags, mount_change};
 
 /// The layers of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +49,6 @@ pub enum RootfsError {
     Root(#[from] RootPathError),
 }
 
-/// Longest string that fsconfig(2) takes.
-const LONGEST: usize = 255;
-
 impl Layers {
     /// What the image alone holds.
     ///
@@ -75,78 +69,30 @@ impl Layers {
 
     fn view(&self, writable: bool) -> Result<Root, RootfsError> {
         let lowers = self.lowers.iter().map(|path| layer(path)).collect::<Result<Vec<_>, _>>()?;
-        let upper = if writable { Some((layer(&self.upper)?, layer(&self.work)?)) } else { None };
+        let writable =
+            if writable { Some((layer(&self.upper)?, layer(&self.work)?)) } else { None };
         // Overlay wants a second directory beside a single lower one.
-        if let (None, [only]) = (&upper, lowers.as_slice()) {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_EMPTY_PATH;
-            let tree = open_tree(only, "", flags).map_err(RootfsError::Mount)?;
-            return Ok(Root::from_fd(tree)?);
+        if let (None, [only]) = (&writable, lowers.as_slice()) {
+            return Ok(Root::from_fd(only.copy().map_err(RootfsError::Mount)?)?);
         }
-        if let Some(tree) = self.mount_new(&lowers, upper.as_ref())? {
-            return Ok(Root::from_fd(tree)?);
-        }
-        Ok(Root::from_fd(self.mount_old(&lowers, upper.as_ref())?)?)
+        let overlay = Overlay { lowers, writable, userxattr: self.userxattr, ..Overlay::default() };
+        let tree = match overlay.mount_detached().map_err(RootfsError::Mount)? {
+            Some(tree) => tree,
+            None => self.mount_aside(&overlay)?,
+        };
+        Ok(Root::from_fd(tree)?)
     }
 
-    /// By the new interface; `None` if the kernel lacks `lowerdir+` (Linux 6.7),
-    /// which shows only in the end before 6.5.
-    fn mount_new(
-        &self,
-        lowers: &[OwnedFd],
-        upper: Option<&(OwnedFd, OwnedFd)>,
-    ) -> Result<Option<OwnedFd>, RootfsError> {
-        let fail = RootfsError::Mount;
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(fail)?;
-        for (path, fd) in self.lowers.iter().zip(lowers) {
-            match fsconfig_set_string(&context, "lowerdir+", name(path, fd)) {
-                Err(Errno::INVAL) => return Ok(None),
-                other => other.map_err(fail)?,
-            }
-        }
-        if let Some((dir, work)) = upper {
-            fsconfig_set_string(&context, "upperdir", name(&self.upper, dir)).map_err(fail)?;
-            fsconfig_set_string(&context, "workdir", name(&self.work, work)).map_err(fail)?;
-        }
-        if self.userxattr {
-            fsconfig_set_flag(&context, "userxattr").map_err(fail)?;
-        }
-        match fsconfig_create(&context) {
-            Err(Errno::INVAL) => return Ok(None),
-            other => other.map_err(fail)?,
-        }
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-            .map(Some)
-            .map_err(fail)
-    }
-
-    /// By mount(2), in the mount namespace of a thread that ends at once. What
-    /// is mounted there lives on by its descriptor.
-    fn mount_old(
-        &self,
-        lowers: &[OwnedFd],
-        upper: Option<&(OwnedFd, OwnedFd)>,
-    ) -> Result<OwnedFd, RootfsError> {
-        // A page of options: short names by descriptor, without a character
-        // that has a meaning there.
-        let list: Vec<String> = lowers.iter().map(by_descriptor).collect();
-        let mut options = format!("lowerdir={}", list.join(":"));
-        if let Some((dir, work)) = upper {
-            options += &format!(",upperdir={},workdir={}", by_descriptor(dir), by_descriptor(work));
-        }
-        if self.userxattr {
-            options += ",userxattr";
-        }
-        let options =
-            std::ffi::CString::new(options).map_err(|_| RootfsError::Mount(Errno::INVAL))?;
+    /// In the mount namespace of a thread that ends at once. What is mounted there
+    /// lives on by its descriptor.
+    fn mount_aside(&self, overlay: &Overlay) -> Result<OwnedFd, RootfsError> {
         let work = || -> Result<OwnedFd, Errno> {
             let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
             unshare_fs_attributes().map_err(errno)?;
             unshare(Unshare::Mount).map_err(errno)?;
             let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
             mount_change("/", private)?;
-            mount("overlay", &self.upper, "overlay", MountFlags::empty(), options.as_c_str())?;
+            overlay.mount_at(&self.upper)?;
             open(&self.upper, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         };
         std::thread::scope(|scope| {
@@ -159,20 +105,6 @@ impl Layers {
     }
 }
 
-fn layer(path: &Path) -> Result<OwnedFd, RootfsError> {
-    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|source| RootfsError::Layer { path: path.to_owned(), source })
-}
-
-/// The path, or where that is too long a name of the descriptor.
-fn name(path: &Path, fd: &OwnedFd) -> String {
-    match path.to_str() {
-        Some(text) if text.len() < LONGEST => text.to_owned(),
-        _ => by_descriptor(fd),
-    }
-}
-
-/// For the thread's own mounts too: all threads have the same descriptors.
-fn by_descriptor(fd: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
+fn layer(path: &Path) -> Result<Layer, RootfsError> {
+    Layer::open(path).map_err(|source| RootfsError::Layer { path: path.to_owned(), source })
 }

@@ -2,11 +2,12 @@
 
 /// Each crate of the workspace with all the crates of the workspace that it
 /// may use. A row may name only rows above it, so no cycle can be written.
-pub const LAYERS: [(&str, &[&str]); 22] = [
+pub const LAYERS: [(&str, &[&str]); 23] = [
     ("caisson-tidy", &[]),
     ("caisson-sys", &[]),
     ("caisson-runtime-spec", &["caisson-sys"]),
     ("caisson-rootpath", &["caisson-sys"]),
+    ("caisson-overlay", &["caisson-sys"]),
     ("caisson-cgroup", &["caisson-sys", "caisson-runtime-spec"]),
     // The seam speaks of cgroup figures in the cgroup crate's own types.
     ("caisson-isolator", &["caisson-sys", "caisson-runtime-spec", "caisson-cgroup"]),
@@ -65,6 +66,7 @@ pub const LAYERS: [(&str, &[&str]); 22] = [
         &[
             "caisson-sys",
             "caisson-runtime-spec",
+            "caisson-overlay",
             "caisson-cgroup",
             "caisson-isolator",
             "caisson-native",
@@ -79,6 +81,7 @@ pub const LAYERS: [(&str, &[&str]); 22] = [
             "caisson-sys",
             "caisson-runtime-spec",
             "caisson-rootpath",
+            "caisson-overlay",
             "caisson-cgroup",
             "caisson-isolator",
             "caisson-seccomp",

@@ -64,6 +64,8 @@ pub struct Kernel {
     pub futexes: syscalls::futex::Table,
     /// The file system.
     pub files: FileSystem,
+    /// Names and addresses of sockets.
+    pub network: crate::net::Network,
     /// `dmesg`
     pub log: Log,
     logged: Mutex<HashSet<String>>,
@@ -109,6 +111,7 @@ impl Kernel {
             alarms: Arc::default(),
             futexes: syscalls::futex::Table::default(),
             files,
+            network: crate::net::Network::default(),
             log: Log::default(),
             logged: Mutex::default(),
             idle: AtomicUsize::new(0),

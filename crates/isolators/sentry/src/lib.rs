@@ -7,6 +7,7 @@ pub mod launch;
 pub mod loader;
 pub mod log;
 pub mod mm;
+pub mod net;
 pub mod platform;
 pub mod signal;
 pub mod syscalls;

@@ -59,7 +59,8 @@ fn compiled_programs_see_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["clocks", "events", "memory", "processes", "signals", "threads", "timers"] {
+    for name in ["clocks", "events", "memory", "processes", "signals", "threads", "timers", "unix"]
+    {
         sandbox.compile(name, &["-static", "-pthread"]);
         let path = format!("/bin/{name}");
         let inside = sandbox.run(&[&path]);

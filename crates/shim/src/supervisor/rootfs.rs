@@ -1,24 +1,21 @@
 //! The container's root file system, in a mount namespace of our own.
 
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use caisson_overlay::{Layer, Overlay};
 use caisson_sys::mount_attr::{MountAttr, mount_setattr};
 use caisson_sys::unshare::{Unshare, unshare};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
-    fsopen, mount, mount_change, move_mount, open_tree, unmount,
+    MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
 
 use super::rootfs_mounts;
 use super::step::{Context as _, StepError};
 use crate::{NamespaceKind, RootfsMount};
 
-/// Longest string that fsconfig(2) takes.
-const LONGEST_STRING: usize = 255;
 const MOUNT_ATTR_RDONLY: u64 = 1;
 /// So many may be mounted at one place.
 const MOST_MOUNTS: usize = 16;
@@ -102,17 +99,17 @@ pub(super) fn attach_overlay(
         Some(mapping) => mapping.layer(path),
         None => open_layer(path),
     };
-    let layers = lowers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let lowers = lowers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let writable = match upper {
         Some((upper, work)) => Some((open_layer(upper)?, open_layer(work)?)),
         None => None,
     };
     let label = label.map(str::to_owned);
-    let overlay = Overlay { layers, writable, userxattr: *userxattr, volatile: *volatile, label };
-    let tree = match (overlay.layers.as_slice(), &overlay.writable) {
+    let overlay = Overlay { lowers, writable, userxattr: *userxattr, volatile: *volatile, label };
+    let tree = match (overlay.lowers.as_slice(), &overlay.writable) {
         ([], _) => return Err(StepError::new(step(), "it has no layers")),
         // Overlay wants two lower directories where there is no upper one.
-        ([(_, only)], None) if overlay.label.is_none() => copy_of(only).context(step)?,
+        ([only], None) if overlay.label.is_none() => only.copy().context(step)?,
         _ if *mapped => overlay.mount_on_attached(point).context(step)?,
         _ => match overlay.mount(point).context(step)? {
             Some(tree) => tree,
@@ -138,11 +135,7 @@ fn finish(point: &Path, read_only: bool) -> Result<(), StepError> {
 /// Takes away what [`attach`] has mounted; nothing there is no error.
 pub(super) fn detach(point: &Path) {
     // Several may lie one on the other.
-    detach_most(point, MOST_MOUNTS);
-}
-
-fn detach_most(point: &Path, most: usize) {
-    for _ in 0..most {
+    for _ in 0..MOST_MOUNTS {
         match unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) => {}
             Err(Errno::INVAL | Errno::NOENT) => return,
@@ -154,11 +147,8 @@ fn detach_most(point: &Path, most: usize) {
     }
 }
 
-fn open_layer(path: &Path) -> Result<(String, OwnedFd), StepError> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = openat(CWD, path, flags, Mode::empty())
-        .context(|| format!("open layer {}", path.display()))?;
-    Ok((path.to_string_lossy().into_owned(), dir))
+fn open_layer(path: &Path) -> Result<Layer, StepError> {
+    Layer::open(path).context(|| format!("open layer {}", path.display()))
 }
 
 /// Copies of layers with mapped ids. They are attached nowhere.
@@ -176,218 +166,20 @@ impl Mapping {
     }
 
     /// Without a path: it has no other name than its descriptor.
-    fn layer(&self, path: &Path) -> Result<(String, OwnedFd), StepError> {
+    fn layer(&self, path: &Path) -> Result<Layer, StepError> {
         let step = || {
             format!(
                 "map the ids of {} (its file system may not support idmapped mounts)",
                 path.display()
             )
         };
-        let (_, dir) = open_layer(path)?;
-        let tree = copy_of(&dir).context(step)?;
+        let tree = open_layer(path)?.copy().context(step)?;
         let attr = MountAttr {
             set: MOUNT_ATTR_IDMAP,
             userns: Some(self.user.as_fd()),
             ..MountAttr::default()
         };
         mount_setattr(tree.as_fd(), &attr, false).context(step)?;
-        Ok((String::new(), tree))
-    }
-}
-
-fn copy_of(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(dir, "", flags)
-}
-
-/// Layers, each with its path and open.
-struct Overlay {
-    layers: Vec<(String, OwnedFd)>,
-    writable: Option<((String, OwnedFd), (String, OwnedFd))>,
-    userxattr: bool,
-    volatile: bool,
-    /// Of SELinux.
-    label: Option<String>,
-}
-
-impl Overlay {
-    /// A detached mount, or `None` where the kernel could only mount at `point`.
-    fn mount(&self, point: &Path) -> Result<Option<OwnedFd>, Errno> {
-        let tree = self.mount_new()?;
-        if tree.is_none() {
-            self.mount_old(point)?;
-        }
-        Ok(tree)
-    }
-
-    /// The same of layers that are attached nowhere: at `point` meanwhile, as
-    /// Linux wants before 6.15. To try without first would spoil the work
-    /// directory of a volatile overlay. Nothing stays there.
-    fn mount_on_attached(&self, point: &Path) -> Result<OwnedFd, Errno> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        let mounted = (|| {
-            for (_, layer) in &self.layers {
-                move_mount(layer, "", CWD, point, flags)?;
-            }
-            match self.mount(point)? {
-                Some(tree) => Ok(tree),
-                None => {
-                    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-                    open_tree(CWD, point, clone)
-                }
-            }
-        })();
-        detach_most(point, self.layers.len() + 1);
-        mounted
-    }
-
-    /// A detached mount, by the new interface; `None` if the kernel does not
-    /// know `lowerdir+` (Linux 6.7). Before 6.5 that shows only in the end.
-    fn mount_new(&self) -> Result<Option<OwnedFd>, Errno> {
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_set_string(&context, "source", "overlay")?;
-        for layer in &self.layers {
-            match fsconfig_set_string(&context, "lowerdir+", name(layer)) {
-                Err(Errno::INVAL) => return Ok(None),
-                other => other?,
-            }
-        }
-        if let Some((upper, work)) = &self.writable {
-            fsconfig_set_string(&context, "upperdir", name(upper))?;
-            fsconfig_set_string(&context, "workdir", name(work))?;
-        }
-        if self.userxattr {
-            fsconfig_set_flag(&context, "userxattr")?;
-        }
-        if self.volatile && self.writable.is_some() {
-            fsconfig_set_flag(&context, "volatile")?;
-        }
-        if let Some(label) = &self.label {
-            fsconfig_set_string(&context, "context", label.as_str())?;
-        }
-        match fsconfig_create(&context) {
-            Err(Errno::INVAL) => return Ok(None),
-            other => other?,
-        }
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(Some)
-    }
-
-    fn mount_old(&self, point: &Path) -> Result<(), Errno> {
-        let options = std::ffi::CString::new(self.options()).map_err(|_| Errno::INVAL)?;
-        mount("overlay", point, "overlay", MountFlags::empty(), options.as_c_str())
-    }
-
-    /// For mount(2), which takes a page of them: descriptors make for short
-    /// names without a character that has a meaning.
-    fn options(&self) -> String {
-        let lowers: Vec<String> = self.layers.iter().map(|(_, dir)| by_descriptor(dir)).collect();
-        let mut options = format!("lowerdir={}", lowers.join(":"));
-        if let Some(((_, upper), (_, work))) = &self.writable {
-            let (upper, work) = (by_descriptor(upper), by_descriptor(work));
-            options += &format!(",upperdir={upper},workdir={work}");
-        }
-        if self.userxattr {
-            options += ",userxattr";
-        }
-        if self.volatile && self.writable.is_some() {
-            options += ",volatile";
-        }
-        if let Some(label) = &self.label {
-            // Categories have commas between them.
-            options += &format!(",context=\"{label}\"");
-        }
-        options
-    }
-}
-
-/// The layer's own name, for whoever looks at the mount, if it fits. Those
-/// that mount(8) would have to escape are named by descriptor, too.
-fn name((path, dir): &(String, OwnedFd)) -> String {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b",:\\".contains(&byte);
-    if !path.is_empty() && path.len() <= LONGEST_STRING && path.bytes().all(plain) {
-        path.clone()
-    } else {
-        by_descriptor(dir)
-    }
-}
-
-fn by_descriptor(dir: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", dir.as_raw_fd())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn both_ways_to_mount_take_any_name_and_many_layers() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("left out: needs root");
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let odd = "a:b,c\\d e=".repeat(20);
-        let layer = |number: u32| dir.path().join(format!("{odd}{number}"));
-        for number in 0..60 {
-            fs::create_dir(layer(number)).unwrap();
-            fs::write(layer(number).join(number.to_string()), "x").unwrap();
-        }
-        let [upper, work, point] = ["upper", "work", "point"].map(|name| dir.path().join(name));
-        for path in [&upper, &work, &point] {
-            fs::create_dir(path).unwrap();
-        }
-        // In a thread: the namespace is its own.
-        let test = || {
-            enter_namespace().unwrap();
-            isolate(&point).unwrap();
-            let layers = (0..60).map(|number| open_layer(&layer(number)).unwrap()).collect();
-            let writable = Some((open_layer(&upper).unwrap(), open_layer(&work).unwrap()));
-            let overlay =
-                Overlay { layers, writable, userxattr: false, volatile: false, label: None };
-            let shows_all = || {
-                let found = fs::read_dir(&point).unwrap().count();
-                detach(&point);
-                assert_eq!(found, 60);
-            };
-            assert!(!overlay.options().contains("context"));
-            let label = Some("system_u:object_r:container_file_t:s0:c1,c2".to_owned());
-            let labelled = Overlay {
-                layers: Vec::new(),
-                writable: None,
-                userxattr: false,
-                volatile: false,
-                label,
-            };
-            let context = ",context=\"system_u:object_r:container_file_t:s0:c1,c2\"";
-            assert!(labelled.options().ends_with(context), "{}", labelled.options());
-            overlay.mount_old(&point).unwrap();
-            shows_all();
-            if let Some(tree) = overlay.mount_new().unwrap() {
-                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-                move_mount(&tree, "", CWD, &point, flags).unwrap();
-                shows_all();
-            }
-            let layers = (0..60).map(|number| open_layer(&layer(number)).unwrap());
-            let copies = layers.map(|(_, dir)| (String::new(), copy_of(&dir).unwrap())).collect();
-            let writable = Some((open_layer(&upper).unwrap(), open_layer(&work).unwrap()));
-            let overlay = Overlay {
-                layers: copies,
-                writable,
-                userxattr: false,
-                volatile: false,
-                label: None,
-            };
-            let tree = overlay.mount_on_attached(&point).unwrap();
-            assert_eq!(fs::read_dir(&point).unwrap().count(), 0, "layers stay attached");
-            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-            move_mount(&tree, "", CWD, &point, flags).unwrap();
-            shows_all();
-            assert_eq!(fs::read_dir(&point).unwrap().count(), 0);
-        };
-        std::thread::scope(|scope| scope.spawn(test).join().unwrap());
+        Ok(tree.into())
     }
 }

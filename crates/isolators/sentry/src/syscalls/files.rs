@@ -10,7 +10,7 @@ use crate::task::waiter::lock;
 use crate::vfs::{FileTable, Kind, LIMIT, OpenFile, open, pipe, status};
 
 use super::paths::start_of;
-use super::{Call, Failure, Outcome};
+use super::{Call, Failure, Outcome, sockets};
 
 const CHUNK: usize = 64 << 10;
 /// Most that one read or write moves (`MAX_RW_COUNT`).
@@ -112,11 +112,17 @@ fn signed(count: u64) -> i64 {
 
 pub(super) fn read(call: &Call<'_>) -> Outcome {
     let file = call.file(0)?;
+    if let Some(socket) = file.file.socket() {
+        return sockets::read(call, &file, socket, (call.arg(1), call.arg(2)));
+    }
     read_to(call, &file, call.arg(1), call.arg(2), None).map(signed)
 }
 
 pub(super) fn write(call: &Call<'_>) -> Outcome {
     let file = call.file(0)?;
+    if let Some(socket) = file.file.socket() {
+        return sockets::write(call, &file, socket, (call.arg(1), call.arg(2)));
+    }
     write_from(call, &file, call.arg(1), call.arg(2), None).map(signed)
 }
 
@@ -162,6 +168,10 @@ type Transfer = fn(&Call<'_>, &OpenFile, u64, u64, Option<u64>) -> Result<u64, F
 fn vectored(call: &Call<'_>, reads: bool, at: Option<u64>) -> Outcome {
     let transfer: Transfer = if reads { read_to } else { write_from };
     let file = call.file(0)?;
+    if let (Some(socket), None) = (file.file.socket(), at) {
+        let transfer = if reads { sockets::readv } else { sockets::writev };
+        return transfer(call, &file, socket);
+    }
     let mut done = 0;
     for (base, length) in vectors(call)? {
         if length == 0 {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
+use crate::net::Socket;
 use crate::syscalls::{Call, Failure};
 use crate::task::Restart;
 use crate::task::waiter::{Waiter, Woken, lock};
@@ -29,6 +30,14 @@ bitflags::bitflags! {
         const HUP = 0x10;
         /// `POLLNVAL`
         const NVAL = 0x20;
+        /// `POLLRDNORM`
+        const RDNORM = 0x40;
+        /// `POLLWRNORM`
+        const WRNORM = 0x100;
+        /// `POLLWRBAND`
+        const WRBAND = 0x200;
+        /// `POLLRDHUP`
+        const RDHUP = 0x2000;
     }
 }
 
@@ -73,6 +82,11 @@ pub trait File: Send + Sync {
 
     /// The host's descriptor, if one is behind it: to map, to truncate.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// The socket, if it is one.
+    fn socket(&self) -> Option<&Arc<Socket>> {
         None
     }
 }

@@ -184,7 +184,8 @@ impl ProcNode {
                 Some(entry) => Ok(entry.path_below(&walker.root).unwrap_or_else(unreachable)),
                 None => {
                     let inode = file.file.attributes().map_or(0, |a| a.inode);
-                    Ok(format!("pipe:[{inode}]").into_bytes())
+                    let what = if file.file.socket().is_some() { "socket" } else { "pipe" };
+                    Ok(format!("{what}:[{inode}]").into_bytes())
                 }
             },
             ProcNode::Link(which, pid) => {

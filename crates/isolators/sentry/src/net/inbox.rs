@@ -1,0 +1,354 @@
+//! What was sent to a socket and not received yet.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use crate::task::WaitQueue;
+use crate::task::waiter::lock;
+use crate::vfs::OpenFile;
+
+use super::rights::Rights;
+
+/// Who sent something: process, user, group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// Process.
+    pub pid: i32,
+    /// Effective user.
+    pub user: u32,
+    /// Effective group.
+    pub group: u32,
+}
+
+/// One datagram, or a piece of a stream.
+#[derive(Debug, Default)]
+pub struct Packet {
+    /// Its bytes, and how many of them were received.
+    pub bytes: Vec<u8>,
+    /// How many of `bytes` were received already.
+    pub start: usize,
+    /// Address of the sender, as in `struct sockaddr`.
+    pub from: Option<Vec<u8>>,
+    /// Address and interface that it was sent to.
+    pub to: Option<std::net::IpAddr>,
+    /// Who sent it.
+    pub sender: Sender,
+    /// Descriptors.
+    pub rights: Rights,
+}
+
+/// What a receiver got.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Bytes, in pieces: each with the index where it starts.
+    pub pieces: Vec<(Vec<u8>, usize)>,
+    /// Bytes in all the pieces.
+    pub length: usize,
+    /// Bytes of the datagram, of which `length` may be a part.
+    pub full: usize,
+    /// Address of the sender.
+    pub from: Option<Vec<u8>>,
+    /// Address that it was sent to.
+    pub to: Option<std::net::IpAddr>,
+    /// Who sent it.
+    pub sender: Option<Sender>,
+    /// Descriptors.
+    pub rights: Vec<Arc<OpenFile>>,
+    /// Whether it ends a record.
+    pub record: bool,
+}
+
+/// What a packet costs besides its bytes, so that empty ones are not free.
+const OVERHEAD: usize = 256;
+/// A piece of a stream that is smaller than this is joined to the one before.
+const SMALL: usize = 4096;
+
+#[derive(Debug)]
+struct State {
+    packets: VecDeque<Packet>,
+    /// Of all packets, with overhead.
+    used: usize,
+    limit: usize,
+    /// Nothing more comes.
+    shut: bool,
+    /// Told once to whoever receives or asks.
+    error: Option<Errno>,
+}
+
+/// A queue of packets with one receiver.
+#[derive(Debug)]
+pub struct Inbox {
+    state: Mutex<State>,
+    /// Woken when something came, or nothing will.
+    pub readable: WaitQueue,
+    /// Woken when there is room again.
+    pub room: WaitQueue,
+}
+
+impl Inbox {
+    /// Empty, for about `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
+        let state = State { packets: VecDeque::new(), used: 0, limit, shut: false, error: None };
+        Arc::new(Inbox {
+            state: Mutex::new(state),
+            readable: WaitQueue::default(),
+            room: WaitQueue::default(),
+        })
+    }
+
+    /// Takes other limits.
+    pub fn set_limit(&self, limit: usize) {
+        lock(&self.state).limit = limit;
+        self.room.wake();
+    }
+
+    /// Adds a packet. With `join`, a small one may be joined to the last one.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is no room, `EPIPE` if nothing more is taken; the packet
+    /// stays where it is.
+    pub fn push(&self, packet: &mut Packet, join: bool) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        if state.shut {
+            return Err(Errno::PIPE);
+        }
+        if state.used >= state.limit {
+            return Err(Errno::AGAIN);
+        }
+        let packet = std::mem::take(packet);
+        let length = packet.bytes.len();
+        let last = state.packets.back_mut().filter(|last| {
+            join && packet.rights.is_empty()
+                && last.rights.is_empty()
+                && last.bytes.len() + length <= SMALL
+                && last.sender == packet.sender
+        });
+        if let Some(last) = last {
+            last.bytes.extend_from_slice(&packet.bytes);
+            state.used += length;
+        } else {
+            state.used += length + OVERHEAD;
+            state.packets.push_back(packet);
+        }
+        drop(state);
+        self.readable.wake();
+        Ok(())
+    }
+
+    /// Takes the next packet, or looks at it: up to `room` bytes of it.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is none, and the error of the socket if it has one.
+    pub fn datagram(&self, room: usize, peek: bool) -> Result<Received, Errno> {
+        let mut state = lock(&self.state);
+        if let Some(error) = state.error.take() {
+            return Err(error);
+        }
+        let Some(packet) = state.packets.front() else {
+            return if state.shut { Ok(Received::default()) } else { Err(Errno::AGAIN) };
+        };
+        let mut received = Received {
+            full: packet.bytes.len(),
+            length: packet.bytes.len().min(room),
+            from: packet.from.clone(),
+            to: packet.to,
+            sender: Some(packet.sender),
+            record: true,
+            ..Received::default()
+        };
+        if peek {
+            let part = packet.bytes.get(..received.length).unwrap_or_default();
+            received.pieces.push((part.to_vec(), 0));
+            received.rights = packet.rights.copies();
+            return Ok(received);
+        }
+        let full = state.full();
+        let Some(packet) = state.packets.pop_front() else { return Err(Errno::AGAIN) };
+        state.used = state.used.saturating_sub(received.full + OVERHEAD);
+        let wake = full && !state.full();
+        drop(state);
+        if wake {
+            self.room.wake();
+        }
+        let Packet { mut bytes, rights, .. } = packet;
+        bytes.truncate(received.length);
+        received.pieces.push((bytes, 0));
+        received.rights = rights.take();
+        Ok(received)
+    }
+
+    /// Takes up to `room` bytes of the stream, or looks at them. Goes no further than
+    /// the first descriptors, and with `apart` not to what another process sent.
+    ///
+    /// # Errors
+    /// As [`Self::datagram`].
+    pub fn stream(&self, room: usize, peek: bool, apart: bool) -> Result<Received, Errno> {
+        let mut state = lock(&self.state);
+        let mut received = Received::default();
+        if state.packets.is_empty() {
+            if let Some(error) = state.error.take() {
+                return Err(error);
+            }
+            return if state.shut || room == 0 { Ok(received) } else { Err(Errno::AGAIN) };
+        }
+        let full = state.full();
+        let mut index = 0;
+        while received.length < room {
+            let at = if peek { index } else { 0 };
+            let Some(packet) = state.packets.get_mut(at) else { break };
+            if received.sender.is_some_and(|s| apart && s != packet.sender) {
+                break;
+            }
+            received.sender = Some(packet.sender);
+            let left = packet.bytes.len() - packet.start.min(packet.bytes.len());
+            let count = left.min(room - received.length);
+            received.length += count;
+            if peek {
+                let part = packet.bytes.get(packet.start..packet.start + count);
+                received.pieces.push((part.unwrap_or_default().to_vec(), 0));
+                received.rights = packet.rights.copies();
+                index += 1;
+            } else if count == left {
+                let Some(packet) = state.packets.pop_front() else { break };
+                state.used = state.used.saturating_sub(count + OVERHEAD);
+                received.rights = packet.rights.take();
+                received.pieces.push((packet.bytes, packet.start));
+            } else {
+                let part = packet.bytes.get(packet.start..packet.start + count);
+                received.pieces.push((part.unwrap_or_default().to_vec(), 0));
+                received.rights = std::mem::take(&mut packet.rights).take();
+                packet.start += count;
+                state.used = state.used.saturating_sub(count);
+            }
+            if !received.rights.is_empty() {
+                break;
+            }
+        }
+        received.full = received.length;
+        let wake = full && !state.full();
+        drop(state);
+        if wake {
+            self.room.wake();
+        }
+        Ok(received)
+    }
+
+    /// Lets nothing more in; what is there can still be received.
+    pub fn shut(&self) {
+        lock(&self.state).shut = true;
+        self.readable.wake();
+        self.room.wake();
+    }
+
+    /// Whether nothing more comes.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        lock(&self.state).shut
+    }
+
+    /// Throws away what is there.
+    pub fn clear(&self) {
+        let mut state = lock(&self.state);
+        let gone = std::mem::take(&mut state.packets);
+        state.used = 0;
+        drop(state);
+        drop(gone);
+        self.room.wake();
+    }
+
+    /// Leaves an error for the receiver.
+    pub fn fail(&self, error: Errno) {
+        lock(&self.state).error = Some(error);
+        self.readable.wake();
+        self.room.wake();
+    }
+
+    /// Takes the error out.
+    #[must_use]
+    pub fn take_error(&self) -> Option<Errno> {
+        lock(&self.state).error.take()
+    }
+
+    /// Whether an error waits to be told.
+    #[must_use]
+    pub fn has_error(&self) -> bool {
+        lock(&self.state).error.is_some()
+    }
+
+    /// Packets in it.
+    #[must_use]
+    pub fn packets(&self) -> usize {
+        lock(&self.state).packets.len()
+    }
+
+    /// Whether poll(2) says that one may write to it.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !lock(&self.state).full()
+    }
+
+    /// Bytes in it: in all packets, in the first one.
+    #[must_use]
+    pub fn bytes(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        let left = |p: &Packet| p.bytes.len().saturating_sub(p.start);
+        (state.packets.iter().map(left).sum(), state.packets.front().map_or(0, left))
+    }
+}
+
+impl State {
+    /// Writers are woken when three quarters are free.
+    fn full(&self) -> bool {
+        self.used * 4 > self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(text: &str) -> Packet {
+        Packet { bytes: text.as_bytes().to_vec(), ..Packet::default() }
+    }
+
+    fn text(received: &Received) -> String {
+        let parts = received.pieces.iter().map(|(bytes, start)| &bytes[*start..]);
+        String::from_utf8(parts.collect::<Vec<_>>().concat()).unwrap()
+    }
+
+    #[test]
+    fn a_stream_has_no_borders_and_datagrams_have() {
+        let inbox = Inbox::new(10_000);
+        assert_eq!(inbox.stream(9, false, false).err(), Some(Errno::AGAIN));
+        for part in ["abc", "def"] {
+            inbox.push(&mut packet(part), false).unwrap();
+        }
+        assert_eq!(text(&inbox.stream(4, true, false).unwrap()), "abcd");
+        assert_eq!(text(&inbox.stream(4, false, false).unwrap()), "abcd");
+        assert_eq!(text(&inbox.stream(40, false, false).unwrap()), "ef");
+        for part in ["abc", "def"] {
+            inbox.push(&mut packet(part), false).unwrap();
+        }
+        let first = inbox.datagram(2, false).unwrap();
+        assert_eq!((text(&first).as_str(), first.full), ("ab", 3));
+        assert_eq!(text(&inbox.datagram(9, false).unwrap()), "def");
+        inbox.shut();
+        assert_eq!(inbox.datagram(9, false).unwrap().length, 0);
+        assert_eq!(inbox.push(&mut packet("x"), false), Err(Errno::PIPE));
+    }
+
+    #[test]
+    fn empty_packets_take_room_too() {
+        let inbox = Inbox::new(10_000);
+        let mut taken = 0;
+        while inbox.push(&mut packet(""), false).is_ok() {
+            taken += 1;
+        }
+        assert!(taken < 100 && !inbox.has_room());
+        while inbox.datagram(1, false).is_ok() {}
+        assert!(inbox.has_room());
+    }
+}

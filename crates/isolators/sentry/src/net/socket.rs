@@ -1,0 +1,279 @@
+//! A socket of any family, and the file that stands for it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::syscalls::Call;
+use crate::task::waiter::{Waiter, lock};
+use crate::vfs::{Attributes, File, Kind, Ready, Time};
+
+use super::inbox::{Packet, Received};
+use super::unix::Unix;
+
+/// `SOCK_*`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// `SOCK_STREAM`
+    Stream = 1,
+    /// `SOCK_DGRAM`
+    Datagram = 2,
+    /// `SOCK_SEQPACKET`
+    Records = 5,
+}
+
+/// Something to be sent.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// Bytes and descriptors; empty when it was sent.
+    pub packet: Packet,
+    /// Where to, if not where the socket is connected to.
+    pub to: Option<Vec<u8>>,
+}
+
+/// `SO_LINGER` and the like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `SO_REUSEADDR`
+    pub reuse_address: bool,
+    /// `SO_REUSEPORT`
+    pub reuse_port: bool,
+    /// `SO_KEEPALIVE`
+    pub keep_alive: bool,
+    /// `SO_BROADCAST`
+    pub broadcast: bool,
+    /// `SO_DONTROUTE`
+    pub no_route: bool,
+    /// `SO_OOBINLINE`
+    pub urgent_inline: bool,
+    /// `SO_PASSCRED`
+    pub pass_credentials: bool,
+    /// `SO_TIMESTAMP` and its relatives: which one.
+    pub timestamp: u32,
+    /// `SO_LINGER`, in seconds.
+    pub linger: Option<u32>,
+    /// `SO_PRIORITY`
+    pub priority: u32,
+    /// `SO_MARK`
+    pub mark: u32,
+    /// `SO_RCVLOWAT`
+    pub low_water: u32,
+    /// `SO_SNDBUF`, as getsockopt(2) tells it.
+    pub send_buffer: u32,
+    /// `SO_RCVBUF`, as getsockopt(2) tells it.
+    pub receive_buffer: u32,
+    /// `SO_SNDTIMEO`
+    pub send_timeout: Option<Duration>,
+    /// `SO_RCVTIMEO`
+    pub receive_timeout: Option<Duration>,
+}
+
+/// `net.core.wmem_default`
+pub const BUFFER: u32 = 212_992;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            reuse_address: false,
+            reuse_port: false,
+            keep_alive: false,
+            broadcast: false,
+            no_route: false,
+            urgent_inline: false,
+            pass_credentials: false,
+            timestamp: 0,
+            linger: None,
+            priority: 0,
+            mark: 0,
+            low_water: 1,
+            send_buffer: BUFFER,
+            receive_buffer: BUFFER,
+            send_timeout: None,
+            receive_timeout: None,
+        }
+    }
+}
+
+/// What a socket is of.
+#[derive(Debug)]
+pub enum Body {
+    /// `AF_UNIX`
+    Unix(Arc<Unix>),
+}
+
+/// A socket.
+#[derive(Debug)]
+pub struct Socket {
+    /// `AF_*`
+    pub family: u16,
+    /// `SOCK_*`
+    pub kind: u32,
+    /// `IPPROTO_*`
+    pub protocol: i32,
+    /// Its number in `/proc/net`.
+    pub inode: u64,
+    /// What every family has.
+    pub options: Mutex<Options>,
+    /// What it is of.
+    pub body: Body,
+    made: Time,
+}
+
+impl Socket {
+    /// A new one.
+    #[must_use]
+    pub fn new(family: u16, kind: u32, protocol: i32, body: Body) -> Arc<Self> {
+        static INODE: AtomicU64 = AtomicU64::new(20_000);
+        let inode = INODE.fetch_add(1, Ordering::Relaxed);
+        let options = Mutex::default();
+        Arc::new(Socket { family, kind, protocol, inode, options, body, made: Time::now() })
+    }
+
+    /// The UNIX socket.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is of another family.
+    pub fn unix(&self) -> Result<&Arc<Unix>, Errno> {
+        match &self.body {
+            Body::Unix(unix) => Ok(unix),
+        }
+    }
+
+    /// Receives up to `room` bytes, or looks at them.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is nothing.
+    pub fn receive(&self, room: usize, peek: bool) -> Result<Received, Errno> {
+        match &self.body {
+            Body::Unix(unix) => {
+                let apart = lock(&self.options).pass_credentials;
+                unix.receive(room, peek, apart)
+            }
+        }
+    }
+
+    /// Sends to where it is connected.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is no room.
+    pub fn send(&self, message: &mut Outgoing) -> Result<(), Errno> {
+        match &self.body {
+            Body::Unix(unix) => unix.send(message, None),
+        }
+    }
+
+    /// What can be done without waiting.
+    #[must_use]
+    pub fn ready(&self) -> Ready {
+        match &self.body {
+            Body::Unix(unix) => unix.ready(),
+        }
+    }
+
+    /// Has the waiter called when that changes.
+    pub fn watch(&self, waiter: &Arc<Waiter>) {
+        match &self.body {
+            Body::Unix(unix) => unix.watch(waiter),
+        }
+    }
+
+    /// Most bytes that one packet of a stream has; none for datagrams.
+    #[must_use]
+    pub fn piece(&self) -> Option<usize> {
+        const MOST: usize = 64 << 10;
+        let half = usize::try_from(lock(&self.options).send_buffer / 2).unwrap_or(MOST);
+        (self.kind == Type::Stream as u32).then(|| half.clamp(1024, MOST))
+    }
+
+    /// The error that waits to be told, `SO_ERROR`.
+    #[must_use]
+    pub fn take_error(&self) -> Option<Errno> {
+        match &self.body {
+            Body::Unix(unix) => unix.inbox.take_error(),
+        }
+    }
+
+    /// Follows a change of `SO_SNDBUF` or `SO_RCVBUF`.
+    pub fn buffers_changed(&self) {
+        let options = lock(&self.options).clone();
+        match &self.body {
+            Body::Unix(unix) => {
+                unix.set_limit(usize::try_from(options.send_buffer).unwrap_or(0));
+            }
+        }
+    }
+}
+
+/// The file that stands for a socket.
+pub struct SocketFile(pub Arc<Socket>);
+
+impl File for SocketFile {
+    fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
+        let received = self.0.receive(into.len(), false)?;
+        let mut at = 0;
+        for (bytes, start) in &received.pieces {
+            let part = bytes.get(*start..).unwrap_or_default();
+            if let Some(room) = into.get_mut(at..at + part.len()) {
+                room.copy_from_slice(part);
+            }
+            at += part.len();
+        }
+        Ok(at)
+    }
+
+    fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
+        let part = self.0.piece().and_then(|most| from.get(..most)).unwrap_or(from);
+        let packet = Packet { bytes: part.to_vec(), ..Packet::default() };
+        self.0.send(&mut Outgoing { packet, to: None })?;
+        Ok(part.len())
+    }
+
+    fn ready(&self) -> Ready {
+        self.0.ready()
+    }
+
+    fn watch(&self, waiter: &Arc<Waiter>) {
+        self.0.watch(waiter);
+    }
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        let mode = Kind::Socket as u32 | 0o777;
+        let made = self.0.made;
+        Ok(Attributes {
+            device: 8,
+            inode: self.0.inode,
+            mode,
+            links: 1,
+            block_size: 4096,
+            accessed: made,
+            modified: made,
+            changed: made,
+            ..Attributes::default()
+        })
+    }
+
+    fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
+        const IN_QUEUE: u32 = 0x541b;
+        const OUT_QUEUE: u32 = 0x5411;
+        let count = match (&self.0.body, request) {
+            (Body::Unix(unix), IN_QUEUE) => {
+                if unix.listens() {
+                    return Err(Errno::INVAL);
+                }
+                let (all, first) = unix.inbox.bytes();
+                if unix.kind == Type::Datagram { first } else { all }
+            }
+            (Body::Unix(unix), OUT_QUEUE) => unix.unsent(),
+            _ => return Err(Errno::NOTTY),
+        };
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        call.memory().write(argument, &count.to_le_bytes())?;
+        Ok(0)
+    }
+
+    fn socket(&self) -> Option<&Arc<Socket>> {
+        Some(&self.0)
+    }
+}

@@ -1,0 +1,84 @@
+//! Names of UNIX sockets, and who has them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use rustix::io::Errno;
+
+use crate::net::socket::Type;
+use crate::task::waiter::lock;
+use crate::vfs::Entry;
+
+use super::{FAMILY, Unix};
+
+/// Type and name of an abstract one.
+type Key = (u8, Vec<u8>);
+
+/// Names of sockets.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Abstract ones, each type by itself.
+    abstracted: Mutex<HashMap<Key, Weak<Unix>>>,
+    /// By device and inode of the file.
+    files: Mutex<HashMap<(u64, u64), Weak<Unix>>>,
+}
+
+impl Names {
+    /// Enters a socket's name.
+    ///
+    /// # Errors
+    /// `EADDRINUSE` if another socket has it.
+    pub(super) fn enter(&self, name: &Name, socket: &Arc<Unix>) -> Result<(), Errno> {
+        match name {
+            Name::Abstract(text) => {
+                let mut taken = lock(&self.abstracted);
+                let key = (socket.kind as u8, text.clone());
+                if taken.get(&key).is_some_and(|s| s.strong_count() > 0) {
+                    return Err(Errno::ADDRINUSE);
+                }
+                taken.retain(|_, socket| socket.strong_count() > 0);
+                taken.insert(key, Arc::downgrade(socket));
+            }
+            Name::File(_, id, _) => {
+                let mut taken = lock(&self.files);
+                taken.retain(|_, socket| socket.strong_count() > 0);
+                taken.insert(*id, Arc::downgrade(socket));
+            }
+        }
+        Ok(())
+    }
+
+    /// The socket of a type with an abstract name.
+    #[must_use]
+    pub fn abstracted(&self, kind: Type, name: Vec<u8>) -> Option<Arc<Unix>> {
+        lock(&self.abstracted).get(&(kind as u8, name)).and_then(Weak::upgrade)
+    }
+
+    /// The socket that is bound to the file of that device and inode.
+    #[must_use]
+    pub fn file(&self, id: (u64, u64)) -> Option<Arc<Unix>> {
+        lock(&self.files).get(&id).and_then(Weak::upgrade)
+    }
+}
+
+/// Where a socket is bound.
+#[derive(Clone, Debug)]
+pub enum Name {
+    /// `sun_path` begins with a zero byte.
+    Abstract(Vec<u8>),
+    /// A file: the path as it was given, its device and inode, and the entry, which
+    /// keeps the inode from being another's.
+    File(Vec<u8>, (u64, u64), Arc<Entry>),
+}
+
+impl Name {
+    /// `struct sockaddr_un`.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let family = FAMILY.to_le_bytes();
+        match self {
+            Name::Abstract(name) => [&family[..], name].concat(),
+            Name::File(path, ..) => [&family[..], path, &[0]].concat(),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Control messages of sendmsg(2) and recvmsg(2).
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::net::{Packet, Received, Rights, Sender, Socket};
+use crate::task::waiter::lock;
+use crate::vfs::OpenFile;
+
+use super::{AF_UNIX, Call, sender};
+
+const SOL_SOCKET: i32 = 1;
+const SCM_RIGHTS: i32 = 1;
+const SCM_CREDENTIALS: i32 = 2;
+/// `struct cmsghdr`
+const HEADER: usize = 16;
+/// Most bytes of control messages (`net.core.optmem_max`).
+const MOST: u64 = 20_480;
+/// `SCM_MAX_FD`
+const MOST_DESCRIPTORS: usize = 253;
+
+/// Reads the messages that are sent along with a packet of a UNIX socket.
+pub(super) fn read(
+    call: &Call<'_>,
+    socket: &Socket,
+    (address, length): (u64, u64),
+    packet: &mut Packet,
+) -> Result<(), Errno> {
+    packet.sender = sender(call);
+    if length == 0 {
+        return Ok(());
+    }
+    if length > MOST {
+        return Err(Errno::NOBUFS);
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    call.memory().read(address, &mut bytes)?;
+    let mut rest = bytes.as_slice();
+    let mut files = Vec::new();
+    while rest.len() >= HEADER {
+        let (size, level, kind) = header(rest);
+        let body = rest.get(HEADER..size).ok_or(Errno::INVAL)?;
+        if socket.family == AF_UNIX && level == SOL_SOCKET {
+            match kind {
+                SCM_RIGHTS => descriptors(call, body, &mut files)?,
+                SCM_CREDENTIALS => packet.sender = credentials(call, body)?,
+                _ => return Err(Errno::INVAL),
+            }
+        }
+        rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
+    }
+    packet.rights = Rights::new(files)?;
+    Ok(())
+}
+
+/// Size with header, level and type.
+fn header(bytes: &[u8]) -> (usize, i32, i32) {
+    let word = |at: usize| {
+        bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_le_bytes)
+    };
+    let size = bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    // Too small a size is found by the range behind the header, which is then none.
+    (usize::try_from(size).unwrap_or(usize::MAX), word(8), word(12))
+}
+
+fn words(body: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    body.chunks_exact(4).map(|b| b.try_into().map_or(0, u32::from_le_bytes))
+}
+
+fn descriptors(call: &Call<'_>, body: &[u8], files: &mut Vec<Arc<OpenFile>>) -> Result<(), Errno> {
+    let table = call.files();
+    if files.len() + body.len() / 4 > MOST_DESCRIPTORS {
+        return Err(Errno::INVAL);
+    }
+    for number in words(body) {
+        files.push(table.get(number)?);
+    }
+    Ok(())
+}
+
+fn credentials(call: &Call<'_>, body: &[u8]) -> Result<Sender, Errno> {
+    let mut words = words(body);
+    let (Some(pid), Some(user), Some(group), 12) =
+        (words.next(), words.next(), words.next(), body.len())
+    else {
+        return Err(Errno::INVAL);
+    };
+    let claimed = Sender { pid: pid.cast_signed(), user, group };
+    let who = lock(&call.thread.process.credentials).clone();
+    let root = who.users[1] == 0;
+    let known = |ids: &[u32; 4], id: u32| ids.iter().take(3).any(|i| *i == id);
+    let own = claimed.pid == call.thread.process.pid
+        && known(&who.users, user)
+        && known(&who.groups, group);
+    if root || own { Ok(claimed) } else { Err(Errno::PERM) }
+}
+
+/// Control messages for a receiver.
+pub(super) struct Writer {
+    bytes: Vec<u8>,
+    room: usize,
+    /// Whether something had no room.
+    pub(super) truncated: bool,
+}
+
+impl Writer {
+    pub(super) fn new(room: u64) -> Self {
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        Writer { bytes: Vec::new(), room, truncated: false }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Adds a message, or as much of it as there is room for.
+    pub(super) fn put(&mut self, level: i32, kind: i32, body: &[u8]) {
+        let start = self.bytes.len();
+        let left = self.room.saturating_sub(start);
+        if left < HEADER {
+            self.truncated = true;
+            return;
+        }
+        let size = HEADER + body.len();
+        self.truncated |= size > left;
+        let size = size.min(left);
+        self.bytes.extend_from_slice(&(size as u64).to_le_bytes());
+        self.bytes.extend_from_slice(&level.to_le_bytes());
+        self.bytes.extend_from_slice(&kind.to_le_bytes());
+        self.bytes.extend_from_slice(body.get(..size - HEADER).unwrap_or(body));
+        let end = (start + size.next_multiple_of(8)).min(self.room);
+        self.bytes.resize(end.max(self.bytes.len()), 0);
+    }
+
+    /// Adds what came with a packet: who sent it, and descriptors, which are opened.
+    pub(super) fn received(
+        &mut self,
+        call: &Call<'_>,
+        socket: &Socket,
+        received: &mut Received,
+        close_on_exec: bool,
+    ) {
+        let wanted = lock(&socket.options).pass_credentials;
+        if let (true, Some(who)) = (wanted, received.sender) {
+            let words = [who.pid.cast_unsigned(), who.user, who.group];
+            let body: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            self.put(SOL_SOCKET, SCM_CREDENTIALS, &body);
+        }
+        let files = std::mem::take(&mut received.rights);
+        if files.is_empty() {
+            return;
+        }
+        let left = self.room.saturating_sub(self.bytes.len());
+        let fits = left.saturating_sub(HEADER) / 4;
+        self.truncated |= files.len() > fits;
+        let mut body = Vec::new();
+        let table = call.files();
+        for file in files.into_iter().take(fits) {
+            match table.add(file, 0, close_on_exec) {
+                Ok(number) => body.extend_from_slice(&number.to_le_bytes()),
+                Err(_) => {
+                    self.truncated = true;
+                    break;
+                }
+            }
+        }
+        if !body.is_empty() {
+            self.put(SOL_SOCKET, SCM_RIGHTS, &body);
+        }
+    }
+}

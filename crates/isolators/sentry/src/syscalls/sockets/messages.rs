@@ -1,0 +1,447 @@
+//! Sending and receiving.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::net::{Body, Outgoing, Received, Socket, Type};
+use crate::platform::GuestMemory;
+use crate::signal::{self, Info, SI_USER, SIGPIPE, Target};
+use crate::task::waiter::lock;
+use crate::vfs::{OpenFile, status};
+
+use super::control::{self, Writer};
+use super::{Call, Failure, Outcome, Patience, read_address, sender, socket, unix, write_address};
+
+/// `MSG_*`
+mod flag {
+    pub(super) const OUT_OF_BAND: u32 = 1;
+    pub(super) const PEEK: u32 = 2;
+    pub(super) const CONTROL_TRUNCATED: u32 = 8;
+    pub(super) const TRUNCATED: u32 = 0x20;
+    pub(super) const DONT_WAIT: u32 = 0x40;
+    pub(super) const WAIT_ALL: u32 = 0x100;
+    pub(super) const ERROR_QUEUE: u32 = 0x2000;
+    pub(super) const NO_SIGNAL: u32 = 0x4000;
+    pub(super) const WAIT_FOR_ONE: u32 = 0x10000;
+    pub(super) const CLOSE_ON_EXEC: u32 = 0x4000_0000;
+}
+
+/// Most bytes of one call (`MAX_RW_COUNT`).
+const MOST: u64 = 0x7fff_f000;
+/// Most bytes of a datagram or record, whatever the buffers are.
+const MOST_RECORD: u64 = 16 << 20;
+const VECTORS: u64 = 1024;
+
+/// Pieces of the guest's memory, one after the other.
+struct Span {
+    parts: Vec<(u64, u64)>,
+    left: u64,
+}
+
+impl Span {
+    fn one(address: u64, length: u64) -> Self {
+        let length = length.min(MOST);
+        Span { parts: vec![(address, length)], left: length }
+    }
+
+    /// `struct iovec`s.
+    fn vectors(memory: &GuestMemory, address: u64, count: u64) -> Result<Self, Errno> {
+        if count > VECTORS {
+            return Err(Errno::MSGSIZE);
+        }
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0) * 16];
+        memory.read(address, &mut bytes)?;
+        let word = |part: &[u8]| part.try_into().map_or(0, u64::from_le_bytes);
+        let (mut parts, mut left) = (Vec::new(), 0_u64);
+        for vector in bytes.chunks_exact(16) {
+            let (base, length) = vector.split_at(8);
+            let length = word(length);
+            if length.cast_signed() < 0 {
+                return Err(Errno::INVAL);
+            }
+            let length = length.min(MOST - left);
+            left += length;
+            parts.push((word(base), length));
+        }
+        parts.reverse();
+        Ok(Span { parts, left })
+    }
+
+    /// Runs `f` on the next `count` bytes, piece by piece, and goes on behind them.
+    fn step(
+        &mut self,
+        mut count: u64,
+        mut f: impl FnMut(u64, usize) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        while count > 0 {
+            let Some((address, length)) = self.parts.pop() else { return Ok(()) };
+            let part = length.min(count);
+            f(address, usize::try_from(part).unwrap_or(0))?;
+            if part < length {
+                self.parts.push((address.wrapping_add(part), length - part));
+            }
+            count -= part;
+            self.left -= part;
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, memory: &GuestMemory, count: u64) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; usize::try_from(count.min(self.left)).unwrap_or(0)];
+        let mut at = 0;
+        self.step(count.min(self.left), |address, length| {
+            let part = bytes.get_mut(at..at + length).ok_or(Errno::FAULT)?;
+            at += length;
+            Ok(memory.read(address, part)?)
+        })?;
+        Ok(bytes)
+    }
+
+    fn scatter(&mut self, memory: &GuestMemory, received: &Received) -> Result<(), Errno> {
+        for (bytes, start) in &received.pieces {
+            let mut rest = bytes.get(*start..).unwrap_or_default();
+            self.step(rest.len() as u64, |address, length| {
+                let (now, later) = rest.split_at_checked(length).ok_or(Errno::FAULT)?;
+                rest = later;
+                Ok(memory.write(address, now)?)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What one call sends or receives.
+struct Message {
+    span: Span,
+    /// Address and length.
+    name: (u64, u32),
+    control: (u64, u64),
+}
+
+/// `struct msghdr`
+const HEADER: u64 = 56;
+
+impl Message {
+    fn plain(span: Span) -> Self {
+        Message { span, name: (0, 0), control: (0, 0) }
+    }
+
+    fn read(memory: &GuestMemory, address: u64) -> Result<Self, Errno> {
+        let bytes: [u8; 56] = memory.read_array(address)?;
+        let mut words = [0_u64; 7];
+        for (word, part) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = part.try_into().map_or(0, u64::from_le_bytes);
+        }
+        let [name, name_length, vectors, count, control, control_length, _] = words;
+        let name_length = u32::try_from(name_length & 0xffff_ffff).unwrap_or(0);
+        if name_length.cast_signed() < 0 {
+            return Err(Errno::INVAL);
+        }
+        let name_length = if name == 0 { 0 } else { name_length.min(128) };
+        let span = Span::vectors(memory, vectors, count)?;
+        Ok(Message { span, name: (name, name_length), control: (control, control_length) })
+    }
+}
+
+fn broken_pipe(call: &Call<'_>) {
+    let info = Info::from_user(SIGPIPE, SI_USER, call.thread.process.pid, 0);
+    signal::send(call.kernel, &Target::Thread(Arc::clone(call.thread)), info);
+}
+
+fn send(
+    call: &Call<'_>,
+    (file, socket): (&OpenFile, &Socket),
+    mut message: Message,
+    flags: u32,
+) -> Result<u64, Failure> {
+    if flags & flag::OUT_OF_BAND != 0 {
+        return Err(Errno::OPNOTSUPP.into());
+    }
+    let memory = call.memory();
+    let mut outgoing = Outgoing::default();
+    if message.name.1 > 0 {
+        outgoing.to = Some(read_address(call, message.name.0, message.name.1)?);
+    }
+    outgoing.packet.sender = sender(call);
+    control::read(call, socket, message.control, &mut outgoing.packet)?;
+    let timeout = lock(&socket.options).send_timeout;
+    let patience = Patience::of(file, flags & flag::DONT_WAIT != 0, timeout);
+    let mut done = 0;
+    let piece = socket.piece().map(|p| p as u64);
+    if piece.is_none() && message.span.left > MOST_RECORD {
+        return Err(Errno::MSGSIZE.into());
+    }
+    loop {
+        let size = piece.map_or(message.span.left, |p| p.min(message.span.left));
+        let bytes = message.span.gather(&memory, size);
+        let sent = bytes.map_err(Failure::from).and_then(|bytes| {
+            outgoing.packet.bytes = bytes;
+            one(call, socket, &mut outgoing, &patience)
+        });
+        match sent {
+            Ok(()) => done += size,
+            Err(_) if done > 0 => return Ok(done),
+            Err(failure) => {
+                let stream = socket.kind == Type::Stream as u32;
+                if failure == Failure::Errno(Errno::PIPE) && stream && flags & flag::NO_SIGNAL == 0
+                {
+                    broken_pipe(call);
+                }
+                return Err(failure);
+            }
+        }
+        if message.span.left == 0 {
+            return Ok(done);
+        }
+        outgoing.packet.sender = sender(call);
+    }
+}
+
+/// Sends one packet.
+fn one(
+    call: &Call<'_>,
+    socket: &Socket,
+    outgoing: &mut Outgoing,
+    patience: &Patience,
+) -> Result<(), Failure> {
+    let watch = || socket.watch(call.waiter());
+    match &socket.body {
+        Body::Unix(own) => {
+            let target = match &outgoing.to {
+                Some(address) if own.kind == Type::Datagram => {
+                    Some(unix::find(call, own.kind, address)?)
+                }
+                Some(_) if own.peer_name().is_ok() => return Err(Errno::ISCONN.into()),
+                Some(_) => return Err(Errno::OPNOTSUPP.into()),
+                None => None,
+            };
+            let watch = || match &target {
+                Some(target) => target.watch_for_room(call.waiter()),
+                None => watch(),
+            };
+            patience.wait(call, watch, || own.send(outgoing, target.as_ref()))
+        }
+    }
+}
+
+/// What a receiver is told besides the bytes.
+struct Told {
+    count: u64,
+    received: Received,
+    flags: u32,
+}
+
+fn receive(
+    call: &Call<'_>,
+    (file, socket): (&OpenFile, &Socket),
+    span: &mut Span,
+    flags: u32,
+) -> Result<Told, Failure> {
+    if flags & flag::OUT_OF_BAND != 0 {
+        return Err(Errno::OPNOTSUPP.into());
+    }
+    if flags & flag::ERROR_QUEUE != 0 {
+        return Err(Errno::AGAIN.into());
+    }
+    let memory = call.memory();
+    let timeout = lock(&socket.options).receive_timeout;
+    let patience = Patience::of(file, flags & flag::DONT_WAIT != 0, timeout);
+    let peek = flags & flag::PEEK != 0;
+    let stream = socket.piece().is_some();
+    let all = flags & flag::WAIT_ALL != 0 && stream && !peek;
+    let mut told = Told { count: 0, received: Received::default(), flags: 0 };
+    loop {
+        let room = usize::try_from(span.left).unwrap_or(0);
+        let watch = || socket.watch(call.waiter());
+        let received = match patience.wait(call, watch, || socket.receive(room, peek)) {
+            Ok(received) => received,
+            Err(_) if told.count > 0 => return Ok(told),
+            Err(failure) => return Err(failure),
+        };
+        span.scatter(&memory, &received)?;
+        told.count += received.length as u64;
+        if received.full > received.length {
+            told.flags |= flag::TRUNCATED;
+            if flags & flag::TRUNCATED != 0 {
+                told.count = received.full as u64;
+            }
+        }
+        let over = received.length == 0 || !received.rights.is_empty();
+        told.received = received;
+        if over || !all || span.left == 0 {
+            return Ok(told);
+        }
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+pub(in super::super) fn sendto(call: &Call<'_>) -> Outcome {
+    let (file, socket) = socket(call)?;
+    let mut message = Message::plain(Span::one(call.arg(1), call.arg(2)));
+    if call.arg(4) != 0 {
+        message.name = (call.arg(4), call.uint(5));
+    }
+    send(call, (&file, &socket), message, call.uint(3)).map(signed)
+}
+
+pub(in super::super) fn sendmsg(call: &Call<'_>) -> Outcome {
+    let (file, socket) = socket(call)?;
+    let message = Message::read(&call.memory(), call.arg(1))?;
+    send(call, (&file, &socket), message, call.uint(2)).map(signed)
+}
+
+pub(in super::super) fn recvfrom(call: &Call<'_>) -> Outcome {
+    let (file, socket) = socket(call)?;
+    let mut span = Span::one(call.arg(1), call.arg(2));
+    let told = receive(call, (&file, &socket), &mut span, call.uint(3))?;
+    if call.arg(4) != 0 && call.arg(5) != 0 {
+        let from = told.received.from.as_deref().unwrap_or_default();
+        write_address(call, from, call.arg(4), call.arg(5))?;
+    }
+    Ok(signed(told.count))
+}
+
+/// Receives into the `struct msghdr` at `address`.
+fn receive_message(
+    call: &Call<'_>,
+    both: (&OpenFile, &Socket),
+    address: u64,
+    flags: u32,
+) -> Result<u64, Failure> {
+    let memory = call.memory();
+    let mut message = Message::read(&memory, address)?;
+    let mut told = receive(call, both, &mut message.span, flags)?;
+    let close_on_exec = flags & flag::CLOSE_ON_EXEC != 0;
+    let mut control = Writer::new(if message.control.0 == 0 { 0 } else { message.control.1 });
+    control.received(call, both.1, &mut told.received, close_on_exec);
+    memory.write(message.control.0, control.bytes())?;
+    if message.name.0 != 0 {
+        let from = told.received.from.as_deref().unwrap_or_default();
+        let room = usize::try_from(message.name.1).unwrap_or(0);
+        memory.write(message.name.0, from.get(..room).unwrap_or(from))?;
+        let length = u32::try_from(from.len()).unwrap_or(0);
+        memory.write(address.wrapping_add(8), &length.to_le_bytes())?;
+    }
+    let length = control.bytes().len() as u64;
+    memory.write(address.wrapping_add(40), &length.to_le_bytes())?;
+    let mut out = told.flags | flags & flag::CLOSE_ON_EXEC;
+    if control.truncated {
+        out |= flag::CONTROL_TRUNCATED;
+    }
+    memory.write(address.wrapping_add(48), &out.to_le_bytes())?;
+    Ok(told.count)
+}
+
+pub(in super::super) fn recvmsg(call: &Call<'_>) -> Outcome {
+    let (file, socket) = socket(call)?;
+    receive_message(call, (&file, &socket), call.arg(1), call.uint(2)).map(signed)
+}
+
+/// `struct mmsghdr`: where each one lies.
+fn each(call: &Call<'_>) -> impl Iterator<Item = u64> {
+    let (base, count) = (call.arg(1), call.uint(2).min(1024));
+    (0..u64::from(count)).map(move |index| base.wrapping_add(index * (HEADER + 8)))
+}
+
+pub(in super::super) fn sendmmsg(call: &Call<'_>) -> Outcome {
+    let (file, socket) = socket(call)?;
+    let memory = call.memory();
+    let mut done = 0;
+    for address in each(call) {
+        let message = Message::read(&memory, address).map_err(Failure::from);
+        let sent = message.and_then(|m| send(call, (&file, &socket), m, call.uint(3)));
+        let count = match sent {
+            Ok(count) => u32::try_from(count).unwrap_or(u32::MAX),
+            Err(failure) if done == 0 => return Err(failure),
+            Err(_) => break,
+        };
+        memory.write(address.wrapping_add(HEADER), &count.to_le_bytes())?;
+        done += 1;
+    }
+    Ok(done)
+}
+
+pub(in super::super) fn recvmmsg(call: &Call<'_>) -> Outcome {
+    let (file, socket) = socket(call)?;
+    let memory = call.memory();
+    let deadline = super::super::time::deadline_at(call, call.arg(4))?;
+    let mut flags = call.uint(3);
+    let mut done = 0;
+    for address in each(call) {
+        let received =
+            receive_message(call, (&file, &socket), address, flags & !flag::WAIT_FOR_ONE);
+        let count = match received {
+            Ok(count) => u32::try_from(count).unwrap_or(u32::MAX),
+            Err(failure) if done == 0 => return Err(failure),
+            Err(_) => break,
+        };
+        memory.write(address.wrapping_add(HEADER), &count.to_le_bytes())?;
+        done += 1;
+        if flags & flag::WAIT_FOR_ONE != 0 {
+            flags |= flag::DONT_WAIT;
+        }
+        // As Linux: looked at after each message alone.
+        if deadline.is_some_and(|end| std::time::Instant::now() >= end) {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+fn may(file: &OpenFile) -> Result<(), Errno> {
+    let path = file.flags.load(Ordering::SeqCst) & status::PATH != 0;
+    if path { Err(Errno::BADF) } else { Ok(()) }
+}
+
+/// read(2) of a socket.
+pub(in super::super) fn read(
+    call: &Call<'_>,
+    file: &OpenFile,
+    socket: &Socket,
+    (address, length): (u64, u64),
+) -> Outcome {
+    may(file)?;
+    if length == 0 {
+        return Ok(0);
+    }
+    let mut span = Span::one(address, length);
+    receive(call, (file, socket), &mut span, 0).map(|told| signed(told.count))
+}
+
+/// write(2) of a socket.
+pub(in super::super) fn write(
+    call: &Call<'_>,
+    file: &OpenFile,
+    socket: &Socket,
+    (address, length): (u64, u64),
+) -> Outcome {
+    may(file)?;
+    let message = Message::plain(Span::one(address, length));
+    send(call, (file, socket), message, 0).map(signed)
+}
+
+/// readv(2) of a socket.
+pub(in super::super) fn readv(call: &Call<'_>, file: &OpenFile, socket: &Socket) -> Outcome {
+    may(file)?;
+    let mut span = vectors(call)?;
+    if span.left == 0 {
+        return Ok(0);
+    }
+    receive(call, (file, socket), &mut span, 0).map(|told| signed(told.count))
+}
+
+/// writev(2) of a socket.
+pub(in super::super) fn writev(call: &Call<'_>, file: &OpenFile, socket: &Socket) -> Outcome {
+    may(file)?;
+    send(call, (file, socket), Message::plain(vectors(call)?), 0).map(signed)
+}
+
+fn vectors(call: &Call<'_>) -> Result<Span, Errno> {
+    let span = Span::vectors(&call.memory(), call.arg(1), call.arg(2));
+    span.map_err(|errno| if errno == Errno::MSGSIZE { Errno::INVAL } else { errno })
+}

@@ -1,0 +1,202 @@
+//! getsockopt(2), setsockopt(2): what every family has.
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::net::{Body, Options, Socket};
+use crate::task::waiter::lock;
+
+use super::{AF_UNIX, Call, Outcome, socket};
+
+const SOL_SOCKET: i32 = 1;
+
+/// `SO_*`
+mod name {
+    pub(super) const DEBUG: i32 = 1;
+    pub(super) const REUSE_ADDRESS: i32 = 2;
+    pub(super) const TYPE: i32 = 3;
+    pub(super) const ERROR: i32 = 4;
+    pub(super) const NO_ROUTE: i32 = 5;
+    pub(super) const BROADCAST: i32 = 6;
+    pub(super) const SEND_BUFFER: i32 = 7;
+    pub(super) const RECEIVE_BUFFER: i32 = 8;
+    pub(super) const KEEP_ALIVE: i32 = 9;
+    pub(super) const URGENT_INLINE: i32 = 10;
+    pub(super) const NO_CHECK: i32 = 11;
+    pub(super) const PRIORITY: i32 = 12;
+    pub(super) const LINGER: i32 = 13;
+    pub(super) const REUSE_PORT: i32 = 15;
+    pub(super) const PASS_CREDENTIALS: i32 = 16;
+    pub(super) const PEER_CREDENTIALS: i32 = 17;
+    pub(super) const RECEIVE_LOW_WATER: i32 = 18;
+    pub(super) const SEND_LOW_WATER: i32 = 19;
+    pub(super) const RECEIVE_TIMEOUT: i32 = 20;
+    pub(super) const SEND_TIMEOUT: i32 = 21;
+    pub(super) const DEVICE: i32 = 25;
+    pub(super) const TIMESTAMP: i32 = 29;
+    pub(super) const LISTENS: i32 = 30;
+    pub(super) const SEND_BUFFER_FORCE: i32 = 32;
+    pub(super) const RECEIVE_BUFFER_FORCE: i32 = 33;
+    pub(super) const TIMESTAMP_NANOSECONDS: i32 = 35;
+    pub(super) const MARK: i32 = 36;
+    pub(super) const PROTOCOL: i32 = 38;
+    pub(super) const FAMILY: i32 = 39;
+}
+
+/// `net.core.wmem_max`
+const MOST_BUFFER: u32 = 212_992;
+const LEAST_SEND: u32 = 4608;
+const LEAST_RECEIVE: u32 = 2304;
+
+pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
+    let (_, socket) = socket(call)?;
+    let length = usize::try_from(call.int(4)).map_err(|_| Errno::INVAL)?;
+    if length > 4096 {
+        return Err(Errno::INVAL.into());
+    }
+    let mut value = vec![0; length];
+    call.memory().read(call.arg(3), &mut value)?;
+    match call.int(1) {
+        SOL_SOCKET => set_common(call, &socket, call.int(2), &value)?,
+        _ => return Err(Errno::OPNOTSUPP.into()),
+    }
+    Ok(0)
+}
+
+/// The first word of a value.
+fn word(value: &[u8]) -> Result<u32, Errno> {
+    value.first_chunk().copied().map(u32::from_le_bytes).ok_or(Errno::INVAL)
+}
+
+/// `struct timeval`; zero is no limit.
+fn timeout(value: &[u8]) -> Result<Option<Duration>, Errno> {
+    let (seconds, rest) = value.split_first_chunk().ok_or(Errno::INVAL)?;
+    let micros = rest.first_chunk().copied().map(i64::from_le_bytes).ok_or(Errno::INVAL)?;
+    let seconds = i64::from_le_bytes(*seconds);
+    let micros = u32::try_from(micros).ok().filter(|m| *m < 1_000_000).ok_or(Errno::DOM)?;
+    // A time before now is no time at all.
+    let seconds = u64::try_from(seconds).unwrap_or(0).min(1 << 32);
+    let time = Duration::new(seconds, micros * 1000);
+    Ok((!time.is_zero()).then_some(time))
+}
+
+fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Result<(), Errno> {
+    let number = word(value)?;
+    let on = number != 0;
+    let root = || {
+        let user = lock(&call.thread.process.credentials).users[1];
+        if user == 0 { Ok(()) } else { Err(Errno::PERM) }
+    };
+    let mut options = lock(&socket.options);
+    match option {
+        name::DEBUG => root()?,
+        name::REUSE_ADDRESS => options.reuse_address = on,
+        name::REUSE_PORT => options.reuse_port = on,
+        name::KEEP_ALIVE => options.keep_alive = on,
+        name::BROADCAST => options.broadcast = on,
+        name::NO_ROUTE => options.no_route = on,
+        name::URGENT_INLINE => options.urgent_inline = on,
+        name::NO_CHECK => {}
+        name::PASS_CREDENTIALS if socket.family == AF_UNIX => options.pass_credentials = on,
+        name::PASS_CREDENTIALS => return Err(Errno::OPNOTSUPP),
+        name::TIMESTAMP | name::TIMESTAMP_NANOSECONDS => {
+            options.timestamp = if on { option.cast_unsigned() } else { 0 };
+        }
+        name::PRIORITY if number > 6 => root().map(|()| options.priority = number)?,
+        name::PRIORITY => options.priority = number,
+        name::MARK => root().map(|()| options.mark = number)?,
+        name::RECEIVE_LOW_WATER => options.low_water = number.max(1),
+        name::LINGER => {
+            let seconds = word(value.get(4..).unwrap_or_default())?;
+            options.linger = on.then_some(seconds);
+        }
+        name::SEND_BUFFER | name::SEND_BUFFER_FORCE => {
+            options.send_buffer = number.min(MOST_BUFFER).saturating_mul(2).max(LEAST_SEND);
+        }
+        name::RECEIVE_BUFFER | name::RECEIVE_BUFFER_FORCE => {
+            let size = number.min(MOST_BUFFER).saturating_mul(2).max(LEAST_RECEIVE);
+            options.receive_buffer = size;
+        }
+        name::RECEIVE_TIMEOUT => options.receive_timeout = timeout(value)?,
+        name::SEND_TIMEOUT => options.send_timeout = timeout(value)?,
+        _ => return Err(Errno::NOPROTOOPT),
+    }
+    drop(options);
+    socket.buffers_changed();
+    Ok(())
+}
+
+pub(in super::super) fn getsockopt(call: &Call<'_>) -> Outcome {
+    let (_, socket) = socket(call)?;
+    let memory = call.memory();
+    let room = memory.read_u32(call.arg(4))?.cast_signed();
+    let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
+    let value = match call.int(1) {
+        SOL_SOCKET => get_common(&socket, call.int(2))?,
+        _ => return Err(Errno::OPNOTSUPP.into()),
+    };
+    let part = value.get(..room).unwrap_or(&value);
+    memory.write(call.arg(3), part)?;
+    let length = u32::try_from(part.len()).unwrap_or(0);
+    memory.write(call.arg(4), &length.to_le_bytes())?;
+    Ok(0)
+}
+
+fn listens(socket: &Socket) -> bool {
+    match &socket.body {
+        Body::Unix(unix) => unix.listens(),
+    }
+}
+
+fn time(timeout: Option<Duration>) -> Vec<u8> {
+    let timeout = timeout.unwrap_or_default();
+    let parts = [timeout.as_secs(), u64::from(timeout.subsec_micros())];
+    parts.iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+fn get_common(socket: &Socket, option: i32) -> Result<Vec<u8>, Errno> {
+    let options: Options = lock(&socket.options).clone();
+    let number = match option {
+        name::DEBUG | name::NO_CHECK => 0,
+        name::REUSE_ADDRESS => options.reuse_address.into(),
+        name::REUSE_PORT => options.reuse_port.into(),
+        name::KEEP_ALIVE => options.keep_alive.into(),
+        name::BROADCAST => options.broadcast.into(),
+        name::NO_ROUTE => options.no_route.into(),
+        name::URGENT_INLINE => options.urgent_inline.into(),
+        name::PASS_CREDENTIALS => options.pass_credentials.into(),
+        name::TIMESTAMP | name::TIMESTAMP_NANOSECONDS => {
+            (options.timestamp == option.cast_unsigned()).into()
+        }
+        name::PRIORITY => options.priority,
+        name::MARK => options.mark,
+        name::RECEIVE_LOW_WATER => options.low_water,
+        name::SEND_LOW_WATER => 1,
+        name::SEND_BUFFER => options.send_buffer,
+        name::RECEIVE_BUFFER => options.receive_buffer,
+        name::TYPE => socket.kind,
+        name::FAMILY => socket.family.into(),
+        name::PROTOCOL => socket.protocol.cast_unsigned(),
+        name::LISTENS => listens(socket).into(),
+        name::ERROR => socket.take_error().map_or(0, |errno| errno.raw_os_error().cast_unsigned()),
+        name::LINGER => {
+            let words = [u32::from(options.linger.is_some()), options.linger.unwrap_or(0)];
+            return Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect());
+        }
+        name::RECEIVE_TIMEOUT => return Ok(time(options.receive_timeout)),
+        name::SEND_TIMEOUT => return Ok(time(options.send_timeout)),
+        name::DEVICE => return Ok(Vec::new()),
+        name::PEER_CREDENTIALS => {
+            let peer = match &socket.body {
+                Body::Unix(unix) => unix.peer(),
+            };
+            let (pid, user, group) =
+                peer.map_or((0, u32::MAX, u32::MAX), |p| (p.pid.cast_unsigned(), p.user, p.group));
+            return Ok([pid, user, group].iter().flat_map(|w| w.to_le_bytes()).collect());
+        }
+        // SO_PEERSEC among them: as without a security module.
+        _ => return Err(Errno::NOPROTOOPT),
+    };
+    Ok(number.to_le_bytes().to_vec())
+}

@@ -56,6 +56,8 @@ pub struct Kernel {
     pub tree: Mutex<Tree>,
     /// Woken when a child ends.
     pub children: WaitQueue,
+    /// Woken when a stopped process goes on.
+    pub stops: WaitQueue,
     /// Woken when a signal is queued: for sigtimedwait and signalfd.
     pub signals: WaitQueue,
     /// What is to happen later.
@@ -107,6 +109,7 @@ impl Kernel {
             stubs: Mutex::default(),
             tree: Mutex::default(),
             children: WaitQueue::default(),
+            stops: WaitQueue::default(),
             signals: WaitQueue::default(),
             alarms: Arc::default(),
             futexes: syscalls::futex::Table::default(),

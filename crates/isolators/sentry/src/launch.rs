@@ -1,6 +1,5 @@
 //! A sandbox, from nothing to its end: the processes it is made of.
 
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -253,16 +252,7 @@ fn first_process(program: &Program, kernel: &Arc<Kernel>) -> Result<Arc<Process>
         .map_err(step("enter the working directory"))?;
     let pid = lock(&kernel.tree).new_id().map_err(step("number the first process"))?;
     let process = Process::new(pid, table, Directories { current, root }, 0o022, credentials);
-    let row = crate::task::Row {
-        process: Arc::clone(&process),
-        parent: 0,
-        group: pid,
-        session: pid,
-        exit_signal: 0,
-        ended: None,
-        threads: BTreeMap::new(),
-        executed: false,
-    };
+    let row = crate::task::Row::new(Arc::clone(&process), 0, pid, pid);
     lock(&kernel.tree).insert(pid, row);
     Ok(process)
 }

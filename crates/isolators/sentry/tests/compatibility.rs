@@ -52,6 +52,15 @@ fn scripts_say_what_they_say_on_the_host() {
     }
 }
 
+fn same_program(sandbox: &Sandbox, name: &str) {
+    sandbox.compile(name, &["-static", "-pthread"]);
+    let path = format!("/bin/{name}");
+    let inside = sandbox.run(&[&path]);
+    let host = sandbox.run_on_host(&[&path]);
+    assert_eq!(inside, host, "{name}");
+    assert!(inside.stdout.ends_with("done\n"), "{name}: {inside:?}");
+}
+
 /// Programs of this folder, which print what they saw.
 #[test]
 fn compiled_programs_see_the_same() {
@@ -59,14 +68,20 @@ fn compiled_programs_see_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["clocks", "events", "memory", "processes", "signals", "threads", "timers", "unix"]
-    {
-        sandbox.compile(name, &["-static", "-pthread"]);
-        let path = format!("/bin/{name}");
-        let inside = sandbox.run(&[&path]);
-        let host = sandbox.run_on_host(&[&path]);
-        assert_eq!(inside, host, "{name}");
-        assert!(inside.stdout.ends_with("done\n"), "{name}: {inside:?}");
+    for name in ["clocks", "events", "memory", "processes", "signals", "threads", "unix"] {
+        same_program(&sandbox, name);
+    }
+}
+
+/// Time, jobs, terminals, limits.
+#[test]
+fn tasks_are_governed_the_same() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for name in ["timers", "jobs"] {
+        same_program(&sandbox, name);
     }
 }
 

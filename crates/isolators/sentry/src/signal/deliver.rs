@@ -8,7 +8,7 @@ use crate::platform::KICK;
 use crate::platform::context::{Context, Register};
 use crate::syscalls;
 use crate::task::waiter::lock;
-use crate::task::{Restart, Status, Thread, dismiss, exit_process};
+use crate::task::{Restart, Status, Thread, dismiss, exit_process, park, stop};
 
 use super::{
     Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGSEGV, bit, default_of,
@@ -105,11 +105,23 @@ fn sigreturn(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Fr
     }
 }
 
+/// Waits while the process is stopped; true if the thread's end came meanwhile.
+fn parked(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Frame) -> bool {
+    let ended = park(kernel, thread) && thread.doomed.load(Ordering::SeqCst);
+    if ended {
+        dismiss(kernel, thread, id, frame.address);
+    }
+    ended
+}
+
 /// Lets a thread go on that waits with a frame: through a handler, if a signal
 /// is there for it.
 pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Frame) {
     let interrupted = lock(&thread.restart).take();
     thread.waiter.clear();
+    if parked(kernel, thread, id, frame) {
+        return;
+    }
     let mut frames = 0;
     while let Some(info) = {
         let wanted = !lock(&thread.signals).mask;
@@ -131,7 +143,10 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
             match default_of(signal) {
                 DefaultAction::Ignore | DefaultAction::Continue => continue,
                 DefaultAction::Stop => {
-                    kernel.log_once("stop", "a process was to stop: job control is not there yet");
+                    stop(kernel, &thread.process, signal);
+                    if parked(kernel, thread, id, frame) {
+                        return;
+                    }
                     continue;
                 }
                 DefaultAction::End(core) => {

@@ -17,6 +17,8 @@ pub const SIGCHLD: i32 = 17;
 pub const SIGKILL: i32 = 9;
 /// `SIGSTOP`
 pub const SIGSTOP: i32 = 19;
+/// `SIGHUP`
+pub const SIGHUP: i32 = 1;
 /// `SIGCONT`
 pub const SIGCONT: i32 = 18;
 /// `SIGSEGV`
@@ -81,6 +83,16 @@ impl Info {
         let mut info = Info::from_user(SIGCHLD, code, pid, uid);
         info.put(24, status);
         info
+    }
+
+    /// Tells of what a child used, in hundredths of a second.
+    pub fn set_times(&mut self, usage: crate::time::Usage) {
+        for (at, time) in [(32, usage.user), (40, usage.system)] {
+            let ticks = u64::try_from(time.as_millis() / 10).unwrap_or(u64::MAX);
+            if let Some(bytes) = self.bytes.get_mut(at..at + 8) {
+                bytes.copy_from_slice(&ticks.to_le_bytes());
+            }
+        }
     }
 
     /// Tells of a timer: its id, how often it fired more, its value.
@@ -215,6 +227,8 @@ pub struct Action {
 
 /// `SIG_IGN`
 pub const IGNORE: u64 = 1;
+/// `SA_NOCLDSTOP`
+pub const NO_CHILD_STOP: u64 = 1;
 /// `SA_NOCLDWAIT`
 pub const NO_CHILD_WAIT: u64 = 2;
 /// `SA_ONSTACK`

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
-use crate::task::{Process, Status, Thread, exit_process};
+use crate::task::{Process, Status, Thread, exit_process, go_on};
 
 use super::{DefaultAction, Info, SIGCONT, SIGKILL, bit, default_of};
 
@@ -59,13 +59,19 @@ pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
         exit_process(kernel, process, Status::Killed(9, false));
         return;
     }
-    if signal == SIGCONT {
-        let stops = bit(19) | bit(20) | bit(21) | bit(22);
-        lock(&process.pending).discard(stops);
-    } else if default_of(signal) == DefaultAction::Stop {
-        lock(&process.pending).discard(bit(SIGCONT));
-    }
     let threads = kernel.threads_of(process.pid);
+    let cancelled = match default_of(signal) {
+        DefaultAction::Continue => bit(19) | bit(20) | bit(21) | bit(22),
+        DefaultAction::Stop => bit(SIGCONT),
+        _ => 0,
+    };
+    if cancelled != 0 {
+        lock(&process.pending).discard(cancelled);
+        threads.iter().for_each(|t| lock(&t.signals).pending.discard(cancelled));
+    }
+    if signal == SIGCONT {
+        go_on(kernel, process);
+    }
     let ignored = lock(&process.actions).ignores(signal);
     let blocks = |thread: &Arc<Thread>| lock(&thread.signals).mask & bit(signal) != 0;
     match target {

@@ -20,6 +20,7 @@ mod threads;
 mod time;
 mod timers;
 mod usage;
+mod wait;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

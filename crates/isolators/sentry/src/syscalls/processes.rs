@@ -1,17 +1,12 @@
-//! Making, ending and awaiting processes; groups and sessions.
+//! Making and ending processes; groups and sessions.
 
 use rustix::io::Errno;
 
 use crate::kernel::Frame;
-use crate::task::waiter::{Woken, lock};
-use crate::task::{
-    CloneRequest, Pid, Restart, Status, WaitFor, WaitResult, clone as make_task, exit_process,
-    exit_thread,
-};
+use crate::task::waiter::lock;
+use crate::task::{CloneRequest, Pid, Status, clone as make_task, exit_process, exit_thread};
 
-use crate::time::Usage;
-
-use super::{Call, Failure, Framed, Outcome};
+use super::{Call, Framed, Outcome};
 
 const VM: u64 = 0x100;
 const VFORK: u64 = 0x4000;
@@ -78,97 +73,6 @@ pub(super) fn exit_group(call: &Call<'_>) {
     // Where others still live in the stub, the kick that is pending ends it.
     call.thread.kick();
     call.kernel.listener.answer(call.id, 0);
-}
-
-fn whom(call: &Call<'_>, id: Pid) -> Result<WaitFor, Errno> {
-    match id {
-        -1 => Ok(WaitFor::Any),
-        0 => Ok(WaitFor::Group(own_group(call)?)),
-        Pid::MIN => Err(Errno::SRCH),
-        -0x7fff_ffff..=-2 => Ok(WaitFor::Group(-id)),
-        _ => Ok(WaitFor::One(id)),
-    }
-}
-
-fn own_group(call: &Call<'_>) -> Result<Pid, Errno> {
-    lock(&call.kernel.tree).row(call.thread.process.pid).map(|r| r.group).ok_or(Errno::SRCH)
-}
-
-/// Waits for an end; `None` if none came and it is not to wait.
-fn wait(
-    call: &Call<'_>,
-    whom: WaitFor,
-    keep: bool,
-    hang: bool,
-) -> Result<Option<(Pid, Status, Usage)>, Failure> {
-    let own = call.thread.process.pid;
-    loop {
-        call.kernel.children.join(call.waiter());
-        match lock(&call.kernel.tree).wait(own, whom, keep)? {
-            WaitResult::Ended(pid, status, usage) => return Ok(Some((pid, status, usage))),
-            WaitResult::NotYet if !hang => return Ok(None),
-            WaitResult::NotYet => {}
-        }
-        if call.waiter().wait(None) == Woken::Interrupted {
-            return Err(Failure::Interrupted(Restart::IfAsked));
-        }
-    }
-}
-
-pub(super) fn wait4(call: &Call<'_>) -> Outcome {
-    const NO_HANG: u32 = 1;
-    const KNOWN: u32 = 0xe000_000b;
-    let options = call.uint(2);
-    if options & !KNOWN != 0 {
-        return Err(Errno::INVAL.into());
-    }
-    let whom = whom(call, call.int(0))?;
-    let Some((pid, status, usage)) = wait(call, whom, false, options & NO_HANG == 0)? else {
-        return Ok(0);
-    };
-    if call.arg(1) != 0 {
-        call.memory().write(call.arg(1), &status.word().to_le_bytes())?;
-    }
-    if call.arg(3) != 0 {
-        call.memory().write(call.arg(3), &super::usage::bytes_of(usage))?;
-    }
-    Ok(pid.into())
-}
-
-pub(super) fn waitid(call: &Call<'_>) -> Outcome {
-    const NO_HANG: u32 = 1;
-    const EXITED: u32 = 4;
-    const NO_WAIT: u32 = 0x100_0000;
-    let options = call.uint(3);
-    let id = call.int(1);
-    if options & EXITED == 0 {
-        return Err(Errno::INVAL.into());
-    }
-    let whom = match call.uint(0) {
-        0 => WaitFor::Any,
-        1 if id > 0 => WaitFor::One(id),
-        2 => WaitFor::Group(if id == 0 { own_group(call)? } else { id }),
-        _ => return Err(Errno::INVAL.into()),
-    };
-    let found = wait(call, whom, options & NO_WAIT != 0, options & NO_HANG == 0)?;
-    let info = match found {
-        None => [0; 128],
-        Some((pid, status, usage)) => {
-            if call.arg(4) != 0 {
-                call.memory().write(call.arg(4), &super::usage::bytes_of(usage))?;
-            }
-            let (code, value) = match status {
-                Status::Exited(code) => (1, i32::from(code)),
-                Status::Killed(signal, false) => (2, i32::from(signal)),
-                Status::Killed(signal, true) => (3, i32::from(signal)),
-            };
-            *crate::signal::Info::of_child(code, pid, 0, value).bytes()
-        }
-    };
-    if call.arg(2) != 0 {
-        call.memory().write(call.arg(2), &info)?;
-    }
-    Ok(0)
 }
 
 pub(super) fn getpid(call: &Call<'_>) -> Outcome {

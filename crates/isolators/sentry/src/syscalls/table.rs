@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::{
     Call, Failure, Outcome, copying, epoll, files, futex, identity, memory, mounts, owners, paths,
-    polling, processes, signals, sockets, system, threads, time, timers, usage,
+    polling, processes, signals, sockets, system, threads, time, timers, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -119,7 +119,7 @@ pub static TABLE: &[Row] = &[
     framed(58, "vfork", processes::vfork),
     framed(59, "execve", processes::execve),
     Row { number: 60, name: "exit", handler: Handler::Own(processes::exit) },
-    plain(61, "wait4", processes::wait4),
+    plain(61, "wait4", wait::wait4),
     plain(62, "kill", signals::kill),
     plain(63, "uname", system::uname),
     plain(72, "fcntl", files::fcntl),
@@ -210,7 +210,7 @@ pub static TABLE: &[Row] = &[
     plain(232, "epoll_wait", epoll::epoll_wait),
     plain(233, "epoll_ctl", epoll::epoll_ctl),
     plain(234, "tgkill", signals::tgkill),
-    plain(247, "waitid", processes::waitid),
+    plain(247, "waitid", wait::waitid),
     plain(257, "openat", files::open_at),
     plain(258, "mkdirat", paths::mkdirat),
     plain(259, "mknodat", paths::mknodat),

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use crate::task::Row;
 use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
@@ -33,7 +34,21 @@ pub(super) fn get_robust_list(call: &Call<'_>) -> Outcome {
     Ok(0)
 }
 
+fn change_row(call: &Call<'_>, f: impl FnOnce(&mut Row)) -> Outcome {
+    let mut tree = lock(&call.kernel.tree);
+    f(tree.row_mut(call.thread.process.pid).ok_or(Errno::SRCH)?);
+    Ok(0)
+}
+
+fn of_row<T>(call: &Call<'_>, f: impl FnOnce(&Row) -> T) -> Result<T, Errno> {
+    lock(&call.kernel.tree).row(call.thread.process.pid).map(f).ok_or(Errno::SRCH)
+}
+
 pub(super) fn prctl(call: &Call<'_>) -> Outcome {
+    const SET_DEATH_SIGNAL: i32 = 1;
+    const GET_DEATH_SIGNAL: i32 = 2;
+    const SET_SUBREAPER: i32 = 36;
+    const GET_SUBREAPER: i32 = 37;
     const GET_DUMPABLE: i32 = 3;
     const SET_DUMPABLE: i32 = 4;
     const SET_NAME: i32 = 15;
@@ -55,6 +70,24 @@ pub(super) fn prctl(call: &Call<'_>) -> Outcome {
             let mut name = lock(&call.thread.process.name).clone();
             name.resize(16, 0);
             call.memory().write(call.arg(1), &name)?;
+            Ok(0)
+        }
+        SET_DEATH_SIGNAL => {
+            let signal = i32::try_from(call.arg(1)).map_err(|_| Errno::INVAL)?;
+            if !(0..=crate::signal::MAX).contains(&signal) {
+                return Err(Errno::INVAL.into());
+            }
+            change_row(call, |row| row.death_signal = signal)
+        }
+        GET_DEATH_SIGNAL => {
+            let signal = of_row(call, |row| row.death_signal)?;
+            call.memory().write(call.arg(1), &signal.to_le_bytes())?;
+            Ok(0)
+        }
+        SET_SUBREAPER => change_row(call, |row| row.subreaper = call.arg(1) != 0),
+        GET_SUBREAPER => {
+            let on = i32::from(of_row(call, |row| row.subreaper)?);
+            call.memory().write(call.arg(1), &on.to_le_bytes())?;
             Ok(0)
         }
         GET_DUMPABLE => Ok(1),

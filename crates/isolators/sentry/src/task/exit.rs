@@ -7,10 +7,11 @@ use crate::kernel::{Frame, Kernel};
 use crate::mm::Space;
 use crate::platform::HostCall;
 use crate::platform::context::Context;
-use crate::signal::{self, Info, NO_CHILD_WAIT, SIGCHLD};
+use crate::signal::{self, Info, NO_CHILD_WAIT, SI_USER, SIGCHLD};
 use crate::syscalls::futex;
 use crate::vfs::FileTable;
 
+use super::stop::free_orphans;
 use super::waiter::lock;
 use super::{Process, Status, Thread};
 
@@ -21,13 +22,14 @@ const CLD_DUMPED: i32 = 3;
 /// Ends a process with all its threads. The caller answers the call of its own
 /// thread, if it has one; a stub that is gone needs no answer.
 pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status) {
-    let (threads, parent, exit_signal, orphaned_zombie) = {
+    let (threads, parent, exit_signal, orphaned_zombie, controlled, mourners) = {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row_mut(process.pid) else { return };
         if row.ended.is_some() {
             return;
         }
         row.ended = Some(status);
+        row.stopped = None;
         let threads = std::mem::take(&mut row.threads);
         {
             let space = threads.values().next().map(|thread| thread.space());
@@ -36,7 +38,13 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
             accounts.closed = true;
         }
         let (parent, exit_signal) = (row.parent, row.exit_signal);
-        (threads, parent, exit_signal, tree.orphan(process.pid))
+        let controlled = tree.controlled(process.pid);
+        let children = tree.rows().filter(|(_, r)| r.parent == process.pid && r.death_signal != 0);
+        let mourners: Vec<_> =
+            children.map(|(_, r)| (Arc::clone(&r.process), r.death_signal)).collect();
+        let heir = tree.heir(process.pid);
+        let zombie = tree.orphan(process.pid, heir);
+        (threads, parent, exit_signal, zombie, controlled, mourners)
     };
     for thread in threads.values() {
         retire(kernel, thread);
@@ -51,8 +59,18 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
     if orphaned_zombie {
         kernel.children.wake();
     }
+    let [user, ..] = lock(&process.credentials).users;
+    for (child, number) in mourners {
+        let info = Info::from_user(number, SI_USER, process.pid, user);
+        signal::send(kernel, &signal::Target::Process(child), info);
+    }
+    free_orphans(kernel, controlled);
     tell_parent(kernel, process, parent, exit_signal, status);
+    if let Some(row) = lock(&kernel.tree).row_mut(process.pid) {
+        row.told = true;
+    }
     kernel.children.wake();
+    kernel.stops.wake();
 }
 
 fn tell_parent(
@@ -70,6 +88,7 @@ fn tell_parent(
     if exit_signal == SIGCHLD {
         let action = lock(&father.actions).get(SIGCHLD);
         if action.handler == signal::IGNORE || action.flags & NO_CHILD_WAIT != 0 {
+            // Nobody waits for it: it is gone.
             lock(&kernel.tree).remove(process.pid);
         }
     }
@@ -81,6 +100,7 @@ fn tell_parent(
         };
         let [user, ..] = lock(&process.credentials).users;
         let mut info = Info::of_child(code, process.pid, user, value);
+        info.set_times(lock(&process.accounts).past);
         info.set(exit_signal, code);
         signal::send(kernel, &signal::Target::Process(father), info);
     }

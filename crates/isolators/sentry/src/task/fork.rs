@@ -1,6 +1,5 @@
 //! New tasks: clone(2), fork(2), vfork(2).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -251,16 +250,10 @@ fn make_thread(
     } else {
         let of_parent = tree.row(old.pid).map(|r| (r.group, r.session, r.parent));
         let (group, session, grand) = of_parent.unwrap_or((tid, tid, 1));
-        let row = Row {
-            process: Arc::clone(&thread.process),
-            parent: if has(flags::PARENT) { grand } else { old.pid },
-            group,
-            session,
-            exit_signal: request.exit_signal,
-            ended: None,
-            threads: BTreeMap::from([(tid, Arc::clone(&thread))]),
-            executed: false,
-        };
+        let parent = if has(flags::PARENT) { grand } else { old.pid };
+        let mut row = Row::new(Arc::clone(&thread.process), parent, group, session);
+        row.exit_signal = request.exit_signal;
+        row.threads.insert(tid, Arc::clone(&thread));
         tree.insert(tid, row);
     }
     thread

@@ -3,15 +3,19 @@
 mod exit;
 mod fork;
 pub mod process;
+mod stop;
 pub mod thread;
 mod tree;
+mod wait;
 pub mod waiter;
 
 pub use exit::{dismiss, exit_process, exit_thread, retire, stub_ended};
 pub use fork::{CloneRequest, clone};
 pub use process::{Credentials, Process, Status};
+pub use stop::{Stop, go_on, park, signal_group, stop};
 pub use thread::{Order, Restart, Thread};
-pub use tree::{Row, Tree, WaitFor, WaitResult};
+pub use tree::{Row, Tree};
+pub use wait::{Change, WaitFor, WaitOptions, WaitResult};
 pub use waiter::WaitQueue;
 
 /// A guest's id of a process or thread.

@@ -1,14 +1,11 @@
-//! Who is whose child: ids, groups, sessions, and waiting for ends.
+//! Who is whose child: ids, groups, sessions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::time::Usage;
-
-use super::waiter::lock;
-use super::{Pid, Process, Status, Thread};
+use super::{Pid, Process, Status, Stop, Thread};
 
 /// A process's row.
 pub struct Row {
@@ -24,10 +21,42 @@ pub struct Row {
     pub exit_signal: i32,
     /// How it ended; it is a zombie.
     pub ended: Option<Status>,
+    /// Whether the parent was sent the signal of its end, and waits may tell of it.
+    pub told: bool,
     /// Live threads, by id.
     pub threads: BTreeMap<Pid, Arc<Thread>>,
     /// Whether it has executed a program since it was made.
     pub executed: bool,
+    /// Whether it is stopped.
+    pub stopped: Option<Stop>,
+    /// Whether it was continued, and no wait has told of it.
+    pub continued: bool,
+    /// Whether orphans among its descendants become its children.
+    pub subreaper: bool,
+    /// The signal it gets when its parent ends; 0 for none.
+    pub death_signal: i32,
+}
+
+impl Row {
+    /// Of a new process without threads.
+    #[must_use]
+    pub fn new(process: Arc<Process>, parent: Pid, group: Pid, session: Pid) -> Self {
+        Row {
+            process,
+            parent,
+            group,
+            session,
+            exit_signal: 0,
+            ended: None,
+            told: false,
+            threads: BTreeMap::new(),
+            executed: false,
+            stopped: None,
+            continued: false,
+            subreaper: false,
+            death_signal: 0,
+        }
+    }
 }
 
 /// Every process.
@@ -35,26 +64,6 @@ pub struct Row {
 pub struct Tree {
     rows: BTreeMap<Pid, Row>,
     last: Pid,
-}
-
-/// Whom a wait is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitFor {
-    /// Any child.
-    Any,
-    /// This one.
-    One(Pid),
-    /// Any of this group.
-    Group(Pid),
-}
-
-/// What a wait found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitResult {
-    /// A child ended.
-    Ended(Pid, Status, Usage),
-    /// Children are there, none ended.
-    NotYet,
 }
 
 const PID_MAX: Pid = 32_768;
@@ -99,6 +108,11 @@ impl Tree {
         self.rows.iter().map(|(pid, row)| (*pid, row))
     }
 
+    /// All of them, to change.
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = (Pid, &mut Row)> {
+        self.rows.iter_mut().map(|(pid, row)| (*pid, row))
+    }
+
     /// Forgets a process.
     pub fn remove(&mut self, pid: Pid) {
         self.rows.remove(&pid);
@@ -111,58 +125,59 @@ impl Tree {
         own.or_else(|| self.rows.values().find_map(|row| row.threads.get(&tid)))
     }
 
-    /// Gives the children of one that ends to the first process. Returns whether
-    /// one of them has ended already.
-    pub fn orphan(&mut self, parent: Pid) -> bool {
+    /// Who gets the children of one that ends: the closest ancestor that asked for
+    /// them, or the first process.
+    #[must_use]
+    pub fn heir(&self, pid: Pid) -> Pid {
+        let mut at = self.rows.get(&pid).map_or(1, |row| row.parent);
+        // As deep as there are processes at most.
+        for _ in 0..self.rows.len() {
+            match self.rows.get(&at) {
+                Some(row) if row.subreaper && row.ended.is_none() => return at,
+                Some(row) if at != 1 => at = row.parent,
+                _ => break,
+            }
+        }
+        1
+    }
+
+    /// Gives the children of one that ends to `heir`. Returns whether one of them has
+    /// ended already.
+    pub fn orphan(&mut self, parent: Pid, heir: Pid) -> bool {
         let mut zombie = false;
         for row in self.rows.values_mut().filter(|row| row.parent == parent) {
-            row.parent = 1;
-            row.exit_signal = libc_sigchld();
+            row.parent = heir;
+            row.exit_signal = crate::signal::SIGCHLD;
             zombie |= row.ended.is_some();
         }
         zombie
     }
 
-    /// Looks for a child of `parent` that has ended; takes it away unless `keep`.
-    ///
-    /// # Errors
-    /// `ECHILD` if there is no such child.
-    pub fn wait(&mut self, parent: Pid, whom: WaitFor, keep: bool) -> Result<WaitResult, Errno> {
-        let mut any = false;
-        let mut found = None;
-        for (pid, row) in &self.rows {
-            let meant = match whom {
-                WaitFor::Any => true,
-                WaitFor::One(one) => *pid == one,
-                WaitFor::Group(group) => row.group == group,
-            };
-            if row.parent != parent || !meant {
-                continue;
-            }
-            any = true;
-            if let Some(status) = row.ended {
-                let accounts = *lock(&row.process.accounts);
-                found = Some((*pid, status, accounts.past.plus(accounts.children)));
-                break;
-            }
-        }
-        match found {
-            Some((pid, status, usage)) => {
-                if !keep {
-                    self.rows.remove(&pid);
-                    if let Some(row) = self.rows.get(&parent) {
-                        let mut accounts = lock(&row.process.accounts);
-                        accounts.children = accounts.children.plus(usage);
-                    }
-                }
-                Ok(WaitResult::Ended(pid, status, usage))
-            }
-            None if any => Ok(WaitResult::NotYet),
-            None => Err(Errno::CHILD),
-        }
+    /// Whether no process of a group has a parent in the same session and another
+    /// group: nobody could continue it.
+    #[must_use]
+    pub fn is_orphaned(&self, group: Pid) -> bool {
+        let live = self.rows.values().filter(|row| row.group == group && row.ended.is_none());
+        !live.into_iter().any(|row| {
+            let parent = self.rows.get(&row.parent);
+            parent.is_some_and(|p| p.group != group && p.session == row.session)
+        })
     }
-}
 
-fn libc_sigchld() -> i32 {
-    crate::signal::SIGCHLD
+    /// Other groups of the session that `pid` keeps from being orphaned: those of its
+    /// children, and its own if its parent controls it.
+    #[must_use]
+    pub fn controlled(&self, pid: Pid) -> Vec<Pid> {
+        let Some(own) = self.rows.get(&pid) else { return Vec::new() };
+        let children = self.rows.values().filter(|row| row.parent == pid);
+        let theirs = children.filter(|row| row.group != own.group && row.session == own.session);
+        let mut groups: Vec<Pid> = theirs.map(|row| row.group).collect();
+        let parent = self.rows.get(&own.parent);
+        if parent.is_some_and(|p| p.group != own.group && p.session == own.session) {
+            groups.push(own.group);
+        }
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
 }

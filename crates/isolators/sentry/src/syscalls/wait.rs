@@ -1,0 +1,118 @@
+//! Waiting for children: wait4(2), waitid(2).
+
+use rustix::io::Errno;
+
+use crate::signal::{Info, SIGCONT};
+use crate::task::waiter::{Woken, lock};
+use crate::task::{Change, Pid, Restart, Status, WaitFor, WaitOptions, WaitResult};
+use crate::time::Usage;
+
+use super::{Call, Failure, Outcome, usage};
+
+fn whom(call: &Call<'_>, id: Pid) -> Result<WaitFor, Errno> {
+    match id {
+        -1 => Ok(WaitFor::Any),
+        0 => Ok(WaitFor::Group(own_group(call)?)),
+        Pid::MIN => Err(Errno::SRCH),
+        -0x7fff_ffff..=-2 => Ok(WaitFor::Group(-id)),
+        _ => Ok(WaitFor::One(id)),
+    }
+}
+
+fn own_group(call: &Call<'_>) -> Result<Pid, Errno> {
+    lock(&call.kernel.tree).row(call.thread.process.pid).map(|r| r.group).ok_or(Errno::SRCH)
+}
+
+/// A child that changed, its real user, and what it used.
+type Found = (Pid, Change, u32, Usage);
+
+/// Waits for a change; `None` if none came and it is not to wait.
+fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<Found>, Failure> {
+    let own = call.thread.process.pid;
+    loop {
+        call.kernel.children.join(call.waiter());
+        match lock(&call.kernel.tree).wait(own, whom, options)? {
+            WaitResult::Changed(pid, change, user, usage) => {
+                return Ok(Some((pid, change, user, usage)));
+            }
+            WaitResult::NotYet if options.contains(WaitOptions::NO_HANG) => return Ok(None),
+            WaitResult::NotYet => {}
+        }
+        if call.waiter().wait(None) == Woken::Interrupted {
+            return Err(Failure::Interrupted(Restart::IfAsked));
+        }
+    }
+}
+
+fn word(change: Change) -> i32 {
+    match change {
+        Change::Ended(status) => status.word(),
+        Change::Stopped(signal) => signal << 8 | 0x7f,
+        Change::Continued => 0xffff,
+    }
+}
+
+fn give_usage(call: &Call<'_>, index: usize, usage: Usage) -> Result<(), Failure> {
+    if call.arg(index) != 0 {
+        call.memory().write(call.arg(index), &usage::bytes_of(usage))?;
+    }
+    Ok(())
+}
+
+pub(super) fn wait4(call: &Call<'_>) -> Outcome {
+    let known = WaitOptions::all() - WaitOptions::EXITED - WaitOptions::KEEP;
+    let options = WaitOptions::from_bits(call.uint(2)).filter(|o| known.contains(*o));
+    let options = options.ok_or(Errno::INVAL)? | WaitOptions::EXITED;
+    let whom = whom(call, call.int(0))?;
+    let Some((pid, change, _, usage)) = wait(call, whom, options)? else {
+        return Ok(0);
+    };
+    if call.arg(1) != 0 {
+        call.memory().write(call.arg(1), &word(change).to_le_bytes())?;
+    }
+    give_usage(call, 3, usage)?;
+    Ok(pid.into())
+}
+
+/// `si_code` and `si_status`.
+fn cause(change: Change) -> (i32, i32) {
+    match change {
+        Change::Ended(Status::Exited(code)) => (1, code.into()),
+        Change::Ended(Status::Killed(signal, false)) => (2, signal.into()),
+        Change::Ended(Status::Killed(signal, true)) => (3, signal.into()),
+        Change::Stopped(signal) => (5, signal),
+        Change::Continued => (6, SIGCONT),
+    }
+}
+
+pub(super) fn waitid(call: &Call<'_>) -> Outcome {
+    let mut info = [0; 128];
+    let outcome = wait_for(call, &mut info);
+    // Also after an error, as Linux does; not if the call is made again.
+    if call.arg(2) != 0 && !matches!(outcome, Err(Failure::Interrupted(_))) {
+        call.memory().write(call.arg(2), info.get(..28).unwrap_or_default())?;
+    }
+    outcome
+}
+
+fn wait_for(call: &Call<'_>, info: &mut [u8; 128]) -> Outcome {
+    let options = WaitOptions::from_bits(call.uint(3)).ok_or(Errno::INVAL)?;
+    let id = call.int(1);
+    let states = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
+    if !options.intersects(states) {
+        return Err(Errno::INVAL.into());
+    }
+    let whom = match call.uint(0) {
+        0 => WaitFor::Any,
+        1 if id > 0 => WaitFor::One(id),
+        2 if id >= 0 => WaitFor::Group(if id == 0 { own_group(call)? } else { id }),
+        _ => return Err(Errno::INVAL.into()),
+    };
+    let found = wait(call, whom, options)?;
+    if let Some((pid, change, user, usage)) = found {
+        let (code, value) = cause(change);
+        *info = *Info::of_child(code, pid, user, value).bytes();
+        give_usage(call, 4, usage)?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,149 @@
+//! Job control: stopped and continued processes, and groups that nobody controls.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::kernel::Kernel;
+use crate::signal::{self, Info, NO_CHILD_STOP, SI_KERNEL, SIGCHLD, SIGCONT, SIGHUP, SIGSTOP};
+
+use super::waiter::{Woken, lock};
+use super::{Pid, Process, Thread};
+
+const CLD_STOPPED: i32 = 5;
+const CLD_CONTINUED: i32 = 6;
+
+/// That a process is stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    /// By this signal.
+    pub signal: i32,
+    /// Threads that wait for its end.
+    parked: usize,
+    sent: bool,
+    /// Whether all do, and the parent knows.
+    pub complete: bool,
+    /// Whether a wait has told of it.
+    pub told: bool,
+}
+
+/// A signal stops a process, unless it is one that a terminal sends and nobody could
+/// continue it. Its threads stop at their next report.
+pub fn stop(kernel: &Arc<Kernel>, process: &Arc<Process>, signal: i32) {
+    let threads: Vec<Arc<Thread>> = {
+        let mut tree = lock(&kernel.tree);
+        let Some(row) = tree.row(process.pid) else { return };
+        if signal != SIGSTOP && tree.is_orphaned(row.group) {
+            return;
+        }
+        let Some(row) = tree.row_mut(process.pid) else { return };
+        if row.ended.is_some() || row.stopped.is_some() {
+            return;
+        }
+        row.stopped = Some(Stop { signal, parked: 0, sent: false, complete: false, told: false });
+        row.continued = false;
+        row.threads.values().cloned().collect()
+    };
+    threads.iter().for_each(|thread| thread.interrupt());
+}
+
+/// Waits while the thread's process is stopped. False if it never was.
+pub fn park(kernel: &Arc<Kernel>, thread: &Arc<Thread>) -> bool {
+    let pid = thread.process.pid;
+    let mut parked = false;
+    loop {
+        kernel.stops.join(&thread.waiter);
+        let complete = {
+            let mut tree = lock(&kernel.tree);
+            let Some(row) = tree.row_mut(pid) else { return parked };
+            let threads = row.threads.len();
+            let Some(stop) = row.stopped.as_mut() else { return parked };
+            if thread.doomed.load(Ordering::SeqCst) {
+                return parked;
+            }
+            if !parked {
+                stop.parked += 1;
+                parked = true;
+            }
+            let complete = stop.parked >= threads && !stop.complete && !stop.sent;
+            stop.sent |= complete;
+            complete.then_some(stop.signal)
+        };
+        if let Some(signal) = complete {
+            // First the signal, then what waits tell.
+            tell(kernel, &thread.process, CLD_STOPPED, signal);
+            if let Some(row) = lock(&kernel.tree).row_mut(pid)
+                && let Some(stop) = row.stopped.as_mut()
+            {
+                stop.complete = true;
+            }
+            kernel.children.wake();
+        }
+        if thread.waiter.wait(None) == Woken::Interrupted {
+            thread.waiter.clear();
+        }
+    }
+}
+
+/// SIGCONT was sent: a stopped process goes on, whatever it does on that signal.
+pub fn go_on(kernel: &Arc<Kernel>, process: &Arc<Process>) {
+    {
+        let mut tree = lock(&kernel.tree);
+        let Some(row) = tree.row_mut(process.pid) else { return };
+        if row.stopped.take().is_none() {
+            return;
+        }
+    }
+    tell(kernel, process, CLD_CONTINUED, SIGCONT);
+    if let Some(row) = lock(&kernel.tree).row_mut(process.pid) {
+        row.continued = row.stopped.is_none();
+    }
+    kernel.stops.wake();
+    kernel.children.wake();
+}
+
+/// Tells the parent, by a signal and to its waits.
+fn tell(kernel: &Arc<Kernel>, process: &Arc<Process>, code: i32, value: i32) {
+    let father = {
+        let tree = lock(&kernel.tree);
+        let parent = tree.row(process.pid).map(|row| row.parent);
+        parent.and_then(|pid| tree.row(pid)).map(|row| Arc::clone(&row.process))
+    };
+    let Some(father) = father else { return };
+    let action = lock(&father.actions).get(SIGCHLD);
+    if action.flags & NO_CHILD_STOP != 0 {
+        return;
+    }
+    let [user, ..] = lock(&process.credentials).users;
+    let mut info = Info::of_child(code, process.pid, user, value);
+    info.set_times(lock(&process.accounts).past);
+    signal::send(kernel, &signal::Target::Process(father), info);
+}
+
+/// Sends a signal of the kernel's to all processes of a group.
+pub fn signal_group(kernel: &Arc<Kernel>, group: Pid, signal: i32) {
+    for process in members(kernel, group) {
+        signal::send(kernel, &signal::Target::Process(process), Info::new(signal, SI_KERNEL));
+    }
+}
+
+fn members(kernel: &Arc<Kernel>, group: Pid) -> Vec<Arc<Process>> {
+    let tree = lock(&kernel.tree);
+    let live = tree.rows().filter(|(_, row)| row.group == group && row.ended.is_none());
+    live.map(|(_, row)| Arc::clone(&row.process)).collect()
+}
+
+/// Groups that lose a process that could continue them are hung up and continued, if
+/// they are stopped.
+pub(super) fn free_orphans(kernel: &Arc<Kernel>, groups: Vec<Pid>) {
+    for group in groups {
+        let stuck = {
+            let tree = lock(&kernel.tree);
+            let stopped = tree.rows().any(|(_, r)| r.group == group && r.stopped.is_some());
+            stopped && tree.is_orphaned(group)
+        };
+        if stuck {
+            signal_group(kernel, group, SIGHUP);
+            signal_group(kernel, group, SIGCONT);
+        }
+    }
+}

@@ -190,7 +190,15 @@ impl Kernel {
             self.handle_stranger(event);
             return;
         };
+        let landed = thread.flying.swap(false, Ordering::SeqCst);
+        let flight = landed.then(|| thread.space().land(thread.tid)).flatten();
         match event.kind {
+            EventKind::Missed { error, context } => match flight {
+                Some(flight) => {
+                    syscalls::missed(self, &thread, event.id, &flight, (error, context));
+                }
+                None => self.violation(&thread, "a report of a mapping that was not to be made"),
+            },
             EventKind::Call(call) => {
                 *lock(&thread.restart) = None;
                 syscalls::direct(self, &thread, event.id, call);

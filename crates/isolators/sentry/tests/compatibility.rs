@@ -68,7 +68,9 @@ fn compiled_programs_see_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["clocks", "events", "memory", "processes", "signals", "threads", "unix"] {
+    for name in
+        ["clocks", "events", "mappings", "memory", "processes", "signals", "threads", "unix"]
+    {
         same_program(&sandbox, name);
     }
 }

@@ -64,8 +64,10 @@ fn places_of_the_stub_serve_nobody_else() {
     for way in 3..=6 {
         dies(&sandbox, way);
     }
-    survives(&sandbox, 7, "offsets 48");
+    survives(&sandbox, 7, "offsets 160");
     dies(&sandbox, 11);
+    survives(&sandbox, 19, "code 1");
+    survives(&sandbox, 20, "lost 1");
 }
 
 #[test]
@@ -76,6 +78,9 @@ fn the_stub_can_not_be_changed() {
     let sandbox = hostile_sandbox();
     let ended = attack(&sandbox, 8);
     let expected = "munmap -1\nmprotect -1\nmmap -1\nmremap -1\nmadvise -1\nall -1";
+    assert_eq!((ended.stdout.as_str(), ended.code), (expected, SEGMENTATION_FAULT), "{ended:?}");
+    let ended = attack(&sandbox, 21);
+    let expected = "write -1\nprotect -1\nunmap -1";
     assert_eq!((ended.stdout.as_str(), ended.code), (expected, SEGMENTATION_FAULT), "{ended:?}");
     survives(&sandbox, 9, "end -1\nbrk 1");
     survives(&sandbox, 10, "personality -1\nread implies exec -1");

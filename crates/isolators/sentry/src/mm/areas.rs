@@ -113,6 +113,18 @@ impl Areas {
         true
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.areas.len()
+    }
+
+    /// Those that `range` touches.
+    pub fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Area> {
+        let first = self.at(range.start).map_or(range.start, |(start, _)| start);
+        self.areas.range(first..range.end).map(|(_, area)| area)
+    }
+
     /// Mapped bytes.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -1,12 +1,15 @@
 //! Guest address spaces: what is mapped where, and whose turn it is to change it.
 
 mod areas;
+mod flight;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 pub use areas::{Area, Areas, Backing, PAGE, Protection, round_up};
+pub use flight::Flight;
 use rustix::io::Errno;
 
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
@@ -22,6 +25,7 @@ pub struct Space {
     /// What is mapped.
     pub areas: Mutex<Areas>,
     turn: Turn,
+    flights: flight::Flights,
     slots: Mutex<Slots>,
     users: AtomicUsize,
     /// Path of the program, for procfs.
@@ -58,6 +62,7 @@ impl Space {
             stub,
             areas: Mutex::new(areas),
             turn: Turn::default(),
+            flights: flight::Flights::default(),
             slots: Mutex::new(Slots { free, next: slot.0 + 1 }),
             users: AtomicUsize::new(1),
             program: Mutex::default(),
@@ -117,6 +122,25 @@ impl Space {
         Ok(())
     }
 
+    /// Waits until no other thread's change of `range` is in flight. The caller
+    /// has the turn, so none takes off.
+    ///
+    /// # Errors
+    /// `EINTR` if the space is gone.
+    pub fn settle(&self, own: crate::task::Pid, range: &Range<u64>) -> Result<(), Errno> {
+        self.flights.settle(own, range, &self.stub)
+    }
+
+    /// Notes a change that its thread will have made before it reports again.
+    pub fn depart(&self, flight: Flight) {
+        self.flights.depart(flight);
+    }
+
+    /// The thread has reported: its change, if one was in flight, is made.
+    pub fn land(&self, thread: crate::task::Pid) -> Option<Flight> {
+        self.flights.land(thread)
+    }
+
     /// The change is made.
     pub fn pass_turn(&self) {
         lock(&self.turn.state).taken = false;
@@ -127,6 +151,7 @@ impl Space {
     pub fn end(&self) {
         lock(&self.turn.state).ended = true;
         self.turn.free.notify_all();
+        self.flights.end();
         self.stub.reap();
     }
 }

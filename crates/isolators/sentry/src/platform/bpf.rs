@@ -5,6 +5,7 @@ use caisson_sys::seccomp::SockFilter;
 pub(super) const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 pub(super) const EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 pub(super) const SET: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+pub(super) const AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 pub(super) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 /// Offset of the call's number.
@@ -22,6 +23,11 @@ pub(super) fn statement(code: u16, k: u32) -> SockFilter {
 
 pub(super) fn jump(code: u16, k: u32, jt: u8, jf: u8) -> SockFilter {
     SockFilter { code, jt, jf, k }
+}
+
+/// Offset of the low half of an argument; the high one is four bytes on.
+pub(super) const fn argument(index: u32) -> u32 {
+    16 + index * 8
 }
 
 /// The halves of a word: high, low.
@@ -45,6 +51,7 @@ pub(super) fn run(program: &[SockFilter], field: impl Fn(u32) -> u32) -> u32 {
             RETURN => return i.k,
             EQUAL => acc == i.k,
             SET => acc & i.k != 0,
+            AT_LEAST => acc >= i.k,
             other => panic!("code {other}"),
         };
         pc += usize::from(if taken { i.jt } else { i.jf });

@@ -42,6 +42,11 @@ pub struct Context {
     bytes: [u8; CONTEXT_SIZE],
 }
 
+/// Offset of a general register.
+pub(super) const fn offset(register: Register) -> usize {
+    REGISTERS + 8 * register as usize
+}
+
 const STACK: usize = 16;
 const REGISTERS: usize = 40;
 const SEGMENTS: usize = REGISTERS + 18 * 8;
@@ -121,6 +126,11 @@ impl Context {
     #[must_use]
     pub fn flags(&self) -> u64 {
         self.word(0)
+    }
+
+    /// Sets `uc_link`, which loading ignores.
+    pub fn set_link(&mut self, value: u64) {
+        self.put(8, value);
     }
 
     /// Sets `uc_flags` and clears `uc_link`.

@@ -6,10 +6,10 @@
 use caisson_sys::seccomp::SockFilter;
 
 use super::bpf::{
-    ALLOW, ARCH, AUDIT_ARCH_X86_64, EQUAL, ERRNO, LOAD, NUMBER, RETURN, SET, halves, jump,
-    statement,
+    ALLOW, ARCH, AT_LEAST, AUDIT_ARCH_X86_64, EQUAL, ERRNO, LOAD, NUMBER, RETURN, SET, argument,
+    halves, jump, statement,
 };
-use super::stub::{RESUME_IP, RETURN_IP, TRAPPED};
+use super::stub::{MAP_END, MAP_FLAGS, MAP_IP, MAP_LIMIT, RESUME_IP, RETURN_IP, TRAPPED};
 
 const POINTER_LOW: u32 = 8;
 const POINTER_HIGH: u32 = 12;
@@ -17,6 +17,7 @@ const POINTER_HIGH: u32 = 12;
 /// `__X32_SYSCALL_BIT`
 const X32: u32 = 0x4000_0000;
 const RT_SIGRETURN: u32 = 15;
+const MMAP: u32 = 9;
 
 const TRAP: u32 = 0x0003_0000;
 const NOTIFY: u32 = 0x7fc0_0000;
@@ -26,33 +27,54 @@ const ENOSYS: u32 = 38;
 ///
 /// 1. Another instruction set's call (`int 0x80`, `sysenter`): a signal.
 /// 2. `rt_sigreturn` from the stub's two places: made. From elsewhere: a signal.
-/// 3. From any of the stub's other places: reported.
-/// 4. A call in x32 numbers: `ENOSYS`, as Linux without x32.
-/// 5. One of [`TRAPPED`]: a signal, whose frame the stub reports.
-/// 6. Everything else: reported.
+/// 3. From the place of ordered calls: reported.
+/// 4. `mmap` of private memory from the stub's place for that, below the stub:
+///    made. Whoever jumps there with whatever registers gets what he can have by
+///    asking; only our list of what is mapped would not know it.
+/// 5. A call in x32 numbers: `ENOSYS`, as Linux without x32.
+/// 6. `mmap` of private memory at a place of the guest's choice: reported, to be
+///    made with the guest's own registers.
+/// 7. One of [`TRAPPED`]: a signal, whose frame the stub reports.
+/// 8. Everything else: reported.
 pub(super) fn program() -> Vec<SockFilter> {
     let (high, return_low) = halves(RETURN_IP);
     let (_, resume_low) = halves(RESUME_IP);
     let (_, call_low) = halves(super::stub::CALL_IP);
+    let (_, map_low) = halves(MAP_IP);
+    let map = mapping();
+    let other = u8::try_from(map.len()).unwrap_or(u8::MAX);
     let mut p = vec![
         statement(LOAD, ARCH),
         jump(EQUAL, AUDIT_ARCH_X86_64, 1, 0),
         statement(RETURN, TRAP),
         statement(LOAD, POINTER_HIGH),
-        jump(EQUAL, high, 0, 8),
+        jump(EQUAL, high, 0, 9 + other),
         statement(LOAD, POINTER_LOW),
         // An ordered call may be any of those that would be trapped.
         jump(EQUAL, call_low, 5, 0),
         jump(EQUAL, return_low, 1, 0),
         jump(EQUAL, resume_low, 0, 4),
         statement(LOAD, NUMBER),
-        jump(EQUAL, RT_SIGRETURN, 0, 2),
+        jump(EQUAL, RT_SIGRETURN, 0, 3 + other),
         statement(RETURN, ALLOW),
         statement(RETURN, NOTIFY),
+        jump(EQUAL, map_low, 0, other),
+    ];
+    p.extend(map);
+    p.extend([
         statement(LOAD, NUMBER),
         jump(SET, X32, 0, 1),
         statement(RETURN, ERRNO | ENOSYS),
-    ];
+        jump(EQUAL, MMAP, 0, 7),
+        statement(LOAD, argument(3)),
+        // MAP_PRIVATE alone of the kinds, MAP_FIXED, MAP_ANONYMOUS.
+        jump(SET, 0xd, 4, 0),
+        jump(SET, 0x2, 0, 3),
+        jump(SET, 0x10, 0, 2),
+        jump(SET, 0x20, 0, 1),
+        statement(RETURN, NOTIFY),
+        statement(LOAD, NUMBER),
+    ]);
     for number in TRAPPED {
         p.push(jump(EQUAL, number, 0, 1));
         p.push(statement(RETURN, TRAP));
@@ -61,27 +83,102 @@ pub(super) fn program() -> Vec<SockFilter> {
     p
 }
 
+/// From the place for it: private memory below the stub is mapped; what is
+/// anything else is like any other call.
+fn mapping() -> Vec<SockFilter> {
+    let (end, _) = halves(MAP_END);
+    let (long, _) = halves(MAP_LIMIT);
+    let tests = [
+        (NUMBER, EQUAL, MMAP, true),
+        (argument(0) + 4, AT_LEAST, end, false),
+        (argument(1) + 4, AT_LEAST, long, false),
+        (argument(2) + 4, EQUAL, 0, true),
+        (argument(2), SET, !7, false),
+        (argument(3) + 4, EQUAL, 0, true),
+        (argument(3), EQUAL, MAP_FLAGS, true),
+    ];
+    let mut block = Vec::new();
+    for (index, (field, test, value, wanted)) in (1_u8..).zip(tests) {
+        block.push(statement(LOAD, field));
+        let past = u8::try_from(tests.len()).unwrap_or(0).saturating_sub(index) * 2 + 1;
+        let (jt, jf) = if wanted { (0, past) } else { (past, 0) };
+        block.push(jump(test, value, jt, jf));
+    }
+    block.push(statement(RETURN, ALLOW));
+    block
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::stub::{CALL_IP, CODE, DONE_IP, EVENT_IP};
     use super::*;
 
-    /// What the kernel's interpreter would do.
     fn run(number: u32, arch: u32, ip: u64) -> u32 {
+        run_with(number, arch, ip, [0; 6])
+    }
+
+    /// What the kernel's interpreter would do.
+    fn run_with(number: u32, arch: u32, ip: u64, args: [u64; 6]) -> u32 {
         let (high, low) = halves(ip);
         super::super::bpf::run(&program(), |field| match field {
             NUMBER => number,
             ARCH => arch,
             POINTER_LOW => low,
             POINTER_HIGH => high,
-            other => panic!("load {other}"),
+            at => {
+                let (high, low) = halves(args[usize::try_from((at - 16) / 8).unwrap()]);
+                if at % 8 == 0 { low } else { high }
+            }
         })
+    }
+
+    #[test]
+    fn the_place_for_mapping_maps_private_memory_below_the_stub() {
+        let at = |number, args| run_with(number, AUDIT_ARCH_X86_64, MAP_IP, args);
+        let good = [0x10_0000, 4096, 3, 0x4032, u64::MAX, 0];
+        assert_eq!(at(9, good), ALLOW);
+        assert_eq!(at(9, [MAP_END - 4096, MAP_LIMIT - 1, 7, 0x4032, 0, 0]), ALLOW);
+        const { assert!(MAP_END + MAP_LIMIT <= CODE) };
+        for (index, values) in [
+            (0, &[MAP_END, CODE, 0x7fff_ffff_f000, u64::MAX, 1 << 63][..]),
+            (1, &[MAP_LIMIT, u64::MAX, 1 << 47]),
+            (2, &[8, 0x100_0000, 1 << 32, 1 << 63]),
+            // Shared, files, huge pages, growing down, locked, populated, none of them.
+            (3, &[0x4031, 0x4012, 0x4_4032, 0x4132, 0x6032, 0xc032, 0x32, 0, 1 << 32 | 0x4032]),
+        ] {
+            for value in values {
+                let mut args = good;
+                args[index] = *value;
+                assert_ne!(at(9, args), ALLOW, "{args:x?}");
+            }
+        }
+        for number in (0..600).filter(|n| *n != 9) {
+            assert_ne!(at(number, good), ALLOW, "{number}");
+            assert_eq!(at(number, good), run(number, AUDIT_ARCH_X86_64, 0x40_1000));
+        }
+        // The same registers anywhere else are only told.
+        for ip in (CODE - 8..CODE + 200).filter(|ip| *ip != MAP_IP) {
+            assert_ne!(run_with(9, AUDIT_ARCH_X86_64, ip, good), ALLOW, "{ip:#x}");
+        }
+    }
+
+    #[test]
+    fn mappings_at_a_chosen_place_are_told_at_once() {
+        let flags = |flags| {
+            run_with(9, AUDIT_ARCH_X86_64, 0x40_1000, [0x10_0000, 4096, 3, flags, u64::MAX, 0])
+        };
+        for told in [0x32, 0x4032, 0x2_0032, 0x4_0032] {
+            assert_eq!(flags(told), NOTIFY, "{told:#x}");
+        }
+        for trapped in [0x22, 0x31, 0x33, 0x12, 0x30, 0x3a, 0] {
+            assert_eq!(flags(trapped), TRAP, "{trapped:#x}");
+        }
     }
 
     #[test]
     fn only_register_loads_of_the_stub_are_made() {
         let addresses: Vec<u64> =
-            (CODE - 8..CODE + 64).chain([0x40_1000, 0, u64::MAX, 0x7fff_0000_0011]).collect();
+            (CODE - 8..CODE + 200).chain([0x40_1000, 0, u64::MAX, 0x7fff_0000_0011]).collect();
         for ip in addresses {
             for number in (0..600).chain([0x1000, 0x1001, X32, X32 | 15, u32::MAX]) {
                 let action = run(number, AUDIT_ARCH_X86_64, ip);

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::HostCall;
 use super::process::{HostTid, last_errno};
-use super::stub::{CALL_IP, DONE, DONE_IP, EVENT, EVENT_IP};
+use super::stub::{CALL_IP, DONE, DONE_IP, EVENT, EVENT_IP, MISSED, MISSED_IP};
 
 /// A thread of a guest that waits for an answer.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,13 @@ pub enum EventKind {
         /// Where the guest says that the `siginfo` is.
         info: u64,
         /// Where it says that the registers are.
+        context: u64,
+    },
+    /// Could not map what it was told to: the error, and where the registers are.
+    Missed {
+        /// What the host said.
+        error: i64,
+        /// Where the guest says that the registers are.
         context: u64,
     },
     /// About to make the call that was ordered, as it says: to be compared.
@@ -110,6 +117,7 @@ impl Listener {
         let kind = match (said.instruction_pointer, said.number) {
             (CALL_IP, _) => EventKind::Ordered(call),
             (EVENT_IP, EVENT) => EventKind::Signal { signal, info: second, context: third },
+            (MISSED_IP, MISSED) => EventKind::Missed { error: first.cast_signed(), context: third },
             (DONE_IP, DONE) => EventKind::Done { result: first.cast_signed(), cookie: sixth },
             _ => EventKind::Call(call),
         };

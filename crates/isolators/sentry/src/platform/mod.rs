@@ -1,9 +1,10 @@
 //! How guest code runs on the host without reaching it.
 //!
 //! Guest code runs natively in *stub* processes, one for each address space.
-//! Their filter lets two instructions through: `rt_sigreturn` at the stub's own
-//! addresses, which only loads registers. Every other call, whatever its number,
-//! registers or instruction, stops the thread and becomes an [`Event`].
+//! Their filter lets three instructions through: `rt_sigreturn` at two of the stub's
+//! own addresses, which only loads registers, and `mmap` at a third, if it is of
+//! private memory below the stub. Every other call, whatever its number, registers
+//! or instruction, stops the thread and becomes an [`Event`].
 //!
 //! (`uretprobe`, call 335, is past every filter on hosts since Linux 6.14; outside
 //! of a probe, which a stub never has, all it does is SIGILL.)
@@ -35,7 +36,9 @@ pub use listener::{Event, EventKind, Listener};
 pub use machine::{auxiliary, random};
 pub use memory::{Fault, GuestMemory};
 pub use process::{HostPid, HostTid, StubProcess, reap_stray, wait_for_any};
-pub use stub::{GUEST_END, INJECT_ADDRESS, KICK, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET};
+pub use stub::{
+    GUEST_END, INJECT_ADDRESS, KICK, MAP_LIMIT, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET,
+};
 pub use vdso::{COARSE, VDSO, VDSO_SIZE};
 pub use zygote::{StartError, Started, start};
 

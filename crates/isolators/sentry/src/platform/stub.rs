@@ -2,6 +2,8 @@
 
 use core::arch::global_asm;
 
+use super::context::Register;
+
 /// Guest mappings end here; what lies above is the stub's.
 pub const GUEST_END: u64 = 0x7ffd_ffff_f000;
 /// The page of instructions.
@@ -21,6 +23,15 @@ pub(super) const EVENT: u32 = 0x1000;
 /// Call number by which it reports that an ordered call is done: `(result, …)`.
 pub(super) const DONE: u32 = 0x1001;
 
+/// Call number by which it reports that it could not map: `(error, …, context)`.
+pub(super) const MISSED: u32 = 0x1002;
+/// `MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE`: how it maps.
+pub(super) const MAP_FLAGS: u32 = 0x4032;
+/// Where the filter lets it map, and less than this at once.
+pub(super) const MAP_END: u64 = 0x7ffd_0000_0000;
+/// Longer pieces are ordered.
+pub const MAP_LIMIT: u64 = 1 << 32;
+
 /// The signal that makes a running thread report: [`super::EventKind::Signal`].
 pub const KICK: i32 = libc::SIGURG;
 
@@ -34,6 +45,9 @@ global_asm!(
     "mov eax, 0x1000",
     "syscall",
     "caisson_stub_event:",
+    "test rax, rax",
+    "jnz 2f",
+    "caisson_stub_load:",
     "mov rsp, rdx",
     "mov eax, 15",
     "syscall",
@@ -51,8 +65,50 @@ global_asm!(
     "syscall",
     "caisson_stub_resume:",
     "ud2",
+    // The answer to a trapped call that is to map private memory: where. Length and
+    // protection are in the registers of the call, or, if the address is odd, the
+    // length is in the context's unused link, and the call was brk.
+    "2:",
+    "mov rbx, rdx",
+    "mov rdi, rax",
+    "mov rsi, [rbx + {rsi}]",
+    "mov rdx, [rbx + {rdx}]",
+    "test dil, 1",
+    "jz 3f",
+    "dec rdi",
+    "mov rsi, [rbx + 8]",
+    "mov edx, 3",
+    "3:",
+    "mov r10d, {flags}",
+    "mov r8, -1",
+    "xor r9d, r9d",
+    "mov ebp, eax",
+    "mov eax, 9",
+    "syscall",
+    "caisson_stub_mapped:",
+    "mov rdx, rbx",
+    "test rax, rax",
+    "js 5f",
+    "test bpl, 1",
+    "jz 4f",
+    // brk returns its argument.
+    "mov rax, [rbx + {rdi}]",
+    "4:",
+    "mov [rbx + {rax}], rax",
+    "jmp caisson_stub_load",
+    "5:",
+    "mov rdi, rax",
+    "mov eax, 0x1002",
+    "syscall",
+    "caisson_stub_missed:",
+    "jmp caisson_stub_load",
     "caisson_stub_end:",
     ".popsection",
+    flags = const MAP_FLAGS,
+    rdi = const super::context::offset(Register::Rdi),
+    rsi = const super::context::offset(Register::Rsi),
+    rdx = const super::context::offset(Register::Rdx),
+    rax = const super::context::offset(Register::Rax),
 );
 
 // SAFETY: the assembly above defines both.
@@ -74,29 +130,31 @@ pub(super) fn code() -> &'static [u8] {
 /// A signal's report.
 pub(super) const EVENT_IP: u64 = CODE + 7;
 /// `rt_sigreturn` of the handler.
-pub(super) const RETURN_IP: u64 = CODE + 17;
+pub(super) const RETURN_IP: u64 = CODE + 22;
 /// An ordered call.
-pub(super) const CALL_IP: u64 = CODE + 21;
+pub(super) const CALL_IP: u64 = CODE + 26;
 /// The report of an ordered call.
-pub(super) const DONE_IP: u64 = CODE + 31;
+pub(super) const DONE_IP: u64 = CODE + 36;
 /// `rt_sigreturn` behind it.
-pub(super) const RESUME_IP: u64 = CODE + 38;
+pub(super) const RESUME_IP: u64 = CODE + 43;
+
+/// The mapping of private memory.
+pub(super) const MAP_IP: u64 = CODE + 105;
+/// The report that it failed.
+pub(super) const MISSED_IP: u64 = CODE + 142;
 
 /// Where a context sends a thread that is to make an ordered call.
-pub const INJECT_ADDRESS: u64 = CODE + 19;
+pub const INJECT_ADDRESS: u64 = CODE + 24;
 /// Where a context sends a thread that is to report at once.
-pub(super) const DONE_ADDRESS: u64 = CODE + 24;
+pub(super) const DONE_ADDRESS: u64 = CODE + 29;
 
 /// Calls that a guest's thread makes with all its registers at hand: the filter
 /// turns them into SIGSYS, whose frame the stub reports.
-pub const TRAPPED: [u32; 15] = [
-    9,   // mmap
-    10,  // mprotect
-    11,  // munmap
+pub const TRAPPED: [u32; 12] = [
+    9,   // mmap, but for what `filter.rs` reports at once
     12,  // brk
     15,  // rt_sigreturn
     25,  // mremap
-    28,  // madvise
     30,  // shmat
     56,  // clone
     57,  // fork
@@ -155,7 +213,7 @@ mod tests {
             .filter(|(_, w)| *w == syscall)
             .map(|(at, _)| CODE + at as u64 + 2)
             .collect();
-        assert_eq!(behind, [EVENT_IP, RETURN_IP, CALL_IP, DONE_IP, RESUME_IP]);
+        assert_eq!(behind, [EVENT_IP, RETURN_IP, CALL_IP, DONE_IP, RESUME_IP, MAP_IP, MISSED_IP]);
         assert_eq!(INJECT_ADDRESS + 2, CALL_IP);
         let report = usize::try_from(DONE_ADDRESS - CODE).unwrap();
         assert_eq!(code[report..report + 5], [0xb8, 0x01, 0x10, 0, 0]);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::kernel::{Frame, Kernel};
-use crate::platform::KICK;
-use crate::platform::context::{Context, Register};
+use crate::platform::context::{CONTEXT_SIZE, Context, Register};
+use crate::platform::{GuestMemory, KICK};
 use crate::syscalls;
 use crate::task::waiter::lock;
 use crate::task::{Restart, Status, Thread, dismiss, exit_process, park, stop};
@@ -36,9 +36,7 @@ pub fn reported(
         return;
     }
     let memory = thread.memory();
-    let (Ok(info), Ok(bytes)) =
-        (memory.read_array(info_address), memory.read_array(context_address))
-    else {
+    let Some((info, bytes)) = read_frame(&memory, info_address, context_address) else {
         kernel.violation(thread, "a signal report whose frame can't be read");
         return;
     };
@@ -73,6 +71,20 @@ pub fn reported(
     // Only the host's kernel sends others: faults of the guest's code.
     fault(thread, info);
     resume(kernel, thread, id, &mut frame);
+}
+
+/// A `siginfo` and a context: next to each other, if the host put them there.
+fn read_frame(
+    memory: &GuestMemory,
+    info: u64,
+    context: u64,
+) -> Option<([u8; 128], [u8; CONTEXT_SIZE])> {
+    if info != context.wrapping_add(CONTEXT_SIZE as u64) {
+        return Some((memory.read_array(info).ok()?, memory.read_array(context).ok()?));
+    }
+    let both: [u8; CONTEXT_SIZE + 128] = memory.read_array(context).ok()?;
+    let (context, info) = both.split_first_chunk()?;
+    Some((*info.first_chunk()?, *context))
 }
 
 /// A fault ends the process if its signal is ignored or held back.

@@ -15,7 +15,7 @@ use crate::signal;
 use crate::task::Thread;
 use crate::task::waiter::lock;
 
-use super::{Call, Failure, Framed};
+use super::{Call, Failure, Framed, approved};
 
 /// Numbers of the calls that a stub makes.
 pub(super) mod host {
@@ -24,7 +24,6 @@ pub(super) mod host {
     pub(in super::super) const MPROTECT: u64 = 10;
     pub(in super::super) const MUNMAP: u64 = 11;
     pub(in super::super) const MREMAP: u64 = 25;
-    pub(in super::super) const MADVISE: u64 = 28;
 }
 
 /// Flags of mmap(2).
@@ -42,7 +41,7 @@ pub(super) mod map {
 }
 
 /// Whole pages from `start` on.
-fn range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
+pub(super) fn range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
     if !start.is_multiple_of(PAGE) {
         return Err(Errno::INVAL);
     }
@@ -137,6 +136,7 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
 }
 
 pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
+    const PLAIN: u64 = map::PRIVATE | map::ANONYMOUS | map::NORESERVE;
     let [hint, length, protection, flags, _, offset] = call.args;
     if length == 0 || flags & map::HUGETLB != 0 {
         return Err(Errno::INVAL.into());
@@ -160,6 +160,18 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
         areas.find(hint, length, below).ok_or(Failure::Errno(Errno::NOMEM))
     };
     let (space, start) = in_turn(call, decide)?;
+    let area = Area {
+        end: start + length,
+        protection: Protection(protection),
+        backing: want.backing,
+        name: "",
+    };
+    // What the stub maps in answer to the call is like this.
+    let simple = want.descriptor.is_none() && want.host_flags == PLAIN;
+    if simple && approved::map_in_stub(call, &space, frame, &area, start, None)? {
+        return Ok(None);
+    }
+    space.settle(call.thread.tid, &(start..area.end)).inspect_err(|_| space.pass_turn())?;
     let number = match &want.descriptor {
         None => u64::MAX,
         Some(fd) => match call.kernel.listener.give(call.id, fd.as_fd()) {
@@ -172,9 +184,6 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
     };
     let host_flags = want.host_flags | map::FIXED;
     let args = [start, length, protection, host_flags, number, offset];
-    let end = start + length;
-    let (protection, backing) = (Protection(protection), want.backing);
-    let area = Area { end, protection, backing, name: "" };
     let note: Note = Box::new(move |areas| areas.insert(start, area));
     let host = HostCall { number: host::MMAP, args };
     if want.descriptor.is_none() {
@@ -205,7 +214,7 @@ pub(super) fn munmap(call: &Call<'_>, frame: &Frame) -> Framed {
     if at.is_empty() {
         return Err(Errno::INVAL.into());
     }
-    let (space, ()) = in_turn(call, |_| Ok(()))?;
+    let (space, ()) = in_turn(call, |space| Ok(space.settle(call.thread.tid, &at)?))?;
     let args = [at.start, at.end - at.start, 0, 0, 0, 0];
     let host = HostCall { number: host::MUNMAP, args };
     change(call, space, frame, host, 0, Box::new(move |areas| areas.remove(&at)));
@@ -223,8 +232,10 @@ pub(super) fn mprotect(call: &Call<'_>, frame: &Frame) -> Framed {
         return Ok(Some(0));
     }
     let (space, ()) = in_turn(call, |space| {
-        let mapped = lock(&space.areas).is_mapped(&at);
-        if mapped { Ok(()) } else { Err(Errno::NOMEM.into()) }
+        if !lock(&space.areas).is_mapped(&at) {
+            return Err(Errno::NOMEM.into());
+        }
+        Ok(space.settle(call.thread.tid, &at)?)
     })?;
     let protection = protection & 7;
     let args = [at.start, at.end - at.start, protection, 0, 0, 0];
@@ -250,6 +261,8 @@ pub(super) fn brk(call: &Call<'_>, frame: &Frame) -> Framed {
         lock(&space.areas).heap = (start, wanted);
         return keep(wanted);
     }
+    let (low, high) = (from.min(to), from.max(to));
+    space.settle(call.thread.tid, &(low..high)).inspect_err(|_| space.pass_turn())?;
     if to < from {
         let host = HostCall { number: host::MUNMAP, args: [to, from - to, 0, 0, 0, 0] };
         let note: Note = Box::new(move |areas| {
@@ -262,10 +275,14 @@ pub(super) fn brk(call: &Call<'_>, frame: &Frame) -> Framed {
     if !lock(&space.areas).is_free(&(from..to)) {
         return keep(old);
     }
-    let flags = map::PRIVATE | map::ANONYMOUS | map::FIXED | map::NORESERVE;
-    let host = HostCall { number: host::MMAP, args: [from, to - from, 3, flags, u64::MAX, 0] };
     let backing = Backing::Anonymous;
     let area = Area { end: to, protection: Protection(3), backing, name: "[heap]" };
+    let heap = Some(((start, old), wanted));
+    if approved::map_in_stub(call, &space, frame, &area, from, heap)? {
+        return Ok(None);
+    }
+    let flags = map::PRIVATE | map::ANONYMOUS | map::FIXED | map::NORESERVE;
+    let host = HostCall { number: host::MMAP, args: [from, to - from, 3, flags, u64::MAX, 0] };
     let note: Note = Box::new(move |areas| {
         areas.insert(from, area);
         areas.heap = (start, wanted);
@@ -317,6 +334,10 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
         Ok((areas.find(0, length, None).ok_or(Errno::NOMEM)?, area))
     };
     let (space, (to, area)) = in_turn(call, decide)?;
+    space
+        .settle(call.thread.tid, &(to..to + length))
+        .and_then(|()| space.settle(call.thread.tid, &from))
+        .inspect_err(|_| space.pass_turn())?;
     let args = if to == from.start {
         [from.start, old_length, length, 0, 0, 0]
     } else {
@@ -328,32 +349,6 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
         areas.insert(to, Area { end: to + length, ..area });
     });
     change(call, space, frame, host, to.cast_signed(), note);
-    Ok(None)
-}
-
-pub(super) fn madvise(call: &Call<'_>, frame: &Frame) -> Framed {
-    // What the host does with private memory as it is: normal, random,
-    // sequential, willneed, dontneed, free, hugepage, nohugepage, wipeonfork,
-    // keeponfork, populate.
-    const PASSED: [u64; 12] = [0, 1, 2, 3, 4, 8, 14, 15, 18, 19, 22, 23];
-    // Hints without effect here: mergeable, dump, cold, pageout, collapse.
-    const IGNORED: [u64; 7] = [12, 13, 16, 17, 20, 21, 25];
-    let at = range(call.arg(0), call.arg(1)).map_err(|_| Errno::INVAL)?;
-    let advice = call.arg(2);
-    if !PASSED.contains(&advice) && !IGNORED.contains(&advice) {
-        return Err(Errno::INVAL.into());
-    }
-    let space = call.thread.space();
-    if !lock(&space.areas).is_mapped(&at) {
-        return Err(Errno::NOMEM.into());
-    }
-    if at.is_empty() || IGNORED.contains(&advice) {
-        return Ok(Some(0));
-    }
-    let (space, ()) = in_turn(call, |_| Ok(()))?;
-    let args = [at.start, at.end - at.start, advice, 0, 0, 0];
-    let host = HostCall { number: host::MADVISE, args };
-    change(call, space, frame, host, 0, Box::new(|_| {}));
     Ok(None)
 }
 

@@ -97,6 +97,11 @@ pub fn clone(
     let tid = lock(&kernel.tree).new_id()?;
     let space = thread.space();
     space.take_turn()?;
+    if !has(flags::VM) {
+        // The host copies what is there.
+        let settled = space.settle(thread.tid, &(0..u64::MAX));
+        settled.inspect_err(|_| space.pass_turn())?;
+    }
     let prepared = if has(flags::VM) {
         prepare_shared(&space, frame)
     } else {
@@ -149,6 +154,10 @@ pub fn clone(
         }
         signal::resume(kernel, &newborn, event.id, &mut frame);
     }));
+    if has(flags::VM) && has(flags::PARENT_SETTID) {
+        // Before the child runs: its end clears the same word.
+        let _ = thread.memory().write(request.parent_tid, &tid.to_le_bytes());
+    }
     let sharing = flags::VM | flags::FS | flags::FILES | flags::SIGHAND | flags::THREAD;
     let host_flags = if has(flags::VM) { sharing | flags::SYSVSEM } else { flags::PARENT }
         | (request.flags & flags::SETTLS);
@@ -169,7 +178,7 @@ pub fn clone(
                 undo(kernel, &made, has_flag(request.flags, flags::VM));
                 result
             } else {
-                if request.flags & flags::PARENT_SETTID != 0 {
+                if request.flags & (flags::PARENT_SETTID | flags::VM) == flags::PARENT_SETTID {
                     let _ = thread.memory().write(request.parent_tid, &tid.to_le_bytes());
                 }
                 if request.flags & flags::VFORK != 0 {

@@ -71,6 +71,8 @@ pub struct Thread {
     pub doomed: AtomicBool,
     /// What its stub was told to do.
     pub order: Mutex<Option<Order>>,
+    /// A change of its space may be in flight ([`crate::mm::Flight`]).
+    pub flying: AtomicBool,
     /// Set between the interruption of a call and the report of the signal.
     pub restart: Mutex<Option<Restart>>,
     /// Until when the next call waits, if it goes on with one that no handler
@@ -95,6 +97,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
             order: Mutex::new(None),
+            flying: AtomicBool::new(false),
             restart: Mutex::new(None),
             continued: Mutex::new(None),
             reframed: AtomicBool::new(false),

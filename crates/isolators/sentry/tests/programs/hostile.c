@@ -121,15 +121,15 @@ int main(int argc, char **argv) {
         say("x32 execve", raw(0x40000000L | 520, 0, 0, 0, 0, 0, 0));
         break;
     case 3: /* an own call at the place of ordered ones */
-        jump(CODE + 19, SYS_openat, AT_FDCWD, (long)ESCAPED, O_CREAT | O_WRONLY, 0666, 0, 0);
+        jump(CODE + 24, SYS_openat, AT_FDCWD, (long)ESCAPED, O_CREAT | O_WRONLY, 0666, 0, 0);
     case 4: /* the same with what is often ordered */
-        jump(CODE + 19, SYS_mmap, 0x10000000, 4096, 3, 0x32, -1, 0);
+        jump(CODE + 24, SYS_mmap, 0x10000000, 4096, 3, 0x32, -1, 0);
     case 5: /* a forged report */
         jump(CODE + 0, 0x1000, 31, 8, 8, 0, 0, 0);
     case 6: /* a forged end of an order */
-        jump(CODE + 24, 0, 0, 0, 0, 0, 0, 1);
+        jump(CODE + 29, 0, 0, 0, 0, 0, 0, 1);
     case 7: /* into the middle of each instruction */
-        for (int i = 0; i < 48; i++) {
+        for (int i = 0; i < 160; i++) {
             int status;
             pid_t pid = fork();
             if (pid == 0)
@@ -137,7 +137,7 @@ int main(int argc, char **argv) {
             if (waitpid(pid, &status, 0) != pid) return 9;
             if (WIFEXITED(status)) say("offset came back", i);
         }
-        say("offsets", 48);
+        say("offsets", 160);
         break;
     case 8: /* take the stub away, replace it, write it */
         say("munmap", munmap((void *)CODE, 4096));
@@ -220,6 +220,44 @@ int main(int argc, char **argv) {
             if (waitpid(pid, &status, 0) != pid) return 9;
         }
         say("fuzzed", 0);
+        break;
+    case 19: /* the place for mapping: with other calls, at the stub's pages, shared, of files,
+                growing down, wrapping around; and a report of its failure */
+        for (int i = 0; i < 10; i++) {
+            static const long calls[][7] = {
+                {SYS_openat, AT_FDCWD, (long)ESCAPED, O_CREAT | O_WRONLY, 0666, 0, 0},
+                {SYS_mmap, CODE, 4096, 7, 0x4032, -1, 0},
+                {SYS_mmap, 0x7ffcfffff000, 0x100000000, 7, 0x4032, -1, 0},
+                {SYS_mmap, SLOTS, 65536, 7, 0x4032, -1, 0},
+                {SYS_mmap, 0x10000000, -4096, 7, 0x4032, -1, 0},
+                {SYS_mmap, 0x10000000, 4096, 7, 0x4012, 0, 0},
+                {SYS_mmap, 0x10000000, 4096, 7, 0x4031, -1, 0},
+                {SYS_mmap, 0x7ffdf0000000, 1L << 30, 7, 0x4132, -1, 0},
+                {SYS_munmap, CODE, 4096, 0, 0, 0, 0},
+                {0x1002, -12, 0, (long)&calls, 0, 0, 0},
+            };
+            const long *c = calls[i];
+            pid_t pid = fork();
+            if (pid == 0) jump(CODE + (i == 9 ? 140 : 103), c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
+            int status;
+            if (waitpid(pid, &status, 0) != pid) return 9;
+            if (WIFEXITED(status)) say("came back", i);
+        }
+        say("code", code[0] == 0xb8);
+        break;
+    case 20: /* maps behind the sentry's back, at the place for it: its own memory, its own loss */ {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) jump(CODE + 103, SYS_mmap, 0x10000000, 4096, 3, 0x4032, -1, 0);
+        if (waitpid(pid, &status, 0) != pid) return 9;
+        say("lost", WIFSIGNALED(status));
+        break;
+    }
+    case 21: /* the clocks' page and the image that reads it */
+        say("write", syscall(SYS_read, open("/dev/zero", O_RDONLY), (void *)(CODE + 0x10000), 8));
+        say("protect", mprotect((void *)(CODE + 0x10000), 8192, 7));
+        say("unmap", munmap((void *)(CODE + 0x10000), 8192));
+        *(volatile long *)(CODE + 0x10000) = 0;
         break;
     case 17: /* two of the stub's own slots: is another thread's stack its? */
         memset((void *)SLOTS, 0x41, 32768);

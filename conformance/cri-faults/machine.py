@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -114,16 +113,21 @@ class Machine:
                 env={**os.environ, "RUST_BACKTRACE": "1"})
         self.starts += 1
 
-        def listens():
-            with socket.socket(socket.AF_UNIX) as one:
-                return one.connect_ex(SOCKET) == 0
+        # That somebody listens is not enough: a child that the killed daemon had not
+        # yet let go holds its old socket for a moment.
+        self.cri = Client(SOCKET)
 
-        if not wait_for(lambda: self.process.poll() is not None or listens()) or self.process.poll() is not None:
+        def answers():
+            try:
+                return self.process.poll() is not None or self.cri("Version", patience=10)
+            except Failed:
+                return False
+
+        if not wait_for(answers, 60) or self.process.poll() is not None:
+            self.cri.close()
             if unless and self.process.poll() is not None and re.search(unless, read(self.log).splitlines()[-1]):
                 return None
             self.fatal("the daemon does not start")
-        self.cri = Client(SOCKET)
-        self.cri("Version")
         return time.monotonic() - began
 
     def kill(self):

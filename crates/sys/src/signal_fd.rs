@@ -94,12 +94,22 @@ impl SignalFd {
     /// # Errors
     /// As `read(2)`.
     pub fn take(&self) -> io::Result<Option<i32>> {
-        // struct signalfd_siginfo is 128 bytes and starts with the number.
+        Ok(self.take_with_code()?.map(|(signal, _)| signal))
+    }
+
+    /// Takes the next pending signal's number and `si_code`, which says where it
+    /// comes from (sigaction(2)); `None` if there is none.
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    pub fn take_with_code(&self) -> io::Result<Option<(i32, i32)>> {
+        // struct signalfd_siginfo is 128 bytes: number, errno, code, …
         let mut record = [0_u8; 128];
         match rustix::io::read(&self.0, &mut record) {
             Ok(_) => {
-                let [a, b, c, d, ..] = record;
-                Ok(i32::try_from(u32::from_ne_bytes([a, b, c, d])).ok())
+                let [a, b, c, d, _, _, _, _, e, f, g, h, ..] = record;
+                let code = i32::from_ne_bytes([e, f, g, h]);
+                Ok(i32::try_from(u32::from_ne_bytes([a, b, c, d])).ok().map(|n| (n, code)))
             }
             Err(rustix::io::Errno::AGAIN) => Ok(None),
             Err(error) => Err(error.into()),

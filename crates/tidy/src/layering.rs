@@ -29,13 +29,23 @@ pub const LAYERS: [(&str, &[&str]); 23] = [
             "caisson-oci-cli",
         ],
     ),
-    // No more yet than it takes to run a program.
-    ("caisson-sentry", &["caisson-sys"]),
     // Its messages carry counters.
     ("caisson-containerd", &["caisson-cgroup"]),
     (
         "caisson-foreign",
         &["caisson-sys", "caisson-runtime-spec", "caisson-cgroup", "caisson-isolator"],
+    ),
+    // Its containers are native ones, but for what runs in them.
+    (
+        "caisson-sentry",
+        &[
+            "caisson-sys",
+            "caisson-runtime-spec",
+            "caisson-isolator",
+            "caisson-oci-cli",
+            "caisson-native",
+            "caisson-foreign",
+        ],
     ),
     (
         "caisson-oci-runtime",
@@ -70,6 +80,7 @@ pub const LAYERS: [(&str, &[&str]); 23] = [
             "caisson-cgroup",
             "caisson-isolator",
             "caisson-native",
+            "caisson-sentry",
             "caisson-containerd",
             "caisson-oci-runtime",
             "caisson-foreign-shim",

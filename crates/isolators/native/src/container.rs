@@ -112,16 +112,15 @@ impl NativeContainer {
         Ok(())
     }
 
-    /// On cgroup v1 the frozen do not even die. On v2 they do, so the container
-    /// may be stopped before it is asked about.
+    /// On cgroup v1 the frozen do not even die, but for a first thread that is gone
+    /// before the others: so this does not ask whether the container runs.
     fn thaw_the_killed(&self) -> Result<(), SandboxError> {
         if !self.is_frozen() {
             return Ok(());
         }
-        match self.resources.set_frozen(false) {
-            Err(SandboxError::WrongStatus { .. }) => Ok(()),
-            other => other,
-        }
+        let cgroup = self.record.open_cgroup()?;
+        cgroup.thaw().map_err(|error| error.to_string()).context(|| "thaw the killed container")?;
+        Ok(())
     }
 
     /// Whether processes outlived the first one.

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use caisson_cgroup::{Cgroup, CgroupConfig, Driver, Joiner, UnitProperty};
@@ -18,6 +19,7 @@ use rustix::net::{
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::channel::{Channel, Received, Word};
+use crate::guest::{CONTROL, GuestKernel};
 use crate::init::Init;
 use crate::intel_rdt::Classes;
 use crate::isolator::Settings;
@@ -64,6 +66,7 @@ struct Making {
     /// The process, and the intermediate one while there is one.
     process: Option<SpawnedProcess>,
     intermediate: Option<OwnedFd>,
+    kernel: Option<Rc<dyn GuestKernel>>,
 }
 
 impl Making {
@@ -151,6 +154,7 @@ impl Making {
             classes,
             process: None,
             intermediate: None,
+            kernel: settings.kernel.clone(),
         };
         let saved = fault::point("cgroup").and_then(|()| match as_planned {
             true => Ok(()),
@@ -173,8 +177,13 @@ impl Making {
     ) -> Result<SpawnedProcess, StepError> {
         let start = if request.start { None } else { Some(start_socket(dir)?) };
         fault::point("start-socket")?;
-        let ours = self.clone_first(request, linux, Channel::pair()?, start.as_ref())?;
-        drop(start);
+        let control = match self.kernel {
+            Some(_) => Some(control_socket(dir)?),
+            None => None,
+        };
+        let sockets = (start.as_ref(), control.as_ref());
+        let ours = self.clone_first(request, linux, Channel::pair()?, sockets)?;
+        drop((start, control));
         fault::point("clone")?;
         if self.namespaces.needs_intermediate() {
             self.follow_successor(&ours)?;
@@ -218,7 +227,7 @@ impl Making {
         request: &ContainerRequest,
         linux: &Linux,
         (ours, theirs): (Channel, Channel),
-        start: Option<&OwnedFd>,
+        (start, control): (Option<&OwnedFd>, Option<&OwnedFd>),
     ) -> Result<Channel, StepError> {
         let joiner = self.joiner()?;
         let template = self.record.state_template(Status::Created);
@@ -234,6 +243,7 @@ impl Making {
             filter: self.filter.as_ref(),
             console: request.console.as_ref(),
             start,
+            kernel: self.kernel.as_ref().zip(control),
             owner_may_enter: self.record.owner_uid != 0 && self.namespaces.has_user(),
             preserve_fds: request.preserve_fds,
             no_pivot: request.no_pivot,
@@ -445,6 +455,17 @@ fn start_socket(dir: &StateDir) -> Result<OwnedFd, StepError> {
             .context(step)?;
     bind(&socket, &start_address(dir)?).context(step)?;
     listen(&socket, 1).context(step)?;
+    Ok(socket)
+}
+
+/// Where a container's own kernel is spoken to: one datagram a request.
+fn control_socket(dir: &StateDir) -> Result<OwnedFd, StepError> {
+    let step = || format!("make {}", dir.path().join(CONTROL).display());
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .context(step)?;
+    let name = format!("{}/{CONTROL}", caisson_sys::descriptors::proc_path(dir.as_fd()));
+    let address = SocketAddrUnix::new(name).context(step)?;
+    bind(&socket, &address).context(step)?;
     Ok(socket)
 }
 

@@ -222,7 +222,7 @@ impl Child<'_> {
             Some(socket) => Some(Console::open(&root, self.process, socket, false)?),
             None => None,
         };
-        let program = Program::prepare(self.process, &root)?;
+        let program = Program::prepare(self.process, &root, false)?;
         let report =
             rustix::io::fcntl_dupfd_cloexec(self.channel, 3).context(|| "keep the channel")?;
         Ok(Finish {
@@ -231,6 +231,7 @@ impl Child<'_> {
             console,
             preserve_fds: self.preserve_fds,
             start: None,
+            kernel: None,
             owner_may_enter: false,
             start_hooks: Vec::new(),
             start_state: Vec::new(),

@@ -1,10 +1,12 @@
 //! The seam's first level.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use caisson_isolator::{ContainerId, Isolator, Overhead, Sandbox, SandboxError, SandboxRequest};
 use caisson_runtime_spec::features::Features;
 
+use crate::guest::GuestKernel;
 use crate::sandbox::NativeSandbox;
 use crate::state::StateRoot;
 
@@ -20,6 +22,8 @@ pub struct Settings {
     pub systemd_cgroup: bool,
     /// Tolerate what a user without root can't have; `None`: find out.
     pub rootless: Option<bool>,
+    /// What runs the program in place of the host's kernel; `None`: execve(2).
+    pub kernel: Option<Rc<dyn GuestKernel>>,
 }
 
 impl Settings {

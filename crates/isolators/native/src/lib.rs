@@ -12,6 +12,7 @@ mod create;
 mod exec;
 mod fault;
 mod features;
+mod guest;
 mod hooks;
 mod host_mounts;
 mod init;
@@ -33,6 +34,7 @@ mod state_document;
 mod step;
 mod successor;
 
+pub use guest::{CONTROL, Guest, GuestKernel, StartReport};
 pub use isolator::{NAME, NativeIsolator, Settings};
 
 /// Says something on standard error that is no reason to fail.

@@ -33,6 +33,7 @@ fn run(args: Vec<OsString>) -> u8 {
                 root: options.root.clone(),
                 systemd_cgroup: options.systemd_cgroup,
                 rootless: options.rootless,
+                kernel: None,
             })))
         },
     };

@@ -3,7 +3,8 @@
 //! `<root>/<id>/` holds `state.json` (written once, before anything is made
 //! that it names), `config.json` (the configuration, for later `exec`),
 //! `pid` (the first process and its start time; from then on the container
-//! exists) and `start.sock` (there until the container is started).
+//! exists), `start.sock` (there until the container is started) and, if a
+//! kernel of its own runs it, that one's `control.sock`.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -19,6 +20,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat
 use rustix::io::{Errno, retry_on_intr};
 use serde::{Deserialize, Serialize};
 
+use crate::guest::CONTROL;
 use crate::host_mounts;
 use crate::step::{Context, StepError};
 
@@ -280,7 +282,7 @@ impl StateDir {
 
     /// Removes the directory and all that is ours in it.
     pub(crate) fn remove(&self) -> Result<(), StepError> {
-        for name in [CONFIG, PID, START, RECORD] {
+        for name in [CONFIG, PID, START, CONTROL, RECORD] {
             let _ = unlinkat(&self.fd, name, AtFlags::empty());
         }
         let result = match unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {

@@ -1,7 +1,7 @@
 //! The kernel: what all threads of the sentry share, and how it answers events.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -42,6 +42,9 @@ struct Zygote {
     order: Mutex<Option<HostCall>>,
 }
 
+/// Hears how a process ended whose parent is outside.
+pub type Ended = Box<dyn FnOnce(Status) + Send>;
+
 /// Everything.
 pub struct Kernel {
     /// Where events come from.
@@ -74,6 +77,10 @@ pub struct Kernel {
     idle: AtomicUsize,
     ended: Mutex<Option<Status>>,
     end: Condvar,
+    outside: Mutex<HashMap<Pid, Ended>>,
+    /// The process group that the terminal which the sandbox was given sends its
+    /// signals to.
+    pub console_group: AtomicI32,
     /// When it started.
     pub booted: Instant,
     /// The clocks that guests read.
@@ -120,6 +127,8 @@ impl Kernel {
             idle: AtomicUsize::new(0),
             ended: Mutex::new(None),
             end: Condvar::new(),
+            outside: Mutex::default(),
+            console_group: AtomicI32::new(1),
             booted: Instant::now(),
             clock,
             host_name: Mutex::new(b"caisson".to_vec()),
@@ -400,6 +409,16 @@ impl Kernel {
         if lock(&self.logged).insert(key.to_owned()) {
             self.log.write(message);
         }
+    }
+
+    /// Has somebody outside told when a process ends, which nobody inside waits for.
+    pub fn tell_outside(&self, pid: Pid, ended: Ended) {
+        lock(&self.outside).insert(pid, ended);
+    }
+
+    /// Has nobody told any more.
+    pub fn forget_outside(&self, pid: Pid) -> Option<Ended> {
+        lock(&self.outside).remove(&pid)
     }
 
     /// The first process has ended: so does the sandbox.

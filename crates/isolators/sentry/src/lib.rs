@@ -2,12 +2,14 @@
 //! in processes whose every system call is served here; see `platform` for the
 //! wall, and the chapter of ARCHITECTURE.md.
 
+mod control;
 pub mod kernel;
 pub mod launch;
 pub mod loader;
 pub mod log;
 pub mod mm;
 pub mod net;
+pub mod oci;
 pub mod platform;
 pub mod signal;
 pub mod syscalls;

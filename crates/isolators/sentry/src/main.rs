@@ -1,10 +1,13 @@
-//! `caisson-sentry`: runs a program on a Linux kernel in user space.
+//! `caisson-sentry`: an OCI runtime whose containers have a Linux kernel of their
+//! own, in user space.
 #![no_main]
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use caisson_oci_cli::{Runtime, RuntimeOptions};
+use caisson_sentry::oci::{SentryIsolator, Settings};
 use caisson_sentry::vfs::setup::{Layout, MountRequest};
 use caisson_sentry::{LaunchError, Program, run};
 
@@ -29,22 +32,22 @@ Options:
 /// What the command line asks for.
 enum Request {
     Print(String),
-    Run(Program),
+    Run(PathBuf, Layout, Program),
 }
 
 fn parse(args: Vec<OsString>) -> Result<Request, String> {
     use lexopt::Arg::{Long, Short, Value};
-    let mut parser = lexopt::Parser::from_iter(args);
+    let mut parser = lexopt::Parser::from_args(args);
     let mut program = Program {
-        root: PathBuf::from("/"),
         path: Vec::new(),
         arguments: Vec::new(),
         environment: Vec::new(),
         directory: b"/".to_vec(),
         owner: (0, 0),
-        layout: Layout::usual(),
+        groups: Vec::new(),
+        umask: 0o022,
     };
-    let mut doing = false;
+    let (mut root, mut layout) = (PathBuf::from("/"), Layout::usual());
     let text = |e: lexopt::Error| format!("{e}; see `caisson-sentry --help`");
     while let Some(argument) = parser.next().map_err(text)? {
         match argument {
@@ -53,31 +56,31 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
                 let version = env!("CARGO_PKG_VERSION");
                 return Ok(Request::Print(format!("caisson-sentry {version}")));
             }
-            Long("root") if doing => program.root = parser.value().map_err(text)?.into(),
-            Long("cwd") if doing => {
+            Long("root") => root = parser.value().map_err(text)?.into(),
+            Long("cwd") => {
                 program.directory = parser.value().map_err(text)?.into_vec();
             }
-            Long("env") if doing => {
+            Long("env") => {
                 program.environment.push(parser.value().map_err(text)?.into_vec());
             }
-            Long("mount") if doing => {
+            Long("mount") => {
                 let value = parser.value().map_err(text)?;
                 let mount = MountRequest::parse(&value).map_err(|error| error.to_string())?;
-                program.layout.mounts.push(mount);
+                layout.mounts.push(mount);
             }
-            Long("read-only") if doing => program.layout.read_only = true,
-            Long("user") if doing => {
+            Long("read-only") => layout.read_only = true,
+            Long("user") => {
                 let value = parser.value().map_err(text)?;
                 program.owner = owner(&value.to_string_lossy())
                     .ok_or("--user takes numbers, as in --user 1000:1000")?;
             }
-            Value(word) if !doing && word == "do" => doing = true,
-            Value(path) if doing => {
+            Value(path) => {
                 program.path = path.clone().into_vec();
                 program.arguments = vec![path.into_vec()];
+                program.groups = vec![program.owner.1];
                 let rest = parser.raw_args().map_err(text)?;
                 program.arguments.extend(rest.map(OsString::into_vec));
-                return Ok(Request::Run(program));
+                return Ok(Request::Run(root, layout, program));
             }
             other => return Err(text(other.unexpected())),
         }
@@ -94,21 +97,43 @@ fn report(error: &LaunchError) {
     eprintln!("caisson-sentry: {error}");
 }
 
-fn start(args: Vec<OsString>) -> u8 {
+/// `caisson-sentry do …`
+fn start_alone(args: Vec<OsString>) -> u8 {
     match parse(args) {
         Ok(Request::Print(text)) => {
             println!("{text}");
             0
         }
-        Ok(Request::Run(program)) => run(&program, report).unwrap_or_else(|error| {
-            report(&error);
-            127
-        }),
+        Ok(Request::Run(root, layout, program)) => run(&root, &layout, &program, report)
+            .unwrap_or_else(|error| {
+                report(&error);
+                127
+            }),
         Err(message) => {
             eprintln!("caisson-sentry: {message}");
             2
         }
     }
+}
+
+fn start(args: Vec<OsString>) -> u8 {
+    if args.get(1).is_some_and(|word| word == "do") {
+        return start_alone(args.into_iter().skip(2).collect());
+    }
+    let runtime = Runtime {
+        name: "caisson-sentry",
+        version: env!("CARGO_PKG_VERSION"),
+        description: "An OCI runtime: containers on a Linux kernel of their own, in user space \
+                      (`caisson-sentry do --help`: a program without a container)",
+        protect: caisson_sys::protect::protect,
+        open: |options: &RuntimeOptions| {
+            Ok(Box::new(SentryIsolator::new(Settings {
+                root: options.root.clone(),
+                systemd_cgroup: options.systemd_cgroup,
+            })))
+        },
+    };
+    caisson_oci_cli::main(&runtime, args.into_iter())
 }
 
 caisson_sys::entry!(start);

@@ -75,8 +75,14 @@ pub fn shed(keep: CapabilitySet) -> Result<(), WallError> {
     let sets =
         CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
     own::set_capabilities(None, sets).map_err(step(DROP))?;
-    own::set_no_new_privs(true).map_err(step("forbid new privileges"))?;
-    // Cleared by the change of user.
+    own::set_no_new_privs(true).map_err(step("forbid new privileges"))
+}
+
+/// Has this process killed when its parent ends. A change of user undoes it.
+///
+/// # Errors
+/// [`WallError`]
+pub fn tie() -> Result<(), WallError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(step("tie the process to its parent"))
 }

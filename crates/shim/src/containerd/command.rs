@@ -130,6 +130,7 @@ pub(crate) fn run(program: &Path, args: &[OsString]) -> Result<Vec<u8>, CommandE
             root: PathBuf::new(),
             systemd_cgroup: false,
             rootless: Some(false),
+            kernel: None,
         });
         let features = serde_json::to_vec(&isolator.features());
         let features = features.map_err(|error| CommandError::Launch(error.to_string()))?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use caisson_foreign_shim::ShimIsolator;
 use caisson_native::{NativeIsolator, Settings};
 use caisson_oci_runtime::OciIsolator;
+use caisson_sentry::oci::{self as sentry, SentryIsolator};
 
 use super::step::StepError;
 use crate::PodConfig;
@@ -14,6 +15,7 @@ use crate::PodConfig;
 #[derive(Debug)]
 pub(super) enum Engine {
     Native(NativeIsolator),
+    Sentry(SentryIsolator),
     Oci(OciIsolator),
     Shim(ShimIsolator),
 }
@@ -26,6 +28,11 @@ impl Engine {
                 root: config.state_root.clone(),
                 systemd_cgroup: config.systemd_cgroup,
                 rootless: config.rootless,
+                kernel: None,
+            }))),
+            sentry::NAME => Ok(Self::Sentry(SentryIsolator::new(sentry::Settings {
+                root: config.state_root.clone(),
+                systemd_cgroup: config.systemd_cgroup,
             }))),
             caisson_oci_runtime::NAME => {
                 let lacking = || StepError::new("shim.json: oci", "the isolator oci needs it");
@@ -56,8 +63,9 @@ impl Engine {
             other => Err(StepError::new(
                 "shim.json: isolator",
                 format!(
-                    "{other:?} is unknown; this program has: {}, {}, {}",
+                    "{other:?} is unknown; this program has: {}, {}, {}, {}",
                     caisson_native::NAME,
+                    sentry::NAME,
                     caisson_oci_runtime::NAME,
                     caisson_foreign_shim::NAME
                 ),
@@ -68,6 +76,7 @@ impl Engine {
     pub(super) fn isolator(&self) -> &dyn Isolator {
         match self {
             Self::Native(isolator) => isolator,
+            Self::Sentry(isolator) => isolator,
             Self::Oci(isolator) => isolator,
             Self::Shim(isolator) => isolator,
         }

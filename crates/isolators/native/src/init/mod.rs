@@ -21,6 +21,7 @@ mod time;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use caisson_cgroup::Joiner;
 use caisson_isolator::ConsoleSocket;
@@ -33,6 +34,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::channel::{Channel, Word};
+use crate::guest::GuestKernel;
 use crate::namespaces::Namespaces;
 use crate::sources::Sources;
 use crate::step::{Context, StepError};
@@ -56,6 +58,8 @@ pub(crate) struct Init<'a> {
     pub(crate) console: Option<&'a ConsoleSocket>,
     /// Where to wait for `start`; `None` to run on.
     pub(crate) start: Option<&'a OwnedFd>,
+    /// What runs the program, and its control socket; `None`: execve(2).
+    pub(crate) kernel: Option<(&'a Rc<dyn GuestKernel>, &'a OwnedFd)>,
     /// See [`Finish::owner_may_enter`].
     pub(crate) owner_may_enter: bool,
     pub(crate) preserve_fds: u32,
@@ -109,7 +113,14 @@ impl Init<'_> {
         console: Option<Console>,
     ) -> Result<Finish, StepError> {
         let root = caisson_rootpath::Root::open(Path::new("/")).context(|| "open the root")?;
-        let program = Program::prepare(process, &root)?;
+        let program = Program::prepare(process, &root, self.kernel.is_some())?;
+        let kernel = match self.kernel {
+            Some((kernel, socket)) => {
+                let socket = socket.try_clone().context(|| "keep the control socket")?;
+                Some((Rc::clone(kernel), socket))
+            }
+            None => None,
+        };
         let start = match self.start {
             Some(socket) => Some(socket.try_clone().context(|| "keep the start socket")?),
             None => None,
@@ -123,6 +134,7 @@ impl Init<'_> {
             console,
             preserve_fds: self.preserve_fds,
             start,
+            kernel,
             owner_may_enter: self.owner_may_enter,
             start_hooks: hooks,
             start_state: state,

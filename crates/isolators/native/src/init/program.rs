@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 use caisson_rootpath::Root;
 use caisson_runtime_spec::{Hook, Process, Rlimit, User};
@@ -16,6 +17,7 @@ use rustix::process::{DumpableBehavior, fchdir, getcwd, set_dumpable_behavior};
 use super::identity::{self, Capabilities5};
 use super::{Console, limits};
 use crate::channel::{Channel, Word};
+use crate::guest::{Guest, GuestKernel, StartReport};
 use crate::step::{Context, StepError};
 use crate::{hooks, lsm};
 
@@ -41,8 +43,8 @@ pub(crate) struct Program {
 impl Program {
     /// Checks everything that can be checked before the program starts, and
     /// enters its working directory. `root` is the container's, which the
-    /// caller is in.
-    pub(crate) fn prepare(process: &Process, root: &Root) -> Result<Self, StepError> {
+    /// caller is in. A `guest`'s resource limits are its own kernel's to set.
+    pub(crate) fn prepare(process: &Process, root: &Root, guest: bool) -> Result<Self, StepError> {
         lsm::check(process)?;
         limits::apply_scheduling(process)?;
         own_streams(process.user.uid);
@@ -52,7 +54,9 @@ impl Program {
         let capabilities = process.capabilities.as_ref().map(Capabilities5::from);
         let args =
             process.args.iter().map(|arg| c_string("args", arg)).collect::<Result<_, _>>()?;
-        limits::apply_rlimits(&process.rlimits, false)?;
+        if !guest {
+            limits::apply_rlimits(&process.rlimits, false)?;
+        }
         Ok(Self {
             path,
             args: StringArray::new(args),
@@ -75,6 +79,8 @@ pub(crate) struct Finish {
     pub(crate) preserve_fds: u32,
     /// Where `start` connects; `None` to go on at once.
     pub(crate) start: Option<OwnedFd>,
+    /// What runs the program, and its control socket; `None`: execve(2).
+    pub(crate) kernel: Option<(Rc<dyn GuestKernel>, OwnedFd)>,
     /// Whether the process may be looked at while it waits for `start`: an
     /// owner without root could not `exec` into the container otherwise, as
     /// what is not dumpable is root's. Who is inside and was not given
@@ -114,6 +120,7 @@ impl Finish {
     fn close_others(&self) -> Result<(), StepError> {
         let mut keep = vec![self.report.as_fd()];
         keep.extend(self.start.as_ref().map(AsFd::as_fd));
+        keep.extend(self.kernel.as_ref().map(|(_, socket)| socket.as_fd()));
         keep.extend(self.console.as_ref().map(AsFd::as_fd));
         caisson_sys::descriptors::close_all_except(self.preserve_fds.saturating_add(3), &keep)
             .context(|| "close the runtime's descriptors")
@@ -131,7 +138,16 @@ impl Finish {
 
     fn wait_and_execute(self) -> u8 {
         let Self {
-            program, filter, start, owner_may_enter, start_hooks, start_state, report, ..
+            program,
+            filter,
+            start,
+            kernel,
+            owner_may_enter,
+            start_hooks,
+            start_state,
+            report,
+            console,
+            preserve_fds,
         } = self;
         let report = match start {
             None => report,
@@ -151,6 +167,13 @@ impl Finish {
                 Channel::over(connection)
             }
         };
+        if let Some((kernel, control)) = kernel {
+            let report = StartReport::over(report);
+            let terminal = console.is_some();
+            let (program, environment) = program.for_guest();
+            let guest = Guest { program, environment, control, terminal, preserve_fds, report };
+            return kernel.run(guest);
+        }
         // They are the image's programs: no more may be theirs than the user's.
         let as_user = || program.become_user(filter.as_ref(), None);
         // Nor is the runtime's environment theirs.
@@ -174,6 +197,11 @@ impl Finish {
 }
 
 impl Program {
+    /// Its path and variables.
+    fn for_guest(&self) -> (CString, Vec<CString>) {
+        (self.path.clone(), self.env.strings().to_vec())
+    }
+
     fn become_user(
         &self,
         filter: Option<&Filter>,

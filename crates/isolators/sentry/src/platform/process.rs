@@ -1,5 +1,6 @@
 //! Stub processes as the host knows them.
 
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
@@ -141,6 +142,21 @@ pub fn wait_for_any() -> Result<(HostPid, i32), Errno> {
             return Err(errno);
         }
     }
+}
+
+/// A copy, numbered `lowest` or higher, of a descriptor that this process inherited.
+///
+/// # Errors
+/// `EBADF` if there is none of that number; `EMFILE`.
+pub fn copy_of(number: u32, lowest: u32) -> Result<OwnedFd, Errno> {
+    let signed = |n: u32| i32::try_from(n).map_err(|_| Errno::BADF);
+    // SAFETY: takes numbers only; of a number that is not open it fails.
+    let fd = unsafe { libc::fcntl(signed(number)?, libc::F_DUPFD_CLOEXEC, signed(lowest)?) };
+    if fd < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: F_DUPFD_CLOEXEC returned it, nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// `errno` of the call before.

@@ -295,6 +295,8 @@ fn become_stub(plan: &Plan) -> ! {
     let mask = 0_u64;
     // SAFETY: numbers, and two structures that the kernel reads.
     unsafe {
+        // Signals of the terminal are the sentry's to pass on.
+        libc::setsid();
         // A guest's crash leaves no file on the host.
         if libc::setrlimit(libc::RLIMIT_CORE, &raw const none) != 0 {
             fail(6);

@@ -2,6 +2,7 @@
 
 mod deliver;
 mod frame;
+pub mod outside;
 mod send;
 mod take;
 

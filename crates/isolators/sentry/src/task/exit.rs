@@ -25,7 +25,7 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
     let (threads, parent, exit_signal, orphaned_zombie, controlled, mourners) = {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row_mut(process.pid) else { return };
-        if row.ended.is_some() {
+        if row.ended.is_some() || !Arc::ptr_eq(&row.process, process) {
             return;
         }
         row.ended = Some(status);
@@ -65,6 +65,10 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         signal::send(kernel, &signal::Target::Process(child), info);
     }
     free_orphans(kernel, controlled);
+    if let Some(ended) = kernel.forget_outside(process.pid) {
+        lock(&kernel.tree).remove(process.pid);
+        ended(status);
+    }
     tell_parent(kernel, process, parent, exit_signal, status);
     if let Some(row) = lock(&kernel.tree).row_mut(process.pid) {
         row.told = true;

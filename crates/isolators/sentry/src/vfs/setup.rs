@@ -11,7 +11,8 @@ use rustix::io::Errno;
 
 use crate::task::Credentials;
 
-use super::mount::{Description, MountOptionError, Options};
+pub use super::mount::Options;
+use super::mount::{Description, MountOptionError};
 use super::tmpfs::{New, TmpFs};
 use super::{
     Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, ProcNode, TmpNode, Walker,

@@ -10,7 +10,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::platform::broker_calls::{BROKER, OWN};
 use crate::platform::host_calls::confine;
-use crate::wall::{WallError, empty_root, shed, step};
+use crate::wall::{WallError, empty_root, shed, step, tie};
 
 /// What a broker keeps, to do for the guest what its kernel has permitted.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
@@ -28,6 +28,7 @@ pub(super) fn enter(keep: &[BorrowedFd<'_>]) -> Result<OwnedFd, WallError> {
     // Modes are those that the guest's kernel computed.
     rustix::process::umask(Mode::empty());
     shed(KEPT)?;
+    tie()?;
     let mut kept = keep.to_vec();
     kept.push(own.as_fd());
     caisson_sys::descriptors::close_all_except(0, &kept)

@@ -1,0 +1,253 @@
+//! What of a configuration the host does, and what is refused.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use caisson_isolator::SandboxError;
+use caisson_runtime_spec::mount_options::MountAttr;
+use caisson_runtime_spec::{Mount, NamespaceKind, Spec};
+
+use super::NAME;
+use crate::vfs::MountFlags;
+use crate::vfs::setup::{Layout, MountRequest, Options};
+
+/// File systems that the container's own kernel has.
+const OF_THE_KERNEL: [&str; 6] = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devtmpfs"];
+/// Those that it lacks; they show the host's kernel, so they are left out.
+const LEFT_OUT: [&str; 5] = ["cgroup", "cgroup2", "securityfs", "debugfs", "tracefs"];
+
+fn refuse(what: impl Into<String>) -> SandboxError {
+    SandboxError::Unsupported { isolator: NAME, operation: what.into() }
+}
+
+/// The configuration that `caisson-native` makes the container's surroundings by.
+///
+/// # Errors
+/// [`SandboxError::Unsupported`], for what there is no such thing as here.
+pub(super) fn adapt(mut spec: Spec) -> Result<Spec, SandboxError> {
+    let hooks = spec.hooks.as_ref();
+    if hooks.is_some_and(|hooks| !hooks.start_container.is_empty()) {
+        return Err(refuse("run hooks.startContainer: they are programs of the container"));
+    }
+    let linux = spec.linux.get_or_insert_default();
+    for (kind, what) in [(NamespaceKind::Pid, "pid"), (NamespaceKind::Mount, "mount")] {
+        match linux.namespaces.iter().find(|namespace| namespace.kind == kind) {
+            Some(own) if own.path.as_deref().is_none_or(str::is_empty) => {}
+            Some(_) => {
+                return Err(refuse(format!(
+                    "join a {what} namespace (linux.namespaces): each sandbox has its own"
+                )));
+            }
+            None => {
+                return Err(refuse(format!(
+                    "do without a {what} namespace of its own (linux.namespaces)"
+                )));
+            }
+        }
+    }
+    if linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User) {
+        return Err(refuse("run in a user namespace (linux.namespaces) yet"));
+    }
+    if linux.personality.take().is_some_and(|wanted| wanted.domain.number() != 0) {
+        return Err(refuse("run 32-bit programs (linux.personality)"));
+    }
+    if let Some(seccomp) = linux.seccomp.take()
+        && seccomp.listener_path.is_some()
+    {
+        return Err(refuse("notify of calls (linux.seccomp.listenerPath)"));
+    }
+    linux.memory_policy = None;
+    // Its kernel hides them.
+    linux.masked_paths.clear();
+    linux.readonly_paths.clear();
+    for mount in &spec.mounts {
+        let path = clean(&mount.destination);
+        let inside = ["/proc", "/sys"].iter().any(|top| path.starts_with(top));
+        if inside && place(mount) == Place::Native {
+            let at = &mount.destination;
+            return Err(refuse(format!("mount at {at:?}: /proc and /sys are its kernel's")));
+        }
+    }
+    spec.mounts.retain(|mount| match place(mount) {
+        Place::Native => true,
+        // Terminals that the host gives away are in these.
+        Place::Kernel => clean(&mount.destination) == Path::new("/dev"),
+        Place::Nowhere => mount.kind.as_deref() == Some("devpts"),
+    });
+    if let Some(process) = &mut spec.process {
+        // Labels of the host's mean nothing to the container's kernel.
+        process.apparmor_profile = None;
+        process.selinux_label = None;
+    }
+    if let Some(linux) = &mut spec.linux {
+        linux.mount_label = None;
+    }
+    Ok(spec)
+}
+
+/// Who mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The host, for what comes from it; the kernel shows it as a bind mount.
+    Native,
+    /// The container's kernel.
+    Kernel,
+    /// Nobody.
+    Nowhere,
+}
+
+fn place(mount: &Mount) -> Place {
+    let kind = mount.kind.as_deref().unwrap_or_default();
+    let options = mount.parsed_options();
+    if options.bind.is_some() || options.copy_up {
+        Place::Native
+    } else if OF_THE_KERNEL.contains(&kind) {
+        Place::Kernel
+    } else if LEFT_OUT.contains(&kind) || kind == "devpts" {
+        Place::Nowhere
+    } else {
+        Place::Native
+    }
+}
+
+/// What the container's kernel mounts. The sources of its bind mounts are where
+/// `caisson-native` has mounted them, in the container's tree.
+///
+/// # Errors
+/// [`SandboxError::Unsupported`], with the option that is not known.
+pub(super) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
+    let mut mounts = Vec::new();
+    let dev = |mount: &Mount| clean(&mount.destination) == Path::new("/dev");
+    if !spec.mounts.iter().any(dev) {
+        mounts.push(request("devtmpfs", "/dev", &["nosuid".to_owned()])?);
+    }
+    for mount in &spec.mounts {
+        let path = clean(&mount.destination);
+        match place(mount) {
+            Place::Nowhere => {}
+            Place::Kernel => {
+                let kind = mount.kind.as_deref().unwrap_or_default();
+                let kind = if dev(mount) && kind == "tmpfs" { "devtmpfs" } else { kind };
+                mounts.push(request(kind, &path.to_string_lossy(), &mount.options)?);
+            }
+            Place::Native => mounts.push(MountRequest {
+                kind: "bind".to_owned(),
+                target: path.as_os_str().as_bytes().to_vec(),
+                source: path,
+                options: Options {
+                    bind: Some(true),
+                    flags: flags(mount.parsed_options().attrs.set),
+                    ..Options::default()
+                },
+            }),
+        }
+    }
+    let linux = spec.linux.as_ref();
+    let paths = |paths: Option<&Vec<String>>| {
+        let paths = paths.into_iter().flatten();
+        paths.map(|path| path.clone().into_bytes()).collect()
+    };
+    Ok(Layout {
+        read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
+        shared: false,
+        mounts,
+        masked: paths(linux.map(|linux| &linux.masked_paths)),
+        read_only_paths: paths(linux.map(|linux| &linux.readonly_paths)),
+    })
+}
+
+fn request(kind: &str, target: &str, options: &[String]) -> Result<MountRequest, SandboxError> {
+    let options = options.iter().map(String::as_str);
+    MountRequest::new(kind, OsStr::new(kind), target.as_bytes(), options)
+        .map_err(|error| refuse(format!("mount at {target:?}: {error}")))
+}
+
+fn flags(set: MountAttr) -> MountFlags {
+    let pairs = [
+        (MountAttr::RDONLY, MountFlags::READ_ONLY),
+        (MountAttr::NOSUID, MountFlags::NO_SUID),
+        (MountAttr::NODEV, MountFlags::NO_DEVICES),
+        (MountAttr::NOEXEC, MountFlags::NO_EXECUTE),
+        (MountAttr::NOATIME, MountFlags::NO_ACCESS_TIMES),
+    ];
+    let wanted = pairs.into_iter().filter(|(attribute, _)| set.contains(*attribute));
+    wanted.fold(MountFlags::empty(), |flags, (_, flag)| flags | flag)
+}
+
+/// An absolute path without `.`, `..` and doubled slashes.
+fn clean(path: &str) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(linux: &str, more: &str) -> Spec {
+        let text =
+            format!(r#"{{"ociVersion":"1.3.0","root":{{"path":"x"}},"linux":{{{linux}}}{more}}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    const OWN: &str = r#""namespaces":[{"type":"pid"},{"type":"mount"}]"#;
+
+    #[test]
+    fn what_is_refused_is_named() {
+        for (linux, more, word) in [
+            ("", "", "pid namespace"),
+            (r#""namespaces":[{"type":"pid","path":"/x"},{"type":"mount"}]"#, "", "pid"),
+            (r#""namespaces":[{"type":"pid"},{"type":"mount"},{"type":"user"}]"#, "", "user"),
+            (OWN, r#","hooks":{"startContainer":[{"path":"/x"}]}"#, "startContainer"),
+            (
+                OWN,
+                r#","mounts":[{"destination":"/proc/cpuinfo","source":"/x","options":["bind"]}]"#,
+                "/proc/cpuinfo",
+            ),
+            (&format!("{OWN},{}", r#""personality":{"domain":"LINUX32"}"#), "", "32-bit"),
+        ] {
+            let error = adapt(spec(linux, more)).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_mount_is_made_by_one() {
+        let mounts = r#","mounts":[{"destination":"/proc","type":"proc","source":"proc"},
+            {"destination":"/dev","type":"tmpfs"},{"destination":"/dev/shm","type":"tmpfs"},
+            {"destination":"/dev/mqueue","type":"mqueue"},{"destination":"/dev/pts","type":"devpts"},
+            {"destination":"/sys","type":"sysfs"},{"destination":"/sys/fs/cgroup","type":"cgroup"},
+            {"destination":"/run","type":"tmpfs","options":["tmpcopyup"]},
+            {"destination":"/dev/./termination-log","source":"/x","options":["rbind","ro"]}]"#;
+        let given = spec(OWN, mounts);
+        let layout = layout(&given).unwrap();
+        let inside: Vec<(&str, &[u8])> =
+            layout.mounts.iter().map(|m| (m.kind.as_str(), m.target.as_slice())).collect();
+        assert_eq!(
+            inside,
+            [
+                ("proc", &b"/proc"[..]),
+                ("devtmpfs", b"/dev"),
+                ("tmpfs", b"/dev/shm"),
+                ("mqueue", b"/dev/mqueue"),
+                ("sysfs", b"/sys"),
+                ("bind", b"/run"),
+                ("bind", b"/dev/termination-log"),
+            ]
+        );
+        assert!(layout.mounts.last().unwrap().options.flags.contains(MountFlags::READ_ONLY));
+        let native: Vec<String> =
+            adapt(given).unwrap().mounts.iter().map(|mount| mount.destination.clone()).collect();
+        assert_eq!(native, ["/dev", "/dev/pts", "/run", "/dev/./termination-log"]);
+    }
+}

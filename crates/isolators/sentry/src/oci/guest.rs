@@ -1,0 +1,113 @@
+//! The container's first process: it becomes the sentry.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use caisson_isolator::SandboxError;
+use caisson_native::{Guest, GuestKernel, StartReport};
+use caisson_runtime_spec::{Process, Spec};
+use caisson_sys::signal_fd::{SignalFd, SignalMask};
+use rustix::io::Errno;
+
+use super::adapt::layout;
+use crate::control::{cause, program};
+use crate::kernel::Kernel;
+use crate::launch::{self, Given, LaunchError, Streams};
+use crate::vfs::setup::Layout;
+
+/// What the container's configuration says to its kernel.
+#[derive(Debug)]
+pub(super) struct SentryKernel {
+    process: Process,
+    host_name: Option<String>,
+    layout: Layout,
+}
+
+impl SentryKernel {
+    pub(super) fn new(spec: &Spec) -> Result<Self, SandboxError> {
+        Ok(Self {
+            process: spec.process.clone().unwrap_or_default(),
+            host_name: spec.hostname.clone(),
+            layout: layout(spec)?,
+        })
+    }
+
+    /// Boots, and starts the program.
+    fn boot(&self, guest: Guest) -> Result<std::sync::Arc<Kernel>, (StartReport, LaunchError)> {
+        let Guest { program: path, environment, control, preserve_fds, report, .. } = guest;
+        let streams = Streams::own(preserve_fds);
+        let booted = streams.and_then(|streams| {
+            let kernel = self.boot_kernel(control)?;
+            let mut program = program(&self.process);
+            program.path = path.into_bytes();
+            program.environment =
+                environment.into_iter().map(std::ffi::CString::into_bytes).collect();
+            launch::start(&kernel, &program, streams, None)?;
+            Ok(kernel)
+        });
+        match booted {
+            Ok(kernel) => {
+                drop(report);
+                Ok(kernel)
+            }
+            Err(error) => Err((report, error)),
+        }
+    }
+
+    fn boot_kernel(&self, control: OwnedFd) -> Result<std::sync::Arc<Kernel>, LaunchError> {
+        let host = |step| {
+            move |error: std::io::Error| LaunchError::Step {
+                step,
+                errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+            }
+        };
+        let mask = SignalMask::sendable();
+        mask.block().map_err(host("block signals"))?;
+        let signals = SignalFd::new(&mask).map_err(host("take signals"))?;
+        let roots = launch::open_roots(Path::new("/"), &self.layout)?;
+        let (_, broker) = launch::start_broker(&roots, complain)?;
+        if let Some(root) = roots.last() {
+            let_go_of_streams(root)?;
+        }
+        launch::boot(Given {
+            layout: &self.layout,
+            roots,
+            broker,
+            host_name: self.host_name.as_ref().map(|name| name.clone().into_bytes()),
+            control: Some(control),
+            tied: false,
+            signals: Some(signals),
+        })
+    }
+}
+
+/// The program has copies: who reads from them hears their end when it closes them.
+fn let_go_of_streams(other: &OwnedFd) -> Result<(), LaunchError> {
+    use rustix::stdio::{dup2_stdin, dup2_stdout};
+    let fail = |errno| LaunchError::Step { step: "let go of the standard streams", errno };
+    dup2_stdin(other).map_err(fail)?;
+    dup2_stdout(other).map_err(fail)
+}
+
+impl GuestKernel for SentryKernel {
+    fn run(&self, guest: Guest) -> u8 {
+        match self.boot(guest) {
+            Ok(kernel) => launch::code_of(kernel.wait_for_end()),
+            Err((report, error)) => {
+                match &error {
+                    LaunchError::Execute { program, errno } => {
+                        report.failed(&format!("exec {program}"), &cause(*errno));
+                    }
+                    other => report.failed("boot the sandbox's kernel", &other.to_string()),
+                }
+                255
+            }
+        }
+    }
+}
+
+/// Of the broker, which has nobody else to tell.
+fn complain(error: &LaunchError) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "caisson-sentry: {error}");
+}

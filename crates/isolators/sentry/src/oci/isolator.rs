@@ -1,0 +1,143 @@
+//! The seam's first and second level.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use caisson_isolator::{
+    Container, ContainerId, ContainerRequest, Isolator, Overhead, Sandbox, SandboxError,
+    SandboxRequest,
+};
+use caisson_native::NativeIsolator;
+use caisson_runtime_spec::features::{Enabled, Features};
+
+use super::adapt::adapt;
+use super::container::SentryContainer;
+use super::guest::SentryKernel;
+
+/// The name that handlers use.
+pub const NAME: &str = "sentry";
+
+/// How to make containers.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where state is kept, one directory for each container.
+    pub root: PathBuf,
+    /// Have systemd make the cgroups.
+    pub systemd_cgroup: bool,
+}
+
+/// See the module's documentation. As `caisson-native`, it must be used from
+/// single-threaded processes only.
+#[derive(Debug)]
+pub struct SentryIsolator {
+    settings: Settings,
+}
+
+impl SentryIsolator {
+    /// An isolator that keeps its state under `settings.root`.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    fn native(&self, kernel: Option<SentryKernel>) -> NativeIsolator {
+        NativeIsolator::new(caisson_native::Settings {
+            root: self.settings.root.clone(),
+            systemd_cgroup: self.settings.systemd_cgroup,
+            // What a user without root can have is no wall for a sentry.
+            rootless: Some(false),
+            kernel: kernel.map(|kernel| Rc::new(kernel) as Rc<_>),
+        })
+    }
+
+    fn wrap(&self, sandbox: Box<dyn Sandbox>, id: &ContainerId) -> Box<dyn Sandbox> {
+        let dir = self.settings.root.join(id.as_str());
+        Box::new(SentrySandbox { native: sandbox, dir })
+    }
+}
+
+impl Isolator for SentryIsolator {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn features(&self) -> Features {
+        let mut features = self.native(None).features();
+        // A program of the container's would run without its kernel.
+        features.hooks.retain(|hook| hook != "startContainer");
+        features.annotations.insert("caisson.isolator".to_owned(), NAME.to_owned());
+        if let Some(linux) = &mut features.linux {
+            let no = || Some(Enabled { enabled: Some(false) });
+            linux.namespaces.retain(|kind| kind != "user");
+            linux.seccomp = None;
+            linux.apparmor = no();
+            linux.selinux = no();
+            linux.memory_policy = None;
+        }
+        features
+    }
+
+    fn version(&self) -> Option<String> {
+        Some(env!("CARGO_PKG_VERSION").to_owned())
+    }
+
+    fn overhead(&self) -> Overhead {
+        // An idle sandbox of one small program, `make bench-sentry`: the sentry, the
+        // broker and the empty stub, by their share of what they share (PSS).
+        Overhead { memory_bytes: 3 << 20, cpu_millis: 0 }
+    }
+
+    fn create_sandbox(
+        &self,
+        request: &SandboxRequest<'_>,
+    ) -> Result<Box<dyn Sandbox>, SandboxError> {
+        // Found out before anything exists.
+        adapt(request.spec.clone())?;
+        let kernel = SentryKernel::new(request.spec)?;
+        let sandbox = self.native(Some(kernel)).create_sandbox(request)?;
+        Ok(self.wrap(sandbox, request.id))
+    }
+
+    fn open_sandbox(&self, id: &ContainerId) -> Result<Box<dyn Sandbox>, SandboxError> {
+        let sandbox = self.native(None).open_sandbox(id)?;
+        Ok(self.wrap(sandbox, id))
+    }
+
+    fn sandboxes(&self) -> Result<Vec<ContainerId>, SandboxError> {
+        self.native(None).sandboxes()
+    }
+}
+
+/// One container's place.
+struct SentrySandbox {
+    native: Box<dyn Sandbox>,
+    dir: PathBuf,
+}
+
+impl SentrySandbox {
+    fn wrap(&self, native: Box<dyn Container>) -> Box<dyn Container> {
+        Box::new(SentryContainer::new(native, self.dir.clone()))
+    }
+}
+
+impl Sandbox for SentrySandbox {
+    fn create_container(
+        &self,
+        mut request: ContainerRequest,
+    ) -> Result<Box<dyn Container>, SandboxError> {
+        request.spec = adapt(request.spec)?;
+        self.native.create_container(request).map(|container| self.wrap(container))
+    }
+
+    fn container(&self, id: &ContainerId) -> Result<Box<dyn Container>, SandboxError> {
+        self.native.container(id).map(|container| self.wrap(container))
+    }
+
+    fn containers(&self) -> Result<Vec<ContainerId>, SandboxError> {
+        self.native.containers()
+    }
+
+    fn delete(&self, force: bool) -> Result<(), SandboxError> {
+        self.native.delete(force)
+    }
+}

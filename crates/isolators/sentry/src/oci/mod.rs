@@ -1,0 +1,11 @@
+//! The sentry as an isolator: containers whose programs run on a kernel of their
+//! own. All else of a container (its mounts, cgroup, namespaces, hooks, state) is
+//! made by `caisson-native`, so the sandbox is inside of that wall, too.
+
+mod adapt;
+mod container;
+mod exec;
+mod guest;
+mod isolator;
+
+pub use isolator::{NAME, SentryIsolator, Settings};

@@ -68,9 +68,19 @@ fn compiled_programs_see_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in
-        ["clocks", "events", "mappings", "memory", "processes", "signals", "threads", "unix"]
-    {
+    for name in ["clocks", "events", "mappings", "memory", "processes", "signals", "threads"] {
+        same_program(&sandbox, name);
+    }
+}
+
+/// UNIX sockets, TCP and UDP.
+#[test]
+fn sockets_behave_the_same() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for name in ["unix", "inet"] {
         same_program(&sandbox, name);
     }
 }

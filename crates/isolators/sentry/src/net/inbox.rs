@@ -75,6 +75,8 @@ struct State {
     shut: bool,
     /// Told once to whoever receives or asks.
     error: Option<Errno>,
+    /// The other side ended it at once.
+    reset: bool,
 }
 
 /// A queue of packets with one receiver.
@@ -91,7 +93,14 @@ impl Inbox {
     /// Empty, for about `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
-        let state = State { packets: VecDeque::new(), used: 0, limit, shut: false, error: None };
+        let state = State {
+            packets: VecDeque::new(),
+            used: 0,
+            limit,
+            shut: false,
+            error: None,
+            reset: false,
+        };
         Arc::new(Inbox {
             state: Mutex::new(state),
             readable: WaitQueue::default(),
@@ -264,6 +273,27 @@ impl Inbox {
         lock(&self.state).error = Some(error);
         self.readable.wake();
         self.room.wake();
+    }
+
+    /// The other side has ended it at once: nothing more comes, and nothing can be sent.
+    pub fn reset(&self, error: Errno) {
+        let mut state = lock(&self.state);
+        (state.error, state.shut, state.reset) = (Some(error), true, true);
+        drop(state);
+        self.readable.wake();
+        self.room.wake();
+    }
+
+    /// Whether the other side has done so.
+    #[must_use]
+    pub fn is_reset(&self) -> bool {
+        lock(&self.state).reset
+    }
+
+    /// Lets packets in again.
+    pub fn renew(&self) {
+        let mut state = lock(&self.state);
+        (state.error, state.shut, state.reset) = (None, false, false);
     }
 
     /// Takes the error out.

@@ -11,6 +11,8 @@ use crate::task::waiter::{Waiter, lock};
 use crate::vfs::{Attributes, File, Kind, Ready, Time};
 
 use super::inbox::{Packet, Received};
+use super::inet::options::Numbers;
+use super::inet::{Tcp, Udp};
 use super::unix::Unix;
 
 /// `SOCK_*`
@@ -68,6 +70,8 @@ pub struct Options {
     pub send_timeout: Option<Duration>,
     /// `SO_RCVTIMEO`
     pub receive_timeout: Option<Duration>,
+    /// Those of IP, TCP and UDP.
+    pub numbers: Numbers,
 }
 
 /// `net.core.wmem_default`
@@ -92,6 +96,7 @@ impl Default for Options {
             receive_buffer: BUFFER,
             send_timeout: None,
             receive_timeout: None,
+            numbers: Numbers::default(),
         }
     }
 }
@@ -101,6 +106,10 @@ impl Default for Options {
 pub enum Body {
     /// `AF_UNIX`
     Unix(Arc<Unix>),
+    /// TCP
+    Tcp(Arc<Tcp>),
+    /// UDP
+    Udp(Arc<Udp>),
 }
 
 /// A socket.
@@ -131,16 +140,6 @@ impl Socket {
         Arc::new(Socket { family, kind, protocol, inode, options, body, made: Time::now() })
     }
 
-    /// The UNIX socket.
-    ///
-    /// # Errors
-    /// `EINVAL` if it is of another family.
-    pub fn unix(&self) -> Result<&Arc<Unix>, Errno> {
-        match &self.body {
-            Body::Unix(unix) => Ok(unix),
-        }
-    }
-
     /// Receives up to `room` bytes, or looks at them.
     ///
     /// # Errors
@@ -151,6 +150,8 @@ impl Socket {
                 let apart = lock(&self.options).pass_credentials;
                 unix.receive(room, peek, apart)
             }
+            Body::Tcp(tcp) => tcp.receive(room, peek),
+            Body::Udp(udp) => udp.receive(room, peek),
         }
     }
 
@@ -161,6 +162,9 @@ impl Socket {
     pub fn send(&self, message: &mut Outgoing) -> Result<(), Errno> {
         match &self.body {
             Body::Unix(unix) => unix.send(message, None),
+            Body::Tcp(tcp) => tcp.send(&mut message.packet),
+            // With an address only, which the call has to look up.
+            Body::Udp(_) => Err(Errno::DESTADDRREQ),
         }
     }
 
@@ -169,6 +173,8 @@ impl Socket {
     pub fn ready(&self) -> Ready {
         match &self.body {
             Body::Unix(unix) => unix.ready(),
+            Body::Tcp(tcp) => tcp.ready(),
+            Body::Udp(udp) => udp.ready(),
         }
     }
 
@@ -176,6 +182,8 @@ impl Socket {
     pub fn watch(&self, waiter: &Arc<Waiter>) {
         match &self.body {
             Body::Unix(unix) => unix.watch(waiter),
+            Body::Tcp(tcp) => tcp.watch(waiter),
+            Body::Udp(udp) => udp.watch(waiter),
         }
     }
 
@@ -183,6 +191,9 @@ impl Socket {
     #[must_use]
     pub fn piece(&self) -> Option<usize> {
         const MOST: usize = 64 << 10;
+        if let Body::Tcp(_) = &self.body {
+            return Some(MOST);
+        }
         let half = usize::try_from(lock(&self.options).send_buffer / 2).unwrap_or(MOST);
         (self.kind == Type::Stream as u32).then(|| half.clamp(1024, MOST))
     }
@@ -192,16 +203,23 @@ impl Socket {
     pub fn take_error(&self) -> Option<Errno> {
         match &self.body {
             Body::Unix(unix) => unix.inbox.take_error(),
+            Body::Tcp(tcp) => tcp.inbox.take_error(),
+            Body::Udp(udp) => udp.inbox.take_error(),
         }
     }
 
     /// Follows a change of `SO_SNDBUF` or `SO_RCVBUF`.
     pub fn buffers_changed(&self) {
-        let options = lock(&self.options).clone();
+        let (send, receive) = {
+            let options = lock(&self.options);
+            (options.send_buffer, options.receive_buffer)
+        };
+        let size = |n: u32| usize::try_from(n).unwrap_or(0);
         match &self.body {
-            Body::Unix(unix) => {
-                unix.set_limit(usize::try_from(options.send_buffer).unwrap_or(0));
-            }
+            Body::Unix(unix) => unix.set_limit(size(send)),
+            // Both sides' buffers are one here.
+            Body::Tcp(tcp) => tcp.set_limit(size(send) * 2),
+            Body::Udp(udp) => udp.inbox.set_limit(size(receive)),
         }
     }
 }
@@ -266,6 +284,11 @@ impl File for SocketFile {
                 if unix.kind == Type::Datagram { first } else { all }
             }
             (Body::Unix(unix), OUT_QUEUE) => unix.unsent(),
+            (Body::Tcp(tcp), IN_QUEUE) if tcp.listens() => return Err(Errno::INVAL),
+            (Body::Tcp(tcp), IN_QUEUE) => tcp.inbox.bytes().0,
+            (Body::Tcp(tcp), OUT_QUEUE) => tcp.unsent(),
+            (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
+            (Body::Udp(_), OUT_QUEUE) => 0,
             _ => return Err(Errno::NOTTY),
         };
         let count = i32::try_from(count).unwrap_or(i32::MAX);

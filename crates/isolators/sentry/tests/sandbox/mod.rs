@@ -83,7 +83,7 @@ impl Sandbox {
     pub fn run_on_host(&self, words: &[&str]) -> Ended {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount", "--uts", "--ipc", "--net"]);
-        let mount = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
+        let mount = "ip link set lo up && mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
                      root=$0 && exec chroot \"$root\" /bin/env -i PATH=/bin \"$@\"";
         command.args(["sh", "-c", mount]).arg(self.root()).args(words);
         finish(&mut command)

@@ -1,6 +1,8 @@
 //! Calls on sockets: making, naming, connecting.
 
 mod control;
+mod inet;
+mod inet_options;
 mod messages;
 mod options;
 mod unix;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::net::inet::address;
 use crate::net::{Body, Sender, Socket, SocketFile, Type, Unix};
 use crate::task::Restart;
 use crate::task::waiter::{Woken, lock};
@@ -133,6 +136,7 @@ pub(super) fn socket_(call: &Call<'_>) -> Outcome {
             let kind = unix.kind as u32;
             Socket::new(AF_UNIX, kind, 0, Body::Unix(unix))
         }
+        family @ (2 | 10) => inet::make(call, family == 10, kind, protocol)?,
         _ => return Err(Errno::AFNOSUPPORT.into()),
     };
     Ok(install(call, socket, flags)?.into())
@@ -191,9 +195,10 @@ fn write_address(call: &Call<'_>, bytes: &[u8], at: u64, length_at: u64) -> Resu
 
 pub(super) fn bind(call: &Call<'_>) -> Outcome {
     let (_, socket) = socket(call)?;
-    let address = read_address(call, call.arg(1), call.uint(2))?;
+    let name = read_address(call, call.arg(1), call.uint(2))?;
     match &socket.body {
-        Body::Unix(own) => unix::bind(call, own, &address)?,
+        Body::Unix(own) => unix::bind(call, own, &name)?,
+        Body::Tcp(_) | Body::Udp(_) => inet::bind(call, &socket, &name)?,
     }
     Ok(0)
 }
@@ -205,6 +210,8 @@ pub(super) fn listen(call: &Call<'_>) -> Outcome {
     let backlog = usize::try_from(call.int(1)).unwrap_or(MOST).min(MOST);
     match &socket.body {
         Body::Unix(unix) => unix.listen(backlog, sender(call))?,
+        Body::Tcp(tcp) => tcp.listen(backlog)?,
+        Body::Udp(_) => return Err(Errno::OPNOTSUPP.into()),
     }
     Ok(0)
 }
@@ -224,6 +231,15 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
             let body = Body::Unix(other);
             (Socket::new(socket.family, socket.kind, socket.protocol, body), peer)
         }
+        Body::Tcp(tcp) => {
+            let other = patience.wait(call, watch, || tcp.accept())?;
+            other.told();
+            // Who has gone already had an address, too.
+            let peer = address::bytes(other.remote_ever(), other.is_v6);
+            let body = Body::Tcp(other);
+            (Socket::new(socket.family, socket.kind, socket.protocol, body), peer)
+        }
+        Body::Udp(_) => return Err(Errno::OPNOTSUPP.into()),
     };
     {
         let options = lock(&socket.options).clone();
@@ -249,11 +265,13 @@ pub(super) fn accept4(call: &Call<'_>) -> Outcome {
 
 pub(super) fn connect(call: &Call<'_>) -> Outcome {
     let (file, socket) = socket(call)?;
-    let address = read_address(call, call.arg(1), call.uint(2))?;
+    let name = read_address(call, call.arg(1), call.uint(2))?;
     let timeout = lock(&socket.options).send_timeout;
     let patience = Patience::of(&file, false, timeout);
     match &socket.body {
-        Body::Unix(own) => unix::connect(call, &socket, own, &address, &patience)?,
+        Body::Unix(own) => unix::connect(call, &socket, own, &name, &patience)?,
+        Body::Tcp(tcp) => inet::connect(call, tcp, &name, &patience)?,
+        Body::Udp(udp) => inet::direct(call, udp, &name)?,
     }
     Ok(0)
 }
@@ -268,6 +286,8 @@ pub(super) fn shutdown(call: &Call<'_>) -> Outcome {
     };
     match &socket.body {
         Body::Unix(unix) => unix.shutdown(receive, send)?,
+        Body::Tcp(tcp) => tcp.shutdown(receive, send)?,
+        Body::Udp(udp) => udp.shutdown(receive, send)?,
     }
     Ok(0)
 }
@@ -276,6 +296,8 @@ pub(super) fn getsockname(call: &Call<'_>) -> Outcome {
     let (_, socket) = socket(call)?;
     let name = match &socket.body {
         Body::Unix(unix) => unix.name().unwrap_or_else(|| AF_UNIX.to_le_bytes().to_vec()),
+        Body::Tcp(tcp) => address::bytes(tcp.local(), tcp.is_v6),
+        Body::Udp(udp) => address::bytes(udp.local(), udp.is_v6),
     };
     write_address(call, &name, call.arg(1), call.arg(2))?;
     Ok(0)
@@ -285,6 +307,8 @@ pub(super) fn getpeername(call: &Call<'_>) -> Outcome {
     let (_, socket) = socket(call)?;
     let name = match &socket.body {
         Body::Unix(unix) => unix.peer_name()?,
+        Body::Tcp(tcp) => address::bytes(tcp.remote()?, tcp.is_v6),
+        Body::Udp(udp) => address::bytes(udp.remote()?, udp.is_v6),
     };
     write_address(call, &name, call.arg(1), call.arg(2))?;
     Ok(0)

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::net::{Body, Options, Socket};
 use crate::task::waiter::lock;
 
-use super::{AF_UNIX, Call, Outcome, socket};
+use super::{AF_UNIX, Call, Outcome, inet_options, socket};
 
 const SOL_SOCKET: i32 = 1;
 
@@ -59,7 +59,7 @@ pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
     call.memory().read(call.arg(3), &mut value)?;
     match call.int(1) {
         SOL_SOCKET => set_common(call, &socket, call.int(2), &value)?,
-        _ => return Err(Errno::OPNOTSUPP.into()),
+        level => inet_options::set(&socket, (level, call.int(2)), &value)?,
     }
     Ok(0)
 }
@@ -122,8 +122,26 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
         name::SEND_TIMEOUT => options.send_timeout = timeout(value)?,
         _ => return Err(Errno::NOPROTOOPT),
     }
+    let wish = (options.reuse_address, options.reuse_port);
+    let abrupt = options.linger == Some(0);
     drop(options);
-    socket.buffers_changed();
+    match &socket.body {
+        Body::Tcp(tcp) => {
+            tcp.set(|w| (w.reuse_address, w.reuse_port) = wish);
+            tcp.set_abrupt(abrupt);
+        }
+        Body::Udp(udp) => udp.set(|w| (w.reuse_address, w.reuse_port) = wish),
+        Body::Unix(_) => {}
+    }
+    if matches!(
+        option,
+        name::SEND_BUFFER
+            | name::SEND_BUFFER_FORCE
+            | name::RECEIVE_BUFFER
+            | name::RECEIVE_BUFFER_FORCE
+    ) {
+        socket.buffers_changed();
+    }
     Ok(())
 }
 
@@ -134,7 +152,7 @@ pub(in super::super) fn getsockopt(call: &Call<'_>) -> Outcome {
     let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
     let value = match call.int(1) {
         SOL_SOCKET => get_common(&socket, call.int(2))?,
-        _ => return Err(Errno::OPNOTSUPP.into()),
+        level => inet_options::get(&socket, (level, call.int(2)))?,
     };
     let part = value.get(..room).unwrap_or(&value);
     memory.write(call.arg(3), part)?;
@@ -146,6 +164,8 @@ pub(in super::super) fn getsockopt(call: &Call<'_>) -> Outcome {
 fn listens(socket: &Socket) -> bool {
     match &socket.body {
         Body::Unix(unix) => unix.listens(),
+        Body::Tcp(tcp) => tcp.listens(),
+        Body::Udp(_) => false,
     }
 }
 
@@ -190,6 +210,7 @@ fn get_common(socket: &Socket, option: i32) -> Result<Vec<u8>, Errno> {
         name::PEER_CREDENTIALS => {
             let peer = match &socket.body {
                 Body::Unix(unix) => unix.peer(),
+                Body::Tcp(_) | Body::Udp(_) => None,
             };
             let (pid, user, group) =
                 peer.map_or((0, u32::MAX, u32::MAX), |p| (p.pid.cast_unsigned(), p.user, p.group));

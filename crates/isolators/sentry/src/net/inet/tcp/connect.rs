@@ -1,0 +1,174 @@
+//! How a connection comes to be, and that it didn't.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::net::inbox::Inbox;
+use crate::task::waiter::lock;
+
+use super::{Role, Tcp};
+
+/// How far a call of connect(2) got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It was connected already, and nobody has been told.
+    Finished,
+    /// It is connected now.
+    Done,
+    /// It goes on by itself.
+    Started,
+}
+
+impl Tcp {
+    /// Goes on where [`Self::connect`] found a full backlog.
+    pub(super) fn meet(self: &Arc<Self>, listener: &Arc<Tcp>) {
+        if let Err(errno) = self.join(listener) {
+            self.fail(errno);
+        }
+    }
+
+    /// Begins to connect. The addresses are on this machine; `from` is what it is
+    /// bound to if it isn't yet.
+    ///
+    /// # Errors
+    /// `EISCONN`, `EALREADY`, `ECONNREFUSED`, `EADDRINUSE` if there is no port left
+    pub fn connect(self: &Arc<Self>, to: SocketAddr, from: SocketAddr) -> Result<Progress, Errno> {
+        if let Some(progress) = self.begin(to, from)? {
+            return Ok(progress);
+        }
+        let listener = self.ports.at(to).into_iter().find(|s| s.listens());
+        let joined = listener.ok_or(Errno::CONNREFUSED).and_then(|l| self.join(&l));
+        if joined.is_err() {
+            self.unconnected();
+        }
+        joined
+    }
+
+    /// Gives back what a connection that did not come to be had taken.
+    pub(super) fn unconnected(&self) {
+        let mut state = lock(&self.state);
+        state.role = Role::Idle;
+        state.failed = true;
+        let held = if state.bound { None } else { state.held.take() };
+        if held.is_some() {
+            state.local = None;
+        }
+        drop(state);
+        drop(held);
+    }
+
+    /// The part of [`Self::connect`] that asks nobody else: `None` if it may go on.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn begin(
+        self: &Arc<Self>,
+        to: SocketAddr,
+        from: SocketAddr,
+    ) -> Result<Option<Progress>, Errno> {
+        let error = self.inbox.take_error();
+        let mut state = lock(&self.state);
+        match &mut state.role {
+            Role::Connected { told, .. } if !*told => {
+                *told = true;
+                return Ok(Some(Progress::Finished));
+            }
+            Role::Connected { .. } | Role::Listening { .. } => return Err(Errno::ISCONN),
+            Role::Connecting => return Err(Errno::ALREADY),
+            Role::Idle => {
+                if let Some(error) = error {
+                    return Err(error);
+                }
+            }
+        }
+        match state.local {
+            None => {
+                let (held, local) =
+                    self.ports.take(SocketAddr::new(from.ip(), 0), state.wish, self)?;
+                state.held = Some(held);
+                state.local = Some(local);
+            }
+            Some(local) if local.ip().is_unspecified() => {
+                state.local = Some(SocketAddr::new(from.ip(), local.port()));
+                if let Some(held) = &state.held {
+                    held.narrow(from.ip());
+                }
+            }
+            Some(_) => {}
+        }
+        state.remote = Some(to);
+        state.role = Role::Connecting;
+        Ok(None)
+    }
+
+    /// Waits in the backlog of a listener, or for room in it.
+    fn join(self: &Arc<Self>, listener: &Arc<Tcp>) -> Result<Progress, Errno> {
+        let (local, remote) = {
+            let state = lock(&self.state);
+            (state.local.ok_or(Errno::INVAL)?, state.remote.ok_or(Errno::INVAL)?)
+        };
+        let other = listener.child(remote, local);
+        let mut state = lock(&listener.state);
+        let Role::Listening { backlog, waiting, late } = &mut state.role else {
+            return Err(Errno::CONNREFUSED);
+        };
+        if waiting.len() > *backlog {
+            late.push_back(Arc::downgrade(self));
+            return Ok(Progress::Started);
+        }
+        other.connected(&self.inbox);
+        // A listener is never the one that connects, so no two wait for each other.
+        self.connected(&other.inbox);
+        waiting.push_back(other);
+        drop(state);
+        listener.changed.wake();
+        Ok(Progress::Done)
+    }
+
+    /// It is connected: what it sends goes to that inbox.
+    pub fn connected(&self, peer: &Arc<Inbox>) {
+        let mut state = lock(&self.state);
+        peer.set_limit(state.limit);
+        state.role = Role::Connected { peer: Arc::clone(peer), told: false };
+        drop(state);
+        self.changed.wake();
+    }
+
+    /// connect(2) has said that it is connected.
+    pub fn told(&self) {
+        if let Role::Connected { told, .. } = &mut lock(&self.state).role {
+            *told = true;
+        }
+    }
+
+    /// What became of a connect that was started.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it goes on.
+    pub fn outcome(&self) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        match &mut state.role {
+            Role::Connected { told, .. } => {
+                *told = true;
+                Ok(())
+            }
+            Role::Connecting => Err(Errno::AGAIN),
+            _ => Err(self.inbox.take_error().unwrap_or(Errno::CONNABORTED)),
+        }
+    }
+
+    /// A connect that was started has failed, or the other side has reset the
+    /// connection.
+    pub fn fail(&self, error: Errno) {
+        let connecting = matches!(lock(&self.state).role, Role::Connecting);
+        if connecting {
+            self.unconnected();
+            self.inbox.fail(error);
+        } else {
+            self.inbox.reset(error);
+        }
+        self.changed.wake();
+    }
+}

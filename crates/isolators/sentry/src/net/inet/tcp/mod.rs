@@ -1,0 +1,446 @@
+//! TCP sockets. The two sides of a connection on this machine write into each other's
+//! inboxes, without packets; what Linux shows of packets (a reset, a refusal, a
+//! connection that comes to be later) is shown all the same.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, Weak};
+
+use rustix::io::Errno;
+
+use crate::net::inbox::{Inbox, Packet, Received};
+use crate::task::WaitQueue;
+use crate::task::waiter::{Waiter, lock};
+use crate::vfs::Ready;
+
+use crate::net::inet::address;
+use crate::net::inet::ports::{Held, Ports, Wish};
+
+/// What may be on the way in one direction, if nobody sets another limit.
+pub const BUFFER: usize = 1 << 20;
+
+mod connect;
+
+pub use connect::Progress;
+
+#[derive(Debug)]
+enum Role {
+    Idle,
+    Listening {
+        backlog: usize,
+        waiting: VecDeque<Arc<Tcp>>,
+        late: VecDeque<Weak<Tcp>>,
+    },
+    /// A backlog is full, or the other side has not answered yet.
+    Connecting,
+    /// To the other side's inbox. `told`: connect(2) has said so.
+    Connected {
+        peer: Arc<Inbox>,
+        told: bool,
+    },
+}
+
+#[derive(Debug)]
+struct State {
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    held: Option<Held<Tcp>>,
+    /// Its address was asked for.
+    bound: bool,
+    /// A connection did not come to be.
+    failed: bool,
+    role: Role,
+    wish: Wish,
+    receive_shut: bool,
+    send_shut: bool,
+    /// `SO_LINGER` with no time: closed by a reset.
+    abrupt: bool,
+    limit: usize,
+}
+
+/// A TCP socket.
+#[derive(Debug)]
+pub struct Tcp {
+    /// Whether it is of `AF_INET6`.
+    pub is_v6: bool,
+    /// What came to it.
+    pub inbox: Arc<Inbox>,
+    changed: WaitQueue,
+    ports: Arc<Ports<Tcp>>,
+    state: Mutex<State>,
+}
+
+impl Tcp {
+    /// Bound to nothing.
+    #[must_use]
+    pub fn new(is_v6: bool, ports: &Arc<Ports<Tcp>>) -> Arc<Self> {
+        let state = State {
+            local: None,
+            remote: None,
+            held: None,
+            bound: false,
+            failed: false,
+            role: Role::Idle,
+            wish: Wish::default(),
+            receive_shut: false,
+            send_shut: false,
+            abrupt: false,
+            limit: BUFFER,
+        };
+        Arc::new(Tcp {
+            is_v6,
+            inbox: Inbox::new(BUFFER),
+            changed: WaitQueue::default(),
+            ports: Arc::clone(ports),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Its address; any if it has none yet.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        let none = SocketAddr::new(address::any(self.is_v6), 0);
+        lock(&self.state).local.unwrap_or(none)
+    }
+
+    /// The other side's address.
+    ///
+    /// # Errors
+    /// `ENOTCONN`
+    pub fn remote(&self) -> Result<SocketAddr, Errno> {
+        let state = lock(&self.state);
+        match state.role {
+            Role::Connected { .. } if !self.inbox.is_reset() => state.remote.ok_or(Errno::NOTCONN),
+            _ => Err(Errno::NOTCONN),
+        }
+    }
+
+    /// The other side's address, if it had one at any time.
+    #[must_use]
+    pub fn remote_ever(&self) -> SocketAddr {
+        let none = SocketAddr::new(address::any(self.is_v6), 0);
+        lock(&self.state).remote.unwrap_or(none)
+    }
+
+    /// `tcpi_state`: the states of RFC 9293 by Linux's numbers.
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        const NUMBERS: [u8; 4] = [1, 8, 4, 5];
+        let state = lock(&self.state);
+        match state.role {
+            Role::Idle => 7,
+            Role::Connected { .. } if self.inbox.is_reset() => 7,
+            Role::Listening { .. } => 10,
+            Role::Connecting => 2,
+            Role::Connected { .. } => {
+                let index = usize::from(self.inbox.is_shut()) + 2 * usize::from(state.send_shut);
+                NUMBERS.get(index).copied().unwrap_or(1)
+            }
+        }
+    }
+
+    /// Takes other options.
+    pub fn set(&self, change: impl FnOnce(&mut Wish)) {
+        change(&mut lock(&self.state).wish);
+    }
+
+    /// Whether nothing of IPv4 comes to it.
+    #[must_use]
+    pub fn only_v6(&self) -> bool {
+        lock(&self.state).wish.only_v6
+    }
+
+    /// Whether a close is to be a reset.
+    pub fn set_abrupt(&self, abrupt: bool) {
+        lock(&self.state).abrupt = abrupt;
+    }
+
+    /// What may be on the way to the other side.
+    pub fn set_limit(&self, limit: usize) {
+        let mut state = lock(&self.state);
+        state.limit = limit;
+        if let Role::Connected { peer, .. } = &state.role {
+            peer.set_limit(limit);
+        }
+    }
+
+    /// Whether it is a listener.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        matches!(lock(&self.state).role, Role::Listening { .. })
+    }
+
+    /// Takes an address.
+    ///
+    /// # Errors
+    /// `EINVAL` if it has one, `EADDRINUSE`.
+    pub fn bind(self: &Arc<Self>, address: SocketAddr) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        if state.local.is_some() || !matches!(state.role, Role::Idle) {
+            return Err(Errno::INVAL);
+        }
+        let (held, address) = self.ports.take(address, state.wish, self)?;
+        state.held = Some(held);
+        state.local = Some(address);
+        state.bound = true;
+        Ok(())
+    }
+
+    /// Lets others connect.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is connected, `EADDRINUSE` if another listens there.
+    pub fn listen(self: &Arc<Self>, backlog: usize) -> Result<(), Errno> {
+        if !self.listens() && lock(&self.state).local.is_none() {
+            self.bind(SocketAddr::new(address::any(self.is_v6), 0))?;
+        }
+        let mut state = lock(&self.state);
+        let wish = Wish { listens: true, ..state.wish };
+        match &mut state.role {
+            Role::Listening { backlog: old, .. } => *old = backlog,
+            Role::Idle => {
+                state.held.as_ref().ok_or(Errno::INVAL)?.listen(wish)?;
+                let (waiting, late) = (VecDeque::new(), VecDeque::new());
+                state.role = Role::Listening { backlog, waiting, late };
+            }
+            _ => return Err(Errno::INVAL),
+        }
+        drop(state);
+        self.changed.wake();
+        Ok(())
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is none, `EINVAL` if it doesn't listen.
+    pub fn accept(self: &Arc<Self>) -> Result<Arc<Tcp>, Errno> {
+        let mut state = lock(&self.state);
+        let Role::Listening { waiting, late, .. } = &mut state.role else {
+            return Err(Errno::INVAL);
+        };
+        let next = waiting.pop_front().ok_or(Errno::AGAIN)?;
+        let late = late.pop_front();
+        drop(state);
+        if let Some(late) = late.and_then(|l| l.upgrade()) {
+            late.meet(self);
+        }
+        Ok(next)
+    }
+
+    /// A connection of this listener that is not connected yet.
+    #[must_use]
+    pub fn child(self: &Arc<Self>, local: SocketAddr, remote: SocketAddr) -> Arc<Tcp> {
+        let child = Tcp::new(self.is_v6, &self.ports);
+        let (wish, limit) = {
+            let state = lock(&self.state);
+            (state.wish, state.limit)
+        };
+        let held = self.ports.share(local, wish, &child);
+        let mut state = lock(&child.state);
+        (state.local, state.remote, state.held) = (Some(local), Some(remote), Some(held));
+        (state.wish, state.limit) = (wish, limit);
+        drop(state);
+        child
+    }
+
+    /// Whether a connection from outside may wait here.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        match &lock(&self.state).role {
+            Role::Listening { backlog, waiting, .. } => waiting.len() <= *backlog,
+            _ => false,
+        }
+    }
+
+    /// Puts a connection from outside into the backlog.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED` if it listens no more.
+    pub fn arrive(&self, child: Arc<Tcp>) -> Result<(), Errno> {
+        match &mut lock(&self.state).role {
+            Role::Listening { waiting, .. } => waiting.push_back(child),
+            _ => return Err(Errno::CONNREFUSED),
+        }
+        self.changed.wake();
+        Ok(())
+    }
+
+    /// Sends a piece: all of it, or nothing.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is no room, `EPIPE` if the connection is over.
+    pub fn send(&self, packet: &mut Packet) -> Result<(), Errno> {
+        if let Some(error) = self.inbox.take_error() {
+            return Err(error);
+        }
+        let state = lock(&self.state);
+        if state.send_shut || self.inbox.is_reset() {
+            return Err(Errno::PIPE);
+        }
+        let peer = match &state.role {
+            Role::Connected { peer, .. } => Arc::clone(peer),
+            Role::Connecting => return Err(Errno::AGAIN),
+            _ => return Err(Errno::PIPE),
+        };
+        drop(state);
+        if packet.bytes.is_empty() {
+            return Ok(());
+        }
+        match peer.push(packet, true) {
+            Err(Errno::PIPE) => {
+                // Nobody is there: the first piece is sent, and answered by a reset.
+                *packet = Packet::default();
+                let error = if self.inbox.is_shut() { Errno::PIPE } else { Errno::CONNRESET };
+                self.fail(error);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Receives.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is nothing, `ENOTCONN`
+    pub fn receive(&self, room: usize, peek: bool) -> Result<Received, Errno> {
+        let state = lock(&self.state);
+        let receive_shut = state.receive_shut;
+        match state.role {
+            Role::Idle if self.inbox.has_error() => {}
+            Role::Idle | Role::Listening { .. } => return Err(Errno::NOTCONN),
+            Role::Connecting => return Err(Errno::AGAIN),
+            Role::Connected { .. } => {}
+        }
+        drop(state);
+        match self.inbox.stream(room, peek, false) {
+            Err(Errno::AGAIN) if receive_shut => Ok(Received::default()),
+            // The end of the stream came before the reset.
+            Err(Errno::PIPE) => Ok(Received::default()),
+            other => other,
+        }
+    }
+
+    /// shutdown(2).
+    ///
+    /// # Errors
+    /// `ENOTCONN`
+    pub fn shutdown(&self, receive: bool, send: bool) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        match &mut state.role {
+            Role::Connected { peer, .. } => {
+                let peer = Arc::clone(peer);
+                state.receive_shut |= receive;
+                state.send_shut |= send;
+                drop(state);
+                if send {
+                    peer.shut();
+                }
+            }
+            Role::Listening { .. } if receive => {
+                // It stops to listen.
+                let role = std::mem::replace(&mut state.role, Role::Idle);
+                drop(state);
+                abandon(role);
+            }
+            Role::Listening { .. } => {}
+            _ => return Err(Errno::NOTCONN),
+        }
+        self.inbox.readable.wake();
+        self.changed.wake();
+        Ok(())
+    }
+
+    /// Ends the connection, so that it can be used for another: connect(2) with
+    /// `AF_UNSPEC`.
+    pub fn disconnect(&self) {
+        let role = std::mem::replace(&mut lock(&self.state).role, Role::Idle);
+        abandon(role);
+        self.unconnected();
+        self.inbox.clear();
+        self.inbox.renew();
+        lock(&self.state).failed = false;
+        self.changed.wake();
+    }
+
+    /// What poll(2) tells.
+    #[must_use]
+    pub fn ready(&self) -> Ready {
+        let state = lock(&self.state);
+        let shut = self.inbox.is_shut();
+        let mut ready = Ready::empty();
+        let (hang_up, writable) = match &state.role {
+            Role::Listening { waiting, .. } => {
+                return if waiting.is_empty() { ready } else { Ready::IN | Ready::RDNORM };
+            }
+            Role::Connecting => return ready,
+            Role::Idle => (true, true),
+            Role::Connected { peer, .. } => {
+                let both = state.send_shut && (shut || state.receive_shut);
+                let both = both || self.inbox.is_reset();
+                (both, state.send_shut || peer.is_shut() || peer.has_room())
+            }
+        };
+        let idle = matches!(state.role, Role::Idle);
+        let ended = shut || state.receive_shut || (idle && state.failed);
+        let failed = self.inbox.has_error();
+        ready.set(Ready::IN | Ready::RDNORM, ended || failed || self.inbox.packets() > 0);
+        ready.set(Ready::RDHUP, ended || (failed && hang_up));
+        ready.set(Ready::HUP, hang_up);
+        ready.set(Ready::ERR, failed);
+        ready.set(Ready::OUT | Ready::WRNORM, writable);
+        ready
+    }
+
+    /// Has the waiter called when that changes.
+    pub fn watch(&self, waiter: &Arc<Waiter>) {
+        self.changed.join(waiter);
+        self.inbox.readable.join(waiter);
+        if let Role::Connected { peer, .. } = &lock(&self.state).role {
+            peer.room.join(waiter);
+        }
+    }
+
+    /// Bytes that were sent from here and not received.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        match &lock(&self.state).role {
+            Role::Connected { peer, .. } => peer.bytes().0,
+            _ => 0,
+        }
+    }
+}
+
+/// Resets what waits for, or in, a role that ends.
+fn abandon(role: Role) {
+    match role {
+        Role::Connected { peer, .. } => {
+            peer.reset(if peer.is_shut() { Errno::PIPE } else { Errno::CONNRESET });
+        }
+        Role::Listening { waiting, late, .. } => {
+            for other in &waiting {
+                lock(&other.state).abrupt = true;
+            }
+            for other in late.iter().filter_map(Weak::upgrade) {
+                other.fail(Errno::CONNREFUSED);
+            }
+        }
+        _ => {}
+    }
+}
+
+impl Drop for Tcp {
+    fn drop(&mut self) {
+        let (role, abrupt) = {
+            let mut state = lock(&self.state);
+            (std::mem::replace(&mut state.role, Role::Idle), state.abrupt)
+        };
+        let unread = self.inbox.packets() > 0;
+        self.inbox.shut();
+        match role {
+            Role::Connected { peer, .. } if !unread && !abrupt => peer.shut(),
+            other => abandon(other),
+        }
+        self.inbox.clear();
+    }
+}

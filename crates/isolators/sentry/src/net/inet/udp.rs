@@ -1,0 +1,258 @@
+//! UDP sockets on this machine: a datagram goes from one inbox to another.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use crate::net::inbox::{Inbox, Packet, Received};
+use crate::task::WaitQueue;
+use crate::task::waiter::{Waiter, lock};
+use crate::vfs::Ready;
+
+use super::address;
+use super::ports::{Held, Ports, Wish};
+
+/// Most bytes of a datagram over IPv4 and IPv6.
+const MOST: [usize; 2] = [65_507, 65_527];
+
+#[derive(Debug, Default)]
+struct State {
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    held: Option<Held<Udp>>,
+    wish: Wish,
+    groups: BTreeSet<IpAddr>,
+    send_shut: bool,
+}
+
+/// A UDP socket.
+#[derive(Debug)]
+pub struct Udp {
+    /// Whether it is of `AF_INET6`.
+    pub is_v6: bool,
+    /// What came to it.
+    pub inbox: Arc<Inbox>,
+    changed: WaitQueue,
+    ports: Arc<Ports<Udp>>,
+    state: Mutex<State>,
+}
+
+impl Udp {
+    /// Bound to nothing.
+    #[must_use]
+    pub fn new(is_v6: bool, ports: &Arc<Ports<Udp>>, limit: usize) -> Arc<Self> {
+        Arc::new(Udp {
+            is_v6,
+            inbox: Inbox::new(limit),
+            changed: WaitQueue::default(),
+            ports: Arc::clone(ports),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Its address; any if it has none yet.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        let none = SocketAddr::new(address::any(self.is_v6), 0);
+        lock(&self.state).local.unwrap_or(none)
+    }
+
+    /// Where it is connected to.
+    ///
+    /// # Errors
+    /// `ENOTCONN`
+    pub fn remote(&self) -> Result<SocketAddr, Errno> {
+        lock(&self.state).remote.ok_or(Errno::NOTCONN)
+    }
+
+    /// Takes other options.
+    pub fn set(&self, change: impl FnOnce(&mut Wish)) {
+        change(&mut lock(&self.state).wish);
+    }
+
+    /// Whether nothing of IPv4 comes to it.
+    #[must_use]
+    pub fn only_v6(&self) -> bool {
+        lock(&self.state).wish.only_v6
+    }
+
+    /// Joins a multicast group, or leaves it.
+    ///
+    /// # Errors
+    /// `EADDRINUSE` if it is in it, `EADDRNOTAVAIL` if not.
+    pub fn join(&self, group: IpAddr, joins: bool) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        let changed = if joins { state.groups.insert(group) } else { state.groups.remove(&group) };
+        match (changed, joins) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Errno::ADDRINUSE),
+            (false, false) => Err(Errno::ADDRNOTAVAIL),
+        }
+    }
+
+    /// Takes an address.
+    ///
+    /// # Errors
+    /// `EINVAL` if it has one, `EADDRINUSE`.
+    pub fn bind(self: &Arc<Self>, address: SocketAddr) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        if state.local.is_some() {
+            return Err(Errno::INVAL);
+        }
+        let (held, address) = self.ports.take(address, state.wish, self)?;
+        state.held = Some(held);
+        state.local = Some(address);
+        Ok(())
+    }
+
+    /// Takes any address, if it has none.
+    ///
+    /// # Errors
+    /// `EADDRINUSE` if there is no port left.
+    pub fn bind_to_any(self: &Arc<Self>) -> Result<(), Errno> {
+        match self.bind(SocketAddr::new(address::any(self.is_v6), 0)) {
+            Err(Errno::INVAL) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Sends to that address, and receives from it alone; `from` is its own address
+    /// then, if it is bound to any.
+    ///
+    /// # Errors
+    /// `EADDRINUSE` if there is no port left.
+    pub fn connect(self: &Arc<Self>, to: SocketAddr, from: IpAddr) -> Result<(), Errno> {
+        self.bind_to_any()?;
+        let mut state = lock(&self.state);
+        if let Some(local) = state.local
+            && local.ip().is_unspecified()
+        {
+            state.local = Some(SocketAddr::new(from, local.port()));
+        }
+        state.remote = Some(to);
+        drop(state);
+        self.changed.wake();
+        Ok(())
+    }
+
+    /// Is connected to nothing again.
+    pub fn disconnect(&self) {
+        lock(&self.state).remote = None;
+    }
+
+    /// Whether it takes what comes from there.
+    fn takes_from(&self, from: SocketAddr) -> bool {
+        lock(&self.state).remote.is_none_or(|remote| remote == from)
+    }
+
+    /// Sends a datagram to a socket of this machine.
+    ///
+    /// # Errors
+    /// `EMSGSIZE`, `EPIPE`; `ECONNREFUSED` if the one before was refused.
+    pub fn send(
+        self: &Arc<Self>,
+        packet: &mut Packet,
+        to: SocketAddr,
+        from: IpAddr,
+    ) -> Result<(), Errno> {
+        self.check(packet, to)?;
+        let local = self.local();
+        let ip = if local.ip().is_unspecified() { from } else { local.ip() };
+        let from = SocketAddr::new(ip, local.port());
+        if !deliver(&self.ports, packet, from, to) && !to.ip().is_multicast() {
+            // As the answer that nobody is there: only connected sockets hear of it.
+            if self.remote().is_ok() {
+                self.inbox.fail(Errno::CONNREFUSED);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a datagram may be sent.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn check(self: &Arc<Self>, packet: &Packet, to: SocketAddr) -> Result<(), Errno> {
+        if let Some(error) = self.inbox.take_error() {
+            return Err(error);
+        }
+        if lock(&self.state).send_shut {
+            return Err(Errno::PIPE);
+        }
+        if packet.bytes.len() > MOST[usize::from(to.is_ipv6())] {
+            return Err(Errno::MSGSIZE);
+        }
+        self.bind_to_any()
+    }
+
+    /// Receives.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is nothing.
+    pub fn receive(&self, room: usize, peek: bool) -> Result<Received, Errno> {
+        self.inbox.datagram(room, peek)
+    }
+
+    /// shutdown(2).
+    ///
+    /// # Errors
+    /// `ENOTCONN`
+    pub fn shutdown(&self, receive: bool, send: bool) -> Result<(), Errno> {
+        self.remote()?;
+        lock(&self.state).send_shut |= send;
+        if receive {
+            self.inbox.shut();
+        }
+        self.changed.wake();
+        Ok(())
+    }
+
+    /// What poll(2) tells.
+    #[must_use]
+    pub fn ready(&self) -> Ready {
+        let shut = self.inbox.is_shut();
+        let mut ready = Ready::OUT | Ready::WRNORM | Ready::WRBAND;
+        ready.set(Ready::IN | Ready::RDNORM, shut || self.inbox.packets() > 0);
+        ready.set(Ready::RDHUP, shut);
+        ready.set(Ready::HUP, shut && lock(&self.state).send_shut);
+        ready.set(Ready::ERR, self.inbox.has_error());
+        ready
+    }
+
+    /// Has the waiter called when that changes.
+    pub fn watch(&self, waiter: &Arc<Waiter>) {
+        self.changed.join(waiter);
+        self.inbox.readable.join(waiter);
+    }
+}
+
+/// Puts a datagram where it belongs; says whether anybody takes it. One that has no
+/// room is lost.
+pub fn deliver(ports: &Ports<Udp>, packet: &mut Packet, from: SocketAddr, to: SocketAddr) -> bool {
+    let candidates = ports.at(to);
+    let group = to.ip().is_multicast() || to.ip() == IpAddr::from([255, 255, 255, 255]);
+    let takes = |udp: &&Arc<Udp>| udp.takes_from(from);
+    if group {
+        let mut found = false;
+        for udp in candidates.iter().filter(takes) {
+            if to.ip().is_multicast() && !lock(&udp.state).groups.contains(&to.ip()) {
+                continue;
+            }
+            found = true;
+            let mut copy = Packet { bytes: packet.bytes.clone(), ..Packet::default() };
+            copy.from = Some(address::bytes(from, udp.is_v6));
+            copy.to = Some(to.ip());
+            let _ = udp.inbox.push(&mut copy, false);
+        }
+        return found;
+    }
+    // One that is connected to the sender comes before one that is not.
+    let connected = candidates.iter().find(|u| u.remote() == Ok(from));
+    let Some(udp) = connected.or_else(|| candidates.iter().find(takes)) else { return false };
+    packet.from = Some(address::bytes(from, udp.is_v6));
+    packet.to = Some(to.ip());
+    let _ = udp.inbox.push(packet, false);
+    true
+}

@@ -1,0 +1,153 @@
+//! Making, naming, connecting and sending of TCP and UDP sockets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::net::inet::{Inet, Progress, address, options};
+use crate::net::{Body, Outgoing, Socket, Tcp, Udp};
+use crate::task::waiter::lock;
+
+use super::{Call, Failure, Patience, default_buffer, family};
+
+const TCP: i32 = options::TCP;
+const UDP: i32 = options::UDP;
+
+pub(super) fn make(
+    call: &Call<'_>,
+    is_v6: bool,
+    kind: u32,
+    protocol: i32,
+) -> Result<Arc<Socket>, Errno> {
+    let inet = &call.kernel.network.inet;
+    let (body, protocol) = match (kind, protocol) {
+        (1, 0 | TCP) => (Body::Tcp(Tcp::new(is_v6, &inet.tcp)), TCP),
+        (2, 0 | UDP) => (Body::Udp(Udp::new(is_v6, &inet.udp, default_buffer())), UDP),
+        (3, _) => {
+            let user = lock(&call.thread.process.credentials).users[1];
+            return Err(if user == 0 { Errno::PROTONOSUPPORT } else { Errno::PERM });
+        }
+        (1 | 2, _) => return Err(Errno::PROTONOSUPPORT),
+        _ => return Err(Errno::SOCKTNOSUPPORT),
+    };
+    let family = if is_v6 { address::V6 } else { address::V4 };
+    let socket = Socket::new(family, kind, protocol, body);
+    if let Body::Tcp(_) = &socket.body {
+        let mut options = lock(&socket.options);
+        // The first values of net.ipv4.tcp_wmem and tcp_rmem.
+        (options.send_buffer, options.receive_buffer) = (16_384, 131_072);
+    }
+    Ok(socket)
+}
+
+fn inet<'a>(call: &'a Call<'_>) -> &'a Inet {
+    &call.kernel.network.inet
+}
+
+pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), Errno> {
+    const FIRST_OF_ALL: u16 = 1024;
+    let is_v6 = socket.family == address::V6;
+    let family = family(name)?;
+    if is_v6 && name.len() < 24 {
+        return Err(Errno::INVAL);
+    }
+    if is_v6 && family != address::V6 {
+        return Err(Errno::AFNOSUPPORT);
+    }
+    let address = address::parse(name, is_v6)?;
+    let datagram = matches!(socket.body, Body::Udp(_));
+    let only_v6 = match &socket.body {
+        Body::Tcp(tcp) => tcp.only_v6(),
+        Body::Udp(udp) => udp.only_v6(),
+        Body::Unix(_) => false,
+    };
+    if only_v6 && address.is_ipv4() {
+        return Err(Errno::INVAL);
+    }
+    inet(call).check_bind(address.ip(), datagram)?;
+    let user = lock(&call.thread.process.credentials).users[1];
+    if (1..FIRST_OF_ALL).contains(&address.port()) && user != 0 {
+        return Err(Errno::ACCESS);
+    }
+    match &socket.body {
+        Body::Tcp(tcp) => tcp.bind(address),
+        Body::Udp(udp) => udp.bind(address),
+        Body::Unix(_) => Err(Errno::INVAL),
+    }
+}
+
+pub(super) fn connect(
+    call: &Call<'_>,
+    tcp: &Arc<Tcp>,
+    name: &[u8],
+    patience: &Patience,
+) -> Result<(), Failure> {
+    if family(name)? == 0 {
+        tcp.disconnect();
+        return Ok(());
+    }
+    let to = address::itself(address::parse(name, tcp.is_v6)?);
+    if tcp.only_v6() && to.is_ipv4() {
+        return Err(Errno::NETUNREACH.into());
+    }
+    let from = SocketAddr::new(inet(call).source(to)?, 0);
+    match tcp.connect(to, from) {
+        Ok(Progress::Finished) => return Ok(()),
+        Ok(_) if !patience.waits => return Err(Errno::INPROGRESS.into()),
+        Ok(_) => {}
+        Err(Errno::ALREADY) if patience.waits => {}
+        Err(Errno::CONNREFUSED) if !patience.waits => {
+            // The answer comes a moment later.
+            tcp.inbox.fail(Errno::CONNREFUSED);
+            return Err(Errno::INPROGRESS.into());
+        }
+        Err(errno) => return Err(errno.into()),
+    }
+    let waited = patience.wait(call, || tcp.watch(call.waiter()), || tcp.outcome());
+    waited.map_err(|failure| match failure {
+        Failure::Errno(Errno::AGAIN) => Errno::INPROGRESS.into(),
+        other => other,
+    })
+}
+
+/// connect(2) of a UDP socket.
+pub(super) fn direct(call: &Call<'_>, udp: &Arc<Udp>, name: &[u8]) -> Result<(), Errno> {
+    if family(name)? == 0 {
+        udp.disconnect();
+        return Ok(());
+    }
+    let to = address::itself(address::parse(name, udp.is_v6)?);
+    let from = inet(call).source(to)?;
+    udp.connect(to, from)
+}
+
+/// Sends a datagram.
+pub(super) fn send(
+    call: &Call<'_>,
+    socket: &Socket,
+    udp: &Arc<Udp>,
+    outgoing: &mut Outgoing,
+) -> Result<(), Errno> {
+    let to = match &outgoing.to {
+        Some(name) => address::itself(address::parse(name, udp.is_v6)?),
+        None => udp.remote().map_err(|_| Errno::DESTADDRREQ)?,
+    };
+    if to.port() == 0 {
+        return Err(Errno::INVAL);
+    }
+    if udp.only_v6() && to.is_ipv4() {
+        return Err(Errno::NETUNREACH);
+    }
+    let options = lock(&socket.options).clone();
+    if to.ip() == IpAddr::from([255, 255, 255, 255]) && !options.broadcast {
+        return Err(Errno::ACCESS);
+    }
+    let local = udp.local().ip();
+    let from = if to.ip().is_multicast() && local.is_loopback() {
+        local
+    } else {
+        inet(call).source(to)?
+    };
+    udp.send(&mut outgoing.packet, to, from)
+}

@@ -347,6 +347,12 @@ impl Kernel {
         lock(&self.stubs).insert(space.stub.pid(), Arc::clone(space));
     }
 
+    /// Whether a process executes the file of this device and inode.
+    #[must_use]
+    pub fn executes(&self, id: (u64, u64)) -> bool {
+        lock(&self.stubs).values().any(|space| lock(&space.program).id == id)
+    }
+
     /// Unties all threads of a space whose stub has ended. Before it is reaped: until
     /// then the host gives their numbers to nobody.
     pub fn detach_all(&self, space: &Arc<crate::mm::Space>) {

@@ -15,6 +15,15 @@ use rustix::io::Errno;
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
 use crate::task::waiter::lock;
 
+/// What an address space executes.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Its path, for procfs.
+    pub path: Vec<u8>,
+    /// Device and inode of the file, which nobody may write meanwhile.
+    pub id: (u64, u64),
+}
+
 /// An address space and the stub process that holds it.
 #[derive(Debug)]
 pub struct Space {
@@ -28,8 +37,8 @@ pub struct Space {
     flights: flight::Flights,
     slots: Mutex<Slots>,
     users: AtomicUsize,
-    /// Path of the program, for procfs.
-    pub program: Mutex<Vec<u8>>,
+    /// The program.
+    pub program: Mutex<Program>,
 }
 
 /// Changes to an address space are made one at a time: from the decision to the

@@ -73,6 +73,7 @@ global_asm!(
     "mov rdi, rax",
     "mov rsi, [rbx + {rsi}]",
     "mov rdx, [rbx + {rdx}]",
+    "and edx, 7",
     "test dil, 1",
     "jz 3f",
     "dec rdi",
@@ -139,9 +140,9 @@ pub(super) const DONE_IP: u64 = CODE + 36;
 pub(super) const RESUME_IP: u64 = CODE + 43;
 
 /// The mapping of private memory.
-pub(super) const MAP_IP: u64 = CODE + 105;
+pub(super) const MAP_IP: u64 = CODE + 108;
 /// The report that it failed.
-pub(super) const MISSED_IP: u64 = CODE + 142;
+pub(super) const MISSED_IP: u64 = CODE + 145;
 
 /// Where a context sends a thread that is to make an ordered call.
 pub const INJECT_ADDRESS: u64 = CODE + 24;

@@ -164,7 +164,7 @@ struct Plan {
     writes: Vec<(u64, Vec<u8>)>,
     entry: u64,
     pointer: u64,
-    program: Vec<u8>,
+    program: crate::mm::Program,
 }
 
 impl Plan {
@@ -232,7 +232,7 @@ fn plan(program: Program, ids: [u32; 4]) -> Result<Plan, Errno> {
         writes: Vec::new(),
         entry: 0,
         pointer: 0,
-        program: binary.path.clone(),
+        program: crate::mm::Program { path: binary.path.clone(), id: binary.id },
     };
     let base = if binary.image.relocatable { RELOCATED + chance(0, 28) * PAGE } else { 0 };
     let protection = if binary.image.executable_stack { 7 } else { 3 };

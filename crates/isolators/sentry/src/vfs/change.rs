@@ -359,8 +359,12 @@ impl Walker<'_> {
             Kind::Directory => return Err(Errno::ISDIR),
             _ => return Err(Errno::INVAL),
         }
-        permit(&self.credentials, &entry.attributes(self.kernel)?, access::WRITE)?;
+        let attributes = entry.attributes(self.kernel)?;
+        permit(&self.credentials, &attributes, access::WRITE)?;
         Walker::writable(entry)?;
+        if self.kernel.executes((attributes.device, attributes.inode)) {
+            return Err(Errno::TXTBSY);
+        }
         match &entry.node {
             Node::Host(node) => {
                 let fd = self.kernel.files.broker.open(node.handle.as_fd(), READ_WRITE)?;

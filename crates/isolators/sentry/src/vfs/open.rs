@@ -104,6 +104,9 @@ fn open_entry(
     let write = if writes || has(status::TRUNCATE) { access::WRITE } else { 0 };
     permit(&walker.credentials, &attributes, read | write)?;
     if write != 0 && kind == Kind::Regular {
+        if kernel.executes((attributes.device, attributes.inode)) {
+            return Err(Errno::TXTBSY.into());
+        }
         Walker::writable(entry)?;
     }
     let parts: Parts = match kind {

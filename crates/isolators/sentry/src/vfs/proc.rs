@@ -205,7 +205,7 @@ impl ProcNode {
                         let threads = kernel.threads_of(*pid);
                         let thread = threads.first().ok_or(Errno::NOENT)?;
                         let space = thread.space();
-                        let path = lock(&space.program).clone();
+                        let path = lock(&space.program).path.clone();
                         Ok(path)
                     }
                 }

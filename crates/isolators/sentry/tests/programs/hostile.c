@@ -238,7 +238,7 @@ int main(int argc, char **argv) {
             };
             const long *c = calls[i];
             pid_t pid = fork();
-            if (pid == 0) jump(CODE + (i == 9 ? 140 : 103), c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
+            if (pid == 0) jump(CODE + (i == 9 ? 143 : 106), c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
             int status;
             if (waitpid(pid, &status, 0) != pid) return 9;
             if (WIFEXITED(status)) say("came back", i);
@@ -248,7 +248,7 @@ int main(int argc, char **argv) {
     case 20: /* maps behind the sentry's back, at the place for it: its own memory, its own loss */ {
         int status;
         pid_t pid = fork();
-        if (pid == 0) jump(CODE + 103, SYS_mmap, 0x10000000, 4096, 3, 0x4032, -1, 0);
+        if (pid == 0) jump(CODE + 106, SYS_mmap, 0x10000000, 4096, 3, 0x4032, -1, 0);
         if (waitpid(pid, &status, 0) != pid) return 9;
         say("lost", WIFSIGNALED(status));
         break;

@@ -32,7 +32,7 @@ fn mistakes_are_told_before_anything_is_made() {
         (&["run", "nothere"][..], "nothere"),
         (&["run", "--pull", "never", "nothere"], "no image"),
         (&["run", "--runtime", "nope", "busybox"], "known are"),
-        (&["run", "--runtime", "runsc", "busybox"], "not in this build"),
+        (&["run", "--runtime", "kata", "busybox"], "not in this build"),
         (&["run", "--name", "-x", "busybox"], "-x"),
         (&["run", "--cap-add", "NOPE", "busybox"], "NOPE"),
         (&["run", "-v", "a:b", "busybox"], "absolute"),

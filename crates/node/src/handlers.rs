@@ -227,7 +227,11 @@ mod tests {
         for name in [None, Some("native"), Some("runc"), Some("crun")] {
             assert_eq!(handlers.get(name).unwrap().isolator(), Ok(IsolatorKind::Native));
         }
-        for name in ["runsc", "gvisor", "kata", "kata-qemu", "wasmtime"] {
+        for name in ["runsc", "gvisor", "sentry"] {
+            let handler = handlers.get(Some(name)).unwrap();
+            assert_eq!(handler.isolator(), Ok(IsolatorKind::Sentry));
+        }
+        for name in ["kata", "kata-qemu", "wasmtime"] {
             let error = handlers.get(Some(name)).unwrap().isolator().unwrap_err();
             assert!(error.to_string().contains("not in this build"), "{error}");
         }

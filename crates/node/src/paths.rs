@@ -175,6 +175,12 @@ impl Paths {
     pub fn native(&self) -> PathBuf {
         self.run.join("native")
     }
+
+    /// The sentry's state.
+    #[must_use]
+    pub fn sentry(&self) -> PathBuf {
+        self.run.join("sentry")
+    }
 }
 
 fn own_dir(path: &Path) -> Result<PathBuf, PathsError> {

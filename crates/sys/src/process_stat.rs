@@ -39,6 +39,18 @@ impl ProcessStat {
         Some(Self { state, parent, session, start_time })
     }
 
+    /// Whether a signal has stopped it (state `T`).
+    #[must_use]
+    pub fn is_stopped(self) -> bool {
+        self.state == b'T'
+    }
+
+    /// Whether it is in a sleep that only its end interrupts (state `D`).
+    #[must_use]
+    pub fn is_deep_asleep(self) -> bool {
+        self.state == b'D'
+    }
+
     /// Whether it has ended and only waits to be reaped.
     #[must_use]
     pub fn is_dead(self) -> bool {

@@ -41,6 +41,7 @@ pub const LAYERS: [(&str, &[&str]); 23] = [
         &[
             "caisson-sys",
             "caisson-runtime-spec",
+            "caisson-cgroup",
             "caisson-isolator",
             "caisson-oci-cli",
             "caisson-native",

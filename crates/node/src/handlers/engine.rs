@@ -32,7 +32,9 @@ impl Handler {
     /// [`HandlerError::NoShim`].
     pub fn isolator(&self) -> Result<IsolatorKind, HandlerError> {
         let what = match &self.kind {
-            HandlerKind::Isolator(IsolatorKind::Native) => return Ok(IsolatorKind::Native),
+            HandlerKind::Isolator(own @ (IsolatorKind::Native | IsolatorKind::Sentry)) => {
+                return Ok(*own);
+            }
             HandlerKind::Oci(_) => return self.program().map(|_| IsolatorKind::Oci),
             HandlerKind::Shim(_) => return self.program().map(|_| IsolatorKind::Shim),
             HandlerKind::Isolator(other) => format!("the {} isolator", other.as_str()),
@@ -80,6 +82,9 @@ impl Handler {
         let program = self.program()?.unwrap_or_default();
         let choice = EngineChoice { isolator, oci: None, shim: None, state_root: paths.native() };
         match &self.kind {
+            HandlerKind::Isolator(IsolatorKind::Sentry) => {
+                Ok(EngineChoice { state_root: paths.sentry(), ..choice })
+            }
             HandlerKind::Isolator(_) => Ok(choice),
             HandlerKind::Oci(runtime) => {
                 let own = paths.oci(&self.name);

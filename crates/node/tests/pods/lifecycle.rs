@@ -132,7 +132,7 @@ fn mistakes_are_told_and_leave_nothing() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("nope") && error.to_string().contains("native"), "{error}");
     let mut request = pod("x");
-    request.handler = "runsc".to_owned();
+    request.handler = "kata".to_owned();
     assert_eq!(pods.run_pod(request).unwrap_err().kind(), ErrorKind::Unimplemented);
 
     let id = pods.run_pod(pod("x")).unwrap();

@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
+use caisson_cgroup::OomEvents;
+use caisson_cgroup::stats::Stats;
 use caisson_isolator::{
     Container, ContainerInfo, ContainerStatus, ExecRequest, Resources, SandboxError, SpawnedProcess,
 };
+use caisson_runtime_spec::Resources as ResourceLimits;
+use rustix::process::Pid;
 
 use super::exec::exec;
+use super::pause::{is_paused, pause, resume};
 
 /// One container: a native one, whose first process is the sentry.
 pub(super) struct SentryContainer {
@@ -22,15 +27,27 @@ impl SentryContainer {
 
 impl Container for SentryContainer {
     fn info(&self) -> Result<ContainerInfo, SandboxError> {
-        self.native.info()
+        let mut info = self.native.info()?;
+        let running = matches!(info.status, ContainerStatus::Running | ContainerStatus::Created);
+        if running && is_paused(info.pid) {
+            info.status = ContainerStatus::Paused;
+        }
+        Ok(info)
     }
 
     fn start(&self) -> Result<(), SandboxError> {
-        self.native.start()
+        let info = self.info()?;
+        match info.status {
+            ContainerStatus::Paused => {
+                let (operation, status) = ("start", info.status);
+                Err(SandboxError::WrongStatus { id: info.id.to_string(), operation, status })
+            }
+            _ => self.native.start(),
+        }
     }
 
     fn exec(&self, request: ExecRequest) -> Result<SpawnedProcess, SandboxError> {
-        let info = self.native.info()?;
+        let info = self.info()?;
         match info.status {
             ContainerStatus::Running => exec(&self.dir, &request),
             // It could not hear of it.
@@ -51,6 +68,38 @@ impl Container for SentryContainer {
     }
 
     fn resources(&self) -> &dyn Resources {
-        self.native.resources()
+        self
+    }
+}
+
+impl Resources for SentryContainer {
+    fn processes(&self) -> Result<Vec<Pid>, SandboxError> {
+        self.native.resources().processes()
+    }
+
+    fn stats(&self) -> Result<Stats, SandboxError> {
+        self.native.resources().stats()
+    }
+
+    fn update(&self, limits: &ResourceLimits) -> Result<(), SandboxError> {
+        self.native.resources().update(limits)
+    }
+
+    fn set_frozen(&self, frozen: bool) -> Result<(), SandboxError> {
+        let info = self.info()?;
+        let operation = if frozen { "pause" } else { "resume" };
+        match (frozen, info.status) {
+            (true, ContainerStatus::Running | ContainerStatus::Created) => {
+                pause(info.pid, &|| self.processes())
+            }
+            (false, ContainerStatus::Paused) => resume(info.pid, &self.processes()?),
+            (_, status) => {
+                Err(SandboxError::WrongStatus { id: info.id.to_string(), operation, status })
+            }
+        }
+    }
+
+    fn watch_oom(&self) -> Result<OomEvents, SandboxError> {
+        self.native.resources().watch_oom()
     }
 }

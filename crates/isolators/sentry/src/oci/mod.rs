@@ -7,5 +7,6 @@ mod container;
 mod exec;
 mod guest;
 mod isolator;
+mod pause;
 
 pub use isolator::{NAME, SentryIsolator, Settings};

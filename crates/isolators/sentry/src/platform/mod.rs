@@ -35,7 +35,9 @@ mod zygote;
 pub use listener::{Event, EventKind, Listener};
 pub use machine::{auxiliary, random};
 pub use memory::{Fault, GuestMemory};
-pub use process::{HostPid, HostTid, StubProcess, copy_of, reap_stray, wait_for_any};
+pub use process::{
+    HostPid, HostTid, StubProcess, copy_of, reap_stray, signal_first_thread, wait_for_any,
+};
 pub use stub::{
     GUEST_END, INJECT_ADDRESS, KICK, MAP_LIMIT, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET,
 };

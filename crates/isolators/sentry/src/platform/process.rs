@@ -144,6 +144,20 @@ pub fn wait_for_any() -> Result<(HostPid, i32), Errno> {
     }
 }
 
+/// Sends a signal to the first thread of a process of the host's; one that is gone is no
+/// error.
+///
+/// # Errors
+/// As tgkill(2).
+pub fn signal_first_thread(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: sends a signal; takes no pointers.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, signal) };
+    match (sent, last_errno()) {
+        (0, _) | (_, Errno::SRCH) => Ok(()),
+        (_, errno) => Err(errno),
+    }
+}
+
 /// A copy, numbered `lowest` or higher, of a descriptor that this process inherited.
 ///
 /// # Errors

@@ -11,8 +11,8 @@ use crate::task::waiter::lock;
 use crate::task::{Restart, Status, Thread, dismiss, exit_process, park, stop};
 
 use super::{
-    Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGSEGV, bit, default_of,
-    frame, take,
+    Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGCONT, SIGSEGV, bit,
+    default_of, frame, take,
 };
 
 const SIGSYS: i32 = 31;
@@ -42,7 +42,8 @@ pub fn reported(
     };
     let info = Info::from_bytes(info);
     let mut frame = Frame { address: context_address, context: Context::from_bytes(bytes) };
-    if signal == KICK {
+    // A sandbox that was paused goes on.
+    if signal == KICK || signal == SIGCONT {
         if thread.reframed.swap(false, Ordering::SeqCst) {
             // The host has set the thread back to the call.
             let context = &mut frame.context;

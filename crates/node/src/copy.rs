@@ -12,7 +12,7 @@ use rustix::process::{getegid, geteuid};
 
 use crate::container_lock::ContainerLock;
 use crate::engine::Engine;
-use crate::exec::{ExecError, live_root};
+use crate::exec::ExecError;
 use crate::lifecycle::{ContainerError, StartError};
 use crate::rootfs::RootfsError;
 use crate::tree_copy::{CopyTreeError, Owner, copy_entry, copy_tree};
@@ -115,14 +115,14 @@ impl Engine {
     fn open_root(&self, name: &str) -> Result<Opened, CopyError> {
         let view = self.container(name)?;
         if view.live.is_some() {
-            return Ok(Opened { root: live_root(&view)?, _lock: None });
+            return Ok(Opened { root: self.live_root(&view)?, _lock: None });
         }
         // Nobody starts or removes it while we have it mounted.
         let dir = self.paths.container(&view.record.id);
         let lock = ContainerLock::wait(&dir).map_err(ContainerError::from)?;
         let view = self.container(name)?;
         if view.live.is_some() {
-            return Ok(Opened { root: live_root(&view)?, _lock: None });
+            return Ok(Opened { root: self.live_root(&view)?, _lock: None });
         }
         let root = self.layers_of(&view.record)?.view_container()?;
         Ok(Opened { root, _lock: Some(lock) })

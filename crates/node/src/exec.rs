@@ -64,19 +64,30 @@ impl Engine {
         }
         let identity = match user {
             Some(user) => {
-                let root = live_root(view)?;
+                let root = self.live_root(view)?;
                 Some(look_up(&root, user, &view.record.document.request.group_add)?)
             }
             None => None,
         };
         Ok(exec_process(&first, &view.record.document.program, exec, identity.as_ref()))
     }
-}
 
-/// The root file system of a container that runs, mounts included, as its
-/// first process sees it.
-pub(crate) fn live_root(view: &ContainerView) -> Result<Root, ExecError> {
-    let pid = view.live.as_ref().and_then(|live| live.pid);
-    let pid = pid.ok_or_else(|| ExecError::Gone(view.record.name.clone()))?;
-    Ok(Root::open(Path::new(&format!("/proc/{pid}/root")))?)
+    /// The root file system of a container that runs: mounts included, as its first
+    /// process sees it, or without them, as its supervisor does, if that process has no
+    /// root itself (its kernel is the container's own).
+    pub(crate) fn live_root(&self, view: &ContainerView) -> Result<Root, ExecError> {
+        let gone = || ExecError::Gone(view.record.name.clone());
+        let live = view.live.as_ref().ok_or_else(gone)?;
+        let pid = live.pid.ok_or_else(gone)?;
+        let own = PathBuf::from(format!("/proc/{pid}/root"));
+        let is_empty = std::fs::read_dir(&own).is_ok_and(|mut names| names.next().is_none());
+        if !is_empty {
+            return Ok(Root::open(&own)?);
+        }
+        let bundle = self.paths.pod(&view.record.id).join(names::BUNDLE).join("rootfs");
+        let below = bundle.strip_prefix("/").unwrap_or(&bundle);
+        Ok(Root::open(
+            &Path::new("/proc").join(live.shim_pid.to_string()).join("root").join(below),
+        )?)
+    }
 }

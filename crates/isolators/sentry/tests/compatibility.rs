@@ -80,7 +80,7 @@ fn sockets_behave_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["unix", "inet"] {
+    for name in ["unix", "inet", "interfaces"] {
         same_program(&sandbox, name);
     }
 }

@@ -13,6 +13,7 @@ use crate::vfs::{Attributes, File, Kind, Ready, Time};
 use super::inbox::{Packet, Received};
 use super::inet::options::Numbers;
 use super::inet::{Tcp, Udp};
+use super::netlink::Netlink;
 use super::unix::Unix;
 
 /// `SOCK_*`
@@ -110,6 +111,8 @@ pub enum Body {
     Tcp(Arc<Tcp>),
     /// UDP
     Udp(Arc<Udp>),
+    /// `AF_NETLINK`
+    Netlink(Arc<Netlink>),
 }
 
 /// A socket.
@@ -152,6 +155,7 @@ impl Socket {
             }
             Body::Tcp(tcp) => tcp.receive(room, peek),
             Body::Udp(udp) => udp.receive(room, peek),
+            Body::Netlink(netlink) => netlink.receive(room, peek),
         }
     }
 
@@ -164,7 +168,7 @@ impl Socket {
             Body::Unix(unix) => unix.send(message, None),
             Body::Tcp(tcp) => tcp.send(&mut message.packet),
             // With an address only, which the call has to look up.
-            Body::Udp(_) => Err(Errno::DESTADDRREQ),
+            Body::Udp(_) | Body::Netlink(_) => Err(Errno::DESTADDRREQ),
         }
     }
 
@@ -175,6 +179,7 @@ impl Socket {
             Body::Unix(unix) => unix.ready(),
             Body::Tcp(tcp) => tcp.ready(),
             Body::Udp(udp) => udp.ready(),
+            Body::Netlink(netlink) => netlink.ready(),
         }
     }
 
@@ -184,6 +189,7 @@ impl Socket {
             Body::Unix(unix) => unix.watch(waiter),
             Body::Tcp(tcp) => tcp.watch(waiter),
             Body::Udp(udp) => udp.watch(waiter),
+            Body::Netlink(netlink) => netlink.watch(waiter),
         }
     }
 
@@ -205,6 +211,7 @@ impl Socket {
             Body::Unix(unix) => unix.inbox.take_error(),
             Body::Tcp(tcp) => tcp.inbox.take_error(),
             Body::Udp(udp) => udp.inbox.take_error(),
+            Body::Netlink(netlink) => netlink.inbox.take_error(),
         }
     }
 
@@ -220,6 +227,7 @@ impl Socket {
             // Both sides' buffers are one here.
             Body::Tcp(tcp) => tcp.set_limit(size(send) * 2),
             Body::Udp(udp) => udp.inbox.set_limit(size(receive)),
+            Body::Netlink(_) => {}
         }
     }
 }
@@ -289,7 +297,7 @@ impl File for SocketFile {
             (Body::Tcp(tcp), OUT_QUEUE) => tcp.unsent(),
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,
-            _ => return Err(Errno::NOTTY),
+            _ => return super::ioctl::interface(call, request, argument),
         };
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         call.memory().write(argument, &count.to_le_bytes())?;

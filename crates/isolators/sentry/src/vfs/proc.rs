@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::mm::Backing;
+use crate::net::procfs;
 use crate::syscalls::system;
 use crate::task::Process;
 use crate::task::waiter::{Waiter, lock};
@@ -36,12 +37,13 @@ pub enum ProcNode {
     Link(&'static str, i32),
 }
 
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 12] = [
     "cpuinfo",
     "filesystems",
     "loadavg",
     "meminfo",
     "mounts",
+    "net",
     "stat",
     "uptime",
     "version",
@@ -49,7 +51,7 @@ const TEXTS: [&str; 11] = [
     "cmdline",
     "swaps",
 ];
-const OF_PROCESS: [&str; 13] = [
+const OF_PROCESS: [&str; 14] = [
     "cmdline",
     "comm",
     "cwd",
@@ -58,12 +60,16 @@ const OF_PROCESS: [&str; 13] = [
     "maps",
     "mountinfo",
     "mounts",
+    "net",
     "root",
     "stat",
     "statm",
     "status",
     "task",
 ];
+/// In place of a process: a text of `/proc/net`.
+const OF_NET: i32 = -2;
+const NET: ProcNode = ProcNode::Folder(procfs::NAMES, "net");
 const SYS: &[&str] = &["kernel"];
 const SYS_KERNEL: &[&str] = &["hostname", "osrelease", "ostype", "pid_max", "version"];
 
@@ -136,6 +142,7 @@ impl ProcNode {
         let node = match self {
             ProcNode::Root if name == b"self" => ProcNode::Own,
             ProcNode::Root if name == b"mounts" => ProcNode::Mounts,
+            ProcNode::Root if name == b"net" => NET,
             ProcNode::Root if name == b"sys" => ProcNode::Folder(SYS, "sys"),
             ProcNode::Root => match known(TEXTS, name) {
                 Some(text) => ProcNode::Text(text, 0),
@@ -148,12 +155,17 @@ impl ProcNode {
             ProcNode::Folder(_, "sys") if name == b"kernel" => {
                 ProcNode::Folder(SYS_KERNEL, "sys/kernel")
             }
+            ProcNode::Folder(names, "net") => {
+                let name = names.iter().find(|n| n.as_bytes() == name).ok_or(Errno::NOENT)?;
+                ProcNode::Text(name, OF_NET)
+            }
             ProcNode::Folder(names, "sys/kernel") => {
                 let name = names.iter().find(|n| n.as_bytes() == name).ok_or(Errno::NOENT)?;
                 ProcNode::Text(name, -1)
             }
             ProcNode::Process(pid) => match known(OF_PROCESS, name).ok_or(Errno::NOENT)? {
                 "fd" => ProcNode::Descriptors(*pid),
+                "net" => NET,
                 link @ ("exe" | "cwd" | "root") => ProcNode::Link(link, *pid),
                 "task" => return Err(Errno::NOENT),
                 text => ProcNode::Text(text, *pid),
@@ -224,6 +236,7 @@ impl ProcNode {
         let names = (attributes.kind() == Kind::Directory).then(|| self.names(kernel));
         let text = match self {
             ProcNode::Text(name, -1) => of_system(kernel, name),
+            ProcNode::Text(name, OF_NET) => procfs::text(&kernel.network, name).into_bytes(),
             ProcNode::Text(name, 0) => of_kernel(kernel, name),
             ProcNode::Text(name, pid) => {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;

@@ -21,6 +21,8 @@ const MOST: [usize; 2] = [65_507, 65_527];
 struct State {
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
+    /// Its address came from where it was connected to.
+    borrowed: bool,
     held: Option<Held<Udp>>,
     wish: Wish,
     groups: BTreeSet<IpAddr>,
@@ -130,6 +132,7 @@ impl Udp {
             && local.ip().is_unspecified()
         {
             state.local = Some(SocketAddr::new(from, local.port()));
+            state.borrowed = true;
         }
         state.remote = Some(to);
         drop(state);
@@ -139,7 +142,12 @@ impl Udp {
 
     /// Is connected to nothing again.
     pub fn disconnect(&self) {
-        lock(&self.state).remote = None;
+        let mut state = lock(&self.state);
+        state.remote = None;
+        if std::mem::take(&mut state.borrowed) {
+            let any = address::any(self.is_v6);
+            state.local = state.local.map(|local| SocketAddr::new(any, local.port()));
+        }
     }
 
     /// Whether it takes what comes from there.

@@ -54,6 +54,20 @@ impl Names {
         lock(&self.abstracted).get(&(kind as u8, name)).and_then(Weak::upgrade)
     }
 
+    /// All of them: type, whether it listens, name.
+    #[must_use]
+    pub fn all(&self) -> Vec<(u8, bool, Vec<u8>)> {
+        let abstracted: Vec<_> =
+            lock(&self.abstracted).values().filter_map(Weak::upgrade).collect();
+        let files: Vec<_> = lock(&self.files).values().filter_map(Weak::upgrade).collect();
+        let all = abstracted.iter().chain(&files).filter_map(|socket| {
+            let name = socket.name()?;
+            let name = name.strip_suffix(&[0]).unwrap_or(&name).get(2..)?.to_vec();
+            Some((socket.kind as u8, socket.listens(), name))
+        });
+        all.collect()
+    }
+
     /// The socket that is bound to the file of that device and inode.
     #[must_use]
     pub fn file(&self, id: (u64, u64)) -> Option<Arc<Unix>> {

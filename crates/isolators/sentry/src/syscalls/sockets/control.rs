@@ -1,9 +1,12 @@
 //! Control messages of sendmsg(2) and recvmsg(2).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6};
+use crate::net::links::Link;
 use crate::net::{Packet, Received, Rights, Sender, Socket};
 use crate::task::waiter::lock;
 use crate::vfs::OpenFile;
@@ -13,6 +16,8 @@ use super::{AF_UNIX, Call, sender};
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
+/// `IPV6_PKTINFO`
+const PACKET_INFO6: i32 = 50;
 /// `struct cmsghdr`
 const HEADER: usize = 16;
 /// Most bytes of control messages (`net.core.optmem_max`).
@@ -133,6 +138,27 @@ impl Writer {
         self.bytes.resize(end.max(self.bytes.len()), 0);
     }
 
+    /// Adds on which interface a datagram came, and where it was sent to.
+    fn packet_info(&mut self, call: &Call<'_>, socket: &Socket, received: &Received) {
+        let Some(ip) = received.to else { return };
+        let numbers = lock(&socket.options).numbers.clone();
+        let links = &call.kernel.network.links.links;
+        let has = |link: &&Link| link.addresses.iter().any(|a| a.ip == ip);
+        let index = links.iter().find(has).map_or(1, |l| l.index);
+        if let (IpAddr::V4(v4), true) = (ip, numbers.is_on(IP, PACKET_INFO)) {
+            let body = [index.to_le_bytes(), v4.octets(), v4.octets()].concat();
+            self.put(IP, PACKET_INFO, &body);
+        }
+        if numbers.is_on(IPV6, RECEIVE_PACKET_INFO6) {
+            let v6 = match ip {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                IpAddr::V6(v6) => v6,
+            };
+            let body = [&v6.octets()[..], &index.to_le_bytes()].concat();
+            self.put(IPV6, PACKET_INFO6, &body);
+        }
+    }
+
     /// Adds what came with a packet: who sent it, and descriptors, which are opened.
     pub(super) fn received(
         &mut self,
@@ -147,6 +173,7 @@ impl Writer {
             let body: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
             self.put(SOL_SOCKET, SCM_CREDENTIALS, &body);
         }
+        self.packet_info(call, socket, received);
         let files = std::mem::take(&mut received.rights);
         if files.is_empty() {
             return;

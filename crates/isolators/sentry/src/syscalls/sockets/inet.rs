@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::net::inet::{Inet, Progress, address, options};
-use crate::net::{Body, Outgoing, Socket, Tcp, Udp};
+use crate::net::inet::{Progress, address, options};
+use crate::net::{Body, Network, Outgoing, Socket, Tcp, Udp};
 use crate::task::waiter::lock;
 
 use super::{Call, Failure, Patience, default_buffer, family};
@@ -41,8 +41,8 @@ pub(super) fn make(
     Ok(socket)
 }
 
-fn inet<'a>(call: &'a Call<'_>) -> &'a Inet {
-    &call.kernel.network.inet
+fn network<'a>(call: &'a Call<'_>) -> &'a Network {
+    &call.kernel.network
 }
 
 pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), Errno> {
@@ -60,12 +60,12 @@ pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), 
     let only_v6 = match &socket.body {
         Body::Tcp(tcp) => tcp.only_v6(),
         Body::Udp(udp) => udp.only_v6(),
-        Body::Unix(_) => false,
+        _ => false,
     };
     if only_v6 && address.is_ipv4() {
         return Err(Errno::INVAL);
     }
-    inet(call).check_bind(address.ip(), datagram)?;
+    network(call).check_bind(address.ip(), datagram)?;
     let user = lock(&call.thread.process.credentials).users[1];
     if (1..FIRST_OF_ALL).contains(&address.port()) && user != 0 {
         return Err(Errno::ACCESS);
@@ -73,7 +73,7 @@ pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), 
     match &socket.body {
         Body::Tcp(tcp) => tcp.bind(address),
         Body::Udp(udp) => udp.bind(address),
-        Body::Unix(_) => Err(Errno::INVAL),
+        _ => Err(Errno::INVAL),
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn connect(
     if tcp.only_v6() && to.is_ipv4() {
         return Err(Errno::NETUNREACH.into());
     }
-    let from = SocketAddr::new(inet(call).source(to)?, 0);
+    let from = SocketAddr::new(network(call).source(to.ip())?, 0);
     match tcp.connect(to, from) {
         Ok(Progress::Finished) => return Ok(()),
         Ok(_) if !patience.waits => return Err(Errno::INPROGRESS.into()),
@@ -118,7 +118,7 @@ pub(super) fn direct(call: &Call<'_>, udp: &Arc<Udp>, name: &[u8]) -> Result<(),
         return Ok(());
     }
     let to = address::itself(address::parse(name, udp.is_v6)?);
-    let from = inet(call).source(to)?;
+    let from = network(call).source(to.ip())?;
     udp.connect(to, from)
 }
 
@@ -147,7 +147,7 @@ pub(super) fn send(
     let from = if to.ip().is_multicast() && local.is_loopback() {
         local
     } else {
-        inet(call).source(to)?
+        network(call).source(to.ip())?
     };
     udp.send(&mut outgoing.packet, to, from)
 }

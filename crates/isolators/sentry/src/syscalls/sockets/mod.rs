@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::net::inet::address;
-use crate::net::{Body, Sender, Socket, SocketFile, Type, Unix};
+use crate::net::netlink::{self, ROUTE};
+use crate::net::{Body, Netlink, Sender, Socket, SocketFile, Type, Unix};
 use crate::task::Restart;
 use crate::task::waiter::{Woken, lock};
 use crate::vfs::{OpenFile, status};
@@ -137,6 +138,13 @@ pub(super) fn socket_(call: &Call<'_>) -> Outcome {
             Socket::new(AF_UNIX, kind, 0, Body::Unix(unix))
         }
         family @ (2 | 10) => inet::make(call, family == 10, kind, protocol)?,
+        16 => match (kind, protocol) {
+            (2 | 3, ROUTE) => {
+                Socket::new(netlink::FAMILY, kind, protocol, Body::Netlink(Netlink::new()))
+            }
+            (2 | 3, _) => return Err(Errno::PROTONOSUPPORT.into()),
+            _ => return Err(Errno::SOCKTNOSUPPORT.into()),
+        },
         _ => return Err(Errno::AFNOSUPPORT.into()),
     };
     Ok(install(call, socket, flags)?.into())
@@ -199,6 +207,7 @@ pub(super) fn bind(call: &Call<'_>) -> Outcome {
     match &socket.body {
         Body::Unix(own) => unix::bind(call, own, &name)?,
         Body::Tcp(_) | Body::Udp(_) => inet::bind(call, &socket, &name)?,
+        Body::Netlink(netlink) => netlink.bind(&name)?,
     }
     Ok(0)
 }
@@ -211,7 +220,7 @@ pub(super) fn listen(call: &Call<'_>) -> Outcome {
     match &socket.body {
         Body::Unix(unix) => unix.listen(backlog, sender(call))?,
         Body::Tcp(tcp) => tcp.listen(backlog)?,
-        Body::Udp(_) => return Err(Errno::OPNOTSUPP.into()),
+        Body::Udp(_) | Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
     }
     Ok(0)
 }
@@ -239,7 +248,7 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
             let body = Body::Tcp(other);
             (Socket::new(socket.family, socket.kind, socket.protocol, body), peer)
         }
-        Body::Udp(_) => return Err(Errno::OPNOTSUPP.into()),
+        Body::Udp(_) | Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
     };
     {
         let options = lock(&socket.options).clone();
@@ -272,6 +281,8 @@ pub(super) fn connect(call: &Call<'_>) -> Outcome {
         Body::Unix(own) => unix::connect(call, &socket, own, &name, &patience)?,
         Body::Tcp(tcp) => inet::connect(call, tcp, &name, &patience)?,
         Body::Udp(udp) => inet::direct(call, udp, &name)?,
+        // To the kernel: there is nobody else.
+        Body::Netlink(netlink) => netlink.bind_to_any(),
     }
     Ok(0)
 }
@@ -288,6 +299,7 @@ pub(super) fn shutdown(call: &Call<'_>) -> Outcome {
         Body::Unix(unix) => unix.shutdown(receive, send)?,
         Body::Tcp(tcp) => tcp.shutdown(receive, send)?,
         Body::Udp(udp) => udp.shutdown(receive, send)?,
+        Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
     }
     Ok(0)
 }
@@ -298,6 +310,7 @@ pub(super) fn getsockname(call: &Call<'_>) -> Outcome {
         Body::Unix(unix) => unix.name().unwrap_or_else(|| AF_UNIX.to_le_bytes().to_vec()),
         Body::Tcp(tcp) => address::bytes(tcp.local(), tcp.is_v6),
         Body::Udp(udp) => address::bytes(udp.local(), udp.is_v6),
+        Body::Netlink(netlink) => netlink.name(),
     };
     write_address(call, &name, call.arg(1), call.arg(2))?;
     Ok(0)
@@ -309,6 +322,7 @@ pub(super) fn getpeername(call: &Call<'_>) -> Outcome {
         Body::Unix(unix) => unix.peer_name()?,
         Body::Tcp(tcp) => address::bytes(tcp.remote()?, tcp.is_v6),
         Body::Udp(udp) => address::bytes(udp.remote()?, udp.is_v6),
+        Body::Netlink(_) => Netlink::kernel(),
     };
     write_address(call, &name, call.arg(1), call.arg(2))?;
     Ok(0)

@@ -131,7 +131,7 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
             tcp.set_abrupt(abrupt);
         }
         Body::Udp(udp) => udp.set(|w| (w.reuse_address, w.reuse_port) = wish),
-        Body::Unix(_) => {}
+        Body::Unix(_) | Body::Netlink(_) => {}
     }
     if matches!(
         option,
@@ -165,7 +165,7 @@ fn listens(socket: &Socket) -> bool {
     match &socket.body {
         Body::Unix(unix) => unix.listens(),
         Body::Tcp(tcp) => tcp.listens(),
-        Body::Udp(_) => false,
+        Body::Udp(_) | Body::Netlink(_) => false,
     }
 }
 
@@ -210,7 +210,7 @@ fn get_common(socket: &Socket, option: i32) -> Result<Vec<u8>, Errno> {
         name::PEER_CREDENTIALS => {
             let peer = match &socket.body {
                 Body::Unix(unix) => unix.peer(),
-                Body::Tcp(_) | Body::Udp(_) => None,
+                _ => None,
             };
             let (pid, user, group) =
                 peer.map_or((0, u32::MAX, u32::MAX), |p| (p.pid.cast_unsigned(), p.user, p.group));

@@ -1,0 +1,206 @@
+//! Interfaces, addresses and routes of the sandbox.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// `IFF_*`
+pub mod flag {
+    #![allow(missing_docs, reason = "names of netdevice(7)")]
+    pub const UP: u32 = 1;
+    pub const BROADCAST: u32 = 2;
+    pub const LOOPBACK: u32 = 8;
+    pub const RUNNING: u32 = 0x40;
+    pub const MULTICAST: u32 = 0x1000;
+    pub const LOWER_UP: u32 = 0x1_0000;
+}
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// Bits that all addresses of its network share.
+    pub prefix: u8,
+}
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number, from one on.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Largest packet.
+    pub mtu: u32,
+    /// Hardware address; zero for the loopback interface.
+    pub hardware: [u8; 6],
+    /// Whether it is the loopback interface.
+    pub loopback: bool,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+}
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The network; any address with prefix zero for the default route.
+    pub to: Address,
+    /// The machine that passes on, if any.
+    pub gateway: Option<IpAddr>,
+    /// Number of the interface.
+    pub link: u32,
+    /// Its metric.
+    pub metric: u32,
+}
+
+/// All of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// Interfaces, by number.
+    pub links: Vec<Link>,
+    /// Routes, as they were added; those to networks of interfaces among them.
+    pub routes: Vec<Route>,
+}
+
+impl Default for Links {
+    /// The loopback interface.
+    fn default() -> Self {
+        let addresses = vec![
+            Address { ip: Ipv4Addr::LOCALHOST.into(), prefix: 8 },
+            Address { ip: Ipv6Addr::LOCALHOST.into(), prefix: 128 },
+        ];
+        let (name, mtu, hardware) = ("lo".to_owned(), 65_536, [0; 6]);
+        let lo = Link { index: 1, name, mtu, hardware, loopback: true, addresses };
+        Links { links: vec![lo], routes: Vec::new() }
+    }
+}
+
+impl Address {
+    /// Whether it is in the same network as `ip`.
+    #[must_use]
+    pub fn covers(&self, ip: IpAddr) -> bool {
+        let bits = |ip: IpAddr| match ip {
+            IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, true),
+            IpAddr::V6(v6) => (v6.to_bits(), false),
+        };
+        let (one, other) = (bits(self.ip), bits(ip));
+        let different = (one.0 ^ other.0).leading_zeros();
+        one.1 == other.1 && (one.0 == other.0 || different >= u32::from(self.prefix))
+    }
+
+    /// The netmask, of IPv4.
+    #[must_use]
+    pub fn mask(&self) -> Ipv4Addr {
+        let bits = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
+        Ipv4Addr::from_bits(bits)
+    }
+
+    /// The address that stands for all machines of its network, of IPv4.
+    #[must_use]
+    pub fn broadcast(&self) -> Option<Ipv4Addr> {
+        match self.ip {
+            IpAddr::V4(ip) if self.prefix < 31 => {
+                Some(Ipv4Addr::from_bits(ip.to_bits() | !self.mask().to_bits()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The network itself.
+    #[must_use]
+    pub fn network(&self) -> IpAddr {
+        match self.ip {
+            IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & self.mask().to_bits()).into(),
+            IpAddr::V6(ip) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix.min(128)));
+                Ipv6Addr::from_bits(ip.to_bits() & mask.unwrap_or(0)).into()
+            }
+        }
+    }
+}
+
+impl Link {
+    /// `IFF_*`
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        let kind = if self.loopback { flag::LOOPBACK } else { flag::BROADCAST | flag::MULTICAST };
+        kind | flag::UP | flag::RUNNING | flag::LOWER_UP
+    }
+
+    /// Its first address of IPv4.
+    #[must_use]
+    pub fn v4(&self) -> Option<Address> {
+        self.addresses.iter().copied().find(|a| a.ip.is_ipv4())
+    }
+}
+
+impl Links {
+    /// Whether an address is one of the sandbox's own.
+    #[must_use]
+    pub fn is_own(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.links.iter().any(|l| l.addresses.iter().any(|a| a.ip == ip))
+    }
+
+    /// An interface by its number.
+    #[must_use]
+    pub fn by_index(&self, index: u32) -> Option<&Link> {
+        self.links.iter().find(|l| l.index == index)
+    }
+
+    /// An interface by its name.
+    #[must_use]
+    pub fn by_name(&self, name: &[u8]) -> Option<&Link> {
+        self.links.iter().find(|l| l.name.as_bytes() == name)
+    }
+
+    /// The best route to an address.
+    #[must_use]
+    pub fn route(&self, ip: IpAddr) -> Option<&Route> {
+        let fit = self.routes.iter().filter(|r| r.to.covers(ip));
+        fit.min_by_key(|r| (u8::MAX - r.to.prefix, r.metric))
+    }
+
+    /// The address from which something is sent to `ip` by a route.
+    #[must_use]
+    pub fn source(&self, route: &Route, ip: IpAddr) -> Option<IpAddr> {
+        let next = route.gateway.unwrap_or(ip);
+        let link = self.by_index(route.link)?;
+        let same = |a: &&Address| a.ip.is_ipv4() == ip.is_ipv4();
+        let close = link.addresses.iter().filter(same).find(|a| a.covers(next));
+        close.or_else(|| link.addresses.iter().find(same)).map(|a| a.ip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let address = |text: &str, prefix| Address { ip: text.parse().unwrap(), prefix };
+        let mut links = Links::default();
+        links.links.push(Link {
+            index: 2,
+            name: "eth0".to_owned(),
+            mtu: 1500,
+            hardware: [2; 6],
+            loopback: false,
+            addresses: vec![address("10.1.2.3", 24)],
+        });
+        let gateway = Some("10.1.2.1".parse().unwrap());
+        links.routes = vec![
+            Route { to: address("0.0.0.0", 0), gateway, link: 2, metric: 0 },
+            Route { to: address("10.1.2.0", 24), gateway: None, link: 2, metric: 0 },
+        ];
+        let far = "192.0.2.9".parse().unwrap();
+        assert_eq!(links.route(far).unwrap().gateway, gateway);
+        let near = "10.1.2.200".parse().unwrap();
+        let route = *links.route(near).unwrap();
+        assert_eq!(route.gateway, None);
+        assert_eq!(links.source(&route, near), Some("10.1.2.3".parse().unwrap()));
+        assert!(links.route("::9".parse().unwrap()).is_none());
+        let own = address("10.1.2.3", 24);
+        assert_eq!(own.broadcast(), Some(Ipv4Addr::new(10, 1, 2, 255)));
+        assert_eq!(own.network(), IpAddr::from([10, 1, 2, 0]));
+        assert!(links.is_own(own.ip) && !links.is_own(near));
+    }
+}

@@ -1,0 +1,140 @@
+//! netlink(7): what programs ask about interfaces, addresses and routes.
+
+mod message;
+mod route;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use crate::net::inbox::{Inbox, Packet, Received};
+use crate::net::links::Links;
+use crate::task::waiter::{Waiter, lock};
+use crate::vfs::Ready;
+
+use message::Request;
+
+/// `AF_NETLINK`
+pub const FAMILY: u16 = 16;
+/// `NETLINK_ROUTE`
+pub const ROUTE: i32 = 0;
+
+/// A netlink socket.
+#[derive(Debug)]
+pub struct Netlink {
+    /// Answers.
+    pub inbox: Arc<Inbox>,
+    /// Its port and groups.
+    name: Mutex<(u32, u32)>,
+}
+
+impl Netlink {
+    /// Bound to nothing.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        // A dump has to fit, whatever the receive buffer is.
+        Arc::new(Netlink { inbox: Inbox::new(1 << 20), name: Mutex::default() })
+    }
+
+    /// `struct sockaddr_nl`
+    fn bytes(port: u32, groups: u32) -> Vec<u8> {
+        let mut bytes = FAMILY.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&[0; 2]);
+        bytes.extend_from_slice(&port.to_le_bytes());
+        bytes.extend_from_slice(&groups.to_le_bytes());
+        bytes
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> Vec<u8> {
+        let (port, groups) = *lock(&self.name);
+        Self::bytes(port, groups)
+    }
+
+    /// The kernel's name.
+    #[must_use]
+    pub fn kernel() -> Vec<u8> {
+        Self::bytes(0, 0)
+    }
+
+    /// Takes a name: a port, or any if that is zero.
+    ///
+    /// # Errors
+    /// `EINVAL`
+    pub fn bind(&self, address: &[u8]) -> Result<(), Errno> {
+        let word = |at: usize| {
+            let word = address.get(at..at + 4).and_then(|b| b.try_into().ok());
+            word.map(u32::from_le_bytes).ok_or(Errno::INVAL)
+        };
+        let family = address.first_chunk().copied().map(u16::from_le_bytes);
+        let (port, groups) = (word(4)?, word(8)?);
+        if family != Some(FAMILY) || (self.port() != 0 && port != 0 && port != self.port()) {
+            return Err(Errno::INVAL);
+        }
+        if port != 0 {
+            lock(&self.name).0 = port;
+        }
+        self.bind_to_any();
+        lock(&self.name).1 = groups;
+        Ok(())
+    }
+
+    fn port(&self) -> u32 {
+        lock(&self.name).0
+    }
+
+    /// Takes a port of its own, if it has none.
+    pub fn bind_to_any(&self) {
+        static NEXT: AtomicU32 = AtomicU32::new(0xffff_f000);
+        let mut name = lock(&self.name);
+        if name.0 == 0 {
+            name.0 = NEXT.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Serves requests.
+    ///
+    /// # Errors
+    /// None but that of an earlier answer.
+    pub fn send(&self, bytes: &[u8], links: &Links) -> Result<(), Errno> {
+        self.bind_to_any();
+        let port = self.port();
+        let mut rest = bytes;
+        while let Some((request, after)) = Request::parse(rest) {
+            rest = after;
+            for answer in route::serve(&request, links, port) {
+                let mut packet =
+                    Packet { bytes: answer, from: Some(Self::kernel()), ..Packet::default() };
+                // As Linux: what has no room is lost, and that is told.
+                if self.inbox.push(&mut packet, false).is_err() {
+                    self.inbox.fail(Errno::NOBUFS);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is nothing.
+    pub fn receive(&self, room: usize, peek: bool) -> Result<Received, Errno> {
+        self.inbox.datagram(room, peek)
+    }
+
+    /// What poll(2) tells.
+    #[must_use]
+    pub fn ready(&self) -> Ready {
+        let mut ready = Ready::OUT | Ready::WRNORM | Ready::WRBAND;
+        ready.set(Ready::IN | Ready::RDNORM, self.inbox.packets() > 0);
+        ready.set(Ready::ERR, self.inbox.has_error());
+        ready
+    }
+
+    /// Has the waiter called when that changes.
+    pub fn watch(&self, waiter: &Arc<Waiter>) {
+        self.inbox.readable.join(waiter);
+    }
+}

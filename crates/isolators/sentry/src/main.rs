@@ -32,7 +32,7 @@ Options:
 /// What the command line asks for.
 enum Request {
     Print(String),
-    Run(PathBuf, Layout, Program),
+    Run(PathBuf, Box<Layout>, Program),
 }
 
 fn parse(args: Vec<OsString>) -> Result<Request, String> {
@@ -80,7 +80,7 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
                 program.groups = vec![program.owner.1];
                 let rest = parser.raw_args().map_err(text)?;
                 program.arguments.extend(rest.map(OsString::into_vec));
-                return Ok(Request::Run(root, layout, program));
+                return Ok(Request::Run(root, Box::new(layout), program));
             }
             other => return Err(text(other.unexpected())),
         }

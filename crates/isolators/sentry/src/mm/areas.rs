@@ -36,6 +36,8 @@ pub enum Backing {
         offset: u64,
         /// Whether writes reach it.
         shared: bool,
+        /// Access that it may get.
+        most: Protection,
     },
 }
 
@@ -43,11 +45,12 @@ impl Backing {
     /// The backing of what starts `by` bytes further on.
     fn advanced(&self, by: u64) -> Backing {
         match self {
-            Backing::File { path, id, offset, shared } => Backing::File {
+            Backing::File { path, id, offset, shared, most } => Backing::File {
                 path: path.clone(),
                 id: *id,
                 offset: offset.wrapping_add(by),
                 shared: *shared,
+                most: *most,
             },
             Backing::Shared(object, offset) => Backing::Shared(*object, offset.wrapping_add(by)),
             Backing::Anonymous => Backing::Anonymous,
@@ -123,6 +126,15 @@ impl Areas {
     pub fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Area> {
         let first = self.at(range.start).map_or(range.start, |(start, _)| start);
         self.areas.range(first..range.end).map(|(_, area)| area)
+    }
+
+    /// Whether all that is mapped in `range` may get this access.
+    #[must_use]
+    pub fn may_get(&self, range: &Range<u64>, protection: Protection) -> bool {
+        self.within(range).all(|area| match &area.backing {
+            Backing::File { most, .. } => protection.0 & 7 & !most.0 == 0,
+            _ => true,
+        })
     }
 
     /// Mapped bytes.
@@ -262,8 +274,13 @@ mod tests {
 
     #[test]
     fn parts_of_files_keep_their_offsets() {
-        let backing =
-            Backing::File { path: b"/a".to_vec(), id: (1, 2), offset: 0x1000, shared: false };
+        let backing = Backing::File {
+            path: b"/a".to_vec(),
+            id: (1, 2),
+            offset: 0x1000,
+            shared: false,
+            most: Protection(7),
+        };
         let mut areas = Areas::default();
         areas.insert(0x10_0000, Area { backing, ..anonymous(0x10_4000) });
         areas.remove(&(0x10_0000..0x10_1000));

@@ -59,6 +59,9 @@ pub(super) const EXECUTE: u64 = 4;
 /// questions to terminals.
 const REQUESTS: &[u64] = &[0xc050_2100, 0xc018_2101, 0x4018_2103, 0x5401, 0x802c_542a, 0x5413];
 
+/// `F_GETFD`, `F_GETFL`, `F_DUPFD_CLOEXEC`, `F_ADD_SEALS`, `F_GET_SEALS`
+const FCNTL: &[u64] = &[1, 3, 1030, 1033, 1034];
+
 /// All of them; those that are made most come first.
 pub const HOST_CALLS: &[HostCallRow] = &[
     row(16, "ioctl", Rule::Is(1, REQUESTS), "events and answers; size and modes of a terminal"),
@@ -80,7 +83,7 @@ pub const HOST_CALLS: &[HostCallRow] = &[
     row(46, "sendmsg", Rule::Any, "to the broker; there is no other socket"),
     row(47, "recvmsg", Rule::Any, "from the broker"),
     row(3, "close", Rule::Any, ""),
-    row(72, "fcntl", Rule::Is(1, &[1, 3, 1030]), "F_GETFD, F_GETFL, F_DUPFD_CLOEXEC"),
+    row(72, "fcntl", Rule::Is(1, FCNTL), "descriptors that it holds; seals of memory"),
     row(77, "ftruncate", Rule::Any, "ftruncate(2), truncate(2) of guests"),
     row(74, "fsync", Rule::Any, "fsync(2) of guests"),
     row(285, "fallocate", Rule::Any, "fallocate(2) of guests"),

@@ -196,7 +196,8 @@ impl Plan {
                 let call = HostCall { number: host::MMAP, args };
                 self.steps.push_back(Step::WithFile(index, call));
                 let (path, id) = (binary.path.clone(), binary.id);
-                let backing = Backing::File { path, id, offset, shared: false };
+                let backing =
+                    Backing::File { path, id, offset, shared: false, most: Protection(7) };
                 let protection = Protection(segment.protection);
                 self.areas.insert(page, Area { end: mapped, protection, backing, name: "" });
                 if segment.memory_size > segment.file_size && segment.protection & 2 != 0 {

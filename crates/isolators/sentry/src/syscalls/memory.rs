@@ -14,6 +14,7 @@ use crate::platform::{GUEST_END, HostCall};
 use crate::signal;
 use crate::task::Thread;
 use crate::task::waiter::lock;
+use crate::vfs::MountFlags;
 
 use super::{Call, Failure, Framed, approved};
 
@@ -131,7 +132,18 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
     let attributes = file.file.attributes()?;
     let path = file.entry.as_ref().map(|e| e.path()).unwrap_or_default();
     let id = (attributes.device, attributes.inode);
-    let backing = Backing::File { path, id, offset, shared };
+    let mut most = Protection(7);
+    if file.entry.as_ref().is_some_and(|e| e.mount.flags().contains(MountFlags::NO_EXECUTE)) {
+        most.0 &= !4;
+    }
+    if protection & !most.0 != 0 {
+        return Err(Errno::PERM);
+    }
+    if shared && !file.writable() {
+        // The host's descriptor may have more rights than the guest's.
+        most.0 &= !2;
+    }
+    let backing = Backing::File { path, id, offset, shared, most };
     Ok(Wanted { backing, descriptor: Some(descriptor), host_flags: passed })
 }
 
@@ -232,9 +244,14 @@ pub(super) fn mprotect(call: &Call<'_>, frame: &Frame) -> Framed {
         return Ok(Some(0));
     }
     let (space, ()) = in_turn(call, |space| {
-        if !lock(&space.areas).is_mapped(&at) {
+        let areas = lock(&space.areas);
+        if !areas.is_mapped(&at) {
             return Err(Errno::NOMEM.into());
         }
+        if !areas.may_get(&at, Protection(protection)) {
+            return Err(Errno::ACCESS.into());
+        }
+        drop(areas);
         Ok(space.settle(call.thread.tid, &at)?)
     })?;
     let protection = protection & 7;

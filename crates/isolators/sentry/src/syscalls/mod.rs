@@ -2,11 +2,14 @@
 
 mod approved;
 mod copying;
+mod descriptors;
 mod epoll;
 mod exec;
+mod extended;
 mod files;
 pub mod futex;
 mod identity;
+mod locks;
 mod memory;
 mod mounts;
 mod owners;
@@ -20,6 +23,7 @@ mod table;
 mod threads;
 mod time;
 mod timers;
+mod transfer;
 mod usage;
 mod wait;
 

@@ -74,6 +74,56 @@ pub(super) fn fchownat(call: &Call<'_>) -> Outcome {
     change_owner(call, &Subject::Path(Some(0), 1, follow), call.uint(2), call.uint(3))
 }
 
+/// Mode of a path, of a link itself, or of an open file.
+pub(super) fn fchmodat2(call: &Call<'_>) -> Outcome {
+    let flags = call.uint(3);
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    if flags & AT_EMPTY_PATH != 0 && call.path(1)?.is_empty() {
+        return change_mode(call, &Subject::Open(0), call.uint(2));
+    }
+    let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+    change_mode(call, &Subject::Path(Some(0), 1, follow), call.uint(2))
+}
+
+/// Sets both times of a path to those at an address, with microseconds or seconds alone; to
+/// the present if there is none.
+fn old_times(call: &Call<'_>, directory: Option<usize>, path: usize, micro: bool) -> Outcome {
+    let entry = if directory.is_some() && call.arg(path) == 0 {
+        subject(call, &Subject::Open(0))?
+    } else {
+        subject(call, &Subject::Path(directory, path, true))?
+    };
+    let address = call.arg(path + 1);
+    let mut times = [NewTime::Now; 2];
+    if address != 0 {
+        let memory = call.memory();
+        let word = |at: u64| memory.read_u64(address.wrapping_add(at)).map(u64::cast_signed);
+        for (time, at) in times.iter_mut().zip([0, 1]) {
+            let (seconds, micros) =
+                if micro { (word(at * 16)?, word(at * 16 + 8)?) } else { (word(at * 8)?, 0) };
+            let micros =
+                u32::try_from(micros).ok().filter(|m| *m < 1_000_000).ok_or(Errno::INVAL)?;
+            *time = NewTime::At(Time { seconds, nanoseconds: micros * 1000 });
+        }
+    }
+    call.walker().set_times(&entry, times)?;
+    Ok(0)
+}
+
+pub(super) fn utime(call: &Call<'_>) -> Outcome {
+    old_times(call, None, 0, false)
+}
+
+pub(super) fn utimes(call: &Call<'_>) -> Outcome {
+    old_times(call, None, 0, true)
+}
+
+pub(super) fn futimesat(call: &Call<'_>) -> Outcome {
+    old_times(call, Some(0), 1, true)
+}
+
 pub(super) fn utimensat(call: &Call<'_>) -> Outcome {
     const NOW: i64 = 0x3fff_ffff;
     const OMIT: i64 = 0x3fff_fffe;

@@ -111,8 +111,18 @@ pub(super) fn newfstatat(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn statx(call: &Call<'_>) -> Outcome {
-    let found = attributes(call, Some(0), 1, call.uint(2))?;
-    call.memory().write(call.arg(4), &found.statx_bytes())?;
+    const KNOWN: u32 = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | 0x6000 | 0x800;
+    const RESERVED: u32 = 1 << 31;
+    let flags = call.uint(2);
+    if flags & !KNOWN != 0 || flags & 0x6000 == 0x6000 || call.uint(3) & RESERVED != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let (found, entry) = attributes_and_entry(call, Some(0), 1, flags)?;
+    let mount = entry.map(|entry| {
+        let root = entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, &entry));
+        (u64::from(entry.mount.id), root)
+    });
+    call.memory().write(call.arg(4), &found.statx_bytes(mount))?;
     Ok(0)
 }
 

@@ -150,10 +150,12 @@ impl Attributes {
         bytes
     }
 
-    /// `struct statx`, with the basic fields.
+    /// `struct statx`, with the basic fields; the mount's number, and whether it is its root.
     #[must_use]
-    pub fn statx_bytes(&self) -> [u8; 256] {
+    pub fn statx_bytes(&self, mount: Option<(u64, bool)>) -> [u8; 256] {
         const BASIC: u32 = 0x7ff;
+        const MOUNT: u32 = 0x1000;
+        const MOUNT_ROOT: u64 = 0x2000;
         let mut bytes = [0; 256];
         let mut put = |at: usize, value: &[u8]| {
             if let Some(room) = bytes.get_mut(at..at + value.len()) {
@@ -161,7 +163,12 @@ impl Attributes {
             }
         };
         let low = |value: u64| u32::try_from(value & 0xffff_ffff).unwrap_or(0).to_le_bytes();
-        put(0, &BASIC.to_le_bytes());
+        let mask = if mount.is_some() { BASIC | MOUNT } else { BASIC };
+        put(0, &mask.to_le_bytes());
+        let (number, root) = mount.unwrap_or_default();
+        put(8, &(if root { MOUNT_ROOT } else { 0 }).to_le_bytes());
+        put(56, &MOUNT_ROOT.to_le_bytes());
+        put(144, &number.to_le_bytes());
         put(4, &low(self.block_size));
         put(16, &low(self.links));
         put(20, &self.user.to_le_bytes());
@@ -193,7 +200,7 @@ mod tests {
         assert_eq!(stat[24..28], 0o100_644_u32.to_le_bytes());
         assert_eq!(stat[28..32], 3_u32.to_le_bytes());
         assert_eq!(stat[48..56], 7_u64.to_le_bytes());
-        let statx = attributes.statx_bytes();
+        let statx = attributes.statx_bytes(None);
         assert_eq!(statx[28..30], 0o100_644_u16.to_le_bytes());
         assert_eq!(statx[40..48], 7_u64.to_le_bytes());
     }

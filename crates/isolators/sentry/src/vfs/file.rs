@@ -2,9 +2,10 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
+use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use crate::net::Socket;
@@ -80,8 +81,64 @@ pub trait File: Send + Sync {
         None
     }
 
-    /// The host's descriptor, if one is behind it: to map, to truncate.
+    /// The host's descriptor, if one is behind it: to map.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Gives a regular file another size.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is none.
+    fn truncate(&self, _: u64) -> Result<(), Errno> {
+        Err(Errno::INVAL)
+    }
+
+    /// fallocate(2)
+    ///
+    /// # Errors
+    /// `ENODEV` if it is no regular file.
+    fn allocate(&self, _: FallocateFlags, _: u64, _: u64) -> Result<(), Errno> {
+        Err(Errno::NODEV)
+    }
+
+    /// Where data begins from `offset` on, or a hole.
+    ///
+    /// # Errors
+    /// `ENXIO` behind the end.
+    fn seek_content(&self, offset: u64, hole: bool) -> Result<u64, Errno> {
+        // All of it is data.
+        let size = self.attributes()?.size;
+        match (offset < size, hole) {
+            (false, _) => Err(Errno::NXIO),
+            (true, true) => Ok(size),
+            (true, false) => Ok(offset),
+        }
+    }
+
+    /// Has what was written reach its disk.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// What could be read from a pipe, which keeps it.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is none; `EAGAIN` if it would have to wait.
+    fn peek(&self, _: &mut [u8]) -> Result<usize, Errno> {
+        Err(Errno::INVAL)
+    }
+
+    /// The memory of a file that can be sealed.
+    fn seals(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// What procfs calls a file without a name.
+    fn label(&self) -> Option<String> {
         None
     }
 
@@ -125,6 +182,7 @@ pub mod status {
     pub const TRUNCATE: u32 = 0o1000;
     pub const APPEND: u32 = 0o2000;
     pub const NONBLOCK: u32 = 0o4000;
+    pub const SYNC: u32 = 0o1_0000;
     pub const DIRECTORY: u32 = 0o20_0000;
     pub const NO_FOLLOW: u32 = 0o40_0000;
     pub const CLOSE_ON_EXEC: u32 = 0o200_0000;
@@ -148,6 +206,16 @@ pub struct OpenFile {
     pub seekable: bool,
     /// The set, if it stands for one.
     pub epoll: Option<Arc<Epoll>>,
+    /// Device and inode of the file, once something of it was locked.
+    pub locked: OnceLock<(u64, u64)>,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if let Some(id) = self.locked.get() {
+            super::locks::LOCKS.release(*id, super::locks::Owner::of_file(self));
+        }
+    }
 }
 
 impl std::fmt::Debug for OpenFile {
@@ -170,6 +238,7 @@ impl OpenFile {
             position: Mutex::new(0),
             seekable: false,
             epoll: None,
+            locked: OnceLock::new(),
         })
     }
 
@@ -178,8 +247,24 @@ impl OpenFile {
     pub fn of_epoll(file: Box<dyn File>, epoll: Arc<Epoll>) -> Arc<Self> {
         let flags = AtomicU32::new(status::READ_WRITE);
         let (directory, entry, epoll) = (None, None, Some(epoll));
-        let position = Mutex::new(0);
-        Arc::new(OpenFile { file, directory, entry, flags, position, seekable: false, epoll })
+        let (position, locked) = (Mutex::new(0), OnceLock::new());
+        let seekable = false;
+        Arc::new(OpenFile { file, directory, entry, flags, position, seekable, epoll, locked })
+    }
+
+    /// A file with a position and without a name.
+    #[must_use]
+    pub fn nameless(file: Box<dyn File>) -> Arc<Self> {
+        Arc::new(OpenFile {
+            file,
+            directory: None,
+            entry: None,
+            flags: AtomicU32::new(status::READ_WRITE),
+            position: Mutex::new(0),
+            seekable: true,
+            epoll: None,
+            locked: OnceLock::new(),
+        })
     }
 
     fn flag(&self, flag: u32) -> bool {
@@ -225,14 +310,57 @@ impl OpenFile {
         from: &[u8],
         offset: Option<u64>,
     ) -> Result<usize, Failure> {
+        self.write_as(call, from, offset, false)
+    }
+
+    /// The same; at the end, if `append` or the file's flags say so.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn write_as(
+        &self,
+        call: &Call<'_>,
+        from: &[u8],
+        offset: Option<u64>,
+        append: bool,
+    ) -> Result<usize, Failure> {
         if !self.writable() {
             return Err(Errno::BADF.into());
         }
-        let append = self.flag(status::APPEND);
-        self.at(offset, |at| {
+        let append = append || self.flag(status::APPEND);
+        let done = self.at(offset, |at| {
             self.wait_until(call, Ready::OUT, || self.file.write(from, at, append))
-        })
+        })?;
+        if append && offset.is_none() && self.seekable {
+            *lock(&self.position) = self.file.attributes()?.size;
+        }
+        if self.flag(status::SYNC) {
+            self.file.sync()?;
+        }
+        Ok(done)
     }
+
+    /// What could be read from a pipe, which keeps it; waits for something if `waits`.
+    ///
+    /// # Errors
+    /// As tee(2).
+    pub fn peek(&self, call: &Call<'_>, into: &mut [u8], waits: bool) -> Result<usize, Failure> {
+        if !waits {
+            return self.file.peek(into).map_err(Failure::from);
+        }
+        self.wait_until(call, Ready::IN, || self.file.peek(into))
+    }
+
+    /// Has what was written reach its disk.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn sync(&self) -> Result<(), Errno> {
+        self.file.sync()
+    }
+
+    /// Something of its content or attributes is new.
+    pub fn changed(&self) {}
 
     /// Runs `f` at the position, and moves it by what `f` returns.
     fn at(

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::{RawDir, SeekFrom};
+use rustix::fs::{FallocateFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 
 use crate::task::waiter::{Waiter, lock};
@@ -141,6 +141,23 @@ impl File for HostFile {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.fd.as_fd())
+    }
+
+    fn truncate(&self, size: u64) -> Result<(), Errno> {
+        rustix::fs::ftruncate(&self.fd, size)
+    }
+
+    fn allocate(&self, mode: FallocateFlags, offset: u64, length: u64) -> Result<(), Errno> {
+        rustix::fs::fallocate(&self.fd, mode, offset, length)
+    }
+
+    fn seek_content(&self, offset: u64, hole: bool) -> Result<u64, Errno> {
+        let to = if hole { SeekFrom::Hole(offset) } else { SeekFrom::Data(offset) };
+        rustix::fs::seek(&self.fd, to)
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        rustix::fs::fsync(&self.fd)
     }
 }
 

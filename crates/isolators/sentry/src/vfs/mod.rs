@@ -7,9 +7,11 @@ mod device;
 mod entry;
 mod epoll;
 mod eventfd;
+mod extended;
 mod fifo;
 mod file;
 mod host;
+pub mod locks;
 pub mod mount;
 pub mod open;
 mod path_file;
@@ -42,7 +44,7 @@ pub use stream::{HostStream, Poller};
 pub use table::{FileTable, LIMIT};
 pub use timerfd::TimerFd;
 pub use tmpfs::TmpNode;
-pub use walk::{Resolve, Walker, access, permit};
+pub use walk::{Limits, Resolve, Walker, access, permit};
 
 /// The file system of the guest.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::io::Errno;
 
@@ -185,6 +185,7 @@ fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
         flags: AtomicU32::new(keep),
         position: Mutex::new(0),
         epoll: None,
+        locked: OnceLock::new(),
     })
 }
 

@@ -128,6 +128,18 @@ impl File for Reader {
         Err(Errno::BADF)
     }
 
+    fn peek(&self, into: &mut [u8]) -> Result<usize, Errno> {
+        let state = lock(&self.0.state);
+        if state.bytes.is_empty() {
+            return if state.writers == 0 { Ok(0) } else { Err(Errno::AGAIN) };
+        }
+        let count = into.len().min(state.bytes.len());
+        for (to, from) in into.iter_mut().zip(&state.bytes) {
+            *to = *from;
+        }
+        Ok(count)
+    }
+
     fn ready(&self) -> Ready {
         let state = lock(&self.0.state);
         let mut ready = Ready::empty();

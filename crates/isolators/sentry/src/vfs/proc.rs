@@ -195,6 +195,9 @@ impl ProcNode {
             ProcNode::Descriptor(file) => match &file.entry {
                 Some(entry) => Ok(entry.path_below(&walker.root).unwrap_or_else(unreachable)),
                 None => {
+                    if let Some(label) = file.file.label() {
+                        return Ok(label.into_bytes());
+                    }
                     let inode = file.file.attributes().map_or(0, |a| a.inode);
                     let what = if file.file.socket().is_some() { "socket" } else { "pipe" };
                     Ok(format!("{what}:[{inode}]").into_bytes())
@@ -396,7 +399,7 @@ fn maps(space: &crate::mm::Space) -> Vec<u8> {
         let (offset, (device, inode), shared, path) = match &area.backing {
             Backing::Anonymous => (0, (0, 0), 'p', area.name.as_bytes().to_vec()),
             Backing::Shared(_, offset) => (*offset, (1, 0), 's', b"/dev/zero (deleted)".to_vec()),
-            Backing::File { path, id, offset, shared } => {
+            Backing::File { path, id, offset, shared, .. } => {
                 (*offset, *id, if *shared { 's' } else { 'p' }, path.clone())
             }
         };

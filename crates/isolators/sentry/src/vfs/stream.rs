@@ -175,4 +175,8 @@ impl File for HostStream {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.key.is_none().then(|| self.fd.as_fd())
     }
+
+    fn sync(&self) -> Result<(), Errno> {
+        rustix::fs::fsync(&self.fd)
+    }
 }

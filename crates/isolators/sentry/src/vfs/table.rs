@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 
 use super::OpenFile;
+use super::locks::LOCKS;
 
 /// Descriptors that a process may have (`RLIMIT_NOFILE`).
 pub const LIMIT: u32 = 1024;
@@ -22,6 +23,13 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct FileTable {
     slots: Mutex<BTreeMap<u32, Slot>>,
+}
+
+impl Drop for FileTable {
+    fn drop(&mut self) {
+        let slots = std::mem::take(&mut *lock(&self.slots));
+        slots.values().for_each(|slot| self.closed(&slot.file));
+    }
 }
 
 impl FileTable {
@@ -74,7 +82,9 @@ impl FileTable {
             return Err(Errno::BADF);
         }
         let old = lock(&self.slots).insert(number, Slot { file, close_on_exec });
-        drop(old);
+        if let Some(old) = old {
+            self.closed(&old.file);
+        }
         Ok(())
     }
 
@@ -84,7 +94,15 @@ impl FileTable {
     /// `EBADF`
     pub fn remove(&self, number: u32) -> Result<Arc<OpenFile>, Errno> {
         let slot = lock(&self.slots).remove(&number);
-        slot.map(|s| s.file).ok_or(Errno::BADF)
+        let file = slot.map(|s| s.file).ok_or(Errno::BADF)?;
+        self.closed(&file);
+        Ok(file)
+    }
+
+    /// Whoever closes any descriptor of a file gives up the locks that fcntl(2) gave the
+    /// process.
+    fn closed(&self, file: &OpenFile) {
+        LOCKS.closed(file, self);
     }
 
     /// Whether a number is closed on exec.
@@ -112,7 +130,7 @@ impl FileTable {
             }
             !slot.close_on_exec
         });
-        drop(gone);
+        gone.iter().for_each(|file| self.closed(file));
     }
 
     /// Closes, or marks, a range of numbers.
@@ -126,7 +144,7 @@ impl FileTable {
         let numbers: Vec<u32> = slots.range(range).map(|(n, _)| *n).collect();
         gone.extend(numbers.iter().filter_map(|n| slots.remove(n)));
         drop(slots);
-        drop(gone);
+        gone.iter().for_each(|slot: &Slot| self.closed(&slot.file));
     }
 
     /// All numbers.

@@ -26,6 +26,23 @@ pub struct Walker<'a> {
     pub credentials: Credentials,
 }
 
+bitflags::bitflags! {
+    /// Where a walk must not lead, as openat2(2) numbers it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Limits: u64 {
+        /// `RESOLVE_NO_XDEV`
+        const NO_MOUNTS = 1;
+        /// `RESOLVE_NO_MAGICLINKS`
+        const NO_MAGIC_LINKS = 2;
+        /// `RESOLVE_NO_SYMLINKS`
+        const NO_LINKS = 4;
+        /// `RESOLVE_BENEATH`
+        const BENEATH = 8;
+        /// `RESOLVE_IN_ROOT`
+        const IN_ROOT = 16;
+    }
+}
+
 /// What a walk found.
 pub struct Resolve {
     /// The directory of the last name.
@@ -111,6 +128,26 @@ impl Walker<'_> {
     /// # Errors
     /// As path_resolution(7).
     pub fn walk(&self, start: &Arc<Entry>, path: &[u8], follow: bool) -> Result<Resolve, Errno> {
+        self.walk_within(start, path, follow, Limits::empty())
+    }
+
+    /// The same within limits.
+    ///
+    /// # Errors
+    /// As openat2(2).
+    pub fn walk_within(
+        &self,
+        start: &Arc<Entry>,
+        path: &[u8],
+        follow: bool,
+        limits: Limits,
+    ) -> Result<Resolve, Errno> {
+        let enclosed = limits.intersects(Limits::BENEATH | Limits::IN_ROOT);
+        let root = if enclosed { start } else { &self.root };
+        let leave = |absolute: bool| {
+            let out = absolute && limits.contains(Limits::BENEATH);
+            if out { Err(Errno::XDEV) } else { Ok(Arc::clone(root)) }
+        };
         if path.is_empty() {
             return Err(Errno::NOENT);
         }
@@ -118,8 +155,7 @@ impl Walker<'_> {
             return Err(Errno::NAMETOOLONG);
         }
         let slash = path.ends_with(b"/");
-        let mut at =
-            if path.starts_with(b"/") { Arc::clone(&self.root) } else { Arc::clone(start) };
+        let mut at = if path.starts_with(b"/") { leave(true)? } else { Arc::clone(start) };
         let mut rest = components(path);
         let mut links = 0;
         while let Some(name) = rest.pop() {
@@ -134,10 +170,16 @@ impl Walker<'_> {
                 continue;
             }
             if name == b".." {
-                if !Arc::ptr_eq(&at, &self.root)
-                    && let Some(parent) = at.parent()
-                {
-                    at = parent.top();
+                if Arc::ptr_eq(&at, root) {
+                    if limits.contains(Limits::BENEATH) {
+                        return Err(Errno::XDEV);
+                    }
+                } else if let Some(parent) = at.parent() {
+                    let above = parent.top();
+                    if limits.contains(Limits::NO_MOUNTS) && above.mount.id != at.mount.id {
+                        return Err(Errno::XDEV);
+                    }
+                    at = above;
                 }
                 continue;
             }
@@ -150,7 +192,18 @@ impl Walker<'_> {
                 }
                 other => other?.top(),
             };
+            if limits.contains(Limits::NO_MOUNTS) && child.mount.id != at.mount.id {
+                return Err(Errno::XDEV);
+            }
             let magic = matches!(&child.node, Node::Proc(node) if node.is_magic());
+            let followed = child.kind() == Kind::Link && (!last || follow || slash);
+            if followed && limits.contains(Limits::NO_LINKS) {
+                return Err(Errno::LOOP);
+            }
+            if followed && magic && !limits.is_empty() {
+                let refused = limits.contains(Limits::NO_MAGIC_LINKS);
+                return Err(if refused { Errno::LOOP } else { Errno::XDEV });
+            }
             if child.kind() == Kind::Link && (!last || follow || slash) && !(magic && last) {
                 links += 1;
                 if links > LINKS_LIMIT {
@@ -161,7 +214,7 @@ impl Walker<'_> {
                 }
                 let target = child.target(self)?;
                 if target.starts_with(b"/") {
-                    at = Arc::clone(&self.root);
+                    at = leave(true)?;
                 }
                 rest.extend(components(&target));
                 continue;

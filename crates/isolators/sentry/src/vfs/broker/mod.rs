@@ -59,6 +59,10 @@ enum Operation {
     SetTimes,
     MakeNode,
     CreateUnnamed,
+    GetExtended,
+    ListExtended,
+    SetExtended,
+    RemoveExtended,
 }
 
 /// A request: operation, four numbers, one or two names.
@@ -70,7 +74,9 @@ struct Request {
     second: Vec<u8>,
 }
 
-const MESSAGE: usize = 1 + 5 * 8 + 2 + 256 + 4096;
+/// Bytes of an extended attribute's value, or of all names.
+const EXTENDED: usize = 64 << 10;
+const MESSAGE: usize = 1 + 5 * 8 + 2 + 256 + EXTENDED;
 
 impl Request {
     fn encode(&self) -> Vec<u8> {
@@ -123,17 +129,30 @@ impl BrokerClient {
         names: [&[u8]; 2],
         with: &[BorrowedFd<'_>],
     ) -> Result<Option<OwnedFd>, Errno> {
+        let (_, descriptor) = self.exchange(operation, numbers, names, with, 0)?;
+        Ok(descriptor)
+    }
+
+    /// Asks, and gets up to `room` bytes and a descriptor.
+    fn exchange(
+        &self,
+        operation: Operation,
+        numbers: [u64; 5],
+        names: [&[u8]; 2],
+        with: &[BorrowedFd<'_>],
+        room: usize,
+    ) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
         let [first, second] = names.map(<[u8]>::to_vec);
         let request = Request { operation: operation as u8, numbers, first, second };
+        let mut answer = vec![0; 4 + room];
         let socket = lock(&self.socket);
         send(&socket, &request.encode(), with)?;
-        let mut answer = [0; 4];
         let (length, mut descriptors) = receive(&socket, &mut answer)?;
-        if length != answer.len() {
-            return Err(Errno::IO);
-        }
-        match i32::from_le_bytes(answer) {
-            0 => Ok(descriptors.pop()),
+        drop(socket);
+        answer.truncate(length);
+        let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::IO)?;
+        match i32::from_le_bytes(*errno) {
+            0 => Ok((bytes.to_vec(), descriptors.pop())),
             errno => Err(Errno::from_raw_os_error(errno)),
         }
     }
@@ -278,6 +297,47 @@ impl BrokerClient {
         name: &[u8],
     ) -> Result<(), Errno> {
         self.ask(Operation::Link, [0; 5], [name, b""], &[file, directory]).map(drop)
+    }
+
+    /// An extended attribute `user.*` of a file or directory.
+    ///
+    /// # Errors
+    /// As getxattr(2).
+    pub fn extended(&self, file: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        let get = Operation::GetExtended;
+        self.exchange(get, [0; 5], [name, b""], &[file], EXTENDED).map(|(value, _)| value)
+    }
+
+    /// Names of all extended attributes, each with its zero.
+    ///
+    /// # Errors
+    /// As listxattr(2).
+    pub fn extended_names(&self, file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+        let list = Operation::ListExtended;
+        self.exchange(list, [0; 5], [b"", b""], &[file], EXTENDED).map(|(names, _)| names)
+    }
+
+    /// Sets an extended attribute `user.*`, or removes it; `must_be`: whether it must be there,
+    /// or must not.
+    ///
+    /// # Errors
+    /// As setxattr(2).
+    pub fn set_extended(
+        &self,
+        file: BorrowedFd<'_>,
+        name: &[u8],
+        value: Option<&[u8]>,
+        must_be: Option<bool>,
+    ) -> Result<(), Errno> {
+        let how = match must_be {
+            None => 0,
+            Some(false) => 1,
+            Some(true) => 2,
+        };
+        let operation =
+            if value.is_some() { Operation::SetExtended } else { Operation::RemoveExtended };
+        let names = [name, value.unwrap_or_default()];
+        self.ask(operation, [how, 0, 0, 0, 0], names, &[file]).map(drop)
     }
 
     /// chmod(2) of a handle.

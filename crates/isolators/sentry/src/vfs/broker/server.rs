@@ -6,15 +6,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec,
-    Timestamps, Uid,
+    Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
-use super::{MESSAGE, Operation, Request, StartBrokerError, receive, send};
+use super::{EXTENDED, MESSAGE, Operation, Request, StartBrokerError, receive, send};
 
 /// Handles of a root's mounts that the broker will serve; a guest with more of them
 /// than this in its roots does without the others.
 const MOST_MOUNTS: usize = 4096;
+
+/// What a request brings.
+enum Answer {
+    Done,
+    Descriptor(OwnedFd),
+    Bytes(Vec<u8>),
+}
 
 /// The process's side.
 #[derive(Debug)]
@@ -63,12 +70,16 @@ impl Broker {
                 Some(request) => self.perform(&request, &descriptors),
                 None => Err(Errno::INVAL),
             };
-            let (errno, with) = match &result {
-                Ok(fd) => (0, fd.as_ref().map(AsFd::as_fd)),
-                Err(errno) => (errno.raw_os_error(), None),
-            };
+            let mut answer = vec![0; 4];
+            let mut with = None;
+            match &result {
+                Ok(Answer::Done) => {}
+                Ok(Answer::Descriptor(fd)) => with = Some(fd.as_fd()),
+                Ok(Answer::Bytes(bytes)) => answer.extend_from_slice(bytes),
+                Err(errno) => answer = errno.raw_os_error().to_le_bytes().to_vec(),
+            }
             let with: Vec<BorrowedFd<'_>> = with.into_iter().collect();
-            if send(&self.socket, &errno.to_le_bytes(), &with).is_err() {
+            if send(&self.socket, &answer, &with).is_err() {
                 return;
             }
         }
@@ -79,7 +90,7 @@ impl Broker {
         fd.as_raw_fd().to_string()
     }
 
-    fn perform(&self, request: &Request, with: &[OwnedFd]) -> Result<Option<OwnedFd>, Errno> {
+    fn perform(&self, request: &Request, with: &[OwnedFd]) -> Result<Answer, Errno> {
         const LOOKUP: u8 = Operation::Lookup as u8;
         const OPEN: u8 = Operation::Open as u8;
         const CREATE: u8 = Operation::Create as u8;
@@ -92,6 +103,10 @@ impl Broker {
         const CHANGE_OWNER: u8 = Operation::ChangeOwner as u8;
         const SET_TIMES: u8 = Operation::SetTimes as u8;
         const CREATE_UNNAMED: u8 = Operation::CreateUnnamed as u8;
+        const GET_EXTENDED: u8 = Operation::GetExtended as u8;
+        const LIST_EXTENDED: u8 = Operation::ListExtended as u8;
+        const SET_EXTENDED: u8 = Operation::SetExtended as u8;
+        const REMOVE_EXTENDED: u8 = Operation::RemoveExtended as u8;
         const MAKE_NODE: u8 = Operation::MakeNode as u8;
         let [number, user, group, _, _] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
@@ -104,43 +119,43 @@ impl Broker {
         }
         let name = component(&request.first);
         match request.operation {
-            LOOKUP => self.lookup(first, name?).map(Some),
-            OPEN => self.open(first, low(number)).map(Some),
+            LOOKUP => self.lookup(first, name?).map(Answer::Descriptor),
+            OPEN => self.open(first, low(number)).map(Answer::Descriptor),
             CREATE => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
                 let file = beneath(first, name?, flags, low(number) & 0o7777)?;
                 hand_over(&file, low(number), owner)?;
-                Ok(Some(file))
+                Ok(Answer::Descriptor(file))
             }
             CREATE_UNNAMED => {
                 let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 let file = rustix::fs::openat(&self.own, Self::again(first), flags, mode)?;
                 hand_over(&file, low(number), owner)?;
-                Ok(Some(file))
+                Ok(Answer::Descriptor(file))
             }
             MAKE_DIRECTORY => {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mkdirat(first, name?, mode)?;
                 own(first, name?, owner)?;
-                Ok(None)
+                Ok(Answer::Done)
             }
             REMOVE => {
                 let flags = if number != 0 { AtFlags::REMOVEDIR } else { AtFlags::empty() };
                 rustix::fs::unlinkat(first, name?, flags)?;
-                Ok(None)
+                Ok(Answer::Done)
             }
             RENAME => {
                 let flags = RenameFlags::from_bits(low(number)).ok_or(Errno::INVAL)?;
                 let second = with.get(1).ok_or(Errno::INVAL)?;
                 let to = component(&request.second)?;
                 rustix::fs::renameat_with(first, name?, second, to, flags)?;
-                Ok(None)
+                Ok(Answer::Done)
             }
             SYMLINK => {
                 rustix::fs::symlinkat(request.second.as_slice(), first, name?)?;
                 own(first, name?, owner)?;
-                Ok(None)
+                Ok(Answer::Done)
             }
             MAKE_NODE => {
                 let kind = FileType::from_raw_mode(low(number));
@@ -150,25 +165,25 @@ impl Broker {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mknodat(first, name?, kind, mode, 0)?;
                 own(first, name?, owner)?;
-                Ok(None)
+                Ok(Answer::Done)
             }
             LINK => {
                 let second = with.get(1).ok_or(Errno::INVAL)?;
                 let flags = AtFlags::SYMLINK_FOLLOW;
                 rustix::fs::linkat(&self.own, Self::again(first), second, name?, flags)?;
-                Ok(None)
+                Ok(Answer::Done)
             }
             CHANGE_MODE => {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::chmodat(&self.own, Self::again(first), mode, AtFlags::empty())?;
-                Ok(None)
+                Ok(Answer::Done)
             }
             CHANGE_OWNER => {
                 let some = |id: u32| (id != u32::MAX).then_some(id);
                 let user = some(owner.0).map(Uid::from_raw);
                 let group = some(owner.1).map(Gid::from_raw);
                 rustix::fs::chownat(first, "", user, group, AtFlags::EMPTY_PATH)?;
-                Ok(None)
+                Ok(Answer::Done)
             }
             SET_TIMES => {
                 let [a, b, c, d, _] = request.numbers.map(u64::cast_signed);
@@ -178,7 +193,31 @@ impl Broker {
                 };
                 // The kernel takes the handle of a link for the link.
                 rustix::fs::utimensat(first, "", &times, AtFlags::EMPTY_PATH)?;
-                Ok(None)
+                Ok(Answer::Done)
+            }
+            GET_EXTENDED => {
+                let mut value = vec![0; EXTENDED];
+                let file = self.open(first, 0)?;
+                let count =
+                    rustix::fs::fgetxattr(&file, own_attribute(&request.first)?, &mut value)?;
+                value.truncate(count);
+                Ok(Answer::Bytes(value))
+            }
+            LIST_EXTENDED => {
+                let mut names = vec![0; EXTENDED];
+                let count = rustix::fs::flistxattr(self.open(first, 0)?, &mut names)?;
+                names.truncate(count);
+                Ok(Answer::Bytes(names))
+            }
+            SET_EXTENDED => {
+                let flags = XattrFlags::from_bits(low(number)).ok_or(Errno::INVAL)?;
+                let (file, name) = (self.open(first, 0)?, own_attribute(&request.first)?);
+                rustix::fs::fsetxattr(&file, name, &request.second, flags)?;
+                Ok(Answer::Done)
+            }
+            REMOVE_EXTENDED => {
+                rustix::fs::fremovexattr(self.open(first, 0)?, own_attribute(&request.first)?)?;
+                Ok(Answer::Done)
             }
             _ => Err(Errno::INVAL),
         }
@@ -209,6 +248,11 @@ impl Broker {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
         rustix::fs::openat(&self.own, Self::again(handle), flags, Mode::empty())
     }
+}
+
+/// A name of an extended attribute that programs set for themselves.
+fn own_attribute(name: &[u8]) -> Result<&[u8], Errno> {
+    if name.starts_with(b"user.") { Ok(name) } else { Err(Errno::OPNOTSUPP) }
 }
 
 /// The number of the mount that a handle is on.

@@ -6,11 +6,11 @@ mod open;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use content::Content;
 pub use directory::Names;
-pub use open::{TmpDirectory, TmpFile};
+pub use open::{MemoryFile, TmpDirectory, TmpFile};
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
@@ -117,6 +117,20 @@ impl TmpFs {
             return Err(Errno::NOSPC);
         }
         Ok(self.node(new, 0))
+    }
+
+    /// A file without a name in a file system that has nothing else.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn nameless(new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
+        static HIDDEN: LazyLock<Arc<TmpFs>> = LazyLock::new(|| {
+            let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
+            Arc::new(TmpFs { device: 1, space: u64::MAX, files: u64::MAX, used, made, alive })
+        });
+        let node = HIDDEN.unnamed(new)?;
+        node.unname();
+        Ok(node)
     }
 
     /// Room for all bytes and files, and what of it is used.

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::task::waiter::Waiter;
@@ -35,6 +36,20 @@ impl File for TmpFile {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.0.memory().ok()
     }
+
+    fn truncate(&self, size: u64) -> Result<(), Errno> {
+        self.0.truncate(size)
+    }
+
+    fn allocate(&self, mode: FallocateFlags, offset: u64, length: u64) -> Result<(), Errno> {
+        self.0.allocate(mode, offset, length)
+    }
+
+    fn seek_content(&self, offset: u64, hole: bool) -> Result<u64, Errno> {
+        let fd = self.0.memory()?;
+        let to = if hole { SeekFrom::Hole(offset) } else { SeekFrom::Data(offset) };
+        rustix::fs::seek(fd, to)
+    }
 }
 
 /// An open directory, or anything that is only a name (`O_PATH`).
@@ -57,5 +72,67 @@ impl File for TmpDirectory {
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         self.0.attributes()
+    }
+}
+
+/// A file that memfd_create(2) made.
+pub struct MemoryFile {
+    file: TmpFile,
+    label: String,
+}
+
+impl MemoryFile {
+    /// Of a file without a name, which it was asked to be called.
+    #[must_use]
+    pub fn new(node: Arc<TmpNode>, name: &[u8]) -> Self {
+        let label = format!("/memfd:{} (deleted)", String::from_utf8_lossy(name));
+        MemoryFile { file: TmpFile(node), label }
+    }
+}
+
+impl File for MemoryFile {
+    fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.file.read(into, offset)
+    }
+
+    fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno> {
+        // Seals are the host's to keep.
+        self.file.0.memory()?;
+        self.file.write(from, offset, append)
+    }
+
+    fn ready(&self) -> Ready {
+        self.file.ready()
+    }
+
+    fn watch(&self, _: &Arc<Waiter>) {}
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        self.file.attributes()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.descriptor()
+    }
+
+    fn truncate(&self, size: u64) -> Result<(), Errno> {
+        self.file.0.memory()?;
+        self.file.truncate(size)
+    }
+
+    fn allocate(&self, mode: FallocateFlags, offset: u64, length: u64) -> Result<(), Errno> {
+        self.file.allocate(mode, offset, length)
+    }
+
+    fn seek_content(&self, offset: u64, hole: bool) -> Result<u64, Errno> {
+        self.file.seek_content(offset, hole)
+    }
+
+    fn seals(&self) -> Option<BorrowedFd<'_>> {
+        self.file.descriptor()
+    }
+
+    fn label(&self) -> Option<String> {
+        Some(self.label.clone())
     }
 }

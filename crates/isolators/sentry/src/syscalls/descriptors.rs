@@ -1,0 +1,200 @@
+//! Descriptors: duplicates, pipes, flags.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::SealFlags;
+use rustix::io::Errno;
+
+use crate::task::Credentials;
+use crate::task::waiter::lock;
+use crate::vfs::tmpfs::{MemoryFile, New, TmpFs};
+use crate::vfs::{FileTable, Kind, LIMIT, OpenFile, pipe, status};
+
+use super::{Call, Failure, Outcome, locks};
+
+pub(super) fn dup(call: &Call<'_>) -> Outcome {
+    let file = call.file(0)?;
+    Ok(call.files().add(file, 0, false)?.into())
+}
+
+pub(super) fn dup2(call: &Call<'_>) -> Outcome {
+    let (old, new) = (call.uint(0), call.uint(1));
+    let file = call.file(0)?;
+    if old != new {
+        call.files().put(new, file, false)?;
+    }
+    Ok(new.into())
+}
+
+pub(super) fn dup3(call: &Call<'_>) -> Outcome {
+    let (old, new, flags) = (call.uint(0), call.uint(1), call.uint(2));
+    if old == new || flags & !status::CLOSE_ON_EXEC != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let file = call.file(0)?;
+    call.files().put(new, file, flags != 0)?;
+    Ok(new.into())
+}
+
+pub(super) fn pipe2(call: &Call<'_>) -> Outcome {
+    make_pipe(call, call.uint(1))
+}
+
+pub(super) fn pipe1(call: &Call<'_>) -> Outcome {
+    make_pipe(call, 0)
+}
+
+fn make_pipe(call: &Call<'_>, flags: u32) -> Outcome {
+    static INODE: AtomicU64 = AtomicU64::new(1000);
+    if flags & !(status::CLOSE_ON_EXEC | status::NONBLOCK) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let (reader, writer) = pipe(INODE.fetch_add(1, Ordering::Relaxed));
+    let keep = flags & status::NONBLOCK;
+    let reader = OpenFile::stream(reader, keep);
+    let writer = OpenFile::stream(writer, keep | status::WRITE_ONLY);
+    let files = call.files();
+    let close_on_exec = flags & status::CLOSE_ON_EXEC != 0;
+    let first = files.add(reader, 0, close_on_exec)?;
+    let second = files.add(writer, 0, close_on_exec).inspect_err(|_| drop(files.remove(first)))?;
+    let mut bytes = [0; 8];
+    let (low, high) = bytes.split_at_mut(4);
+    low.copy_from_slice(&first.to_le_bytes());
+    high.copy_from_slice(&second.to_le_bytes());
+    if call.memory().write(call.arg(0), &bytes).is_err() {
+        let both = [files.remove(first), files.remove(second)];
+        drop(both);
+        return Err(Errno::FAULT.into());
+    }
+    Ok(0)
+}
+
+pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
+    const DUPFD: u32 = 0;
+    const GETFD: u32 = 1;
+    const SETFD: u32 = 2;
+    const GETFL: u32 = 3;
+    const SETFL: u32 = 4;
+    const GETLK: u32 = 5;
+    const SETLK: u32 = 6;
+    const SETLKW: u32 = 7;
+    const SETOWN: u32 = 8;
+    const GETOWN: u32 = 9;
+    const OFD_GETLK: u32 = 36;
+    const OFD_SETLK: u32 = 37;
+    const OFD_SETLKW: u32 = 38;
+    const GETLEASE: u32 = 1025;
+    const DUPFD_CLOEXEC: u32 = 1030;
+    const SETPIPE_SIZE: u32 = 1031;
+    const GETPIPE_SIZE: u32 = 1032;
+    const ADD_SEALS: u32 = 1033;
+    const GET_SEALS: u32 = 1034;
+    const PIPE_SIZE: u64 = 65_536;
+    const SETTABLE: u32 = status::APPEND | status::NONBLOCK;
+    let file = call.file(0)?;
+    let files: Arc<FileTable> = call.files();
+    let (number, argument) = (call.uint(0), call.arg(2));
+    match call.uint(1) {
+        command @ (DUPFD | DUPFD_CLOEXEC) => {
+            let lowest = u32::try_from(argument).ok().filter(|l| *l < LIMIT).ok_or(Errno::INVAL)?;
+            Ok(files.add(file, lowest, command == DUPFD_CLOEXEC)?.into())
+        }
+        GETFD => Ok(files.close_on_exec(number)?.into()),
+        SETFD => files.set_close_on_exec(number, argument & 1 != 0).map(|()| 0).map_err(Into::into),
+        GETFL => Ok(i64::from(file.flags.load(Ordering::SeqCst) | 0o10_0000)),
+        SETFL => {
+            let wanted = call.uint(2) & SETTABLE;
+            let old = file.flags.load(Ordering::SeqCst);
+            file.flags.store(old & !SETTABLE | wanted, Ordering::SeqCst);
+            Ok(0)
+        }
+        _ if file.flags.load(Ordering::SeqCst) & status::PATH != 0 => Err(Errno::BADF.into()),
+        command @ (GETLK | OFD_GETLK) => locks::get(call, &file, command == OFD_GETLK),
+        command @ (SETLK | SETLKW | OFD_SETLK | OFD_SETLKW) => {
+            let of_file = matches!(command, OFD_SETLK | OFD_SETLKW);
+            locks::set(call, &file, of_file, matches!(command, SETLKW | OFD_SETLKW))
+        }
+        // Nobody is told of changes by signals: there is no owner to tell.
+        SETOWN => Ok(0),
+        GETOWN => Ok(0),
+        // F_UNLCK: there are no leases.
+        GETLEASE => Ok(2),
+        command @ (SETPIPE_SIZE | GETPIPE_SIZE) => {
+            if file.file.attributes()?.kind() != Kind::Fifo {
+                return Err(Errno::BADF.into());
+            }
+            // All pipes have one size.
+            if command == SETPIPE_SIZE && argument > PIPE_SIZE {
+                return Err(Errno::PERM.into());
+            }
+            Ok(PIPE_SIZE.cast_signed())
+        }
+        command @ (ADD_SEALS | GET_SEALS) => {
+            let sealed = file.file.seals().ok_or(Errno::INVAL)?;
+            if command == GET_SEALS {
+                return Ok(rustix::fs::fcntl_get_seals(sealed)
+                    .map_err(Failure::from)?
+                    .bits()
+                    .into());
+            }
+            if !file.writable() {
+                return Err(Errno::PERM.into());
+            }
+            let seals = SealFlags::from_bits(call.uint(2)).ok_or(Errno::INVAL)?;
+            rustix::fs::fcntl_add_seals(sealed, seals).map_err(Failure::from)?;
+            Ok(0)
+        }
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+pub(super) fn ioctl(call: &Call<'_>) -> Outcome {
+    const FIOCLEX: u32 = 0x5451;
+    const FIONCLEX: u32 = 0x5450;
+    const FIONBIO: u32 = 0x5421;
+    let file = call.file(0)?;
+    match call.uint(1) {
+        FIOCLEX => call.files().set_close_on_exec(call.uint(0), true)?,
+        FIONCLEX => call.files().set_close_on_exec(call.uint(0), false)?,
+        FIONBIO => {
+            let on = call.memory().read_u32(call.arg(2))? != 0;
+            let old = file.flags.load(Ordering::SeqCst) & !status::NONBLOCK;
+            let new = if on { old | status::NONBLOCK } else { old };
+            file.flags.store(new, Ordering::SeqCst);
+        }
+        request => return Ok(file.file.control(call, request, call.arg(2))?),
+    }
+    Ok(0)
+}
+
+/// A file in memory that has no name.
+pub(super) fn memfd_create(call: &Call<'_>) -> Outcome {
+    const CLOSE_ON_EXEC: u32 = 1;
+    const ALLOW_SEALING: u32 = 2;
+    const NO_EXEC_SEAL: u32 = 8;
+    const EXEC: u32 = 16;
+    const LONGEST: usize = 249;
+    let flags = call.uint(1);
+    if flags & !(CLOSE_ON_EXEC | ALLOW_SEALING | NO_EXEC_SEAL | EXEC) != 0
+        || flags & (NO_EXEC_SEAL | EXEC) == NO_EXEC_SEAL | EXEC
+    {
+        return Err(Errno::INVAL.into());
+    }
+    let name = call.memory().read_string(call.arg(0), LONGEST + 1)?.ok_or(Errno::INVAL)?;
+    let Credentials { users: [.., user], groups: [.., group], .. } =
+        lock(&call.thread.process.credentials).clone();
+    let permissions = if flags & NO_EXEC_SEAL != 0 { 0o666 } else { 0o777 };
+    let kind = Kind::Regular;
+    let new = New { kind, permissions, owner: (user, group), number: 0, text: b"" };
+    let node = TmpFs::nameless(new)?;
+    if flags & (ALLOW_SEALING | NO_EXEC_SEAL) == 0 {
+        rustix::fs::fcntl_add_seals(node.memory()?, SealFlags::SEAL).map_err(Failure::from)?;
+    }
+    if flags & NO_EXEC_SEAL != 0 {
+        let execute = SealFlags::from_bits_retain(0x20);
+        rustix::fs::fcntl_add_seals(node.memory()?, execute).map_err(Failure::from)?;
+    }
+    let file = OpenFile::nameless(Box::new(MemoryFile::new(node, &name)));
+    Ok(call.files().add(file, 0, flags & CLOSE_ON_EXEC != 0)?.into())
+}

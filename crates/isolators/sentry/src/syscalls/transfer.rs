@@ -1,0 +1,278 @@
+//! Reading and writing: between the guest's memory and files.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::signal::{self, Info, SI_USER, SIGPIPE, Target};
+use crate::vfs::{OpenFile, Ready};
+
+use super::files::offset;
+use super::{Call, Failure, Outcome, sockets};
+
+const CHUNK: usize = 64 << 10;
+/// Most that one read or write moves (`MAX_RW_COUNT`).
+const MOST: u64 = 0x7fff_f000;
+
+thread_local! {
+    /// Between the guest's memory and files.
+    static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn with_buffer<T>(size: usize, f: impl FnOnce(&mut [u8]) -> T) -> T {
+    BUFFER.with(|buffer| {
+        let mut own = Vec::new();
+        // A call that waits inside another one is not known, but must not panic.
+        let mut borrowed = buffer.try_borrow_mut();
+        let buffer = borrowed.as_deref_mut().unwrap_or(&mut own);
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        f(buffer.get_mut(..size).unwrap_or_default())
+    })
+}
+
+/// How a transfer goes on.
+enum Step {
+    /// So much was moved; there may be more.
+    More(u64),
+    /// So much was moved, and that is all.
+    Last(u64),
+}
+
+/// Moves up to `length` bytes between the guest's memory and a file, piece by piece: `step` gets
+/// the address, the offset and the room for one. An error counts only if nothing was moved.
+fn transfer(
+    mut address: u64,
+    length: u64,
+    mut offset: Option<u64>,
+    mut step: impl FnMut(u64, Option<u64>, usize) -> Result<Step, Failure>,
+) -> Result<u64, Failure> {
+    let mut left = length.min(MOST);
+    let mut done = 0;
+    loop {
+        let size = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let (count, last) = match step(address, offset, size) {
+            Ok(Step::More(count)) => (count, false),
+            Ok(Step::Last(count)) => (count, true),
+            Err(failure) if done == 0 => return Err(failure),
+            Err(_) => return Ok(done),
+        };
+        done += count;
+        left -= count.min(left);
+        address = address.wrapping_add(count);
+        offset = offset.map(|o| o + count);
+        if left == 0 || last {
+            return Ok(done);
+        }
+    }
+}
+
+/// Flags of preadv2(2) and pwritev2(2).
+mod how {
+    pub(super) const HIGH_PRIORITY: u32 = 1;
+    pub(super) const DATA_SYNC: u32 = 2;
+    pub(super) const SYNC: u32 = 4;
+    pub(super) const NO_WAIT: u32 = 8;
+    pub(super) const APPEND: u32 = 16;
+    pub(super) const ALL: u32 = HIGH_PRIORITY | DATA_SYNC | SYNC | NO_WAIT | APPEND;
+}
+
+/// A file, and how it is read or written.
+struct Way<'a> {
+    file: &'a OpenFile,
+    flags: u32,
+}
+
+impl Way<'_> {
+    /// Reads into the guest's memory.
+    fn read(
+        &self,
+        call: &Call<'_>,
+        address: u64,
+        length: u64,
+        offset: Option<u64>,
+    ) -> Result<u64, Failure> {
+        let memory = call.memory();
+        transfer(address, length, offset, |address, offset, size| {
+            with_buffer(size, |buffer| {
+                if self.flags & how::NO_WAIT != 0 && !self.file.file.ready().contains(Ready::IN) {
+                    return Err(Errno::AGAIN.into());
+                }
+                let count = self.file.read(call, buffer, offset)?;
+                memory.write(address, buffer.get(..count).unwrap_or_default())?;
+                // A stream gives what it has; a file ends where it gives less.
+                let last = count < size || !self.file.seekable;
+                let count = count as u64;
+                Ok(if last { Step::Last(count) } else { Step::More(count) })
+            })
+        })
+    }
+
+    /// Writes from the guest's memory.
+    fn write(
+        &self,
+        call: &Call<'_>,
+        address: u64,
+        length: u64,
+        offset: Option<u64>,
+    ) -> Result<u64, Failure> {
+        let memory = call.memory();
+        let append = self.flags & how::APPEND != 0;
+        let done = transfer(address, length, offset, |address, offset, size| {
+            with_buffer(size, |buffer| {
+                memory.read(address, buffer)?;
+                let count = self.file.write_as(call, buffer, offset, append)? as u64;
+                Ok(if count == 0 { Step::Last(0) } else { Step::More(count) })
+            })
+        });
+        if done == Err(Errno::PIPE.into()) {
+            let info = Info::from_user(SIGPIPE, SI_USER, call.thread.process.pid, 0);
+            signal::send(call.kernel, &Target::Thread(Arc::clone(call.thread)), info);
+        }
+        if self.flags & (how::DATA_SYNC | how::SYNC) != 0 {
+            self.file.sync()?;
+        }
+        done
+    }
+}
+
+fn read_to(
+    call: &Call<'_>,
+    file: &OpenFile,
+    address: u64,
+    length: u64,
+    offset: Option<u64>,
+) -> Result<u64, Failure> {
+    Way { file, flags: 0 }.read(call, address, length, offset)
+}
+
+fn write_from(
+    call: &Call<'_>,
+    file: &OpenFile,
+    address: u64,
+    length: u64,
+    offset: Option<u64>,
+) -> Result<u64, Failure> {
+    Way { file, flags: 0 }.write(call, address, length, offset)
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+pub(super) fn read(call: &Call<'_>) -> Outcome {
+    let file = call.file(0)?;
+    if let Some(socket) = file.file.socket() {
+        return sockets::read(call, &file, socket, (call.arg(1), call.arg(2)));
+    }
+    read_to(call, &file, call.arg(1), call.arg(2), None).map(signed)
+}
+
+pub(super) fn write(call: &Call<'_>) -> Outcome {
+    let file = call.file(0)?;
+    if let Some(socket) = file.file.socket() {
+        return sockets::write(call, &file, socket, (call.arg(1), call.arg(2)));
+    }
+    write_from(call, &file, call.arg(1), call.arg(2), None).map(signed)
+}
+
+pub(super) fn pread64(call: &Call<'_>) -> Outcome {
+    let file = call.file(0)?;
+    read_to(call, &file, call.arg(1), call.arg(2), Some(offset(call, 3)?)).map(signed)
+}
+
+pub(super) fn pwrite64(call: &Call<'_>) -> Outcome {
+    let file = call.file(0)?;
+    write_from(call, &file, call.arg(1), call.arg(2), Some(offset(call, 3)?)).map(signed)
+}
+
+/// `struct iovec`s: address and length.
+fn vectors(call: &Call<'_>) -> Result<Vec<(u64, u64)>, Errno> {
+    const MOST_VECTORS: u64 = 1024;
+    let count = call.arg(2);
+    if count > MOST_VECTORS {
+        return Err(Errno::INVAL);
+    }
+    let mut bytes = vec![0; usize::try_from(count).unwrap_or(0) * 16];
+    call.memory().read(call.arg(1), &mut bytes)?;
+    let word = |part: &[u8]| part.try_into().map_or(0, u64::from_le_bytes);
+    let vectors: Vec<(u64, u64)> = bytes
+        .chunks_exact(16)
+        .map(|v| v.split_at(8))
+        .map(|(base, length)| (word(base), word(length)))
+        .collect();
+    let total = vectors.iter().try_fold(0_u64, |sum, (_, length)| sum.checked_add(*length));
+    if total.is_none_or(|sum| sum.cast_signed() < 0) {
+        return Err(Errno::INVAL);
+    }
+    Ok(vectors)
+}
+
+fn vectored(call: &Call<'_>, reads: bool, at: Option<u64>, flags: u32) -> Outcome {
+    if flags & !how::ALL != 0 {
+        return Err(Errno::OPNOTSUPP.into());
+    }
+    let file = call.file(0)?;
+    let way = Way { file: &file, flags };
+    if let (Some(socket), None) = (file.file.socket(), at) {
+        let transfer = if reads { sockets::readv } else { sockets::writev };
+        return transfer(call, &file, socket);
+    }
+    let mut done = 0;
+    for (base, length) in vectors(call)? {
+        if length == 0 {
+            continue;
+        }
+        let at = at.map(|a| a + done);
+        let moved = if reads {
+            way.read(call, base, length, at)
+        } else {
+            way.write(call, base, length, at)
+        };
+        match moved {
+            Ok(count) => {
+                done += count;
+                if count < length {
+                    break;
+                }
+            }
+            Err(failure) if done == 0 => return Err(failure),
+            Err(_) => break,
+        }
+        // What would block stays for the next call.
+        if reads && !file.seekable {
+            break;
+        }
+    }
+    Ok(signed(done))
+}
+
+pub(super) fn readv(call: &Call<'_>) -> Outcome {
+    vectored(call, true, None, 0)
+}
+
+pub(super) fn writev(call: &Call<'_>) -> Outcome {
+    vectored(call, false, None, 0)
+}
+
+pub(super) fn preadv(call: &Call<'_>) -> Outcome {
+    vectored(call, true, Some(offset(call, 3)?), 0)
+}
+
+pub(super) fn pwritev(call: &Call<'_>) -> Outcome {
+    vectored(call, false, Some(offset(call, 3)?), 0)
+}
+
+/// The offset of preadv2(2) and pwritev2(2); `None` for the position.
+fn offset_or_position(call: &Call<'_>) -> Result<Option<u64>, Errno> {
+    if call.arg(3) == u64::MAX { Ok(None) } else { offset(call, 3).map(Some) }
+}
+
+pub(super) fn preadv2(call: &Call<'_>) -> Outcome {
+    vectored(call, true, offset_or_position(call)?, call.uint(5))
+}
+
+pub(super) fn pwritev2(call: &Call<'_>) -> Outcome {
+    vectored(call, false, offset_or_position(call)?, call.uint(5))
+}

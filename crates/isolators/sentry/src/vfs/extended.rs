@@ -1,0 +1,116 @@
+//! Extended attributes: who may see and set which.
+
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+
+use super::{Entry, Kind, Node, Walker, access, permit};
+
+/// Families of names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    User,
+    Trusted,
+    Security,
+}
+
+fn family(name: &[u8]) -> Result<Family, Errno> {
+    let is = |prefix: &[u8]| name.starts_with(prefix) && name.len() > prefix.len();
+    if is(b"user.") {
+        Ok(Family::User)
+    } else if is(b"trusted.") {
+        Ok(Family::Trusted)
+    } else if is(b"security.") {
+        Ok(Family::Security)
+    } else {
+        // Access lists (`system.`) too.
+        Err(Errno::OPNOTSUPP)
+    }
+}
+
+impl Walker<'_> {
+    fn check_extended(&self, entry: &Entry, name: &[u8], write: bool) -> Result<Family, Errno> {
+        let family = family(name)?;
+        let root = self.credentials.users[3] == 0;
+        let denied = if write { Errno::PERM } else { Errno::NODATA };
+        match family {
+            Family::User => {
+                if !matches!(entry.kind(), Kind::Regular | Kind::Directory) {
+                    return Err(denied);
+                }
+                let wanted = if write { access::WRITE } else { access::READ };
+                permit(&self.credentials, &entry.attributes(self.kernel)?, wanted)?;
+            }
+            Family::Trusted if !root => return Err(denied),
+            Family::Security if write && !root => return Err(Errno::PERM),
+            _ => {}
+        }
+        if write {
+            Walker::writable(entry)?;
+        }
+        Ok(family)
+    }
+
+    /// getxattr(2)
+    ///
+    /// # Errors
+    /// As getxattr(2).
+    pub fn extended(&self, entry: &Entry, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        let family = self.check_extended(entry, name, false)?;
+        match &entry.node {
+            Node::Tmp(node) => node.extended(name),
+            Node::Host(node) if family == Family::User => {
+                self.kernel.files.broker.extended(node.handle.as_fd(), name)
+            }
+            // What the host knows for itself is not the guest's.
+            Node::Host(_) => Err(Errno::NODATA),
+            _ => Err(Errno::OPNOTSUPP),
+        }
+    }
+
+    /// setxattr(2), removexattr(2); `must_be`: whether it must be there, or must not.
+    ///
+    /// # Errors
+    /// As setxattr(2).
+    pub fn set_extended(
+        &self,
+        entry: &Entry,
+        name: &[u8],
+        value: Option<&[u8]>,
+        must_be: Option<bool>,
+    ) -> Result<(), Errno> {
+        let family = self.check_extended(entry, name, true)?;
+        match &entry.node {
+            Node::Tmp(node) => node.set_extended(name, value, must_be),
+            Node::Host(node) if family == Family::User => {
+                let broker = &self.kernel.files.broker;
+                broker.set_extended(node.handle.as_fd(), name, value, must_be)
+            }
+            _ => Err(Errno::OPNOTSUPP),
+        }
+    }
+
+    /// listxattr(2): names, each with its zero.
+    ///
+    /// # Errors
+    /// As listxattr(2).
+    pub fn extended_names(&self, entry: &Entry) -> Result<Vec<u8>, Errno> {
+        let root = self.credentials.users[3] == 0;
+        let names = match &entry.node {
+            Node::Tmp(node) => node.extended_names(),
+            Node::Host(node) if matches!(entry.kind(), Kind::Regular | Kind::Directory) => {
+                let all = self.kernel.files.broker.extended_names(node.handle.as_fd())?;
+                all.split(|b| *b == 0).map(<[u8]>::to_vec).collect()
+            }
+            _ => Vec::new(),
+        };
+        let host = matches!(entry.node, Node::Host(_));
+        let seen = names.into_iter().filter(|name| match family(name) {
+            Ok(Family::User) => true,
+            Ok(Family::Trusted) => root && !host,
+            Ok(Family::Security) => !host,
+            Err(_) => false,
+        });
+        Ok(seen.flat_map(|name| [name, vec![0]].concat()).collect())
+    }
+}

@@ -28,9 +28,9 @@ help: ## list the targets
 
 build: ## build the release binaries
 	@scripts/toolchain.sh
-	echo "build: cargo build --release -p caisson -p caisson-shim -p caisson-native"
-	cargo build $(CARGO_FLAGS) --release -p caisson -p caisson-shim -p caisson-native
-	echo "build: caisson, caisson-shim and caisson-native in $(OUT)"
+	echo "build: cargo build --release -p caisson -p caisson-shim -p caisson-native -p caisson-sentry"
+	cargo build $(CARGO_FLAGS) --release -p caisson -p caisson-shim -p caisson-native -p caisson-sentry
+	echo "build: caisson, caisson-shim, caisson-native and caisson-sentry in $(OUT)"
 
 demo: build ## make an image of Debian packages, run it, look at it, clean up (root)
 	@CAISSON="$(abspath $(CAISSON))" scripts/demo.sh
@@ -93,15 +93,17 @@ install: ## install binaries, the systemd unit, manual pages and completions bel
 	built="$(OUT)"
 	[ -x "$$built/caisson" ] || built=$$(dirname "$$(ls target/*/release/caisson | head -n1)")
 	to="$(DESTDIR)$(PREFIX)"
-	echo "install: caisson, caisson-native -> $$to/bin; caisson-shim, caisson-init -> $$to/libexec/caisson; containerd-shim-caisson-native-v2, a link to it"
-	install -D -m 0755 -t "$$to/bin" "$$built/caisson" "$$built/caisson-native"
+	echo "install: caisson, caisson-native, caisson-sentry -> $$to/bin; caisson-shim, caisson-init -> $$to/libexec/caisson; containerd-shim-caisson-native-v2, a link to it"
+	install -D -m 0755 -t "$$to/bin" "$$built/caisson" "$$built/caisson-native" "$$built/caisson-sentry"
 	install -D -m 0755 -t "$$to/libexec/caisson" "$$built/caisson-shim" "$$built/caisson-init"
 	ln -sfn ../libexec/caisson/caisson-shim "$$to/bin/containerd-shim-caisson-native-v2"
 	mkdir -p "$$to/lib/systemd/system"
 	sed 's|@PREFIX@|$(PREFIX)|' scripts/caisson.service >"$$to/lib/systemd/system/caisson.service"
 	chmod 0644 "$$to/lib/systemd/system/caisson.service"
-	install -D -m 0644 docs/caisson-native.8 "$$to/share/man/man8/caisson-native.8"
-	install -D -m 0644 scripts/completion.bash "$$to/share/bash-completion/completions/caisson-native"
+	for runtime in caisson-native caisson-sentry; do
+	    install -D -m 0644 "docs/$$runtime.8" "$$to/share/man/man8/$$runtime.8"
+	    install -D -m 0644 scripts/completion.bash "$$to/share/bash-completion/completions/$$runtime"
+	done
 	pages=$$(mktemp -d)
 	trap 'rm -rf "$$pages"' EXIT
 	"$$built/caisson" man --out "$$pages"

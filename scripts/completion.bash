@@ -1,6 +1,6 @@
-# bash completion of caisson-native. Everything comes from the program itself:
+# bash completion of caisson-native and caisson-sentry. Everything comes from the program itself:
 # its commands and flags from --help, ids from `list`.
-_caisson_native() {
+_caisson_runtime() {
     local program=${COMP_WORDS[0]} word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local root=() command='' i
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -30,4 +30,4 @@ _caisson_native() {
         mapfile -t COMPREPLY < <(compgen -W "$("$program" "${root[@]}" list --quiet 2>/dev/null)" -- "$word")
     fi
 }
-complete -F _caisson_native caisson-native
+complete -F _caisson_runtime caisson-native caisson-sentry

@@ -128,6 +128,14 @@ cai stats --no-stream web
 cai top web
 cai logs --tail 3 web
 
+title "The same image behind both walls: the host's kernel, and one of its own"
+for handler in native runsc; do
+    cai run --rm --network none --runtime "$handler" demo/nginx:1 \
+        sh -c 'uname -sr; dmesg 2>&1 | head -n 2'
+done
+[[ $("$caisson" run --rm --network none --runtime runsc demo/nginx:1 uname -r) != "$(uname -r)" ]]
+cai handlers
+
 title "Stopped, started, removed"
 cai stop web
 cai ps -a

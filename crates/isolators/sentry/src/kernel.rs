@@ -17,6 +17,7 @@ use crate::platform::{
 use crate::task::waiter::lock;
 use crate::task::{Order, Pid, Status, Thread, Tree, WaitQueue, exit_process};
 use crate::vfs::FileSystem;
+use crate::vfs::tty::Terminals;
 use crate::{signal, syscalls};
 
 /// A thread's registers, and where its stub will load them from.
@@ -63,6 +64,8 @@ pub struct Kernel {
     pub stops: WaitQueue,
     /// Woken when a signal is queued: for sigtimedwait and signalfd.
     pub signals: WaitQueue,
+    /// Terminals.
+    pub terminals: Terminals,
     /// What is to happen later.
     pub alarms: Arc<crate::time::Alarms>,
     /// Futexes.
@@ -118,6 +121,7 @@ impl Kernel {
             children: WaitQueue::default(),
             stops: WaitQueue::default(),
             signals: WaitQueue::default(),
+            terminals: Terminals::default(),
             alarms: Arc::default(),
             futexes: syscalls::futex::Table::default(),
             files,

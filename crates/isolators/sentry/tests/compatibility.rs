@@ -94,7 +94,7 @@ fn tasks_are_governed_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["timers", "jobs"] {
+    for name in ["timers", "jobs", "terminals"] {
         same_program(&sandbox, name);
     }
 }

@@ -47,9 +47,23 @@ pub fn count_overrun(target: &Target, timer: i32, more: i32) -> bool {
     }
 }
 
+/// Queues a signal and sees to it that it is noticed; SIGCONT continues a stopped
+/// process whatever it does on it.
+pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
+    queue(kernel, target, info);
+    if info.signal() == SIGCONT {
+        // Once it waits, so that the first thing that the process does is to handle it.
+        let process = match target {
+            Target::Thread(thread) => &thread.process,
+            Target::Process(process) => process,
+        };
+        go_on(kernel, process);
+    }
+}
+
 /// Queues a signal and sees to it that it is noticed. What the process ignores
 /// is dropped, unless a thread that it is for holds it back.
-pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
+fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
     let signal = info.signal();
     let process = match target {
         Target::Thread(thread) => &thread.process,
@@ -68,9 +82,6 @@ pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
     if cancelled != 0 {
         lock(&process.pending).discard(cancelled);
         threads.iter().for_each(|t| lock(&t.signals).pending.discard(cancelled));
-    }
-    if signal == SIGCONT {
-        go_on(kernel, process);
     }
     let ignored = lock(&process.actions).ignores(signal);
     let blocks = |thread: &Arc<Thread>| lock(&thread.signals).mask & bit(signal) != 0;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::task::Credentials;
 use crate::task::waiter::lock;
 use crate::vfs::tmpfs::{MemoryFile, New, TmpFs};
-use crate::vfs::{FileTable, Kind, LIMIT, OpenFile, pipe, status};
+use crate::vfs::{FileTable, Kind, LIMIT, OpenFile, Ready, pipe, status};
 
 use super::{Call, Failure, Outcome, locks};
 
@@ -163,7 +163,10 @@ pub(super) fn ioctl(call: &Call<'_>) -> Outcome {
             let new = if on { old | status::NONBLOCK } else { old };
             file.flags.store(new, Ordering::SeqCst);
         }
-        request => return Ok(file.file.control(call, request, call.arg(2))?),
+        request => {
+            file.file.admit(call, Ready::PRI, false)?;
+            return Ok(file.file.control(call, request, call.arg(2))?);
+        }
     }
     Ok(0)
 }

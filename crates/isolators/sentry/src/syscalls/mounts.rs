@@ -63,8 +63,8 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     let data = String::from_utf8(text(call, 4)?).map_err(|_| Errno::INVAL)?;
     let options = Options::parse(&kind, data.split(',')).map_err(|_| Errno::INVAL)?;
     // A devtmpfs would be a way to nodes that the container was not given.
-    let known = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue"].contains(&kind.as_str());
-    let made = if known { make(&kind, &options)? } else { None };
+    let known = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devpts"].contains(&kind.as_str());
+    let made = if known { make(&kind, &options, &call.kernel.terminals)? } else { None };
     let (node, device, options) = made.ok_or(Errno::NODEV)?;
     let (source, inside) = (text(call, 0)?, b"/".to_vec());
     let of = Description { kind, source, inside, options, device, flags: wanted };

@@ -52,6 +52,8 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
     lock(&process.timers).clear();
     let files = std::mem::replace(&mut *lock(&process.files), FileTable::empty());
     drop(files);
+    // What a leader leaves has no terminal; nobody else has one of its number.
+    kernel.terminals.give_up(kernel, process.pid, true);
     if process.pid == 1 {
         kernel.finish(status);
         return;

@@ -76,6 +76,16 @@ pub trait File: Send + Sync {
         Err(Errno::NOTTY)
     }
 
+    /// Asked before each try to read ([`Ready::IN`]) or write (`OUT`), and before ioctl(2)
+    /// (`PRI`): a terminal stops processes of the background, and has its own idea of how
+    /// long a read waits. `Some` if it is over with that result.
+    ///
+    /// # Errors
+    /// If the caller may not, or a signal came.
+    fn admit(&self, _: &Call<'_>, _: Ready, _: bool) -> Result<Option<usize>, Failure> {
+        Ok(None)
+    }
+
     /// Itself, where a family of calls knows its kind.
     fn own(&self) -> Option<&dyn std::any::Any> {
         None
@@ -242,6 +252,15 @@ impl OpenFile {
         })
     }
 
+    /// A stream that has a name.
+    #[must_use]
+    pub fn named(file: Box<dyn File>, entry: Option<Arc<Entry>>, flags: u32) -> Arc<Self> {
+        let (position, locked) = (Mutex::new(0), OnceLock::new());
+        let (directory, epoll, flags) = (None, None, AtomicU32::new(flags));
+        let seekable = false;
+        Arc::new(OpenFile { file, directory, entry, flags, position, seekable, epoll, locked })
+    }
+
     /// What stands for a set of epoll(7).
     #[must_use]
     pub fn of_epoll(file: Box<dyn File>, epoll: Arc<Epoll>) -> Arc<Self> {
@@ -388,6 +407,10 @@ impl OpenFile {
         mut f: impl FnMut() -> Result<usize, Errno>,
     ) -> Result<usize, Failure> {
         loop {
+            let nonblocking = self.flag(status::NONBLOCK);
+            if let Some(done) = self.file.admit(call, what, nonblocking)? {
+                return Ok(done);
+            }
             match f() {
                 Err(Errno::AGAIN) if !self.flag(status::NONBLOCK) => {}
                 other => return other.map_err(Failure::from),

@@ -23,6 +23,7 @@ mod sysfs;
 mod table;
 mod timerfd;
 pub mod tmpfs;
+pub mod tty;
 mod walk;
 
 use std::sync::Arc;

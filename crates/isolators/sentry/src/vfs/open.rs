@@ -121,6 +121,13 @@ fn open_entry(
             if entry.mount.flags().contains(MountFlags::NO_DEVICES) {
                 return Err(Errno::ACCESS.into());
             }
+            let terminals = &call.kernel.terminals;
+            let number = attributes.number;
+            if kind == Kind::Character
+                && let Some(file) = terminals.open(walker, call, number, entry, flags)?
+            {
+                return Ok(opened((file, None), entry, flags));
+            }
             let device = Device::of(attributes.number).filter(|_| kind == Kind::Character);
             // Of the host's devices none is in reach, whoever made their nodes.
             (Box::new(OpenDevice::new(device.ok_or(Errno::NXIO)?, entry)), None)

@@ -14,6 +14,7 @@ use crate::task::Credentials;
 pub use super::mount::Options;
 use super::mount::{Description, MountOptionError};
 use super::tmpfs::{New, TmpFs};
+use super::tty::Terminals;
 use super::{
     Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, ProcNode, TmpNode, Walker,
     served_tree, sysfs,
@@ -155,11 +156,15 @@ impl Layout {
         };
         let (safe, read_only) =
             (MountFlags::NO_SUID | MountFlags::NO_DEVICES, MountFlags::READ_ONLY);
+        let mut terminals =
+            mount("devpts", "/dev/pts", MountFlags::NO_SUID | MountFlags::NO_EXECUTE, None);
+        terminals.options.others = ["gid=5", "mode=620", "ptmxmode=666"].map(str::to_owned).into();
         let mounts = vec![
             mount("proc", "/proc", safe | MountFlags::NO_EXECUTE, None),
             mount("sysfs", "/sys", safe | MountFlags::NO_EXECUTE | read_only, None),
             mount("devtmpfs", "/dev", MountFlags::NO_SUID, None),
             mount("tmpfs", "/dev/shm", safe, Some(0o1777)),
+            terminals,
         ];
         Layout { mounts, ..Layout::default() }
     }
@@ -217,7 +222,8 @@ impl Layout {
                 let source = sources.next().ok_or(Errno::BADF).map_err(fail)?;
                 bound(request, source).map_err(fail)?
             } else {
-                let made = make(&request.kind, &request.options).map_err(fail)?;
+                let terminals = &walker.kernel.terminals;
+                let made = make(&request.kind, &request.options, terminals).map_err(fail)?;
                 let Some((node, device, options)) = made else {
                     let (target, kind) = (request.target_text(), request.kind.clone());
                     return Err(MountError::Kind { target, kind });
@@ -348,7 +354,11 @@ pub fn anonymous_device() -> u64 {
 ///
 /// # Errors
 /// If there is no memory.
-pub fn make(kind: &str, options: &Options) -> Result<Option<(Node, u64, String)>, Errno> {
+pub fn make(
+    kind: &str,
+    options: &Options,
+    terminals: &Terminals,
+) -> Result<Option<(Node, u64, String)>, Errno> {
     let device = anonymous_device();
     let mut told = options.others.clone();
     let node = match kind {
@@ -369,6 +379,7 @@ pub fn make(kind: &str, options: &Options) -> Result<Option<(Node, u64, String)>
             };
             Node::Tmp(TmpFs::with_root(device, space, files, new))
         }
+        "devpts" => Node::Tmp(terminals.devpts(device, options)?),
         "devtmpfs" => Node::Tmp(devices(device, options.mode)?),
         _ => return Ok(None),
     };

@@ -85,6 +85,15 @@ impl HostStream {
     }
 }
 
+impl HostStream {
+    /// The size of its window, if it is a terminal.
+    #[must_use]
+    pub fn window_size(&self) -> Option<[u16; 4]> {
+        let size = rustix::termios::tcgetwinsize(&self.fd).ok()?;
+        Some([size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel])
+    }
+}
+
 impl Drop for HostStream {
     fn drop(&mut self) {
         if let Some(key) = self.key {

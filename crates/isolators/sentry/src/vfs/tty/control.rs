@@ -1,0 +1,284 @@
+//! ioctl(2) of terminals.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::syscalls::Call;
+use crate::task::Pid;
+use crate::task::waiter::lock;
+
+use super::termios::{SIZE, SIZE2};
+use super::{Size, Tty};
+
+mod request {
+    #![allow(missing_docs, reason = "names of ioctl_tty(2)")]
+    pub(super) const TCGETS: u32 = 0x5401;
+    pub(super) const TCSETS: u32 = 0x5402;
+    pub(super) const TCSETSF: u32 = 0x5404;
+    pub(super) const TCSBRK: u32 = 0x5409;
+    pub(super) const TCXONC: u32 = 0x540a;
+    pub(super) const TCFLSH: u32 = 0x540b;
+    pub(super) const TIOCEXCL: u32 = 0x540c;
+    pub(super) const TIOCNXCL: u32 = 0x540d;
+    pub(super) const TIOCSCTTY: u32 = 0x540e;
+    pub(super) const TIOCGPGRP: u32 = 0x540f;
+    pub(super) const TIOCSPGRP: u32 = 0x5410;
+    pub(super) const TIOCOUTQ: u32 = 0x5411;
+    pub(super) const TIOCSTI: u32 = 0x5412;
+    pub(super) const TIOCGWINSZ: u32 = 0x5413;
+    pub(super) const TIOCSWINSZ: u32 = 0x5414;
+    pub(super) const FIONREAD: u32 = 0x541b;
+    pub(super) const TIOCPKT: u32 = 0x5420;
+    pub(super) const TIOCNOTTY: u32 = 0x5422;
+    pub(super) const TIOCGETD: u32 = 0x5424;
+    pub(super) const TCSBRKP: u32 = 0x5425;
+    pub(super) const TIOCGSID: u32 = 0x5429;
+    pub(super) const TCGETS2: u32 = 0x802c_542a;
+    pub(super) const TCSETS2: u32 = 0x402c_542b;
+    pub(super) const TCSETSF2: u32 = 0x402c_542d;
+    pub(super) const TIOCGPTN: u32 = 0x8004_5430;
+    pub(super) const TIOCSPTLCK: u32 = 0x4004_5431;
+    pub(super) const TIOCGDEV: u32 = 0x8004_5432;
+    pub(super) const TIOCSIG: u32 = 0x4004_5436;
+    pub(super) const TIOCGPKT: u32 = 0x8004_5438;
+    pub(super) const TIOCGPTLCK: u32 = 0x8004_5439;
+    pub(super) const TIOCGEXCL: u32 = 0x8004_5440;
+}
+
+fn give(call: &Call<'_>, address: u64, value: u32) -> Result<i64, Errno> {
+    call.memory().write(address, &value.to_le_bytes())?;
+    Ok(0)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The caller's process: its group and session.
+fn caller(call: &Call<'_>) -> Result<(Pid, Pid), Errno> {
+    let tree = lock(&call.kernel.tree);
+    tree.row(call.thread.process.pid).map(|row| (row.group, row.session)).ok_or(Errno::SRCH)
+}
+
+/// Whether a request changes the terminal, which stops processes of the background.
+pub(super) fn changes(request: u32) -> bool {
+    use request::*;
+    matches!(
+        request,
+        TCSETS..=TCSETSF | TCSETS2..=TCSETSF2 | TCSBRK | TCSBRKP | TCXONC | TCFLSH | TIOCSPGRP
+    )
+}
+
+/// What both sides have.
+fn of_both(tty: &Tty, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
+    use request::*;
+    let memory = call.memory();
+    match request {
+        TCGETS | TCGETS2 => {
+            let bytes = lock(&tty.state).termios.bytes();
+            let size = if request == TCGETS { SIZE } else { SIZE2 };
+            memory.write(argument, bytes.get(..size).unwrap_or_default())?;
+        }
+        TCSETS..=TCSETSF | TCSETS2..=TCSETSF2 => {
+            let size = if request <= TCSETSF { SIZE } else { SIZE2 };
+            let mut bytes = vec![0; size];
+            memory.read(argument, &mut bytes)?;
+            let mut state = lock(&tty.state);
+            let new = state.termios.changed(&bytes);
+            if request == TCSETSF || request == TCSETSF2 {
+                state.line.flush_input();
+            }
+            if new.is_canonical() != state.termios.is_canonical() {
+                state.line.switch();
+            }
+            if new.input & super::termios::input::IXON == 0 {
+                state.line.stopped = false;
+            }
+            state.termios = new;
+            drop(state);
+            tty.changed.wake();
+        }
+        TIOCGWINSZ => {
+            let size = lock(&tty.state).size;
+            let bytes: Vec<u8> = size.iter().flat_map(|part| part.to_le_bytes()).collect();
+            memory.write(argument, &bytes)?;
+        }
+        TIOCSWINSZ => {
+            let bytes: [u8; 8] = memory.read_array(argument)?;
+            let mut parts =
+                bytes.chunks_exact(2).map(|p| p.try_into().map_or(0, u16::from_le_bytes));
+            let size: Size = std::array::from_fn(|_| parts.next().unwrap_or(0));
+            tty.resize(size);
+        }
+        TCFLSH => {
+            let mut state = lock(&tty.state);
+            match call.arg(2) {
+                0 => state.line.flush_input(),
+                1 => state.line.flush_output(),
+                2 => {
+                    state.line.flush_input();
+                    state.line.flush_output();
+                }
+                _ => return Err(Errno::INVAL),
+            }
+            drop(state);
+            tty.changed.wake();
+        }
+        // What is written is there at once: a break is nothing to a pseudo-terminal.
+        TCSBRK | TCSBRKP => {}
+        TIOCGETD => return give(call, argument, 0),
+        TIOCEXCL | TIOCNXCL => lock(&tty.state).exclusive = request == TIOCEXCL,
+        TIOCGEXCL => return give(call, argument, lock(&tty.state).exclusive.into()),
+        TIOCGDEV => {
+            let number = u32::try_from(rustix::fs::makedev(136, tty.number)).unwrap_or(0);
+            return give(call, argument, number);
+        }
+        _ => return Err(Errno::NOTTY),
+    }
+    Ok(0)
+}
+
+/// Of the master.
+pub(super) fn of_master(
+    tty: &Arc<Tty>,
+    call: &Call<'_>,
+    request: u32,
+    argument: u64,
+) -> Result<i64, Errno> {
+    use request::*;
+    let memory = call.memory();
+    match request {
+        TIOCGPTN => give(call, argument, tty.number),
+        TIOCSPTLCK => {
+            let locked = memory.read_u32(argument)? != 0;
+            lock(&tty.state).locked = locked;
+            Ok(0)
+        }
+        TIOCGPTLCK => give(call, argument, lock(&tty.state).locked.into()),
+        TIOCPKT => {
+            let packet = memory.read_u32(argument)? != 0;
+            lock(&tty.state).packet = packet;
+            Ok(0)
+        }
+        TIOCGPKT => give(call, argument, lock(&tty.state).packet.into()),
+        TIOCSIG => {
+            let signal = i32::try_from(argument).map_err(|_| Errno::INVAL)?;
+            if ![2, 3, 20].contains(&signal) {
+                return Err(Errno::INVAL);
+            }
+            let foreground = lock(&tty.state).foreground;
+            if let Some(group) = foreground {
+                crate::task::signal_group(call.kernel, group, signal);
+            }
+            Ok(0)
+        }
+        FIONREAD => give(call, argument, count(lock(&tty.state).line.output_waiting())),
+        TIOCOUTQ => give(call, argument, 0),
+        TIOCGPGRP => {
+            let foreground = lock(&tty.state).foreground.unwrap_or(0);
+            give(call, argument, foreground.cast_unsigned())
+        }
+        TIOCGSID => {
+            let session = lock(&tty.state).session.ok_or(Errno::NOTTY)?;
+            give(call, argument, session.cast_unsigned())
+        }
+        _ => of_both(tty, call, request, argument),
+    }
+}
+
+/// Of the slave.
+pub(super) fn of_slave(
+    tty: &Arc<Tty>,
+    call: &Call<'_>,
+    request: u32,
+    argument: u64,
+) -> Result<i64, Errno> {
+    use request::*;
+    let memory = call.memory();
+    match request {
+        FIONREAD => {
+            let state = lock(&tty.state);
+            let waiting = count(state.line.readable(&state.termios));
+            drop(state);
+            give(call, argument, waiting)
+        }
+        TIOCOUTQ => give(call, argument, count(lock(&tty.state).line.output_waiting())),
+        TCXONC => {
+            let mut state = lock(&tty.state);
+            match argument {
+                0 => state.line.stopped = true,
+                1 => state.line.stopped = false,
+                2 | 3 => {}
+                _ => return Err(Errno::INVAL),
+            }
+            drop(state);
+            tty.changed.wake();
+            Ok(0)
+        }
+        TIOCSCTTY => {
+            let force = argument == 1 && lock(&call.thread.process.credentials).users[1] == 0;
+            call.kernel.terminals.control(call.kernel, tty, call.thread.process.pid, force)?;
+            Ok(0)
+        }
+        TIOCNOTTY => {
+            let (_, session) = caller(call)?;
+            if lock(&tty.state).session != Some(session) {
+                return Err(Errno::NOTTY);
+            }
+            if session == call.thread.process.pid {
+                call.kernel.terminals.give_up(call.kernel, session, false);
+            }
+            Ok(0)
+        }
+        TIOCGPGRP => {
+            let (_, session) = caller(call)?;
+            let (its, foreground) = {
+                let state = lock(&tty.state);
+                (state.session, state.foreground)
+            };
+            if its != Some(session) {
+                return Err(Errno::NOTTY);
+            }
+            give(call, argument, foreground.unwrap_or(0).cast_unsigned())
+        }
+        TIOCSPGRP => {
+            let group = memory.read_u32(argument)?.cast_signed();
+            let (_, session) = caller(call)?;
+            if lock(&tty.state).session != Some(session) {
+                return Err(Errno::NOTTY);
+            }
+            if group < 0 {
+                return Err(Errno::INVAL);
+            }
+            let its = {
+                let tree = lock(&call.kernel.tree);
+                tree.rows().find(|(_, row)| row.group == group).map(|(_, row)| row.session)
+            };
+            if its.ok_or(Errno::SRCH)? != session {
+                return Err(Errno::PERM);
+            }
+            lock(&tty.state).foreground = Some(group);
+            Ok(0)
+        }
+        TIOCGSID => {
+            let (_, session) = caller(call)?;
+            if lock(&tty.state).session != Some(session) {
+                return Err(Errno::NOTTY);
+            }
+            give(call, argument, session.cast_unsigned())
+        }
+        TIOCSTI => {
+            let byte: [u8; 1] = memory.read_array(argument)?;
+            let (_, session) = caller(call)?;
+            let own = lock(&tty.state).session == Some(session);
+            let root = lock(&call.thread.process.credentials).users[1] == 0;
+            if !own && !root {
+                return Err(Errno::PERM);
+            }
+            tty.receive(&byte);
+            Ok(0)
+        }
+        _ => of_both(tty, call, request, argument),
+    }
+}

@@ -188,7 +188,12 @@ pub fn dismiss(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, address: u64
 pub fn stub_ended(kernel: &Arc<Kernel>, space: &Arc<Space>, killed_by: i32) {
     let inside: Vec<Arc<Process>> = {
         let tree = lock(&kernel.tree);
-        let lives_there = |thread: &Arc<Thread>| Arc::ptr_eq(&lock(&thread.place).space, space);
+        // A fork's child that has not reported yet has its parent's place, but lives
+        // elsewhere.
+        let lives_there = |thread: &Arc<Thread>| {
+            let place = lock(&thread.place);
+            place.counted && Arc::ptr_eq(&place.space, space)
+        };
         tree.rows()
             .filter(|(_, row)| row.threads.values().any(lives_there))
             .map(|(_, row)| Arc::clone(&row.process))

@@ -168,8 +168,8 @@ int main(void) {
         _exit(0);
     }
     waitpid(p, &st, 0);
-    while (waitpid(-1, &st, 0) < 0 && errno == EINTR);
-    P("heir %d %d\n", on_, WEXITSTATUS(st));
+    pid_t heired = waitpid(-1, &st, 0);
+    P("heir %d %d\n", on_, WIFEXITED(st) ? WEXITSTATUS(st) : -WTERMSIG(st));
     p = fork();
     if (!p) {
         if (!fork()) { prctl(PR_SET_PDEATHSIG, SIGKILL); write(pipes[1], "x", 1); pause(); }

@@ -118,3 +118,29 @@ fn a_read_only_root_takes_no_change() {
     let bad = sandbox.run_with(&["--mount", "type=nfs,dst=/x"], &["/bin/true"]);
     assert!(bad.code == 127 && bad.stderr.contains("`nfs` is not supported"), "{bad:?}");
 }
+
+/// What libraries and common programs read.
+#[test]
+fn procfs_and_sysfs_answer() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "cd /proc; for f in cpuinfo filesystems loadavg meminfo mounts stat uptime version vmstat \
+                  self/cgroup self/cmdline self/environ self/limits self/maps self/mountinfo self/stat \
+                  self/statm self/status thread-self/comm self/fdinfo/0 \
+                  sys/kernel/hostname sys/kernel/random/uuid sys/vm/overcommit_memory \
+                  sys/net/core/somaxconn sys/fs/pipe-max-size sys/kernel/pid_max \
+                  /sys/devices/system/cpu/online /sys/kernel/mm/transparent_hugepage/enabled; do \
+                  test -n \"$(cat $f | tr -d '\\0')\" || echo $f says nothing; done; \
+                  X=found sh -c 'grep -c X=found /proc/self/environ'; readlink self/ns/mnt; \
+                  ls sys/kernel | grep -c o; (exec 9</bin/busybox; grep -c flags /proc/self/fdinfo/9); \
+                  grep -c ' /proc proc ' self/mounts; echo x 2>/dev/null >sys/kernel/hostname || echo no; \
+                  find /proc /sys >/dev/null && echo walked";
+    let ended = run(&sandbox, &[], script);
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert!(
+        matches!(lines[..], ["1", "mnt:[4026531840]", _, "1", "1", "no", "walked"]),
+        "{ended:?}"
+    );
+}

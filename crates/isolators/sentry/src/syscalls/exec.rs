@@ -385,6 +385,7 @@ pub(super) fn execute(
     let process = Arc::clone(&call.thread.process);
     let name = short_name(path);
     let command_line = joined(&program.arguments);
+    let environment = joined(&program.environment);
     let plan = plan(program, ids(&process))?;
     let (old, address, id) = (Arc::clone(call.thread), frame.address, call.id);
     let arrival = move |kernel: &Arc<Kernel>, event: Event| {
@@ -413,6 +414,7 @@ pub(super) fn execute(
         *lock(&process.files) = own;
         *lock(&process.name) = name;
         *lock(&process.command_line) = command_line;
+        *lock(&process.environment) = environment;
         arrive(kernel, &event, &process, signals, plan);
         retire(kernel, &old);
         if old.space().users() > 0 {
@@ -446,6 +448,7 @@ pub fn start_first(
     let program = find(&walker, &start, path, arguments, environment)?;
     *lock(&process.name) = short_name(path);
     *lock(&process.command_line) = joined(&program.arguments);
+    *lock(&process.environment) = joined(&program.environment);
     let plan = plan(program, ids(process))?;
     let process = Arc::clone(process);
     kernel.new_stub(Box::new(move |kernel, event| {

@@ -103,7 +103,11 @@ pub(super) fn getrandom(call: &Call<'_>) -> Outcome {
 }
 
 /// Soft and hard limit of a resource, as the sandbox has them.
-fn limits(resource: u32) -> Result<(u64, u64), Errno> {
+/// What a process may use of a resource at most: soft and hard limit.
+///
+/// # Errors
+/// `EINVAL` if it is not known.
+pub fn limits(resource: u32) -> Result<(u64, u64), Errno> {
     const STACK: u32 = 3;
     const CORE: u32 = 4;
     const FILES: u32 = 7;

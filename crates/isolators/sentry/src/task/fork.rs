@@ -281,6 +281,7 @@ fn copy_process(old: &Process, pid: Pid, share_files: bool) -> Arc<Process> {
     *lock(&new.actions) = lock(&old.actions).clone();
     (*lock(&new.name)).clone_from(&lock(&old.name));
     (*lock(&new.command_line)).clone_from(&lock(&old.command_line));
+    (*lock(&new.environment)).clone_from(&lock(&old.environment));
     new
 }
 

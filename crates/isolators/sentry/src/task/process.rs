@@ -72,6 +72,8 @@ pub struct Process {
     pub name: Mutex<Vec<u8>>,
     /// Arguments, each with its zero; for procfs.
     pub command_line: Mutex<Vec<u8>>,
+    /// Variables that the program was given, each with its zero; for procfs.
+    pub environment: Mutex<Vec<u8>>,
     /// Processor time.
     pub accounts: Mutex<Accounts>,
     /// Its timers.
@@ -98,6 +100,7 @@ impl Process {
             pending: Mutex::default(),
             name: Mutex::default(),
             command_line: Mutex::default(),
+            environment: Mutex::default(),
             accounts: Mutex::default(),
             timers: Mutex::default(),
         })

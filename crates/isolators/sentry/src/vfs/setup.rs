@@ -447,7 +447,8 @@ fn place(walker: &Walker<'_>, path: &[u8], kind: Kind) -> Result<Arc<Entry>, Err
         let this = if rest.is_empty() { kind } else { Kind::Directory };
         let child = match at.lookup(walker.kernel, &name) {
             Ok(child) => child.top(),
-            Err(Errno::NOENT) => missing(walker, &at, &name, this)?,
+            // Or an interface of the host's, which the broker does not serve.
+            Err(Errno::NOENT | Errno::ACCESS) => missing(walker, &at, &name, this)?,
             Err(errno) => return Err(errno),
         };
         if child.kind() == Kind::Link {

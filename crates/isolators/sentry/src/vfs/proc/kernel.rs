@@ -1,0 +1,131 @@
+//! Texts about the whole: `/proc/<name>`.
+
+use std::fmt::Write as _;
+
+use crate::kernel::Kernel;
+use crate::syscalls::system;
+use crate::task::waiter::lock;
+
+use super::super::Time;
+use super::super::locks::{LOCKS, Owner, Space};
+
+/// Names of them.
+pub(super) const TEXTS: [&str; 18] = [
+    "cgroups",
+    "cmdline",
+    "cpuinfo",
+    "devices",
+    "diskstats",
+    "filesystems",
+    "loadavg",
+    "locks",
+    "meminfo",
+    "modules",
+    "partitions",
+    "stat",
+    "swaps",
+    "uptime",
+    "version",
+    "vmstat",
+    "mounts",
+    "net",
+];
+
+/// What a text says now.
+pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
+    let up = kernel.booted.elapsed();
+    let up = format!("{}.{:02}", up.as_secs(), up.subsec_millis() / 10);
+    let text = match name {
+        "version" => format!("Linux version {} {}\n", system::RELEASE, system::VERSION),
+        "uptime" => format!("{up} 0.00\n"),
+        "loadavg" => {
+            let tree = lock(&kernel.tree);
+            let last = tree.rows().map(|(pid, _)| pid).max().unwrap_or(1);
+            format!("0.00 0.00 0.00 1/{} {last}\n", tree.rows().count())
+        }
+        "filesystems" => {
+            let none = ["sysfs", "tmpfs", "proc", "devtmpfs", "mqueue", "devpts", "ramfs"];
+            none.map(|kind| format!("nodev\t{kind}\n")).concat() + "\text4\n"
+        }
+        "locks" => locks(),
+        "vmstat" => "nr_free_pages 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\n\
+                     pgmajfault 0\noom_kill 0\n"
+            .to_owned(),
+        "devices" => {
+            "Character devices:\n  1 mem\n  5 /dev/tty\n136 pts\n\nBlock devices:\n".to_owned()
+        }
+        "partitions" => "major minor  #blocks  name\n\n".to_owned(),
+        "cgroups" => "#subsys_name\thierarchy\tnum_cgroups\tenabled\n".to_owned(),
+        "modules" | "diskstats" => String::new(),
+        "meminfo" => {
+            let (total, free) = system::memory();
+            let (total, free) = (total / 1024, free / 1024);
+            format!(
+                "MemTotal:       {total:8} kB\nMemFree:        {free:8} kB\n\
+                 MemAvailable:   {free:8} kB\nBuffers:               0 kB\n\
+                 Cached:                0 kB\nSwapCached:            0 kB\n\
+                 SwapTotal:             0 kB\nSwapFree:              0 kB\n\
+                 Shmem:                 0 kB\nSReclaimable:          0 kB\n"
+            )
+        }
+        "cpuinfo" => {
+            let mut text = String::new();
+            let all = system::processors();
+            for cpu in 0..all {
+                let _ = write!(
+                    text,
+                    "processor\t: {cpu}\nvendor_id\t: Caisson\ncpu family\t: 6\nmodel\t\t: 0\n\
+                     model name\t: x86-64\nstepping\t: 0\ncpu MHz\t\t: 0.000\nphysical id\t: 0\n\
+                     siblings\t: {all}\ncore id\t\t: {cpu}\ncpu cores\t: {all}\nfpu\t\t: yes\n\
+                     flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm\n\
+                     address sizes\t: 47 bits virtual\n\n"
+                );
+            }
+            text
+        }
+        "stat" => {
+            let booted =
+                Time::now().seconds - i64::try_from(kernel.booted.elapsed().as_secs()).unwrap_or(0);
+            let mut text = "cpu  0 0 0 0 0 0 0 0 0 0\n".to_owned();
+            for cpu in 0..system::processors() {
+                let _ = writeln!(text, "cpu{cpu} 0 0 0 0 0 0 0 0 0 0");
+            }
+            let tree = lock(&kernel.tree);
+            let last = tree.rows().map(|(pid, _)| pid).max().unwrap_or(1);
+            let _ = write!(
+                text,
+                "intr 0\nctxt 0\nbtime {booted}\nprocesses {last}\nprocs_running 1\nprocs_blocked 0\n"
+            );
+            text
+        }
+        "swaps" => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_owned(),
+        _ => "\n".to_owned(),
+    };
+    text.into_bytes()
+}
+
+fn locks() -> String {
+    let mut text = String::new();
+    for (number, ((device, inode), lock)) in LOCKS.all().into_iter().enumerate() {
+        let kind = match (lock.space, lock.owner) {
+            (Space::Whole, _) => "FLOCK ",
+            (Space::Ranges, Owner::Process(_)) => "POSIX ",
+            (Space::Ranges, Owner::File(_)) => "OFDLCK",
+        };
+        let access = if lock.exclusive { "WRITE" } else { "READ " };
+        let end = if lock.last >= i64::MAX.cast_unsigned() {
+            "EOF".to_owned()
+        } else {
+            lock.last.to_string()
+        };
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let _ = writeln!(
+            text,
+            "{}: {kind} ADVISORY  {access} {} {major:02x}:{minor:02x}:{inode} {} {end}",
+            number + 1,
+            lock.pid,
+            lock.start,
+        );
+    }
+    text
+}

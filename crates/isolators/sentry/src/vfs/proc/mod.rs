@@ -1,0 +1,384 @@
+//! procfs: what programs ask most.
+
+mod kernel;
+mod process;
+mod sys;
+mod text;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::kernel::Kernel;
+use crate::net::procfs;
+use crate::task::Process;
+use crate::task::waiter::lock;
+
+use super::{Attributes, File, Kind, OpenFile, Time, Walker};
+use kernel::{TEXTS, of_kernel};
+use process::of_process;
+pub(super) use text::{Names, TextFile};
+
+/// Something in procfs.
+#[derive(Clone, Debug)]
+pub enum ProcNode {
+    /// `/proc`
+    Root,
+    /// `/proc/self`
+    Own,
+    /// `/proc/mounts`: leads to the process's own
+    Mounts,
+    /// `/proc/<pid>`
+    Process(i32),
+    /// A directory of fixed names.
+    Folder(&'static [&'static str], &'static str),
+    /// A text, by its path below `/proc`, and the process it is about.
+    Text(&'static str, i32),
+    /// `/proc/<pid>/fd`
+    Descriptors(i32),
+    /// `/proc/<pid>/fd/<n>`: leads to the file itself.
+    Descriptor(Arc<OpenFile>),
+    /// `exe`, `cwd` or `root` of a process.
+    Link(&'static str, i32),
+    /// `/proc/thread-self`
+    OwnThread,
+    /// `/proc/<pid>/task`
+    Threads(i32),
+    /// `/proc/<pid>/task/<tid>`, which says what the process says.
+    Thread(i32),
+    /// `/proc/<pid>/fdinfo`
+    Infos(i32),
+    /// `/proc/<pid>/fdinfo/<n>`
+    Info(Arc<OpenFile>),
+    /// `/proc/<pid>/ns`
+    Namespaces(i32),
+    /// A link in it.
+    Namespace(&'static str, u32),
+    /// Below `/proc/sys`: its path, and whether it is a setting.
+    Setting(String, bool),
+}
+
+/// What every process and every thread has.
+const OF_PROCESS: [&str; 32] = [
+    "cgroup",
+    "cmdline",
+    "comm",
+    "coredump_filter",
+    "cpuset",
+    "cwd",
+    "environ",
+    "exe",
+    "fd",
+    "fdinfo",
+    "gid_map",
+    "io",
+    "limits",
+    "loginuid",
+    "maps",
+    "mountinfo",
+    "mounts",
+    "net",
+    "ns",
+    "oom_adj",
+    "oom_score",
+    "oom_score_adj",
+    "personality",
+    "root",
+    "sessionid",
+    "setgroups",
+    "stat",
+    "statm",
+    "status",
+    "task",
+    "uid_map",
+    "wchan",
+];
+/// Kinds of namespaces, each with the number of the only one that there is.
+const NAMESPACES: [(&str, u32); 8] = [
+    ("cgroup", 4_026_531_835),
+    ("ipc", 4_026_531_839),
+    ("mnt", 4_026_531_840),
+    ("net", 4_026_531_992),
+    ("pid", 4_026_531_836),
+    ("time", 4_026_531_834),
+    ("user", 4_026_531_837),
+    ("uts", 4_026_531_838),
+];
+/// In place of a process: a text of `/proc/net`.
+const OF_NET: i32 = -2;
+const NET: ProcNode = ProcNode::Folder(procfs::NAMES, "net");
+
+fn known<const N: usize>(names: [&'static str; N], name: &[u8]) -> Option<&'static str> {
+    names.into_iter().find(|n| n.as_bytes() == name)
+}
+
+impl ProcNode {
+    /// Whether it leads somewhere without a path.
+    #[must_use]
+    pub fn is_magic(&self) -> bool {
+        matches!(self, ProcNode::Descriptor(_))
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            ProcNode::Root
+            | ProcNode::Process(_)
+            | ProcNode::Folder(..)
+            | ProcNode::Threads(_)
+            | ProcNode::Thread(_)
+            | ProcNode::Infos(_)
+            | ProcNode::Namespaces(_)
+            | ProcNode::Setting(_, false)
+            | ProcNode::Descriptors(_) => Kind::Directory,
+            ProcNode::OwnThread | ProcNode::Namespace(..) => Kind::Link,
+            ProcNode::Info(_) | ProcNode::Setting(..) => Kind::Regular,
+            ProcNode::Own | ProcNode::Mounts | ProcNode::Descriptor(_) | ProcNode::Link(..) => {
+                Kind::Link
+            }
+            ProcNode::Text(..) => Kind::Regular,
+        }
+    }
+
+    /// What stat(2) tells.
+    ///
+    /// # Errors
+    /// None at present; what is gone was not found.
+    pub fn attributes(&self, kernel: &Kernel) -> Result<Attributes, Errno> {
+        let kind = self.kind();
+        let permissions = match kind {
+            Kind::Directory => 0o555,
+            Kind::Link => 0o777,
+            _ => 0o444,
+        };
+        let pid = match self {
+            ProcNode::Process(pid)
+            | ProcNode::Text(_, pid)
+            | ProcNode::Descriptors(pid)
+            | ProcNode::Threads(pid)
+            | ProcNode::Thread(pid)
+            | ProcNode::Infos(pid)
+            | ProcNode::Namespaces(pid)
+            | ProcNode::Link(_, pid) => *pid,
+            _ => 0,
+        };
+        let owner = process(kernel, pid).map(|p| {
+            let who = lock(&p.credentials);
+            (who.users[1], who.groups[1])
+        });
+        let (user, group) = owner.unwrap_or((0, 0));
+        let now = Time::now();
+        Ok(Attributes {
+            device: 20,
+            inode: 1 + u64::try_from(pid).unwrap_or(0),
+            mode: kind as u32 | permissions,
+            links: 1,
+            user,
+            group,
+            block_size: 1024,
+            accessed: now,
+            modified: now,
+            changed: now,
+            ..Attributes::default()
+        })
+    }
+
+    /// A name in it.
+    ///
+    /// # Errors
+    /// `ENOENT`
+    pub fn lookup(&self, kernel: &Kernel, name: &[u8]) -> Result<(ProcNode, Kind), Errno> {
+        let number = || std::str::from_utf8(name).ok().and_then(|n| n.parse::<i32>().ok());
+        let node = match self {
+            ProcNode::Root if name == b"self" => ProcNode::Own,
+            ProcNode::Root if name == b"mounts" => ProcNode::Mounts,
+            ProcNode::Root if name == b"net" => NET,
+            ProcNode::Root if name == b"thread-self" => ProcNode::OwnThread,
+            ProcNode::Root if name == b"sys" => ProcNode::Setting(String::new(), false),
+            ProcNode::Root => match known(TEXTS, name) {
+                Some(text) => ProcNode::Text(text, 0),
+                None => {
+                    let pid = number().ok_or(Errno::NOENT)?;
+                    lock(&kernel.tree).row(pid).ok_or(Errno::NOENT)?;
+                    ProcNode::Process(pid)
+                }
+            },
+            ProcNode::Folder(names, "net") => {
+                let name = names.iter().find(|n| n.as_bytes() == name).ok_or(Errno::NOENT)?;
+                ProcNode::Text(name, OF_NET)
+            }
+            ProcNode::Setting(above, false) => {
+                let name = std::str::from_utf8(name).map_err(|_| Errno::NOENT)?;
+                let path =
+                    if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
+                let setting = sys::kind(&path).ok_or(Errno::NOENT)?;
+                ProcNode::Setting(path, setting)
+            }
+            ProcNode::Threads(pid) => {
+                let tid = number().ok_or(Errno::NOENT)?;
+                if kernel.threads_of(*pid).iter().any(|thread| thread.tid == tid) {
+                    ProcNode::Thread(*pid)
+                } else {
+                    return Err(Errno::NOENT);
+                }
+            }
+            ProcNode::Infos(pid) => {
+                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
+                let number = number().and_then(|n| u32::try_from(n).ok()).ok_or(Errno::NOENT)?;
+                let files = Arc::clone(&lock(&process.files));
+                ProcNode::Info(files.get(number).map_err(|_| Errno::NOENT)?)
+            }
+            ProcNode::Namespaces(_) => {
+                let found = NAMESPACES.iter().find(|(kind, _)| kind.as_bytes() == name);
+                let (kind, number) = found.ok_or(Errno::NOENT)?;
+                ProcNode::Namespace(kind, *number)
+            }
+            ProcNode::Thread(_) if name == b"task" => return Err(Errno::NOENT),
+            ProcNode::Process(pid) | ProcNode::Thread(pid) => {
+                match known(OF_PROCESS, name).ok_or(Errno::NOENT)? {
+                    "fd" => ProcNode::Descriptors(*pid),
+                    "net" => NET,
+                    link @ ("exe" | "cwd" | "root") => ProcNode::Link(link, *pid),
+                    "task" => ProcNode::Threads(*pid),
+                    "fdinfo" => ProcNode::Infos(*pid),
+                    "ns" => ProcNode::Namespaces(*pid),
+                    text => ProcNode::Text(text, *pid),
+                }
+            }
+            ProcNode::Descriptors(pid) => {
+                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
+                let number = number().and_then(|n| u32::try_from(n).ok()).ok_or(Errno::NOENT)?;
+                let files = Arc::clone(&lock(&process.files));
+                ProcNode::Descriptor(files.get(number).map_err(|_| Errno::NOENT)?)
+            }
+            _ => return Err(Errno::NOENT),
+        };
+        let kind = node.kind();
+        Ok((node, kind))
+    }
+
+    /// Where a link leads, as process `own` sees it.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is none, `ENOENT` if the process is gone.
+    pub fn target(&self, walker: &Walker<'_>) -> Result<Vec<u8>, Errno> {
+        let kernel = walker.kernel;
+        let unreachable = || b"(unreachable)".to_vec();
+        match self {
+            ProcNode::Mounts => Ok(b"self/mounts".to_vec()),
+            ProcNode::Namespace(kind, number) => Ok(format!("{kind}:[{number}]").into_bytes()),
+            ProcNode::OwnThread => Ok(format!("{0}/task/{0}", walker.pid).into_bytes()),
+            ProcNode::Own => Ok(walker.pid.to_string().into_bytes()),
+            ProcNode::Descriptor(file) => match &file.entry {
+                Some(entry) => Ok(entry.path_below(&walker.root).unwrap_or_else(unreachable)),
+                None => {
+                    if let Some(label) = file.file.label() {
+                        return Ok(label.into_bytes());
+                    }
+                    let inode = file.file.attributes().map_or(0, |a| a.inode);
+                    let what = if file.file.socket().is_some() { "socket" } else { "pipe" };
+                    Ok(format!("{what}:[{inode}]").into_bytes())
+                }
+            },
+            ProcNode::Link(which, pid) => {
+                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
+                let directories = lock(&process.directories);
+                match *which {
+                    "cwd" => {
+                        let path = directories.current.path_below(&walker.root);
+                        Ok(path.unwrap_or_else(unreachable))
+                    }
+                    "root" => {
+                        let path = directories.root.path_below(&walker.root);
+                        Ok(path.unwrap_or_else(unreachable))
+                    }
+                    _ => {
+                        drop(directories);
+                        let threads = kernel.threads_of(*pid);
+                        let thread = threads.first().ok_or(Errno::NOENT)?;
+                        let space = thread.space();
+                        let path = lock(&space.program).path.clone();
+                        Ok(path)
+                    }
+                }
+            }
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// Opens it: content now, and names.
+    ///
+    /// # Errors
+    /// `ENOENT` if the process is gone.
+    pub fn open(&self, walker: &Walker<'_>) -> Result<(TextFile, Option<Names>), Errno> {
+        let kernel = walker.kernel;
+        let attributes = self.attributes(kernel)?;
+        let names = (attributes.kind() == Kind::Directory).then(|| self.names(kernel));
+        let text = match self {
+            ProcNode::Setting(path, true) => sys::text(kernel, path),
+            ProcNode::Info(file) => info(file),
+            ProcNode::Text(name, OF_NET) => procfs::text(&kernel.network, name).into_bytes(),
+            ProcNode::Text(name, 0) => of_kernel(kernel, name),
+            ProcNode::Text(name, pid) => {
+                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
+                of_process(kernel, &process, name)
+            }
+            _ => Vec::new(),
+        };
+        Ok((TextFile::new(text, attributes), names))
+    }
+
+    /// Opens it to be written.
+    ///
+    /// # Errors
+    /// `EACCES`: nothing can.
+    pub fn open_to_write(&self, _: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
+        Err(Errno::ACCESS)
+    }
+
+    fn names(&self, kernel: &Kernel) -> Names {
+        let strings = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        let mut names: Vec<String> = match self {
+            ProcNode::Root => {
+                let mut names: Vec<String> = strings(&TEXTS);
+                names.extend(["self", "thread-self", "sys"].map(str::to_owned));
+                names.extend(lock(&kernel.tree).rows().map(|(pid, _)| pid.to_string()));
+                names
+            }
+            ProcNode::Process(_) => strings(&OF_PROCESS),
+            ProcNode::Thread(_) => {
+                strings(&OF_PROCESS).into_iter().filter(|name: &String| name != "task").collect()
+            }
+            ProcNode::Setting(path, false) => sys::names(path),
+            ProcNode::Threads(pid) => {
+                kernel.threads_of(*pid).iter().map(|thread| thread.tid.to_string()).collect()
+            }
+            ProcNode::Namespaces(_) => NAMESPACES.map(|(kind, _)| kind.to_owned()).to_vec(),
+            ProcNode::Folder(names, _) => strings(names),
+            ProcNode::Descriptors(pid) | ProcNode::Infos(pid) => {
+                let numbers = process(kernel, *pid).map(|p| Arc::clone(&lock(&p.files)).numbers());
+                numbers.unwrap_or_default().iter().map(u32::to_string).collect()
+            }
+            _ => Vec::new(),
+        };
+        names.sort();
+        let kinds = names.into_iter().map(|name| {
+            let kind = self.lookup(kernel, name.as_bytes()).map_or(Kind::Regular, |(_, kind)| kind);
+            (name.into_bytes(), kind)
+        });
+        Names::new(kinds.collect())
+    }
+}
+
+fn process(kernel: &Kernel, pid: i32) -> Option<Arc<Process>> {
+    lock(&kernel.tree).row(pid).map(|row| Arc::clone(&row.process))
+}
+
+/// What a descriptor's file is about.
+fn info(file: &OpenFile) -> Vec<u8> {
+    let flags = file.flags.load(Ordering::SeqCst);
+    let mount = file.entry.as_ref().map_or(0, |entry| entry.mount.id);
+    let inode = file.file.attributes().map_or(0, |attributes| attributes.inode);
+    let position = *lock(&file.position);
+    format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes()
+}

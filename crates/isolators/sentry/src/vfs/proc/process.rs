@@ -1,0 +1,139 @@
+//! Texts about processes: `/proc/<pid>/<name>`.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+use crate::kernel::Kernel;
+use crate::mm::Backing;
+use crate::syscalls::system;
+use crate::task::Process;
+use crate::task::waiter::lock;
+
+/// What a text says now.
+pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<u8> {
+    let comm = String::from_utf8_lossy(&lock(&process.name)).into_owned();
+    let row = {
+        let tree = lock(&kernel.tree);
+        tree.row(process.pid).map(|r| {
+            let state = if r.ended.is_some() { 'Z' } else { 'S' };
+            let first = r.threads.values().next().cloned();
+            (r.parent, r.group, r.session, state, r.threads.len(), first)
+        })
+    };
+    let Some((parent, group, session, state, threads, thread)) = row else { return Vec::new() };
+    let space = thread.map(|t| t.space());
+    let bytes = space.as_ref().map_or(0, |s| lock(&s.areas).total());
+    let pid = process.pid;
+    match name {
+        "cmdline" => lock(&process.command_line).clone(),
+        "comm" => format!("{comm}\n").into_bytes(),
+        "mounts" => kernel.files.mounts.mounts_text(&lock(&process.directories).root),
+        "mountinfo" => kernel.files.mounts.mountinfo_text(&lock(&process.directories).root),
+        "statm" => format!("{} 0 0 0 0 0 0\n", bytes / 4096).into_bytes(),
+        "stat" => {
+            let mut text = format!("{pid} ({comm}) {state} {parent} {group} {session} 0 -1 0");
+            // Of the 52 fields, those after flags: only size is known.
+            for field in 10..=52 {
+                let _ = match field {
+                    18 => write!(text, " 20"),
+                    20 => write!(text, " {threads}"),
+                    23 => write!(text, " {bytes}"),
+                    _ => write!(text, " 0"),
+                };
+            }
+            text.push('\n');
+            text.into_bytes()
+        }
+        "status" => {
+            let who = lock(&process.credentials).clone();
+            let ids = |ids: [u32; 4]| ids.map(|id| id.to_string()).join("\t");
+            format!(
+                "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{state} ({})\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{parent}\n\
+                 TracerPid:\t0\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
+                 VmSize:\t{:8} kB\nThreads:\t{threads}\n",
+                process.umask.load(Ordering::SeqCst),
+                if state == 'Z' { "zombie" } else { "sleeping" },
+                ids(who.users),
+                ids(who.groups),
+                lock(&process.files).numbers().len().next_power_of_two().max(64),
+                who.others.iter().map(|id| format!("{id} ")).collect::<String>(),
+                bytes / 1024,
+            )
+            .into_bytes()
+        }
+        "maps" => space.map_or_else(Vec::new, |space| maps(&space)),
+        "environ" => lock(&process.environment).clone(),
+        "cgroup" => b"0::/\n".to_vec(),
+        "limits" => limits(),
+        "cpuset" => b"/\n".to_vec(),
+        "oom_adj" | "oom_score" | "oom_score_adj" | "sessionid" => b"0\n".to_vec(),
+        "loginuid" => u32::MAX.to_string().into_bytes(),
+        "wchan" => b"0".to_vec(),
+        "coredump_filter" => b"00000033\n".to_vec(),
+        "personality" => b"00000000\n".to_vec(),
+        "setgroups" => b"allow\n".to_vec(),
+        "uid_map" | "gid_map" => format!("{:10} {:10} {:10}\n", 0, 0, u32::MAX).into_bytes(),
+        "io" => ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes"]
+            .map(|name| format!("{name}: 0\n"))
+            .concat()
+            .into_bytes(),
+        _ => Vec::new(),
+    }
+}
+
+fn limits() -> Vec<u8> {
+    const NAMES: [(&str, &str, u32); 16] = [
+        ("Max cpu time", "seconds", 0),
+        ("Max file size", "bytes", 1),
+        ("Max data size", "bytes", 2),
+        ("Max stack size", "bytes", 3),
+        ("Max core file size", "bytes", 4),
+        ("Max resident set", "bytes", 5),
+        ("Max processes", "processes", 6),
+        ("Max open files", "files", 7),
+        ("Max locked memory", "bytes", 8),
+        ("Max address space", "bytes", 9),
+        ("Max file locks", "locks", 10),
+        ("Max pending signals", "signals", 11),
+        ("Max msgqueue size", "bytes", 12),
+        ("Max nice priority", "", 13),
+        ("Max realtime priority", "", 14),
+        ("Max realtime timeout", "us", 15),
+    ];
+    let mut text =
+        format!("{:<26}{:<21}{:<21}{:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    let number = |limit: u64| {
+        if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() }
+    };
+    for (name, unit, resource) in NAMES {
+        let (soft, hard) = system::limits(resource).unwrap_or((u64::MAX, u64::MAX));
+        let _ = writeln!(text, "{name:<26}{:<21}{:<21}{unit:<10}", number(soft), number(hard));
+    }
+    text.into_bytes()
+}
+
+fn maps(space: &crate::mm::Space) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (start, area) in lock(&space.areas).iter() {
+        let flag = |bit: u64, c: char| if area.protection.0 & bit != 0 { c } else { '-' };
+        let (offset, (device, inode), shared, path) = match &area.backing {
+            Backing::Anonymous => (0, (0, 0), 'p', area.name.as_bytes().to_vec()),
+            Backing::Shared(_, offset) => (*offset, (1, 0), 's', b"/dev/zero (deleted)".to_vec()),
+            Backing::File { path, id, offset, shared, .. } => {
+                (*offset, *id, if *shared { 's' } else { 'p' }, path.clone())
+            }
+        };
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let line = format!(
+            "{start:08x}-{:08x} {}{}{}{shared} {offset:08x} {major:02x}:{minor:02x} {inode} ",
+            area.end,
+            flag(1, 'r'),
+            flag(2, 'w'),
+            flag(4, 'x'),
+        );
+        text.extend_from_slice(format!("{line:<73}").as_bytes());
+        text.extend_from_slice(&path);
+        text.push(b'\n');
+    }
+    text
+}

@@ -46,10 +46,16 @@ pub(super) fn exec(dir: &Path, request: &ExecRequest) -> Result<SpawnedProcess, 
         Some(Answer::Failed(step, cause)) => return Err(SandboxError::step(step, cause)),
         _ => return Err(SandboxError::step(step(), "the sandbox has ended")),
     }
-    match clone3(CloneFlags::empty(), None).context(|| "clone what stands for the process")? {
-        Side::Child => exit_now(stand_in(&connection, terminal.as_ref())),
-        Side::Parent { pid, pidfd } => Ok(SpawnedProcess { pid, pidfd, stands_for: None }),
-    }
+    // From its first moment it passes on what it is sent.
+    let mask = SignalMask::sendable();
+    let before = mask.block().context(step)?;
+    let process = match clone3(CloneFlags::empty(), None) {
+        Ok(Side::Child) => exit_now(stand_in(&connection, terminal.as_ref(), &mask)),
+        Ok(Side::Parent { pid, pidfd }) => Ok(SpawnedProcess { pid, pidfd, stands_for: None }),
+        Err(error) => Err(error).context(|| "clone what stands for the process"),
+    };
+    before.install().context(step)?;
+    process
 }
 
 /// The descriptors that the program gets, from 0 on, and its terminal.
@@ -125,8 +131,8 @@ fn ask(dir: &Path, request: &ExecRequest, streams: &[OwnedFd]) -> Result<OwnedFd
     Ok(ours)
 }
 
-/// Runs as the stand-in; returns its exit code.
-fn stand_in(connection: &OwnedFd, terminal: Option<&OwnedFd>) -> u8 {
+/// Runs as the stand-in, which blocks `mask`; returns its exit code.
+fn stand_in(connection: &OwnedFd, terminal: Option<&OwnedFd>, mask: &SignalMask) -> u8 {
     /// What a sandbox leaves that is killed.
     const KILLED: u8 = 137;
     // Nothing of the caller's terminal reaches it, but what the caller sends on.
@@ -134,8 +140,7 @@ fn stand_in(connection: &OwnedFd, terminal: Option<&OwnedFd>) -> u8 {
     if let Some(terminal) = terminal {
         let _ = ioctl_tiocsctty(terminal);
     }
-    let mask = SignalMask::sendable();
-    let Ok(signals) = mask.block().and_then(|_| SignalFd::new(&mask)) else { return KILLED };
+    let Ok(signals) = SignalFd::new(mask) else { return KILLED };
     let mut keep = vec![connection.as_fd(), signals.as_fd()];
     keep.extend(terminal.map(AsFd::as_fd));
     if caisson_sys::descriptors::close_all_except(0, &keep).is_err() {

@@ -109,7 +109,7 @@ pub fn run_plain(words: &[&str]) -> Ended {
 }
 
 /// Waits for the end, with a generous limit.
-fn finish(command: &mut Command) -> Ended {
+pub fn finish(command: &mut Command) -> Ended {
     let child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let handle = rustix::process::pidfd_open(

@@ -1,0 +1,187 @@
+//! The runtime's command line: containers from bundles.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
+mod container;
+mod sandbox;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use container::{Container, until};
+use serde_json::json;
+
+/// Waits for SIGTERM, and leaves with a code of its own.
+const HEED: &str = "trap 'exit 7' TERM; echo up >/up; while :; do sleep 1; done";
+
+fn started(words: &[&str]) -> Container {
+    let container = Container::new(words, |_| {});
+    container.create();
+    container.does(&["start"], &[]);
+    container
+}
+
+#[test]
+fn a_bundle_runs_on_a_kernel_of_its_own() {
+    if !sandbox::possible() {
+        return;
+    }
+    let host = tempfile::tempdir().unwrap();
+    std::fs::write(host.path().join("file"), "shared").unwrap();
+    let script = "uname -r; hostname; pwd; echo $A; cat /v/file; touch /v/x /new; \
+                  touch /tmp/x && ls /tmp; ls /dev/null; dmesg | head -n 1; exit 5";
+    let container = Container::new(&["sh", "-c", script], |config| {
+        config["process"]["cwd"] = json!("/etc");
+        config["process"]["env"] = json!(["PATH=/bin", "A=b"]);
+        config["root"]["readonly"] = json!(true);
+        config["mounts"].as_array_mut().unwrap().push(json!({
+            "destination": "/v", "source": host.path(), "options": ["rbind", "ro"],
+        }));
+    });
+    let ended = container.call(&["run"], &[]);
+    let kernel = "6.1.0-caisson";
+    let expected = format!("{kernel}\nbox\n/etc\nb\nsharedx\n/dev/null\n");
+    let (seen, boot) = ended.stdout.split_at(ended.stdout.len().min(expected.len()));
+    assert_eq!((seen, ended.code), (expected.as_str(), 5), "{}", ended.stderr);
+    assert!(boot.contains(&format!("Linux version {kernel}")), "{boot}");
+    assert_eq!(ended.stderr.matches("Read-only file system").count(), 2, "{}", ended.stderr);
+    assert!(container.cgroups().is_empty() && container.state().is_null());
+}
+
+#[test]
+fn what_waits_is_started_entered_and_ended() {
+    if !sandbox::possible() {
+        return;
+    }
+    let container = Container::new(&["sh", "-c", HEED], |_| {});
+    container.create();
+    assert_eq!(container.status(), "created");
+    assert!(!container.sandbox.path("up").exists());
+    assert!(container.exec(&["true"]).stderr.contains("is created"));
+    container.does(&["start"], &[]);
+    until("it runs", || container.sandbox.path("up").exists().then_some(()));
+    assert_eq!(container.status(), "running");
+
+    assert_eq!(container.exec(&["sh", "-c", "echo $$; exit 3"]).code, 3);
+    assert_eq!(container.exec(&["sh", "-c", "kill -9 $$"]).code, 137);
+    let inside = container.call(&["exec", "--user", "5:6", "--cwd", "/tmp"], &["id"]);
+    assert_eq!(inside.stdout, "uid=5 gid=6\n", "{}", inside.stderr);
+    let missing = container.exec(&["nothing"]);
+    assert!(missing.stderr.contains("executable file not found in $PATH"), "{}", missing.stderr);
+    let mut cat = container.command(&["exec"], &["cat"]);
+    let mut cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    cat.stdin.take().unwrap().write_all(b"typed").unwrap();
+    assert_eq!(cat.wait_with_output().unwrap().stdout, b"typed");
+
+    container.does(&["kill"], &["TERM"]);
+    until("it has stopped", || (container.status() == "stopped").then_some(()));
+    container.does(&["delete"], &[]);
+    assert!(container.cgroups().is_empty());
+}
+
+#[test]
+fn all_of_it_is_in_its_cgroup_and_stops_when_paused() {
+    if !sandbox::possible() {
+        return;
+    }
+    let counting = "i=0; while :; do i=$((i+1)); echo $i >/n.new; mv /n.new /n; done";
+    let container = started(&["sh", "-c", counting]);
+    let count = || std::fs::read_to_string(container.sandbox.path("n")).unwrap_or_default();
+    until("it counts", || (!count().is_empty()).then_some(()));
+    let sentry = u32::try_from(container.state()["pid"].as_u64().unwrap()).unwrap();
+    container.does(&["pause"], &[]);
+    assert_eq!(container.status(), "paused");
+    assert!(container.exec(&["true"]).stderr.contains("paused"));
+
+    let mut family = BTreeSet::from([sentry]);
+    let mut left = vec![sentry];
+    while let Some(pid) = left.pop() {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children: Vec<u32> =
+            children.unwrap().split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        left.extend(&children);
+        family.extend(children);
+    }
+    assert!(family.len() >= 3, "a sentry, a broker, stubs: {family:?}");
+    for cgroup in container.cgroups() {
+        let members = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap();
+        let members: BTreeSet<u32> = members.lines().map(|pid| pid.parse().unwrap()).collect();
+        assert!(members.is_empty() || members.is_superset(&family), "{cgroup:?}: {members:?}");
+    }
+
+    let paused = count();
+    container.does(&["resume"], &[]);
+    until("it goes on", || (count() != paused).then_some(()));
+    container.does(&["pause"], &[]);
+    container.does(&["delete", "--force"], &[]);
+    assert!(container.cgroups().is_empty());
+    let gone = |pid: &u32| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
+    until("all are gone", || family.iter().all(gone).then_some(()));
+}
+
+#[test]
+fn a_program_ends_with_what_stands_for_it() {
+    if !sandbox::possible() {
+        return;
+    }
+    let container = started(&["sh", "-c", HEED]);
+    let pid_file = container.bundle.path().join("exec-pid");
+    let detached = ["exec", "--detach", "--pid-file", pid_file.to_str().unwrap()];
+    let program = "trap 'echo usr1 >/usr1' USR1; echo ready >/ready; while :; do sleep 1; done";
+    let mut command = container.command(&detached, &["sh", "-c", program]);
+    let null = Stdio::null;
+    let status = command.stdin(null()).stdout(null()).stderr(null()).status().unwrap();
+    assert!(status.success());
+    let pid: i32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    until("it is ready", || container.sandbox.path("ready").exists().then_some(()));
+    rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
+    until("it was told", || container.sandbox.path("usr1").exists().then_some(()));
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("it is gone", || {
+        let list = container.exec(&["ps"]);
+        (list.code == 0 && !list.stdout.contains("/ready")).then_some(())
+    });
+}
+
+#[test]
+fn rubbish_at_the_control_socket_changes_nothing() {
+    use std::os::unix::net::UnixDatagram;
+    if !sandbox::possible() {
+        return;
+    }
+    let container = started(&["sh", "-c", HEED]);
+    let socket = UnixDatagram::unbound().unwrap();
+    let path = container.bundle.path().join("state").join(&container.id).join("control.sock");
+    for message in [&b""[..], b"\x01\x01", b"\xff\xff", &[0x01; 7_000], &[0xff; 60_000]] {
+        socket.send_to(message, &path).unwrap();
+    }
+    assert_eq!(container.exec(&["sh", "-c", "exit 4"]).code, 4);
+}
+
+#[test]
+fn what_can_not_be_is_refused_by_name() {
+    let change = |field: &str, value: serde_json::Value| {
+        let container = Container::new(&["true"], |config| {
+            *config.pointer_mut(field).unwrap() = value;
+        });
+        container.call(&["create"], &[]).stderr
+    };
+    if !sandbox::possible() {
+        return;
+    }
+    let [pid, mount, uts] = ["pid", "mount", "uts"].map(|kind| json!({"type": kind}));
+    for (namespaces, word) in [
+        (json!([mount, uts]), "pid namespace"),
+        (json!([{"type": "pid", "path": "/proc/1/ns/pid"}, mount, uts]), "pid namespace"),
+        (json!([pid, mount, uts, {"type": "user", "path": "/proc/1/ns/user"}]), "user namespace"),
+    ] {
+        let said = change("/linux/namespaces", namespaces);
+        assert!(said.contains("sentry cannot") && said.contains(word), "{said}");
+    }
+    let mount =
+        json!([{"destination": "/proc/cpuinfo", "source": "/dev/null", "options": ["bind"]}]);
+    let said = change("/mounts", mount);
+    assert!(said.contains("/proc/cpuinfo"), "{said}");
+}

@@ -214,6 +214,7 @@ impl Kernel {
             },
             EventKind::Call(call) => {
                 *lock(&thread.restart) = None;
+                *lock(&thread.host_wait) = None;
                 syscalls::direct(self, &thread, event.id, call);
             }
             EventKind::Signal { signal, info, context } => {

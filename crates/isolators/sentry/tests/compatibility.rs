@@ -68,9 +68,17 @@ fn compiled_programs_see_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in
-        ["clocks", "events", "files", "mappings", "memory", "processes", "signals", "threads"]
-    {
+    for name in [
+        "clocks",
+        "events",
+        "files",
+        "futexes",
+        "mappings",
+        "memory",
+        "processes",
+        "signals",
+        "threads",
+    ] {
         same_program(&sandbox, name);
     }
 }

@@ -1,5 +1,6 @@
 //! The list of mapped areas of an address space.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -75,6 +76,8 @@ pub struct Area {
 #[derive(Clone, Debug, Default)]
 pub struct Areas {
     areas: BTreeMap<u64, Area>,
+    /// A length and an address: above it no room of that length is free.
+    full: Cell<(u64, u64)>,
     /// Start and end of the heap that brk(2) moves.
     pub heap: (u64, u64),
 }
@@ -157,7 +160,10 @@ impl Areas {
         {
             return Some(hint);
         }
-        let mut end = top;
+        let (searched, above) = self.full.get();
+        let known = below.is_none() && searched != 0 && length >= searched;
+        let mut end = if known { above } else { top };
+        let top = end;
         for (start, area) in self.areas.range(..top).rev() {
             if area.end <= end && end - area.end >= length {
                 break;
@@ -165,11 +171,22 @@ impl Areas {
             end = end.min(*start);
         }
         let start = end.checked_sub(length)?;
-        (start >= LOWEST && self.is_free(&(start..end))).then_some(start)
+        if start < LOWEST || !self.is_free(&(start..end)) {
+            // Room may reach across the place where the search began.
+            self.full.set((0, 0));
+            return if known { self.find(0, length, None) } else { None };
+        }
+        if below.is_none() {
+            self.full.set((length, end));
+        }
+        Some(start)
     }
 
     /// Takes `range` out; areas are cut at its ends.
     pub fn remove(&mut self, range: &Range<u64>) {
+        if range.end > self.full.get().1 {
+            self.full.set((0, 0));
+        }
         self.cut(range.start);
         self.cut(range.end);
         let starts: Vec<u64> = self.areas.range(range.clone()).map(|(start, _)| *start).collect();
@@ -191,7 +208,10 @@ impl Areas {
 
     /// Maps `area` from `start` on, instead of what was there.
     pub fn insert(&mut self, start: u64, area: Area) {
+        let full = self.full.get();
         self.remove(&(start..area.end));
+        // Nothing became free.
+        self.full.set(full);
         let end = area.end;
         self.areas.insert(start, area);
         self.join(start);
@@ -270,6 +290,24 @@ mod tests {
         assert_eq!(areas.find(u64::MAX, 0x1000, None), Some(first - 0x1000));
         areas.remove(&(first..first + 0x1000));
         assert_eq!(areas.find(0, 0x1000, None), Some(first));
+    }
+
+    #[test]
+    fn what_was_searched_is_not_searched_again_but_found_when_it_is_free() {
+        let mut areas = Areas::default();
+        let mut starts = Vec::new();
+        for length in [0x1000, 0x3000, 0x1000, 0x2000] {
+            let start = areas.find(0, length, None).unwrap();
+            areas.insert(start, anonymous(start + length));
+            starts.push((start, length));
+        }
+        let (start, length) = starts[1];
+        areas.remove(&(start..start + length));
+        assert_eq!(areas.find(0, 0x4000, None), Some(starts[3].0 - 0x4000));
+        assert_eq!(areas.find(0, 0x3000, None), Some(start));
+        assert_eq!(areas.find(0, 0x1000, None), Some(start + 0x2000));
+        areas.insert(start, anonymous(start + length));
+        assert_eq!(areas.find(0, 0x1000, None), Some(starts[3].0 - 0x1000));
     }
 
     #[test]

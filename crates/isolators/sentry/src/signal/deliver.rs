@@ -42,8 +42,13 @@ pub fn reported(
     };
     let info = Info::from_bytes(info);
     let mut frame = Frame { address: context_address, context: Context::from_bytes(bytes) };
+    let waited = lock(&thread.host_wait).take();
     // A sandbox that was paused goes on.
     if signal == KICK || signal == SIGCONT {
+        if let Some(args) = waited {
+            let how = syscalls::futex::interrupted(thread, &mut frame.context, args);
+            *lock(&thread.restart) = how;
+        }
         if thread.reframed.swap(false, Ordering::SeqCst) {
             // The host has set the thread back to the call.
             let context = &mut frame.context;

@@ -25,7 +25,7 @@ use super::{Call, Failure, Outcome};
 
 /// With more areas than this each change is ordered and its result seen: the host
 /// has a limit (65,530), and more of them than we do.
-const MANY: usize = 16 << 10;
+const MANY: usize = 30_000;
 
 /// Whether all that `at` touches is private memory.
 fn is_plain(space: &Space, at: &Range<u64>) -> bool {

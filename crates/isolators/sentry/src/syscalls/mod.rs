@@ -65,6 +65,8 @@ pub enum Failure {
     Errno(Errno),
     /// A signal is to be handled first.
     Interrupted(Restart),
+    /// It was answered, or will be by who ends its wait.
+    Answered,
     /// It is to be served with all registers: [`Handler::Both`].
     NeedsFrame,
     /// The host makes it, with the registers that it reported. Only for calls that
@@ -106,7 +108,7 @@ fn value(outcome: Outcome, thread: &Thread) -> i64 {
             RESTART
         }
         // Answered before.
-        Err(Failure::Host) => 0,
+        Err(Failure::Host | Failure::Answered) => 0,
     }
 }
 
@@ -130,6 +132,9 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
         Some(Row { handler: Handler::Framed(_), .. }) | None => missing(&call, host.number),
         Some(Row { handler: Handler::Refused(errno), .. }) => Err((*errno).into()),
     };
+    if outcome == Err(Failure::Answered) {
+        return;
+    }
     if outcome == Err(Failure::Host) {
         kernel.listener.let_go_on(id);
         return;
@@ -154,6 +159,7 @@ pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame
         _ => missing(&call, number),
     };
     let value = match outcome {
+        Err(Failure::Answered) => return,
         Err(Failure::Interrupted(_) | Failure::NeedsFrame | Failure::Host) => {
             -i64::from(Errno::INTR.raw_os_error())
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::mm::Space;
+use crate::mm::{Areas, Space};
 use crate::platform::context::{Register, xstate_size};
 use crate::platform::{EventKind, GuestMemory, HostCall, StubProcess, XSTATE_OFFSET};
 use crate::signal::{self, ThreadSignals};
@@ -123,7 +123,7 @@ pub fn clone(
     let child = make_thread(kernel, thread, tid, place.clone(), &request);
     let stack = if has(flags::VM) { child_frame.address } else { 0 };
     let newborn = Arc::clone(&child);
-    let areas = lock(&space.areas).clone();
+    let areas = if has(flags::VM) { Areas::default() } else { lock(&space.areas).clone() };
     let program = lock(&space.program).clone();
     let cookie = kernel.expect_arrival(Box::new(move |kernel, event| {
         if !matches!(event.kind, EventKind::Done { result: 0, .. }) {

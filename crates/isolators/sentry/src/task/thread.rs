@@ -16,6 +16,9 @@ use super::{Pid, Process};
 /// waits for an answer, and what the call returned.
 pub type Then = Box<dyn FnOnce(&Arc<Kernel>, &Arc<Thread>, u64, i64) + Send>;
 
+/// Ends a wait that a signal interrupts.
+pub type Parked = Box<dyn FnOnce() + Send>;
+
 /// A call that a stub thread was told to make.
 pub struct Order {
     /// Exactly this one.
@@ -63,6 +66,8 @@ pub struct Thread {
     pub signals: Mutex<ThreadSignals>,
     /// Where its calls block.
     pub waiter: Arc<Waiter>,
+    /// Interrupts a call that waits without a thread of the sentry's.
+    pub parked: Mutex<Option<Parked>>,
     /// `set_tid_address`
     pub clear_tid: AtomicU64,
     /// The list of robust futexes; kept for `get_robust_list`.
@@ -73,6 +78,8 @@ pub struct Thread {
     pub order: Mutex<Option<Order>>,
     /// A change of its space may be in flight ([`crate::mm::Flight`]).
     pub flying: AtomicBool,
+    /// It was let wait by the host, with these arguments.
+    pub host_wait: Mutex<Option<[u64; 6]>>,
     /// Set between the interruption of a call and the report of the signal.
     pub restart: Mutex<Option<Restart>>,
     /// Until when the next call waits, if it goes on with one that no handler
@@ -93,11 +100,13 @@ impl Thread {
             place: Mutex::new(place),
             signals: Mutex::new(signals),
             waiter: Arc::new(Waiter::default()),
+            parked: Mutex::new(None),
             clear_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
             order: Mutex::new(None),
             flying: AtomicBool::new(false),
+            host_wait: Mutex::new(None),
             restart: Mutex::new(None),
             continued: Mutex::new(None),
             reframed: AtomicBool::new(false),
@@ -119,6 +128,10 @@ impl Thread {
     /// Makes it report, and its call return, soon.
     pub fn interrupt(&self) {
         self.waiter.interrupt();
+        let parked = lock(&self.parked).take();
+        if let Some(interrupt) = parked {
+            interrupt();
+        }
         let place = lock(&self.place);
         if let Some(host) = place.host {
             place.space.stub.kick(host);

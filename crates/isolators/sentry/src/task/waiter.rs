@@ -58,6 +58,12 @@ impl Waiter {
         lock(&self.state).interrupted = false;
     }
 
+    /// Whether a wait would end at once.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        lock(&self.state).interrupted
+    }
+
     fn call(&self) {
         if let Some(forward) = &self.forward {
             forward();

@@ -94,9 +94,10 @@ fn hostile_requests(folder: &Path) {
         assert_eq!(moved, Err(Errno::XDEV), "{path:?}");
     }
     // What it does serve.
-    let file = client.create(inside.as_fd(), b"new", 0o640, (7, 8)).unwrap();
-    let stat = rustix::fs::fstat(&file).unwrap();
-    assert_eq!((stat.st_uid, stat.st_gid, stat.st_mode), (7, 8, 0o100_640));
+    let (file, handle) = client.create(inside.as_fd(), b"new", 0o640, (7, 8)).unwrap();
+    for stat in [rustix::fs::fstat(&file).unwrap(), rustix::fs::fstat(&handle).unwrap()] {
+        assert_eq!((stat.st_uid, stat.st_gid, stat.st_mode), (7, 8, 0o100_640));
+    }
     let file = client.lookup(inside.as_fd(), b"new").unwrap();
     client.link(file.as_fd(), root, b"other").unwrap();
     client.change_mode(file.as_fd(), 0o4711).unwrap();

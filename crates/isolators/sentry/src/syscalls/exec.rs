@@ -16,7 +16,7 @@ use crate::signal::{self, ThreadSignals};
 use crate::task::thread::Place;
 use crate::task::waiter::lock;
 use crate::task::{Process, Status, Thread, dismiss, exit_process, retire};
-use crate::vfs::{Entry, Kind, MountFlags, Node, Walker, access, permit};
+use crate::vfs::{Entry, Kind, MountFlags, Node, ProcNode, Walker, access, permit};
 
 use super::memory::{host, map};
 
@@ -75,7 +75,10 @@ fn open_binary(
     start: &Arc<Entry>,
     path: &[u8],
 ) -> Result<(OwnedFd, Arc<Entry>), Errno> {
-    let entry = walker.walk(start, path, true)?.existing()?;
+    let mut entry = walker.walk(start, path, true)?.existing()?;
+    if let Node::Proc(ProcNode::Descriptor(open)) = &entry.node {
+        entry = open.entry.clone().ok_or(Errno::ACCESS)?;
+    }
     if entry.kind() != Kind::Regular {
         return Err(Errno::ACCESS);
     }

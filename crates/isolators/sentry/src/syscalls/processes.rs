@@ -154,10 +154,11 @@ pub(super) fn execveat(call: &Call<'_>, frame: &Frame) -> Framed {
     if call.uint(4) & !EMPTY_PATH != 0 {
         return Err(Errno::INVAL.into());
     }
-    let path = call.path(1)?;
-    if path.is_empty() {
-        // Execution by descriptor alone needs a name for the interpreter.
-        return Err(Errno::NOENT.into());
+    let mut path = call.path(1)?;
+    if path.is_empty() && call.uint(4) & EMPTY_PATH != 0 {
+        call.file(0)?;
+        // The name that a script's interpreter gets, too.
+        path = format!("/dev/fd/{}", call.uint(0)).into_bytes();
     }
     let start = super::paths::start_of(call, Some(0), &path)?;
     super::exec::execute(call, frame, &start, &path, (call.arg(2), call.arg(3)))

@@ -97,8 +97,8 @@ impl Walker<'_> {
         match &parent.node {
             Node::Host(host) => {
                 let broker = &self.kernel.files.broker;
-                let fd = broker.create(host.handle.as_fd(), name, mode, owner)?;
-                Ok((parent.lookup(self.kernel, name)?, Some(fd)))
+                let (fd, handle) = broker.create(host.handle.as_fd(), name, mode, owner)?;
+                Ok((parent.made(self.kernel, name, host.beside(handle)?), Some(fd)))
             }
             Node::Tmp(directory) => {
                 let kind = Kind::Regular;

@@ -252,6 +252,20 @@ impl Entry {
         }
     }
 
+    /// A file of the host's that was just made here.
+    pub(super) fn made(
+        self: &Arc<Self>,
+        kernel: &Kernel,
+        name: &[u8],
+        node: HostNode,
+    ) -> Arc<Entry> {
+        self.forget(name);
+        let kind = node.kind();
+        let child = Entry::new(self, name, Node::Host(Arc::new(node)), kind);
+        self.keep(name, &child, kernel);
+        child
+    }
+
     fn keep(&self, name: &[u8], child: &Arc<Entry>, kernel: &Kernel) {
         if CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT {
             kernel.files.root.trim(0);

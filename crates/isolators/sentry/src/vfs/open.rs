@@ -205,10 +205,9 @@ fn create(
 ) -> Result<Arc<OpenFile>, Errno> {
     let (entry, fd) = walker.create(parent, name, mode)?;
     let file: Box<dyn File> = match (fd, &entry.node) {
-        // The host's descriptor may be mapped: it has no more rights than the guest's.
-        (Some(fd), _) if flags & status::ACCESS == status::READ_WRITE => {
-            Box::new(HostFile::new(fd))
-        }
+        // What can be read can be mapped: then the host's descriptor has no more rights
+        // than the guest's.
+        (Some(fd), _) if flags & status::ACCESS != 0 => Box::new(HostFile::new(fd)),
         _ => stored(walker, &entry, flags & status::ACCESS)?.0,
     };
     Ok(opened((file, None), &entry, flags))

@@ -250,6 +250,19 @@ static void names(void) {
     say("statx bad", statx(AT_FDCWD, "dir", 1 << 30, STATX_BASIC_STATS, &more));
 }
 
+static void by_descriptor(void) {
+    char *arguments[] = {"echo", "by descriptor", NULL};
+    int fd = open("/bin/echo", O_RDONLY), status;
+    fflush(stdout);
+    if (fork() == 0) {
+        fexecve(fd, arguments, environ);
+        _exit(9);
+    }
+    wait(&status);
+    say("fexecve", WEXITSTATUS(status));
+    say("none", syscall(SYS_execveat, 99, "", arguments, environ, AT_EMPTY_PATH));
+}
+
 static void listing(void) {
     mkdir("many", 0755);
     for (int i = 0; i < 3000; i++) {
@@ -295,6 +308,7 @@ int main(int argc, char **argv) {
     transfers();
     memory();
     names();
+    by_descriptor();
     listing();
     puts("done");
 }

@@ -129,11 +129,11 @@ impl BrokerClient {
         names: [&[u8]; 2],
         with: &[BorrowedFd<'_>],
     ) -> Result<Option<OwnedFd>, Errno> {
-        let (_, descriptor) = self.exchange(operation, numbers, names, with, 0)?;
-        Ok(descriptor)
+        let (_, mut descriptors) = self.exchange(operation, numbers, names, with, 0)?;
+        Ok(descriptors.pop())
     }
 
-    /// Asks, and gets up to `room` bytes and a descriptor.
+    /// Asks, and gets up to `room` bytes and descriptors.
     fn exchange(
         &self,
         operation: Operation,
@@ -141,18 +141,18 @@ impl BrokerClient {
         names: [&[u8]; 2],
         with: &[BorrowedFd<'_>],
         room: usize,
-    ) -> Result<(Vec<u8>, Option<OwnedFd>), Errno> {
+    ) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
         let [first, second] = names.map(<[u8]>::to_vec);
         let request = Request { operation: operation as u8, numbers, first, second };
         let mut answer = vec![0; 4 + room];
         let socket = lock(&self.socket);
         send(&socket, &request.encode(), with)?;
-        let (length, mut descriptors) = receive(&socket, &mut answer)?;
+        let (length, descriptors) = receive(&socket, &mut answer)?;
         drop(socket);
         answer.truncate(length);
         let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::IO)?;
         match i32::from_le_bytes(*errno) {
-            0 => Ok((bytes.to_vec(), descriptors.pop())),
+            0 => Ok((bytes.to_vec(), descriptors)),
             errno => Err(Errno::from_raw_os_error(errno)),
         }
     }
@@ -184,7 +184,7 @@ impl BrokerClient {
     }
 
     /// Makes a regular file that must not be there yet; returns it open for
-    /// reading and writing.
+    /// reading and writing, and its handle.
     ///
     /// # Errors
     /// As open(2).
@@ -194,9 +194,12 @@ impl BrokerClient {
         name: &[u8],
         mode: u32,
         owner: (u32, u32),
-    ) -> Result<OwnedFd, Errno> {
+    ) -> Result<(OwnedFd, OwnedFd), Errno> {
         let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
-        self.ask_descriptor(Operation::Create, numbers, name, directory)
+        let create = Operation::Create;
+        let (_, descriptors) = self.exchange(create, numbers, [name, b""], &[directory], 0)?;
+        let [file, handle] = descriptors.try_into().map_err(|_| Errno::IO)?;
+        Ok((file, handle))
     }
 
     /// Makes a regular file without a name; returns it open for reading and writing.

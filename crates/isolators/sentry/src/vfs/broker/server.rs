@@ -20,6 +20,8 @@ const MOST_MOUNTS: usize = 4096;
 enum Answer {
     Done,
     Descriptor(OwnedFd),
+    /// A file and its handle.
+    Both(OwnedFd, OwnedFd),
     Bytes(Vec<u8>),
 }
 
@@ -71,14 +73,14 @@ impl Broker {
                 None => Err(Errno::INVAL),
             };
             let mut answer = vec![0; 4];
-            let mut with = None;
+            let mut with = Vec::new();
             match &result {
                 Ok(Answer::Done) => {}
-                Ok(Answer::Descriptor(fd)) => with = Some(fd.as_fd()),
+                Ok(Answer::Descriptor(fd)) => with.push(fd.as_fd()),
+                Ok(Answer::Both(file, handle)) => with.extend([file.as_fd(), handle.as_fd()]),
                 Ok(Answer::Bytes(bytes)) => answer.extend_from_slice(bytes),
                 Err(errno) => answer = errno.raw_os_error().to_le_bytes().to_vec(),
             }
-            let with: Vec<BorrowedFd<'_>> = with.into_iter().collect();
             if send(&self.socket, &answer, &with).is_err() {
                 return;
             }
@@ -123,9 +125,10 @@ impl Broker {
             OPEN => self.open(first, low(number)).map(Answer::Descriptor),
             CREATE => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
-                let file = beneath(first, name?, flags, low(number) & 0o7777)?;
+                let name = name?;
+                let file = beneath(first, name, flags, low(number) & 0o7777)?;
                 hand_over(&file, low(number), owner)?;
-                Ok(Answer::Descriptor(file))
+                Ok(Answer::Both(file, self.lookup(first, name)?))
             }
             CREATE_UNNAMED => {
                 let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;

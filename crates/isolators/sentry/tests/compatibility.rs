@@ -102,7 +102,7 @@ fn tasks_are_governed_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["timers", "jobs", "terminals"] {
+    for name in ["timers", "jobs", "terminals", "limits"] {
         same_program(&sandbox, name);
     }
 }

@@ -7,6 +7,7 @@ use crate::kernel::{Frame, Kernel};
 use crate::platform::context::{CONTEXT_SIZE, Context, Register};
 use crate::platform::{GuestMemory, KICK};
 use crate::syscalls;
+use crate::task::limits::resource;
 use crate::task::waiter::lock;
 use crate::task::{Restart, Status, Thread, dismiss, exit_process, park, stop};
 
@@ -158,6 +159,11 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
             continue;
         }
         if action.handler == 0 {
+            // The first process lives on, unless its own code is at fault.
+            let fault = info.code() > 0 && [4, 5, 7, 8, 11, 31].contains(&signal);
+            if thread.process.pid == 1 && !fault {
+                continue;
+            }
             match default_of(signal) {
                 DefaultAction::Ignore | DefaultAction::Continue => continue,
                 DefaultAction::Stop => {
@@ -168,6 +174,7 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
                     continue;
                 }
                 DefaultAction::End(core) => {
+                    let core = core && lock(&thread.process.limits).soft(resource::CORE) > 0;
                     let status = Status::Killed(u8::try_from(signal).unwrap_or(0), core);
                     exit_process(kernel, &thread.process, status);
                     return;

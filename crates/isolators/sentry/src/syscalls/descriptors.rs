@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::task::Credentials;
 use crate::task::waiter::lock;
 use crate::vfs::tmpfs::{MemoryFile, New, TmpFs};
-use crate::vfs::{FileTable, Kind, LIMIT, OpenFile, Ready, pipe, status};
+use crate::vfs::{FileTable, Kind, OpenFile, Ready, pipe, status};
 
 use super::{Call, Failure, Outcome, locks};
 
@@ -97,7 +97,8 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
     let (number, argument) = (call.uint(0), call.arg(2));
     match call.uint(1) {
         command @ (DUPFD | DUPFD_CLOEXEC) => {
-            let lowest = u32::try_from(argument).ok().filter(|l| *l < LIMIT).ok_or(Errno::INVAL)?;
+            let lowest =
+                u32::try_from(argument).ok().filter(|l| *l < files.limit()).ok_or(Errno::INVAL)?;
             Ok(files.add(file, lowest, command == DUPFD_CLOEXEC)?.into())
         }
         GETFD => Ok(files.close_on_exec(number)?.into()),

@@ -9,6 +9,7 @@ mod extended;
 mod files;
 pub mod futex;
 mod identity;
+mod limits;
 mod locks;
 mod memory;
 mod mounts;
@@ -16,6 +17,7 @@ mod owners;
 mod paths;
 mod polling;
 mod processes;
+mod scheduling;
 mod signals;
 mod sockets;
 pub mod system;
@@ -33,6 +35,7 @@ use std::time::Instant;
 
 pub use approved::missed;
 pub use exec::start_first;
+pub use limits::allow_size;
 use rustix::io::Errno;
 pub use table::{Framed, Handler, Row, TABLE};
 

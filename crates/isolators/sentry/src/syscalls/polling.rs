@@ -6,8 +6,9 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use crate::task::Restart;
+use crate::task::limits::MOST_FILES;
 use crate::task::waiter::{Woken, lock};
-use crate::vfs::{LIMIT, OpenFile, Ready};
+use crate::vfs::{OpenFile, Ready};
 
 use super::{Call, Failure, Outcome, time};
 
@@ -53,7 +54,7 @@ fn poll_all(
 
 fn do_poll(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
     let count = usize::try_from(call.arg(1)).unwrap_or(usize::MAX);
-    if count > usize::try_from(LIMIT).unwrap_or(0) {
+    if count > usize::try_from(call.files().limit()).unwrap_or(0) {
         return Err(Errno::INVAL.into());
     }
     let memory = call.memory();
@@ -126,7 +127,7 @@ pub(super) fn ppoll(call: &Call<'_>) -> Outcome {
 
 fn do_select(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
     let count = usize::try_from(call.int(0)).map_err(|_| Errno::INVAL)?;
-    let count = count.min(usize::try_from(LIMIT).unwrap_or(0));
+    let count = count.min(usize::try_from(MOST_FILES).unwrap_or(0));
     let memory = call.memory();
     let bytes = count.div_ceil(64) * 8;
     let kinds = [Ready::IN | Ready::HUP | Ready::ERR, Ready::OUT | Ready::ERR, Ready::PRI];

@@ -10,6 +10,7 @@ use crate::signal::{
 };
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Process, Restart};
+use crate::vfs::{OpenFile, SignalFd, status};
 
 use super::{Call, Failure, Outcome, time};
 
@@ -202,7 +203,13 @@ fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
         Target::Thread(thread) => &thread.process,
         Target::Process(process) => process,
     };
-    if process.pid == 1 && lock(&process.actions).get(info.signal()).handler <= 1 {
+    // What a thread holds back waits: a handler may be set meanwhile.
+    let bit = signal::bit(info.signal());
+    let held = || {
+        let threads = call.kernel.threads_of(process.pid);
+        threads.iter().all(|thread| lock(&thread.signals).mask & bit != 0)
+    };
+    if process.pid == 1 && lock(&process.actions).get(info.signal()).handler <= 1 && !held() {
         return;
     }
     send(call.kernel, target, info);
@@ -302,4 +309,30 @@ pub(super) fn sigaltstack(call: &Call<'_>) -> Outcome {
         memory.write(call.arg(1), &bytes)?;
     }
     Ok(0)
+}
+
+fn make_signalfd(call: &Call<'_>, flags: u32) -> Outcome {
+    if flags & !(status::CLOSE_ON_EXEC | status::NONBLOCK) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    check_size(call.arg(2))?;
+    let set = call.memory().read_u64(call.arg(1))? & !unmaskable();
+    if call.int(0) != -1 {
+        let file = call.file(0)?;
+        let own = file.file.own().and_then(|own| own.downcast_ref::<SignalFd>());
+        own.ok_or(Errno::INVAL)?.change(set);
+        return Ok(call.int(0).into());
+    }
+    let file = SignalFd::new(call.kernel, &call.thread.process, set);
+    let keep = flags & status::NONBLOCK | status::READ_WRITE;
+    let file = OpenFile::stream(Box::new(file), keep);
+    Ok(call.files().add(file, 0, flags & status::CLOSE_ON_EXEC != 0)?.into())
+}
+
+pub(super) fn signalfd(call: &Call<'_>) -> Outcome {
+    make_signalfd(call, 0)
+}
+
+pub(super) fn signalfd4(call: &Call<'_>) -> Outcome {
+    make_signalfd(call, call.uint(3))
 }

@@ -3,7 +3,6 @@
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
-use crate::vfs::LIMIT;
 
 use super::{Call, Outcome};
 
@@ -102,54 +101,6 @@ pub(super) fn getrandom(call: &Call<'_>) -> Outcome {
     Ok(i64::try_from(length).unwrap_or(0))
 }
 
-/// Soft and hard limit of a resource, as the sandbox has them.
-/// What a process may use of a resource at most: soft and hard limit.
-///
-/// # Errors
-/// `EINVAL` if it is not known.
-pub fn limits(resource: u32) -> Result<(u64, u64), Errno> {
-    const STACK: u32 = 3;
-    const CORE: u32 = 4;
-    const FILES: u32 = 7;
-    match resource {
-        STACK => Ok((8 << 20, 8 << 20)),
-        CORE => Ok((0, 0)),
-        FILES => Ok((LIMIT.into(), LIMIT.into())),
-        0..=15 => Ok((u64::MAX, u64::MAX)),
-        _ => Err(Errno::INVAL),
-    }
-}
-
-fn give_limits(call: &Call<'_>, address: u64, resource: u32) -> Outcome {
-    let (soft, hard) = limits(resource)?;
-    let bytes = [soft.to_le_bytes(), hard.to_le_bytes()].concat();
-    call.memory().write(address, &bytes)?;
-    Ok(0)
-}
-
-pub(super) fn getrlimit(call: &Call<'_>) -> Outcome {
-    give_limits(call, call.arg(1), call.uint(0))
-}
-
-/// Limits can't be changed yet; setting what is in force anyway succeeds.
-pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
-    let pid = call.int(0);
-    if pid != 0 && pid != call.thread.process.pid {
-        return Err(Errno::PERM.into());
-    }
-    let resource = call.uint(1);
-    let now = limits(resource)?;
-    if call.arg(2) != 0 {
-        let memory = call.memory();
-        let soft = memory.read_u64(call.arg(2))?;
-        let hard = memory.read_u64(call.arg(2).wrapping_add(8))?;
-        if (soft, hard) != now {
-            return Err(Errno::PERM.into());
-        }
-    }
-    if call.arg(3) != 0 { give_limits(call, call.arg(3), resource) } else { Ok(0) }
-}
-
 pub(super) fn getcpu(call: &Call<'_>) -> Outcome {
     // Where this thread runs; its partner was most likely there, too.
     let here = rustix::thread::sched_getcpu() % processors().max(1);
@@ -159,17 +110,6 @@ pub(super) fn getcpu(call: &Call<'_>) -> Outcome {
         }
     }
     Ok(0)
-}
-
-pub(super) fn sched_getaffinity(call: &Call<'_>) -> Outcome {
-    let size = usize::try_from(call.arg(1)).unwrap_or(0);
-    if size < 8 || size % 8 != 0 {
-        return Err(Errno::INVAL.into());
-    }
-    let count = processors().min(64);
-    let mask = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
-    call.memory().write(call.arg(2), &mask.to_le_bytes())?;
-    Ok(8)
 }
 
 /// Every host thread has the same share.

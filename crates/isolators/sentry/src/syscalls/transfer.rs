@@ -123,7 +123,9 @@ impl Way<'_> {
             with_buffer(size, |buffer| {
                 memory.read(address, buffer)?;
                 let count = self.file.write_as(call, buffer, offset, append)? as u64;
-                Ok(if count == 0 { Step::Last(0) } else { Step::More(count) })
+                // A file that takes less is full, or may not grow.
+                let last = count == 0 || (self.file.seekable && count < size as u64);
+                Ok(if last { Step::Last(count) } else { Step::More(count) })
             })
         });
         if done == Err(Errno::PIPE.into()) {

@@ -11,6 +11,7 @@ use crate::signal::{self, Info, NO_CHILD_WAIT, SI_USER, SIGCHLD};
 use crate::syscalls::futex;
 use crate::vfs::FileTable;
 
+use super::robust;
 use super::stop::free_orphans;
 use super::waiter::lock;
 use super::{Process, Status, Thread};
@@ -123,6 +124,10 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
         }
         place.clone()
     };
+    let list = thread.robust_list.load(Ordering::SeqCst);
+    if list != 0 {
+        robust::release(kernel, &place.space, list, thread.tid);
+    }
     let address = thread.clear_tid.load(Ordering::SeqCst);
     let shared = place.space.users() > 1;
     if address != 0 && shared && place.space.memory.write(address, &[0; 4]).is_ok() {

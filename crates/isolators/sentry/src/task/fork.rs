@@ -12,6 +12,7 @@ use crate::platform::{EventKind, GuestMemory, HostCall, StubProcess, XSTATE_OFFS
 use crate::signal::{self, ThreadSignals};
 use crate::time::Usage;
 
+use super::limits::{INFINITY, resource};
 use super::process::Directories;
 use super::thread::Place;
 use super::tree::Row;
@@ -93,6 +94,17 @@ pub fn clone(
     request: CloneRequest,
 ) -> Result<(), Errno> {
     check(&request)?;
+    if request.flags & flags::THREAD == 0 {
+        let limit = lock(&thread.process.limits).soft(resource::NPROC);
+        let [user, ..] = lock(&thread.process.credentials).users;
+        if user != 0 && limit != INFINITY {
+            let tree = lock(&kernel.tree);
+            let own = |row: &Row| lock(&row.process.credentials).users[0] == user;
+            if tree.rows().filter(|(_, row)| own(row)).count() as u64 >= limit {
+                return Err(Errno::AGAIN);
+            }
+        }
+    }
     let has = |flag: u64| request.flags & flag != 0;
     let tid = lock(&kernel.tree).new_id()?;
     let space = thread.space();
@@ -279,6 +291,8 @@ fn copy_process(old: &Process, pid: Pid, share_files: bool) -> Arc<Process> {
     let credentials = lock(&old.credentials).clone();
     let new = Process::new(pid, files, directories, umask, credentials);
     *lock(&new.actions) = lock(&old.actions).clone();
+    *lock(&new.limits) = *lock(&old.limits);
+    new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);
     (*lock(&new.name)).clone_from(&lock(&old.name));
     (*lock(&new.command_line)).clone_from(&lock(&old.command_line));
     (*lock(&new.environment)).clone_from(&lock(&old.environment));

@@ -2,7 +2,9 @@
 
 mod exit;
 mod fork;
+pub mod limits;
 pub mod process;
+mod robust;
 mod stop;
 pub mod thread;
 mod tree;

@@ -1,6 +1,6 @@
 //! A guest's process: what its threads share.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicI32, AtomicU32};
 use std::sync::{Arc, Mutex};
 
 use crate::kernel::Kernel;
@@ -9,6 +9,7 @@ use crate::time::{Accounts, ProcessTimers, Usage};
 use crate::vfs::{Entry, FileTable};
 
 use super::Pid;
+use super::limits::Limits;
 use super::waiter::lock;
 
 /// How a process ended.
@@ -21,13 +22,13 @@ pub enum Status {
 }
 
 impl Status {
-    /// As wait4(2) tells it. No core is written, so the flag for one is never
-    /// set.
+    /// As wait4(2) tells it. No core is written, but the flag for one tells where Linux
+    /// would write one.
     #[must_use]
     pub fn word(self) -> i32 {
         match self {
             Status::Exited(code) => i32::from(code) << 8,
-            Status::Killed(signal, _) => i32::from(signal),
+            Status::Killed(signal, core) => i32::from(signal) | if core { 0x80 } else { 0 },
         }
     }
 }
@@ -78,6 +79,10 @@ pub struct Process {
     pub accounts: Mutex<Accounts>,
     /// Its timers.
     pub timers: Mutex<ProcessTimers>,
+    /// Its resource limits.
+    pub limits: Mutex<Limits>,
+    /// How nice it is: -20 to 19.
+    pub nice: AtomicI32,
 }
 
 impl Process {
@@ -103,6 +108,8 @@ impl Process {
             environment: Mutex::default(),
             accounts: Mutex::default(),
             timers: Mutex::default(),
+            limits: Mutex::default(),
+            nice: AtomicI32::new(0),
         })
     }
 

@@ -1,6 +1,6 @@
 //! A guest's thread and the stub thread that runs it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -88,6 +88,10 @@ pub struct Thread {
     /// The present call is to be served with all registers, once they are
     /// reported.
     pub reframed: AtomicBool,
+    /// Processors that it chose; 0 for all.
+    pub affinity: AtomicU64,
+    /// `SCHED_*`
+    pub policy: AtomicI32,
 }
 
 impl Thread {
@@ -110,6 +114,8 @@ impl Thread {
             restart: Mutex::new(None),
             continued: Mutex::new(None),
             reframed: AtomicBool::new(false),
+            affinity: AtomicU64::new(0),
+            policy: AtomicI32::new(0),
         }
     }
 

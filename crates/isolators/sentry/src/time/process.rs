@@ -18,6 +18,8 @@ const MOST: usize = 4096;
 pub struct ProcessTimers {
     intervals: [Option<Arc<Timer>>; 3],
     made: BTreeMap<i32, Arc<PosixTimer>>,
+    /// That of `RLIMIT_CPU`.
+    limit: Option<Arc<Timer>>,
     next: i32,
 }
 
@@ -61,6 +63,11 @@ impl ProcessTimers {
             Timer::new(source, Box::new(fire))
         });
         Some(Arc::clone(timer))
+    }
+
+    /// Keeps the timer of a limit of processor time.
+    pub fn limit(&mut self, timer: Arc<Timer>) {
+        self.limit = Some(timer);
     }
 
     /// Makes a timer; `None` if there are too many.

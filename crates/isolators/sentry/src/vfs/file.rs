@@ -13,7 +13,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::Restart;
 use crate::task::waiter::{Waiter, Woken, lock};
 
-use super::{Attributes, Entry, Epoll};
+use super::{Attributes, Entry, Epoll, Kind};
 
 bitflags::bitflags! {
     /// What poll(2) tells.
@@ -348,6 +348,14 @@ impl OpenFile {
         }
         let append = append || self.flag(status::APPEND);
         let done = self.at(offset, |at| {
+            let from = match &self.entry {
+                Some(entry) if entry.kind() == Kind::Regular => {
+                    let at = if append { self.file.attributes()?.size } else { at };
+                    let length = crate::syscalls::allow_size(call, at, from.len())?;
+                    from.get(..length).unwrap_or(from)
+                }
+                _ => from,
+            };
             self.wait_until(call, Ready::OUT, || self.file.write(from, at, append))
         })?;
         if append && offset.is_none() && self.seekable {

@@ -1,6 +1,7 @@
 //! File descriptors of a process.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -10,7 +11,7 @@ use crate::task::waiter::lock;
 use super::OpenFile;
 use super::locks::LOCKS;
 
-/// Descriptors that a process may have (`RLIMIT_NOFILE`).
+/// Descriptors that a process may have (`RLIMIT_NOFILE`), unless it says otherwise.
 pub const LIMIT: u32 = 1024;
 
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct FileTable {
     slots: Mutex<BTreeMap<u32, Slot>>,
+    /// One more than the limit that was set; 0 if none was.
+    limit: AtomicU64,
 }
 
 impl Drop for FileTable {
@@ -42,7 +45,24 @@ impl FileTable {
     /// A table of its own with the same files: for fork(2).
     #[must_use]
     pub fn copy(&self) -> Self {
-        FileTable { slots: Mutex::new(lock(&self.slots).clone()) }
+        FileTable {
+            slots: Mutex::new(lock(&self.slots).clone()),
+            limit: AtomicU64::new(self.limit.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Sets how many descriptors there may be.
+    pub fn set_limit(&self, limit: u32) {
+        self.limit.store(u64::from(limit) + 1, Ordering::SeqCst);
+    }
+
+    /// How many there may be.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        match self.limit.load(Ordering::SeqCst) {
+            0 => LIMIT,
+            more => u32::try_from(more - 1).unwrap_or(u32::MAX),
+        }
     }
 
     /// The file behind a number.
@@ -66,7 +86,7 @@ impl FileTable {
             }
             number += 1;
         }
-        if number >= LIMIT {
+        if number >= self.limit() {
             return Err(Errno::MFILE);
         }
         slots.insert(number, Slot { file, close_on_exec });
@@ -78,7 +98,7 @@ impl FileTable {
     /// # Errors
     /// `EBADF` if the number is too high.
     pub fn put(&self, number: u32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<(), Errno> {
-        if number >= LIMIT {
+        if number >= self.limit() {
             return Err(Errno::BADF);
         }
         let old = lock(&self.slots).insert(number, Slot { file, close_on_exec });

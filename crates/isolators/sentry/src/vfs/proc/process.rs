@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use crate::kernel::Kernel;
 use crate::mm::Backing;
-use crate::syscalls::system;
 use crate::task::Process;
 use crate::task::waiter::lock;
 
@@ -15,7 +14,11 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
     let row = {
         let tree = lock(&kernel.tree);
         tree.row(process.pid).map(|r| {
-            let state = if r.ended.is_some() { 'Z' } else { 'S' };
+            let state = match (r.ended, r.stopped) {
+                (Some(_), _) => 'Z',
+                (None, Some(_)) => 'T',
+                (None, None) => 'S',
+            };
             let first = r.threads.values().next().cloned();
             (r.parent, r.group, r.session, state, r.threads.len(), first)
         })
@@ -31,11 +34,22 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
         "mountinfo" => kernel.files.mounts.mountinfo_text(&lock(&process.directories).root),
         "statm" => format!("{} 0 0 0 0 0 0\n", bytes / 4096).into_bytes(),
         "stat" => {
-            let mut text = format!("{pid} ({comm}) {state} {parent} {group} {session} 0 -1 0");
-            // Of the 52 fields, those after flags: only size is known.
+            let (tty, foreground) = kernel.terminals.of_session(session).unwrap_or((0, -1));
+            let mut text =
+                format!("{pid} ({comm}) {state} {parent} {group} {session} {tty} {foreground} 0");
+            let children = lock(&process.accounts).children;
+            let ticks = |time: std::time::Duration| time.as_millis() / 10;
+            let own = process.usage(kernel);
+            let nice = process.nice.load(Ordering::SeqCst);
+            // Of the 52 fields, those after flags.
             for field in 10..=52 {
                 let _ = match field {
-                    18 => write!(text, " 20"),
+                    14 => write!(text, " {}", ticks(own.user)),
+                    15 => write!(text, " {}", ticks(own.system)),
+                    16 => write!(text, " {}", ticks(children.user)),
+                    17 => write!(text, " {}", ticks(children.system)),
+                    18 => write!(text, " {}", 20 + nice),
+                    19 => write!(text, " {nice}"),
                     20 => write!(text, " {threads}"),
                     23 => write!(text, " {bytes}"),
                     _ => write!(text, " 0"),
@@ -52,7 +66,11 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
                  TracerPid:\t0\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
                  VmSize:\t{:8} kB\nThreads:\t{threads}\n",
                 process.umask.load(Ordering::SeqCst),
-                if state == 'Z' { "zombie" } else { "sleeping" },
+                match state {
+                    'Z' => "zombie",
+                    'T' => "stopped",
+                    _ => "sleeping",
+                },
                 ids(who.users),
                 ids(who.groups),
                 lock(&process.files).numbers().len().next_power_of_two().max(64),
@@ -64,7 +82,7 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
         "maps" => space.map_or_else(Vec::new, |space| maps(&space)),
         "environ" => lock(&process.environment).clone(),
         "cgroup" => b"0::/\n".to_vec(),
-        "limits" => limits(),
+        "limits" => limits(process),
         "cpuset" => b"/\n".to_vec(),
         "oom_adj" | "oom_score" | "oom_score_adj" | "sessionid" => b"0\n".to_vec(),
         "loginuid" => u32::MAX.to_string().into_bytes(),
@@ -81,7 +99,7 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
     }
 }
 
-fn limits() -> Vec<u8> {
+fn limits(process: &Process) -> Vec<u8> {
     const NAMES: [(&str, &str, u32); 16] = [
         ("Max cpu time", "seconds", 0),
         ("Max file size", "bytes", 1),
@@ -106,7 +124,7 @@ fn limits() -> Vec<u8> {
         if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() }
     };
     for (name, unit, resource) in NAMES {
-        let (soft, hard) = system::limits(resource).unwrap_or((u64::MAX, u64::MAX));
+        let (soft, hard) = lock(&process.limits).get(resource).unwrap_or((u64::MAX, u64::MAX));
         let _ = writeln!(text, "{name:<26}{:<21}{:<21}{unit:<10}", number(soft), number(hard));
     }
     text.into_bytes()

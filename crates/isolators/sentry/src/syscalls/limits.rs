@@ -1,0 +1,129 @@
+//! Resource limits: getrlimit(2), setrlimit(2), prlimit(2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::kernel::Kernel;
+use crate::signal::{self, Info, SI_KERNEL, Target};
+use crate::task::limits::{INFINITY, MOST_FILES, resource};
+use crate::task::waiter::lock;
+use crate::task::{Process, Status, exit_process};
+use crate::time::{Source, Timer};
+
+use super::{Call, Failure, Outcome};
+
+const SIGXCPU: i32 = 24;
+const SIGXFSZ: i32 = 25;
+
+fn give(call: &Call<'_>, address: u64, (soft, hard): (u64, u64)) -> Outcome {
+    call.memory().write(address, &[soft.to_le_bytes(), hard.to_le_bytes()].concat())?;
+    Ok(0)
+}
+
+fn take(call: &Call<'_>, address: u64) -> Result<(u64, u64), Errno> {
+    let memory = call.memory();
+    Ok((memory.read_u64(address)?, memory.read_u64(address.wrapping_add(8))?))
+}
+
+/// Nobody inside raises a hard limit: no one has CAP_SYS_RESOURCE.
+fn set(call: &Call<'_>, process: &Arc<Process>, which: u32, new: (u64, u64)) -> Result<(), Errno> {
+    let (soft, hard) = new;
+    if soft > hard {
+        return Err(Errno::INVAL);
+    }
+    {
+        let mut limits = lock(&process.limits);
+        let (_, old) = limits.get(which).ok_or(Errno::INVAL)?;
+        if hard > old || (which == resource::NOFILE && hard > MOST_FILES) {
+            return Err(Errno::PERM);
+        }
+        limits.set(which, new);
+    }
+    match which {
+        resource::NOFILE => {
+            let files = Arc::clone(&lock(&process.files));
+            files.set_limit(u32::try_from(soft).unwrap_or(u32::MAX));
+        }
+        resource::CPU => watch(call.kernel, process, soft),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Has a process told, once a second, that it has used too much processor time; the hard
+/// limit ends it.
+pub(super) fn watch(kernel: &Arc<Kernel>, process: &Arc<Process>, soft: u64) {
+    let weak = Arc::downgrade(process);
+    let source = Source::Processor(weak.clone(), false);
+    let timer = Timer::new(
+        source,
+        Box::new(move |kernel: &Arc<Kernel>, _| {
+            let Some(process) = weak.upgrade() else { return };
+            let hard = lock(&process.limits).get(resource::CPU).map_or(INFINITY, |(_, hard)| hard);
+            if process.usage(kernel).total().as_secs() >= hard {
+                exit_process(kernel, &process, Status::Killed(9, false));
+                return;
+            }
+            signal::send(kernel, &Target::Process(process), Info::new(SIGXCPU, SI_KERNEL));
+        }),
+    );
+    let first = (soft != INFINITY).then(|| Duration::from_secs(soft.clamp(1, 1 << 32)));
+    timer.set(kernel, first, Duration::from_secs(1));
+    lock(&process.timers).limit(timer);
+}
+
+pub(super) fn getrlimit(call: &Call<'_>) -> Outcome {
+    let limit = lock(&call.thread.process.limits).get(call.uint(0)).ok_or(Errno::INVAL)?;
+    give(call, call.arg(1), limit)
+}
+
+pub(super) fn setrlimit(call: &Call<'_>) -> Outcome {
+    let new = take(call, call.arg(1))?;
+    set(call, &call.thread.process, call.uint(0), new)?;
+    Ok(0)
+}
+
+pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
+    let pid = call.int(0);
+    let process = if pid == 0 {
+        Arc::clone(&call.thread.process)
+    } else {
+        let tree = lock(&call.kernel.tree);
+        tree.row(pid).map(|row| Arc::clone(&row.process)).ok_or(Errno::SRCH)?
+    };
+    if process.pid != call.thread.process.pid {
+        let own = lock(&call.thread.process.credentials).users;
+        let theirs = lock(&process.credentials).users;
+        if own[1] != 0 && theirs.iter().take(3).any(|user| *user != own[0]) {
+            return Err(Errno::PERM.into());
+        }
+    }
+    let which = call.uint(1);
+    let old = lock(&process.limits).get(which).ok_or(Errno::INVAL)?;
+    if call.arg(2) != 0 {
+        let new = take(call, call.arg(2))?;
+        set(call, &process, which, new)?;
+    }
+    if call.arg(3) != 0 { give(call, call.arg(3), old) } else { Ok(0) }
+}
+
+/// How much of a write of `length` bytes at `offset` into a file `RLIMIT_FSIZE` allows.
+///
+/// # Errors
+/// `EFBIG` if nothing; then the thread has a signal.
+pub fn allow_size(call: &Call<'_>, offset: u64, length: usize) -> Result<usize, Failure> {
+    let limit = lock(&call.thread.process.limits).soft(resource::FSIZE);
+    if limit == INFINITY || length == 0 {
+        return Ok(length);
+    }
+    if offset >= limit {
+        let target = Target::Thread(Arc::clone(call.thread));
+        let [user, ..] = lock(&call.thread.process.credentials).users;
+        let info = Info::from_user(SIGXFSZ, signal::SI_USER, call.thread.process.pid, user);
+        signal::send(call.kernel, &target, info);
+        return Err(Errno::FBIG.into());
+    }
+    Ok(length.min(usize::try_from(limit - offset).unwrap_or(length)))
+}

@@ -33,6 +33,8 @@ pub struct Packet {
     pub from: Option<Vec<u8>>,
     /// Address and interface that it was sent to.
     pub to: Option<std::net::IpAddr>,
+    /// Hops that it may make, and its traffic class.
+    pub hops: (u8, u8),
     /// Who sent it.
     pub sender: Sender,
     /// Descriptors.
@@ -52,6 +54,8 @@ pub struct Received {
     pub from: Option<Vec<u8>>,
     /// Address that it was sent to.
     pub to: Option<std::net::IpAddr>,
+    /// Hops that it might make, and its traffic class.
+    pub hops: (u8, u8),
     /// Who sent it.
     pub sender: Option<Sender>,
     /// Descriptors.
@@ -164,6 +168,7 @@ impl Inbox {
             length: packet.bytes.len().min(room),
             from: packet.from.clone(),
             to: packet.to,
+            hops: packet.hops,
             sender: Some(packet.sender),
             record: true,
             ..Received::default()

@@ -34,6 +34,8 @@ pub struct Outgoing {
     pub packet: Packet,
     /// Where to, if not where the socket is connected to.
     pub to: Option<Vec<u8>>,
+    /// Hops that a datagram may make, and its traffic class, if not as the options say.
+    pub hops: (Option<u8>, Option<u8>),
 }
 
 /// `SO_LINGER` and the like.
@@ -252,7 +254,7 @@ impl File for SocketFile {
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         let part = self.0.piece().and_then(|most| from.get(..most)).unwrap_or(from);
         let packet = Packet { bytes: part.to_vec(), ..Packet::default() };
-        self.0.send(&mut Outgoing { packet, to: None })?;
+        self.0.send(&mut Outgoing { packet, ..Outgoing::default() })?;
         Ok(part.len())
     }
 

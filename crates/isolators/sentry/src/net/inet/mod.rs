@@ -19,10 +19,12 @@ pub struct Inet {
     pub tcp: Arc<Ports<Tcp>>,
     /// Ports of UDP.
     pub udp: Arc<Ports<Udp>>,
+    /// Ports of UDP-Lite, whose shorter checksums there is nothing for here.
+    pub udp_lite: Arc<Ports<Udp>>,
 }
 
 impl Default for Inet {
     fn default() -> Self {
-        Inet { tcp: Ports::new(true), udp: Ports::new(false) }
+        Inet { tcp: Ports::new(true), udp: Ports::new(false), udp_lite: Ports::new(false) }
     }
 }

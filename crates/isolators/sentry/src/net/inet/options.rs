@@ -13,6 +13,8 @@ pub const IP: i32 = 0;
 pub const TCP: i32 = 6;
 /// `IPPROTO_UDP`
 pub const UDP: i32 = 17;
+/// `IPPROTO_UDPLITE`
+pub const UDP_LITE: i32 = 136;
 /// `IPPROTO_IPV6`
 pub const IPV6: i32 = 41;
 
@@ -47,54 +49,56 @@ const ANY: std::ops::RangeInclusive<i32> = i32::MIN..=i32::MAX;
 /// Level, option, first value, what may be set. Of those that are on or off, whatever
 /// is not zero is on.
 const ROWS: &[Row] = &[
-    Row(IP, 1, 0, 0..=255),        // TOS
-    Row(IP, 2, 64, -1..=255),      // TTL
-    Row(IP, 6, 0, BOOL),           // RECVOPTS
-    Row(IP, 7, 0, BOOL),           // RETOPTS
-    Row(IP, 8, 0, BOOL),           // PKTINFO
-    Row(IP, 10, 1, 0..=5),         // MTU_DISCOVER
-    Row(IP, 11, 0, BOOL),          // RECVERR
-    Row(IP, 12, 0, BOOL),          // RECVTTL
-    Row(IP, 13, 0, BOOL),          // RECVTOS
-    Row(IP, 15, 0, BOOL),          // FREEBIND
-    Row(IP, 24, 0, BOOL),          // BIND_ADDRESS_NO_PORT
-    Row(IP, 33, 1, -1..=255),      // MULTICAST_TTL
-    Row(IP, 34, 1, BOOL),          // MULTICAST_LOOP
-    Row(IP, 49, 1, BOOL),          // MULTICAST_ALL
-    Row(IP, 50, 0, ANY),           // UNICAST_IF
-    Row(IPV6, 16, 64, -1..=255),   // UNICAST_HOPS
-    Row(IPV6, 17, 0, ANY),         // MULTICAST_IF
-    Row(IPV6, 18, 1, -1..=255),    // MULTICAST_HOPS
-    Row(IPV6, 19, 1, BOOL),        // MULTICAST_LOOP
-    Row(IPV6, 23, 1, 0..=5),       // MTU_DISCOVER
-    Row(IPV6, 24, 0, ANY),         // MTU
-    Row(IPV6, 25, 0, BOOL),        // RECVERR
-    Row(IPV6, 26, 0, BOOL),        // V6ONLY
-    Row(IPV6, 49, 0, BOOL),        // RECVPKTINFO
-    Row(IPV6, 51, 0, BOOL),        // RECVHOPLIMIT
-    Row(IPV6, 62, 0, BOOL),        // DONTFRAG
-    Row(IPV6, 66, 0, BOOL),        // RECVTCLASS
-    Row(IPV6, 67, 0, -1..=255),    // TCLASS
-    Row(IPV6, 78, 0, BOOL),        // FREEBIND
-    Row(TCP, 1, 0, BOOL),          // NODELAY
-    Row(TCP, 2, 536, 0..=32_767),  // MAXSEG
-    Row(TCP, 3, 0, BOOL),          // CORK
-    Row(TCP, 4, 7200, 1..=32_767), // KEEPIDLE
-    Row(TCP, 5, 75, 1..=32_767),   // KEEPINTVL
-    Row(TCP, 6, 9, 1..=127),       // KEEPCNT
-    Row(TCP, 7, 6, 1..=127),       // SYNCNT
-    Row(TCP, 8, 60, ANY),          // LINGER2
-    Row(TCP, 9, 0, ANY),           // DEFER_ACCEPT
-    Row(TCP, 10, 0, ANY),          // WINDOW_CLAMP
-    Row(TCP, 12, 1, BOOL),         // QUICKACK
-    Row(TCP, 18, 0, 0..=i32::MAX), // USER_TIMEOUT
-    Row(TCP, 23, 0, 0..=i32::MAX), // FASTOPEN
-    Row(TCP, 25, 0, ANY),          // NOTSENT_LOWAT
-    Row(TCP, 30, 0, BOOL),         // FASTOPEN_CONNECT
-    Row(TCP, 36, 0, BOOL),         // INQ
-    Row(UDP, 1, 0, BOOL),          // CORK
-    Row(UDP, 103, 0, 0..=65_535),  // SEGMENT
-    Row(UDP, 104, 0, BOOL),        // GRO
+    Row(IP, 1, 0, 0..=255),           // TOS
+    Row(IP, 2, 64, -1..=255),         // TTL
+    Row(IP, 6, 0, BOOL),              // RECVOPTS
+    Row(IP, 7, 0, BOOL),              // RETOPTS
+    Row(IP, 8, 0, BOOL),              // PKTINFO
+    Row(IP, 10, 1, 0..=5),            // MTU_DISCOVER
+    Row(IP, 11, 0, BOOL),             // RECVERR
+    Row(IP, 12, 0, BOOL),             // RECVTTL
+    Row(IP, 13, 0, BOOL),             // RECVTOS
+    Row(IP, 15, 0, BOOL),             // FREEBIND
+    Row(IP, 24, 0, BOOL),             // BIND_ADDRESS_NO_PORT
+    Row(IP, 33, 1, -1..=255),         // MULTICAST_TTL
+    Row(IP, 34, 1, BOOL),             // MULTICAST_LOOP
+    Row(IP, 49, 1, BOOL),             // MULTICAST_ALL
+    Row(IP, 50, 0, ANY),              // UNICAST_IF
+    Row(IPV6, 16, 64, -1..=255),      // UNICAST_HOPS
+    Row(IPV6, 17, 0, ANY),            // MULTICAST_IF
+    Row(IPV6, 18, 1, -1..=255),       // MULTICAST_HOPS
+    Row(IPV6, 19, 1, BOOL),           // MULTICAST_LOOP
+    Row(IPV6, 23, 1, 0..=5),          // MTU_DISCOVER
+    Row(IPV6, 24, 0, ANY),            // MTU
+    Row(IPV6, 25, 0, BOOL),           // RECVERR
+    Row(IPV6, 26, 0, BOOL),           // V6ONLY
+    Row(IPV6, 49, 0, BOOL),           // RECVPKTINFO
+    Row(IPV6, 51, 0, BOOL),           // RECVHOPLIMIT
+    Row(IPV6, 62, 0, BOOL),           // DONTFRAG
+    Row(IPV6, 66, 0, BOOL),           // RECVTCLASS
+    Row(IPV6, 67, 0, -1..=255),       // TCLASS
+    Row(IPV6, 78, 0, BOOL),           // FREEBIND
+    Row(TCP, 1, 0, BOOL),             // NODELAY
+    Row(TCP, 2, 536, 0..=32_767),     // MAXSEG
+    Row(TCP, 3, 0, BOOL),             // CORK
+    Row(TCP, 4, 7200, 1..=32_767),    // KEEPIDLE
+    Row(TCP, 5, 75, 1..=32_767),      // KEEPINTVL
+    Row(TCP, 6, 9, 1..=127),          // KEEPCNT
+    Row(TCP, 7, 6, 1..=127),          // SYNCNT
+    Row(TCP, 8, 60, ANY),             // LINGER2
+    Row(TCP, 9, 0, ANY),              // DEFER_ACCEPT
+    Row(TCP, 10, 0, ANY),             // WINDOW_CLAMP
+    Row(TCP, 12, 1, BOOL),            // QUICKACK
+    Row(TCP, 18, 0, 0..=i32::MAX),    // USER_TIMEOUT
+    Row(TCP, 23, 0, 0..=i32::MAX),    // FASTOPEN
+    Row(TCP, 25, 0, ANY),             // NOTSENT_LOWAT
+    Row(TCP, 30, 0, BOOL),            // FASTOPEN_CONNECT
+    Row(TCP, 36, 0, BOOL),            // INQ
+    Row(UDP_LITE, 10, 0, 0..=65_535), // SEND_CSCOV
+    Row(UDP_LITE, 11, 0, 0..=65_535), // RECV_CSCOV
+    Row(UDP, 1, 0, BOOL),             // CORK
+    Row(UDP, 103, 0, 0..=65_535),     // SEGMENT
+    Row(UDP, 104, 0, BOOL),           // GRO
 ];
 
 /// What was set, by level and option.

@@ -249,7 +249,8 @@ pub fn deliver(ports: &Ports<Udp>, packet: &mut Packet, from: SocketAddr, to: So
                 continue;
             }
             found = true;
-            let mut copy = Packet { bytes: packet.bytes.clone(), ..Packet::default() };
+            let mut copy =
+                Packet { bytes: packet.bytes.clone(), hops: packet.hops, ..Packet::default() };
             copy.from = Some(address::bytes(from, udp.is_v6));
             copy.to = Some(to.ip());
             let _ = udp.inbox.push(&mut copy, false);

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6};
 use crate::net::links::Link;
-use crate::net::{Packet, Received, Rights, Sender, Socket};
+use crate::net::{Outgoing, Received, Rights, Sender, Socket};
 use crate::task::waiter::lock;
 use crate::vfs::OpenFile;
 
@@ -16,6 +16,14 @@ use super::{AF_UNIX, Call, sender};
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
+/// `IPV6_HOPLIMIT`
+const HOPS: i32 = 52;
+/// `IPV6_TCLASS`
+const CLASS: i32 = 67;
+/// `IP_TTL`
+const TTL: i32 = 2;
+/// `IP_TOS`
+const TOS: i32 = 1;
 /// `IPV6_PKTINFO`
 const PACKET_INFO6: i32 = 50;
 /// `struct cmsghdr`
@@ -30,8 +38,9 @@ pub(super) fn read(
     call: &Call<'_>,
     socket: &Socket,
     (address, length): (u64, u64),
-    packet: &mut Packet,
+    outgoing: &mut Outgoing,
 ) -> Result<(), Errno> {
+    let packet = &mut outgoing.packet;
     packet.sender = sender(call);
     if length == 0 {
         return Ok(());
@@ -52,10 +61,17 @@ pub(super) fn read(
                 SCM_CREDENTIALS => packet.sender = credentials(call, body)?,
                 _ => return Err(Errno::INVAL),
             }
+        } else if matches!((level, kind), (IPV6, HOPS | CLASS) | (IP, TTL | TOS)) {
+            // Minus one: as the options say.
+            let value = words(body).next().map(u32::cast_signed);
+            let value = value.filter(|v| (-1..256).contains(v)).ok_or(Errno::INVAL)?;
+            let value = u8::try_from(value).ok();
+            let (hops, class) = &mut outgoing.hops;
+            *if matches!(kind, HOPS | TTL) { hops } else { class } = value;
         }
         rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
     }
-    packet.rights = Rights::new(files)?;
+    outgoing.packet.rights = Rights::new(files)?;
     Ok(())
 }
 
@@ -156,6 +172,21 @@ impl Writer {
             };
             let body = [&v6.octets()[..], &index.to_le_bytes()].concat();
             self.put(IPV6, PACKET_INFO6, &body);
+        }
+        let (hops, class) = received.hops;
+        let word = |n: u8| u32::from(n).to_le_bytes();
+        // IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS, IP_RECVTTL, IP_RECVTOS
+        if numbers.is_on(IPV6, 51) {
+            self.put(IPV6, HOPS, &word(hops));
+        }
+        if numbers.is_on(IPV6, 66) {
+            self.put(IPV6, CLASS, &word(class));
+        }
+        if numbers.is_on(IP, 12) {
+            self.put(IP, TTL, &word(hops));
+        }
+        if numbers.is_on(IP, 13) {
+            self.put(IP, TOS, &[class]);
         }
     }
 

@@ -24,6 +24,9 @@ pub(super) fn make(
     let (body, protocol) = match (kind, protocol) {
         (1, 0 | TCP) => (Body::Tcp(Tcp::new(is_v6, &inet.tcp)), TCP),
         (2, 0 | UDP) => (Body::Udp(Udp::new(is_v6, &inet.udp, default_buffer())), UDP),
+        (2, options::UDP_LITE) => {
+            (Body::Udp(Udp::new(is_v6, &inet.udp_lite, default_buffer())), options::UDP_LITE)
+        }
         (3, _) => {
             let user = lock(&call.thread.process.credentials).users[1];
             return Err(if user == 0 { Errno::PROTONOSUPPORT } else { Errno::PERM });
@@ -143,6 +146,15 @@ pub(super) fn send(
     if to.ip() == IpAddr::from([255, 255, 255, 255]) && !options.broadcast {
         return Err(Errno::ACCESS);
     }
+    let level = |v6: i32, v4: i32| if udp.is_v6 { (options::IPV6, v6) } else { (options::IP, v4) };
+    let number = |(level, option): (i32, i32)| {
+        let value = options.numbers.get(level, option).unwrap_or(0);
+        u8::try_from(value).unwrap_or(0)
+    };
+    // As the options say, unless a control message does.
+    let (hops, class) = outgoing.hops;
+    let hops = hops.unwrap_or_else(|| number(level(16, 2)));
+    outgoing.packet.hops = (hops, class.unwrap_or_else(|| number(level(67, 1))));
     let local = udp.local().ip();
     let from = if to.ip().is_multicast() && local.is_loopback() {
         local

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use crate::net::inet::options::{
     CONGESTION, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_INTERFACE, ONLY_V6, TCP, UDP,
+    UDP_LITE,
 };
 use crate::net::{Body, Socket, Tcp};
 use crate::task::waiter::lock;
@@ -25,6 +26,7 @@ fn check(socket: &Socket, level: i32) -> Result<(), Errno> {
         (Body::Netlink(_), NETLINK) => return Ok(()),
         (Body::Netlink(_), _) => false,
         (Body::Tcp(_), TCP) | (Body::Udp(_), UDP) | (_, IP) => true,
+        (Body::Udp(_), UDP_LITE) => socket.protocol == UDP_LITE,
         (_, IPV6) => socket.family == crate::net::inet::address::V6,
         _ => false,
     };

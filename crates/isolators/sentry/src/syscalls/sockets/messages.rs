@@ -167,7 +167,7 @@ fn send(
         outgoing.to = Some(read_address(call, message.name.0, message.name.1)?);
     }
     outgoing.packet.sender = sender(call);
-    control::read(call, socket, message.control, &mut outgoing.packet)?;
+    control::read(call, socket, message.control, &mut outgoing)?;
     let timeout = lock(&socket.options).send_timeout;
     let patience = Patience::of(file, flags & flag::DONT_WAIT != 0, timeout);
     let mut done = 0;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use caisson_oci_cli::{Runtime, RuntimeOptions};
+use caisson_sentry::net::Outside;
 use caisson_sentry::oci::{SentryIsolator, Settings};
 use caisson_sentry::vfs::setup::{Layout, MountRequest};
 use caisson_sentry::{LaunchError, Program, run};
@@ -26,13 +27,17 @@ Options:
                       mounts a folder or file of the host's (bind), tmpfs, proc,
                       sysfs or devtmpfs; may be repeated
       --read-only     its root file system can't be written
+      --network MODE  none: a loopback interface alone (the default); sandbox: the
+                      interface of the namespace --netns, by a TCP/IP of its own, with
+                      the addresses and routes that it has there
+      --netns FILE    that network namespace; the sandbox takes its addresses over
   -h, --help          print this
   -V, --version       print the version";
 
 /// What the command line asks for.
 enum Request {
     Print(String),
-    Run(PathBuf, Box<Layout>, Program),
+    Run(PathBuf, Box<Layout>, Box<Program>, Option<PathBuf>),
 }
 
 fn parse(args: Vec<OsString>) -> Result<Request, String> {
@@ -48,6 +53,7 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
         umask: 0o022,
     };
     let (mut root, mut layout) = (PathBuf::from("/"), Layout::usual());
+    let (mut sandbox, mut namespace) = (false, None);
     let text = |e: lexopt::Error| format!("{e}; see `caisson-sentry --help`");
     while let Some(argument) = parser.next().map_err(text)? {
         match argument {
@@ -68,6 +74,15 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
                 let mount = MountRequest::parse(&value).map_err(|error| error.to_string())?;
                 layout.mounts.push(mount);
             }
+            Long("network") => match parser.value().map_err(text)?.to_str() {
+                Some("none") => sandbox = false,
+                Some("sandbox") => sandbox = true,
+                Some("host-sockets") => {
+                    return Err("--network host-sockets is not supported: none or sandbox".into());
+                }
+                _ => return Err("--network takes none or sandbox".to_owned()),
+            },
+            Long("netns") => namespace = Some(PathBuf::from(parser.value().map_err(text)?)),
             Long("read-only") => layout.read_only = true,
             Long("user") => {
                 let value = parser.value().map_err(text)?;
@@ -80,7 +95,13 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
                 program.groups = vec![program.owner.1];
                 let rest = parser.raw_args().map_err(text)?;
                 program.arguments.extend(rest.map(OsString::into_vec));
-                return Ok(Request::Run(root, Box::new(layout), program));
+                return match (sandbox, namespace) {
+                    (true, None) => Err("--network sandbox needs --netns".to_owned()),
+                    (false, Some(_)) => Err("--netns needs --network sandbox".to_owned()),
+                    (_, namespace) => {
+                        Ok(Request::Run(root, Box::new(layout), Box::new(program), namespace))
+                    }
+                };
             }
             other => return Err(text(other.unexpected())),
         }
@@ -104,11 +125,15 @@ fn start_alone(args: Vec<OsString>) -> u8 {
             println!("{text}");
             0
         }
-        Ok(Request::Run(root, layout, program)) => run(&root, &layout, &program, report)
-            .unwrap_or_else(|error| {
+        Ok(Request::Run(root, layout, program, namespace)) => {
+            let outside = namespace.map(|path| Outside::take(&path)).transpose();
+            let ended = outside.map_err(LaunchError::from);
+            let ended = ended.and_then(|o| run(&root, &layout, &program, o, report));
+            ended.unwrap_or_else(|error| {
                 report(&error);
                 127
-            }),
+            })
+        }
         Err(message) => {
             eprintln!("caisson-sentry: {message}");
             2

@@ -9,6 +9,7 @@ use rustix::thread::CapabilitySet;
 
 use super::{LaunchError, io_step, step};
 use crate::kernel::Kernel;
+use crate::net::{Network, Outside};
 use crate::task::waiter::lock;
 use crate::vfs::setup::{Layout, root_credentials};
 use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, Walker};
@@ -29,13 +30,15 @@ pub(crate) struct Given<'a> {
     pub(crate) control: Option<OwnedFd>,
     /// Whether it ends with the process that made it.
     pub(crate) tied: bool,
+    /// An interface of the host's; `None`: there is the loopback interface alone.
+    pub(crate) outside: Option<Outside>,
     /// Signals of the host's, which this process blocks, for the guest.
     pub(crate) signals: Option<SignalFd>,
 }
 
 /// Raises the wall, and boots the kernel behind it.
 pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
-    let Given { layout, mut roots, broker, host_name, control, tied, signals } = given;
+    let Given { layout, mut roots, broker, host_name, control, tied, outside, signals } = given;
     let counter = platform::clock::counter_is_a_clock();
     empty_root()?;
     shed(CapabilitySet::empty())?;
@@ -61,6 +64,9 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
         syscalls::system::VERSION
     ));
     kernel.log.write("Caisson sentry: system calls are served in user space");
+    if let Some(outside) = outside {
+        Network::open(&kernel, outside).map_err(io_step("start a thread"))?;
+    }
     poller.start().map_err(io_step("start a thread"))?;
     kernel.serve().map_err(io_step("start a thread"))?;
     kernel.prepare().map_err(step("empty the first stub process"))?;

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
 pub(crate) use self::boot::{Given, boot};
 pub use self::program::Program;
 pub(crate) use self::program::{Streams, find_in_path, home_of, start};
+use crate::net::Outside;
 use crate::platform;
 use crate::task::Status;
 use crate::vfs::setup::{Layout, MountError};
@@ -39,6 +40,9 @@ pub enum LaunchError {
     /// The sentry can't be confined.
     #[error(transparent)]
     Wall(#[from] WallError),
+    /// No network.
+    #[error(transparent)]
+    Outside(#[from] crate::net::OutsideError),
     /// No stub.
     #[error(transparent)]
     Platform(#[from] platform::StartError),
@@ -79,6 +83,7 @@ pub fn run(
     root: &Path,
     layout: &Layout,
     program: &Program,
+    outside: Option<Outside>,
     report: fn(&LaunchError),
 ) -> Result<u8, LaunchError> {
     let roots = open_roots(root, layout)?;
@@ -88,7 +93,7 @@ pub fn run(
             // Whoever ends the caller ends the sandbox.
             let die = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
             let tied = die.map_err(step("tie the sentry to its parent"));
-            let code = match tied.and_then(|()| alone(program, (layout, roots), client)) {
+            let code = match tied.and_then(|()| alone(program, (layout, roots), client, outside)) {
                 Ok(status) => code_of(status),
                 Err(error) => {
                     report(&error);
@@ -100,7 +105,7 @@ pub fn run(
         }
         Side::Parent { pid, .. } => pid,
     };
-    drop(client);
+    drop((client, outside));
     let status = wait(sentry)?;
     // Its other end is closed: the broker ends by itself.
     wait(broker)?;
@@ -162,10 +167,11 @@ fn alone(
     program: &Program,
     (layout, roots): (&Layout, Vec<OwnedFd>),
     broker: BrokerClient,
+    outside: Option<Outside>,
 ) -> Result<Status, LaunchError> {
     let streams = Streams::own(0)?;
     let (host_name, control, signals, tied) = (None, None, None, true);
-    let kernel = boot(Given { layout, roots, broker, host_name, control, tied, signals })?;
+    let kernel = boot(Given { layout, roots, broker, host_name, control, tied, outside, signals })?;
     start(&kernel, program, streams, None)?;
     Ok(kernel.wait_for_end())
 }

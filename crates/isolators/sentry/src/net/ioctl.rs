@@ -38,7 +38,7 @@ fn socket_address(ip: IpAddr) -> Vec<u8> {
 /// # Errors
 /// `ENODEV`, `EADDRNOTAVAIL`; `EPERM` for what changes one, `ENOTTY` for others.
 pub fn interface(call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
-    let links = &call.kernel.network.links;
+    let links = call.kernel.network.links();
     let memory = call.memory();
     if request == request::LIST {
         return list(call, argument);
@@ -94,7 +94,7 @@ fn list(call: &Call<'_>, argument: u64) -> Result<i64, Errno> {
     let room = usize::try_from(memory.read_u32(argument)?.cast_signed()).unwrap_or(0);
     let to = memory.read_u64(argument.wrapping_add(8))?;
     let mut bytes = Vec::new();
-    for link in &call.kernel.network.links.links {
+    for link in &call.kernel.network.links().links {
         for address in link.addresses.iter().filter(|a| a.ip.is_ipv4()) {
             if to != 0 && bytes.len() + REQUEST > room {
                 break;

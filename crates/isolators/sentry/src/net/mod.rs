@@ -1,8 +1,11 @@
 //! Sockets: what they are made of. The calls on them are in `syscalls/sockets`.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
+
+use crate::kernel::Kernel;
 
 pub mod inbox;
 pub mod inet;
@@ -12,6 +15,7 @@ pub mod netlink;
 pub mod procfs;
 pub mod rights;
 pub mod socket;
+pub mod stack;
 pub mod unix;
 
 pub use inbox::{Packet, Received, Sender};
@@ -19,6 +23,7 @@ pub use inet::{Tcp, Udp};
 pub use netlink::Netlink;
 pub use rights::Rights;
 pub use socket::{Body, Options, Outgoing, Socket, SocketFile, Type};
+pub use stack::{Outside, OutsideError, Stack};
 pub use unix::Unix;
 
 /// The sandbox's network: names, addresses and ports in use.
@@ -28,15 +33,43 @@ pub struct Network {
     pub unix: unix::Names,
     /// Ports.
     pub inet: inet::Inet,
-    /// Interfaces, addresses, routes.
-    pub links: links::Links,
+    links: OnceLock<links::Links>,
+    stack: OnceLock<Arc<Stack>>,
 }
 
 impl Network {
+    /// Interfaces, addresses and routes: the loopback interface, unless others were
+    /// given before anybody asked.
+    #[must_use]
+    pub fn links(&self) -> &links::Links {
+        self.links.get_or_init(links::Links::default)
+    }
+
+    /// The way to other machines, if there is one.
+    #[must_use]
+    pub fn stack(&self) -> Option<&Arc<Stack>> {
+        self.stack.get()
+    }
+
+    /// Uses an interface of the host's. Before the first program starts.
+    ///
+    /// # Errors
+    /// If its thread can't be started.
+    pub fn open(kernel: &Arc<Kernel>, outside: Outside) -> std::io::Result<()> {
+        let Outside { links, socket, wake } = outside;
+        let this = &kernel.network;
+        if let Some(link) = links.links.last() {
+            let stack = stack::start(kernel, link, &links, (socket, wake))?;
+            let _ = this.stack.set(stack);
+        }
+        let _ = this.links.set(links);
+        Ok(())
+    }
+
     /// Whether what is sent to an address stays in the sandbox.
     #[must_use]
     pub fn is_own(&self, ip: IpAddr) -> bool {
-        ip.is_unspecified() || self.links.is_own(ip)
+        ip.is_unspecified() || self.links().is_own(ip)
     }
 
     /// Whether a socket may be bound to an address.
@@ -56,10 +89,10 @@ impl Network {
     pub fn source(&self, to: IpAddr) -> Result<IpAddr, Errno> {
         match to {
             IpAddr::V4(ip) if ip.is_loopback() => Ok(Ipv4Addr::LOCALHOST.into()),
-            own if self.links.is_own(own) => Ok(own),
+            own if self.links().is_own(own) => Ok(own),
             far => {
-                let route = self.links.route(far).ok_or(Errno::NETUNREACH)?;
-                self.links.source(route, far).ok_or(Errno::NETUNREACH)
+                let route = self.links().route(far).ok_or(Errno::NETUNREACH)?;
+                self.links().source(route, far).ok_or(Errno::NETUNREACH)
             }
         }
     }

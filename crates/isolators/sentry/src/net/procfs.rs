@@ -51,7 +51,7 @@ fn devices(network: &Network) -> String {
                     face |bytes    packets errs drop fifo frame compressed multicast|bytes    \
                     packets errs drop fifo colls carrier compressed\n"
             .to_owned();
-    for link in &network.links.links {
+    for link in &network.links().links {
         let zeros = " 0".repeat(16);
         let _ = writeln!(text, "{:>6}:{zeros}", link.name);
     }
@@ -60,7 +60,7 @@ fn devices(network: &Network) -> String {
 
 fn addresses(network: &Network) -> String {
     let mut text = String::new();
-    for link in &network.links.links {
+    for link in &network.links().links {
         for address in &link.addresses {
             if let IpAddr::V6(ip) = address.ip {
                 let scope = if ip.is_loopback() {
@@ -85,8 +85,9 @@ fn routes(network: &Network) -> String {
     let head =
         "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
     let mut text = format!("{head:<127}\n");
-    for route in &network.links.routes {
-        let (IpAddr::V4(to), Some(link)) = (route.to.ip, network.links.by_index(route.link)) else {
+    for route in &network.links().routes {
+        let (IpAddr::V4(to), Some(link)) = (route.to.ip, network.links().by_index(route.link))
+        else {
             continue;
         };
         let gateway = match route.gateway {

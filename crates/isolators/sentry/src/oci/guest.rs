@@ -70,6 +70,7 @@ impl SentryKernel {
             let_go_of_streams(root)?;
         }
         launch::boot(Given {
+            outside: None,
             layout: &self.layout,
             roots,
             broker,

@@ -27,6 +27,7 @@ pub mod host_calls;
 mod listener;
 mod machine;
 mod memory;
+mod packet;
 mod process;
 mod stub;
 mod vdso;
@@ -35,6 +36,7 @@ mod zygote;
 pub use listener::{Event, EventKind, Listener};
 pub use machine::{auxiliary, random};
 pub use memory::{Fault, GuestMemory};
+pub use packet::open_packet_socket;
 pub use process::{
     HostPid, HostTid, StubProcess, copy_of, reap_stray, signal_first_thread, wait_for_any,
 };

@@ -110,6 +110,11 @@ pub fn run_plain(words: &[&str]) -> Ended {
 
 /// Waits for the end, with a generous limit.
 pub fn finish(command: &mut Command) -> Ended {
+    finish_within(command, 30)
+}
+
+/// Waits for the end for so many seconds.
+pub fn finish_within(command: &mut Command, seconds: u64) -> Ended {
     let child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let handle = rustix::process::pidfd_open(
@@ -118,7 +123,7 @@ pub fn finish(command: &mut Command) -> Ended {
     )
     .unwrap();
     let waiter = std::thread::spawn(move || child.wait_with_output().unwrap());
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(seconds);
     while !waiter.is_finished() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(2));
     }

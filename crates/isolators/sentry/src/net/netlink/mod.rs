@@ -1,5 +1,6 @@
 //! netlink(7): what programs ask about interfaces, addresses and routes.
 
+pub mod host;
 mod message;
 mod route;
 

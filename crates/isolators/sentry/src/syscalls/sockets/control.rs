@@ -158,7 +158,7 @@ impl Writer {
     fn packet_info(&mut self, call: &Call<'_>, socket: &Socket, received: &Received) {
         let Some(ip) = received.to else { return };
         let numbers = lock(&socket.options).numbers.clone();
-        let links = &call.kernel.network.links.links;
+        let links = &call.kernel.network.links().links;
         let has = |link: &&Link| link.addresses.iter().any(|a| a.ip == ip);
         let index = links.iter().find(has).map_or(1, |l| l.index);
         if let (IpAddr::V4(v4), true) = (ip, numbers.is_on(IP, PACKET_INFO)) {

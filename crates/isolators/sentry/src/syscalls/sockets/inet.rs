@@ -95,7 +95,16 @@ pub(super) fn connect(
         return Err(Errno::NETUNREACH.into());
     }
     let from = SocketAddr::new(network(call).source(to.ip())?, 0);
-    match tcp.connect(to, from) {
+    let begun = match network(call).stack() {
+        Some(stack) if !network(call).is_own(to.ip()) => tcp.begin(to, from).map(|progress| {
+            progress.unwrap_or_else(|| {
+                stack.connect(tcp, tcp.local(), to);
+                Progress::Started
+            })
+        }),
+        _ => tcp.connect(to, from),
+    };
+    match begun {
         Ok(Progress::Finished) => return Ok(()),
         Ok(_) if !patience.waits => return Err(Errno::INPROGRESS.into()),
         Ok(_) => {}
@@ -161,5 +170,14 @@ pub(super) fn send(
     } else {
         network(call).source(to.ip())?
     };
+    if let (Some(stack), false) = (network(call).stack(), network(call).is_own(to.ip())) {
+        udp.check(&outgoing.packet, to)?;
+        let local = udp.local();
+        let ip = if local.ip().is_unspecified() { from } else { local.ip() };
+        let bytes = std::mem::take(&mut outgoing.packet.bytes);
+        let hops = outgoing.packet.hops.0;
+        stack.send(SocketAddr::new(ip, local.port()), to, bytes, hops);
+        return Ok(());
+    }
     udp.send(&mut outgoing.packet, to, from)
 }

@@ -228,7 +228,7 @@ fn one(
         Body::Tcp(tcp) => patience.wait(call, watch, || tcp.send(&mut outgoing.packet)),
         Body::Udp(udp) => Ok(inet::send(call, socket, udp, outgoing)?),
         Body::Netlink(netlink) => {
-            Ok(netlink.send(&outgoing.packet.bytes, &call.kernel.network.links)?)
+            Ok(netlink.send(&outgoing.packet.bytes, call.kernel.network.links())?)
         }
     }
 }

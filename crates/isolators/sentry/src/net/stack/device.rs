@@ -1,0 +1,85 @@
+//! Frames, to and from the socket of an interface.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::time::Instant;
+
+/// Room for a frame that the sender's side put together of many.
+const LARGEST: usize = 70_000;
+/// Header of Ethernet.
+const HEADER: usize = 14;
+
+/// An interface of the host's.
+pub(super) struct Frames {
+    socket: OwnedFd,
+    mtu: usize,
+    buffer: Vec<u8>,
+    /// A frame that was looked at, and is to be processed next.
+    seen: Option<usize>,
+}
+
+impl Frames {
+    pub(super) fn new(socket: OwnedFd, mtu: usize) -> Self {
+        Frames { socket, mtu, buffer: vec![0; LARGEST], seen: None }
+    }
+
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// The next frame, which stays.
+    pub(super) fn look(&mut self) -> Option<&[u8]> {
+        if self.seen.is_none() {
+            // Whatever goes wrong goes wrong once more, or is over.
+            self.seen = rustix::io::read(&self.socket, &mut self.buffer[..]).ok();
+        }
+        self.seen.and_then(|length| self.buffer.get(..length))
+    }
+}
+
+/// A frame that came.
+pub(super) struct Came<'a>(&'a [u8]);
+/// A frame that is to go.
+pub(super) struct Goes<'a>(BorrowedFd<'a>);
+
+impl RxToken for Came<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+impl TxToken for Goes<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
+        let mut frame = vec![0; length];
+        let result = f(&mut frame);
+        // What the interface does not take is lost, as on any wire.
+        let _ = rustix::io::write(self.0, &frame);
+        result
+    }
+}
+
+impl Device for Frames {
+    type RxToken<'a> = Came<'a>;
+    type TxToken<'a> = Goes<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Came<'_>, Goes<'_>)> {
+        self.look()?;
+        let length = self.seen.take()?;
+        Some((Came(self.buffer.get(..length)?), Goes(self.socket.as_fd())))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Goes<'_>> {
+        Some(Goes(self.socket.as_fd()))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = self.mtu + HEADER;
+        // Frames of this machine come without: it is filled in where they leave it.
+        capabilities.checksum.tcp = Checksum::Tx;
+        capabilities.checksum.udp = Checksum::Tx;
+        capabilities
+    }
+}

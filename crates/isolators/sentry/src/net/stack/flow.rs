@@ -1,0 +1,206 @@
+//! A connection with another machine: between its socket in the stack and the inboxes
+//! of the guest's socket.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp::{self, State};
+
+use crate::net::inbox::{Inbox, Packet};
+use crate::net::inet::Tcp;
+use crate::task::waiter::Waiter;
+
+/// Bytes that are on the way in each direction at most.
+const WINDOW: usize = 256 << 10;
+
+/// How long another machine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How far a connection is.
+enum Stage {
+    /// The guest has asked for it.
+    Connecting(Weak<Tcp>),
+    /// Another machine has: by which listener it goes to the guest.
+    Arriving(Weak<Tcp>, Arc<Tcp>),
+    Open(Weak<Tcp>),
+}
+
+/// A connection.
+pub(super) struct Flow {
+    pub(super) handle: SocketHandle,
+    stage: Stage,
+    /// What the guest receives.
+    inbox: Arc<Inbox>,
+    /// What the guest sends.
+    wire: Arc<Inbox>,
+    /// What is sent next.
+    rest: Packet,
+    since: Instant,
+}
+
+/// A socket of the stack for one connection.
+pub(super) fn socket() -> tcp::Socket<'static> {
+    let buffer = || tcp::SocketBuffer::new(vec![0; WINDOW]);
+    let mut socket = tcp::Socket::new(buffer(), buffer());
+    socket.set_nagle_enabled(false);
+    socket.set_ack_delay(None);
+    socket.set_timeout(Some(smoltcp::time::Duration::from_secs(PATIENCE.as_secs())));
+    socket
+}
+
+impl Flow {
+    /// Of a connect(2).
+    pub(super) fn connecting(handle: SocketHandle, tcp: &Arc<Tcp>) -> Self {
+        let stage = Stage::Connecting(Arc::downgrade(tcp));
+        let (inbox, wire) = (Arc::clone(&tcp.inbox), Inbox::new(WINDOW));
+        Flow { handle, stage, inbox, wire, rest: Packet::default(), since: Instant::now() }
+    }
+
+    /// To a listener.
+    pub(super) fn arriving(handle: SocketHandle, listener: &Arc<Tcp>, child: Arc<Tcp>) -> Self {
+        let (inbox, wire) = (Arc::clone(&child.inbox), Inbox::new(WINDOW));
+        let stage = Stage::Arriving(Arc::downgrade(listener), child);
+        Flow { handle, stage, inbox, wire, rest: Packet::default(), since: Instant::now() }
+    }
+
+    /// Whether it still waits for the other machine's answer.
+    pub(super) fn is_half_open(&self) -> bool {
+        !matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Moves what can be moved; whether it goes on. `poke` is called when the guest has
+    /// moved something.
+    pub(super) fn pump(&mut self, socket: &mut tcp::Socket<'_>, poke: &Arc<Waiter>) -> bool {
+        // First listen, then look.
+        self.wire.readable.join(poke);
+        self.inbox.room.join(poke);
+        if !self.advance(socket) {
+            return false;
+        }
+        if self.is_half_open() {
+            return true;
+        }
+        if matches!(&self.stage, Stage::Open(tcp) if tcp.strong_count() == 0) {
+            // Nobody is left to wait for the other side's end.
+            socket.set_timeout(Some(smoltcp::time::Duration::from_secs(60)));
+        }
+        self.receive(socket);
+        self.send(socket);
+        match socket.state() {
+            State::TimeWait => false,
+            State::Closed => {
+                if !self.inbox.is_shut() {
+                    self.inbox.reset(Errno::CONNRESET);
+                }
+                self.wire.shut();
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn advance(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
+        let open = socket.may_send();
+        let over = matches!(socket.state(), State::Closed | State::Listen | State::TimeWait);
+        let next = match &self.stage {
+            Stage::Connecting(tcp) => {
+                let Some(tcp) = tcp.upgrade() else {
+                    socket.abort();
+                    return true;
+                };
+                if over {
+                    // Who says no says it soon.
+                    let late = self.since.elapsed() >= PATIENCE;
+                    tcp.fail(if late { Errno::TIMEDOUT } else { Errno::CONNREFUSED });
+                    return false;
+                }
+                if !open {
+                    return true;
+                }
+                tcp.connected(&self.wire);
+                Arc::downgrade(&tcp)
+            }
+            Stage::Arriving(listener, child) => {
+                if over {
+                    return false;
+                }
+                if !open {
+                    return true;
+                }
+                child.connected(&self.wire);
+                let weak = Arc::downgrade(child);
+                let arrived = listener.upgrade().map(|l| l.arrive(Arc::clone(child)));
+                if !matches!(arrived, Some(Ok(()))) {
+                    socket.abort();
+                    return true;
+                }
+                weak
+            }
+            Stage::Open(_) => return true,
+        };
+        self.stage = Stage::Open(next);
+        socket.set_timeout(None);
+        true
+    }
+
+    fn receive(&self, socket: &mut tcp::Socket<'_>) {
+        while socket.can_recv() && self.inbox.has_room() {
+            let taken = socket.recv(|bytes| (bytes.len(), bytes.to_vec()));
+            let Ok(bytes) = taken else { break };
+            if bytes.is_empty() {
+                break;
+            }
+            let mut packet = Packet { bytes, ..Packet::default() };
+            if self.inbox.push(&mut packet, false).is_err() {
+                // Nobody is there to receive it: that is answered by a reset.
+                socket.abort();
+                return;
+            }
+        }
+        let ended = matches!(
+            socket.state(),
+            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
+        );
+        if ended && !socket.can_recv() && !self.inbox.is_shut() {
+            self.inbox.shut();
+        }
+    }
+
+    fn send(&mut self, socket: &mut tcp::Socket<'_>) {
+        if self.wire.is_reset() {
+            socket.abort();
+            return;
+        }
+        while socket.can_send() {
+            if self.rest.start >= self.rest.bytes.len() {
+                let room = socket.send_capacity().saturating_sub(socket.send_queue());
+                match self.wire.stream(room.max(1), false, false) {
+                    Ok(received) if received.length == 0 => {
+                        socket.close();
+                        return;
+                    }
+                    Ok(received) => {
+                        let mut bytes = Vec::with_capacity(received.length);
+                        for (piece, start) in &received.pieces {
+                            bytes.extend_from_slice(piece.get(*start..).unwrap_or_default());
+                        }
+                        self.rest = Packet { bytes, ..Packet::default() };
+                    }
+                    Err(_) => return,
+                }
+            }
+            let part = self.rest.bytes.get(self.rest.start..).unwrap_or_default();
+            match socket.send_slice(part) {
+                Ok(sent) if sent > 0 => self.rest.start += sent,
+                _ => return,
+            }
+        }
+    }
+
+    /// The stack ends, or the connection was not wanted.
+    pub(super) fn abandon(&self) {
+        self.wire.shut();
+    }
+}

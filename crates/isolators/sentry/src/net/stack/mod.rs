@@ -1,0 +1,377 @@
+//! The network of other machines: our own TCP/IP (smoltcp) on an interface of the
+//! host's, in a thread of its own.
+//!
+//! The guest's sockets know nothing of it: the thread moves bytes between its sockets
+//! and the inboxes. A connection that comes in gets a socket when its first packet
+//! comes, if somebody listens and has room, so listeners cost nothing.
+
+mod datagrams;
+mod device;
+mod flow;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::socket::{raw, tcp};
+use smoltcp::time::Instant;
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpCidr,
+    IpListenEndpoint, IpProtocol, IpVersion, Ipv4Packet, Ipv6Packet, TcpPacket,
+};
+
+use crate::kernel::Kernel;
+use crate::task::waiter::{Waiter, lock};
+
+use super::inet::Tcp;
+use super::links::{Link, Links};
+use super::netlink::host::Host;
+use datagrams::Datagram;
+use device::Frames;
+use flow::Flow;
+
+/// Connections from outside that may be half open.
+const HALF_OPEN: usize = 512;
+/// The thread's stack: an interface has buffers for fragments in itself.
+const STACK: usize = 8 << 20;
+/// Frames that are processed before anything else is looked at.
+const BURST: usize = 64;
+
+/// An interface of the host's that is the sandbox's.
+#[derive(Debug)]
+pub struct Outside {
+    /// Interfaces and routes; the last interface is this one.
+    pub links: Links,
+    /// Its packets.
+    pub socket: OwnedFd,
+    /// Wakes the thread.
+    pub wake: OwnedFd,
+}
+
+/// Why there is no way to other machines.
+#[derive(Debug, thiserror::Error)]
+pub enum OutsideError {
+    /// The host refuses.
+    #[error("take over an interface of the network namespace {path}: {step}: {errno}")]
+    Step {
+        /// Which namespace.
+        path: std::path::PathBuf,
+        /// What was tried.
+        step: &'static str,
+        /// What the host said.
+        errno: Errno,
+    },
+    /// There is nothing to take over.
+    #[error(
+        "the network namespace {path} has {found} interfaces of Ethernet that are up, and the \
+         sandbox takes exactly one; use --network none, or another namespace"
+    )]
+    Interfaces {
+        /// Which namespace.
+        path: std::path::PathBuf,
+        /// How many there are.
+        found: usize,
+    },
+}
+
+impl Outside {
+    /// Enters a network namespace, and takes its interface over: from here on the host's
+    /// kernel has no address there. The caller must have a single thread, and stays in
+    /// the namespace.
+    ///
+    /// # Errors
+    /// [`OutsideError`]
+    pub fn take(path: &std::path::Path) -> Result<Self, OutsideError> {
+        use rustix::fs::{Mode, OFlags};
+        use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+        let fail = |step| move |errno| OutsideError::Step { path: path.to_owned(), step, errno };
+        let space = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(fail("open it"))?;
+        move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(fail("enter it"))?;
+        let host = Host::new().map_err(fail("make a netlink socket"))?;
+        let links = host.links().map_err(fail("read addresses and routes"))?;
+        let [_, link] = links.links.as_slice() else {
+            let found = links.links.len().saturating_sub(1);
+            return Err(OutsideError::Interfaces { path: path.to_owned(), found });
+        };
+        let socket = crate::platform::open_packet_socket(link.index)
+            .map_err(fail("open a packet socket"))?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let wake = eventfd(0, flags).map_err(fail("make an eventfd"))?;
+        host.take_addresses(link).map_err(fail("take its addresses"))?;
+        Ok(Outside { links, socket, wake })
+    }
+}
+
+enum Command {
+    Connect(Arc<Tcp>, SocketAddr, SocketAddr),
+    Send(Datagram),
+}
+
+/// The way to the stack's thread.
+pub struct Stack {
+    commands: Mutex<VecDeque<Command>>,
+    wake: Arc<OwnedFd>,
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").finish_non_exhaustive()
+    }
+}
+
+/// Datagrams that may wait for the thread.
+const COMMANDS: usize = 4096;
+
+fn poke(wake: &OwnedFd) {
+    // It is full only if the thread is to wake anyway.
+    let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
+}
+
+impl Stack {
+    fn give(&self, command: Command) {
+        lock(&self.commands).push_back(command);
+        poke(&self.wake);
+    }
+
+    /// Connects a socket that has begun to connect.
+    pub fn connect(&self, tcp: &Arc<Tcp>, local: SocketAddr, remote: SocketAddr) {
+        self.give(Command::Connect(Arc::clone(tcp), local, remote));
+    }
+
+    /// Sends a datagram; it is lost if too many wait.
+    pub fn send(&self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>, hops: u8) {
+        if lock(&self.commands).len() < COMMANDS {
+            self.give(Command::Send(Datagram { from, to, bytes, hops }));
+        }
+    }
+}
+
+/// What the thread has.
+struct Engine {
+    kernel: Arc<Kernel>,
+    stack: Arc<Stack>,
+    frames: Frames,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    datagrams: [SocketHandle; 2],
+    flows: Vec<Flow>,
+    poke: Arc<Waiter>,
+}
+
+fn now() -> Instant {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Instant::from_micros(now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000))
+}
+
+/// Starts the stack of an interface.
+///
+/// # Errors
+/// What the host says.
+pub fn start(
+    kernel: &Arc<Kernel>,
+    link: &Link,
+    routes: &Links,
+    (socket, wake): (OwnedFd, OwnedFd),
+) -> std::io::Result<Arc<Stack>> {
+    let wake = Arc::new(wake);
+    let stack = Arc::new(Stack { commands: Mutex::default(), wake: Arc::clone(&wake) });
+    let mut frames = Frames::new(socket, usize::try_from(link.mtu).unwrap_or(1500));
+    let mut seed = [0; 8];
+    if !crate::platform::random(&mut seed) {
+        return Err(std::io::Error::other("no random numbers"));
+    }
+    let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(link.hardware)));
+    config.random_seed = u64::from_le_bytes(seed);
+    let mut interface = Interface::new(config, &mut frames, now());
+    interface.update_ip_addrs(|list| {
+        for address in &link.addresses {
+            // More than there is room for are not served.
+            let _ = list.push(IpCidr::new(address.ip.into(), address.prefix));
+        }
+    });
+    for route in routes.routes.iter().filter(|r| r.link == link.index) {
+        if let Some(gateway) = route.gateway {
+            let cidr = IpCidr::new(route.to.ip.into(), route.to.prefix);
+            let route = smoltcp::iface::Route {
+                cidr,
+                via_router: IpAddress::from(gateway),
+                preferred_until: None,
+                expires_at: None,
+            };
+            interface.routes_mut().update(|list| {
+                let _ = list.push(route);
+            });
+        }
+    }
+    let mut sockets = SocketSet::new(Vec::new());
+    let datagrams = [IpVersion::Ipv4, IpVersion::Ipv6].map(|v| sockets.add(datagrams::socket(v)));
+    let poke = Arc::new(Waiter::forwarding(Box::new(move || poke(&wake))));
+    let (kernel, own) = (Arc::clone(kernel), Arc::clone(&stack));
+    let flows = Vec::new();
+    let mut engine =
+        Engine { kernel, stack: own, frames, interface, sockets, datagrams, flows, poke };
+    let thread = std::thread::Builder::new().stack_size(STACK);
+    thread.spawn(move || engine.run())?;
+    Ok(stack)
+}
+
+impl Engine {
+    fn run(&mut self) {
+        loop {
+            self.take_commands();
+            let more = self.take_frames();
+            self.pump();
+            self.interface.poll(now(), &mut self.frames, &mut self.sockets);
+            if more {
+                continue;
+            }
+            let delay = self.interface.poll_delay(now(), &self.sockets);
+            if self.wait(delay).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a frame, or for the guest.
+    fn wait(&self, delay: Option<smoltcp::time::Duration>) -> Result<(), Errno> {
+        let time = delay.map(|d| Timespec {
+            tv_sec: i64::try_from(d.secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(d.total_micros() % 1_000_000 * 1000).unwrap_or(0),
+        });
+        let socket = self.frames.socket();
+        let mut both = [
+            PollFd::new(&socket, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.stack.wake.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut both, time.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&*self.stack.wake, &mut count);
+        Ok(())
+    }
+
+    fn take_commands(&mut self) {
+        loop {
+            let Some(command) = lock(&self.stack.commands).pop_front() else { return };
+            match command {
+                Command::Connect(tcp, local, remote) => {
+                    let mut socket = flow::socket();
+                    let remote = (IpAddress::from(remote.ip()), remote.port());
+                    let local = (IpAddress::from(local.ip()), local.port());
+                    let context = self.interface.context();
+                    if socket.connect(context, remote, local).is_err() {
+                        tcp.fail(Errno::NETUNREACH);
+                        continue;
+                    }
+                    let handle = self.sockets.add(socket);
+                    self.flows.push(Flow::connecting(handle, &tcp));
+                }
+                Command::Send(datagram) => {
+                    let which = usize::from(datagram.to.is_ipv6());
+                    let handle = self.datagrams.get(which).copied();
+                    if let (Some(handle), Some(bytes)) = (handle, datagrams::packet(&datagram)) {
+                        // What has no room is lost, as on any wire.
+                        let _ = self.sockets.get_mut::<raw::Socket<'_>>(handle).send_slice(&bytes);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Processes frames; whether there may be more.
+    fn take_frames(&mut self) -> bool {
+        for _ in 0..BURST {
+            let Some(frame) = self.frames.look() else { return false };
+            let opening = opening(frame);
+            let handle = opening.and_then(|(to, from)| self.expect(to, from));
+            let time = now();
+            self.interface.poll_ingress_single(time, &mut self.frames, &mut self.sockets);
+            if let Some(handle) = handle
+                && self.sockets.get::<tcp::Socket<'_>>(handle).state() == tcp::State::Listen
+            {
+                // It was for another, or not what it seemed.
+                self.flows.retain(|flow| flow.handle != handle);
+                self.sockets.remove(handle);
+            }
+            for handle in self.datagrams {
+                let socket = self.sockets.get_mut::<raw::Socket<'_>>(handle);
+                while let Ok(bytes) = socket.recv() {
+                    let _ = datagrams::receive(bytes, &self.kernel.network.inet.udp);
+                }
+            }
+        }
+        true
+    }
+
+    /// Makes a socket for a connection that comes in, if somebody wants it.
+    fn expect(&mut self, to: SocketAddr, from: SocketAddr) -> Option<SocketHandle> {
+        let known = self.interface.has_ip_addr(IpAddress::from(to.ip()));
+        let ports = &self.kernel.network.inet.tcp;
+        let listener = ports.at(to).into_iter().find(|tcp| tcp.listens());
+        let listener = listener.filter(|l| known && l.has_room())?;
+        let half_open = self.flows.iter().filter(|f| f.is_half_open()).count();
+        let again = |flow: &Flow| {
+            let socket = self.sockets.get::<tcp::Socket<'_>>(flow.handle);
+            let remote = (IpAddress::from(from.ip()), from.port()).into();
+            socket.remote_endpoint() == Some(remote)
+                && socket.local_endpoint().is_some_and(|l| l.port == to.port())
+        };
+        if half_open >= HALF_OPEN || self.flows.iter().any(again) {
+            return None;
+        }
+        let mut socket = flow::socket();
+        let place = IpListenEndpoint { addr: Some(to.ip().into()), port: to.port() };
+        socket.listen(place).ok()?;
+        let handle = self.sockets.add(socket);
+        let child = listener.child(to, from);
+        self.flows.push(Flow::arriving(handle, &listener, child));
+        Some(handle)
+    }
+
+    fn pump(&mut self) {
+        let (sockets, poke) = (&mut self.sockets, &self.poke);
+        self.flows.retain_mut(|flow| {
+            let goes_on = flow.pump(sockets.get_mut::<tcp::Socket<'_>>(flow.handle), poke);
+            if !goes_on {
+                flow.abandon();
+                sockets.remove(flow.handle);
+            }
+            goes_on
+        });
+    }
+}
+
+/// Where a frame goes and comes from, if it asks for a connection.
+fn opening(frame: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let (to, from, body): (IpAddress, IpAddress, &[u8]) = match frame.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
+            let whole = packet.frag_offset() == 0 && packet.next_header() == IpProtocol::Tcp;
+            if !whole {
+                return None;
+            }
+            (packet.dst_addr().into(), packet.src_addr().into(), packet.payload())
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
+            if packet.next_header() != IpProtocol::Tcp {
+                return None;
+            }
+            (packet.dst_addr().into(), packet.src_addr().into(), packet.payload())
+        }
+        _ => return None,
+    };
+    let tcp = TcpPacket::new_checked(body).ok()?;
+    let opens = tcp.syn() && !tcp.ack() && !tcp.rst();
+    let to = SocketAddr::new(to.into(), tcp.dst_port());
+    opens.then(|| (to, SocketAddr::new(from.into(), tcp.src_port())))
+}

@@ -1,0 +1,63 @@
+#!/bin/sh
+# A client and a server outside, in a network namespace of their own, and the sandbox in
+# another one, with a pair of interfaces between them. Says what got through.
+# Arguments: the command, a root file system of busybox, a folder for files.
+set -eu
+sentry=$1 root=$2 place=$3
+mount --make-rprivate /
+mkdir -p "$root/tmp/www" "$place/www"
+echo "from inside" >"$root/tmp/www/f"
+echo "from outside" >"$place/www/f"
+ip link set lo up
+: >"$place/ns"
+unshare --net="$place/ns" true
+ip link add outer type veth peer name inner address 02:00:00:00:00:02
+nsenter --net="$place/ns" sleep 100 &
+holder=$!
+# The namespace is entered when it differs from ours.
+while [ "$(readlink /proc/$holder/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
+ip link set inner netns "$holder"
+inner() { nsenter --net="$place/ns" "$@"; }
+inner ip link set lo up
+inner ip link set inner name eth0
+inner ip addr add 10.9.0.2/24 dev eth0
+inner ip -6 addr add fd09::2/64 dev eth0 nodad
+inner ip link set eth0 up
+inner ip route add default via 10.9.0.1
+ip addr add 10.9.0.1/24 dev outer
+ip addr add 192.0.2.9/32 dev lo
+ip -6 addr add fd09::1/64 dev outer nodad
+ip link set outer up
+enter() {
+    timeout 60 "$sentry" do --root "$root" --env PATH=/bin --network sandbox --netns "$place/ns" "$@"
+}
+busybox httpd -f -p 80 -h "$place/www" &
+server=$!
+chroot "$root" /bin/datagram 5001 &
+enter /bin/sh -c '
+    httpd -f -p 8080 -h /tmp/www &
+    datagram 5000 &
+    i=0; until wget -q -O - http://10.9.0.1/f 2>/dev/null; do i=$((i+1)); [ $i -lt 50 ] || break; sleep 0.2; done
+    echo far: $(wget -q -O - http://192.0.2.9/f)
+    echo six: $(wget -q -O - "http://[fd09::1]/f")
+    echo own: $(wget -q -O - http://10.9.0.2:8080/f)
+    wget -q -O - http://10.9.0.1:9/ 2>&1
+    datagram 10.9.0.1 5001 "datagram from inside"
+    : >/tmp/ready
+    i=0; until [ -e /tmp/over ]; do i=$((i+1)); [ $i -lt 250 ] || break; sleep 0.2; done' &
+guest=$!
+i=0
+until [ -e "$root/tmp/ready" ]; do
+    i=$((i+1)); [ $i -lt 150 ] || { echo "the sandbox says nothing"; break; }
+    sleep 0.2
+done
+get() { timeout 20 chroot "$root" /bin/wget -q -O - "$1" 2>&1; }
+echo "in: $(get http://10.9.0.2:8080/f)"
+echo "in six: $(get "http://[fd09::2]:8080/f")"
+echo "closed: $(get http://10.9.0.2:8081/f)"
+for i in 1 2 3 4 5 6 7 8 9 10; do get http://10.9.0.2:8080/f & done | sort | uniq -c | sed 's/^ */ten: /'
+busybox ping -q -c 2 -W 10 10.9.0.2 | grep -o "2 packets received"
+chroot "$root" /bin/datagram 10.9.0.2 5000 "datagram from outside" || true
+: >"$root/tmp/over"
+wait "$guest" || echo "the sandbox failed"
+kill "$server" "$holder"

@@ -78,7 +78,7 @@ for file in "${suites[@]}"; do
     fi
     echo "=== $name: $file"
     from=$SECONDS status=0 log=$logs/$name.log
-    timeout -k 10 "${SUITE_TIMEOUT:-1200}" "$file" "$RUNTIME" </dev/null 2>&1 | tee "$log" \
+    timeout -k 10 "${SUITE_TIMEOUT:-1500}" "$file" "$RUNTIME" </dev/null 2>&1 | tee "$log" \
         || status=${PIPESTATUS[0]}
     last=$(tail -n1 "$log")
     took=$((SECONDS - from))

@@ -15,7 +15,7 @@ runtime=$(realpath -e "${1:-${RUNTIME:?usage: run.sh RUNTIME}}") || exit 2
 caisson=${CAISSON:-$(dirname "$runtime")/caisson}
 cache=$repo/.cache/cgroup-v2
 # Only ends what hangs: an idle machine takes about 150 s, a busy one twice that.
-guest_timeout=500
+guest_timeout=600
 
 left_out() {
     echo "$1"

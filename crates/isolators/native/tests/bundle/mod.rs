@@ -34,7 +34,7 @@ pub use process::{eventually, proc_field};
 /// The program under test.
 pub const RUNTIME: &str = env!("CARGO_BIN_EXE_caisson-native");
 /// How long one call may take.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A bundle with one container's name.
 pub struct Bundle {

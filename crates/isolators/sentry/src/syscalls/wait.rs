@@ -35,8 +35,13 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
             WaitResult::Changed(pid, change, user, usage) => {
                 return Ok(Some((pid, change, user, usage)));
             }
+            // Who has had the signal, and looks, finds it: no other signal comes.
+            WaitResult::Soon if options.contains(WaitOptions::NO_HANG) => {
+                std::thread::sleep(std::time::Duration::from_micros(50));
+                continue;
+            }
             WaitResult::NotYet if options.contains(WaitOptions::NO_HANG) => return Ok(None),
-            WaitResult::NotYet => {}
+            WaitResult::NotYet | WaitResult::Soon => {}
         }
         if call.waiter().wait(None) == Woken::Interrupted {
             return Err(Failure::Interrupted(Restart::IfAsked));

@@ -26,6 +26,13 @@ pub struct Stop {
     pub told: bool,
 }
 
+impl Stop {
+    /// Whether the parent gets its signal, and no wait tells of it yet.
+    pub fn is_being_told(&self) -> bool {
+        self.sent && !self.complete
+    }
+}
+
 /// A signal stops a process, unless it is one that a terminal sends and nobody could
 /// continue it. Its threads stop at their next report.
 pub fn stop(kernel: &Arc<Kernel>, process: &Arc<Process>, signal: i32) {

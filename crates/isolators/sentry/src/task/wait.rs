@@ -61,6 +61,8 @@ pub enum WaitResult {
     Changed(Pid, Change, u32, Usage),
     /// Children are there, none changed.
     NotYet,
+    /// One has changed, and its parent is just being told by a signal.
+    Soon,
 }
 
 impl Tree {
@@ -76,7 +78,7 @@ impl Tree {
     ) -> Result<WaitResult, Errno> {
         let keep = options.contains(WaitOptions::KEEP);
         let mut any = false;
-        let mut found = None;
+        let (mut found, mut soon) = (None, false);
         for (pid, row) in self.rows_mut() {
             let meant = match whom {
                 WaitFor::Any => true,
@@ -91,6 +93,13 @@ impl Tree {
             }
             // Nothing but its end can be told of one that ended.
             any |= !row.told || options.contains(WaitOptions::EXITED);
+            soon |= match (row.ended, &row.stopped) {
+                (Some(_), _) => !row.told && options.contains(WaitOptions::EXITED),
+                (None, Some(stop)) => {
+                    stop.is_being_told() && options.contains(WaitOptions::STOPPED)
+                }
+                (None, None) => false,
+            };
             let change = match (row.ended, row.stopped.as_mut()) {
                 (Some(status), _) => (row.told && options.contains(WaitOptions::EXITED))
                     .then_some(Change::Ended(status)),
@@ -124,6 +133,7 @@ impl Tree {
                 }
                 Ok(WaitResult::Changed(pid, change, user, usage))
             }
+            None if soon => Ok(WaitResult::Soon),
             None if any => Ok(WaitResult::NotYet),
             None => Err(Errno::CHILD),
         }

@@ -81,6 +81,10 @@ struct State {
     error: Option<Errno>,
     /// The other side ended it at once.
     reset: bool,
+    /// A byte of urgent data, apart from the others.
+    urgent: Option<u8>,
+    /// Urgent data is not apart.
+    urgent_inline: bool,
 }
 
 /// A queue of packets with one receiver.
@@ -104,6 +108,8 @@ impl Inbox {
             shut: false,
             error: None,
             reset: false,
+            urgent: None,
+            urgent_inline: false,
         };
         Arc::new(Inbox {
             state: Mutex::new(state),
@@ -149,6 +155,33 @@ impl Inbox {
         drop(state);
         self.readable.wake();
         Ok(())
+    }
+
+    /// Adds a byte of urgent data, which takes the place of one that is there.
+    pub fn push_urgent(&self, byte: u8) {
+        let mut state = lock(&self.state);
+        if state.urgent_inline {
+            state.used += 1 + OVERHEAD;
+            state.packets.push_back(Packet { bytes: vec![byte], ..Packet::default() });
+        } else {
+            state.urgent = Some(byte);
+        }
+        drop(state);
+        self.readable.wake();
+    }
+
+    /// Whether urgent data comes with the rest of the stream.
+    pub fn set_urgent_inline(&self, inline: bool) {
+        lock(&self.state).urgent_inline = inline;
+    }
+
+    /// Takes the byte of urgent data, or looks at it.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none.
+    pub fn urgent(&self, peek: bool) -> Result<u8, Errno> {
+        let urgent = &mut lock(&self.state).urgent;
+        if peek { *urgent } else { urgent.take() }.ok_or(Errno::INVAL)
     }
 
     /// Takes the next packet, or looks at it: up to `room` bytes of it.

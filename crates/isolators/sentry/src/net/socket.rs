@@ -36,6 +36,8 @@ pub struct Outgoing {
     pub to: Option<Vec<u8>>,
     /// Hops that a datagram may make, and its traffic class, if not as the options say.
     pub hops: (Option<u8>, Option<u8>),
+    /// Whether its last byte is urgent data.
+    pub urgent: bool,
 }
 
 /// `SO_LINGER` and the like.
@@ -168,7 +170,7 @@ impl Socket {
     pub fn send(&self, message: &mut Outgoing) -> Result<(), Errno> {
         match &self.body {
             Body::Unix(unix) => unix.send(message, None),
-            Body::Tcp(tcp) => tcp.send(&mut message.packet),
+            Body::Tcp(tcp) => tcp.send(&mut message.packet, message.urgent),
             // With an address only, which the call has to look up.
             Body::Udp(_) | Body::Netlink(_) => Err(Errno::DESTADDRREQ),
         }
@@ -285,6 +287,7 @@ impl File for SocketFile {
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
         const IN_QUEUE: u32 = 0x541b;
         const OUT_QUEUE: u32 = 0x5411;
+        const AT_MARK: u32 = 0x8905;
         let count = match (&self.0.body, request) {
             (Body::Unix(unix), IN_QUEUE) => {
                 if unix.listens() {
@@ -297,6 +300,9 @@ impl File for SocketFile {
             (Body::Tcp(tcp), IN_QUEUE) if tcp.listens() => return Err(Errno::INVAL),
             (Body::Tcp(tcp), IN_QUEUE) => tcp.inbox.bytes().0,
             (Body::Tcp(tcp), OUT_QUEUE) => tcp.unsent(),
+            (Body::Tcp(tcp), AT_MARK) => {
+                usize::from(tcp.inbox.packets() == 0 && tcp.inbox.urgent(true).is_ok())
+            }
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,
             _ => return super::ioctl::interface(call, request, argument),

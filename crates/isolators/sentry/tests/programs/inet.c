@@ -279,6 +279,28 @@ static void bulk(void) {
     pthread_join(t, 0);
     close(c), close(l), free(big);
 }
+static void urgent(void) {
+    int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    char b[9] = {0};
+    listen(l, 1);
+    connect_to(c, at("127.0.0.1", port_of(l)));
+    int s = accept(l, 0, 0);
+    P("-- urgent\nnone %ld", E(recv(s, b, 1, MSG_OOB)));
+    P(" send %ld", E(send(c, "abc", 3, MSG_OOB)));
+    P(" ev %x", events(s, POLLPRI));
+    P(" read %ld", E(recv(s, b, 9, 0)));
+    P(" %ld %c", E(recv(s, b, 9, MSG_OOB)), b[0]);
+    P(" again %ld ev %x\n", E(recv(s, b, 9, MSG_OOB)), events(s, 0));
+    close(c), close(s);
+    c = socket(AF_INET, SOCK_STREAM, 0);
+    connect_to(c, at("127.0.0.1", port_of(l)));
+    s = accept(l, 0, 0);
+    setsockopt(s, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
+    send(c, "d", 1, MSG_OOB);
+    P("inline %ld", E(recv(s, b, 9, 0)));
+    P(" %c apart %ld\n", b[0], E(recv(s, b, 9, MSG_OOB)));
+    close(l), close(c), close(s);
+}
 int main(void) {
     struct sigaction a = {.sa_handler = handler};
     sigaction(SIGPIPE, &a, 0);
@@ -289,6 +311,7 @@ int main(void) {
     datagrams("127.0.0.1");
     datagrams("::1");
     options();
+    urgent();
     bulk();
     P("done\n");
 }

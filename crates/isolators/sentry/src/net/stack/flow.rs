@@ -55,6 +55,8 @@ impl Flow {
     pub(super) fn connecting(handle: SocketHandle, tcp: &Arc<Tcp>) -> Self {
         let stage = Stage::Connecting(Arc::downgrade(tcp));
         let (inbox, wire) = (Arc::clone(&tcp.inbox), Inbox::new(WINDOW));
+        // To other machines it goes with the rest.
+        wire.set_urgent_inline(true);
         Flow { handle, stage, inbox, wire, rest: Packet::default(), since: Instant::now() }
     }
 
@@ -62,6 +64,8 @@ impl Flow {
     pub(super) fn arriving(handle: SocketHandle, listener: &Arc<Tcp>, child: Arc<Tcp>) -> Self {
         let (inbox, wire) = (Arc::clone(&child.inbox), Inbox::new(WINDOW));
         let stage = Stage::Arriving(Arc::downgrade(listener), child);
+        // To other machines it goes with the rest.
+        wire.set_urgent_inline(true);
         Flow { handle, stage, inbox, wire, rest: Packet::default(), since: Instant::now() }
     }
 

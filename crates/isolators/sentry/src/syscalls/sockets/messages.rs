@@ -158,7 +158,8 @@ fn send(
     mut message: Message,
     flags: u32,
 ) -> Result<u64, Failure> {
-    if flags & flag::OUT_OF_BAND != 0 {
+    let urgent = flags & flag::OUT_OF_BAND != 0;
+    if urgent && !matches!(socket.body, Body::Tcp(_)) {
         return Err(Errno::OPNOTSUPP.into());
     }
     let memory = call.memory();
@@ -180,6 +181,7 @@ fn send(
         let bytes = message.span.gather(&memory, size);
         let sent = bytes.map_err(Failure::from).and_then(|bytes| {
             outgoing.packet.bytes = bytes;
+            outgoing.urgent = urgent && message.span.left == 0;
             one(call, socket, &mut outgoing, &patience)
         });
         match sent {
@@ -225,7 +227,10 @@ fn one(
             };
             patience.wait(call, watch, || own.send(outgoing, target.as_ref()))
         }
-        Body::Tcp(tcp) => patience.wait(call, watch, || tcp.send(&mut outgoing.packet)),
+        Body::Tcp(tcp) => {
+            let urgent = outgoing.urgent;
+            patience.wait(call, watch, || tcp.send(&mut outgoing.packet, urgent))
+        }
         Body::Udp(udp) => Ok(inet::send(call, socket, udp, outgoing)?),
         Body::Netlink(netlink) => {
             Ok(netlink.send(&outgoing.packet.bytes, call.kernel.network.links())?)
@@ -247,7 +252,7 @@ fn receive(
     flags: u32,
 ) -> Result<Told, Failure> {
     if flags & flag::OUT_OF_BAND != 0 {
-        return Err(Errno::OPNOTSUPP.into());
+        return urgent_byte(call, socket, span, flags & flag::PEEK != 0);
     }
     if flags & flag::ERROR_QUEUE != 0 {
         return Err(Errno::AGAIN.into());
@@ -287,6 +292,25 @@ fn receive(
             return Ok(told);
         }
     }
+}
+
+/// Receives the byte of urgent data.
+fn urgent_byte(
+    call: &Call<'_>,
+    socket: &Socket,
+    span: &mut Span,
+    peek: bool,
+) -> Result<Told, Failure> {
+    const URGENT: u32 = flag::OUT_OF_BAND;
+    let Body::Tcp(tcp) = &socket.body else { return Err(Errno::OPNOTSUPP.into()) };
+    if lock(&socket.options).urgent_inline || span.left == 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let byte = tcp.inbox.urgent(peek)?;
+    let pieces = vec![(vec![byte], 0)];
+    let received = Received { pieces, length: 1, full: 1, ..Received::default() };
+    span.scatter(&call.memory(), &received)?;
+    Ok(Told { count: 1, received, flags: URGENT })
 }
 
 fn signed(count: u64) -> i64 {

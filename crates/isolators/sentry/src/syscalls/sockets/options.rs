@@ -124,11 +124,13 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
     }
     let wish = (options.reuse_address, options.reuse_port);
     let abrupt = options.linger == Some(0);
+    let inline = options.urgent_inline;
     drop(options);
     match &socket.body {
         Body::Tcp(tcp) => {
             tcp.set(|w| (w.reuse_address, w.reuse_port) = wish);
             tcp.set_abrupt(abrupt);
+            tcp.inbox.set_urgent_inline(inline);
         }
         Body::Udp(udp) => udp.set(|w| (w.reuse_address, w.reuse_port) = wish),
         Body::Unix(_) | Body::Netlink(_) => {}

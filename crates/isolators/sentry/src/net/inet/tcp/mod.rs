@@ -266,11 +266,11 @@ impl Tcp {
         Ok(())
     }
 
-    /// Sends a piece: all of it, or nothing.
+    /// Sends a piece: all of it, or nothing; the last byte as urgent data, if `urgent`.
     ///
     /// # Errors
     /// `EAGAIN` if there is no room, `EPIPE` if the connection is over.
-    pub fn send(&self, packet: &mut Packet) -> Result<(), Errno> {
+    pub fn send(&self, packet: &mut Packet, urgent: bool) -> Result<(), Errno> {
         if let Some(error) = self.inbox.take_error() {
             return Err(error);
         }
@@ -287,7 +287,18 @@ impl Tcp {
         if packet.bytes.is_empty() {
             return Ok(());
         }
-        match peer.push(packet, true) {
+        let last = if urgent { packet.bytes.pop() } else { None };
+        let pushed = if packet.bytes.is_empty() && !peer.is_shut() {
+            Ok(())
+        } else {
+            peer.push(packet, true)
+        };
+        match (pushed, last) {
+            (Ok(()), Some(byte)) => peer.push_urgent(byte),
+            (Err(Errno::AGAIN), Some(byte)) => packet.bytes.push(byte),
+            _ => {}
+        }
+        match pushed {
             Err(Errno::PIPE) => {
                 // Nobody is there: the first piece is sent, and answered by a reset.
                 *packet = Packet::default();
@@ -388,6 +399,7 @@ impl Tcp {
         ready.set(Ready::RDHUP, ended || (failed && hang_up));
         ready.set(Ready::HUP, hang_up);
         ready.set(Ready::ERR, failed);
+        ready.set(Ready::PRI, self.inbox.urgent(true).is_ok());
         ready.set(Ready::OUT | Ready::WRNORM, writable);
         ready
     }

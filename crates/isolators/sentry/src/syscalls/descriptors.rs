@@ -154,10 +154,19 @@ pub(super) fn ioctl(call: &Call<'_>) -> Outcome {
     const FIOCLEX: u32 = 0x5451;
     const FIONCLEX: u32 = 0x5450;
     const FIONBIO: u32 = 0x5421;
+    const FIOASYNC: u32 = 0x5452;
+    /// `O_ASYNC`
+    const ASYNC: u32 = 0o2_0000;
     let file = call.file(0)?;
     match call.uint(1) {
         FIOCLEX => call.files().set_close_on_exec(call.uint(0), true)?,
         FIONCLEX => call.files().set_close_on_exec(call.uint(0), false)?,
+        // Kept as F_SETOWN is: no signal comes of it.
+        FIOASYNC if file.file.socket().is_some() => {
+            let on = call.memory().read_u32(call.arg(2))? != 0;
+            let old = file.flags.load(Ordering::SeqCst) & !ASYNC;
+            file.flags.store(if on { old | ASYNC } else { old }, Ordering::SeqCst);
+        }
         FIONBIO => {
             let on = call.memory().read_u32(call.arg(2))? != 0;
             let old = file.flags.load(Ordering::SeqCst) & !status::NONBLOCK;

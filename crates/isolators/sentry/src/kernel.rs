@@ -1,7 +1,7 @@
 //! The kernel: what all threads of the sentry share, and how it answers events.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -81,9 +81,6 @@ pub struct Kernel {
     ended: Mutex<Option<Status>>,
     end: Condvar,
     outside: Mutex<HashMap<Pid, Ended>>,
-    /// The process group that the terminal which the sandbox was given sends its
-    /// signals to.
-    pub console_group: AtomicI32,
     /// When it started.
     pub booted: Instant,
     /// The clocks that guests read.
@@ -132,7 +129,6 @@ impl Kernel {
             ended: Mutex::new(None),
             end: Condvar::new(),
             outside: Mutex::default(),
-            console_group: AtomicI32::new(1),
             booted: Instant::now(),
             clock,
             host_name: Mutex::new(b"caisson".to_vec()),

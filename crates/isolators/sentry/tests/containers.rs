@@ -6,7 +6,7 @@ mod container;
 mod sandbox;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
 use container::{Container, until};
@@ -98,8 +98,14 @@ fn all_of_it_is_in_its_cgroup_and_stops_when_paused() {
     let mut left = vec![sentry];
     while let Some(pid) = left.pop() {
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        let children: Vec<u32> =
-            children.unwrap().split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        let children = children.unwrap();
+        let children = children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap());
+        // One that has ended, and that nobody reaps now, is in no cgroup.
+        let lives = |pid: &u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+            status.is_ok_and(|status| !status.contains("\nState:\tZ"))
+        };
+        let children: Vec<u32> = children.filter(lives).collect();
         left.extend(&children);
         family.extend(children);
     }
@@ -184,4 +190,41 @@ fn what_can_not_be_is_refused_by_name() {
         json!([{"destination": "/proc/cpuinfo", "source": "/dev/null", "options": ["bind"]}]);
     let said = change("/mounts", mount);
     assert!(said.contains("/proc/cpuinfo"), "{said}");
+}
+
+#[test]
+fn a_terminal_is_the_kernels_own() {
+    if !sandbox::possible() {
+        return;
+    }
+    let script = "tty; exec cat";
+    let container = Container::new(&["sh", "-c", script], |config| {
+        config["process"]["terminal"] = json!(true);
+        let devpts = json!({"destination": "/dev/pts", "type": "devpts",
+                            "options": ["newinstance", "ptmxmode=0666"]});
+        config["mounts"].as_array_mut().unwrap().push(devpts);
+    });
+    // `run` wants a terminal of its own: script(1) gives it one, and passes on what is typed.
+    let run = container.command(&["run"], &[]);
+    let words: Vec<&str> = [run.get_program()]
+        .into_iter()
+        .chain(run.get_args())
+        .map(|w| w.to_str().unwrap())
+        .collect();
+    let mut command = std::process::Command::new("script");
+    command.args(["-qefc", &words.join(" "), "/dev/null"]).current_dir(container.bundle.path());
+    let mut run = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut keyboard = run.stdin.take().unwrap();
+    keyboard.write_all(b"typed\n").unwrap();
+    let (mut screen, mut shown) = (run.stdout.take().unwrap(), String::new());
+    let mut piece = [0; 1024];
+    while !shown.contains("typed\ntyped\n") {
+        let length = screen.read(&mut piece).unwrap();
+        assert!(length > 0, "it has ended: {shown}");
+        shown.push_str(&String::from_utf8_lossy(&piece[..length]).replace('\r', ""));
+    }
+    assert!(shown.contains("/dev/pts/0\n"), "{shown}");
+    keyboard.write_all(b"\x04").unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    drop(keyboard);
 }

@@ -61,28 +61,23 @@ impl Answer {
     }
 }
 
-/// What the requester says while its program runs. That it is gone means: kill it.
+/// What the requester says while its program runs: send it this signal. That the
+/// requester is gone means: kill it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// This signal …
     pub(crate) signal: i32,
-    /// … to the process group of the program's terminal, not to the program alone.
-    pub(crate) to_group: bool,
 }
 
 impl Order {
     /// As bytes.
     pub(crate) fn encode(self) -> Vec<u8> {
-        let word = if self.to_group { b'g' } else { b'p' };
-        [&[word], self.signal.to_le_bytes().as_slice()].concat()
+        [b"p", self.signal.to_le_bytes().as_slice()].concat()
     }
 
     /// From bytes; `None` if they mean nothing.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (word, rest) = bytes.split_first()?;
-        let signal = i32::from_le_bytes(rest.try_into().ok()?);
-        let known = matches!(word, b'g' | b'p') && (1..=64).contains(&signal);
-        known.then_some(Self { signal, to_group: *word == b'g' })
+        let signal = i32::from_le_bytes(bytes.strip_prefix(b"p")?.try_into().ok()?);
+        (1..=64).contains(&signal).then_some(Self { signal })
     }
 }
 
@@ -143,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Some(answer));
         }
-        for order in [Order { signal: 15, to_group: false }, Order { signal: 2, to_group: true }] {
+        for order in [Order { signal: 15 }, Order { signal: 64 }] {
             assert_eq!(Order::decode(&order.encode()), Some(order));
         }
     }
@@ -153,8 +148,8 @@ mod tests {
         for bytes in [&b""[..], b"s", b"s12345", b"x", b"exx", b"z1", b"k12"] {
             assert_eq!(Answer::decode(bytes), None, "{bytes:?}");
         }
-        let zero = Order { signal: 0, to_group: false }.encode();
-        let large = Order { signal: 65, to_group: true }.encode();
+        let zero = Order { signal: 0 }.encode();
+        let large = Order { signal: 65 }.encode();
         for bytes in [&b""[..], b"p", b"p123", b"q1234", &zero, &large] {
             assert_eq!(Order::decode(bytes), None, "{bytes:?}");
         }

@@ -85,11 +85,7 @@ fn converse(
 }
 
 fn obey(kernel: &Arc<Kernel>, process: &Arc<Process>, order: Order) {
-    match order.to_group {
-        // Its session's foreground group is not known: the group that it leads.
-        true => signal::outside::to_group(kernel, process.pid, order.signal),
-        false => signal::outside::to_process(kernel, Arc::clone(process), order.signal),
-    }
+    signal::outside::to_process(kernel, Arc::clone(process), order.signal);
 }
 
 fn execute(
@@ -120,7 +116,7 @@ fn execute(
         };
         failed(&format!("exec: {name:?}"), &cause)
     })?;
-    let streams = Streams((0..).zip(streams).collect());
+    let streams = Streams { list: (0..).zip(streams).collect(), terminal: wanted.terminal };
     // That it runs is told before that it has ended.
     let order = Arc::new(Mutex::new(()));
     let (told, after) = (Arc::clone(connection), Arc::clone(&order));

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use rustix::termios::OutputModes;
 
 use super::{LaunchError, step};
 use crate::kernel::{Ended, Kernel};
@@ -34,8 +35,14 @@ pub struct Program {
     pub umask: u32,
 }
 
-/// Descriptors that a program starts with, by number.
-pub(crate) struct Streams(pub(crate) Vec<(u32, OwnedFd)>);
+/// Descriptors that a program starts with.
+pub(crate) struct Streams {
+    /// By number.
+    pub(crate) list: Vec<(u32, OwnedFd)>,
+    /// Whether the first three are a terminal of the host's, in raw mode: the program
+    /// gets one of its own kernel's, which is shown there.
+    pub(crate) terminal: bool,
+}
 
 impl Streams {
     /// Copies of this process's standard streams, as far as they are open, and of
@@ -49,7 +56,7 @@ impl Streams {
                 Err(errno) => return Err(step("take over a standard stream")(errno)),
             }
         }
-        Ok(Streams(streams))
+        Ok(Streams { list: streams, terminal: false })
     }
 }
 
@@ -98,7 +105,16 @@ fn new_process(
 ) -> Result<Arc<Process>, LaunchError> {
     const READ_WRITE: u32 = 2;
     let table = FileTable::empty();
-    for (number, stream) in streams.0 {
+    let Streams { mut list, terminal } = streams;
+    let screen = match terminal {
+        true => {
+            let screen = list.iter().position(|(number, _)| *number == 0).map(|at| list.remove(at));
+            list.retain(|(number, _)| *number > 2);
+            screen
+        }
+        false => None,
+    };
+    for (number, stream) in list {
         let file = HostStream::new(stream, &kernel.files.poller);
         let file = OpenFile::stream(Box::new(file), READ_WRITE);
         table.put(number, file, false).map_err(step("take over a standard stream"))?;
@@ -116,9 +132,28 @@ fn new_process(
     let mut tree = lock(&kernel.tree);
     let pid: Pid = tree.new_id().map_err(step("number a process"))?;
     let directories = Directories { current, root };
-    let process = Process::new(pid, table, directories, program.umask, walker.credentials);
+    let who = walker.credentials.clone();
+    let process = Process::new(pid, Arc::clone(&table), directories, program.umask, who);
     let row = Row::new(Arc::clone(&process), 0, pid, pid);
     tree.insert(pid, row);
+    drop(tree);
+    if let Some((_, screen)) = screen {
+        // It means nothing to a raw terminal, but what was asked for stays to be read.
+        let newlines = rustix::termios::tcgetattr(&screen)
+            .is_ok_and(|modes| modes.output_modes.contains(OutputModes::ONLCR));
+        let tty = kernel.terminals.make_console(kernel, screen, program.owner);
+        if let (Ok(tty), false) = (&tty, newlines) {
+            tty.keep_newlines();
+        }
+        let file = tty.and_then(|tty| kernel.terminals.open_console(&walker, kernel, &tty, pid));
+        let taken = file.and_then(|file| {
+            (0..3).try_for_each(|number| table.put(number, Arc::clone(&file), false))
+        });
+        if let Err(errno) = taken {
+            lock(&kernel.tree).remove(pid);
+            return Err(step("make a terminal")(errno));
+        }
+    }
     Ok(process)
 }
 

@@ -13,7 +13,8 @@ use crate::vfs::MountFlags;
 use crate::vfs::setup::{Layout, MountRequest, Options};
 
 /// File systems that the container's own kernel has.
-const OF_THE_KERNEL: [&str; 6] = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devtmpfs"];
+const OF_THE_KERNEL: [&str; 7] =
+    ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devtmpfs", "devpts"];
 /// Those that it lacks; they show the host's kernel, so they are left out.
 const LEFT_OUT: [&str; 5] = ["cgroup", "cgroup2", "securityfs", "debugfs", "tracefs"];
 
@@ -71,9 +72,12 @@ pub(super) fn adapt(mut spec: Spec) -> Result<Spec, SandboxError> {
     }
     spec.mounts.retain(|mount| match place(mount) {
         Place::Native => true,
-        // Terminals that the host gives away are in these.
-        Place::Kernel => clean(&mount.destination) == Path::new("/dev"),
-        Place::Nowhere => mount.kind.as_deref() == Some("devpts"),
+        // The terminal that the host gives away is in these.
+        Place::Kernel => {
+            let path = clean(&mount.destination);
+            path == Path::new("/dev") || path == Path::new("/dev/pts")
+        }
+        Place::Nowhere => false,
     });
     if let Some(process) = &mut spec.process {
         // Labels of the host's mean nothing to the container's kernel.
@@ -104,7 +108,7 @@ fn place(mount: &Mount) -> Place {
         Place::Native
     } else if OF_THE_KERNEL.contains(&kind) {
         Place::Kernel
-    } else if LEFT_OUT.contains(&kind) || kind == "devpts" {
+    } else if LEFT_OUT.contains(&kind) {
         Place::Nowhere
     } else {
         Place::Native
@@ -240,6 +244,7 @@ mod tests {
                 ("devtmpfs", b"/dev"),
                 ("tmpfs", b"/dev/shm"),
                 ("mqueue", b"/dev/mqueue"),
+                ("devpts", b"/dev/pts"),
                 ("sysfs", b"/sys"),
                 ("bind", b"/run"),
                 ("bind", b"/dev/termination-log"),

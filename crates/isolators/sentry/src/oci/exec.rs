@@ -21,10 +21,11 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, socketpair,
 };
-use rustix::process::{Signal, ioctl_tiocsctty, kill_process, setsid};
+use rustix::process::{Signal, kill_process, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use super::terminal::make_raw;
 use crate::control::{Answer, EXECUTE, MAX_REQUEST, MAX_STREAMS, Order, VERSION, receive, send};
 use crate::platform::copy_of;
 
@@ -37,7 +38,7 @@ pub(super) fn exec(dir: &Path, request: &ExecRequest) -> Result<SpawnedProcess, 
             operation: format!("execute in another cgroup ({cgroup:?}): a sandbox has one"),
         });
     }
-    let (streams, terminal) = streams(request)?;
+    let streams = streams(request)?;
     let connection = ask(dir, request, &streams)?;
     drop(streams);
     let step = || "execute in the sandbox";
@@ -50,7 +51,7 @@ pub(super) fn exec(dir: &Path, request: &ExecRequest) -> Result<SpawnedProcess, 
     let mask = SignalMask::sendable();
     let before = mask.block().context(step)?;
     let process = match clone3(CloneFlags::empty(), None) {
-        Ok(Side::Child) => exit_now(stand_in(&connection, terminal.as_ref(), &mask)),
+        Ok(Side::Child) => exit_now(stand_in(&connection, &mask)),
         Ok(Side::Parent { pid, pidfd }) => Ok(SpawnedProcess { pid, pidfd, stands_for: None }),
         Err(error) => Err(error).context(|| "clone what stands for the process"),
     };
@@ -58,20 +59,18 @@ pub(super) fn exec(dir: &Path, request: &ExecRequest) -> Result<SpawnedProcess, 
     process
 }
 
-/// The descriptors that the program gets, from 0 on, and its terminal.
-fn streams(request: &ExecRequest) -> Result<(Vec<OwnedFd>, Option<OwnedFd>), SandboxError> {
+/// The descriptors that the program gets, from 0 on.
+fn streams(request: &ExecRequest) -> Result<Vec<OwnedFd>, SandboxError> {
     let step = || "hand over the standard streams";
     if request.preserve_fds as usize > MAX_STREAMS - 3 {
         return Err(SandboxError::step(step(), format!("no more than {MAX_STREAMS} in all")));
     }
     let mut streams = Vec::new();
-    let mut terminal = None;
     if let Some(console) = &request.console {
         let slave = open_terminal(request.process.console_size, |master| pass_on(console, master))?;
         for _ in 0..3 {
             streams.push(slave.try_clone().context(step)?);
         }
-        terminal = Some(slave);
     }
     let first = u32::try_from(streams.len()).unwrap_or(0);
     for number in first..request.preserve_fds.saturating_add(3) {
@@ -82,7 +81,7 @@ fn streams(request: &ExecRequest) -> Result<(Vec<OwnedFd>, Option<OwnedFd>), San
             Err(errno) => return Err(errno).context(step),
         }
     }
-    Ok((streams, terminal))
+    Ok(streams)
 }
 
 fn nothing() -> Result<OwnedFd, Errno> {
@@ -103,6 +102,7 @@ fn open_terminal(
         let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).context(|| "set process.consoleSize")?;
     }
+    make_raw(&slave).context(step)?;
     give(&master).context(|| "give the terminal to who asked for it")?;
     Ok(slave)
 }
@@ -132,17 +132,13 @@ fn ask(dir: &Path, request: &ExecRequest, streams: &[OwnedFd]) -> Result<OwnedFd
 }
 
 /// Runs as the stand-in, which blocks `mask`; returns its exit code.
-fn stand_in(connection: &OwnedFd, terminal: Option<&OwnedFd>, mask: &SignalMask) -> u8 {
+fn stand_in(connection: &OwnedFd, mask: &SignalMask) -> u8 {
     /// What a sandbox leaves that is killed.
     const KILLED: u8 = 137;
     // Nothing of the caller's terminal reaches it, but what the caller sends on.
     let _ = setsid();
-    if let Some(terminal) = terminal {
-        let _ = ioctl_tiocsctty(terminal);
-    }
     let Ok(signals) = SignalFd::new(mask) else { return KILLED };
-    let mut keep = vec![connection.as_fd(), signals.as_fd()];
-    keep.extend(terminal.map(AsFd::as_fd));
+    let keep = [connection.as_fd(), signals.as_fd()];
     if caisson_sys::descriptors::close_all_except(0, &keep).is_err() {
         return KILLED;
     }
@@ -170,12 +166,11 @@ fn stand_in(connection: &OwnedFd, terminal: Option<&OwnedFd>, mask: &SignalMask)
 }
 
 fn pass_on_signal(connection: &OwnedFd, signal: i32, code: i32) {
-    /// `SI_KERNEL`: from a terminal.
-    const FROM_TERMINAL: i32 = 0x80;
-    if code > 0 && code != FROM_TERMINAL {
+    // The kernel's own are not for the program.
+    if code > 0 {
         return;
     }
-    let order = Order { signal, to_group: code == FROM_TERMINAL };
+    let order = Order { signal };
     // If the sandbox is gone, that is seen next.
     let _ = send(connection, &order.encode(), &[]);
 }

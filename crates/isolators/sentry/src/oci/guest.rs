@@ -10,6 +10,7 @@ use caisson_sys::signal_fd::{SignalFd, SignalMask};
 use rustix::io::Errno;
 
 use super::adapt::layout;
+use super::terminal::make_raw;
 use crate::control::{cause, program};
 use crate::kernel::Kernel;
 use crate::launch::{self, Given, LaunchError, Streams};
@@ -34,8 +35,8 @@ impl SentryKernel {
 
     /// Boots, and starts the program.
     fn boot(&self, guest: Guest) -> Result<std::sync::Arc<Kernel>, (StartReport, LaunchError)> {
-        let Guest { program: path, environment, control, preserve_fds, report, .. } = guest;
-        let streams = Streams::own(preserve_fds);
+        let Guest { program: path, environment, control, preserve_fds, report, terminal } = guest;
+        let streams = streams(preserve_fds, terminal);
         let booted = streams.and_then(|streams| {
             let kernel = self.boot_kernel(control)?;
             let mut program = program(&self.process);
@@ -80,6 +81,17 @@ impl SentryKernel {
             signals: Some(signals),
         })
     }
+}
+
+/// The descriptors that the program gets. A terminal of the host's does nothing by itself
+/// from here on: the kernel's own is shown on it.
+fn streams(preserve_fds: u32, terminal: bool) -> Result<Streams, LaunchError> {
+    let streams = Streams::own(preserve_fds)?;
+    if terminal {
+        let raw = make_raw(rustix::stdio::stdin());
+        raw.map_err(|errno| LaunchError::Step { step: "take over the terminal", errno })?;
+    }
+    Ok(Streams { terminal, ..streams })
 }
 
 /// The program has copies: who reads from them hears their end when it closes them.

@@ -8,5 +8,6 @@ mod exec;
 mod guest;
 mod isolator;
 mod pause;
+mod terminal;
 
 pub use isolator::{NAME, SentryIsolator, Settings};

@@ -2,23 +2,19 @@
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use caisson_sys::signal_fd::SignalFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::{Info, SI_KERNEL, SI_USER, Target, send};
+use super::{Info, SI_USER, Target, send};
 use crate::kernel::Kernel;
+use crate::task::Process;
 use crate::task::waiter::lock;
-use crate::task::{Pid, Process};
 
 const STACK: usize = 64 << 10;
-const SIGNALS_OF_TERMINALS: [i32; 4] = [1, 2, 3, 20];
-const SIGWINCH: i32 = 28;
-
-/// Passes them on, in a thread of its own: those of the terminal to its process
-/// group, those that somebody sent to the first process.
+/// Passes those that somebody sent on to the first process, in a thread of its own. The
+/// kernel's own, of the sentry's children and of the terminal, are not the guest's.
 ///
 /// # Errors
 /// If the thread can't be started.
@@ -41,36 +37,12 @@ fn run(kernel: &Arc<Kernel>, signals: &SignalFd) {
 }
 
 fn pass_on(kernel: &Arc<Kernel>, signal: i32, code: i32) {
-    match code {
-        SI_KERNEL if signal == SIGWINCH || SIGNALS_OF_TERMINALS.contains(&signal) => {
-            to_console(kernel, signal);
-        }
-        // Of the sentry's own children and timers.
-        code if code > SI_USER => {}
-        _ => {
-            let first = lock(&kernel.tree).row(1).map(|row| Arc::clone(&row.process));
-            if let Some(first) = first {
-                to_process(kernel, first, signal);
-            }
-        }
+    if code > SI_USER {
+        return;
     }
-}
-
-/// Sends a signal to the process group in front of the sandbox's terminal.
-fn to_console(kernel: &Arc<Kernel>, signal: i32) {
-    to_group(kernel, kernel.console_group.load(Ordering::SeqCst), signal);
-}
-
-/// Sends a signal, from outside, to a process group.
-pub fn to_group(kernel: &Arc<Kernel>, group: Pid, signal: i32) {
-    let members: Vec<Arc<Process>> = {
-        let tree = lock(&kernel.tree);
-        let rows = tree.rows().filter(|(_, row)| row.group == group && row.ended.is_none());
-        rows.map(|(_, row)| Arc::clone(&row.process)).collect()
-    };
-    for process in members {
-        let info = Info::new(signal, SI_KERNEL);
-        send(kernel, &Target::Process(process), info);
+    let first = lock(&kernel.tree).row(1).map(|row| Arc::clone(&row.process));
+    if let Some(first) = first {
+        to_process(kernel, first, signal);
     }
 }
 

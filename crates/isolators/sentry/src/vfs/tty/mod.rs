@@ -95,6 +95,11 @@ impl Tty {
         done
     }
 
+    /// Leaves newlines as they are: who shows them adds what his screen needs.
+    pub fn keep_newlines(&self) {
+        lock(&self.state).termios.output &= !termios::output::ONLCR;
+    }
+
     /// Sets the size of its window; the foreground is told.
     pub fn resize(&self, size: Size) {
         let foreground = {

@@ -15,6 +15,7 @@ mod memory;
 mod mounts;
 mod owners;
 mod paths;
+mod pidfd;
 mod polling;
 mod processes;
 mod scheduling;

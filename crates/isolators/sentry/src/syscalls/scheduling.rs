@@ -26,6 +26,11 @@ fn thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
     }
 }
 
+/// The same; a number that is none means nobody.
+fn any_thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
+    if tid < 0 { Err(Errno::SRCH) } else { thread(call, tid) }
+}
+
 /// Whether the caller may change what is another's.
 fn may_change(call: &Call<'_>, other: &Process) -> Result<(), Errno> {
     let [_, own, ..] = lock(&call.thread.process.credentials).users;
@@ -43,7 +48,7 @@ pub(super) fn sched_getaffinity(call: &Call<'_>) -> Outcome {
     if size < 8 || size % 8 != 0 {
         return Err(Errno::INVAL.into());
     }
-    let chosen = thread(call, call.int(0))?.affinity.load(Ordering::SeqCst) & all();
+    let chosen = any_thread(call, call.int(0))?.affinity.load(Ordering::SeqCst) & all();
     let mask = if chosen == 0 { all() } else { chosen };
     call.memory().write(call.arg(2), &mask.to_le_bytes())?;
     Ok(8)
@@ -53,7 +58,7 @@ pub(super) fn sched_setaffinity(call: &Call<'_>) -> Outcome {
     let mut mask = [0; 8];
     let size = usize::try_from(call.uint(1)).unwrap_or(0).min(8);
     call.memory().read(call.arg(2), mask.get_mut(..size).unwrap_or_default())?;
-    let thread = thread(call, call.int(0))?;
+    let thread = any_thread(call, call.int(0))?;
     may_change(call, &thread.process)?;
     let mask = u64::from_le_bytes(mask) & all();
     if mask == 0 {

@@ -147,7 +147,7 @@ pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
     }
 }
 
-fn sender(call: &Call<'_>) -> (Sender, u32) {
+pub(super) fn sender(call: &Call<'_>) -> (Sender, u32) {
     let [real, effective, ..] = lock(&call.thread.process.credentials).users;
     (Sender::User(real, effective), real)
 }
@@ -198,7 +198,7 @@ pub(super) fn kill(call: &Call<'_>) -> Outcome {
 
 /// The first process only gets what it has a handler for, as in a PID namespace
 /// on Linux.
-fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
+pub(super) fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
     let process = match target {
         Target::Thread(thread) => &thread.process,
         Target::Process(process) => process,
@@ -249,7 +249,12 @@ pub(super) fn tgkill(call: &Call<'_>) -> Outcome {
 }
 
 /// Only to itself may a process claim any cause.
-fn given_info(call: &Call<'_>, index: usize, number: i32, to: i32) -> Result<Info, Errno> {
+pub(super) fn given_info(
+    call: &Call<'_>,
+    index: usize,
+    number: i32,
+    to: i32,
+) -> Result<Info, Errno> {
     let mut info = Info::from_bytes(call.memory().read_array(call.arg(index))?);
     let claims = info.code() >= 0 || info.code() == SI_TKILL;
     if claims && to != call.thread.process.pid {

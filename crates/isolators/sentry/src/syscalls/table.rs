@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::{
     Call, Failure, Outcome, approved, copying, descriptors, epoll, extended, files, futex,
-    identity, limits, locks, memory, mounts, owners, paths, polling, processes, scheduling,
+    identity, limits, locks, memory, mounts, owners, paths, pidfd, polling, processes, scheduling,
     signals, sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
@@ -296,10 +296,13 @@ pub static TABLE: &[Row] = &[
     plain(328, "pwritev2", transfer::pwritev2),
     plain(332, "statx", paths::statx),
     refused(334, "rseq", Errno::NOSYS),
+    plain(424, "pidfd_send_signal", pidfd::pidfd_send_signal),
     refused(425, "io_uring_setup", Errno::NOSYS),
+    plain(434, "pidfd_open", pidfd::pidfd_open),
     framed(435, "clone3", processes::clone3),
     plain(436, "close_range", files::close_range),
     plain(437, "openat2", files::openat2),
+    plain(438, "pidfd_getfd", pidfd::pidfd_getfd),
     plain(439, "faccessat2", paths::faccessat2),
     plain(441, "epoll_pwait2", epoll::epoll_pwait2),
     plain(452, "fchmodat2", owners::fchmodat2),

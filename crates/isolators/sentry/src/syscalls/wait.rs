@@ -107,13 +107,30 @@ fn wait_for(call: &Call<'_>, info: &mut [u8; 128]) -> Outcome {
     if !options.intersects(states) {
         return Err(Errno::INVAL.into());
     }
+    let mut extra = WaitOptions::empty();
     let whom = match call.uint(0) {
+        3 => {
+            let (process, waits) = super::pidfd::process(call, 1).map_err(|errno| match errno {
+                // One that is gone is nobody's child.
+                Errno::SRCH => Errno::CHILD,
+                other => other,
+            })?;
+            if !waits {
+                extra = WaitOptions::NO_HANG;
+            }
+            WaitFor::One(process.pid)
+        }
         0 => WaitFor::Any,
         1 if id > 0 => WaitFor::One(id),
         2 if id >= 0 => WaitFor::Group(if id == 0 { own_group(call)? } else { id }),
         _ => return Err(Errno::INVAL.into()),
     };
-    let found = wait(call, whom, options)?;
+    let found = match wait(call, whom, options | extra)? {
+        None if !extra.is_empty() && !options.contains(WaitOptions::NO_HANG) => {
+            return Err(Errno::AGAIN.into());
+        }
+        found => found,
+    };
     if let Some((pid, change, user, usage)) = found {
         let (code, value) = cause(change);
         *info = *Info::of_child(code, pid, user, value).bytes();

@@ -1,6 +1,8 @@
 /* Stopped and continued processes, what waits tell of them, orphaned groups, heirs. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -179,6 +182,21 @@ int main(void) {
     waitpid(p, &st, 0);
     waitpid(-1, &st, 0);
     tell("last will", st);
+    /* processes by descriptor */
+    p = fork();
+    if (!p) { pause(); _exit(0); }
+    int pf = syscall(SYS_pidfd_open, p, 0), none = syscall(SYS_pidfd_open, p, O_NONBLOCK);
+    struct pollfd po = {pf, POLLIN};
+    P("pidfd %d poll %d", pf >= 0, poll(&po, 1, 10));
+    P(" bad %ld %ld", E(syscall(SYS_pidfd_open, -1, 0)), E(syscall(SYS_pidfd_open, 1234567, 0)));
+    P(" not yet %ld", E(waitid(P_PIDFD, none, &si, WEXITED)));
+    P(" copy %d", syscall(SYS_pidfd_getfd, pf, 1, 0) >= 0);
+    P(" signal %ld %ld", E(syscall(SYS_pidfd_send_signal, pf, 0, 0, 0)), E(syscall(SYS_pidfd_send_signal, pf, 99, 0, 0)));
+    P(" %ld", E(syscall(SYS_pidfd_send_signal, pf, SIGTERM, 0, 0)));
+    P(" ended %d", poll(&po, 1, 20000));
+    P(" waitid %ld", E(waitid(P_PIDFD, pf, &si, WEXITED)));
+    P(" %d %d", si.si_code, si.si_status);
+    P(" gone %ld %ld\n", E(syscall(SYS_pidfd_send_signal, pf, SIGTERM, 0, 0)), E(waitid(P_PIDFD, pf, &si, WEXITED)));
     P("children %ld\n", E(waitpid(-1, &st, __WALL)));
     P("done\n");
 }

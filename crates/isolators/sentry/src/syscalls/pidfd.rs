@@ -1,0 +1,85 @@
+//! Processes by descriptor: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2).
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::signal::{Info, MAX, SI_USER, Target};
+use crate::task::Process;
+use crate::task::waiter::lock;
+use crate::vfs::{OpenFile, PidFd, status};
+
+use super::{Call, Outcome, signals};
+
+/// The process behind a descriptor argument, and whether the descriptor waits.
+pub(super) fn process(call: &Call<'_>, index: usize) -> Result<(Arc<Process>, bool), Errno> {
+    use std::sync::atomic::Ordering;
+    let file = call.file(index)?;
+    let own = file.file.own().and_then(|own| own.downcast_ref::<PidFd>()).ok_or(Errno::BADF)?;
+    if !own.is_there(call.kernel) {
+        return Err(Errno::SRCH);
+    }
+    let waits = file.flags.load(Ordering::SeqCst) & status::NONBLOCK == 0;
+    Ok((Arc::clone(&own.process), waits))
+}
+
+pub(super) fn pidfd_open(call: &Call<'_>) -> Outcome {
+    let (pid, flags) = (call.int(0), call.uint(1));
+    if flags & !status::NONBLOCK != 0 || pid <= 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let process = {
+        let tree = lock(&call.kernel.tree);
+        match tree.row(pid) {
+            Some(row) => Arc::clone(&row.process),
+            // A thread that is not the first of its process has none.
+            None if tree.thread(pid).is_some() => return Err(Errno::NOENT.into()),
+            None => return Err(Errno::SRCH.into()),
+        }
+    };
+    let file = PidFd::new(call.kernel, process);
+    let keep = flags | status::READ_WRITE;
+    Ok(call.files().add(OpenFile::stream(Box::new(file), keep), 0, true)?.into())
+}
+
+pub(super) fn pidfd_send_signal(call: &Call<'_>) -> Outcome {
+    let number = call.int(1);
+    if call.uint(3) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let (target, _) = process(call, 0)?;
+    if !(0..=MAX).contains(&number) {
+        return Err(Errno::INVAL.into());
+    }
+    let (who, user) = signals::sender(call);
+    let info = if call.arg(2) == 0 {
+        Info::from_user(number, SI_USER, call.thread.process.pid, user)
+    } else {
+        if call.memory().read_u32(call.arg(2))?.cast_signed() != number {
+            return Err(Errno::INVAL.into());
+        }
+        signals::given_info(call, 2, number, target.pid)?
+    };
+    if !who.may(&target) {
+        return Err(Errno::PERM.into());
+    }
+    if number != 0 {
+        signals::send_checked(call, &Target::Process(target), info);
+    }
+    Ok(0)
+}
+
+/// A copy of another process's descriptor, for who could trace it.
+pub(super) fn pidfd_getfd(call: &Call<'_>) -> Outcome {
+    if call.uint(2) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let (target, _) = process(call, 0)?;
+    let [own, effective, ..] = lock(&call.thread.process.credentials).users;
+    let theirs = lock(&target.credentials).users;
+    if effective != 0 && theirs.iter().take(3).any(|user| *user != own) {
+        return Err(Errno::PERM.into());
+    }
+    let file = Arc::clone(&lock(&target.files)).get(call.uint(1))?;
+    Ok(call.files().add(file, 0, true)?.into())
+}

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::{raw, tcp};
 use smoltcp::time::Instant;
 use smoltcp::wire::{
@@ -227,7 +227,9 @@ impl Engine {
             self.take_commands();
             let more = self.take_frames();
             self.pump();
-            self.interface.poll(now(), &mut self.frames, &mut self.sockets);
+            // Not poll(): it would take in frames that nobody has looked at.
+            self.give_frames();
+            self.interface.poll_maintenance(now());
             if more {
                 continue;
             }
@@ -309,6 +311,16 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// Sends what can be sent: each round at most one frame for each socket.
+    fn give_frames(&mut self) {
+        for _ in 0..BURST {
+            let sent = self.interface.poll_egress(now(), &mut self.frames, &mut self.sockets);
+            if sent == PollResult::None {
+                return;
+            }
+        }
     }
 
     /// Makes a socket for a connection that comes in, if somebody wants it.

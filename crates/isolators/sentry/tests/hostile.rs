@@ -120,3 +120,16 @@ fn random_calls_end_nobody_else() {
     let sandbox = hostile_sandbox();
     survives(&sandbox, 18, "fuzzed 0");
 }
+
+/// Sockets in sockets, and arguments by chance.
+#[test]
+fn sockets_take_what_they_are_given() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("flood", &["-static"]);
+    let ended = sandbox.run(&["/bin/flood"]);
+    let said = "chain ends with -109, long 1\nagain 1\nalive\n";
+    assert_eq!((ended.stdout.as_str(), ended.code), (said, 0), "{ended:?}");
+}

@@ -9,6 +9,7 @@ mod extended;
 mod files;
 pub mod futex;
 mod identity;
+mod inotify;
 mod limits;
 mod locks;
 mod memory;

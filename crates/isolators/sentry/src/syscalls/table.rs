@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use super::{
     Call, Failure, Outcome, approved, copying, descriptors, epoll, extended, files, futex,
-    identity, limits, locks, memory, mounts, owners, paths, pidfd, polling, processes, scheduling,
-    signals, sockets, system, threads, time, timers, transfer, usage, wait,
+    identity, inotify, limits, locks, memory, mounts, owners, paths, pidfd, polling, processes,
+    scheduling, signals, sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -240,6 +240,9 @@ pub static TABLE: &[Row] = &[
     plain(234, "tgkill", signals::tgkill),
     plain(235, "utimes", owners::utimes),
     plain(247, "waitid", wait::waitid),
+    plain(253, "inotify_init", inotify::inotify_init),
+    plain(254, "inotify_add_watch", inotify::inotify_add_watch),
+    plain(255, "inotify_rm_watch", inotify::inotify_rm_watch),
     plain(257, "openat", files::open_at),
     plain(258, "mkdirat", paths::mkdirat),
     plain(259, "mknodat", paths::mknodat),
@@ -275,6 +278,7 @@ pub static TABLE: &[Row] = &[
     plain(291, "epoll_create1", epoll::epoll_create1),
     plain(292, "dup3", descriptors::dup3),
     plain(293, "pipe2", descriptors::pipe2),
+    plain(294, "inotify_init1", inotify::inotify_init1),
     plain(295, "preadv", transfer::preadv),
     plain(296, "pwritev", transfer::pwritev),
     plain(297, "rt_tgsigqueueinfo", signals::tgsigqueueinfo),

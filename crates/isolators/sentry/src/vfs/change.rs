@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::task::Credentials;
 
+use super::inotify::{self, event};
 use super::tmpfs::New;
 use super::{Attributes, Entry, Kind, Node, Resolve, Time, Walker, access, permit};
 
@@ -45,6 +46,13 @@ impl Walker<'_> {
     /// # Errors
     /// As mknod(2), mkdir(2), symlink(2).
     pub fn make(&self, at: &Resolve, what: Make<'_>) -> Result<(), Errno> {
+        self.make_there(at, what)?;
+        let is_directory = matches!(what, Make::Directory(_));
+        inotify::in_directory(&at.parent, &at.name, event::CREATE, is_directory, 0);
+        Ok(())
+    }
+
+    fn make_there(&self, at: &Resolve, what: Make<'_>) -> Result<(), Errno> {
         let (above, owner) = self.directory_to_change(&at.parent)?;
         let broker = &self.kernel.files.broker;
         match &at.parent.node {
@@ -98,12 +106,15 @@ impl Walker<'_> {
             Node::Host(host) => {
                 let broker = &self.kernel.files.broker;
                 let (fd, handle) = broker.create(host.handle.as_fd(), name, mode, owner)?;
-                Ok((parent.made(self.kernel, name, host.beside(handle)?), Some(fd)))
+                let entry = parent.made(self.kernel, name, host.beside(handle)?);
+                inotify::in_directory(parent, name, event::CREATE, false, 0);
+                Ok((entry, Some(fd)))
             }
             Node::Tmp(directory) => {
                 let kind = Kind::Regular;
                 let new = New { kind, permissions: mode, owner, number: 0, text: b"" };
                 directory.make(name, new)?;
+                inotify::in_directory(parent, name, event::CREATE, false, 0);
                 Ok((parent.lookup(self.kernel, name)?, None))
             }
             Node::Proc(_) => Err(Errno::NOENT),
@@ -149,7 +160,21 @@ impl Walker<'_> {
             _ => return Err(Errno::PERM),
         }
         found.parent.forget(&found.name);
+        if !is_directory {
+            inotify::to_itself(entry, event::ATTRIBUTES);
+        }
+        inotify::in_directory(&found.parent, &found.name, event::DELETE, is_directory, 0);
+        self.unlinked(entry, is_directory);
         Ok(())
+    }
+
+    /// Tells of a file that is gone, if a name was its last one.
+    fn unlinked(&self, entry: &Entry, is_directory: bool) {
+        let gone = is_directory
+            || entry.attributes(self.kernel).is_ok_and(|attributes| attributes.links == 0);
+        if gone {
+            inotify::to_itself(entry, event::DELETE_SELF);
+        }
     }
 
     /// Renames, with flags of renameat2(2).
@@ -200,6 +225,9 @@ impl Walker<'_> {
         if let Some(replaced) = &new.entry {
             self.check_sticky(&above, replaced)?;
         }
+        if flags & EXCHANGE == 0 && self.is_same_file(old, new) {
+            return Ok(());
+        }
         match (&old.parent.node, &new.parent.node) {
             (Node::Host(from), Node::Host(to)) => {
                 let from = (from.handle.as_fd(), old.name.as_slice());
@@ -209,10 +237,20 @@ impl Walker<'_> {
             (Node::Tmp(from), Node::Tmp(to)) => from.rename(&old.name, to, &new.name, flags)?,
             _ => return Err(Errno::PERM),
         }
+        let is_directory = entry.kind() == Kind::Directory;
+        let cookie = inotify::cookie();
+        let (from, to) = (event::MOVED_FROM, event::MOVED_TO);
+        inotify::in_directory(&old.parent, &old.name, from, is_directory, cookie);
+        inotify::in_directory(&new.parent, &new.name, to, is_directory, cookie);
+        inotify::to_itself(entry, event::MOVE_SELF);
+        if let Some(replaced) = new.entry.as_ref().filter(|_| flags & EXCHANGE == 0) {
+            inotify::to_itself(replaced, event::ATTRIBUTES);
+            self.unlinked(replaced, false);
+        }
         if flags & EXCHANGE != 0 {
             old.parent.forget(&old.name);
             new.parent.forget(&new.name);
-        } else if !self.is_same_file(old, new) {
+        } else {
             old.parent.rename(&old.name, &new.parent, &new.name);
         }
         Ok(())
@@ -240,6 +278,13 @@ impl Walker<'_> {
             return Err(Errno::XDEV);
         }
         self.directory_to_change(&at.parent)?;
+        self.link_there(entry, at)?;
+        inotify::to_itself(entry, event::ATTRIBUTES);
+        inotify::in_directory(&at.parent, &at.name, event::CREATE, false, 0);
+        Ok(())
+    }
+
+    fn link_there(&self, entry: &Entry, at: &Resolve) -> Result<(), Errno> {
         match (&entry.node, &at.parent.node) {
             // The broker could only link what it points to.
             (Node::Host(_), Node::Host(_)) if entry.kind() == Kind::Link => Err(Errno::PERM),
@@ -266,7 +311,7 @@ impl Walker<'_> {
         if who.users[3] != 0 && !member {
             mode &= !0o2000;
         }
-        match &entry.node {
+        let done = match &entry.node {
             _ if entry.kind() == Kind::Link => Err(Errno::OPNOTSUPP),
             Node::Host(node) => self.kernel.files.broker.change_mode(node.handle.as_fd(), mode),
             Node::Tmp(node) => {
@@ -274,7 +319,10 @@ impl Walker<'_> {
                 Ok(())
             }
             _ => Err(Errno::PERM),
-        }
+        };
+        done?;
+        inotify::happened(entry, event::ATTRIBUTES);
+        Ok(())
     }
 
     /// chown(2); `u32::MAX` leaves one as it is.
@@ -295,7 +343,7 @@ impl Walker<'_> {
                 return Err(Errno::PERM);
             }
         }
-        match &entry.node {
+        let done = match &entry.node {
             Node::Host(node) => {
                 self.kernel.files.broker.change_owner(node.handle.as_fd(), user, group)
             }
@@ -304,7 +352,10 @@ impl Walker<'_> {
                 Ok(())
             }
             _ => Err(Errno::PERM),
-        }
+        };
+        done?;
+        inotify::happened(entry, event::ATTRIBUTES);
+        Ok(())
     }
 
     /// utimensat(2): time of access, of modification.
@@ -324,7 +375,7 @@ impl Walker<'_> {
         } else {
             owner?;
         }
-        match &entry.node {
+        let done = match &entry.node {
             Node::Host(node) => {
                 const NOW: i64 = 0x3fff_ffff;
                 const OMIT: i64 = 0x3fff_fffe;
@@ -345,7 +396,10 @@ impl Walker<'_> {
                 Ok(())
             }
             _ => Err(Errno::PERM),
-        }
+        };
+        done?;
+        inotify::happened(entry, event::ATTRIBUTES);
+        Ok(())
     }
 
     /// truncate(2)
@@ -365,13 +419,16 @@ impl Walker<'_> {
         if self.kernel.executes((attributes.device, attributes.inode)) {
             return Err(Errno::TXTBSY);
         }
-        match &entry.node {
+        let done = match &entry.node {
             Node::Host(node) => {
                 let fd = self.kernel.files.broker.open(node.handle.as_fd(), READ_WRITE)?;
                 rustix::fs::ftruncate(&fd, size)
             }
             Node::Tmp(node) => node.truncate(size),
             _ => Err(Errno::PERM),
-        }
+        };
+        done?;
+        inotify::happened(entry, event::MODIFY);
+        Ok(())
     }
 }

@@ -82,6 +82,12 @@ impl Entry {
         self.kind
     }
 
+    /// Its name in the directory that holds it.
+    #[must_use]
+    pub fn name(&self) -> Vec<u8> {
+        lock(&self.place).1.clone()
+    }
+
     /// The directory that holds it; `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Arc<Entry>> {

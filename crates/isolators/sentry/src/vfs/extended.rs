@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+use super::inotify::{self, event};
 use super::{Entry, Kind, Node, Walker, access, permit};
 
 /// Families of names.
@@ -80,14 +81,17 @@ impl Walker<'_> {
         must_be: Option<bool>,
     ) -> Result<(), Errno> {
         let family = self.check_extended(entry, name, true)?;
-        match &entry.node {
+        let done = match &entry.node {
             Node::Tmp(node) => node.set_extended(name, value, must_be),
             Node::Host(node) if family == Family::User => {
                 let broker = &self.kernel.files.broker;
                 broker.set_extended(node.handle.as_fd(), name, value, must_be)
             }
             _ => Err(Errno::OPNOTSUPP),
-        }
+        };
+        done?;
+        inotify::happened(entry, event::ATTRIBUTES);
+        Ok(())
     }
 
     /// listxattr(2): names, each with its zero.

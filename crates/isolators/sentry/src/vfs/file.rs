@@ -13,6 +13,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::Restart;
 use crate::task::waiter::{Waiter, Woken, lock};
 
+use super::inotify::{self, Inotify, event};
 use super::{Attributes, Entry, Epoll, Kind};
 
 bitflags::bitflags! {
@@ -147,6 +148,11 @@ pub trait File: Send + Sync {
         None
     }
 
+    /// The set of watches, if it stands for one.
+    fn inotify(&self) -> Option<&Arc<Inotify>> {
+        None
+    }
+
     /// What procfs calls a file without a name.
     fn label(&self) -> Option<String> {
         None
@@ -222,6 +228,10 @@ pub struct OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if !self.flag(status::PATH) {
+            let what = if self.writable() { event::CLOSE_WRITE } else { event::CLOSE_NO_WRITE };
+            self.tell(what);
+        }
         if let Some(id) = self.locked.get() {
             super::locks::LOCKS.release(*id, super::locks::Owner::of_file(self));
         }
@@ -316,7 +326,12 @@ impl OpenFile {
         if !self.readable() {
             return Err(Errno::BADF.into());
         }
-        self.at(offset, |at| self.wait_until(call, Ready::IN, || self.file.read(into, at)))
+        let done =
+            self.at(offset, |at| self.wait_until(call, Ready::IN, || self.file.read(into, at)))?;
+        if done > 0 {
+            self.tell(event::ACCESS);
+        }
+        Ok(done)
     }
 
     /// Writes, waiting if need be, at `offset` or at the position.
@@ -358,6 +373,9 @@ impl OpenFile {
             };
             self.wait_until(call, Ready::OUT, || self.file.write(from, at, append))
         })?;
+        if done > 0 {
+            self.changed();
+        }
         if append && offset.is_none() && self.seekable {
             *lock(&self.position) = self.file.attributes()?.size;
         }
@@ -387,7 +405,16 @@ impl OpenFile {
     }
 
     /// Something of its content or attributes is new.
-    pub fn changed(&self) {}
+    pub fn changed(&self) {
+        self.tell(event::MODIFY);
+    }
+
+    /// Tells whoever watches the file.
+    pub fn tell(&self, what: u32) {
+        if let Some(entry) = &self.entry {
+            inotify::happened(entry, what);
+        }
+    }
 
     /// Runs `f` at the position, and moves it by what `f` returns.
     fn at(

@@ -75,6 +75,12 @@ impl HostNode {
         self.id == other.id && self.kind == other.kind
     }
 
+    /// Device and inode.
+    #[must_use]
+    pub fn id(&self) -> (u64, u64) {
+        self.id
+    }
+
     /// The type of file.
     #[must_use]
     pub fn kind(&self) -> Kind {

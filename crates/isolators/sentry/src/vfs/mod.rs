@@ -11,6 +11,7 @@ mod extended;
 mod fifo;
 mod file;
 mod host;
+pub mod inotify;
 pub mod locks;
 pub mod mount;
 pub mod open;

@@ -10,6 +10,7 @@ use crate::syscalls::{Call, Failure};
 
 use super::device::OpenDevice;
 use super::host::HostDirectory;
+use super::inotify::{self, event};
 use super::mount::MountFlags;
 use super::path_file::PathFile;
 use super::proc::TextFile;
@@ -184,6 +185,12 @@ fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
     let once = status::CREATE | status::EXCLUSIVE | status::NO_TTY | status::TRUNCATE;
     let keep = flags & !once & !status::CLOSE_ON_EXEC;
     let (file, directory) = parts;
+    if flags & status::TRUNCATE != 0 {
+        inotify::happened(entry, event::MODIFY);
+    }
+    if flags & status::PATH == 0 {
+        inotify::happened(entry, event::OPEN);
+    }
     Arc::new(OpenFile {
         file,
         directory,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
-use crate::vfs::{Kind, Limits, Listed, open, status};
+use crate::vfs::{Kind, Limits, Listed, OpenDevice, open, status};
 
 use super::paths::start_of;
 use super::{Call, Outcome};
@@ -128,6 +128,10 @@ pub(super) fn lseek(call: &Call<'_>) -> Outcome {
     const DATA: u32 = 3;
     const HOLE: u32 = 4;
     let file = call.file(0)?;
+    if file.file.own().is_some_and(<dyn std::any::Any>::is::<OpenDevice>) {
+        // It is at its beginning wherever it is sent.
+        return Ok(0);
+    }
     if !file.seekable {
         return Err(Errno::SPIPE.into());
     }

@@ -36,7 +36,7 @@ impl Device {
 }
 
 /// A device that is open, with the attributes of its name.
-pub(super) struct OpenDevice {
+pub struct OpenDevice {
     device: Device,
     entry: Arc<Entry>,
 }
@@ -72,6 +72,10 @@ impl File for OpenDevice {
     }
 
     fn watch(&self, _: &Arc<Waiter>) {}
+
+    fn own(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
+    }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         match &self.entry.node {

@@ -34,7 +34,7 @@ use std::sync::Arc;
 pub use attributes::{Attributes, Kind, Time};
 pub use broker::{Broker, BrokerClient, StartBrokerError, pair, served_tree};
 pub use change::{Make, NewTime};
-pub use device::Device;
+pub use device::{Device, OpenDevice};
 pub use entry::{Entry, Node};
 pub use epoll::{Epoll, EpollFile};
 pub use eventfd::EventFd;

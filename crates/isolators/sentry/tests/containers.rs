@@ -215,15 +215,19 @@ fn a_terminal_is_the_kernels_own() {
     command.args(["-qefc", &words.join(" "), "/dev/null"]).current_dir(container.bundle.path());
     let mut run = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut keyboard = run.stdin.take().unwrap();
-    keyboard.write_all(b"typed\n").unwrap();
     let (mut screen, mut shown) = (run.stdout.take().unwrap(), String::new());
-    let mut piece = [0; 1024];
-    while !shown.contains("typed\ntyped\n") {
-        let length = screen.read(&mut piece).unwrap();
-        assert!(length > 0, "it has ended: {shown}");
-        shown.push_str(&String::from_utf8_lossy(&piece[..length]).replace('\r', ""));
-    }
-    assert!(shown.contains("/dev/pts/0\n"), "{shown}");
+    let mut read_until = |wanted: &str| {
+        let mut piece = [0; 1024];
+        while !shown.contains(wanted) {
+            let length = screen.read(&mut piece).unwrap();
+            assert!(length > 0, "it has ended: {shown}");
+            shown.push_str(&String::from_utf8_lossy(&piece[..length]).replace('\r', ""));
+        }
+    };
+    read_until("/dev/pts/0\n");
+    keyboard.write_all(b"typed\n").unwrap();
+    // Echoed, and written.
+    read_until("typed\ntyped\n");
     keyboard.write_all(b"\x04").unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(0));
     drop(keyboard);

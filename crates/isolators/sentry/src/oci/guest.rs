@@ -20,17 +20,12 @@ use crate::vfs::setup::Layout;
 #[derive(Debug)]
 pub(super) struct SentryKernel {
     process: Process,
-    host_name: Option<String>,
     layout: Layout,
 }
 
 impl SentryKernel {
     pub(super) fn new(spec: &Spec) -> Result<Self, SandboxError> {
-        Ok(Self {
-            process: spec.process.clone().unwrap_or_default(),
-            host_name: spec.hostname.clone(),
-            layout: layout(spec)?,
-        })
+        Ok(Self { process: spec.process.clone().unwrap_or_default(), layout: layout(spec)? })
     }
 
     /// Boots, and starts the program.
@@ -75,7 +70,8 @@ impl SentryKernel {
             layout: &self.layout,
             roots,
             broker,
-            host_name: self.host_name.as_ref().map(|name| name.clone().into_bytes()),
+            // Of the container's UTS namespace, which may be its pod's.
+            host_name: Some(rustix::system::uname().nodename().to_bytes().to_vec()),
             control: Some(control),
             tied: false,
             signals: Some(signals),

@@ -72,6 +72,7 @@ fn compiled_programs_see_the_same() {
         "clocks",
         "events",
         "files",
+        "watches",
         "futexes",
         "mappings",
         "memory",

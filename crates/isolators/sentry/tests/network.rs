@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
 
+mod container;
 mod sandbox;
 
+use container::Container;
 use sandbox::Sandbox;
+use serde_json::json;
 
 const SAID: &str = "\
 from outside
@@ -34,6 +37,30 @@ fn machines_talk_through_our_own_stack() {
     command.args(["--net", "--mount", "sh", script, sentry]).arg(sandbox.root()).arg(place.path());
     let ended = sandbox::finish_within(&mut command, 120);
     assert_eq!((ended.stdout.as_str(), ended.code), (SAID, 0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_containers_interface_is_its_kernels() {
+    if !sandbox::possible() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let fetch = "i=0; until wget -q -O - http://10.9.0.1/f 2>/dev/null; do \
+                 i=$((i+1)); [ $i -lt 50 ] || exit 9; sleep 0.2; done; ip -4 -o addr | wc -l";
+    let container = Container::new(&["sh", "-c", fetch], |config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        namespaces.push(json!({"type": "network", "path": place.path().join("ns")}));
+    });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/container_network.sh");
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--net", "--mount", "sh", script]).arg(place.path());
+    let run = container.command(&["run"], &[]);
+    command.arg(run.get_program()).args(run.get_args()).current_dir(container.bundle.path());
+    let ended = sandbox::finish_within(&mut command, 120);
+    // The second one finds that the first has taken the address.
+    assert_eq!(ended.stdout, "from outside\n2\nexit code 1\n", "{}", ended.stderr);
+    assert!(ended.stderr.contains("another sandbox may have taken it"), "{}", ended.stderr);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use caisson_isolator::SandboxError;
 use caisson_native::{Guest, GuestKernel, StartReport};
-use caisson_runtime_spec::{Process, Spec};
+use caisson_runtime_spec::{NamespaceKind, Process, Spec};
 use caisson_sys::signal_fd::{SignalFd, SignalMask};
 use rustix::io::Errno;
 
@@ -14,6 +14,7 @@ use super::terminal::make_raw;
 use crate::control::{cause, program};
 use crate::kernel::Kernel;
 use crate::launch::{self, Given, LaunchError, Streams};
+use crate::net::Outside;
 use crate::vfs::setup::Layout;
 
 /// What the container's configuration says to its kernel.
@@ -21,11 +22,31 @@ use crate::vfs::setup::Layout;
 pub(super) struct SentryKernel {
     process: Process,
     layout: Layout,
+    own_network: bool,
+}
+
+/// Whether the container's network namespace is another one than that of whoever makes
+/// it, whose interfaces are never taken: from there on the host would have no address.
+fn has_own_network(spec: &Spec) -> bool {
+    let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    let identity = |path: &str| rustix::fs::stat(path).ok().map(|s| (s.st_dev, s.st_ino));
+    let mut found = namespaces.filter(|namespace| namespace.kind == NamespaceKind::Network);
+    found.next().is_some_and(|namespace| match namespace.path.as_deref() {
+        None | Some("") => true,
+        Some(path) => {
+            let (its, own) = (identity(path), identity("/proc/self/ns/net"));
+            its.is_some() && own.is_some() && its != own
+        }
+    })
 }
 
 impl SentryKernel {
     pub(super) fn new(spec: &Spec) -> Result<Self, SandboxError> {
-        Ok(Self { process: spec.process.clone().unwrap_or_default(), layout: layout(spec)? })
+        Ok(Self {
+            process: spec.process.clone().unwrap_or_default(),
+            layout: layout(spec)?,
+            own_network: has_own_network(spec),
+        })
     }
 
     /// Boots, and starts the program.
@@ -60,13 +81,18 @@ impl SentryKernel {
         let mask = SignalMask::sendable();
         mask.block().map_err(host("block signals"))?;
         let signals = SignalFd::new(&mask).map_err(host("take signals"))?;
+        let outside = if self.own_network {
+            Outside::of_present("container's network namespace")?
+        } else {
+            None
+        };
         let roots = launch::open_roots(Path::new("/"), &self.layout)?;
         let (_, broker) = launch::start_broker(&roots, complain)?;
         if let Some(root) = roots.last() {
             let_go_of_streams(root)?;
         }
         launch::boot(Given {
-            outside: None,
+            outside,
             layout: &self.layout,
             roots,
             broker,

@@ -56,25 +56,36 @@ pub struct Outside {
 #[derive(Debug, thiserror::Error)]
 pub enum OutsideError {
     /// The host refuses.
-    #[error("take over an interface of the network namespace {path}: {step}: {errno}")]
+    #[error("take over an interface of the {space}: {step}: {errno}")]
     Step {
         /// Which namespace.
-        path: std::path::PathBuf,
+        space: String,
         /// What was tried.
         step: &'static str,
         /// What the host said.
         errno: Errno,
     },
-    /// There is nothing to take over.
+    /// There is nothing to take over, or too much.
     #[error(
-        "the network namespace {path} has {found} interfaces of Ethernet that are up, and the \
-         sandbox takes exactly one; use --network none, or another namespace"
+        "the {space} has {found} interfaces of Ethernet that are up, and the sandbox takes \
+         exactly one; use no network, or another namespace"
     )]
     Interfaces {
         /// Which namespace.
-        path: std::path::PathBuf,
+        space: String,
         /// How many there are.
         found: usize,
+    },
+    /// There is an interface, but nothing to take over.
+    #[error(
+        "interface {link} of the {space} has no address: another sandbox may have taken it; \
+         sandboxes can't share a network namespace yet"
+    )]
+    Taken {
+        /// Which namespace.
+        space: String,
+        /// The interface.
+        link: String,
     },
 }
 
@@ -88,23 +99,45 @@ impl Outside {
     pub fn take(path: &std::path::Path) -> Result<Self, OutsideError> {
         use rustix::fs::{Mode, OFlags};
         use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-        let fail = |step| move |errno| OutsideError::Step { path: path.to_owned(), step, errno };
+        let name = format!("network namespace {}", path.display());
+        let fail = |step| {
+            let space = name.clone();
+            move |errno| OutsideError::Step { space, step, errno }
+        };
         let space = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(fail("open it"))?;
         move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
             .map_err(fail("enter it"))?;
+        let none = OutsideError::Interfaces { space: name.clone(), found: 0 };
+        Self::of_present(&name)?.ok_or(none)
+    }
+
+    /// The same of the network namespace that this process is in, called `space` in
+    /// messages; `None` if there is no interface of Ethernet that is up.
+    ///
+    /// # Errors
+    /// [`OutsideError`]
+    pub fn of_present(space: &str) -> Result<Option<Self>, OutsideError> {
+        let space = || space.to_owned();
+        let fail = |step| move |errno| OutsideError::Step { space: space(), step, errno };
         let host = Host::new().map_err(fail("make a netlink socket"))?;
         let links = host.links().map_err(fail("read addresses and routes"))?;
-        let [_, link] = links.links.as_slice() else {
-            let found = links.links.len().saturating_sub(1);
-            return Err(OutsideError::Interfaces { path: path.to_owned(), found });
+        let link = match links.links.as_slice() {
+            [_, link] => link,
+            [_] | [] => return Ok(None),
+            more => {
+                return Err(OutsideError::Interfaces { space: space(), found: more.len() - 1 });
+            }
         };
+        if link.addresses.is_empty() {
+            return Err(OutsideError::Taken { space: space(), link: link.name.clone() });
+        }
         let socket = crate::platform::open_packet_socket(link.index)
             .map_err(fail("open a packet socket"))?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let wake = eventfd(0, flags).map_err(fail("make an eventfd"))?;
         host.take_addresses(link).map_err(fail("take its addresses"))?;
-        Ok(Outside { links, socket, wake })
+        Ok(Some(Outside { links, socket, wake }))
     }
 }
 

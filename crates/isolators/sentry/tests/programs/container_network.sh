@@ -1,0 +1,27 @@
+#!/bin/sh
+# Makes a network namespace at PLACE/ns whose interface reaches a web server here, and
+# runs a command that makes a container there. Says, then, what is left of the
+# interface. Arguments: PLACE, the command.
+set -eu
+place=$1
+shift
+mount --make-rprivate /
+mkdir "$place/www"
+echo "from outside" >"$place/www/f"
+: >"$place/ns"
+unshare --net="$place/ns" true
+ip link add outer type veth peer name eth0
+nsenter --net="$place/ns" sleep 100 &
+holder=$!
+# The namespace is entered when it differs from ours.
+while [ "$(readlink /proc/$holder/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
+ip link set eth0 netns "$holder"
+nsenter --net="$place/ns" ip addr add 10.9.0.2/24 dev eth0
+nsenter --net="$place/ns" ip link set eth0 up
+ip addr add 10.9.0.1/24 dev outer
+ip link set outer up
+busybox httpd -f -p 80 -h "$place/www" &
+server=$!
+"$@" || echo "exit code $?"
+"$@" || echo "exit code $?"
+kill $holder $server

@@ -35,6 +35,8 @@ pub struct Network {
     pub inet: inet::Inet,
     links: OnceLock<links::Links>,
     stack: OnceLock<Arc<Stack>>,
+    /// Of the host's interface.
+    claim: OnceLock<std::os::fd::OwnedFd>,
 }
 
 impl Network {
@@ -56,13 +58,14 @@ impl Network {
     /// # Errors
     /// If its thread can't be started.
     pub fn open(kernel: &Arc<Kernel>, outside: Outside) -> std::io::Result<()> {
-        let Outside { links, socket, wake } = outside;
+        let Outside { links, socket, wake, claim } = outside;
         let this = &kernel.network;
         if let Some(link) = links.links.last() {
             let stack = stack::start(kernel, link, &links, (socket, wake))?;
             let _ = this.stack.set(stack);
         }
         let _ = this.links.set(links);
+        let _ = this.claim.set(claim);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a network namespace at PLACE/ns whose interface reaches a web server here, and
-# runs a command that makes a container there. Says, then, what is left of the
-# interface. Arguments: PLACE, the command.
+# runs a command that makes a container there: twice, and with the interface claimed
+# by another sandbox. Arguments: PLACE, the command.
 set -eu
 place=$1
 shift
@@ -23,5 +23,16 @@ ip link set outer up
 busybox httpd -f -p 80 -h "$place/www" &
 server=$!
 "$@" || echo "exit code $?"
+# As after a crash: the next one has the same interface.
 "$@" || echo "exit code $?"
-kill $holder $server
+# Another sandbox has it.
+nsenter --net="$place/ns" python3 -c '
+import socket, sys, time
+held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+held.bind("\0caisson-sentry/eth0")
+open(sys.argv[1], "w")
+time.sleep(100)' "$place/held" &
+other=$!
+until [ -e "$place/held" ]; do sleep 0.1; done
+"$@" || echo "exit code $?"
+kill $holder $server $other

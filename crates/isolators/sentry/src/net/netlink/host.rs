@@ -12,11 +12,13 @@ use rustix::net::{
 use crate::net::links::{Address, Link, Links, Route};
 
 use super::message::{Request, flag};
+use super::note;
 
 /// `RTM_*`
 mod kind {
     pub(super) const NEW_LINK: u16 = 16;
     pub(super) const GET_LINK: u16 = 18;
+    pub(super) const SET_LINK: u16 = 19;
     pub(super) const NEW_ADDRESS: u16 = 20;
     pub(super) const DELETE_ADDRESS: u16 = 21;
     pub(super) const GET_ADDRESS: u16 = 22;
@@ -41,6 +43,22 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
         (_, Ok(v6)) => Some(v6.into()),
         _ => None,
     }
+}
+
+/// A name, without its end mark.
+fn text(bytes: &[u8]) -> String {
+    let name = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// Adds an attribute to a message.
+fn put(body: &mut Vec<u8>, kind: u16, value: &[u8]) -> Result<(), Errno> {
+    let length = u16::try_from(value.len() + 4).map_err(|_| Errno::INVAL)?;
+    body.extend_from_slice(&length.to_le_bytes());
+    body.extend_from_slice(&kind.to_le_bytes());
+    body.extend_from_slice(value);
+    body.resize(body.len().next_multiple_of(4), 0);
+    Ok(())
 }
 
 impl Host {
@@ -91,14 +109,14 @@ impl Host {
     }
 
     /// Interfaces of Ethernet that are up, with their addresses and routes, behind the
-    /// loopback interface.
+    /// loopback interface. One that a sandbox took over has what was noted then.
     ///
     /// # Errors
     /// What the host says.
     pub fn links(&self) -> Result<Links, Errno> {
         const ETHERNET: u16 = 1;
         const UP: u32 = 1;
-        let mut links = Links::default();
+        let (mut links, mut aliases) = (Links::default(), Vec::new());
         self.ask(kind::GET_LINK, flag::DUMP, &[0; 16], |answer| {
             let hardware = answer.body.get(2..4).and_then(|b| b.try_into().ok());
             let ethernet = hardware.map(u16::from_le_bytes) == Some(ETHERNET);
@@ -106,11 +124,11 @@ impl Host {
                 return;
             }
             let attribute = |wanted| answer.attribute(16, wanted).unwrap_or_default();
-            let name = attribute(3);
-            let name = name.strip_suffix(&[0]).unwrap_or(name);
+            let index = word(answer.body, 4);
+            aliases.push((index, text(attribute(20))));
             links.links.push(Link {
-                index: word(answer.body, 4),
-                name: String::from_utf8_lossy(name).into_owned(),
+                index,
+                name: text(attribute(3)),
                 mtu: word(attribute(4), 0),
                 hardware: attribute(1).try_into().unwrap_or_default(),
                 loopback: false,
@@ -147,7 +165,32 @@ impl Host {
                 metric,
             });
         })?;
+        for (index, alias) in aliases {
+            let taken = |l: &&mut Link| l.index == index && l.addresses.is_empty();
+            if let Some(link) = links.links.iter_mut().find(taken)
+                && let Some((addresses, routes)) = note::read(&alias, index)
+            {
+                link.addresses = addresses;
+                links.routes.extend(routes);
+            }
+        }
         Ok(links)
+    }
+
+    /// Notes what an interface has, for who comes after. Where that is too long for
+    /// a note, who comes after finds nothing.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn note(&self, link: &Link, links: &Links) -> Result<(), Errno> {
+        let Some(note) = note::write(link, links) else { return Ok(()) };
+        let mut body = vec![0; 16];
+        if let Some(index) = body.get_mut(4..8) {
+            index.copy_from_slice(&link.index.to_le_bytes());
+        }
+        // IFLA_IFALIAS
+        put(&mut body, 20, note.as_bytes())?;
+        self.ask(kind::SET_LINK, flag::ACKNOWLEDGE, &body, |_| {})
     }
 
     /// Takes the addresses off an interface, so that the host's kernel does not answer
@@ -163,12 +206,13 @@ impl Host {
             };
             let mut body = vec![family, address.prefix, 0, 0];
             body.extend_from_slice(&link.index.to_le_bytes());
-            let length = u16::try_from(octets.len() + 4).map_err(|_| Errno::INVAL)?;
-            body.extend_from_slice(&length.to_le_bytes());
             // IFA_LOCAL
-            body.extend_from_slice(&2_u16.to_le_bytes());
-            body.extend_from_slice(&octets);
-            self.ask(kind::DELETE_ADDRESS, flag::ACKNOWLEDGE, &body, |_| {})?;
+            put(&mut body, 2, &octets)?;
+            match self.ask(kind::DELETE_ADDRESS, flag::ACKNOWLEDGE, &body, |_| {}) {
+                // It is only noted, or went with another one of its network.
+                Ok(()) | Err(Errno::ADDRNOTAVAIL) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

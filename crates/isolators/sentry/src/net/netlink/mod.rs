@@ -2,6 +2,7 @@
 
 pub mod host;
 mod message;
+mod note;
 mod route;
 
 use std::sync::atomic::{AtomicU32, Ordering};

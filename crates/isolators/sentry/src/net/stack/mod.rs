@@ -50,6 +50,8 @@ pub struct Outside {
     pub socket: OwnedFd,
     /// Wakes the thread.
     pub wake: OwnedFd,
+    /// While it is open, no other sandbox takes the interface.
+    pub claim: OwnedFd,
 }
 
 /// Why there is no way to other machines.
@@ -76,10 +78,10 @@ pub enum OutsideError {
         /// How many there are.
         found: usize,
     },
-    /// There is an interface, but nothing to take over.
+    /// There is an interface, but it is another sandbox's.
     #[error(
-        "interface {link} of the {space} has no address: another sandbox may have taken it; \
-         sandboxes can't share a network namespace yet"
+        "interface {link} of the {space} is another sandbox's: sandboxes can't share a \
+         network namespace yet"
     )]
     Taken {
         /// Which namespace.
@@ -129,16 +131,28 @@ impl Outside {
                 return Err(OutsideError::Interfaces { space: space(), found: more.len() - 1 });
             }
         };
-        if link.addresses.is_empty() {
-            return Err(OutsideError::Taken { space: space(), link: link.name.clone() });
-        }
+        let claim = claim(&link.name).map_err(|errno| match errno {
+            Errno::ADDRINUSE => OutsideError::Taken { space: space(), link: link.name.clone() },
+            errno => OutsideError::Step { space: space(), step: "claim it", errno },
+        })?;
         let socket = crate::platform::open_packet_socket(link.index)
             .map_err(fail("open a packet socket"))?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let wake = eventfd(0, flags).map_err(fail("make an eventfd"))?;
+        host.note(link, &links).map_err(fail("note its addresses"))?;
         host.take_addresses(link).map_err(fail("take its addresses"))?;
-        Ok(Some(Outside { links, socket, wake }))
+        Ok(Some(Outside { links, socket, wake, claim }))
     }
+}
+
+/// A name that one socket in the network namespace can have (unix(7), abstract).
+fn claim(link: &str) -> Result<OwnedFd, Errno> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
+    let (family, kind) = (AddressFamily::UNIX, SocketType::DGRAM);
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    let name = format!("caisson-sentry/{link}");
+    bind(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
+    Ok(socket)
 }
 
 enum Command {

@@ -29,23 +29,26 @@ type Found = (Pid, Change, u32, Usage);
 /// Waits for a change; `None` if none came and it is not to wait.
 fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<Found>, Failure> {
     let own = call.thread.process.pid;
+    let mut interrupted = false;
     loop {
         call.kernel.children.join(call.waiter());
         match lock(&call.kernel.tree).wait(own, whom, options)? {
             WaitResult::Changed(pid, change, user, usage) => {
                 return Ok(Some((pid, change, user, usage)));
             }
-            // Who has had the signal, and looks, finds it: no other signal comes.
-            WaitResult::Soon if options.contains(WaitOptions::NO_HANG) => {
+            // Who has had the signal, and looks, finds it, even if it is that signal
+            // which interrupts the wait.
+            WaitResult::Soon => {
                 std::thread::sleep(std::time::Duration::from_micros(50));
                 continue;
             }
             WaitResult::NotYet if options.contains(WaitOptions::NO_HANG) => return Ok(None),
-            WaitResult::NotYet | WaitResult::Soon => {}
+            WaitResult::NotYet if interrupted => {
+                return Err(Failure::Interrupted(Restart::IfAsked));
+            }
+            WaitResult::NotYet => {}
         }
-        if call.waiter().wait(None) == Woken::Interrupted {
-            return Err(Failure::Interrupted(Restart::IfAsked));
-        }
+        interrupted = call.waiter().wait(None) == Woken::Interrupted;
     }
 }
 

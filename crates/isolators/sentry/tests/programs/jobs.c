@@ -99,6 +99,15 @@ int main(void) {
     kill(p, SIGKILL);
     waitpid(p, &st, 0);
     P(" killed while stopped %d\n", WTERMSIG(st));
+    /* a wait finds the child whose end interrupts it */
+    set(SIGCHLD, 0);
+    int lost = 0;
+    for (int i = 0; i < 30; i++) {
+        p = fork();
+        if (!p) { nap(i % 4); _exit(3); }
+        while (waitpid(p, &st, 0) != p) lost++;
+    }
+    P("lost %d\n", lost);
     signal(SIGCHLD, SIG_DFL);
     /* SIGCONT wakes whoever ignores it, and takes stops back */
     p = fork();

@@ -51,6 +51,7 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
         owner: (0, 0),
         groups: Vec::new(),
         umask: 0o022,
+        limits: Vec::new(),
     };
     let (mut root, mut layout) = (PathBuf::from("/"), Layout::usual());
     let (mut sandbox, mut namespace) = (false, None);

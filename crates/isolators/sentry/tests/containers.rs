@@ -29,11 +29,13 @@ fn a_bundle_runs_on_a_kernel_of_its_own() {
     }
     let host = tempfile::tempdir().unwrap();
     std::fs::write(host.path().join("file"), "shared").unwrap();
-    let script = "uname -r; hostname; pwd; echo $A; cat /v/file; touch /v/x /new; \
+    let script = "uname -r; hostname; pwd; echo $A; ulimit -n; cat /v/file; touch /v/x /new; \
                   touch /tmp/x && ls /tmp; ls /dev/null; dmesg | head -n 1; exit 5";
     let container = Container::new(&["sh", "-c", script], |config| {
         config["process"]["cwd"] = json!("/etc");
         config["process"]["env"] = json!(["PATH=/bin", "A=b"]);
+        config["process"]["rlimits"] =
+            json!([{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 2_000_000}]);
         config["root"]["readonly"] = json!(true);
         config["mounts"].as_array_mut().unwrap().push(json!({
             "destination": "/v", "source": host.path(), "options": ["rbind", "ro"],
@@ -41,7 +43,7 @@ fn a_bundle_runs_on_a_kernel_of_its_own() {
     });
     let ended = container.call(&["run"], &[]);
     let kernel = "6.1.0-caisson";
-    let expected = format!("{kernel}\nbox\n/etc\nb\nsharedx\n/dev/null\n");
+    let expected = format!("{kernel}\nbox\n/etc\nb\n77\nsharedx\n/dev/null\n");
     let (seen, boot) = ended.stdout.split_at(ended.stdout.len().min(expected.len()));
     assert_eq!((seen, ended.code), (expected.as_str(), 5), "{}", ended.stderr);
     assert!(boot.contains(&format!("Linux version {kernel}")), "{boot}");

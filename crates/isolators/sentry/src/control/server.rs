@@ -163,6 +163,7 @@ pub(crate) fn program(wanted: &Wanted) -> Program {
         owner: (wanted.user.uid, wanted.user.gid),
         groups: wanted.user.additional_gids.clone(),
         umask: wanted.user.umask.unwrap_or(0o022),
+        limits: wanted.rlimits.iter().map(|l| (l.kind.number(), (l.soft, l.hard))).collect(),
     }
 }
 

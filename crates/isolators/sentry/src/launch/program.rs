@@ -10,6 +10,7 @@ use super::{LaunchError, step};
 use crate::kernel::{Ended, Kernel};
 use crate::platform;
 use crate::syscalls;
+use crate::task::limits::{INFINITY, MOST_FILES, resource};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Pid, Process, Row, process::Directories};
 use crate::vfs::{
@@ -33,6 +34,8 @@ pub struct Program {
     pub groups: Vec<u32>,
     /// Permissions that new files don't get.
     pub umask: u32,
+    /// Resources by their number, with soft and hard limits; others have the usual ones.
+    pub limits: Vec<(u32, (u64, u64))>,
 }
 
 /// Descriptors that a program starts with.
@@ -134,6 +137,10 @@ fn new_process(
     let directories = Directories { current, root };
     let who = walker.credentials.clone();
     let process = Process::new(pid, Arc::clone(&table), directories, program.umask, who);
+    for (resource, (soft, hard)) in &program.limits {
+        let most = if *resource == resource::NOFILE { MOST_FILES } else { INFINITY };
+        lock(&process.limits).set(*resource, ((*soft).min(most), (*hard).min(most)));
+    }
     let row = Row::new(Arc::clone(&process), 0, pid, pid);
     tree.insert(pid, row);
     drop(tree);

@@ -29,7 +29,7 @@ ip addr add 192.0.2.9/32 dev lo
 ip -6 addr add fd09::1/64 dev outer nodad
 ip link set outer up
 enter() {
-    timeout 60 "$sentry" do --root "$root" --env PATH=/bin --network sandbox --netns "$place/ns" "$@"
+    timeout 60 "$sentry" "do" --root "$root" --env PATH=/bin --network sandbox --netns "$place/ns" "$@"
 }
 busybox httpd -f -p 80 -h "$place/www" &
 server=$!

@@ -56,7 +56,7 @@ fn a_failed_launch_says_why_and_leaves_nothing() {
     needs_root!();
     type Spoil = fn(&mut Pod);
     let cases: [(&str, Spoil); 5] = [
-        ("isolator", |pod| pod.config["isolator"] = json!("sentry")),
+        ("isolator", |pod| pod.config["isolator"] = json!("unikernel")),
         ("/no/such/layer", |pod| {
             pod.container["rootfs"]["overlay"]["lowers"] = json!(["/no/such/layer", "/"]);
         }),

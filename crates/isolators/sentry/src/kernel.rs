@@ -72,6 +72,8 @@ pub struct Kernel {
     pub futexes: syscalls::futex::Table,
     /// The file system.
     pub files: FileSystem,
+    /// System V IPC.
+    pub ipc: crate::ipc::Ipc,
     /// Names and addresses of sockets.
     pub network: crate::net::Network,
     /// `dmesg`
@@ -122,6 +124,7 @@ impl Kernel {
             alarms: Arc::default(),
             futexes: syscalls::futex::Table::default(),
             files,
+            ipc: crate::ipc::Ipc::default(),
             network: crate::net::Network::default(),
             log: Log::default(),
             logged: Mutex::default(),

@@ -3,6 +3,7 @@
 //! wall, and the chapter of ARCHITECTURE.md.
 
 mod control;
+pub mod ipc;
 pub mod kernel;
 pub mod launch;
 pub mod loader;

@@ -96,14 +96,14 @@ fn sockets_behave_the_same() {
     }
 }
 
-/// Time, jobs, terminals, limits.
+/// Time, jobs, terminals, limits, System V IPC.
 #[test]
 fn tasks_are_governed_the_same() {
     if !sandbox::possible() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["timers", "jobs", "terminals", "limits"] {
+    for name in ["timers", "jobs", "terminals", "limits", "sysv"] {
         same_program(&sandbox, name);
     }
 }

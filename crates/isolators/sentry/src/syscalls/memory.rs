@@ -75,13 +75,19 @@ fn change(
     call.kernel.order(call.thread, call.id, frame, host, Box::new(then));
 }
 
-fn finish(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame, value: i64) {
+pub(super) fn finish(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: u64,
+    mut frame: Frame,
+    value: i64,
+) {
     frame.context.set(Register::Rax, value.cast_unsigned());
     signal::resume(kernel, thread, id, &mut frame);
 }
 
 /// Takes the turn; gives it back if `f` decides that nothing is to be changed.
-fn in_turn<T>(
+pub(super) fn in_turn<T>(
     call: &Call<'_>,
     f: impl FnOnce(&Arc<Space>) -> Result<T, Failure>,
 ) -> Result<(Arc<Space>, T), Failure> {
@@ -183,8 +189,24 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
     if simple && approved::map_in_stub(call, &space, frame, &area, start, None)? {
         return Ok(None);
     }
+    let Wanted { descriptor, host_flags, .. } = want;
+    make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset })
+}
+
+/// What is to be mapped.
+pub(super) struct Mapping {
+    pub(super) start: u64,
+    pub(super) area: Area,
+    pub(super) descriptor: Option<rustix::fd::OwnedFd>,
+    pub(super) host_flags: u64,
+    pub(super) offset: u64,
+}
+
+/// Has the stub map it. The caller has the turn; the guest gets the address.
+pub(super) fn make(call: &Call<'_>, frame: &Frame, space: Arc<Space>, mapping: Mapping) -> Framed {
+    let Mapping { start, area, descriptor, host_flags, offset } = mapping;
     space.settle(call.thread.tid, &(start..area.end)).inspect_err(|_| space.pass_turn())?;
-    let number = match &want.descriptor {
+    let number = match &descriptor {
         None => u64::MAX,
         Some(fd) => match call.kernel.listener.give(call.id, fd.as_fd()) {
             Ok(number) => number.into(),
@@ -194,11 +216,11 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
             }
         },
     };
-    let host_flags = want.host_flags | map::FIXED;
-    let args = [start, length, protection, host_flags, number, offset];
+    let length = area.end - start;
+    let args = [start, length, area.protection.0, host_flags | map::FIXED, number, offset];
     let note: Note = Box::new(move |areas| areas.insert(start, area));
     let host = HostCall { number: host::MMAP, args };
-    if want.descriptor.is_none() {
+    if descriptor.is_none() {
         change(call, space, frame, host, start.cast_signed(), note);
         return Ok(None);
     }

@@ -20,6 +20,8 @@ mod pidfd;
 mod polling;
 mod processes;
 mod scheduling;
+mod semaphores;
+mod shared_memory;
 mod signals;
 mod sockets;
 pub mod system;

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use super::{
     Call, Failure, Outcome, approved, copying, descriptors, epoll, extended, files, futex,
     identity, inotify, limits, locks, memory, mounts, owners, paths, pidfd, polling, processes,
-    scheduling, signals, sockets, system, threads, time, timers, transfer, usage, wait,
+    scheduling, semaphores, shared_memory, signals, sockets, system, threads, time, timers,
+    transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -91,6 +92,9 @@ pub static TABLE: &[Row] = &[
     plain(26, "msync", memory::msync),
     plain(27, "mincore", memory::mincore),
     plain(28, "madvise", approved::madvise),
+    plain(29, "shmget", shared_memory::shmget),
+    framed(30, "shmat", shared_memory::shmat),
+    plain(31, "shmctl", shared_memory::shmctl),
     plain(32, "dup", descriptors::dup),
     plain(33, "dup2", descriptors::dup2),
     plain(34, "pause", signals::pause),
@@ -123,6 +127,10 @@ pub static TABLE: &[Row] = &[
     plain(61, "wait4", wait::wait4),
     plain(62, "kill", signals::kill),
     plain(63, "uname", system::uname),
+    plain(64, "semget", semaphores::semget),
+    plain(65, "semop", semaphores::semop),
+    plain(66, "semctl", semaphores::semctl),
+    framed(67, "shmdt", shared_memory::shmdt),
     plain(72, "fcntl", descriptors::fcntl),
     plain(73, "flock", locks::flock),
     plain(74, "fsync", files::fsync),
@@ -224,6 +232,7 @@ pub static TABLE: &[Row] = &[
     plain(213, "epoll_create", epoll::epoll_create),
     plain(217, "getdents64", files::getdents64),
     plain(218, "set_tid_address", threads::set_tid_address),
+    plain(220, "semtimedop", semaphores::semtimedop),
     plain(221, "fadvise64", files::fadvise64),
     plain(222, "timer_create", timers::timer_create),
     plain(223, "timer_settime", timers::timer_settime),

@@ -51,6 +51,8 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         retire(kernel, thread);
     }
     lock(&process.timers).clear();
+    kernel.ipc.semaphores.take_back(process.pid);
+    crate::ipc::shared_memory::sweep(kernel);
     let files = std::mem::replace(&mut *lock(&process.files), FileTable::empty());
     drop(files);
     // What a leader leaves has no terminal; nobody else has one of its number.

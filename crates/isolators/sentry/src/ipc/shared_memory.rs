@@ -1,0 +1,106 @@
+//! Segments of shared memory: memfds that are mapped as files are. Attachments are
+//! not counted: they are the areas of address spaces that start with the segment's start.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+
+use crate::kernel::Kernel;
+use crate::mm::{Backing, PAGE, Space, round_up};
+use crate::task::Pid;
+use crate::task::waiter::lock;
+use crate::vfs::Time;
+
+/// `SHMMNI`
+pub const MOST: usize = 4096;
+/// `SHM_DEST`, a bit of the mode: removed, as soon as nobody is attached.
+pub const MARKED: u32 = 0o1000;
+/// Address space is not larger.
+const LARGEST: u64 = 1 << 46;
+
+/// A segment.
+#[derive(Debug)]
+pub struct Segment {
+    /// Bytes.
+    pub size: u64,
+    /// Its memory.
+    pub memory: Arc<OwnedFd>,
+    /// Device and inode of the memory.
+    pub inode: (u64, u64),
+    /// Who made it, and who attached or detached last.
+    pub processes: (Pid, Pid),
+    /// When it was attached, detached and changed last, in seconds.
+    pub times: [i64; 3],
+    /// Whether it is to go.
+    pub marked: bool,
+}
+
+impl Segment {
+    /// A new one.
+    ///
+    /// # Errors
+    /// `EINVAL` for a size that can't be, or what the host says.
+    pub fn new(size: u64, creator: Pid) -> Result<Self, Errno> {
+        let length = round_up(size).filter(|length| (PAGE..LARGEST).contains(length));
+        let length = length.ok_or(Errno::INVAL)?;
+        let memory = rustix::fs::memfd_create("SYSV", MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&memory, length).map_err(|_| Errno::NOMEM)?;
+        let status = rustix::fs::fstat(&memory)?;
+        Ok(Self {
+            size,
+            memory: Arc::new(memory),
+            inode: (status.st_dev, status.st_ino),
+            processes: (creator, 0),
+            times: [0, 0, Time::now().seconds],
+            marked: false,
+        })
+    }
+}
+
+fn spaces(kernel: &Kernel) -> Vec<Arc<Space>> {
+    let mut spaces: Vec<Arc<Space>> = Vec::new();
+    for (_, row) in lock(&kernel.tree).rows() {
+        if let Some(thread) = row.threads.values().next() {
+            let space = thread.space();
+            if !spaces.iter().any(|known| Arc::ptr_eq(known, &space)) {
+                spaces.push(space);
+            }
+        }
+    }
+    spaces
+}
+
+/// How often a segment is attached.
+#[must_use]
+pub fn attachments(kernel: &Kernel, inode: (u64, u64)) -> u64 {
+    let whole = |backing: &Backing| matches!(backing, Backing::File { id, offset: 0, shared: true, .. } if *id == inode);
+    let count = |space: &Arc<Space>| {
+        lock(&space.areas).iter().filter(|(_, area)| whole(&area.backing)).count() as u64
+    };
+    spaces(kernel).iter().map(count).sum()
+}
+
+/// Takes away what is marked and attached nowhere.
+pub fn sweep(kernel: &Kernel) {
+    let marked: Vec<_> = {
+        let segments = lock(&kernel.ipc.segments);
+        let marked = segments.iter().filter(|(_, segment)| segment.content.marked);
+        marked.map(|(id, segment)| (id, segment.content.inode)).collect()
+    };
+    for (id, inode) in marked {
+        if attachments(kernel, inode) == 0 {
+            lock(&kernel.ipc.segments).remove(id);
+        }
+    }
+}
+
+/// Notes that a process has detached a segment.
+pub fn detached(kernel: &Kernel, id: i32, pid: Pid) {
+    if let Ok(segment) = lock(&kernel.ipc.segments).find(id) {
+        segment.content.processes.1 = pid;
+        segment.content.times[1] = Time::now().seconds;
+    }
+    sweep(kernel);
+}

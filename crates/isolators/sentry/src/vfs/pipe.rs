@@ -106,6 +106,21 @@ impl Pipe {
     }
 }
 
+/// Copies what is first, whole pieces at a time; how much that was.
+fn copy(bytes: &VecDeque<u8>, into: &mut [u8]) -> usize {
+    let (front, back) = bytes.as_slices();
+    let mut done = 0;
+    for part in [front, back] {
+        let room = into.get_mut(done..).unwrap_or_default();
+        let count = room.len().min(part.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..count), part.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        done += count;
+    }
+    done
+}
+
 impl File for Reader {
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
         if into.is_empty() {
@@ -115,10 +130,8 @@ impl File for Reader {
         if state.bytes.is_empty() {
             return if state.writers == 0 { Ok(0) } else { Err(Errno::AGAIN) };
         }
-        let count = into.len().min(state.bytes.len());
-        for (to, from) in into.iter_mut().zip(state.bytes.drain(..count)) {
-            *to = from;
-        }
+        let count = copy(&state.bytes, into);
+        state.bytes.drain(..count);
         drop(state);
         self.0.changed.wake();
         Ok(count)
@@ -133,11 +146,7 @@ impl File for Reader {
         if state.bytes.is_empty() {
             return if state.writers == 0 { Ok(0) } else { Err(Errno::AGAIN) };
         }
-        let count = into.len().min(state.bytes.len());
-        for (to, from) in into.iter_mut().zip(&state.bytes) {
-            *to = *from;
-        }
-        Ok(count)
+        Ok(copy(&state.bytes, into))
     }
 
     fn ready(&self) -> Ready {
@@ -183,7 +192,7 @@ impl File for Writer {
             return if from.is_empty() { Ok(0) } else { Err(Errno::AGAIN) };
         }
         let count = from.len().min(room);
-        state.bytes.extend(from.iter().take(count));
+        state.bytes.extend(from.get(..count).unwrap_or_default());
         drop(state);
         self.0.changed.wake();
         Ok(count)

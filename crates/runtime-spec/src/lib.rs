@@ -5,6 +5,7 @@
 //! types without `Linux`. Optional lists and maps are empty when absent.
 
 mod capabilities;
+mod container_path;
 mod error;
 pub mod features;
 mod hooks;
@@ -28,6 +29,7 @@ pub mod template;
 mod validate;
 
 pub use capabilities::{Capabilities, Capability, CapabilitySet};
+pub use container_path::clean_path;
 pub use error::ConfigError;
 pub use hooks::{Hook, Hooks};
 pub use linux::{

@@ -5,13 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use caisson_rootpath::{Node, NodeKind, Root, RootPathError};
-use caisson_runtime_spec::{Device, DeviceKind, Spec};
+use caisson_runtime_spec::{Device, DeviceKind, Spec, clean_path};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, major, minor, statat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::attach::attach;
-use super::mounts::clean;
 use crate::step::{Context, StepError};
 
 /// The devices that every container has: name, major, minor.
@@ -39,14 +38,14 @@ pub(super) fn create(
     by_bind: bool,
 ) -> Result<(), StepError> {
     if spec.mounts.iter().any(|mount| {
-        mount.parsed_options().bind.is_some() && clean(&mount.destination) == Path::new("/dev")
+        mount.parsed_options().bind.is_some() && clean_path(&mount.destination) == Path::new("/dev")
     }) {
         return Ok(());
     }
     let dev =
         root.mkdir_all(Path::new("/dev"), Mode::from_raw_mode(0o755)).context(|| "make /dev")?;
     for (name, major, minor) in DEFAULTS {
-        if devices.iter().any(|device| clean(&device.path) == Path::new("/dev").join(name)) {
+        if devices.iter().any(|device| clean_path(&device.path) == Path::new("/dev").join(name)) {
             continue;
         }
         let node = Node {
@@ -61,7 +60,8 @@ pub(super) fn create(
         make_or_bind(root, &path, &node, by_bind, in_dev, step)?;
     }
     // /dev/ptmx is the container's own devpts', whatever is asked for.
-    for device in devices.iter().filter(|device| clean(&device.path) != Path::new("/dev/ptmx")) {
+    for device in devices.iter().filter(|device| clean_path(&device.path) != Path::new("/dev/ptmx"))
+    {
         create_one(root, device, by_bind)?;
     }
     for (name, target) in LINKS {
@@ -89,7 +89,7 @@ fn link(root: &Root, dev: &OwnedFd, name: &str, target: &str) -> Result<(), Step
 }
 
 fn create_one(root: &Root, device: &Device, by_bind: bool) -> Result<(), StepError> {
-    let path = clean(&device.path);
+    let path = clean_path(&device.path);
     let step = || format!("create device {}", device.path);
     let number = |value: i64, what: &str| {
         u32::try_from(value).map_err(|_| format!("{what} {value} is out of range")).context(step)

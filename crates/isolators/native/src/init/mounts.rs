@@ -1,10 +1,10 @@
 //! The configuration's mounts, in their order.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use caisson_rootpath::Root;
-use caisson_runtime_spec::Mount;
 use caisson_runtime_spec::mount_options::{AttrChange, MountAttr, MountOptions};
+use caisson_runtime_spec::{Mount, clean_path};
 
 use super::{Init, attach, bind, cgroup_mount, file_system};
 use crate::step::{Context, StepError};
@@ -31,21 +31,6 @@ pub(super) fn mount_all(init: &Init<'_>, root: &Root) -> Result<bool, StepError>
 
 fn label(mount: &Mount) -> &str {
     mount.source.as_deref().or(mount.kind.as_deref()).unwrap_or("none")
-}
-
-/// The destination without `.`, `..` and doubled slashes, below `/`.
-pub(super) fn clean(destination: &str) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for part in Path::new(destination).components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
 }
 
 fn mount_one(init: &Init<'_>, root: &Root, index: usize, mount: &Mount) -> Result<(), StepError> {
@@ -103,24 +88,9 @@ fn is_new_dev(path: &Path, options: &MountOptions<'_>) -> bool {
 /// Where a mount goes in the container. Like runc, this takes a destination
 /// that starts with the host's path of the root for one inside.
 fn destination(init: &Init<'_>, mount: &Mount) -> PathBuf {
-    let path = clean(&mount.destination);
+    let path = clean_path(&mount.destination);
     match path.strip_prefix(init.rootfs) {
         Ok(inside) => Path::new("/").join(inside),
         Err(_) => path,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clean;
-    use std::path::Path;
-
-    #[test]
-    fn destinations_stay_below_the_root() {
-        for (given, clean_path) in
-            [("/a/../../b", "/b"), ("c//d/.", "/c/d"), ("/", "/"), ("../..", "/")]
-        {
-            assert_eq!(clean(given), Path::new(clean_path));
-        }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use caisson_isolator::SandboxError;
 use caisson_runtime_spec::mount_options::MountAttr;
-use caisson_runtime_spec::{Mount, NamespaceKind, Spec};
+use caisson_runtime_spec::{Mount, NamespaceKind, Spec, clean_path};
 
 use super::NAME;
 use crate::vfs::MountFlags;
@@ -63,7 +63,7 @@ pub(super) fn adapt(mut spec: Spec) -> Result<Spec, SandboxError> {
     linux.masked_paths.clear();
     linux.readonly_paths.clear();
     for mount in &spec.mounts {
-        let path = clean(&mount.destination);
+        let path = clean_path(&mount.destination);
         let inside = ["/proc", "/sys"].iter().any(|top| path.starts_with(top));
         if inside && place(mount) == Place::Native {
             let at = &mount.destination;
@@ -74,7 +74,7 @@ pub(super) fn adapt(mut spec: Spec) -> Result<Spec, SandboxError> {
         Place::Native => true,
         // The terminal that the host gives away is in these.
         Place::Kernel => {
-            let path = clean(&mount.destination);
+            let path = clean_path(&mount.destination);
             path == Path::new("/dev") || path == Path::new("/dev/pts")
         }
         Place::Nowhere => false,
@@ -122,12 +122,12 @@ fn place(mount: &Mount) -> Place {
 /// [`SandboxError::Unsupported`], with the option that is not known.
 pub(super) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
     let mut mounts = Vec::new();
-    let dev = |mount: &Mount| clean(&mount.destination) == Path::new("/dev");
+    let dev = |mount: &Mount| clean_path(&mount.destination) == Path::new("/dev");
     if !spec.mounts.iter().any(dev) {
         mounts.push(request("devtmpfs", "/dev", &["nosuid".to_owned()])?);
     }
     for mount in &spec.mounts {
-        let path = clean(&mount.destination);
+        let path = clean_path(&mount.destination);
         match place(mount) {
             Place::Nowhere => {}
             Place::Kernel => {
@@ -177,21 +177,6 @@ fn flags(set: MountAttr) -> MountFlags {
     ];
     let wanted = pairs.into_iter().filter(|(attribute, _)| set.contains(*attribute));
     wanted.fold(MountFlags::empty(), |flags, (_, flag)| flags | flag)
-}
-
-/// An absolute path without `.`, `..` and doubled slashes.
-fn clean(path: &str) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
 }
 
 #[cfg(test)]

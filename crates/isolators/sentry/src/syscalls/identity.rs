@@ -10,7 +10,8 @@ use super::{Call, Outcome};
 /// No change.
 const SAME: u32 = u32::MAX;
 
-fn who(call: &Call<'_>) -> Credentials {
+/// Whom the call is made for.
+pub(super) fn who(call: &Call<'_>) -> Credentials {
     lock(&call.thread.process.credentials).clone()
 }
 

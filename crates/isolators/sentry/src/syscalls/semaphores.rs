@@ -8,10 +8,11 @@ use crate::ipc::objects::{Object, access, flag};
 use crate::ipc::semaphores::{
     Blocked, LARGEST_VALUE, MOST_IN_SET, MOST_OPERATIONS, MOST_SETS, Operation, Semaphore, Set,
 };
+use crate::task::Restart;
 use crate::task::waiter::{Woken, lock};
-use crate::task::{Credentials, Restart};
 use crate::vfs::Time;
 
+use super::identity::who;
 use super::shared_memory::command;
 use super::{Call, Failure, Outcome, time};
 
@@ -28,10 +29,6 @@ mod own {
     pub(super) const STATUS_AT: u32 = 18;
     pub(super) const USE: u32 = 19;
     pub(super) const ANY_STATUS_AT: u32 = 20;
-}
-
-fn who(call: &Call<'_>) -> Credentials {
-    lock(&call.thread.process.credentials).clone()
 }
 
 pub(super) fn semget(call: &Call<'_>) -> Outcome {

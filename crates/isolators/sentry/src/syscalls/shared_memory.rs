@@ -9,10 +9,11 @@ use crate::ipc::shared_memory::{self, MARKED, MOST, Segment};
 use crate::kernel::{Frame, Kernel};
 use crate::mm::{Area, Backing, PAGE, Protection, Space, round_up};
 use crate::platform::HostCall;
+use crate::task::Thread;
 use crate::task::waiter::lock;
-use crate::task::{Credentials, Thread};
 use crate::vfs::Time;
 
+use super::identity::who;
 use super::memory::{self, Mapping, host, in_turn, map, range};
 use super::{Call, Failure, Framed, Outcome};
 
@@ -38,10 +39,6 @@ mod flag {
     pub(super) const ROUND: u32 = 0o20_000;
     pub(super) const REPLACE: u32 = 0o40_000;
     pub(super) const EXECUTE: u32 = 0o100_000;
-}
-
-fn who(call: &Call<'_>) -> Credentials {
-    lock(&call.thread.process.credentials).clone()
 }
 
 pub(super) fn shmget(call: &Call<'_>) -> Outcome {

@@ -20,3 +20,4 @@ pub mod vfs;
 pub mod wall;
 
 pub use launch::{LaunchError, Program, run};
+pub use task::CapabilitySets;

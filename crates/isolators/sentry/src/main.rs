@@ -10,7 +10,7 @@ use caisson_oci_cli::{Runtime, RuntimeOptions};
 use caisson_sentry::net::Outside;
 use caisson_sentry::oci::{SentryIsolator, Settings};
 use caisson_sentry::vfs::setup::{Layout, MountRequest};
-use caisson_sentry::{LaunchError, Program, run};
+use caisson_sentry::{CapabilitySets, LaunchError, Program, run};
 
 const USAGE: &str = "\
 Usage: caisson-sentry do [OPTIONS] PROGRAM [ARGUMENT...]
@@ -51,6 +51,7 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
         owner: (0, 0),
         groups: Vec::new(),
         umask: 0o022,
+        caps: CapabilitySets::of_user(0),
         limits: Vec::new(),
     };
     let (mut root, mut layout) = (PathBuf::from("/"), Layout::usual());

@@ -103,7 +103,7 @@ fn tasks_are_governed_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["timers", "jobs", "terminals", "limits", "sysv"] {
+    for name in ["timers", "jobs", "terminals", "limits", "sysv", "identity"] {
         same_program(&sandbox, name);
     }
 }

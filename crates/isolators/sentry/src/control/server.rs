@@ -11,7 +11,7 @@ use crate::kernel::Kernel;
 use crate::launch::{LaunchError, Program, Streams, find_in_path, home_of, start};
 use crate::signal::{self, SIGKILL};
 use crate::task::waiter::lock;
-use crate::task::{Process, Status};
+use crate::task::{CapabilitySets, Caps, Process, SecureBits, Status};
 
 /// Parsing what is asked for takes some.
 const STACK: usize = 512 << 10;
@@ -152,6 +152,22 @@ fn read(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     Ok(content)
 }
 
+/// What config.json's `process` asks for of capabilities: none if it does not tell.
+fn caps(wanted: &Wanted) -> CapabilitySets {
+    let sets = wanted.capabilities.clone().unwrap_or_default();
+    let set = |of: &caisson_runtime_spec::CapabilitySet| Caps::from_bits_truncate(of.bits());
+    let (permitted, inheritable) = (set(&sets.permitted), set(&sets.inheritable));
+    CapabilitySets {
+        bounding: set(&sets.bounding),
+        permitted,
+        effective: set(&sets.effective) & permitted,
+        inheritable,
+        ambient: set(&sets.ambient) & permitted & inheritable,
+        secure: SecureBits::empty(),
+        no_new_privs: wanted.no_new_privileges,
+    }
+}
+
 /// What config.json's `process` asks for.
 pub(crate) fn program(wanted: &Wanted) -> Program {
     let bytes = |text: &String| text.clone().into_bytes();
@@ -163,6 +179,7 @@ pub(crate) fn program(wanted: &Wanted) -> Program {
         owner: (wanted.user.uid, wanted.user.gid),
         groups: wanted.user.additional_gids.clone(),
         umask: wanted.user.umask.unwrap_or(0o022),
+        caps: caps(wanted),
         limits: wanted.rlimits.iter().map(|l| (l.kind.number(), (l.soft, l.hard))).collect(),
     }
 }

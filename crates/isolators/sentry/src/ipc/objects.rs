@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustix::io::Errno;
 
-use crate::task::Credentials;
+use crate::task::{Caps, Credentials};
 
 /// `IPC_PRIVATE`
 const PRIVATE: i32 = 0;
@@ -59,7 +59,11 @@ impl Permissions {
         } else {
             self.mode
         };
-        if user == 0 || bits & wanted == wanted { Ok(()) } else { Err(Errno::ACCESS) }
+        if who.can(Caps::IPC_OWNER) || bits & wanted == wanted {
+            Ok(())
+        } else {
+            Err(Errno::ACCESS)
+        }
     }
 
     /// Whether `who` may change or remove it.
@@ -68,7 +72,8 @@ impl Permissions {
     /// `EPERM`
     pub fn control(&self, who: &Credentials) -> Result<(), Errno> {
         let user = who.users[1];
-        let may = user == 0 || user == self.owner.0 || user == self.creator.0;
+        let own = user == self.owner.0 || user == self.creator.0;
+        let may = own || who.can(Caps::SYS_ADMIN);
         if may { Ok(()) } else { Err(Errno::PERM) }
     }
 
@@ -213,7 +218,7 @@ mod tests {
     use super::*;
 
     fn who(user: u32) -> Credentials {
-        Credentials { users: [user; 4], groups: [user; 4], others: Vec::new() }
+        Credentials::of(user, user, Vec::new())
     }
 
     fn get(objects: &mut Objects<u8>, key: i32, flags: u32, user: u32) -> Result<i32, Errno> {

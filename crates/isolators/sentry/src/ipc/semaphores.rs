@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn the_end_of_a_process_takes_back_what_it_did() {
         let all = Semaphores::default();
-        let who = Credentials { users: [0; 4], groups: [0; 4], others: Vec::new() };
+        let who = Credentials::of(0, 0, Vec::new());
         let made = || Set::new(2);
         let id = lock(&all.sets).get((3, CREATE), &who, 9, |_| Ok(()), made).unwrap();
         let operations = [operation(0, 3), operation(1, 4)];

@@ -12,7 +12,7 @@ use crate::platform;
 use crate::syscalls;
 use crate::task::limits::{INFINITY, MOST_FILES, resource};
 use crate::task::waiter::lock;
-use crate::task::{Credentials, Pid, Process, Row, process::Directories};
+use crate::task::{CapabilitySets, Credentials, Pid, Process, Row, process::Directories};
 use crate::vfs::{
     FileTable, HostFile, HostStream, Kind, Node, OpenFile, Resolve, Walker, access, permit,
 };
@@ -34,6 +34,8 @@ pub struct Program {
     pub groups: Vec<u32>,
     /// Permissions that new files don't get.
     pub umask: u32,
+    /// Capabilities.
+    pub caps: CapabilitySets,
     /// Resources by their number, with soft and hard limits; others have the usual ones.
     pub limits: Vec<(u32, (u64, u64))>,
 }
@@ -65,7 +67,7 @@ impl Streams {
 
 fn credentials(program: &Program) -> Credentials {
     let (user, group) = program.owner;
-    Credentials { users: [user; 4], groups: [group; 4], others: program.groups.clone() }
+    Credentials { caps: program.caps, ..Credentials::of(user, group, program.groups.clone()) }
 }
 
 fn walker<'a>(kernel: &'a Arc<Kernel>, program: &Program) -> Walker<'a> {
@@ -224,6 +226,7 @@ fn passwd(kernel: &Arc<Kernel>, program: &Program) -> Result<Vec<u8>, Errno> {
     use std::os::fd::AsFd;
     let mut root = program.clone();
     root.owner = (0, 0);
+    root.caps = CapabilitySets::of_user(0);
     let walker = walker(kernel, &root);
     let start = Arc::clone(&walker.root);
     let found = walker.walk(&start, b"/etc/passwd", true)?.existing()?;

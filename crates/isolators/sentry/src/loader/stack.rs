@@ -11,6 +11,8 @@ pub struct Auxiliary {
     pub entry: u64,
     /// Real and effective user, real and effective group.
     pub ids: [u32; 4],
+    /// Whether it runs with more than its user has.
+    pub secure: bool,
     /// Sixteen random bytes.
     pub random: [u8; 16],
 }
@@ -50,7 +52,7 @@ impl Stack {
 
         let vector = |auxiliary: &Auxiliary| {
             let [user, effective_user, group, effective_group] = auxiliary.ids.map(u64::from);
-            let secure = u64::from(user != effective_user || group != effective_group);
+            let secure = u64::from(auxiliary.secure);
             let host = crate::platform::auxiliary;
             vec![
                 (3, auxiliary.headers.0),

@@ -20,8 +20,8 @@ pub enum Target {
 /// Who sends it, for permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// The kernel: always may.
-    Kernel,
+    /// The kernel, or who may signal anybody.
+    Able,
     /// A process with these real and effective users.
     User(u32, u32),
 }
@@ -33,7 +33,7 @@ impl Sender {
         let Sender::User(real, effective) = self else { return true };
         let users = lock(&process.credentials).users;
         let [target_real, _, target_saved, _] = users;
-        effective == 0 || [target_real, target_saved].iter().any(|u| *u == real || *u == effective)
+        [target_real, target_saved].iter().any(|u| *u == real || *u == effective)
     }
 }
 

@@ -196,7 +196,7 @@ pub(super) fn memfd_create(call: &Call<'_>) -> Outcome {
     }
     let name = call.memory().read_string(call.arg(0), LONGEST + 1)?.ok_or(Errno::INVAL)?;
     let Credentials { users: [.., user], groups: [.., group], .. } =
-        lock(&call.thread.process.credentials).clone();
+        lock(&call.thread.credentials).clone();
     let permissions = if flags & NO_EXEC_SEAL != 0 { 0o666 } else { 0o777 };
     let kind = Kind::Regular;
     let new = New { kind, permissions, owner: (user, group), number: 0, text: b"" };

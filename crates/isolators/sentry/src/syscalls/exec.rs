@@ -15,9 +15,10 @@ use crate::platform::{Event, GUEST_END, HostCall, Slot, StubProcess, VDSO, VDSO_
 use crate::signal::{self, ThreadSignals};
 use crate::task::thread::Place;
 use crate::task::waiter::lock;
-use crate::task::{Process, Status, Thread, dismiss, exit_process, retire};
+use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, retire};
 use crate::vfs::{Entry, Kind, MountFlags, Node, ProcNode, Walker, access, permit};
 
+use super::gain::{Gain, gain};
 use super::memory::{host, map};
 
 use super::{Call, Failure, Framed};
@@ -47,6 +48,7 @@ pub(super) struct Program {
     environment: Vec<Vec<u8>>,
     /// As it was called.
     called: Vec<u8>,
+    gain: Gain,
 }
 
 fn strings(call: &Call<'_>, address: u64, total: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
@@ -145,8 +147,8 @@ fn find(
                 Some(self::binary(file, &entry).map_err(|_| Errno::LIBBAD)?)
             }
         };
-        let called = path.to_vec();
-        return Ok(Program { binary, interpreter, arguments, environment, called });
+        let (called, gain) = (path.to_vec(), gain(walker, &entry)?);
+        return Ok(Program { binary, interpreter, arguments, environment, called, gain });
     }
     Err(Errno::LOOP)
 }
@@ -218,8 +220,8 @@ impl Plan {
     }
 }
 
-fn plan(program: Program, ids: [u32; 4]) -> Result<Plan, Errno> {
-    let Program { binary, interpreter, arguments, environment, called } = program;
+fn plan(program: Program, ids: [u32; 4], secure: bool) -> Result<Plan, Errno> {
+    let Program { binary, interpreter, arguments, environment, called, .. } = program;
     let mut random = [0; 32];
     if !crate::platform::random(&mut random) {
         return Err(Errno::IO);
@@ -246,6 +248,7 @@ fn plan(program: Program, ids: [u32; 4]) -> Result<Plan, Errno> {
         base: 0,
         entry: base + binary.image.entry,
         ids,
+        secure,
         random: [0; 16],
     };
     auxiliary.random.copy_from_slice(random.get(16..).unwrap_or(&[0; 16]));
@@ -322,8 +325,7 @@ fn run(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut plan: Plan) {
     kernel.order(thread, id, &frame, call, Box::new(then));
 }
 
-fn ids(process: &Process) -> [u32; 4] {
-    let who = lock(&process.credentials);
+fn ids(who: &Credentials) -> [u32; 4] {
     [who.users[0], who.users[1], who.groups[0], who.groups[1]]
 }
 
@@ -389,7 +391,9 @@ pub(super) fn execute(
     let name = short_name(path);
     let command_line = joined(&program.arguments);
     let environment = joined(&program.environment);
-    let plan = plan(program, ids(&process))?;
+    let own = lock(&call.thread.credentials).clone();
+    let (who, secure, open) = program.gain.apply(&own)?;
+    let plan = plan(program, ids(&who), secure)?;
     let (old, address, id) = (Arc::clone(call.thread), frame.address, call.id);
     let arrival = move |kernel: &Arc<Kernel>, event: Event| {
         if old.doomed.load(Ordering::SeqCst) {
@@ -409,6 +413,8 @@ pub(super) fn execute(
                 ..ThreadSignals::default()
             }
         };
+        *lock(&process.credentials) = who;
+        process.dumpable.store(open, Ordering::SeqCst);
         lock(&process.accounts).leave(Some(&old.space().stub));
         lock(&process.timers).execute();
         lock(&process.actions).reset_handlers();
@@ -452,7 +458,11 @@ pub fn start_first(
     *lock(&process.name) = short_name(path);
     *lock(&process.command_line) = joined(&program.arguments);
     *lock(&process.environment) = joined(&program.environment);
-    let plan = plan(program, ids(process))?;
+    let own = lock(&process.credentials).clone();
+    let (who, secure, open) = program.gain.apply(&own)?;
+    let plan = plan(program, ids(&who), secure)?;
+    *lock(&process.credentials) = who;
+    process.dumpable.store(open, Ordering::SeqCst);
     let process = Arc::clone(process);
     kernel.new_stub(Box::new(move |kernel, event| {
         arrive(kernel, &event, &process, ThreadSignals::default(), plan);

@@ -1,9 +1,11 @@
 //! Users and groups.
 
+use std::sync::atomic::Ordering;
+
 use rustix::io::Errno;
 
-use crate::task::Credentials;
 use crate::task::waiter::lock;
+use crate::task::{Caps, Credentials};
 
 use super::{Call, Outcome};
 
@@ -12,7 +14,7 @@ const SAME: u32 = u32::MAX;
 
 /// Whom the call is made for.
 pub(super) fn who(call: &Call<'_>) -> Credentials {
-    lock(&call.thread.process.credentials).clone()
+    lock(&call.thread.credentials).clone()
 }
 
 pub(super) fn getuid(call: &Call<'_>) -> Outcome {
@@ -46,11 +48,11 @@ pub(super) fn getresgid(call: &Call<'_>) -> Outcome {
     give_three(call, who(call).groups)
 }
 
-/// Sets real, effective, saved id (or leaves them); root may set any, others
+/// Sets real, effective, saved id (or leaves them); who is able to may set any, others
 /// only what they have. The file system's id follows the effective one.
-fn set(ids: &mut [u32; 4], root: bool, wanted: [u32; 3]) -> Result<(), Errno> {
+fn set(ids: &mut [u32; 4], able: bool, wanted: [u32; 3]) -> Result<(), Errno> {
     let [real, effective, saved, _] = *ids;
-    let has = |id: u32| id == SAME || root || [real, effective, saved].contains(&id);
+    let has = |id: u32| id == SAME || able || [real, effective, saved].contains(&id);
     if !wanted.into_iter().all(has) {
         return Err(Errno::PERM);
     }
@@ -68,12 +70,60 @@ fn change(
     groups: bool,
     wanted: impl FnOnce(&[u32; 4], bool) -> [u32; 3],
 ) -> Outcome {
-    let mut who = lock(&call.thread.process.credentials);
-    let root = who.users[1] == 0;
+    let mut who = lock(&call.thread.credentials);
+    let able = who.can(if groups { Caps::SETGID } else { Caps::SETUID });
+    let old = who.clone();
     let ids = if groups { &mut who.groups } else { &mut who.users };
-    let wanted = wanted(ids, root);
-    set(ids, root, wanted)?;
+    let wanted = wanted(ids, able);
+    set(ids, able, wanted)?;
+    if !groups {
+        let new = who.users;
+        who.caps.follow(old.users, new);
+    }
+    let of = |who: &Credentials| (who.users[1], who.groups[1], who.users[3], who.groups[3]);
+    let other = of(&old) != of(&who);
+    // Who holds the tree asks for credentials, not the other way round.
+    drop(who);
+    if other {
+        changed_person(call);
+    }
     Ok(0)
+}
+
+/// Who has become another is not looked into by those who are like him now, and gets no
+/// signal from his parent's end.
+fn changed_person(call: &Call<'_>) {
+    let process = &call.thread.process;
+    process.dumpable.store(false, Ordering::SeqCst);
+    if let Some(row) = lock(&call.kernel.tree).row_mut(process.pid) {
+        row.death_signal = 0;
+    }
+}
+
+/// setfsuid(2), setfsgid(2): the old one, whatever comes of it.
+fn set_of_files(call: &Call<'_>, groups: bool) -> Outcome {
+    let id = call.uint(0);
+    let mut who = lock(&call.thread.credentials);
+    let able = who.can(if groups { Caps::SETGID } else { Caps::SETUID });
+    let ids = if groups { &mut who.groups } else { &mut who.users };
+    let old = ids[3];
+    if id != SAME && id != old && (able || ids.contains(&id)) {
+        ids[3] = id;
+        if !groups {
+            who.caps.follow_file_user(old, id);
+        }
+        drop(who);
+        changed_person(call);
+    }
+    Ok(old.into())
+}
+
+pub(super) fn setfsuid(call: &Call<'_>) -> Outcome {
+    set_of_files(call, false)
+}
+
+pub(super) fn setfsgid(call: &Call<'_>) -> Outcome {
+    set_of_files(call, true)
 }
 
 fn set_one(call: &Call<'_>, groups: bool) -> Outcome {
@@ -81,7 +131,7 @@ fn set_one(call: &Call<'_>, groups: bool) -> Outcome {
     if id == SAME {
         return Err(Errno::INVAL.into());
     }
-    change(call, groups, |_, root| if root { [id; 3] } else { [SAME, id, SAME] })
+    change(call, groups, |_, able| if able { [id; 3] } else { [SAME, id, SAME] })
 }
 
 pub(super) fn setuid(call: &Call<'_>) -> Outcome {
@@ -134,14 +184,12 @@ pub(super) fn getgroups(call: &Call<'_>) -> Outcome {
 
 pub(super) fn setgroups(call: &Call<'_>) -> Outcome {
     const MOST: usize = 65_536;
-    if who(call).users[1] != 0 {
-        return Err(Errno::PERM.into());
-    }
+    who(call).require(Caps::SETGID)?;
     let count = usize::try_from(call.arg(0)).ok().filter(|c| *c <= MOST).ok_or(Errno::INVAL)?;
     let mut bytes = vec![0; count * 4];
     call.memory().read(call.arg(1), &mut bytes)?;
     let groups = bytes.chunks_exact(4).map(|g| g.try_into().map_or(0, u32::from_le_bytes));
-    lock(&call.thread.process.credentials).others = groups.collect();
+    lock(&call.thread.credentials).others = groups.collect();
     Ok(0)
 }
 
@@ -150,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_root_takes_ids_that_it_does_not_have() {
+    fn only_who_is_able_takes_ids_that_it_does_not_have() {
         let mut ids = [1, 2, 3, 2];
         assert_eq!(set(&mut ids, false, [2, 3, SAME]), Ok(()));
         assert_eq!(ids, [2, 3, 3, 3]);

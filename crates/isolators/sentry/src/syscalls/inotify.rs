@@ -46,7 +46,7 @@ pub(super) fn inotify_add_watch(call: &Call<'_>) -> Outcome {
     if mask & ONLY_DIRECTORY != 0 && entry.kind() != Kind::Directory {
         return Err(Errno::NOTDIR.into());
     }
-    let who = lock(&call.thread.process.credentials).clone();
+    let who = lock(&call.thread.credentials).clone();
     permit(&who, &entry.attributes(call.kernel)?, access::READ)?;
     Ok(set.add(&entry, mask & (event::ALL | event::ONE_SHOT), (add, new))?.into())
 }

@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::signal::{self, Info, SI_KERNEL, Target};
 use crate::task::limits::{INFINITY, MOST_FILES, resource};
 use crate::task::waiter::lock;
-use crate::task::{Process, Status, exit_process};
+use crate::task::{Caps, Process, Status, exit_process};
 use crate::time::{Source, Timer};
 
 use super::{Call, Failure, Outcome};
@@ -27,7 +27,7 @@ fn take(call: &Call<'_>, address: u64) -> Result<(u64, u64), Errno> {
     Ok((memory.read_u64(address)?, memory.read_u64(address.wrapping_add(8))?))
 }
 
-/// Nobody inside raises a hard limit: no one has CAP_SYS_RESOURCE.
+/// Hard limits are raised by who may, but for files no further than the kernel has room.
 fn set(call: &Call<'_>, process: &Arc<Process>, which: u32, new: (u64, u64)) -> Result<(), Errno> {
     let (soft, hard) = new;
     if soft > hard {
@@ -36,7 +36,10 @@ fn set(call: &Call<'_>, process: &Arc<Process>, which: u32, new: (u64, u64)) -> 
     {
         let mut limits = lock(&process.limits);
         let (_, old) = limits.get(which).ok_or(Errno::INVAL)?;
-        if hard > old || (which == resource::NOFILE && hard > MOST_FILES) {
+        if hard > old {
+            lock(&call.thread.credentials).require(Caps::SYS_RESOURCE)?;
+        }
+        if which == resource::NOFILE && hard > MOST_FILES {
             return Err(Errno::PERM);
         }
         limits.set(which, new);
@@ -94,10 +97,11 @@ pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
         tree.row(pid).map(|row| Arc::clone(&row.process)).ok_or(Errno::SRCH)?
     };
     if process.pid != call.thread.process.pid {
-        let own = lock(&call.thread.process.credentials).users;
-        let theirs = lock(&process.credentials).users;
-        if own[1] != 0 && theirs.iter().take(3).any(|user| *user != own[0]) {
-            return Err(Errno::PERM.into());
+        let who = lock(&call.thread.credentials).clone();
+        let theirs = lock(&process.credentials).clone();
+        let same = |own: [u32; 4], theirs: [u32; 4]| theirs.iter().take(3).all(|id| *id == own[0]);
+        if !same(who.users, theirs.users) || !same(who.groups, theirs.groups) {
+            who.require(Caps::SYS_RESOURCE)?;
         }
     }
     let which = call.uint(1);
@@ -120,7 +124,7 @@ pub fn allow_size(call: &Call<'_>, offset: u64, length: usize) -> Result<usize, 
     }
     if offset >= limit {
         let target = Target::Thread(Arc::clone(call.thread));
-        let [user, ..] = lock(&call.thread.process.credentials).users;
+        let [user, ..] = lock(&call.thread.credentials).users;
         let info = Info::from_user(SIGXFSZ, signal::SI_USER, call.thread.process.pid, user);
         signal::send(call.kernel, &target, info);
         return Err(Errno::FBIG.into());

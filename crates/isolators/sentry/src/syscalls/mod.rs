@@ -1,6 +1,7 @@
 //! System calls, one family a file, and the table that finds them.
 
 mod approved;
+mod capabilities;
 mod copying;
 mod descriptors;
 mod epoll;
@@ -8,6 +9,7 @@ mod exec;
 mod extended;
 mod files;
 pub mod futex;
+mod gain;
 mod identity;
 mod inotify;
 mod limits;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::task::Caps;
 use crate::task::waiter::lock;
 use crate::vfs::mount::{Description, Options};
 use crate::vfs::setup::{make, same_mount};
@@ -20,7 +21,7 @@ const RECURSIVE: u64 = 16384;
 const PROPAGATION: u64 = 0xf << 17;
 
 fn permitted(call: &Call<'_>) -> Result<(), Errno> {
-    if lock(&call.thread.process.credentials).users[1] == 0 { Ok(()) } else { Err(Errno::PERM) }
+    lock(&call.thread.credentials).require(Caps::SYS_ADMIN)
 }
 
 fn text(call: &Call<'_>, index: usize) -> Result<Vec<u8>, Errno> {
@@ -151,10 +152,10 @@ pub(super) fn pivot_root(call: &Call<'_>) -> Outcome {
 
 pub(super) fn chroot(call: &Call<'_>) -> Outcome {
     let entry = walk(call, None, 0, true)?.existing()?;
-    permitted(call)?;
     if entry.kind() != Kind::Directory {
         return Err(Errno::NOTDIR.into());
     }
+    lock(&call.thread.credentials).require(Caps::SYS_CHROOT)?;
     lock(&call.thread.process.directories).root = entry;
     Ok(0)
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
+use crate::task::{Caps, SecureBits};
 use crate::vfs::{
     Attributes, Entry, Kind, Make, MountFlags, Node, OpenFile, ProcNode, Resolve, access, permit,
 };
@@ -132,10 +133,15 @@ fn check_access(call: &Call<'_>, directory: Option<usize>, index: usize, flags: 
         return Err(Errno::INVAL.into());
     }
     let found = attributes_and_entry(call, directory, index, flags)?;
-    let mut who = lock(&call.thread.process.credentials).clone();
+    let mut who = lock(&call.thread.credentials).clone();
     if flags & AT_EACCESS == 0 {
         who.users[3] = who.users[0];
         who.groups[3] = who.groups[0];
+        // As the real user would be, had it executed something.
+        if !who.caps.secure.contains(SecureBits::NO_FIXUP) {
+            let root = who.users[0] == 0;
+            who.caps.effective = if root { who.caps.permitted } else { Caps::empty() };
+        }
     }
     permit(&who, &found.0, mode)?;
     if let Some(entry) = found.1 {
@@ -208,7 +214,7 @@ fn enter(call: &Call<'_>, entry: Arc<Entry>) -> Outcome {
     if entry.kind() != Kind::Directory {
         return Err(Errno::NOTDIR.into());
     }
-    let who = lock(&call.thread.process.credentials).clone();
+    let who = lock(&call.thread.credentials).clone();
     permit(&who, &entry.attributes(call.kernel)?, access::EXECUTE)?;
     lock(&call.thread.process.directories).current = entry;
     Ok(0)
@@ -375,8 +381,8 @@ fn make_node(call: &Call<'_>, directory: Option<usize>, index: usize) -> Outcome
         _ => return Err(Errno::INVAL.into()),
     };
     let is_device = matches!(kind, Kind::Character | Kind::Block);
-    if is_device && lock(&call.thread.process.credentials).users[1] != 0 {
-        return Err(Errno::PERM.into());
+    if is_device {
+        lock(&call.thread.credentials).require(Caps::MKNOD)?;
     }
     let found = vacant(call, directory, index)?;
     if found.slash {

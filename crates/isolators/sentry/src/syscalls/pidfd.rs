@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::signal::{Info, MAX, SI_USER, Target};
-use crate::task::Process;
 use crate::task::waiter::lock;
+use crate::task::{Process, may_trace};
 use crate::vfs::{OpenFile, PidFd, status};
 
 use super::{Call, Outcome, signals};
@@ -75,9 +75,8 @@ pub(super) fn pidfd_getfd(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let (target, _) = process(call, 0)?;
-    let [own, effective, ..] = lock(&call.thread.process.credentials).users;
-    let theirs = lock(&target.credentials).users;
-    if effective != 0 && theirs.iter().take(3).any(|user| *user != own) {
+    let who = super::identity::who(call);
+    if target.pid != call.thread.process.pid && !may_trace(&who, &target, false) {
         return Err(Errno::PERM.into());
     }
     let file = Arc::clone(&lock(&target.files)).get(call.uint(1))?;

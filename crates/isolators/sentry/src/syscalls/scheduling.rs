@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
-use crate::task::{Process, Thread};
+use crate::task::{Caps, Process, Thread};
 
 use super::{Call, Failure, Outcome, system};
 
@@ -33,9 +33,10 @@ fn any_thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
 
 /// Whether the caller may change what is another's.
 fn may_change(call: &Call<'_>, other: &Process) -> Result<(), Errno> {
-    let [_, own, ..] = lock(&call.thread.process.credentials).users;
+    let who = lock(&call.thread.credentials).clone();
+    let [_, own, ..] = who.users;
     let [real, effective, ..] = lock(&other.credentials).users;
-    if own == 0 || own == real || own == effective { Ok(()) } else { Err(Errno::PERM) }
+    if own == real || own == effective { Ok(()) } else { who.require(Caps::SYS_NICE) }
 }
 
 fn all() -> u64 {
@@ -135,7 +136,7 @@ fn meant(call: &Call<'_>) -> Result<Vec<Arc<Process>>, Errno> {
     let own = call.thread.process.pid;
     let tree = lock(&call.kernel.tree);
     let group = tree.row(own).map_or(0, |row| row.group);
-    let [user, ..] = lock(&call.thread.process.credentials).users;
+    let [user, ..] = lock(&call.thread.credentials).users;
     let is = |pid: i32, row: &crate::task::Row| match which {
         0 if who == 0 => pid == own,
         0 => pid == who || row.threads.contains_key(&who),

@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 
+use crate::task::Caps;
 use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
@@ -42,9 +43,7 @@ pub(super) fn uname(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn sethostname(call: &Call<'_>) -> Outcome {
-    if lock(&call.thread.process.credentials).users[1] != 0 {
-        return Err(Errno::PERM.into());
-    }
+    lock(&call.thread.credentials).require(Caps::SYS_ADMIN)?;
     let length = usize::try_from(call.arg(1)).ok().filter(|l| *l <= 64).ok_or(Errno::INVAL)?;
     let mut name = vec![0; length];
     call.memory().read(call.arg(0), &mut name)?;

@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use rustix::io::Errno;
 
 use super::{
-    Call, Failure, Outcome, approved, copying, descriptors, epoll, extended, files, futex,
-    identity, inotify, limits, locks, memory, mounts, owners, paths, pidfd, polling, processes,
-    scheduling, semaphores, shared_memory, signals, sockets, system, threads, time, timers,
-    transfer, usage, wait,
+    Call, Failure, Outcome, approved, capabilities, copying, descriptors, epoll, extended, files,
+    futex, identity, inotify, limits, locks, memory, mounts, owners, paths, pidfd, polling,
+    processes, scheduling, semaphores, shared_memory, signals, sockets, system, threads, time,
+    timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -180,7 +180,11 @@ pub static TABLE: &[Row] = &[
     plain(119, "setresgid", identity::setresgid),
     plain(120, "getresgid", identity::getresgid),
     plain(121, "getpgid", processes::getpgid),
+    plain(122, "setfsuid", identity::setfsuid),
+    plain(123, "setfsgid", identity::setfsgid),
     plain(124, "getsid", processes::getsid),
+    plain(125, "capget", capabilities::capget),
+    plain(126, "capset", capabilities::capset),
     plain(127, "rt_sigpending", signals::sigpending),
     plain(128, "rt_sigtimedwait", signals::sigtimedwait),
     plain(129, "rt_sigqueueinfo", signals::sigqueueinfo),
@@ -249,6 +253,9 @@ pub static TABLE: &[Row] = &[
     plain(234, "tgkill", signals::tgkill),
     plain(235, "utimes", owners::utimes),
     plain(247, "waitid", wait::waitid),
+    refused(248, "add_key", Errno::NOSYS),
+    refused(249, "request_key", Errno::NOSYS),
+    refused(250, "keyctl", Errno::NOSYS),
     plain(253, "inotify_init", inotify::inotify_init),
     plain(254, "inotify_add_watch", inotify::inotify_add_watch),
     plain(255, "inotify_rm_watch", inotify::inotify_rm_watch),

@@ -53,8 +53,6 @@ pub(super) fn prctl(call: &Call<'_>) -> Outcome {
     const SET_DUMPABLE: i32 = 4;
     const SET_NAME: i32 = 15;
     const GET_NAME: i32 = 16;
-    const SET_NO_NEW_PRIVS: i32 = 38;
-    const GET_NO_NEW_PRIVS: i32 = 39;
     match call.int(0) {
         SET_NAME => {
             let name = call.memory().read_string(call.arg(1), 16)?;
@@ -90,11 +88,11 @@ pub(super) fn prctl(call: &Call<'_>) -> Outcome {
             call.memory().write(call.arg(1), &on.to_le_bytes())?;
             Ok(0)
         }
-        GET_DUMPABLE => Ok(1),
-        SET_DUMPABLE if call.arg(1) <= 1 => Ok(0),
-        // No program gains anything by execve(2) here.
-        SET_NO_NEW_PRIVS if call.arg(1) == 1 => Ok(0),
-        GET_NO_NEW_PRIVS => Ok(1),
-        _ => Err(Errno::INVAL.into()),
+        GET_DUMPABLE => Ok(call.thread.process.dumpable.load(Ordering::SeqCst).into()),
+        SET_DUMPABLE if call.arg(1) <= 1 => {
+            call.thread.process.dumpable.store(call.arg(1) == 1, Ordering::SeqCst);
+            Ok(0)
+        }
+        _ => super::capabilities::prctl(call),
     }
 }

@@ -17,7 +17,7 @@ use super::process::Directories;
 use super::thread::Place;
 use super::tree::Row;
 use super::waiter::{Woken, lock};
-use super::{Pid, Process, Thread};
+use super::{Caps, Pid, Process, Thread};
 
 /// `CLONE_*`
 pub(super) mod flags {
@@ -96,8 +96,10 @@ pub fn clone(
     check(&request)?;
     if request.flags & flags::THREAD == 0 {
         let limit = lock(&thread.process.limits).soft(resource::NPROC);
-        let [user, ..] = lock(&thread.process.credentials).users;
-        if user != 0 && limit != INFINITY {
+        let who = lock(&thread.credentials).clone();
+        let [user, ..] = who.users;
+        let free = user == 0 || who.can(Caps::SYS_RESOURCE) || who.can(Caps::SYS_ADMIN);
+        if !free && limit != INFINITY {
             let tree = lock(&kernel.tree);
             let own = |row: &Row| lock(&row.process.credentials).users[0] == user;
             if tree.rows().filter(|(_, row)| own(row)).count() as u64 >= limit {
@@ -245,7 +247,7 @@ fn make_thread(
     let process = if has(flags::THREAD) {
         Arc::clone(old)
     } else {
-        let new = copy_process(old, tid, has(flags::FILES));
+        let new = copy_process(parent, tid, has(flags::FILES));
         if has(flags::VM) {
             // Its stub is its parent's, which has used some already.
             lock(&new.accounts).base = Usage::of_stub(&place.space.stub);
@@ -260,6 +262,10 @@ fn make_thread(
         ThreadSignals { mask: signals.mask, stack, ..ThreadSignals::default() }
     };
     let thread = Arc::new(Thread::new(tid, process, place, signals));
+    if has(flags::THREAD) {
+        let own = lock(&parent.credentials).clone();
+        *lock(&thread.credentials) = own;
+    }
     if has(flags::CHILD_CLEARTID) {
         thread.clear_tid.store(request.child_tid, Ordering::SeqCst);
     }
@@ -280,7 +286,8 @@ fn make_thread(
     thread
 }
 
-fn copy_process(old: &Process, pid: Pid, share_files: bool) -> Arc<Process> {
+fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
+    let old = &by.process;
     let files =
         if share_files { Arc::clone(&lock(&old.files)) } else { Arc::new(lock(&old.files).copy()) };
     let directories = {
@@ -288,8 +295,9 @@ fn copy_process(old: &Process, pid: Pid, share_files: bool) -> Arc<Process> {
         Directories { current: Arc::clone(&at.current), root: Arc::clone(&at.root) }
     };
     let umask = old.umask.load(Ordering::SeqCst);
-    let credentials = lock(&old.credentials).clone();
+    let credentials = lock(&by.credentials).clone();
     let new = Process::new(pid, files, directories, umask, credentials);
+    new.dumpable.store(old.dumpable.load(Ordering::SeqCst), Ordering::SeqCst);
     *lock(&new.actions) = lock(&old.actions).clone();
     *lock(&new.limits) = *lock(&old.limits);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);

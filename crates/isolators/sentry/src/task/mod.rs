@@ -1,5 +1,7 @@
 //! Processes and threads of the guest.
 
+mod access;
+pub mod capabilities;
 mod exit;
 mod fork;
 pub mod limits;
@@ -11,6 +13,8 @@ mod tree;
 mod wait;
 pub mod waiter;
 
+pub use access::may_trace;
+pub use capabilities::{CapabilitySets, Caps, FileCaps, SecureBits};
 pub use exit::{dismiss, exit_process, exit_thread, retire, stub_ended};
 pub use fork::{CloneRequest, clone};
 pub use process::{Credentials, Process, Status};

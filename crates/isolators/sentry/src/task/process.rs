@@ -1,7 +1,9 @@
 //! A guest's process: what its threads share.
 
-use std::sync::atomic::{AtomicI32, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
 use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::signal::{Actions, Pending};
@@ -9,6 +11,7 @@ use crate::time::{Accounts, ProcessTimers, Usage};
 use crate::vfs::{Entry, FileTable};
 
 use super::Pid;
+use super::capabilities::{CapabilitySets, Caps};
 use super::limits::Limits;
 use super::waiter::lock;
 
@@ -42,6 +45,37 @@ pub struct Credentials {
     pub groups: [u32; 4],
     /// Supplementary groups.
     pub others: Vec<u32>,
+    /// Capabilities.
+    pub caps: CapabilitySets,
+}
+
+impl Credentials {
+    /// A user and group with what they have on Linux: root has every capability.
+    #[must_use]
+    pub fn of(user: u32, group: u32, others: Vec<u32>) -> Self {
+        let caps = CapabilitySets::of_user(user);
+        Credentials { users: [user; 4], groups: [group; 4], others, caps }
+    }
+
+    /// Whether it may do what takes these capabilities.
+    #[must_use]
+    pub fn can(&self, caps: Caps) -> bool {
+        self.caps.effective.contains(caps)
+    }
+
+    /// The same, as an answer.
+    ///
+    /// # Errors
+    /// `EPERM`
+    pub fn require(&self, caps: Caps) -> Result<(), Errno> {
+        if self.can(caps) { Ok(()) } else { Err(Errno::PERM) }
+    }
+
+    /// Whether its file-system group, or a supplementary one, is this.
+    #[must_use]
+    pub fn in_group(&self, group: u32) -> bool {
+        self.groups[3] == group || self.others.contains(&group)
+    }
 }
 
 /// Where a process is in the file system.
@@ -63,8 +97,10 @@ pub struct Process {
     pub directories: Mutex<Directories>,
     /// `umask`
     pub umask: AtomicU32,
-    /// Who it is.
-    pub credentials: Mutex<Credentials>,
+    /// Who its first thread is, and whom others find.
+    pub credentials: Arc<Mutex<Credentials>>,
+    /// Whether others of the same user may look into it: `PR_SET_DUMPABLE`.
+    pub dumpable: AtomicBool,
     /// What it does on signals.
     pub actions: Mutex<Actions>,
     /// Signals for any of its threads.
@@ -100,7 +136,8 @@ impl Process {
             files: Mutex::new(files),
             directories: Mutex::new(directories),
             umask: AtomicU32::new(umask),
-            credentials: Mutex::new(credentials),
+            credentials: Arc::new(Mutex::new(credentials)),
+            dumpable: AtomicBool::new(true),
             actions: Mutex::default(),
             pending: Mutex::default(),
             name: Mutex::default(),

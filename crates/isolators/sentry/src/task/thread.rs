@@ -10,7 +10,7 @@ use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
 use crate::signal::ThreadSignals;
 
 use super::waiter::{Waiter, lock};
-use super::{Pid, Process};
+use super::{Credentials, Pid, Process};
 
 /// What goes on when a stub thread has made an ordered call: gets the event that
 /// waits for an answer, and what the call returned.
@@ -60,6 +60,8 @@ pub struct Thread {
     pub tid: Pid,
     /// Its process.
     pub process: Arc<Process>,
+    /// Who it is: shared with the process if it is its first one.
+    pub credentials: Arc<Mutex<Credentials>>,
     /// Where it runs.
     pub place: Mutex<Place>,
     /// Mask, pending signals, alternate stack.
@@ -98,9 +100,16 @@ impl Thread {
     /// A thread that has not reported yet.
     #[must_use]
     pub fn new(tid: Pid, process: Arc<Process>, place: Place, signals: ThreadSignals) -> Self {
+        let own = &process.credentials;
+        let credentials = if tid == process.pid {
+            Arc::clone(own)
+        } else {
+            Arc::new(Mutex::new(lock(own).clone()))
+        };
         Thread {
             tid,
             process,
+            credentials,
             place: Mutex::new(place),
             signals: Mutex::new(signals),
             waiter: Arc::new(Waiter::default()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::task::Credentials;
+use crate::task::{Caps, Credentials};
 
 use super::inotify::{self, event};
 use super::tmpfs::New;
@@ -34,10 +34,10 @@ pub enum NewTime {
     At(Time),
 }
 
-/// Only the owner, or root.
+/// Only the owner, or who may act for any.
 fn check_owner(who: &Credentials, file: &Attributes) -> Result<(), Errno> {
     let [_, _, _, user] = who.users;
-    if user == 0 || user == file.user { Ok(()) } else { Err(Errno::PERM) }
+    if user == file.user { Ok(()) } else { who.require(Caps::FOWNER) }
 }
 
 impl Walker<'_> {
@@ -125,7 +125,8 @@ impl Walker<'_> {
     /// In a directory like `/tmp`, only owners take names away.
     fn check_sticky(&self, parent: &Attributes, entry: &Entry) -> Result<(), Errno> {
         let [_, _, _, user] = self.credentials.users;
-        if user == 0 || parent.mode & 0o1000 == 0 || parent.user == user {
+        let any = self.credentials.can(Caps::FOWNER);
+        if any || parent.mode & 0o1000 == 0 || parent.user == user {
             return Ok(());
         }
         let owner = entry.attributes(self.kernel)?.user;
@@ -307,8 +308,7 @@ impl Walker<'_> {
         check_owner(&self.credentials, &file)?;
         let mut mode = mode & 0o7777;
         let who = &self.credentials;
-        let member = who.groups[3] == file.group || who.others.contains(&file.group);
-        if who.users[3] != 0 && !member {
+        if !who.in_group(file.group) && !who.can(Caps::FSETID) {
             mode &= !0o2000;
         }
         let done = match &entry.node {
@@ -333,13 +333,10 @@ impl Walker<'_> {
         Walker::writable(entry)?;
         let file = entry.attributes(self.kernel)?;
         let who = &self.credentials;
-        if who.users[3] != 0 {
-            check_owner(who, &file)?;
-            let own = group == u32::MAX
-                || group == file.group
-                || group == who.groups[3]
-                || who.others.contains(&group);
-            if (user != u32::MAX && user != file.user) || !own {
+        if !who.can(Caps::CHOWN) {
+            let [_, _, _, own_user] = who.users;
+            let own = group == u32::MAX || group == file.group || who.in_group(group);
+            if own_user != file.user || (user != u32::MAX && user != file.user) || !own {
                 return Err(Errno::PERM);
             }
         }
@@ -414,8 +411,8 @@ impl Walker<'_> {
             _ => return Err(Errno::INVAL),
         }
         let attributes = entry.attributes(self.kernel)?;
-        permit(&self.credentials, &attributes, access::WRITE)?;
         Walker::writable(entry)?;
+        permit(&self.credentials, &attributes, access::WRITE)?;
         if self.kernel.executes((attributes.device, attributes.inode)) {
             return Err(Errno::TXTBSY);
         }

@@ -6,6 +6,10 @@ use rustix::io::Errno;
 
 use super::inotify::{self, event};
 use super::{Entry, Kind, Node, Walker, access, permit};
+use crate::task::{Caps, FileCaps};
+
+/// What a file gives to who executes it.
+const FILE_CAPS: &[u8] = b"security.capability";
 
 /// Families of names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,8 +36,11 @@ fn family(name: &[u8]) -> Result<Family, Errno> {
 impl Walker<'_> {
     fn check_extended(&self, entry: &Entry, name: &[u8], write: bool) -> Result<Family, Errno> {
         let family = family(name)?;
-        let root = self.credentials.users[3] == 0;
+        let root = self.credentials.can(Caps::SYS_ADMIN);
         let denied = if write { Errno::PERM } else { Errno::NODATA };
+        if write {
+            Walker::writable(entry)?;
+        }
         match family {
             Family::User => {
                 if !matches!(entry.kind(), Kind::Regular | Kind::Directory) {
@@ -43,11 +50,12 @@ impl Walker<'_> {
                 permit(&self.credentials, &entry.attributes(self.kernel)?, wanted)?;
             }
             Family::Trusted if !root => return Err(denied),
+            // Only file capabilities mean something here.
+            Family::Security if write && name == FILE_CAPS => {
+                self.credentials.require(Caps::SETFCAP)?;
+            }
             Family::Security if write && !root => return Err(Errno::PERM),
             _ => {}
-        }
-        if write {
-            Walker::writable(entry)?;
         }
         Ok(family)
     }
@@ -60,13 +68,26 @@ impl Walker<'_> {
         let family = self.check_extended(entry, name, false)?;
         match &entry.node {
             Node::Tmp(node) => node.extended(name),
-            Node::Host(node) if family == Family::User => {
+            Node::Host(node) if family == Family::User || name == FILE_CAPS => {
                 self.kernel.files.broker.extended(node.handle.as_fd(), name)
             }
             // What the host knows for itself is not the guest's.
             Node::Host(_) => Err(Errno::NODATA),
             _ => Err(Errno::OPNOTSUPP),
         }
+    }
+
+    /// What a file gives to who executes it, whoever asks.
+    #[must_use]
+    pub fn file_caps(&self, entry: &Entry) -> Option<FileCaps> {
+        let value = match &entry.node {
+            Node::Tmp(node) => node.extended(FILE_CAPS).ok()?,
+            Node::Host(node) => {
+                self.kernel.files.broker.extended(node.handle.as_fd(), FILE_CAPS).ok()?
+            }
+            _ => return None,
+        };
+        FileCaps::parse(&value)
     }
 
     /// setxattr(2), removexattr(2); `must_be`: whether it must be there, or must not.
@@ -99,7 +120,7 @@ impl Walker<'_> {
     /// # Errors
     /// As listxattr(2).
     pub fn extended_names(&self, entry: &Entry) -> Result<Vec<u8>, Errno> {
-        let root = self.credentials.users[3] == 0;
+        let root = self.credentials.can(Caps::SYS_ADMIN);
         let names = match &entry.node {
             Node::Tmp(node) => node.extended_names(),
             Node::Host(node) if matches!(entry.kind(), Kind::Regular | Kind::Directory) => {
@@ -112,7 +133,7 @@ impl Walker<'_> {
         let seen = names.into_iter().filter(|name| match family(name) {
             Ok(Family::User) => true,
             Ok(Family::Trusted) => root && !host,
-            Ok(Family::Security) => !host,
+            Ok(Family::Security) => !host || *name == FILE_CAPS,
             Err(_) => false,
         });
         Ok(seen.flat_map(|name| [name, vec![0]].concat()).collect())

@@ -488,5 +488,5 @@ fn missing(
 /// Root, as the sandbox is set up.
 #[must_use]
 pub fn root_credentials() -> Credentials {
-    Credentials { users: [0; 4], groups: [0; 4], others: Vec::new() }
+    Credentials::of(0, 0, Vec::new())
 }

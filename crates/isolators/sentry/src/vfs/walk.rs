@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
-use crate::task::Credentials;
+use crate::task::{Caps, Credentials};
 
 use super::mount::MountFlags;
 use super::{Attributes, Entry, Kind, Node};
@@ -81,21 +81,21 @@ pub mod access {
 /// `EACCES`
 pub fn permit(who: &Credentials, file: &Attributes, wanted: u32) -> Result<(), Errno> {
     let [_, _, _, user] = who.users;
-    let [_, _, _, group] = who.groups;
-    if user == 0 {
-        // Root may do anything but execute what nobody may.
-        let executable = file.mode & 0o111 != 0 || file.kind() == Kind::Directory;
-        let refused = wanted & access::EXECUTE != 0 && !executable;
-        return if refused { Err(Errno::ACCESS) } else { Ok(()) };
-    }
     let bits = if user == file.user {
         file.mode >> 6
-    } else if group == file.group || who.others.contains(&file.group) {
+    } else if who.in_group(file.group) {
         file.mode >> 3
     } else {
         file.mode
     };
-    if bits & wanted == wanted { Ok(()) } else { Err(Errno::ACCESS) }
+    let is_directory = file.kind() == Kind::Directory;
+    // What nobody may execute, no capability lets execute.
+    let executable = file.mode & 0o111 != 0 || is_directory;
+    let looks = wanted & access::WRITE == 0 && (is_directory || wanted & access::EXECUTE == 0);
+    let may = bits & wanted == wanted
+        || (who.can(Caps::DAC_OVERRIDE) && (wanted & access::EXECUTE == 0 || executable))
+        || (who.can(Caps::DAC_READ_SEARCH) && looks);
+    if may { Ok(()) } else { Err(Errno::ACCESS) }
 }
 
 impl Walker<'_> {
@@ -115,8 +115,8 @@ impl Walker<'_> {
     /// `EACCES`, `EROFS`
     pub fn directory_to_change(&self, parent: &Entry) -> Result<(Attributes, (u32, u32)), Errno> {
         let attributes = parent.attributes(self.kernel)?;
-        permit(&self.credentials, &attributes, access::WRITE | access::EXECUTE)?;
         Walker::writable(parent)?;
+        permit(&self.credentials, &attributes, access::WRITE | access::EXECUTE)?;
         // Files in a directory with S_ISGID belong to its group.
         let own = self.credentials.groups[3];
         let group = if attributes.mode & 0o2000 != 0 { attributes.group } else { own };
@@ -163,7 +163,7 @@ impl Walker<'_> {
             if at.kind() != Kind::Directory {
                 return Err(Errno::NOTDIR);
             }
-            if self.credentials.users[3] != 0 {
+            if !self.credentials.can(Caps::DAC_OVERRIDE) {
                 permit(&self.credentials, &at.attributes(self.kernel)?, access::EXECUTE)?;
             }
             if name == b"." {
@@ -247,11 +247,8 @@ mod tests {
     #[test]
     fn permissions_are_those_of_the_closest_class() {
         let file = Attributes { mode: 0o100_604, user: 1, group: 2, ..Attributes::default() };
-        let who = |user: u32, group: u32, others: &[u32]| Credentials {
-            users: [user; 4],
-            groups: [group; 4],
-            others: others.to_vec(),
-        };
+        let who =
+            |user: u32, group: u32, others: &[u32]| Credentials::of(user, group, others.to_vec());
         assert!(permit(&who(1, 9, &[]), &file, access::READ | access::WRITE).is_ok());
         assert!(permit(&who(5, 2, &[]), &file, access::READ).is_err());
         assert!(permit(&who(5, 9, &[2]), &file, access::READ).is_err());

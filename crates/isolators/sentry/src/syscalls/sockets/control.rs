@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6};
 use crate::net::links::Link;
 use crate::net::{Outgoing, Received, Rights, Sender, Socket};
+use crate::task::Caps;
 use crate::task::waiter::lock;
 use crate::vfs::OpenFile;
 
@@ -108,13 +109,12 @@ fn credentials(call: &Call<'_>, body: &[u8]) -> Result<Sender, Errno> {
         return Err(Errno::INVAL);
     };
     let claimed = Sender { pid: pid.cast_signed(), user, group };
-    let who = lock(&call.thread.process.credentials).clone();
-    let root = who.users[1] == 0;
+    let who = lock(&call.thread.credentials).clone();
     let known = |ids: &[u32; 4], id: u32| ids.iter().take(3).any(|i| *i == id);
-    let own = claimed.pid == call.thread.process.pid
-        && known(&who.users, user)
-        && known(&who.groups, group);
-    if root || own { Ok(claimed) } else { Err(Errno::PERM) }
+    let may = (claimed.pid == call.thread.process.pid || who.can(Caps::SYS_ADMIN))
+        && (known(&who.users, user) || who.can(Caps::SETUID))
+        && (known(&who.groups, group) || who.can(Caps::SETGID));
+    if may { Ok(claimed) } else { Err(Errno::PERM) }
 }
 
 /// Control messages for a receiver.

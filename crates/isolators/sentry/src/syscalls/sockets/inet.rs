@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::net::inet::{Progress, address, options};
 use crate::net::{Body, Network, Outgoing, Socket, Tcp, Udp};
+use crate::task::Caps;
 use crate::task::waiter::lock;
 
 use super::{Call, Failure, Patience, default_buffer, family};
@@ -28,8 +29,8 @@ pub(super) fn make(
             (Body::Udp(Udp::new(is_v6, &inet.udp_lite, default_buffer())), options::UDP_LITE)
         }
         (3, _) => {
-            let user = lock(&call.thread.process.credentials).users[1];
-            return Err(if user == 0 { Errno::PROTONOSUPPORT } else { Errno::PERM });
+            lock(&call.thread.credentials).require(Caps::NET_RAW)?;
+            return Err(Errno::PROTONOSUPPORT);
         }
         (1 | 2, _) => return Err(Errno::PROTONOSUPPORT),
         _ => return Err(Errno::SOCKTNOSUPPORT),
@@ -69,8 +70,8 @@ pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), 
         return Err(Errno::INVAL);
     }
     network(call).check_bind(address.ip(), datagram)?;
-    let user = lock(&call.thread.process.credentials).users[1];
-    if (1..FIRST_OF_ALL).contains(&address.port()) && user != 0 {
+    let any = lock(&call.thread.credentials).can(Caps::NET_BIND_SERVICE);
+    if (1..FIRST_OF_ALL).contains(&address.port()) && !any {
         return Err(Errno::ACCESS);
     }
     match &socket.body {

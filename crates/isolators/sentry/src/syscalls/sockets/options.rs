@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::net::{Body, Options, Socket};
+use crate::task::Caps;
 use crate::task::waiter::lock;
 
 use super::{AF_UNIX, Call, Outcome, inet_options, socket};
@@ -85,8 +86,8 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
     let number = word(value)?;
     let on = number != 0;
     let root = || {
-        let user = lock(&call.thread.process.credentials).users[1];
-        if user == 0 { Ok(()) } else { Err(Errno::PERM) }
+        let who = lock(&call.thread.credentials);
+        if who.can(Caps::NET_RAW) { Ok(()) } else { who.require(Caps::NET_ADMIN) }
     };
     let mut options = lock(&socket.options);
     match option {

@@ -64,7 +64,9 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
             format!(
                 "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{state} ({})\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{parent}\n\
                  TracerPid:\t0\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
-                 VmSize:\t{:8} kB\nThreads:\t{threads}\n",
+                 VmSize:\t{:8} kB\nThreads:\t{threads}\n\
+                 CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
+                 CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n",
                 process.umask.load(Ordering::SeqCst),
                 match state {
                     'Z' => "zombie",
@@ -76,6 +78,12 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
                 lock(&process.files).numbers().len().next_power_of_two().max(64),
                 who.others.iter().map(|id| format!("{id} ")).collect::<String>(),
                 bytes / 1024,
+                who.caps.inheritable,
+                who.caps.permitted,
+                who.caps.effective,
+                who.caps.bounding,
+                who.caps.ambient,
+                u8::from(who.caps.no_new_privs),
             )
             .into_bytes()
         }

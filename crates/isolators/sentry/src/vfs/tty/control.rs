@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::syscalls::Call;
-use crate::task::Pid;
 use crate::task::waiter::lock;
+use crate::task::{Caps, Pid};
 
 use super::termios::{SIZE, SIZE2};
 use super::{Size, Tty};
@@ -217,7 +217,8 @@ pub(super) fn of_slave(
             Ok(0)
         }
         TIOCSCTTY => {
-            let force = argument == 1 && lock(&call.thread.process.credentials).users[1] == 0;
+            let able = lock(&call.thread.credentials).can(Caps::SYS_ADMIN);
+            let force = argument == 1 && able;
             call.kernel.terminals.control(call.kernel, tty, call.thread.process.pid, force)?;
             Ok(0)
         }
@@ -272,8 +273,8 @@ pub(super) fn of_slave(
             let byte: [u8; 1] = memory.read_array(argument)?;
             let (_, session) = caller(call)?;
             let own = lock(&tty.state).session == Some(session);
-            let root = lock(&call.thread.process.credentials).users[1] == 0;
-            if !own && !root {
+            let able = lock(&call.thread.credentials).can(Caps::SYS_ADMIN);
+            if !own && !able {
                 return Err(Errno::PERM);
             }
             tty.receive(&byte);

@@ -1,0 +1,61 @@
+//! What a file gives to who executes it: set-id bits and capabilities.
+
+use rustix::io::Errno;
+
+use crate::task::{Credentials, FileCaps};
+use crate::vfs::{Entry, MountFlags, Walker, access, permit};
+
+/// What a file gives to who executes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gain {
+    user: Option<u32>,
+    group: Option<u32>,
+    caps: Option<FileCaps>,
+    /// Whether it may not be read by who executes it.
+    hidden: bool,
+}
+
+/// Looks it up.
+///
+/// # Errors
+/// What the host says.
+pub(super) fn gain(walker: &Walker<'_>, entry: &Entry) -> Result<Gain, Errno> {
+    let file = entry.attributes(walker.kernel)?;
+    let who = &walker.credentials;
+    let hidden = permit(who, &file, access::READ).is_err();
+    if who.caps.no_new_privs || entry.mount.flags().contains(MountFlags::NO_SUID) {
+        return Ok(Gain { hidden, ..Gain::default() });
+    }
+    let has = |bits: u32| file.mode & bits == bits;
+    Ok(Gain {
+        user: has(0o4000).then_some(file.user),
+        // Without the execute bit it once meant locks.
+        group: has(0o2010).then_some(file.group),
+        caps: walker.file_caps(entry),
+        hidden,
+    })
+}
+
+impl Gain {
+    /// Who `who` is once the program runs; whether it is to be told, and whether others
+    /// may look into it.
+    ///
+    /// # Errors
+    /// `EPERM`: [`crate::task::CapabilitySets::execute`]
+    pub(super) fn apply(self, who: &Credentials) -> Result<(Credentials, bool, bool), Errno> {
+        let mut new = who.clone();
+        if let Some(user) = self.user {
+            new.users[1] = user;
+        }
+        if let Some(group) = self.group {
+            new.groups[1] = group;
+        }
+        let set_id = new.users[1] != who.users[1] || new.groups[1] != who.groups[1];
+        let gained = new.caps.execute(new.users, self.caps, set_id)?;
+        for ids in [&mut new.users, &mut new.groups] {
+            (ids[2], ids[3]) = (ids[1], ids[1]);
+        }
+        let secure = gained || new.users[0] != new.users[1] || new.groups[0] != new.groups[1];
+        Ok((new, secure, !gained && !self.hidden))
+    }
+}

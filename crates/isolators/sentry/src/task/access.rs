@@ -1,0 +1,24 @@
+//! Who may look into whom: ptrace(2)'s rules.
+
+use std::sync::atomic::Ordering;
+
+use super::waiter::lock;
+use super::{Caps, Credentials, Process};
+
+/// Whether `who` may trace `target`, or read of it what only who may trace it may; `by_files`
+/// compares the file system's ids instead of the real ones. Threads of one process may
+/// always; that is the caller's to know.
+#[must_use]
+pub fn may_trace(who: &Credentials, target: &Process, by_files: bool) -> bool {
+    let able = who.can(Caps::SYS_PTRACE);
+    let theirs = lock(&target.credentials).clone();
+    let index = if by_files { 3 } else { 0 };
+    let same = |own: [u32; 4], theirs: [u32; 4]| {
+        own.get(index).is_some_and(|own| theirs.iter().take(3).all(|id| id == own))
+    };
+    let alike = same(who.users, theirs.users) && same(who.groups, theirs.groups);
+    let mine = if by_files { who.caps.effective } else { who.caps.permitted };
+    able || (alike
+        && target.dumpable.load(Ordering::SeqCst)
+        && mine.contains(theirs.caps.permitted))
+}

@@ -6,6 +6,7 @@
 
 mod capabilities;
 mod container_path;
+mod default_devices;
 mod error;
 pub mod features;
 mod hooks;
@@ -30,6 +31,7 @@ mod validate;
 
 pub use capabilities::{Capabilities, Capability, CapabilitySet};
 pub use container_path::clean_path;
+pub use default_devices::{DEFAULT_DEVICES, DEVICE_LINKS};
 pub use error::ConfigError;
 pub use hooks::{Hook, Hooks};
 pub use linux::{

@@ -5,30 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use caisson_rootpath::{Node, NodeKind, Root, RootPathError};
-use caisson_runtime_spec::{Device, DeviceKind, Spec, clean_path};
+use caisson_runtime_spec::{DEFAULT_DEVICES, DEVICE_LINKS, Device, DeviceKind, Spec, clean_path};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, major, minor, statat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::attach::attach;
 use crate::step::{Context, StepError};
-
-/// The devices that every container has: name, major, minor.
-const DEFAULTS: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
-
-const LINKS: [(&str, &str); 4] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-];
 
 /// Makes devices and links, unless `/dev` is the host's.
 pub(super) fn create(
@@ -44,7 +27,7 @@ pub(super) fn create(
     }
     let dev =
         root.mkdir_all(Path::new("/dev"), Mode::from_raw_mode(0o755)).context(|| "make /dev")?;
-    for (name, major, minor) in DEFAULTS {
+    for (name, major, minor) in DEFAULT_DEVICES {
         if devices.iter().any(|device| clean_path(&device.path) == Path::new("/dev").join(name)) {
             continue;
         }
@@ -64,7 +47,7 @@ pub(super) fn create(
     {
         create_one(root, device, by_bind)?;
     }
-    for (name, target) in LINKS {
+    for (name, target) in DEVICE_LINKS {
         link(root, &dev, name, target)?;
     }
     link(root, &dev, "ptmx", "pts/ptmx")?;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use caisson_runtime_spec::{DEFAULT_DEVICES, DEVICE_LINKS};
 use rustix::io::Errno;
 
 use crate::task::Credentials;
@@ -388,23 +389,6 @@ pub fn make(
 
 /// devtmpfs
 fn devices(device: u64, mode: Option<u32>) -> Result<Arc<TmpNode>, Errno> {
-    const CHARACTERS: [(&str, u32, u32); 8] = [
-        ("null", 1, 3),
-        ("zero", 1, 5),
-        ("full", 1, 7),
-        ("random", 1, 8),
-        ("urandom", 1, 9),
-        ("tty", 5, 0),
-        ("console", 5, 1),
-        ("ptmx", 5, 2),
-    ];
-    const LINKS: [(&str, &str); 5] = [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("core", "/proc/kcore"),
-    ];
     let permissions = mode.unwrap_or(0o755);
     let directory = |permissions: u32| New {
         kind: Kind::Directory,
@@ -414,13 +398,15 @@ fn devices(device: u64, mode: Option<u32>) -> Result<Arc<TmpNode>, Errno> {
         text: b"",
     };
     let root = TmpFs::with_root(device, 64 << 20, 65_536, directory(permissions));
-    for (name, major, minor) in CHARACTERS {
+    // Those of terminals, beside what every container has.
+    let terminals = [("console", 5, 1), ("ptmx", 5, 2)];
+    for (name, major, minor) in DEFAULT_DEVICES.into_iter().chain(terminals) {
         let number = rustix::fs::makedev(major, minor);
         let permissions = if name == "console" { 0o600 } else { 0o666 };
         let new = New { kind: Kind::Character, number, ..directory(permissions) };
         root.make(name.as_bytes(), new)?;
     }
-    for (name, target) in LINKS {
+    for (name, target) in DEVICE_LINKS.into_iter().chain([("core", "/proc/kcore")]) {
         let new = New { kind: Kind::Link, text: target.as_bytes(), ..directory(0o777) };
         root.make(name.as_bytes(), new)?;
     }

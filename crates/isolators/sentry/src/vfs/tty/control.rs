@@ -129,6 +129,14 @@ fn of_both(tty: &Tty, call: &Call<'_>, request: u32, argument: u64) -> Result<i6
         TCSBRK | TCSBRKP => {}
         TIOCGETD => return give(call, argument, 0),
         TIOCEXCL | TIOCNXCL => lock(&tty.state).exclusive = request == TIOCEXCL,
+        TIOCGPGRP => {
+            let foreground = lock(&tty.state).foreground.unwrap_or(0);
+            return give(call, argument, foreground.cast_unsigned());
+        }
+        TIOCGSID => {
+            let session = lock(&tty.state).session.ok_or(Errno::NOTTY)?;
+            return give(call, argument, session.cast_unsigned());
+        }
         TIOCGEXCL => return give(call, argument, lock(&tty.state).exclusive.into()),
         TIOCGDEV => {
             let number = u32::try_from(rustix::fs::makedev(136, tty.number)).unwrap_or(0);
@@ -175,16 +183,14 @@ pub(super) fn of_master(
         }
         FIONREAD => give(call, argument, count(lock(&tty.state).line.output_waiting())),
         TIOCOUTQ => give(call, argument, 0),
-        TIOCGPGRP => {
-            let foreground = lock(&tty.state).foreground.unwrap_or(0);
-            give(call, argument, foreground.cast_unsigned())
-        }
-        TIOCGSID => {
-            let session = lock(&tty.state).session.ok_or(Errno::NOTTY)?;
-            give(call, argument, session.cast_unsigned())
-        }
         _ => of_both(tty, call, request, argument),
     }
+}
+
+/// The caller's session, whose controlling terminal this must be (ENOTTY).
+fn own_session(tty: &Tty, call: &Call<'_>) -> Result<i32, Errno> {
+    let (_, session) = caller(call)?;
+    if lock(&tty.state).session == Some(session) { Ok(session) } else { Err(Errno::NOTTY) }
 }
 
 /// Of the slave.
@@ -223,32 +229,15 @@ pub(super) fn of_slave(
             Ok(0)
         }
         TIOCNOTTY => {
-            let (_, session) = caller(call)?;
-            if lock(&tty.state).session != Some(session) {
-                return Err(Errno::NOTTY);
-            }
+            let session = own_session(tty, call)?;
             if session == call.thread.process.pid {
                 call.kernel.terminals.give_up(call.kernel, session, false);
             }
             Ok(0)
         }
-        TIOCGPGRP => {
-            let (_, session) = caller(call)?;
-            let (its, foreground) = {
-                let state = lock(&tty.state);
-                (state.session, state.foreground)
-            };
-            if its != Some(session) {
-                return Err(Errno::NOTTY);
-            }
-            give(call, argument, foreground.unwrap_or(0).cast_unsigned())
-        }
         TIOCSPGRP => {
             let group = memory.read_u32(argument)?.cast_signed();
-            let (_, session) = caller(call)?;
-            if lock(&tty.state).session != Some(session) {
-                return Err(Errno::NOTTY);
-            }
+            let session = own_session(tty, call)?;
             if group < 0 {
                 return Err(Errno::INVAL);
             }
@@ -262,12 +251,9 @@ pub(super) fn of_slave(
             lock(&tty.state).foreground = Some(group);
             Ok(0)
         }
-        TIOCGSID => {
-            let (_, session) = caller(call)?;
-            if lock(&tty.state).session != Some(session) {
-                return Err(Errno::NOTTY);
-            }
-            give(call, argument, session.cast_unsigned())
+        TIOCGPGRP | TIOCGSID => {
+            own_session(tty, call)?;
+            of_both(tty, call, request, argument)
         }
         TIOCSTI => {
             let byte: [u8; 1] = memory.read_array(argument)?;

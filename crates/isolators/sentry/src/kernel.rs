@@ -12,7 +12,7 @@ use crate::platform::clock::Clock;
 use crate::platform::context::{Context, Register};
 use crate::platform::{
     Event, EventKind, GuestMemory, HostCall, HostPid, HostTid, INJECT_ADDRESS, Listener, Slot,
-    Started, StubProcess,
+    Started, StubProcess, fast,
 };
 use crate::task::waiter::lock;
 use crate::task::{Order, Pid, Status, Thread, Tree, WaitQueue, exit_process};
@@ -211,9 +211,12 @@ impl Kernel {
                 }
                 None => self.violation(&thread, "a report of a mapping that was not to be made"),
             },
-            EventKind::Call(call) => {
+            EventKind::Call(call, at) => {
                 *lock(&thread.restart) = None;
                 *lock(&thread.host_wait) = None;
+                if syscalls::sites::called(self, &thread, event.id, call.number, at) {
+                    return;
+                }
                 syscalls::direct(self, &thread, event.id, call);
             }
             EventKind::Signal { signal, info, context } => {
@@ -310,6 +313,7 @@ impl Kernel {
         const CLOSE: u64 = 3;
         const ARCH_PRCTL: u64 = 158;
         const SET_FS: u64 = 0x1002;
+        const SET_GS: u64 = 0x1001;
         for (start, length) in crate::platform::outside() {
             let args = [start, length, 0, 0, 0, 0];
             self.order_zygote(HostCall { number: MUNMAP, args })?;
@@ -318,6 +322,11 @@ impl Kernel {
         self.order_zygote(HostCall { number: CLOSE, args: [0; 6] })?;
         // Nothing of the sentry's own thread pointer is left.
         let args = [SET_FS, 0, 0, 0, 0, 0];
+        self.order_zygote(HostCall { number: ARCH_PRCTL, args })?;
+        if !fast::possible() {
+            return Ok(());
+        }
+        let args = [SET_GS, fast::first_base(), 0, 0, 0, 0];
         self.order_zygote(HostCall { number: ARCH_PRCTL, args })
     }
 

@@ -78,10 +78,29 @@ fn compiled_programs_see_the_same() {
         "memory",
         "processes",
         "signals",
+        "sites",
         "threads",
     ] {
         same_program(&sandbox, name);
     }
+}
+
+/// Where a call is made often, it is made without a call.
+#[test]
+fn call_sites_are_rewritten() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("sites", &["-static", "-pthread"]);
+    let ended = sandbox.run(&["/bin/sites", "x"]);
+    // Where the host lets programs set base registers: HWCAP2_FSGSBASE.
+    let words = std::fs::read("/proc/self/auxv").unwrap();
+    let words: Vec<u64> =
+        words.chunks_exact(8).map(|w| u64::from_ne_bytes(w.try_into().unwrap())).collect();
+    let possible = words.chunks_exact(2).any(|pair| pair[0] == 26 && pair[1] & 2 != 0);
+    let site = if possible { 0xe9 } else { 0xb8 };
+    assert_eq!(ended.stdout, format!("ids 0\nsite {site}\ncall 1\n"), "{ended:?}");
 }
 
 /// UNIX sockets, TCP and UDP.

@@ -64,10 +64,12 @@ fn places_of_the_stub_serve_nobody_else() {
     for way in 3..=6 {
         dies(&sandbox, way);
     }
-    survives(&sandbox, 7, "offsets 160");
+    survives(&sandbox, 7, "offsets 200");
     dies(&sandbox, 11);
     survives(&sandbox, 19, "code 1");
     survives(&sandbox, 20, "lost 1");
+    let ended = attack(&sandbox, 22);
+    assert!(ended.code == 0 && ended.stdout.starts_with("trampolines "), "{ended:?}");
 }
 
 #[test]

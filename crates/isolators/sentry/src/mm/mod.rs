@@ -2,6 +2,7 @@
 
 mod areas;
 mod flight;
+mod sites;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 pub use areas::{Area, Areas, Backing, PAGE, Protection, round_up};
 pub use flight::Flight;
 use rustix::io::Errno;
+pub use sites::Sites;
 
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
 use crate::task::waiter::lock;
@@ -35,6 +37,8 @@ pub struct Space {
     pub areas: Mutex<Areas>,
     turn: Turn,
     flights: flight::Flights,
+    /// Call sites that report, and those that were rewritten.
+    pub sites: Mutex<Sites>,
     slots: Mutex<Slots>,
     users: AtomicUsize,
     /// The program.
@@ -72,6 +76,7 @@ impl Space {
             areas: Mutex::new(areas),
             turn: Turn::default(),
             flights: flight::Flights::default(),
+            sites: Mutex::default(),
             slots: Mutex::new(Slots { free, next: slot.0 + 1 }),
             users: AtomicUsize::new(1),
             program: Mutex::default(),

@@ -25,8 +25,8 @@ pub struct Event {
 /// and its registers; what they mean is the guest's claim.
 #[derive(Clone, Copy, Debug)]
 pub enum EventKind {
-    /// A system call, from wherever.
-    Call(HostCall),
+    /// A system call, and where its instruction ends.
+    Call(HostCall, u64),
     /// A signal, with the addresses of its `siginfo` and context.
     Signal {
         /// Its number.
@@ -119,7 +119,7 @@ impl Listener {
             (EVENT_IP, EVENT) => EventKind::Signal { signal, info: second, context: third },
             (MISSED_IP, MISSED) => EventKind::Missed { error: first.cast_signed(), context: third },
             (DONE_IP, DONE) => EventKind::Done { result: first.cast_signed(), cookie: sixth },
-            _ => EventKind::Call(call),
+            (at, _) => EventKind::Call(call, at),
         };
         let thread = HostTid(said.pid.cast_signed());
         Ok(Event { id: said.id, thread, kind })

@@ -22,6 +22,7 @@ mod bpf;
 pub mod broker_calls;
 pub mod clock;
 pub mod context;
+pub mod fast;
 mod filter;
 pub mod host_calls;
 mod listener;

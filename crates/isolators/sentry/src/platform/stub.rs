@@ -9,8 +9,12 @@ pub const GUEST_END: u64 = 0x7ffd_ffff_f000;
 /// The page of instructions.
 pub(super) const CODE: u64 = 0x7ffe_0000_0000;
 /// Stacks of the stub's threads.
-pub(super) const SLOTS: u64 = 0x7ffe_0010_0000;
+pub(super) const SLOTS: u64 = 0x7ffe_1000_0000;
 const SLOT_SIZE: u64 = 32 << 10;
+/// All slots' addresses, and no others, are this when shifted by [`SLOTS_SHIFT`].
+pub(super) const SLOTS_TOP: u32 = 0x7_ffe1;
+/// See [`SLOTS_TOP`].
+pub(super) const SLOTS_SHIFT: u8 = 28;
 /// Threads that one address space can have.
 pub const MAX_SLOTS: u32 = 8192;
 /// End of the stub's memory.
@@ -57,6 +61,16 @@ global_asm!(
     "syscall",
     "caisson_stub_called:",
     "mov rdi, rax",
+    // A new thread's base register still points to its parent's slot (fast.rs); one
+    // that the guest has set is left alone.
+    "caisson_stub_base:",
+    "rdgsbase rcx",
+    "shr rcx, {slots_shift}",
+    "cmp ecx, {slots_top}",
+    "jne caisson_stub_report",
+    "mov rcx, rsp",
+    "and rcx, -{slot_size}",
+    "wrgsbase rcx",
     "caisson_stub_report:",
     "mov eax, 0x1001",
     "syscall",
@@ -106,6 +120,9 @@ global_asm!(
     "caisson_stub_end:",
     ".popsection",
     flags = const MAP_FLAGS,
+    slots_shift = const SLOTS_SHIFT,
+    slots_top = const SLOTS_TOP,
+    slot_size = const SLOT_SIZE,
     rdi = const super::context::offset(Register::Rdi),
     rsi = const super::context::offset(Register::Rsi),
     rdx = const super::context::offset(Register::Rdx),
@@ -135,19 +152,22 @@ pub(super) const RETURN_IP: u64 = CODE + 22;
 /// An ordered call.
 pub(super) const CALL_IP: u64 = CODE + 26;
 /// The report of an ordered call.
-pub(super) const DONE_IP: u64 = CODE + 36;
+pub(super) const DONE_IP: u64 = CODE + 68;
 /// `rt_sigreturn` behind it.
-pub(super) const RESUME_IP: u64 = CODE + 43;
+pub(super) const RESUME_IP: u64 = CODE + 75;
 
 /// The mapping of private memory.
-pub(super) const MAP_IP: u64 = CODE + 108;
+pub(super) const MAP_IP: u64 = CODE + 140;
 /// The report that it failed.
-pub(super) const MISSED_IP: u64 = CODE + 145;
+pub(super) const MISSED_IP: u64 = CODE + 180;
+
+/// The instructions that set a base register, for processors that can: from, to.
+pub(super) const BASE: (usize, usize) = (29, 61);
 
 /// Where a context sends a thread that is to make an ordered call.
 pub const INJECT_ADDRESS: u64 = CODE + 24;
 /// Where a context sends a thread that is to report at once.
-pub(super) const DONE_ADDRESS: u64 = CODE + 29;
+pub(super) const DONE_ADDRESS: u64 = CODE + 61;
 
 /// Calls that a guest's thread makes with all its registers at hand: the filter
 /// turns them into SIGSYS, whose frame the stub reports.
@@ -188,6 +208,12 @@ impl Slot {
         self.context() + 512
     }
 
+    /// Words that the stub's fast code uses (`fast.rs`).
+    #[must_use]
+    pub fn desk(self) -> u64 {
+        self.context() + u64::from(super::fast::DESK)
+    }
+
     /// The handlers' stack: address and length.
     #[must_use]
     pub fn stack(self) -> (u64, u64) {
@@ -219,5 +245,10 @@ mod tests {
         let report = usize::try_from(DONE_ADDRESS - CODE).unwrap();
         assert_eq!(code[report..report + 5], [0xb8, 0x01, 0x10, 0, 0]);
         assert_eq!(code[..5], [0xb8, 0x00, 0x10, 0, 0]);
+        assert_eq!(code[BASE.0..BASE.0 + 5], [0xf3, 0x48, 0x0f, 0xae, 0xc9]);
+        assert_eq!(report, BASE.1);
+        for at in [SLOTS, END - 1] {
+            assert_eq!(at >> SLOTS_SHIFT, u64::from(SLOTS_TOP));
+        }
     }
 }

@@ -8,9 +8,10 @@ use caisson_sys::seccomp::SockFilter;
 use rustix::io::Errno;
 
 use super::clock::{Clock, Page};
+use super::fast;
 use super::listener::Listener;
 use super::process::{HostPid, HostTid, last_errno};
-use super::stub::{CODE, DONE_ADDRESS, RESUME_IP, Slot, code};
+use super::stub::{BASE, CODE, DONE_ADDRESS, RESUME_IP, Slot, code};
 use super::vdso;
 
 /// Why no guest can run here.
@@ -44,7 +45,7 @@ const STACK: usize = 64 << 10;
 /// What the new process needs, prepared before it is made.
 struct Plan {
     filter: Vec<SockFilter>,
-    code: &'static [u8],
+    code: Vec<u8>,
     /// The vDSO, and the descriptor of its parameters.
     image: Vec<u8>,
     parameters: OwnedFd,
@@ -113,7 +114,8 @@ pub fn start(counter: bool) -> Result<Started, StartError> {
     // On the heap: the stub maps over places where this thread's stack can be.
     let (parameters, page) = parameters()?;
     let (image, pid) = (vdso::image(), AtomicI32::new(0));
-    let plan = Box::new(Plan { filter, code: code(), image, parameters, pid, ready });
+    let code = instructions(fast::possible());
+    let plan = Box::new(Plan { filter, code, image, parameters, pid, ready });
     // The helper shares this process's memory, and so has no restartable
     // sequence registered; neither has its copy, the stub.
     let helper_stack = stack.wrapping_byte_add(STACK);
@@ -147,6 +149,18 @@ pub fn start(counter: bool) -> Result<Started, StartError> {
         thread: HostTid(pid),
         clock: Clock::new(page, counter),
     })
+}
+
+/// The page of instructions: the stub's, and behind it what call sites jump to.
+fn instructions(bases: bool) -> Vec<u8> {
+    const NOTHING: u8 = 0x90;
+    let mut page = code().to_vec();
+    if !bases && let Some(part) = page.get_mut(BASE.0..BASE.1) {
+        part.fill(NOTHING);
+    }
+    page.resize(fast::OFFSET, 0xcc);
+    page.extend_from_slice(fast::code());
+    page
 }
 
 fn new_mapping(length: usize, kind: libc::c_int) -> Option<*mut libc::c_void> {

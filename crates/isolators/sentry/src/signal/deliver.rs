@@ -43,6 +43,7 @@ pub fn reported(
     };
     let info = Info::from_bytes(info);
     let mut frame = Frame { address: context_address, context: Context::from_bytes(bytes) };
+    syscalls::sites::unwind(thread, &mut frame.context);
     let waited = lock(&thread.host_wait).take();
     // A sandbox that was paused goes on.
     if signal == KICK || signal == SIGCONT {
@@ -55,6 +56,11 @@ pub fn reported(
             let context = &mut frame.context;
             context.set(Register::Rip, context.get(Register::Rip).wrapping_add(2));
             syscalls::with_frame(kernel, thread, id, frame);
+            return;
+        }
+        let site = thread.site.swap(0, Ordering::SeqCst);
+        if site != 0 {
+            syscalls::sites::rewrite(kernel, thread, id, frame, site);
             return;
         }
         resume(kernel, thread, id, &mut frame);

@@ -373,6 +373,11 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
         Ok((areas.find(0, length, None).ok_or(Errno::NOMEM)?, area))
     };
     let (space, (to, area)) = in_turn(call, decide)?;
+    if to != from.start && lock(&space.sites).touches(&from) {
+        // Its jumps lead to places that are told by their distance.
+        space.pass_turn();
+        return Err(Errno::NOMEM.into());
+    }
     space
         .settle(call.thread.tid, &(to..to + length))
         .and_then(|()| space.settle(call.thread.tid, &from))

@@ -25,6 +25,7 @@ mod scheduling;
 mod semaphores;
 mod shared_memory;
 mod signals;
+pub mod sites;
 mod sockets;
 pub mod system;
 mod table;

@@ -10,6 +10,7 @@ use crate::mm::{Areas, Space};
 use crate::platform::context::{Register, xstate_size};
 use crate::platform::{EventKind, GuestMemory, HostCall, StubProcess, XSTATE_OFFSET};
 use crate::signal::{self, ThreadSignals};
+use crate::syscalls;
 use crate::time::Usage;
 
 use super::limits::{INFINITY, resource};
@@ -138,7 +139,7 @@ pub fn clone(
     let stack = if has(flags::VM) { child_frame.address } else { 0 };
     let newborn = Arc::clone(&child);
     let areas = if has(flags::VM) { Areas::default() } else { lock(&space.areas).clone() };
-    let program = lock(&space.program).clone();
+    let (program, sites) = (lock(&space.program).clone(), lock(&space.sites).clone());
     let cookie = kernel.expect_arrival(Box::new(move |kernel, event| {
         if !matches!(event.kind, EventKind::Done { result: 0, .. }) {
             return;
@@ -149,6 +150,7 @@ pub fn clone(
             let slot = lock(&newborn.place).slot;
             let own = Space::new(stub, areas, slot);
             *lock(&own.program) = program;
+            *lock(&own.sites) = sites;
             kernel.adopt(&own);
             let mut place = lock(&newborn.place);
             place.space = Arc::clone(&own);
@@ -160,6 +162,7 @@ pub fn clone(
             }
         }
         kernel.attach(event.thread, &newborn);
+        syscalls::sites::arrived(&newborn);
         if request.flags & flags::CHILD_SETTID != 0 {
             let _ = newborn.memory().write(request.child_tid, &newborn.tid.to_le_bytes());
         }

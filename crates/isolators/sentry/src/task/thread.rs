@@ -90,6 +90,8 @@ pub struct Thread {
     /// The present call is to be served with all registers, once they are
     /// reported.
     pub reframed: AtomicBool,
+    /// The call site that is to be rewritten before the present call is made; or 0.
+    pub site: AtomicU64,
     /// Processors that it chose; 0 for all.
     pub affinity: AtomicU64,
     /// `SCHED_*`
@@ -123,6 +125,7 @@ impl Thread {
             restart: Mutex::new(None),
             continued: Mutex::new(None),
             reframed: AtomicBool::new(false),
+            site: AtomicU64::new(0),
             affinity: AtomicU64::new(0),
             policy: AtomicI32::new(0),
         }

@@ -19,7 +19,7 @@
 #define CODE 0x7ffe00000000UL
 /* Which the host would make in its own root. */
 #define ESCAPED "/caisson-sentry-escaped"
-#define SLOTS 0x7ffe00100000UL
+#define SLOTS 0x7ffe10000000UL
 
 static long raw(long n, long a, long b, long c, long d, long e, long f) {
     long r;
@@ -127,9 +127,9 @@ int main(int argc, char **argv) {
     case 5: /* a forged report */
         jump(CODE + 0, 0x1000, 31, 8, 8, 0, 0, 0);
     case 6: /* a forged end of an order */
-        jump(CODE + 29, 0, 0, 0, 0, 0, 0, 1);
+        jump(CODE + 61, 0, 0, 0, 0, 0, 0, 1);
     case 7: /* into the middle of each instruction */
-        for (int i = 0; i < 160; i++) {
+        for (int i = 0; i < 200; i++) {
             int status;
             pid_t pid = fork();
             if (pid == 0)
@@ -137,7 +137,7 @@ int main(int argc, char **argv) {
             if (waitpid(pid, &status, 0) != pid) return 9;
             if (WIFEXITED(status)) say("offset came back", i);
         }
-        say("offsets", 160);
+        say("offsets", 200);
         break;
     case 8: /* take the stub away, replace it, write it */
         say("munmap", munmap((void *)CODE, 4096));
@@ -238,7 +238,7 @@ int main(int argc, char **argv) {
             };
             const long *c = calls[i];
             pid_t pid = fork();
-            if (pid == 0) jump(CODE + (i == 9 ? 143 : 106), c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
+            if (pid == 0) jump(CODE + (i == 9 ? 178 : 138), c[0], c[1], c[2], c[3], c[4], c[5], c[6]);
             int status;
             if (waitpid(pid, &status, 0) != pid) return 9;
             if (WIFEXITED(status)) say("came back", i);
@@ -248,7 +248,7 @@ int main(int argc, char **argv) {
     case 20: /* maps behind the sentry's back, at the place for it: its own memory, its own loss */ {
         int status;
         pid_t pid = fork();
-        if (pid == 0) jump(CODE + 106, SYS_mmap, 0x10000000, 4096, 3, 0x4032, -1, 0);
+        if (pid == 0) jump(CODE + 138, SYS_mmap, 0x10000000, 4096, 3, 0x4032, -1, 0);
         if (waitpid(pid, &status, 0) != pid) return 9;
         say("lost", WIFSIGNALED(status));
         break;
@@ -259,6 +259,42 @@ int main(int argc, char **argv) {
         say("unmap", munmap((void *)(CODE + 0x10000), 8192));
         *(volatile long *)(CODE + 0x10000) = 0;
         break;
+    case 22: /* into the middle of the code that rewritten sites lead to, and of a trampoline;
+                with a base register of its own; with the page of trampolines damaged */ {
+        int status;
+        unsigned char *site;
+        for (int i = 0; i < 500; i++) asm volatile("call 1f\n jmp 2f\n1: mov $39, %%eax\n syscall\n ret\n2: lea 1b(%%rip), %0"
+            : "=r"(site) : : "rax", "rcx", "r11", "memory");
+        unsigned char *place = site[0] == 0xe9 ? site + 5 + *(int *)(site + 1) : 0;
+        if (!place) { say("trampolines", 0); break; }
+        for (int i = 0; i < 500; i++) {
+            pid_t pid = fork();
+            if (pid == 0) {
+                alarm(5);
+                if (i >= 250) raw(SYS_arch_prctl, 0x1001, i & 1 ? SLOTS + 77 : i, 0, 0, 0, 0);
+                unsigned long to = i % 250 < 80 ? (unsigned long)place + i % 250 : CODE + 1024 + (i % 250 - 80);
+                asm volatile("mov %0, %%rcx\n xor %%r11d, %%r11d\n" : : "r"(code + i) : "rcx", "r11");
+                jump(to, SYS_openat, AT_FDCWD, (long)ESCAPED, O_CREAT | O_WRONLY, 0666, 0, 0);
+            }
+            if (waitpid(pid, &status, 0) != pid) return 9;
+        }
+        unsigned char *page = (unsigned char *)((unsigned long)place & ~4095UL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (mprotect(page, 4096, 7)) _exit(1);
+            memset(page, 0x90, 4094), page[4094] = 0x0f, page[4095] = 0x05;
+            getpid();
+            for (int i = 0; i < 500; i++) getppid();
+            asm volatile("call *%0" : : "r"(site) : "rax", "rcx", "r11", "memory");
+            _exit(0);
+        }
+        waitpid(pid, &status, 0);
+        pid = fork();
+        if (pid == 0) { munmap(page, 4096); asm volatile("call *%0" : : "r"(site) : "rax", "rcx", "r11", "memory"); _exit(0); }
+        waitpid(pid, &status, 0);
+        say("trampolines", WIFSIGNALED(status));
+        break;
+    }
     case 17: /* two of the stub's own slots: is another thread's stack its? */
         memset((void *)SLOTS, 0x41, 32768);
         say("scribbled", 0);

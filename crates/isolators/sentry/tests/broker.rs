@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use caisson_sentry::vfs::{Broker, BrokerClient, MountFlags, pair, served_tree};
@@ -58,47 +58,67 @@ fn end(client: BrokerClient, pid: rustix::process::Pid) -> rustix::process::Wait
 fn hostile_requests(folder: &Path) {
     let (client, tree, pid) = start(&folder.join("root"), None);
     let root = tree.as_fd();
+    let look = |directory: BorrowedFd<'_>, name: &[u8]| {
+        client.lookup(directory, name, false).map(|found| found.handle)
+    };
     // Names that are more than a name.
     for name in [&b".."[..], b".", b"", b"/", b"/etc/passwd", b"d/../..", b"d/", b"a\0b"] {
-        assert_eq!(client.lookup(root, name).err(), Some(Errno::INVAL), "{name:?}");
+        assert_eq!(look(root, name).err(), Some(Errno::INVAL), "{name:?}");
         assert_eq!(client.create(root, name, 0o644, (0, 0)).err(), Some(Errno::INVAL), "{name:?}");
-        assert_eq!(client.make_directory(root, name, 0o755, (0, 0)), Err(Errno::INVAL));
+        assert_eq!(client.make_directory(root, name, 0o755, (0, 0)).err(), Some(Errno::INVAL));
         assert_eq!(client.remove(root, name, true), Err(Errno::INVAL));
-        assert_eq!(client.symlink(root, name, b"x", (0, 0)), Err(Errno::INVAL));
+        assert_eq!(client.symlink(root, name, b"x", (0, 0)).err(), Some(Errno::INVAL));
         assert_eq!(client.rename((root, name), (root, b"n"), 0), Err(Errno::INVAL));
         assert_eq!(client.rename((root, b"d"), (root, name), 0), Err(Errno::INVAL));
     }
     // Links are handles of links, whatever they point to, and never a way.
     for name in [&b"to_secret"[..], b"up"] {
-        let link = client.lookup(root, name).unwrap();
+        let link = look(root, name).unwrap();
         assert_eq!(client.open(link.as_fd(), 0).err(), Some(Errno::NXIO));
-        assert_eq!(client.lookup(link.as_fd(), b"secret").err(), Some(Errno::NOTDIR));
+        assert_eq!(look(link.as_fd(), b"secret").err(), Some(Errno::NOTDIR));
         assert!(client.create(root, name, 0o644, (0, 0)).is_err());
     }
     // What is neither file nor directory is not opened: a FIFO would block it.
     for name in [&b"fifo"[..], b"device"] {
-        let handle = client.lookup(root, name).unwrap();
+        let handle = look(root, name).unwrap();
         assert_eq!(client.open(handle.as_fd(), 2).err(), Some(Errno::NXIO));
+    }
+    // Only files and directories come open, whatever is asked for; what is told of a link is
+    // of itself.
+    for (name, reads) in [("to_secret", false), ("fifo", false), ("device", false), ("d", true)] {
+        let found = client.lookup(root, name.as_bytes(), true).unwrap();
+        assert_eq!(found.reads, reads, "{name}");
+        let flags = rustix::fs::fcntl_getfl(&found.handle).unwrap();
+        assert_eq!(flags.contains(OFlags::PATH), !reads, "{name}");
+        let told = client.stat(root, &[name.as_bytes().to_vec(), b"none".to_vec()]).unwrap();
+        assert_eq!(told, [Some(found.attributes), None], "{name}");
+        let own = rustix::fs::fstat(&found.handle).unwrap();
+        assert_eq!(found.attributes.inode, own.st_ino, "{name}");
+    }
+    for names in [vec![b"..".to_vec()], vec![b"d/../..".to_vec()], vec![b"d".to_vec(); 129]] {
+        assert_eq!(client.stat(root, &names).err(), Some(Errno::INVAL));
     }
     // A folder that it was not given, one that is below another root, a directory that
     // was moved out, the host's root.
     let handle = |path: &Path| {
         rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
     };
-    let inside = client.lookup(root, b"d").unwrap();
+    let inside = look(root, b"d").unwrap();
     for path in [Path::new("/"), folder, &folder.join("root"), Path::new("/proc/self")] {
         let other = handle(path);
-        assert_eq!(client.lookup(other.as_fd(), b"x").err(), Some(Errno::XDEV), "{path:?}");
-        assert_eq!(client.link(other.as_fd(), root, b"x"), Err(Errno::XDEV), "{path:?}");
+        assert_eq!(look(other.as_fd(), b"x").err(), Some(Errno::XDEV), "{path:?}");
+        assert_eq!(client.link(other.as_fd(), root, b"x").err(), Some(Errno::XDEV), "{path:?}");
+        let told = client.stat(other.as_fd(), &[b"x".to_vec()]);
+        assert_eq!(told.err(), Some(Errno::XDEV), "{path:?}");
         let moved = client.rename((inside.as_fd(), b"x"), (other.as_fd(), b"x"), 0);
         assert_eq!(moved, Err(Errno::XDEV), "{path:?}");
     }
     // What it does serve.
     let (file, handle) = client.create(inside.as_fd(), b"new", 0o640, (7, 8)).unwrap();
-    for stat in [rustix::fs::fstat(&file).unwrap(), rustix::fs::fstat(&handle).unwrap()] {
+    for stat in [rustix::fs::fstat(&file).unwrap(), rustix::fs::fstat(&handle.handle).unwrap()] {
         assert_eq!((stat.st_uid, stat.st_gid, stat.st_mode), (7, 8, 0o100_640));
     }
-    let file = client.lookup(inside.as_fd(), b"new").unwrap();
+    let file = look(inside.as_fd(), b"new").unwrap();
     client.link(file.as_fd(), root, b"other").unwrap();
     client.change_mode(file.as_fd(), 0o4711).unwrap();
     client.rename((root, b"other"), (inside.as_fd(), b"third"), 0).unwrap();
@@ -109,13 +129,18 @@ fn hostile_requests(folder: &Path) {
 
 /// The code of the broker is the attacker's; its wall holds.
 fn hostile_broker(folder: &Path) {
-    let attempts: [(&str, Attempt); 6] = [
+    let attempts: [(&str, Attempt); 7] = [
         ("absolute path", |_| read_at(rustix::fs::CWD.as_fd(), "/etc/passwd")),
         ("upwards", |root| read_at(root.as_fd(), "../../../../../../../../etc/passwd")),
         ("upwards to the neighbour", |root| read_at(root.as_fd(), "../secret")),
         ("link", |root| read_at(root.as_fd(), "to_secret")),
         ("link upwards", |root| read_at(root.as_fd(), "up/secret")),
         ("device", |root| read_at(root.as_fd(), "device")),
+        ("attributes upwards", |root| {
+            use rustix::fs::{AtFlags, StatxFlags, statx};
+            let wanted = StatxFlags::BASIC_STATS;
+            statx(root, "../secret", AtFlags::SYMLINK_NOFOLLOW, wanted).ok().map(|_| String::new())
+        }),
     ];
     for (name, attempt) in attempts {
         let (client, _, pid) = start(&folder.join("root"), Some(attempt));
@@ -148,7 +173,7 @@ fn hostile_broker(folder: &Path) {
 }
 
 /// Reads a file the way that is left: `openat2`, here without its restrictions.
-fn read_at(directory: std::os::fd::BorrowedFd<'_>, path: &str) -> Option<String> {
+fn read_at(directory: BorrowedFd<'_>, path: &str) -> Option<String> {
     let resolve = rustix::fs::ResolveFlags::empty();
     rustix::fs::openat2(directory, path, OFlags::RDONLY, Mode::empty(), resolve).ok()?;
     Some(path.to_owned())

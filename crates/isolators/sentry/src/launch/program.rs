@@ -223,7 +223,6 @@ pub(crate) fn home_of(kernel: &Arc<Kernel>, program: &Program) -> Vec<u8> {
 }
 
 fn passwd(kernel: &Arc<Kernel>, program: &Program) -> Result<Vec<u8>, Errno> {
-    use std::os::fd::AsFd;
     let mut root = program.clone();
     root.owner = (0, 0);
     root.caps = CapabilitySets::of_user(0);
@@ -231,7 +230,7 @@ fn passwd(kernel: &Arc<Kernel>, program: &Program) -> Result<Vec<u8>, Errno> {
     let start = Arc::clone(&walker.root);
     let found = walker.walk(&start, b"/etc/passwd", true)?.existing()?;
     let Node::Host(node) = &found.node else { return Err(Errno::ACCESS) };
-    let file = HostFile::new(kernel.files.broker.open(node.handle.as_fd(), 0)?);
+    let file = HostFile::reading(node, node.reader(&kernel.files.broker)?);
     let mut text = Vec::new();
     let mut piece = vec![0; 16 << 10];
     while text.len() < PASSWD_LIMIT {

@@ -16,7 +16,7 @@ pub const BROKER_CALLS: &[HostCallRow] = &[
     row(47, "recvmsg", Rule::Any, "requests"),
     row(46, "sendmsg", Rule::Any, "answers"),
     row(437, "openat2", Rule::Any, "one name, beneath a directory, no magic links"),
-    row(332, "statx", Rule::Is(2, &[0x1000]), "on which mount a handle is"),
+    row(332, "statx", Rule::Is(2, THE_FILE_ITSELF), "on which mount a file is; its attributes"),
     row(3, "close", Rule::Any, ""),
     row(72, "fcntl", Rule::Is(1, &[1]), "F_GETFD: libraries check what they close"),
     row(257, "openat", Rule::Is(0, OWN_ONLY), "a handle that it holds, anew"),

@@ -16,7 +16,7 @@ use crate::signal::{self, ThreadSignals};
 use crate::task::thread::Place;
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, retire};
-use crate::vfs::{Entry, Kind, MountFlags, Node, ProcNode, Walker, access, permit};
+use crate::vfs::{Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
 
 use super::gain::{Gain, gain};
 use super::memory::{host, map};
@@ -34,7 +34,7 @@ const SCRIPT_DEPTH: usize = 5;
 const RELOCATED: u64 = 0x5500_0000_0000;
 
 struct Binary {
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     image: Image,
     path: Vec<u8>,
     id: (u64, u64),
@@ -76,8 +76,8 @@ fn open_binary(
     walker: &Walker<'_>,
     start: &Arc<Entry>,
     path: &[u8],
-) -> Result<(OwnedFd, Arc<Entry>), Errno> {
-    let mut entry = walker.walk(start, path, true)?.existing()?;
+) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
+    let mut entry = walker.walk_to(start, path, true, Limits::empty(), true)?.existing()?;
     if let Node::Proc(ProcNode::Descriptor(open)) = &entry.node {
         entry = open.entry.clone().ok_or(Errno::ACCESS)?;
     }
@@ -89,8 +89,8 @@ fn open_binary(
         return Err(Errno::ACCESS);
     }
     let file = match &entry.node {
-        Node::Host(node) => walker.kernel.files.broker.open(node.handle.as_fd(), 0)?,
-        Node::Tmp(node) => rustix::io::fcntl_dupfd_cloexec(node.memory()?, 0)?,
+        Node::Host(node) => node.reader(&walker.kernel.files.broker)?,
+        Node::Tmp(node) => Arc::new(rustix::io::fcntl_dupfd_cloexec(node.memory()?, 0)?),
         _ => return Err(Errno::ACCESS),
     };
     Ok((file, entry))
@@ -107,7 +107,7 @@ fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno>
     Ok(())
 }
 
-fn binary(file: OwnedFd, entry: &Entry) -> Result<Binary, Errno> {
+fn binary(file: Arc<OwnedFd>, entry: &Entry) -> Result<Binary, Errno> {
     let image = Image::parse(|offset, into| read_exact(&file, offset, into))?;
     let stat = rustix::fs::fstat(&file)?;
     Ok(Binary { image, path: entry.path(), id: (stat.st_dev, stat.st_ino), file })
@@ -163,7 +163,7 @@ enum Step {
 
 /// What is to be mapped, and what is to be written afterwards.
 struct Plan {
-    files: Vec<(OwnedFd, Option<u32>)>,
+    files: Vec<(Arc<OwnedFd>, Option<u32>)>,
     steps: VecDeque<Step>,
     areas: Areas,
     writes: Vec<(u64, Vec<u8>)>,

@@ -99,7 +99,9 @@ fn do_open(
     let exclusive =
         flags & (status::CREATE | status::EXCLUSIVE) == status::CREATE | status::EXCLUSIVE;
     let follow = flags & status::NO_FOLLOW == 0 && !exclusive;
-    let found = walker.walk_within(&start, path, follow, limits)?;
+    let writes = flags & (status::ACCESS | status::CREATE | status::TRUNCATE) != 0;
+    let opens = !writes && flags & status::PATH == 0;
+    let found = walker.walk_to(&start, path, follow, limits, opens)?;
     let file = open::open(&walker, call, found, flags, mode)?;
     Ok(call.files().add(file, 0, close_on_exec)?.into())
 }

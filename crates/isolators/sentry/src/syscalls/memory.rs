@@ -134,6 +134,7 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
         return Err(Errno::ACCESS);
     }
     let fd = file.file.descriptor().ok_or(Errno::NODEV)?;
+    file.file.is_mapped(shared);
     let descriptor = fd.try_clone_to_owned().map_err(|_| Errno::NFILE)?;
     let attributes = file.file.attributes()?;
     let path = file.entry.as_ref().map(|e| e.path()).unwrap_or_default();

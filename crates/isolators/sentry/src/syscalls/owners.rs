@@ -179,7 +179,8 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
     const SYSFS: u64 = 0x6265_6572;
     let (kind, figures) = match &entry.node {
         Node::Host(node) => {
-            let host = rustix::fs::fstatfs(&node.handle).map_err(Failure::from)?;
+            let host = rustix::fs::fstatfs(node.handle(&call.kernel.files.broker)?)
+                .map_err(Failure::from)?;
             (EXT4, [host.f_blocks, host.f_bfree, host.f_bavail, host.f_files, host.f_ffree])
         }
         Node::Proc(_) => (PROC, [0; 5]),

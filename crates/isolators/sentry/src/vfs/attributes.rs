@@ -123,6 +123,56 @@ impl Attributes {
         }
     }
 
+    /// As the host tells them by statx(2), if it was asked for all that stat(2) tells.
+    #[must_use]
+    pub fn from_statx(found: &rustix::fs::Statx) -> Self {
+        let time = |time: rustix::fs::StatxTimestamp| Time {
+            seconds: time.tv_sec,
+            nanoseconds: time.tv_nsec,
+        };
+        Attributes {
+            device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            mode: found.stx_mode.into(),
+            links: found.stx_nlink.into(),
+            user: found.stx_uid,
+            group: found.stx_gid,
+            number: rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor),
+            size: found.stx_size,
+            block_size: found.stx_blksize.into(),
+            blocks: found.stx_blocks,
+            accessed: time(found.stx_atime),
+            modified: time(found.stx_mtime),
+            changed: time(found.stx_ctime),
+        }
+    }
+
+    /// Of [`Self::stat_bytes`].
+    #[must_use]
+    pub fn from_stat_bytes(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+        let half = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        let time = |at: usize| {
+            let seconds = word(at)?.cast_signed();
+            Some(Time { seconds, nanoseconds: half(at + 8)? })
+        };
+        Some(Attributes {
+            device: word(0)?,
+            inode: word(8)?,
+            links: word(16)?,
+            mode: half(24)?,
+            user: half(28)?,
+            group: half(32)?,
+            number: word(40)?,
+            size: word(48)?,
+            block_size: word(56)?,
+            blocks: word(64)?,
+            accessed: time(72)?,
+            modified: time(88)?,
+            changed: time(104)?,
+        })
+    }
+
     /// `struct stat` of x86-64.
     #[must_use]
     pub fn stat_bytes(&self) -> [u8; 144] {
@@ -200,6 +250,10 @@ mod tests {
         assert_eq!(stat[24..28], 0o100_644_u32.to_le_bytes());
         assert_eq!(stat[28..32], 3_u32.to_le_bytes());
         assert_eq!(stat[48..56], 7_u64.to_le_bytes());
+        let accessed = Time { seconds: -5, nanoseconds: 6 };
+        let all = Attributes { number: 4, links: 2, blocks: 9, inode: 8, accessed, ..attributes };
+        assert_eq!(Attributes::from_stat_bytes(&all.stat_bytes()), Some(all));
+        assert_eq!(Attributes::from_stat_bytes(&stat[..100]), None);
         let statx = attributes.statx_bytes(None);
         assert_eq!(statx[28..30], 0o100_644_u16.to_le_bytes());
         assert_eq!(statx[40..48], 7_u64.to_le_bytes());

@@ -1,16 +1,18 @@
 //! Changes to the tree of names and to attributes, whatever file system it is.
 //! Permissions are checked here, what the file system itself knows is not.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use crate::task::{Caps, Credentials};
 
+use super::broker::Found;
+use super::host::Since;
 use super::inotify::{self, event};
 use super::tmpfs::New;
-use super::{Attributes, Entry, Kind, Node, Resolve, Time, Walker, access, permit};
+use super::{Attributes, Entry, HostNode, Kind, Node, Resolve, Time, Walker, access, permit};
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,13 @@ pub enum NewTime {
     Now,
     /// This.
     At(Time),
+}
+
+/// What is known of a file of the host's may not be true any more.
+fn alter(entry: &Entry) {
+    if let Node::Host(node) = &entry.node {
+        node.alter();
+    }
 }
 
 /// Only the owner, or who may act for any.
@@ -57,22 +66,28 @@ impl Walker<'_> {
         let broker = &self.kernel.files.broker;
         match &at.parent.node {
             Node::Host(host) => {
-                let directory = host.handle.as_fd();
-                match what {
+                host.expect_change();
+                let (directory, since) = (host.handle(broker)?, host.now());
+                let found = match what {
                     Make::Directory(mode) => {
                         let mode = mode | above.mode & 0o2000;
-                        broker.make_directory(directory, &at.name, mode, owner)
+                        broker.make_directory(directory, &at.name, mode, owner)?
                     }
-                    Make::Link(target) => broker.symlink(directory, &at.name, target, owner),
+                    Make::Link(target) => broker.symlink(directory, &at.name, target, owner)?,
                     Make::Node(Kind::Regular, mode, _) => {
-                        broker.create(directory, &at.name, mode, owner).map(drop)
+                        broker.create(directory, &at.name, mode, owner)?.1
                     }
                     // Devices on the host's file systems are the host's.
-                    Make::Node(Kind::Character | Kind::Block, ..) => Err(Errno::PERM),
+                    Make::Node(Kind::Character | Kind::Block, ..) => return Err(Errno::PERM),
                     Make::Node(kind, mode, _) => {
-                        broker.make_node(directory, &at.name, kind as u32 | mode, owner)
+                        broker.make_node(directory, &at.name, kind as u32 | mode, owner)?
                     }
+                };
+                let made = self.made(&at.parent, host, &at.name, (found, since));
+                if let (Make::Directory(_), Node::Host(directory)) = (what, &made.node) {
+                    directory.is_new(host);
                 }
+                Ok(())
             }
             Node::Tmp(directory) => {
                 let (kind, permissions, number, text) = match what {
@@ -90,6 +105,19 @@ impl Walker<'_> {
         }
     }
 
+    /// Notes what was made on the host.
+    fn made(
+        &self,
+        parent: &Arc<Entry>,
+        host: &HostNode,
+        name: &[u8],
+        (found, since): (Found, Since),
+    ) -> Arc<Entry> {
+        let node = host.found(found, since);
+        host.appeared(name, node.kind(), node.id().1);
+        parent.made(self.kernel, name, node)
+    }
+
     /// Makes a regular file that is not there; returns what stands for it, and the host's
     /// descriptor if it came with one, which can be read and written.
     ///
@@ -105,8 +133,10 @@ impl Walker<'_> {
         match &parent.node {
             Node::Host(host) => {
                 let broker = &self.kernel.files.broker;
-                let (fd, handle) = broker.create(host.handle.as_fd(), name, mode, owner)?;
-                let entry = parent.made(self.kernel, name, host.beside(handle)?);
+                host.expect_change();
+                let since = host.now();
+                let (fd, found) = broker.create(host.handle(broker)?, name, mode, owner)?;
+                let entry = self.made(parent, host, name, (found, since));
                 inotify::in_directory(parent, name, event::CREATE, false, 0);
                 Ok((entry, Some(fd)))
             }
@@ -115,7 +145,7 @@ impl Walker<'_> {
                 let new = New { kind, permissions: mode, owner, number: 0, text: b"" };
                 directory.make(name, new)?;
                 inotify::in_directory(parent, name, event::CREATE, false, 0);
-                Ok((parent.lookup(self.kernel, name)?, None))
+                Ok((parent.lookup(self.kernel, name, false)?, None))
             }
             Node::Proc(_) => Err(Errno::NOENT),
             Node::Point => Err(Errno::PERM),
@@ -154,8 +184,14 @@ impl Walker<'_> {
         self.check_sticky(&above, entry)?;
         match &found.parent.node {
             Node::Host(host) => {
+                // One is the cache's, one is `found`'s.
+                self.leave_place(entry, Arc::strong_count(entry) > 2);
                 let broker = &self.kernel.files.broker;
-                broker.remove(host.handle.as_fd(), &found.name, is_directory)?;
+                host.expect_change();
+                let removed = broker.remove(host.handle(broker)?, &found.name, is_directory);
+                removed.inspect_err(|_| found.parent.forget(&found.name))?;
+                host.vanished(&found.name);
+                alter(entry);
             }
             Node::Tmp(directory) => directory.remove(&found.name, is_directory)?,
             _ => return Err(Errno::PERM),
@@ -169,8 +205,18 @@ impl Walker<'_> {
         Ok(())
     }
 
+    /// The name of a file is about to be taken away; who holds it needs more than that.
+    fn leave_place(&self, entry: &Entry, is_held: bool) {
+        if let Node::Host(node) = &entry.node {
+            node.leave_place(&self.kernel.files.broker, is_held || inotify::anybody());
+        }
+    }
+
     /// Tells of a file that is gone, if a name was its last one.
     fn unlinked(&self, entry: &Entry, is_directory: bool) {
+        if !inotify::anybody() {
+            return;
+        }
         let gone = is_directory
             || entry.attributes(self.kernel).is_ok_and(|attributes| attributes.links == 0);
         if gone {
@@ -231,9 +277,30 @@ impl Walker<'_> {
         }
         match (&old.parent.node, &new.parent.node) {
             (Node::Host(from), Node::Host(to)) => {
-                let from = (from.handle.as_fd(), old.name.as_slice());
-                let to = (to.handle.as_fd(), new.name.as_slice());
-                self.kernel.files.broker.rename(from, to, flags)?;
+                let broker = &self.kernel.files.broker;
+                self.leave_place(entry, true);
+                if let Some(replaced) = &new.entry {
+                    let is_held = flags & EXCHANGE != 0 || Arc::strong_count(replaced) > 2;
+                    self.leave_place(replaced, is_held);
+                }
+                [from, to].iter().for_each(|directory| directory.expect_change());
+                let source = (from.handle(broker)?, old.name.as_slice());
+                let target = (to.handle(broker)?, new.name.as_slice());
+                broker.rename(source, target, flags).inspect_err(|_| {
+                    old.parent.forget(&old.name);
+                    new.parent.forget(&new.name);
+                })?;
+                from.vanished(&old.name);
+                if let Some(replaced) = &new.entry {
+                    alter(replaced);
+                    if let (true, Node::Host(node)) = (flags & EXCHANGE != 0, &replaced.node) {
+                        from.appeared(&old.name, node.kind(), node.id().1);
+                    }
+                }
+                alter(entry);
+                if let Node::Host(node) = &entry.node {
+                    to.appeared(&new.name, node.kind(), node.id().1);
+                }
             }
             (Node::Tmp(from), Node::Tmp(to)) => from.rename(&old.name, to, &new.name, flags)?,
             _ => return Err(Errno::PERM),
@@ -291,7 +358,13 @@ impl Walker<'_> {
             (Node::Host(_), Node::Host(_)) if entry.kind() == Kind::Link => Err(Errno::PERM),
             (Node::Host(file), Node::Host(to)) => {
                 let broker = &self.kernel.files.broker;
-                broker.link(file.handle.as_fd(), to.handle.as_fd(), &at.name)
+                to.expect_change();
+                let since = to.now();
+                let handles = (file.handle(broker)?, to.handle(broker)?);
+                let found = broker.link(handles.0, handles.1, &at.name)?;
+                file.alter();
+                self.made(&at.parent, to, &at.name, (found, since));
+                Ok(())
             }
             (Node::Tmp(file), Node::Tmp(to)) => to.link(&at.name, file),
             _ => Err(Errno::PERM),
@@ -313,13 +386,17 @@ impl Walker<'_> {
         }
         let done = match &entry.node {
             _ if entry.kind() == Kind::Link => Err(Errno::OPNOTSUPP),
-            Node::Host(node) => self.kernel.files.broker.change_mode(node.handle.as_fd(), mode),
+            Node::Host(node) => {
+                let broker = &self.kernel.files.broker;
+                node.handle(broker).and_then(|handle| broker.change_mode(handle, mode))
+            }
             Node::Tmp(node) => {
                 node.set_permissions(mode);
                 Ok(())
             }
             _ => Err(Errno::PERM),
         };
+        alter(entry);
         done?;
         inotify::happened(entry, event::ATTRIBUTES);
         Ok(())
@@ -342,7 +419,8 @@ impl Walker<'_> {
         }
         let done = match &entry.node {
             Node::Host(node) => {
-                self.kernel.files.broker.change_owner(node.handle.as_fd(), user, group)
+                let broker = &self.kernel.files.broker;
+                node.handle(broker).and_then(|handle| broker.change_owner(handle, user, group))
             }
             Node::Tmp(node) => {
                 node.set_owner(user, group);
@@ -350,6 +428,7 @@ impl Walker<'_> {
             }
             _ => Err(Errno::PERM),
         };
+        alter(entry);
         done?;
         inotify::happened(entry, event::ATTRIBUTES);
         Ok(())
@@ -381,7 +460,8 @@ impl Walker<'_> {
                     NewTime::Now => (0, NOW),
                     NewTime::At(time) => (time.seconds, time.nanoseconds.into()),
                 });
-                self.kernel.files.broker.set_times(node.handle.as_fd(), times)
+                let broker = &self.kernel.files.broker;
+                node.handle(broker).and_then(|handle| broker.set_times(handle, times))
             }
             Node::Tmp(node) => {
                 let [accessed, modified] = times.map(|time| match time {
@@ -394,6 +474,7 @@ impl Walker<'_> {
             }
             _ => Err(Errno::PERM),
         };
+        alter(entry);
         done?;
         inotify::happened(entry, event::ATTRIBUTES);
         Ok(())
@@ -418,12 +499,14 @@ impl Walker<'_> {
         }
         let done = match &entry.node {
             Node::Host(node) => {
-                let fd = self.kernel.files.broker.open(node.handle.as_fd(), READ_WRITE)?;
+                let broker = &self.kernel.files.broker;
+                let fd = broker.open(node.handle(broker)?, READ_WRITE)?;
                 rustix::fs::ftruncate(&fd, size)
             }
             Node::Tmp(node) => node.truncate(size),
             _ => Err(Errno::PERM),
         };
+        alter(entry);
         done?;
         inotify::happened(entry, event::MODIFY);
         Ok(())

@@ -1,8 +1,7 @@
 //! The tree of names, and how a path is walked.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -10,6 +9,8 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
+use super::broker::MOST_ASKED;
+use super::host::{Says, many_handles};
 use super::mount::Mount;
 use super::{Attributes, HostNode, Kind, ProcNode, TmpNode, Walker};
 
@@ -38,11 +39,16 @@ pub struct Entry {
     children: Mutex<HashMap<Vec<u8>, Arc<Entry>>>,
     /// Root of what is mounted here.
     covering: Mutex<Option<Arc<Entry>>>,
+    /// Whether it was looked up since names were last let go.
+    used: AtomicBool,
 }
 
 static CACHED: AtomicUsize = AtomicUsize::new(0);
-/// Handles that the cache of names holds at most.
-const CACHE_LIMIT: usize = 4096;
+/// Names that are cached at most, give or take [`TRIM_AFTER`].
+const CACHE_LIMIT: usize = 32_768;
+static ADDED: AtomicUsize = AtomicUsize::new(0);
+/// Names that are added before unused ones are looked for once more.
+const TRIM_AFTER: usize = 512;
 /// How deep the cache is walked: a guest can nest directories deeper than this thread's
 /// stack goes.
 const DEEPEST: usize = 200;
@@ -73,6 +79,7 @@ impl Entry {
             mount: Arc::clone(mount),
             children: Mutex::default(),
             covering: Mutex::default(),
+            used: AtomicBool::new(true),
         })
     }
 
@@ -231,7 +238,7 @@ impl Entry {
     /// What the host says.
     pub fn attributes(&self, kernel: &Kernel) -> Result<Attributes, Errno> {
         match &self.node {
-            Node::Host(node) => node.attributes(),
+            Node::Host(node) => node.attributes(&kernel.files.broker),
             Node::Tmp(node) => node.attributes(),
             Node::Point => Ok(Attributes {
                 device: self.mount.device,
@@ -251,14 +258,14 @@ impl Entry {
     /// `EINVAL` if it is none.
     pub fn target(&self, walker: &Walker<'_>) -> Result<Vec<u8>, Errno> {
         match &self.node {
-            Node::Host(node) if self.kind == Kind::Link => node.target(),
+            Node::Host(node) if self.kind == Kind::Link => node.target(&walker.kernel.files.broker),
             Node::Tmp(node) => node.target(),
             Node::Proc(node) => node.target(walker),
             _ => Err(Errno::INVAL),
         }
     }
 
-    /// A file of the host's that was just made here.
+    /// A file of the host's that was just made or found here.
     pub(super) fn made(
         self: &Arc<Self>,
         kernel: &Kernel,
@@ -273,38 +280,39 @@ impl Entry {
     }
 
     fn keep(&self, name: &[u8], child: &Arc<Entry>, kernel: &Kernel) {
-        if CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT {
+        let many = CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT || many_handles();
+        // All may be in use: then it is not tried again for every name.
+        if many && ADDED.fetch_add(1, Ordering::Relaxed) >= TRIM_AFTER {
+            ADDED.store(0, Ordering::Relaxed);
+            // Those that were looked up since the last time stay, if that is enough.
             kernel.files.root.trim(0);
+            if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT / 4 * 3 || many_handles() {
+                kernel.files.root.trim(0);
+            }
         }
         lock(&self.children).insert(name.to_vec(), Arc::clone(child));
     }
 
-    /// A name in a directory; what is mounted there is not looked at.
+    /// A name in a directory; what is mounted there is not looked at. `opens` if it is about to
+    /// be opened for reading.
     ///
     /// # Errors
     /// `ENOENT`, and what the host says.
-    pub fn lookup(self: &Arc<Self>, kernel: &Kernel, name: &[u8]) -> Result<Arc<Entry>, Errno> {
+    pub fn lookup(
+        self: &Arc<Self>,
+        kernel: &Kernel,
+        name: &[u8],
+        opens: bool,
+    ) -> Result<Arc<Entry>, Errno> {
         let cached = lock(&self.children).get(name).map(Arc::clone);
-        if let Some(child) = cached.as_ref().filter(|child| child.is_fast()) {
-            return Ok(Arc::clone(child));
+        if let Some(child) = &cached {
+            child.used.store(true, Ordering::Relaxed);
+            if child.is_fast() {
+                return Ok(Arc::clone(child));
+            }
         }
         let (node, kind) = match &self.node {
-            Node::Host(directory) => {
-                if let Some(child) = cached.as_ref().filter(|_| !directory.is_shared()) {
-                    return Ok(Arc::clone(child));
-                }
-                let handle = kernel.files.broker.lookup(directory.handle.as_fd(), name);
-                let node = handle.and_then(|handle| directory.beside(handle));
-                let node = node.inspect_err(|_| self.forget(name))?;
-                match cached.as_ref().map(|child| (child, &child.node)) {
-                    Some((child, Node::Host(old))) if old.is_same(&node) => {
-                        return Ok(Arc::clone(child));
-                    }
-                    _ => {}
-                }
-                let kind = node.kind();
-                (Node::Host(Arc::new(node)), kind)
-            }
+            Node::Host(directory) => return self.on_host(kernel, directory, name, cached, opens),
             Node::Tmp(directory) => {
                 let node = directory.child(name).inspect_err(|_| self.forget(name))?;
                 match cached.as_ref().map(|child| (child, &child.node)) {
@@ -330,7 +338,108 @@ impl Entry {
         Ok(child)
     }
 
-    /// Drops cached names that nobody uses, down to a depth.
+    /// A name in a directory of the host's.
+    fn on_host(
+        self: &Arc<Self>,
+        kernel: &Kernel,
+        directory: &Arc<HostNode>,
+        name: &[u8],
+        cached: Option<Arc<Entry>>,
+        opens: bool,
+    ) -> Result<Arc<Entry>, Errno> {
+        let broker = &kernel.files.broker;
+        let mut generation = None;
+        if directory.is_shared() {
+            // Whether it is still the same is asked without a handle.
+            if let Some((child, node)) = cached.as_ref().and_then(|c| Some((c, c.on_host_node()?)))
+                && let Ok(told) = broker.stat(directory.handle(broker)?, &[name.to_vec()])
+                && let [Some(told)] = told.as_slice()
+                && node.is(told)
+            {
+                return Ok(Arc::clone(child));
+            }
+        } else {
+            if let Some(child) = cached {
+                if child.on_host_node().is_some_and(|node| node.is_far()) {
+                    self.ask_neighbours(kernel, directory, name);
+                }
+                return Ok(child);
+            }
+            match directory.says(name) {
+                Says::Absent => return Err(Errno::NOENT),
+                Says::Listed if !opens => {
+                    self.ask_neighbours(kernel, directory, name);
+                    if let Some(child) = lock(&self.children).get(name) {
+                        return Ok(Arc::clone(child));
+                    }
+                }
+                Says::Listed => {}
+                Says::Nothing(at) => generation = Some(at),
+            }
+        }
+        let since = directory.now();
+        let found = broker.lookup(directory.handle(broker)?, name, opens);
+        let found = found.inspect_err(|errno| {
+            if *errno == Errno::NOENT
+                && let Some(generation) = generation
+            {
+                directory.note_absent(name, generation);
+            }
+            self.forget(name);
+        })?;
+        if let Some((child, node)) = cached.as_ref().and_then(|c| Some((c, c.on_host_node()?)))
+            && node.is(&found.attributes)
+        {
+            return Ok(Arc::clone(child));
+        }
+        let child = self.made(kernel, name, directory.found(found, since));
+        if directory.was_renamed(since) {
+            // It may stand for something else by now.
+            self.forget(name);
+        }
+        Ok(child)
+    }
+
+    fn on_host_node(&self) -> Option<&Arc<HostNode>> {
+        if let Node::Host(node) = &self.node { Some(node) } else { None }
+    }
+
+    /// Asks for the attributes of a name that is in the directory's listing and of those that
+    /// follow it: who looks at one after a listing mostly looks at all.
+    fn ask_neighbours(self: &Arc<Self>, kernel: &Kernel, directory: &Arc<HostNode>, name: &[u8]) {
+        let broker = &kernel.files.broker;
+        let mut names = directory.neighbours(name, MOST_ASKED);
+        if names.is_empty() {
+            names.push(name.to_vec());
+        }
+        let since = directory.now();
+        let told = directory.handle(broker).and_then(|handle| broker.stat(handle, &names));
+        // What could not be told is looked up, one by one.
+        for (name, told) in names.iter().zip(told.unwrap_or_default()) {
+            let Some(told) = told else { continue };
+            let there = lock(&self.children).get(name).map(Arc::clone);
+            match there {
+                Some(child) => {
+                    if let Some(node) = child.on_host_node().filter(|node| node.is(&told)) {
+                        node.see(&told, since);
+                    }
+                }
+                None => {
+                    let node = directory.told(name, &told, since);
+                    let kind = node.kind();
+                    let child = Entry::new(self, name, Node::Host(Arc::new(node)), kind);
+                    self.keep(name, &child, kernel);
+                    if directory.was_renamed(since) {
+                        self.forget(name);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drops cached names that nobody uses and nobody has looked up since the last time, down to
+    /// a depth.
     fn trim(&self, depth: usize) {
         if depth > DEEPEST {
             return;
@@ -341,7 +450,8 @@ impl Entry {
         }
         lock(&self.children).retain(|_, child| {
             child.trim(depth + 1);
-            let used = child.is_fast()
+            let used = child.used.swap(false, Ordering::Relaxed)
+                || child.is_fast()
                 || Arc::strong_count(child) > 1
                 || !lock(&child.children).is_empty();
             if !used {

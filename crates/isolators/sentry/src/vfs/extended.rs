@@ -1,7 +1,5 @@
 //! Extended attributes: who may see and set which.
 
-use std::os::fd::AsFd;
-
 use rustix::io::Errno;
 
 use super::inotify::{self, event};
@@ -69,7 +67,8 @@ impl Walker<'_> {
         match &entry.node {
             Node::Tmp(node) => node.extended(name),
             Node::Host(node) if family == Family::User || name == FILE_CAPS => {
-                self.kernel.files.broker.extended(node.handle.as_fd(), name)
+                let broker = &self.kernel.files.broker;
+                broker.extended(node.handle(broker)?, name)
             }
             // What the host knows for itself is not the guest's.
             Node::Host(_) => Err(Errno::NODATA),
@@ -106,7 +105,9 @@ impl Walker<'_> {
             Node::Tmp(node) => node.set_extended(name, value, must_be),
             Node::Host(node) if family == Family::User => {
                 let broker = &self.kernel.files.broker;
-                broker.set_extended(node.handle.as_fd(), name, value, must_be)
+                let done = broker.set_extended(node.handle(broker)?, name, value, must_be);
+                node.alter();
+                done
             }
             _ => Err(Errno::OPNOTSUPP),
         };
@@ -124,7 +125,8 @@ impl Walker<'_> {
         let names = match &entry.node {
             Node::Tmp(node) => node.extended_names(),
             Node::Host(node) if matches!(entry.kind(), Kind::Regular | Kind::Directory) => {
-                let all = self.kernel.files.broker.extended_names(node.handle.as_fd())?;
+                let broker = &self.kernel.files.broker;
+                let all = broker.extended_names(node.handle(broker)?)?;
                 all.split(|b| *b == 0).map(<[u8]>::to_vec).collect()
             }
             _ => Vec::new(),

@@ -111,7 +111,7 @@ impl File for FifoFile {
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         match &self.entry.node {
-            Node::Host(node) => node.attributes(),
+            Node::Host(node) => node.now_there(),
             Node::Tmp(node) => node.attributes(),
             _ => Err(Errno::IO),
         }

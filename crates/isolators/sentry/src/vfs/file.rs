@@ -97,6 +97,9 @@ pub trait File: Send + Sync {
         None
     }
 
+    /// It is about to be mapped; `shared` if writes to memory may reach it.
+    fn is_mapped(&self, _: bool) {}
+
     /// Gives a regular file another size.
     ///
     /// # Errors

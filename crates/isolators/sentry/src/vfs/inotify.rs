@@ -205,9 +205,14 @@ impl Watched {
     }
 }
 
+/// Whether anybody watches anything.
+pub(super) fn anybody() -> bool {
+    WATCHED.count.load(Ordering::SeqCst) != 0
+}
+
 /// Tells of what happened to a file: whoever watches it, or the directory that it is in.
 pub(super) fn happened(entry: &Entry, what: u32) {
-    if WATCHED.count.load(Ordering::SeqCst) == 0 {
+    if !anybody() {
         return;
     }
     let is_directory = if entry.kind() == Kind::Directory { event::IS_DIRECTORY } else { 0 };
@@ -229,7 +234,7 @@ pub(super) fn in_directory(
     is_directory: bool,
     cookie: u32,
 ) {
-    if WATCHED.count.load(Ordering::SeqCst) == 0 {
+    if !anybody() {
         return;
     }
     if let Some(id) = id(parent) {
@@ -240,7 +245,7 @@ pub(super) fn in_directory(
 
 /// Tells whoever watches a file itself; that it is gone ends all watches.
 pub(super) fn to_itself(entry: &Entry, what: u32) {
-    if WATCHED.count.load(Ordering::SeqCst) == 0 {
+    if !anybody() {
         return;
     }
     let Some(id) = id(entry) else { return };

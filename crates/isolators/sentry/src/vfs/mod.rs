@@ -32,7 +32,7 @@ mod walk;
 use std::sync::Arc;
 
 pub use attributes::{Attributes, Kind, Time};
-pub use broker::{Broker, BrokerClient, StartBrokerError, pair, served_tree};
+pub use broker::{Broker, BrokerClient, Found, StartBrokerError, pair, served_tree};
 pub use change::{Make, NewTime};
 pub use device::{Device, OpenDevice};
 pub use entry::{Entry, Node};

@@ -1,6 +1,5 @@
 //! Opening: from a name to an open file.
 
-use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -90,6 +89,12 @@ fn open_entry(
         return Err(Errno::NOTDIR.into());
     }
     let attributes = entry.attributes(kernel)?;
+    if let Node::Host(node) = &entry.node
+        && (has(status::PATH) || !matches!(kind, Kind::Regular | Kind::Directory))
+    {
+        // It is to be there when its name is not.
+        node.handle(&kernel.files.broker)?;
+    }
     if has(status::PATH) {
         let file = Box::new(PathFile::new(entry, attributes));
         return Ok(opened((file, None), entry, flags));
@@ -145,16 +150,23 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
     let is_directory = entry.kind() == Kind::Directory;
     match &entry.node {
         Node::Host(node) if is_directory => {
-            let broker = &kernel.files.broker;
-            let fd = broker.open(node.handle.as_fd(), status::DIRECTORY)?;
-            let names = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
-            let names = HostDirectory::new(names, entry.points());
-            Ok((Box::new(HostFile::new(fd)), Some(Box::new(names))))
+            let fd = node.reader(&kernel.files.broker)?;
+            let names = HostDirectory::new(node, Arc::clone(&fd), entry.points());
+            Ok((Box::new(HostFile::reading(node, fd)), Some(Box::new(names))))
         }
         Node::Host(node) => {
+            let broker = &kernel.files.broker;
             let host = flags & (status::ACCESS | status::TRUNCATE);
-            let fd = kernel.files.broker.open(node.handle.as_fd(), host)?;
-            Ok((Box::new(HostFile::new(fd)), None))
+            if host == 0 {
+                let fd = node.reader(broker)?;
+                return Ok((Box::new(HostFile::reading(node, fd)), None));
+            }
+            let fd = broker.open(node.handle(broker)?, host)?;
+            if host & status::ACCESS == 0 {
+                node.alter();
+                return Ok((Box::new(HostFile::reading(node, Arc::new(fd))), None));
+            }
+            Ok((Box::new(HostFile::writing(node, fd)), None))
         }
         Node::Tmp(node) if is_directory => {
             let names = Box::new(Names(Arc::clone(node)));
@@ -214,7 +226,9 @@ fn create(
     let file: Box<dyn File> = match (fd, &entry.node) {
         // What can be read can be mapped: then the host's descriptor has no more rights
         // than the guest's.
-        (Some(fd), _) if flags & status::ACCESS != 0 => Box::new(HostFile::new(fd)),
+        (Some(fd), Node::Host(node)) if flags & status::ACCESS != 0 => {
+            Box::new(HostFile::writing(node, fd))
+        }
         _ => stored(walker, &entry, flags & status::ACCESS)?.0,
     };
     Ok(opened((file, None), &entry, flags))
@@ -242,9 +256,11 @@ pub fn open_unnamed(
     let (node, file): (Node, Box<dyn File>) = match &directory.node {
         Node::Host(host) => {
             let broker = &walker.kernel.files.broker;
-            let fd = broker.create_unnamed(host.handle.as_fd(), mode, owner)?;
+            let fd = broker.create_unnamed(host.handle(broker)?, mode, owner)?;
             let handle = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
-            (Node::Host(Arc::new(host.beside(handle)?)), Box::new(HostFile::new(fd)))
+            let node = Arc::new(host.beside(handle)?);
+            let file = Box::new(HostFile::writing(&node, fd));
+            (Node::Host(node), file)
         }
         Node::Tmp(host) => {
             let new = New { kind, permissions: mode, owner, number: 0, text: b"" };

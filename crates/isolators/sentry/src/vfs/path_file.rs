@@ -38,7 +38,7 @@ impl File for PathFile {
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         match &self.entry.node {
-            Node::Host(node) => node.attributes(),
+            Node::Host(node) => node.now_there(),
             Node::Tmp(node) => node.attributes(),
             _ => Ok(self.attributes),
         }

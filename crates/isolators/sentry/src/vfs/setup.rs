@@ -191,8 +191,8 @@ impl Layout {
     /// # Errors
     /// What the host says of the root's folder.
     pub fn root(&self, mounts: &MountTable, folder: OwnedFd) -> Result<Arc<Entry>, Errno> {
-        let node = HostNode::root(folder, HostFs::new(self.shared))?;
-        let attributes = node.attributes()?;
+        let node = HostNode::root(folder, &HostFs::new(self.shared))?;
+        let attributes = node.now_there()?;
         let mut flags = MountFlags::RELATIVE_ACCESS_TIMES;
         flags.set(MountFlags::READ_ONLY, self.read_only);
         let of = Description {
@@ -317,8 +317,8 @@ fn kind_of(node: &Node) -> Kind {
 }
 
 fn bound(request: &MountRequest, source: OwnedFd) -> Result<(Node, Description), Errno> {
-    let node = HostNode::root(source, HostFs::new(true))?;
-    let attributes = node.attributes()?;
+    let node = HostNode::root(source, &HostFs::new(true))?;
+    let attributes = node.now_there()?;
     let of = Description {
         kind: "ext4".to_owned(),
         source: b"/dev/root".to_vec(),
@@ -431,7 +431,7 @@ fn place(walker: &Walker<'_>, path: &[u8], kind: Kind) -> Result<Arc<Entry>, Err
             continue;
         }
         let this = if rest.is_empty() { kind } else { Kind::Directory };
-        let child = match at.lookup(walker.kernel, &name) {
+        let child = match at.lookup(walker.kernel, &name, false) {
             Ok(child) => child.top(),
             // Or an interface of the host's, which the broker does not serve.
             Err(Errno::NOENT | Errno::ACCESS) => missing(walker, &at, &name, this)?,
@@ -464,7 +464,7 @@ fn missing(
         Node::Tmp(directory) => {
             let new = New { kind, permissions: 0o755, owner: (0, 0), number: 0, text: b"" };
             directory.make(name, new)?;
-            at.lookup(walker.kernel, name)
+            at.lookup(walker.kernel, name, false)
         }
         Node::Host(_) | Node::Point => Ok(at.add_point(name, kind)),
         Node::Proc(_) => Err(Errno::NOENT),

@@ -142,6 +142,21 @@ impl Walker<'_> {
         follow: bool,
         limits: Limits,
     ) -> Result<Resolve, Errno> {
+        self.walk_to(start, path, follow, limits, false)
+    }
+
+    /// The same; what is found is about to be opened for reading if `opens`.
+    ///
+    /// # Errors
+    /// As openat2(2).
+    pub fn walk_to(
+        &self,
+        start: &Arc<Entry>,
+        path: &[u8],
+        follow: bool,
+        limits: Limits,
+        opens: bool,
+    ) -> Result<Resolve, Errno> {
         let enclosed = limits.intersects(Limits::BENEATH | Limits::IN_ROOT);
         let root = if enclosed { start } else { &self.root };
         let leave = |absolute: bool| {
@@ -186,7 +201,7 @@ impl Walker<'_> {
             if name.len() > NAME_LIMIT {
                 return Err(Errno::NAMETOOLONG);
             }
-            let child = match at.lookup(self.kernel, &name) {
+            let child = match at.lookup(self.kernel, &name, last && opens) {
                 Err(Errno::NOENT) if last => {
                     return Ok(Resolve { parent: at, name, entry: None, slash });
                 }

@@ -10,6 +10,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -18,6 +19,8 @@ use rustix::net::{
 };
 
 use crate::task::waiter::lock;
+
+use super::Attributes;
 
 mod server;
 mod tree;
@@ -63,6 +66,23 @@ enum Operation {
     ListExtended,
     SetExtended,
     RemoveExtended,
+    Stat,
+}
+
+/// Bytes of a file's attributes in an answer: `struct stat`.
+const ATTRIBUTES: usize = 144;
+/// Names that one request asks of at most.
+pub(super) const MOST_ASKED: usize = 128;
+
+/// A file that was found or made.
+#[derive(Debug)]
+pub struct Found {
+    /// By which it is named from now on.
+    pub handle: OwnedFd,
+    /// Whether that also reads it.
+    pub reads: bool,
+    /// As they are now.
+    pub attributes: Attributes,
 }
 
 /// A request: operation, four numbers, one or two names.
@@ -108,6 +128,7 @@ impl Request {
 #[derive(Debug)]
 pub struct BrokerClient {
     socket: Mutex<OwnedFd>,
+    requests: AtomicU64,
 }
 
 /// Both sides, before the process is made.
@@ -118,7 +139,7 @@ pub fn pair() -> Result<(BrokerClient, OwnedFd), StartBrokerError> {
     let kind = SocketType::SEQPACKET;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
         .map_err(|errno| StartBrokerError::Step { step: "socketpair", errno })?;
-    Ok((BrokerClient { socket: Mutex::new(ours) }, theirs))
+    Ok((BrokerClient { socket: Mutex::new(ours), requests: AtomicU64::new(0) }, theirs))
 }
 
 impl BrokerClient {
@@ -145,6 +166,7 @@ impl BrokerClient {
         let [first, second] = names.map(<[u8]>::to_vec);
         let request = Request { operation: operation as u8, numbers, first, second };
         let mut answer = vec![0; 4 + room];
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let socket = lock(&self.socket);
         send(&socket, &request.encode(), with)?;
         let (length, descriptors) = receive(&socket, &mut answer)?;
@@ -167,12 +189,64 @@ impl BrokerClient {
         self.ask(operation, numbers, [name, b""], &[with])?.ok_or(Errno::IO)
     }
 
-    /// A handle (`O_PATH`) of `name` in `directory`; of a link itself.
+    /// How much was asked.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`Self::exchange`] where the answer is one file, and perhaps another
+    /// descriptor of it.
+    fn find(
+        &self,
+        operation: Operation,
+        numbers: [u64; 5],
+        names: [&[u8]; 2],
+        with: &[BorrowedFd<'_>],
+    ) -> Result<(Found, Option<OwnedFd>), Errno> {
+        let room = 1 + ATTRIBUTES;
+        let (told, mut descriptors) = self.exchange(operation, numbers, names, with, room)?;
+        let (reads, attributes) = told.split_first().ok_or(Errno::IO)?;
+        let attributes = Attributes::from_stat_bytes(attributes).ok_or(Errno::IO)?;
+        let handle = descriptors.pop().ok_or(Errno::IO)?;
+        Ok((Found { handle, reads: *reads != 0, attributes }, descriptors.pop()))
+    }
+
+    /// A handle (`O_PATH`) of `name` in `directory`; of a link itself. With `opens` one that
+    /// can be read, if it is a regular file or directory and the host lets it.
     ///
     /// # Errors
     /// As openat2(2).
-    pub fn lookup(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
-        self.ask_descriptor(Operation::Lookup, [0; 5], name, directory)
+    pub fn lookup(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        opens: bool,
+    ) -> Result<Found, Errno> {
+        let numbers = [opens.into(), 0, 0, 0, 0];
+        self.find(Operation::Lookup, numbers, [name, b""], &[directory]).map(|(found, _)| found)
+    }
+
+    /// Attributes of up to 128 names in `directory`, of links themselves; `None` for
+    /// those that are not there or that [`Self::lookup`] is to be asked for.
+    ///
+    /// # Errors
+    /// If nothing can be told.
+    pub fn stat(
+        &self,
+        directory: BorrowedFd<'_>,
+        names: &[Vec<u8>],
+    ) -> Result<Vec<Option<Attributes>>, Errno> {
+        let asked = names.join(&0);
+        let room = names.len() * (1 + ATTRIBUTES);
+        let operation = Operation::Stat;
+        let (told, _) = self.exchange(operation, [0; 5], [&asked, b""], &[directory], room)?;
+        let told = told.chunks_exact(1 + ATTRIBUTES).map(|one| match one.split_first() {
+            Some((1, attributes)) => Attributes::from_stat_bytes(attributes),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        if told.len() == names.len() { Ok(told) } else { Err(Errno::IO) }
     }
 
     /// Opens what a handle stands for: a regular file or directory.
@@ -194,12 +268,11 @@ impl BrokerClient {
         name: &[u8],
         mode: u32,
         owner: (u32, u32),
-    ) -> Result<(OwnedFd, OwnedFd), Errno> {
+    ) -> Result<(OwnedFd, Found), Errno> {
         let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
         let create = Operation::Create;
-        let (_, descriptors) = self.exchange(create, numbers, [name, b""], &[directory], 0)?;
-        let [file, handle] = descriptors.try_into().map_err(|_| Errno::IO)?;
-        Ok((file, handle))
+        let (found, file) = self.find(create, numbers, [name, b""], &[directory])?;
+        Ok((file.ok_or(Errno::IO)?, found))
     }
 
     /// Makes a regular file without a name; returns it open for reading and writing.
@@ -216,7 +289,7 @@ impl BrokerClient {
         self.ask_descriptor(Operation::CreateUnnamed, numbers, b"", directory)
     }
 
-    /// Makes a directory.
+    /// Makes a directory; returns it open for reading.
     ///
     /// # Errors
     /// As mkdir(2).
@@ -226,9 +299,10 @@ impl BrokerClient {
         name: &[u8],
         mode: u32,
         owner: (u32, u32),
-    ) -> Result<(), Errno> {
+    ) -> Result<Found, Errno> {
         let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
-        self.ask(Operation::MakeDirectory, numbers, [name, b""], &[directory]).map(drop)
+        let make = Operation::MakeDirectory;
+        self.find(make, numbers, [name, b""], &[directory]).map(|(found, _)| found)
     }
 
     /// Removes a name; of an empty directory if `is_directory`.
@@ -269,9 +343,10 @@ impl BrokerClient {
         name: &[u8],
         target: &[u8],
         owner: (u32, u32),
-    ) -> Result<(), Errno> {
+    ) -> Result<Found, Errno> {
         let numbers = [0, owner.0.into(), owner.1.into(), 0, 0];
-        self.ask(Operation::Symlink, numbers, [name, target], &[directory]).map(drop)
+        let make = Operation::Symlink;
+        self.find(make, numbers, [name, target], &[directory]).map(|(found, _)| found)
     }
 
     /// Makes a FIFO or a socket, as the mode says.
@@ -284,9 +359,10 @@ impl BrokerClient {
         name: &[u8],
         mode: u32,
         owner: (u32, u32),
-    ) -> Result<(), Errno> {
+    ) -> Result<Found, Errno> {
         let numbers = [mode.into(), owner.0.into(), owner.1.into(), 0, 0];
-        self.ask(Operation::MakeNode, numbers, [name, b""], &[directory]).map(drop)
+        let make = Operation::MakeNode;
+        self.find(make, numbers, [name, b""], &[directory]).map(|(found, _)| found)
     }
 
     /// Gives a file another name.
@@ -298,8 +374,9 @@ impl BrokerClient {
         file: BorrowedFd<'_>,
         directory: BorrowedFd<'_>,
         name: &[u8],
-    ) -> Result<(), Errno> {
-        self.ask(Operation::Link, [0; 5], [name, b""], &[file, directory]).map(drop)
+    ) -> Result<Found, Errno> {
+        let make = Operation::Link;
+        self.find(make, [0; 5], [name, b""], &[file, directory]).map(|(found, _)| found)
     }
 
     /// An extended attribute `user.*` of a file or directory.
@@ -446,23 +523,24 @@ mod tests {
         let server = std::thread::spawn(move || broker.serve());
         let root = root.as_fd();
 
-        let file = client.lookup(root, b"file").unwrap();
+        let look = |name: &[u8]| client.lookup(root, name, false);
+        let file = look(b"file").unwrap().handle;
         let open = client.open(file.as_fd(), 0).unwrap();
         let mut bytes = [0; 4];
         assert_eq!(rustix::io::read(&open, &mut bytes), Ok(4));
         assert_eq!(&bytes, b"text");
         // The link itself, and it can't be opened.
-        let link = client.lookup(root, b"link").unwrap();
+        let link = look(b"link").unwrap().handle;
         assert_eq!(client.open(link.as_fd(), 0).err(), Some(Errno::NXIO));
         for name in [&b".."[..], b"../file", b"/etc/passwd", b"link/x"] {
-            assert_eq!(client.lookup(root, name).err(), Some(Errno::INVAL), "{name:?}");
+            assert_eq!(look(name).err(), Some(Errno::INVAL), "{name:?}");
         }
-        assert_eq!(client.lookup(root, b"none").err(), Some(Errno::NOENT));
+        assert_eq!(look(b"none").err(), Some(Errno::NOENT));
         // Of another mount: whatever it is, it is not served.
         for path in ["/proc", "/proc/self/mem", "/dev/null"] {
             let other = handle(path.as_ref());
             assert_eq!(client.open(other.as_fd(), 0).err(), Some(Errno::XDEV), "{path}");
-            assert_eq!(client.lookup(other.as_fd(), b"x").err(), Some(Errno::XDEV), "{path}");
+            assert_eq!(client.lookup(other.as_fd(), b"x", true).err(), Some(Errno::XDEV), "{path}");
             assert_eq!(client.change_mode(other.as_fd(), 0).err(), Some(Errno::XDEV), "{path}");
         }
         drop(client);

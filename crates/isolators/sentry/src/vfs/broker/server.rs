@@ -10,7 +10,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{EXTENDED, MESSAGE, Operation, Request, StartBrokerError, receive, send};
+use super::super::{Attributes, Kind};
+use super::{
+    EXTENDED, Found, MESSAGE, MOST_ASKED, Operation, Request, StartBrokerError, receive, send,
+};
 
 /// Handles of a root's mounts that the broker will serve; a guest with more of them
 /// than this in its roots does without the others.
@@ -20,8 +23,9 @@ const MOST_MOUNTS: usize = 4096;
 enum Answer {
     Done,
     Descriptor(OwnedFd),
-    /// A file and its handle.
-    Both(OwnedFd, OwnedFd),
+    Found(Found),
+    /// A new file, open, and what was found under its name.
+    Both(OwnedFd, Found),
     Bytes(Vec<u8>),
 }
 
@@ -55,6 +59,7 @@ impl Broker {
         own: OwnedFd,
         roots: &[OwnedFd],
     ) -> Result<Self, StartBrokerError> {
+        let mount_of = |root| told(root).map(|told| told.mount);
         let mounts = roots.iter().map(mount_of).collect::<Result<_, _>>();
         let mounts = mounts.map_err(|errno| StartBrokerError::Step { step: "statx", errno })?;
         Ok(Broker { socket, own, mounts: RefCell::new(mounts) })
@@ -77,7 +82,14 @@ impl Broker {
             match &result {
                 Ok(Answer::Done) => {}
                 Ok(Answer::Descriptor(fd)) => with.push(fd.as_fd()),
-                Ok(Answer::Both(file, handle)) => with.extend([file.as_fd(), handle.as_fd()]),
+                Ok(Answer::Found(found)) => {
+                    tell(found, &mut answer);
+                    with.push(found.handle.as_fd());
+                }
+                Ok(Answer::Both(file, found)) => {
+                    tell(found, &mut answer);
+                    with.extend([file.as_fd(), found.handle.as_fd()]);
+                }
                 Ok(Answer::Bytes(bytes)) => answer.extend_from_slice(bytes),
                 Err(errno) => answer = errno.raw_os_error().to_le_bytes().to_vec(),
             }
@@ -110,25 +122,31 @@ impl Broker {
         const SET_EXTENDED: u8 = Operation::SetExtended as u8;
         const REMOVE_EXTENDED: u8 = Operation::RemoveExtended as u8;
         const MAKE_NODE: u8 = Operation::MakeNode as u8;
+        const STAT: u8 = Operation::Stat as u8;
         let [number, user, group, _, _] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
         let first = with.first().ok_or(Errno::INVAL)?;
+        let mut kind = None;
         for handle in with {
-            if !self.mounts.borrow().contains(&mount_of(handle)?) {
+            let told = told(handle)?;
+            if !self.mounts.borrow().contains(&told.mount) {
                 return Err(Errno::XDEV);
             }
+            kind.get_or_insert(told.attributes.kind());
         }
+        let kind = kind.ok_or(Errno::INVAL)?;
         let name = component(&request.first);
         match request.operation {
-            LOOKUP => self.lookup(first, name?).map(Answer::Descriptor),
-            OPEN => self.open(first, low(number)).map(Answer::Descriptor),
+            LOOKUP => self.lookup(first, name?, number != 0).map(Answer::Found),
+            STAT => self.stat(first, &request.first).map(Answer::Bytes),
+            OPEN => self.open(first, kind, low(number)).map(Answer::Descriptor),
             CREATE => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
                 let name = name?;
                 let file = beneath(first, name, flags, low(number) & 0o7777)?;
                 hand_over(&file, low(number), owner)?;
-                Ok(Answer::Both(file, self.lookup(first, name)?))
+                Ok(Answer::Both(file, self.lookup(first, name, false)?))
             }
             CREATE_UNNAMED => {
                 let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -141,7 +159,7 @@ impl Broker {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mkdirat(first, name?, mode)?;
                 own(first, name?, owner)?;
-                Ok(Answer::Done)
+                self.lookup(first, name?, true).map(Answer::Found)
             }
             REMOVE => {
                 let flags = if number != 0 { AtFlags::REMOVEDIR } else { AtFlags::empty() };
@@ -158,7 +176,7 @@ impl Broker {
             SYMLINK => {
                 rustix::fs::symlinkat(request.second.as_slice(), first, name?)?;
                 own(first, name?, owner)?;
-                Ok(Answer::Done)
+                self.lookup(first, name?, false).map(Answer::Found)
             }
             MAKE_NODE => {
                 let kind = FileType::from_raw_mode(low(number));
@@ -168,13 +186,13 @@ impl Broker {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mknodat(first, name?, kind, mode, 0)?;
                 own(first, name?, owner)?;
-                Ok(Answer::Done)
+                self.lookup(first, name?, false).map(Answer::Found)
             }
             LINK => {
                 let second = with.get(1).ok_or(Errno::INVAL)?;
                 let flags = AtFlags::SYMLINK_FOLLOW;
                 rustix::fs::linkat(&self.own, Self::again(first), second, name?, flags)?;
-                Ok(Answer::Done)
+                self.lookup(second, name?, false).map(Answer::Found)
             }
             CHANGE_MODE => {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
@@ -200,7 +218,7 @@ impl Broker {
             }
             GET_EXTENDED => {
                 let mut value = vec![0; EXTENDED];
-                let file = self.open(first, 0)?;
+                let file = self.open(first, kind, 0)?;
                 let count =
                     rustix::fs::fgetxattr(&file, readable_attribute(&request.first)?, &mut value)?;
                 value.truncate(count);
@@ -208,46 +226,78 @@ impl Broker {
             }
             LIST_EXTENDED => {
                 let mut names = vec![0; EXTENDED];
-                let count = rustix::fs::flistxattr(self.open(first, 0)?, &mut names)?;
+                let count = rustix::fs::flistxattr(self.open(first, kind, 0)?, &mut names)?;
                 names.truncate(count);
                 Ok(Answer::Bytes(names))
             }
             SET_EXTENDED => {
                 let flags = XattrFlags::from_bits(low(number)).ok_or(Errno::INVAL)?;
-                let (file, name) = (self.open(first, 0)?, own_attribute(&request.first)?);
+                let (file, name) = (self.open(first, kind, 0)?, own_attribute(&request.first)?);
                 rustix::fs::fsetxattr(&file, name, &request.second, flags)?;
                 Ok(Answer::Done)
             }
             REMOVE_EXTENDED => {
-                rustix::fs::fremovexattr(self.open(first, 0)?, own_attribute(&request.first)?)?;
+                rustix::fs::fremovexattr(
+                    self.open(first, kind, 0)?,
+                    own_attribute(&request.first)?,
+                )?;
                 Ok(Answer::Done)
             }
             _ => Err(Errno::INVAL),
         }
     }
 
-    fn lookup(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    fn lookup(&self, directory: &OwnedFd, name: &[u8], opens: bool) -> Result<Found, Errno> {
         let handle = beneath(directory, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
-        let mount = mount_of(&handle)?;
-        let mut mounts = self.mounts.borrow_mut();
-        if !mounts.contains(&mount) {
+        let Told { mount, attributes } = told(&handle)?;
+        if !self.mounts.borrow().contains(&mount) {
             // Beneath a root, but a file system of its own.
-            if mounts.len() >= MOST_MOUNTS || is_interface(&handle)? {
+            if self.mounts.borrow().len() >= MOST_MOUNTS || is_interface(&handle)? {
                 return Err(Errno::ACCESS);
             }
-            mounts.insert(mount);
+            self.mounts.borrow_mut().insert(mount);
         }
-        Ok(handle)
+        if opens && is_stored(attributes.kind()) {
+            // The host may have put something else there meanwhile, which must not block.
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+            if let Ok(handle) = beneath(directory, name, flags, 0)
+                && let Ok(told) = told(&handle)
+                && told.mount == mount
+                && is_stored(told.attributes.kind())
+            {
+                return Ok(Found { handle, reads: true, attributes: told.attributes });
+            }
+        }
+        Ok(Found { handle, reads: false, attributes })
     }
 
-    fn open(&self, handle: &OwnedFd, flags: u32) -> Result<OwnedFd, Errno> {
-        let kind = FileType::from_raw_mode(rustix::fs::fstat(handle)?.st_mode);
-        if !matches!(kind, FileType::RegularFile | FileType::Directory) {
+    /// Attributes of names that are separated by zeros.
+    fn stat(&self, directory: &OwnedFd, names: &[u8]) -> Result<Vec<u8>, Errno> {
+        let mut answer = Vec::new();
+        for (count, name) in names.split(|b| *b == 0).enumerate() {
+            let name = component(name)?;
+            if count >= MOST_ASKED {
+                return Err(Errno::INVAL);
+            }
+            let told = told_of(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+            let told = told.ok().filter(|told| self.mounts.borrow().contains(&told.mount));
+            answer.push(told.is_some().into());
+            let attributes = told.map(|told| told.attributes).unwrap_or_default();
+            answer.extend_from_slice(&attributes.stat_bytes());
+        }
+        Ok(answer)
+    }
+
+    fn open(&self, handle: &OwnedFd, kind: Kind, flags: u32) -> Result<OwnedFd, Errno> {
+        if !is_stored(kind) {
             return Err(Errno::NXIO);
         }
         let allowed =
             OFlags::RDONLY | OFlags::WRONLY | OFlags::RDWR | OFlags::DIRECTORY | OFlags::TRUNC;
         let flags = OFlags::from_bits_truncate(flags) & allowed;
+        if kind == Kind::Directory && flags & !OFlags::DIRECTORY == OFlags::RDONLY {
+            return beneath(handle, b".", flags, 0);
+        }
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
         rustix::fs::openat(&self.own, Self::again(handle), flags, Mode::empty())
     }
@@ -259,16 +309,40 @@ fn readable_attribute(name: &[u8]) -> Result<&[u8], Errno> {
     if name == b"security.capability" { Ok(name) } else { own_attribute(name) }
 }
 
+/// Whether a file system holds its content.
+fn is_stored(kind: Kind) -> bool {
+    matches!(kind, Kind::Regular | Kind::Directory)
+}
+
+/// What an answer says of a file beside its handle.
+fn tell(found: &Found, answer: &mut Vec<u8>) {
+    answer.push(found.reads.into());
+    answer.extend_from_slice(&found.attributes.stat_bytes());
+}
+
 /// A name of an extended attribute that programs set for themselves.
 fn own_attribute(name: &[u8]) -> Result<&[u8], Errno> {
     if name.starts_with(b"user.") { Ok(name) } else { Err(Errno::OPNOTSUPP) }
 }
 
-/// The number of the mount that a handle is on.
-fn mount_of(handle: &OwnedFd) -> Result<u64, Errno> {
-    let found = rustix::fs::statx(handle, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-    let known = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
-    if known { Ok(found.stx_mnt_id) } else { Err(Errno::NOSYS) }
+/// What the host says of a file.
+struct Told {
+    /// The number of the mount that it is on.
+    mount: u64,
+    attributes: Attributes,
+}
+
+fn told(handle: &OwnedFd) -> Result<Told, Errno> {
+    told_of(handle, b"", AtFlags::EMPTY_PATH)
+}
+
+fn told_of(directory: &OwnedFd, name: &[u8], how: AtFlags) -> Result<Told, Errno> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+    let found = rustix::fs::statx(directory, name, how, wanted)?;
+    if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
+        return Err(Errno::NOSYS);
+    }
+    Ok(Told { mount: found.stx_mnt_id, attributes: Attributes::from_statx(&found) })
 }
 
 /// Whether it is in a file system by which the host's kernel is asked and told things.

@@ -1,0 +1,124 @@
+//! Files of the host's, and what is known of them without asking.
+//!
+//! Attributes, names and the lack of names are kept while nobody else is told to change the
+//! folder. What the guest does itself is noted as it is done; what others do all the same is
+//! seen within a second ([`KNOWN_FOR`]). Of a folder that is shared nothing is kept.
+
+mod directory;
+mod file;
+mod names;
+mod node;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use crate::task::waiter::lock;
+
+pub(super) use directory::HostDirectory;
+pub use file::HostFile;
+pub(super) use names::Says;
+pub use node::HostNode;
+pub(super) use node::many_handles;
+
+/// How long something is believed without a look.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+/// Files with writable shared mappings that are remembered; with more of them nothing of the
+/// folder is believed any more.
+const MOST_MAPPED: usize = 4096;
+
+/// Device and inode.
+type Id = (u64, u64);
+
+/// A folder of the host's that is served.
+#[derive(Debug, Default)]
+pub struct HostFs {
+    /// Others change it too, the host or another mount of the same: everything is looked up
+    /// each time.
+    shared: AtomicBool,
+    /// Counts every change of any file's attributes, and of any name.
+    changed: AtomicU64,
+    named: AtomicU64,
+    files: Mutex<HashMap<Id, Weak<Changes>>>,
+    mapped: Mutex<Vec<Arc<Changes>>>,
+}
+
+/// How often anything in a folder had been changed at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    attributes: u64,
+    names: u64,
+}
+
+/// Counts what happens to a file, whatever its names.
+#[derive(Debug, Default)]
+struct Changes {
+    attributes: AtomicU64,
+    /// Changes after which an overlay's descriptors from before may show another file.
+    copies: AtomicU64,
+    /// Open files that can be written.
+    writers: AtomicUsize,
+    /// Whether it is, or was, mapped so that writes reach it without a call.
+    mapped: AtomicBool,
+}
+
+impl Changes {
+    /// Whether it changes by nothing but calls that are noted.
+    fn is_quiet(&self) -> bool {
+        self.writers.load(Ordering::SeqCst) == 0 && !self.mapped.load(Ordering::SeqCst)
+    }
+}
+
+impl HostFs {
+    /// Of which others know, if `shared`.
+    #[must_use]
+    pub fn new(shared: bool) -> Arc<Self> {
+        Arc::new(HostFs { shared: AtomicBool::new(shared), ..HostFs::default() })
+    }
+
+    /// It has another mount now.
+    pub fn share(&self) {
+        self.shared.store(true, Ordering::SeqCst);
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::SeqCst)
+    }
+
+    /// The counts before something is asked: what is answered after a change is not believed.
+    fn now(&self) -> Since {
+        Since {
+            attributes: self.changed.load(Ordering::SeqCst),
+            names: self.named.load(Ordering::SeqCst),
+        }
+    }
+
+    /// The counts of a file.
+    fn changes_of(&self, id: Id) -> Arc<Changes> {
+        const FEW: usize = 1024;
+        let mut files = lock(&self.files);
+        if let Some(changes) = files.get(&id).and_then(Weak::upgrade) {
+            return changes;
+        }
+        if files.len() >= FEW && files.len() == files.capacity() {
+            files.retain(|_, changes| changes.strong_count() > 0);
+        }
+        let changes = Arc::new(Changes::default());
+        files.insert(id, Arc::downgrade(&changes));
+        changes
+    }
+
+    /// Remembers that a file can be written by a mapping, for good.
+    fn keep_mapped(&self, changes: &Arc<Changes>) {
+        if changes.mapped.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let mut mapped = lock(&self.mapped);
+        if mapped.len() >= MOST_MAPPED {
+            self.share();
+        } else {
+            mapped.push(Arc::clone(changes));
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Changes to the tree of names and to attributes, whatever file system it is.
+//! Changes to the tree of names, whatever file system it is.
 //! Permissions are checked here, what the file system itself knows is not.
 
 use std::os::fd::OwnedFd;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::task::{Caps, Credentials};
+use crate::task::Caps;
 
 use super::broker::Found;
 use super::host::Since;
 use super::inotify::{self, event};
 use super::tmpfs::New;
-use super::{Attributes, Entry, HostNode, Kind, Node, Resolve, Time, Walker, access, permit};
+use super::{Attributes, Entry, HostNode, Kind, Node, Resolve, Walker};
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -25,28 +25,11 @@ pub enum Make<'a> {
     Node(Kind, u32, u64),
 }
 
-/// A new time: given, the present, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewTime {
-    /// As it is.
-    Keep,
-    /// The present.
-    Now,
-    /// This.
-    At(Time),
-}
-
 /// What is known of a file of the host's may not be true any more.
-fn alter(entry: &Entry) {
+pub(super) fn alter(entry: &Entry) {
     if let Node::Host(node) = &entry.node {
         node.alter();
     }
-}
-
-/// Only the owner, or who may act for any.
-fn check_owner(who: &Credentials, file: &Attributes) -> Result<(), Errno> {
-    let [_, _, _, user] = who.users;
-    if user == file.user { Ok(()) } else { who.require(Caps::FOWNER) }
 }
 
 impl Walker<'_> {
@@ -369,146 +352,5 @@ impl Walker<'_> {
             (Node::Tmp(file), Node::Tmp(to)) => to.link(&at.name, file),
             _ => Err(Errno::PERM),
         }
-    }
-
-    /// chmod(2)
-    ///
-    /// # Errors
-    /// As chmod(2).
-    pub fn change_mode(&self, entry: &Entry, mode: u32) -> Result<(), Errno> {
-        Walker::writable(entry)?;
-        let file = entry.attributes(self.kernel)?;
-        check_owner(&self.credentials, &file)?;
-        let mut mode = mode & 0o7777;
-        let who = &self.credentials;
-        if !who.in_group(file.group) && !who.can(Caps::FSETID) {
-            mode &= !0o2000;
-        }
-        let done = match &entry.node {
-            _ if entry.kind() == Kind::Link => Err(Errno::OPNOTSUPP),
-            Node::Host(node) => {
-                let broker = &self.kernel.files.broker;
-                node.handle(broker).and_then(|handle| broker.change_mode(handle, mode))
-            }
-            Node::Tmp(node) => {
-                node.set_permissions(mode);
-                Ok(())
-            }
-            _ => Err(Errno::PERM),
-        };
-        alter(entry);
-        done?;
-        inotify::happened(entry, event::ATTRIBUTES);
-        Ok(())
-    }
-
-    /// chown(2); `u32::MAX` leaves one as it is.
-    ///
-    /// # Errors
-    /// As chown(2).
-    pub fn change_owner(&self, entry: &Entry, user: u32, group: u32) -> Result<(), Errno> {
-        Walker::writable(entry)?;
-        let file = entry.attributes(self.kernel)?;
-        let who = &self.credentials;
-        if !who.can(Caps::CHOWN) {
-            let [_, _, _, own_user] = who.users;
-            let own = group == u32::MAX || group == file.group || who.in_group(group);
-            if own_user != file.user || (user != u32::MAX && user != file.user) || !own {
-                return Err(Errno::PERM);
-            }
-        }
-        let done = match &entry.node {
-            Node::Host(node) => {
-                let broker = &self.kernel.files.broker;
-                node.handle(broker).and_then(|handle| broker.change_owner(handle, user, group))
-            }
-            Node::Tmp(node) => {
-                node.set_owner(user, group);
-                Ok(())
-            }
-            _ => Err(Errno::PERM),
-        };
-        alter(entry);
-        done?;
-        inotify::happened(entry, event::ATTRIBUTES);
-        Ok(())
-    }
-
-    /// utimensat(2): time of access, of modification.
-    ///
-    /// # Errors
-    /// As utimensat(2).
-    pub fn set_times(&self, entry: &Entry, times: [NewTime; 2]) -> Result<(), Errno> {
-        if times == [NewTime::Keep; 2] {
-            return Ok(());
-        }
-        Walker::writable(entry)?;
-        let file = entry.attributes(self.kernel)?;
-        let only_now = times == [NewTime::Now; 2];
-        let owner = check_owner(&self.credentials, &file);
-        if owner.is_err() && only_now {
-            permit(&self.credentials, &file, access::WRITE)?;
-        } else {
-            owner?;
-        }
-        let done = match &entry.node {
-            Node::Host(node) => {
-                const NOW: i64 = 0x3fff_ffff;
-                const OMIT: i64 = 0x3fff_fffe;
-                let times = times.map(|time| match time {
-                    NewTime::Keep => (0, OMIT),
-                    NewTime::Now => (0, NOW),
-                    NewTime::At(time) => (time.seconds, time.nanoseconds.into()),
-                });
-                let broker = &self.kernel.files.broker;
-                node.handle(broker).and_then(|handle| broker.set_times(handle, times))
-            }
-            Node::Tmp(node) => {
-                let [accessed, modified] = times.map(|time| match time {
-                    NewTime::Keep => None,
-                    NewTime::Now => Some(Time::now()),
-                    NewTime::At(time) => Some(time),
-                });
-                node.set_times(accessed, modified);
-                Ok(())
-            }
-            _ => Err(Errno::PERM),
-        };
-        alter(entry);
-        done?;
-        inotify::happened(entry, event::ATTRIBUTES);
-        Ok(())
-    }
-
-    /// truncate(2)
-    ///
-    /// # Errors
-    /// As truncate(2).
-    pub fn truncate(&self, entry: &Entry, size: u64) -> Result<(), Errno> {
-        const READ_WRITE: u32 = 2;
-        match entry.kind() {
-            Kind::Regular => {}
-            Kind::Directory => return Err(Errno::ISDIR),
-            _ => return Err(Errno::INVAL),
-        }
-        let attributes = entry.attributes(self.kernel)?;
-        Walker::writable(entry)?;
-        permit(&self.credentials, &attributes, access::WRITE)?;
-        if self.kernel.executes((attributes.device, attributes.inode)) {
-            return Err(Errno::TXTBSY);
-        }
-        let done = match &entry.node {
-            Node::Host(node) => {
-                let broker = &self.kernel.files.broker;
-                let fd = broker.open(node.handle(broker)?, READ_WRITE)?;
-                rustix::fs::ftruncate(&fd, size)
-            }
-            Node::Tmp(node) => node.truncate(size),
-            _ => Err(Errno::PERM),
-        };
-        alter(entry);
-        done?;
-        inotify::happened(entry, event::MODIFY);
-        Ok(())
     }
 }

@@ -82,7 +82,9 @@ impl Walker<'_> {
         let value = match &entry.node {
             Node::Tmp(node) => node.extended(FILE_CAPS).ok()?,
             Node::Host(node) => {
-                self.kernel.files.broker.extended(node.handle.as_fd(), FILE_CAPS).ok()?
+                let broker = &self.kernel.files.broker;
+                let ask = || broker.extended(node.handle(broker).ok()?, FILE_CAPS).ok();
+                node.caps(ask)?
             }
             _ => return None,
         };

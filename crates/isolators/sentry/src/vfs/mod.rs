@@ -3,6 +3,7 @@
 mod attributes;
 mod broker;
 mod change;
+mod change_attributes;
 mod device;
 mod entry;
 mod epoll;
@@ -33,7 +34,8 @@ use std::sync::Arc;
 
 pub use attributes::{Attributes, Kind, Time};
 pub use broker::{Broker, BrokerClient, Found, StartBrokerError, pair, served_tree};
-pub use change::{Make, NewTime};
+pub use change::Make;
+pub use change_attributes::NewTime;
 pub use device::{Device, OpenDevice};
 pub use entry::{Entry, Node};
 pub use epoll::{Epoll, EpollFile};

@@ -51,6 +51,8 @@ struct Known {
     target: Option<Vec<u8>>,
     /// A descriptor to read, and the count of copies before it was opened.
     reader: Option<(u64, Arc<OwnedFd>)>,
+    /// The extended attribute with capabilities, if it has one, and when that was asked.
+    caps: Option<(u64, Instant, Option<Vec<u8>>)>,
 }
 
 /// Attributes, the count of changes before they were asked, and when that was.
@@ -314,6 +316,23 @@ impl HostNode {
             Err(Errno::NOENT) => Err(Errno::INVAL),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// The extended attribute with capabilities, which `ask` asks for.
+    #[must_use]
+    pub fn caps(&self, ask: impl FnOnce() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let copies = self.changes.copies.load(Ordering::SeqCst);
+        let at = Instant::now();
+        if let Some((before, since, value)) = &lock(&self.known).caps
+            && !self.is_shared()
+            && *before == copies
+            && since.elapsed() < KNOWN_FOR
+        {
+            return value.clone();
+        }
+        let value = ask();
+        lock(&self.known).caps = Some((copies, at, value.clone()));
+        value
     }
 
     /// A descriptor to read the file or directory, which others may have too: it has no

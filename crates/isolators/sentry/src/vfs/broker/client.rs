@@ -1,0 +1,331 @@
+//! The sentry's side: what it asks the broker for.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+
+use super::super::Attributes;
+use super::{ATTRIBUTES, EXTENDED, Found, Operation, Request, receive, send};
+
+/// The sentry's side.
+#[derive(Debug)]
+pub struct BrokerClient {
+    socket: Mutex<OwnedFd>,
+    requests: AtomicU64,
+}
+
+impl BrokerClient {
+    /// Over a socket whose other end is the broker's.
+    pub(super) fn over(socket: OwnedFd) -> Self {
+        BrokerClient { socket: Mutex::new(socket), requests: AtomicU64::new(0) }
+    }
+
+    fn ask(
+        &self,
+        operation: Operation,
+        numbers: [u64; 5],
+        names: [&[u8]; 2],
+        with: &[BorrowedFd<'_>],
+    ) -> Result<Option<OwnedFd>, Errno> {
+        let (_, mut descriptors) = self.exchange(operation, numbers, names, with, 0)?;
+        Ok(descriptors.pop())
+    }
+
+    /// Asks, and gets up to `room` bytes and descriptors.
+    fn exchange(
+        &self,
+        operation: Operation,
+        numbers: [u64; 5],
+        names: [&[u8]; 2],
+        with: &[BorrowedFd<'_>],
+        room: usize,
+    ) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+        let [first, second] = names.map(<[u8]>::to_vec);
+        let request = Request { operation: operation as u8, numbers, first, second };
+        let mut answer = vec![0; 4 + room];
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let socket = lock(&self.socket);
+        send(&socket, &request.encode(), with)?;
+        let (length, descriptors) = receive(&socket, &mut answer)?;
+        drop(socket);
+        answer.truncate(length);
+        let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::IO)?;
+        match i32::from_le_bytes(*errno) {
+            0 => Ok((bytes.to_vec(), descriptors)),
+            errno => Err(Errno::from_raw_os_error(errno)),
+        }
+    }
+
+    fn ask_descriptor(
+        &self,
+        operation: Operation,
+        numbers: [u64; 5],
+        name: &[u8],
+        with: BorrowedFd<'_>,
+    ) -> Result<OwnedFd, Errno> {
+        self.ask(operation, numbers, [name, b""], &[with])?.ok_or(Errno::IO)
+    }
+
+    /// How much was asked.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`Self::exchange`] where the answer is one file, and perhaps another
+    /// descriptor of it.
+    fn find(
+        &self,
+        operation: Operation,
+        numbers: [u64; 5],
+        names: [&[u8]; 2],
+        with: &[BorrowedFd<'_>],
+    ) -> Result<(Found, Option<OwnedFd>), Errno> {
+        let room = 1 + ATTRIBUTES;
+        let (told, mut descriptors) = self.exchange(operation, numbers, names, with, room)?;
+        let (reads, attributes) = told.split_first().ok_or(Errno::IO)?;
+        let attributes = Attributes::from_stat_bytes(attributes).ok_or(Errno::IO)?;
+        let handle = descriptors.pop().ok_or(Errno::IO)?;
+        Ok((Found { handle, reads: *reads != 0, attributes }, descriptors.pop()))
+    }
+
+    /// A handle (`O_PATH`) of `name` in `directory`; of a link itself. With `opens` one that
+    /// can be read, if it is a regular file or directory and the host lets it.
+    ///
+    /// # Errors
+    /// As openat2(2).
+    pub fn lookup(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        opens: bool,
+    ) -> Result<Found, Errno> {
+        let numbers = [opens.into(), 0, 0, 0, 0];
+        self.find(Operation::Lookup, numbers, [name, b""], &[directory]).map(|(found, _)| found)
+    }
+
+    /// Attributes of up to 128 names in `directory`, of links themselves; `None` for
+    /// those that are not there or that [`Self::lookup`] is to be asked for.
+    ///
+    /// # Errors
+    /// If nothing can be told.
+    pub fn stat(
+        &self,
+        directory: BorrowedFd<'_>,
+        names: &[Vec<u8>],
+    ) -> Result<Vec<Option<Attributes>>, Errno> {
+        let asked = names.join(&0);
+        let room = names.len() * (1 + ATTRIBUTES);
+        let operation = Operation::Stat;
+        let (told, _) = self.exchange(operation, [0; 5], [&asked, b""], &[directory], room)?;
+        let told = told.chunks_exact(1 + ATTRIBUTES).map(|one| match one.split_first() {
+            Some((1, attributes)) => Attributes::from_stat_bytes(attributes),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        if told.len() == names.len() { Ok(told) } else { Err(Errno::IO) }
+    }
+
+    /// Opens what a handle stands for: a regular file or directory.
+    ///
+    /// # Errors
+    /// As open(2); `ENXIO` for anything else.
+    pub fn open(&self, handle: BorrowedFd<'_>, flags: u32) -> Result<OwnedFd, Errno> {
+        self.ask_descriptor(Operation::Open, [u64::from(flags), 0, 0, 0, 0], b"", handle)
+    }
+
+    /// Makes a regular file that must not be there yet; returns it open for
+    /// reading and writing, and its handle.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn create(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<(OwnedFd, Found), Errno> {
+        let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
+        let create = Operation::Create;
+        let (found, file) = self.find(create, numbers, [name, b""], &[directory])?;
+        Ok((file.ok_or(Errno::IO)?, found))
+    }
+
+    /// Makes a regular file without a name; returns it open for reading and writing.
+    ///
+    /// # Errors
+    /// As open(2) with `O_TMPFILE`.
+    pub fn create_unnamed(
+        &self,
+        directory: BorrowedFd<'_>,
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<OwnedFd, Errno> {
+        let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
+        self.ask_descriptor(Operation::CreateUnnamed, numbers, b"", directory)
+    }
+
+    /// Makes a directory; returns it open for reading.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn make_directory(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<Found, Errno> {
+        let numbers = [u64::from(mode), owner.0.into(), owner.1.into(), 0, 0];
+        let make = Operation::MakeDirectory;
+        self.find(make, numbers, [name, b""], &[directory]).map(|(found, _)| found)
+    }
+
+    /// Removes a name; of an empty directory if `is_directory`.
+    ///
+    /// # Errors
+    /// As unlinkat(2).
+    pub fn remove(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        is_directory: bool,
+    ) -> Result<(), Errno> {
+        let numbers = [is_directory.into(), 0, 0, 0, 0];
+        self.ask(Operation::Remove, numbers, [name, b""], &[directory]).map(drop)
+    }
+
+    /// Renames, with flags of renameat2(2).
+    ///
+    /// # Errors
+    /// As renameat2(2).
+    pub fn rename(
+        &self,
+        from: (BorrowedFd<'_>, &[u8]),
+        to: (BorrowedFd<'_>, &[u8]),
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let numbers = [flags.into(), 0, 0, 0, 0];
+        self.ask(Operation::Rename, numbers, [from.1, to.1], &[from.0, to.0]).map(drop)
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// As symlink(2).
+    pub fn symlink(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        target: &[u8],
+        owner: (u32, u32),
+    ) -> Result<Found, Errno> {
+        let numbers = [0, owner.0.into(), owner.1.into(), 0, 0];
+        let make = Operation::Symlink;
+        self.find(make, numbers, [name, target], &[directory]).map(|(found, _)| found)
+    }
+
+    /// Makes a FIFO or a socket, as the mode says.
+    ///
+    /// # Errors
+    /// As mknod(2); `EPERM` for anything else.
+    pub fn make_node(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<Found, Errno> {
+        let numbers = [mode.into(), owner.0.into(), owner.1.into(), 0, 0];
+        let make = Operation::MakeNode;
+        self.find(make, numbers, [name, b""], &[directory]).map(|(found, _)| found)
+    }
+
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    /// As link(2).
+    pub fn link(
+        &self,
+        file: BorrowedFd<'_>,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> Result<Found, Errno> {
+        let make = Operation::Link;
+        self.find(make, [0; 5], [name, b""], &[file, directory]).map(|(found, _)| found)
+    }
+
+    /// An extended attribute `user.*` of a file or directory.
+    ///
+    /// # Errors
+    /// As getxattr(2).
+    pub fn extended(&self, file: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        let get = Operation::GetExtended;
+        self.exchange(get, [0; 5], [name, b""], &[file], EXTENDED).map(|(value, _)| value)
+    }
+
+    /// Names of all extended attributes, each with its zero.
+    ///
+    /// # Errors
+    /// As listxattr(2).
+    pub fn extended_names(&self, file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+        let list = Operation::ListExtended;
+        self.exchange(list, [0; 5], [b"", b""], &[file], EXTENDED).map(|(names, _)| names)
+    }
+
+    /// Sets an extended attribute `user.*`, or removes it; `must_be`: whether it must be there,
+    /// or must not.
+    ///
+    /// # Errors
+    /// As setxattr(2).
+    pub fn set_extended(
+        &self,
+        file: BorrowedFd<'_>,
+        name: &[u8],
+        value: Option<&[u8]>,
+        must_be: Option<bool>,
+    ) -> Result<(), Errno> {
+        let how = match must_be {
+            None => 0,
+            Some(false) => 1,
+            Some(true) => 2,
+        };
+        let operation =
+            if value.is_some() { Operation::SetExtended } else { Operation::RemoveExtended };
+        let names = [name, value.unwrap_or_default()];
+        self.ask(operation, [how, 0, 0, 0, 0], names, &[file]).map(drop)
+    }
+
+    /// chmod(2) of a handle.
+    ///
+    /// # Errors
+    /// As chmod(2).
+    pub fn change_mode(&self, file: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
+        let numbers = [mode.into(), 0, 0, 0, 0];
+        self.ask(Operation::ChangeMode, numbers, [b"", b""], &[file]).map(drop)
+    }
+
+    /// chown(2) of a handle; `u32::MAX` leaves one as it is.
+    ///
+    /// # Errors
+    /// As chown(2).
+    pub fn change_owner(&self, file: BorrowedFd<'_>, user: u32, group: u32) -> Result<(), Errno> {
+        let numbers = [0, user.into(), group.into(), 0, 0];
+        self.ask(Operation::ChangeOwner, numbers, [b"", b""], &[file]).map(drop)
+    }
+
+    /// utimensat(2) of a handle: seconds and nanoseconds of both times.
+    ///
+    /// # Errors
+    /// As utimensat(2).
+    pub fn set_times(&self, file: BorrowedFd<'_>, times: [(i64, i64); 2]) -> Result<(), Errno> {
+        let [accessed, modified] = times;
+        let numbers = [accessed.0, accessed.1, modified.0, modified.1, 0].map(i64::cast_unsigned);
+        self.ask(Operation::SetTimes, numbers, [b"", b""], &[file]).map(drop)
+    }
+}

@@ -1,0 +1,169 @@
+//! Changes to attributes, whatever file system it is. Permissions are checked here.
+
+use rustix::io::Errno;
+
+use crate::task::{Caps, Credentials};
+
+use super::change::alter;
+use super::inotify::{self, event};
+use super::{Attributes, Entry, Kind, Node, Time, Walker, access, permit};
+
+/// A new time: given, the present, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewTime {
+    /// As it is.
+    Keep,
+    /// The present.
+    Now,
+    /// This.
+    At(Time),
+}
+
+/// Only the owner, or who may act for any.
+fn check_owner(who: &Credentials, file: &Attributes) -> Result<(), Errno> {
+    let [_, _, _, user] = who.users;
+    if user == file.user { Ok(()) } else { who.require(Caps::FOWNER) }
+}
+
+impl Walker<'_> {
+    /// chmod(2)
+    ///
+    /// # Errors
+    /// As chmod(2).
+    pub fn change_mode(&self, entry: &Entry, mode: u32) -> Result<(), Errno> {
+        Walker::writable(entry)?;
+        let file = entry.attributes(self.kernel)?;
+        check_owner(&self.credentials, &file)?;
+        let mut mode = mode & 0o7777;
+        let who = &self.credentials;
+        if !who.in_group(file.group) && !who.can(Caps::FSETID) {
+            mode &= !0o2000;
+        }
+        let done = match &entry.node {
+            _ if entry.kind() == Kind::Link => Err(Errno::OPNOTSUPP),
+            Node::Host(node) => {
+                let broker = &self.kernel.files.broker;
+                node.handle(broker).and_then(|handle| broker.change_mode(handle, mode))
+            }
+            Node::Tmp(node) => {
+                node.set_permissions(mode);
+                Ok(())
+            }
+            _ => Err(Errno::PERM),
+        };
+        alter(entry);
+        done?;
+        inotify::happened(entry, event::ATTRIBUTES);
+        Ok(())
+    }
+
+    /// chown(2); `u32::MAX` leaves one as it is.
+    ///
+    /// # Errors
+    /// As chown(2).
+    pub fn change_owner(&self, entry: &Entry, user: u32, group: u32) -> Result<(), Errno> {
+        Walker::writable(entry)?;
+        let file = entry.attributes(self.kernel)?;
+        let who = &self.credentials;
+        if !who.can(Caps::CHOWN) {
+            let [_, _, _, own_user] = who.users;
+            let own = group == u32::MAX || group == file.group || who.in_group(group);
+            if own_user != file.user || (user != u32::MAX && user != file.user) || !own {
+                return Err(Errno::PERM);
+            }
+        }
+        let done = match &entry.node {
+            Node::Host(node) => {
+                let broker = &self.kernel.files.broker;
+                node.handle(broker).and_then(|handle| broker.change_owner(handle, user, group))
+            }
+            Node::Tmp(node) => {
+                node.set_owner(user, group);
+                Ok(())
+            }
+            _ => Err(Errno::PERM),
+        };
+        alter(entry);
+        done?;
+        inotify::happened(entry, event::ATTRIBUTES);
+        Ok(())
+    }
+
+    /// utimensat(2): time of access, of modification.
+    ///
+    /// # Errors
+    /// As utimensat(2).
+    pub fn set_times(&self, entry: &Entry, times: [NewTime; 2]) -> Result<(), Errno> {
+        if times == [NewTime::Keep; 2] {
+            return Ok(());
+        }
+        Walker::writable(entry)?;
+        let file = entry.attributes(self.kernel)?;
+        let only_now = times == [NewTime::Now; 2];
+        let owner = check_owner(&self.credentials, &file);
+        if owner.is_err() && only_now {
+            permit(&self.credentials, &file, access::WRITE)?;
+        } else {
+            owner?;
+        }
+        let done = match &entry.node {
+            Node::Host(node) => {
+                const NOW: i64 = 0x3fff_ffff;
+                const OMIT: i64 = 0x3fff_fffe;
+                let times = times.map(|time| match time {
+                    NewTime::Keep => (0, OMIT),
+                    NewTime::Now => (0, NOW),
+                    NewTime::At(time) => (time.seconds, time.nanoseconds.into()),
+                });
+                let broker = &self.kernel.files.broker;
+                node.handle(broker).and_then(|handle| broker.set_times(handle, times))
+            }
+            Node::Tmp(node) => {
+                let [accessed, modified] = times.map(|time| match time {
+                    NewTime::Keep => None,
+                    NewTime::Now => Some(Time::now()),
+                    NewTime::At(time) => Some(time),
+                });
+                node.set_times(accessed, modified);
+                Ok(())
+            }
+            _ => Err(Errno::PERM),
+        };
+        alter(entry);
+        done?;
+        inotify::happened(entry, event::ATTRIBUTES);
+        Ok(())
+    }
+
+    /// truncate(2)
+    ///
+    /// # Errors
+    /// As truncate(2).
+    pub fn truncate(&self, entry: &Entry, size: u64) -> Result<(), Errno> {
+        const READ_WRITE: u32 = 2;
+        match entry.kind() {
+            Kind::Regular => {}
+            Kind::Directory => return Err(Errno::ISDIR),
+            _ => return Err(Errno::INVAL),
+        }
+        let attributes = entry.attributes(self.kernel)?;
+        Walker::writable(entry)?;
+        permit(&self.credentials, &attributes, access::WRITE)?;
+        if self.kernel.executes((attributes.device, attributes.inode)) {
+            return Err(Errno::TXTBSY);
+        }
+        let done = match &entry.node {
+            Node::Host(node) => {
+                let broker = &self.kernel.files.broker;
+                let fd = broker.open(node.handle(broker)?, READ_WRITE)?;
+                rustix::fs::ftruncate(&fd, size)
+            }
+            Node::Tmp(node) => node.truncate(size),
+            _ => Err(Errno::PERM),
+        };
+        alter(entry);
+        done?;
+        inotify::happened(entry, event::MODIFY);
+        Ok(())
+    }
+}

@@ -74,6 +74,7 @@ fn compiled_programs_see_the_same() {
         "files",
         "watches",
         "futexes",
+        "locks",
         "mappings",
         "memory",
         "processes",
@@ -115,14 +116,14 @@ fn sockets_behave_the_same() {
     }
 }
 
-/// Time, jobs, terminals, limits, System V IPC.
+/// Time, jobs, terminals, limits, System V IPC, message queues.
 #[test]
 fn tasks_are_governed_the_same() {
     if !sandbox::possible() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["timers", "jobs", "terminals", "limits", "sysv", "identity"] {
+    for name in ["timers", "jobs", "terminals", "limits", "sysv", "queues", "identity"] {
         same_program(&sandbox, name);
     }
 }

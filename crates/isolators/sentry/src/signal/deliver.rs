@@ -189,6 +189,7 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         }
         if frames == 0
             && let Some(kind) = interrupted
+            && kind != Restart::Always
             && (kind != Restart::IfAsked || action.flags & RESTART == 0)
         {
             // The host has set the thread back to the call.

@@ -105,6 +105,13 @@ impl Info {
         }
     }
 
+    /// Gives it a value, as sigqueue(3) does.
+    pub fn set_value(&mut self, value: u64) {
+        if let Some(bytes) = self.bytes.get_mut(24..32) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
     /// The id of the timer that it tells of.
     #[must_use]
     pub fn timer(&self) -> i32 {

@@ -65,7 +65,7 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     let options = Options::parse(&kind, data.split(',')).map_err(|_| Errno::INVAL)?;
     // A devtmpfs would be a way to nodes that the container was not given.
     let known = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devpts"].contains(&kind.as_str());
-    let made = if known { make(&kind, &options, &call.kernel.terminals)? } else { None };
+    let made = if known { make(&kind, &options, call.kernel)? } else { None };
     let (node, device, options) = made.ok_or(Errno::NODEV)?;
     let (source, inside) = (text(call, 0)?, b"/".to_vec());
     let of = Description { kind, source, inside, options, device, flags: wanted };

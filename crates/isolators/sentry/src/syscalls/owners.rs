@@ -176,6 +176,7 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
     const EXT4: u64 = 0xef53;
     const PROC: u64 = 0x9fa0;
     const TMPFS: u64 = 0x0102_1994;
+    const MQUEUE: u64 = 0x1980_0202;
     const SYSFS: u64 = 0x6265_6572;
     let (kind, figures) = match &entry.node {
         Node::Host(node) => {
@@ -185,6 +186,7 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
         }
         Node::Proc(_) => (PROC, [0; 5]),
         Node::Tmp(_) if entry.mount.kind == "sysfs" => (SYSFS, [0; 5]),
+        Node::Tmp(_) if entry.mount.kind == "mqueue" => (MQUEUE, [0; 5]),
         Node::Tmp(node) => {
             let [space, used, files, alive] = node.file_system().figures();
             let free = space.saturating_sub(used) / 4096;

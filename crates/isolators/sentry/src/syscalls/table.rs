@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::{
     Call, Failure, Outcome, approved, capabilities, copying, descriptors, epoll, extended, files,
-    futex, identity, inotify, limits, locks, memory, mounts, owners, paths, pidfd, polling,
-    processes, scheduling, semaphores, shared_memory, signals, sockets, system, threads, time,
-    timers, transfer, usage, wait,
+    futex, identity, inotify, limits, locks, memory, messages, mounts, owners, paths, pidfd,
+    polling, processes, queues, scheduling, semaphores, shared_memory, signals, sockets, system,
+    threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -131,6 +131,10 @@ pub static TABLE: &[Row] = &[
     plain(65, "semop", semaphores::semop),
     plain(66, "semctl", semaphores::semctl),
     framed(67, "shmdt", shared_memory::shmdt),
+    plain(68, "msgget", messages::msgget),
+    plain(69, "msgsnd", messages::msgsnd),
+    plain(70, "msgrcv", messages::msgrcv),
+    plain(71, "msgctl", messages::msgctl),
     plain(72, "fcntl", descriptors::fcntl),
     plain(73, "flock", locks::flock),
     plain(74, "fsync", files::fsync),
@@ -230,7 +234,7 @@ pub static TABLE: &[Row] = &[
     plain(199, "fremovexattr", extended::fremovexattr),
     plain(200, "tkill", signals::tkill),
     plain(201, "time", time::time),
-    plain(202, "futex", futex::futex),
+    both(202, "futex", futex::futex, futex::futex_with_frame),
     plain(203, "sched_setaffinity", scheduling::sched_setaffinity),
     plain(204, "sched_getaffinity", scheduling::sched_getaffinity),
     plain(213, "epoll_create", epoll::epoll_create),
@@ -252,6 +256,12 @@ pub static TABLE: &[Row] = &[
     plain(233, "epoll_ctl", epoll::epoll_ctl),
     plain(234, "tgkill", signals::tgkill),
     plain(235, "utimes", owners::utimes),
+    plain(240, "mq_open", queues::mq_open),
+    plain(241, "mq_unlink", queues::mq_unlink),
+    plain(242, "mq_timedsend", queues::mq_timedsend),
+    plain(243, "mq_timedreceive", queues::mq_timedreceive),
+    plain(244, "mq_notify", queues::mq_notify),
+    plain(245, "mq_getsetattr", queues::mq_getsetattr),
     plain(247, "waitid", wait::waitid),
     refused(248, "add_key", Errno::NOSYS),
     refused(249, "request_key", Errno::NOSYS),
@@ -325,6 +335,7 @@ pub static TABLE: &[Row] = &[
     plain(438, "pidfd_getfd", pidfd::pidfd_getfd),
     plain(439, "faccessat2", paths::faccessat2),
     plain(441, "epoll_pwait2", epoll::epoll_pwait2),
+    plain(449, "futex_waitv", futex::futex_waitv),
     plain(452, "fchmodat2", owners::fchmodat2),
 ];
 

@@ -63,6 +63,18 @@ pub(super) fn deadline_at(call: &Call<'_>, address: u64) -> Result<Option<Instan
     after(seconds, nanoseconds).map(Some)
 }
 
+/// An absolute time of the wall clock, or of the monotonic one.
+pub(super) fn absolute(call: &Call<'_>, address: u64, wall: bool) -> Result<Instant, Errno> {
+    use rustix::time::{ClockId, clock_gettime};
+    let (seconds, nanoseconds) = read_timespec(call, address)?;
+    duration(seconds, nanoseconds)?;
+    let now = clock_gettime(if wall { ClockId::Realtime } else { ClockId::Monotonic });
+    let distance = (i128::from(seconds) - i128::from(now.tv_sec)) * 1_000_000_000
+        + i128::from(nanoseconds - now.tv_nsec);
+    let distance = u64::try_from(distance.max(0)).unwrap_or(u64::MAX >> 1);
+    Ok(Instant::now() + Duration::from_nanos(distance))
+}
+
 /// A clock.
 pub(super) enum Clock {
     /// One of the host's, which all share.

@@ -140,6 +140,7 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
         place.space.pass_turn();
     }
     thread.interrupt();
+    futex::ended(kernel, thread.tid);
     place.space.leave();
 }
 

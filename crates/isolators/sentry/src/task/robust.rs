@@ -26,7 +26,8 @@ pub(super) fn release(kernel: &Arc<Kernel>, space: &Arc<Space>, head: u64, tid: 
     else {
         return;
     };
-    let futex_of = |entry: u64| (entry & !1).wrapping_add(offset);
+    // The lowest bit marks those whose word names the holder to the kernel.
+    let futex_of = |entry: u64| ((entry & !1).wrapping_add(offset), entry & 1 != 0);
     let mut entry = first;
     for _ in 0..MOST {
         if entry & !1 == head {
@@ -45,8 +46,18 @@ pub(super) fn release(kernel: &Arc<Kernel>, space: &Arc<Space>, head: u64, tid: 
     }
 }
 
-fn die(kernel: &Arc<Kernel>, space: &Arc<Space>, address: u64, tid: Pid, pending: bool) {
+fn die(
+    kernel: &Arc<Kernel>,
+    space: &Arc<Space>,
+    (address, inherits): (u64, bool),
+    tid: Pid,
+    pending: bool,
+) {
     let Ok(word) = space.memory.read_u32(address) else { return };
+    if inherits {
+        futex::died(kernel, space, address, tid);
+        return;
+    }
     if pending && word & TID == 0 {
         // It was let go, but nobody was woken yet.
         futex::wake_private(kernel, space, address, 1);

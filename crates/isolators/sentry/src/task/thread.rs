@@ -36,7 +36,9 @@ pub enum Restart {
     IfAsked,
     /// `EINTR`; again, if no handler runs.
     Never,
-    /// The same, but then it waits no longer than until this.
+    /// Again, whatever the handler was set with.
+    Always,
+    /// Again, but then it waits no longer than until this.
     Until(Instant),
 }
 

@@ -20,6 +20,7 @@ mod path_file;
 mod pidfd;
 mod pipe;
 mod proc;
+pub mod queue_file;
 pub mod setup;
 mod signalfd;
 mod stream;

@@ -13,6 +13,7 @@ use super::inotify::{self, event};
 use super::mount::MountFlags;
 use super::path_file::PathFile;
 use super::proc::TextFile;
+use super::queue_file::QueueFile;
 use super::tmpfs::{Names, New, TmpDirectory, TmpFile};
 use super::{
     Device, Directory, Entry, File, HostFile, Kind, Node, OpenFile, ProcNode, Resolve, Walker,
@@ -171,6 +172,10 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
         Node::Tmp(node) if is_directory => {
             let names = Box::new(Names(Arc::clone(node)));
             Ok((Box::new(TmpDirectory(Arc::clone(node))), Some(names)))
+        }
+        Node::Tmp(node) if node.queue().is_some() => {
+            let queue = node.queue().ok_or(Errno::NXIO)?;
+            Ok((Box::new(QueueFile::new(node, queue, &entry.name())), None))
         }
         Node::Tmp(node) => {
             if flags & status::TRUNCATE != 0 {

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use caisson_runtime_spec::{DEFAULT_DEVICES, DEVICE_LINKS};
 use rustix::io::Errno;
 
+use crate::kernel::Kernel;
 use crate::task::Credentials;
 
 pub use super::mount::Options;
 use super::mount::{Description, MountOptionError};
 use super::tmpfs::{New, TmpFs};
-use super::tty::Terminals;
 use super::{
     Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, ProcNode, TmpNode, Walker,
     served_tree, sysfs,
@@ -165,6 +165,7 @@ impl Layout {
             mount("sysfs", "/sys", safe | MountFlags::NO_EXECUTE | read_only, None),
             mount("devtmpfs", "/dev", MountFlags::NO_SUID, None),
             mount("tmpfs", "/dev/shm", safe, Some(0o1777)),
+            mount("mqueue", "/dev/mqueue", safe | MountFlags::NO_EXECUTE, None),
             terminals,
         ];
         Layout { mounts, ..Layout::default() }
@@ -223,8 +224,7 @@ impl Layout {
                 let source = sources.next().ok_or(Errno::BADF).map_err(fail)?;
                 bound(request, source).map_err(fail)?
             } else {
-                let terminals = &walker.kernel.terminals;
-                let made = make(&request.kind, &request.options, terminals).map_err(fail)?;
+                let made = make(&request.kind, &request.options, walker.kernel).map_err(fail)?;
                 let Some((node, device, options)) = made else {
                     let (target, kind) = (request.target_text(), request.kind.clone());
                     return Err(MountError::Kind { target, kind });
@@ -358,14 +358,19 @@ pub fn anonymous_device() -> u64 {
 pub fn make(
     kind: &str,
     options: &Options,
-    terminals: &Terminals,
+    kernel: &Kernel,
 ) -> Result<Option<(Node, u64, String)>, Errno> {
+    if kind == "mqueue" {
+        let root = Arc::clone(&kernel.ipc.queues.root);
+        let device = root.file_system().device;
+        return Ok(Some((Node::Tmp(root), device, String::new())));
+    }
     let device = anonymous_device();
     let mut told = options.others.clone();
     let node = match kind {
         "proc" => Node::Proc(ProcNode::Root),
         "sysfs" => Node::Tmp(sysfs::new(device)?),
-        "tmpfs" | "mqueue" | "ramfs" => {
+        "tmpfs" | "ramfs" => {
             let (total, _) = crate::syscalls::system::memory();
             let space = options.size.filter(|size| *size > 0).unwrap_or(total / 2);
             let files = options.inodes.filter(|files| *files > 0).unwrap_or(total / 2 / 4096);
@@ -380,7 +385,7 @@ pub fn make(
             };
             Node::Tmp(TmpFs::with_root(device, space, files, new))
         }
-        "devpts" => Node::Tmp(terminals.devpts(device, options)?),
+        "devpts" => Node::Tmp(kernel.terminals.devpts(device, options)?),
         "devtmpfs" => Node::Tmp(devices(device, options.mode)?),
         _ => return Ok(None),
     };

@@ -120,9 +120,10 @@ impl FileTable {
     }
 
     /// Whoever closes any descriptor of a file gives up the locks that fcntl(2) gave the
-    /// process.
+    /// process, and the notice that mq_notify(2) promised it.
     fn closed(&self, file: &OpenFile) {
         LOCKS.closed(file, self);
+        super::queue_file::closed(file, self);
     }
 
     /// Whether a number is closed on exec.

@@ -108,6 +108,8 @@ const NAMESPACES: [(&str, u32); 8] = [
 /// In place of a process: a text of `/proc/net`.
 const OF_NET: i32 = -2;
 const NET: ProcNode = ProcNode::Folder(procfs::NAMES, "net");
+/// In place of a process: a text of `/proc/sysvipc`.
+const OF_IPC: i32 = -3;
 
 fn known<const N: usize>(names: [&'static str; N], name: &[u8]) -> Option<&'static str> {
     names.into_iter().find(|n| n.as_bytes() == name)
@@ -193,6 +195,9 @@ impl ProcNode {
             ProcNode::Root if name == b"self" => ProcNode::Own,
             ProcNode::Root if name == b"mounts" => ProcNode::Mounts,
             ProcNode::Root if name == b"net" => NET,
+            ProcNode::Root if name == b"sysvipc" => {
+                ProcNode::Folder(crate::ipc::text::NAMES, "sysvipc")
+            }
             ProcNode::Root if name == b"thread-self" => ProcNode::OwnThread,
             ProcNode::Root if name == b"sys" => ProcNode::Setting(String::new(), false),
             ProcNode::Root => match known(TEXTS, name) {
@@ -203,9 +208,9 @@ impl ProcNode {
                     ProcNode::Process(pid)
                 }
             },
-            ProcNode::Folder(names, "net") => {
+            ProcNode::Folder(names, folder) => {
                 let name = names.iter().find(|n| n.as_bytes() == name).ok_or(Errno::NOENT)?;
-                ProcNode::Text(name, OF_NET)
+                ProcNode::Text(name, if *folder == "net" { OF_NET } else { OF_IPC })
             }
             ProcNode::Setting(above, false) => {
                 let name = std::str::from_utf8(name).map_err(|_| Errno::NOENT)?;
@@ -318,6 +323,7 @@ impl ProcNode {
             ProcNode::Setting(path, true) => sys::text(kernel, path),
             ProcNode::Info(file) => info(file),
             ProcNode::Text(name, OF_NET) => procfs::text(&kernel.network, name).into_bytes(),
+            ProcNode::Text(name, OF_IPC) => crate::ipc::text::of(kernel, name).into_bytes(),
             ProcNode::Text(name, 0) => of_kernel(kernel, name),
             ProcNode::Text(name, pid) => {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
@@ -341,7 +347,7 @@ impl ProcNode {
         let mut names: Vec<String> = match self {
             ProcNode::Root => {
                 let mut names: Vec<String> = strings(&TEXTS);
-                names.extend(["self", "thread-self", "sys"].map(str::to_owned));
+                names.extend(["self", "thread-self", "sys", "sysvipc"].map(str::to_owned));
                 names.extend(lock(&kernel.tree).rows().map(|(pid, _)| pid.to_string()));
                 names
             }

@@ -3,11 +3,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::MemfdFlags;
 use rustix::io::{Errno, ReadWriteFlags};
 
+use crate::ipc::queues::Queue;
 use crate::task::waiter::lock;
 
 use super::super::Kind;
@@ -22,6 +23,8 @@ pub(super) enum Content {
     Directory(Mutex<Entries>),
     File(Bytes),
     Link(Vec<u8>),
+    /// A message queue, which is told by other means than those of a file.
+    Queue(Arc<Queue>),
     /// A device, FIFO or socket: what it is, is told by its kind and number.
     Nothing,
 }
@@ -53,6 +56,8 @@ impl Content {
             Content::File(bytes) => bytes.size(),
             Content::Link(target) => Ok((target.len() as u64, 0)),
             Content::Directory(entries) => Ok((lock(entries).size(), 0)),
+            // `FILENT_SIZE`
+            Content::Queue(_) => Ok((80, 0)),
             Content::Nothing => Ok((0, 0)),
         }
     }

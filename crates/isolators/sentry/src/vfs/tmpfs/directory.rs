@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
+use crate::ipc::queues::Queue;
 use crate::task::waiter::lock;
 
 use super::super::{Kind, Listed};
@@ -77,6 +78,28 @@ impl TmpNode {
     /// # Errors
     /// `EEXIST`, `ENOSPC`; `ENOENT` if the directory was removed.
     pub fn make(&self, name: &[u8], new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
+        self.make_by(name, new, || self.fs.unnamed(new))
+    }
+
+    /// Makes a message queue in the directory of queues.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn make_queue(
+        &self,
+        name: &[u8],
+        new: New<'_>,
+        queue: Arc<Queue>,
+    ) -> Result<Arc<TmpNode>, Errno> {
+        self.make_by(name, new, || self.fs.unnamed_of(new, Content::Queue(queue)))
+    }
+
+    fn make_by(
+        &self,
+        name: &[u8],
+        new: New<'_>,
+        make: impl FnOnce() -> Result<Arc<TmpNode>, Errno>,
+    ) -> Result<Arc<TmpNode>, Errno> {
         let mut entries = lock(self.entries()?);
         if entries.gone {
             return Err(Errno::NOENT);
@@ -84,7 +107,7 @@ impl TmpNode {
         if entries.get(name).is_some() {
             return Err(Errno::EXIST);
         }
-        let node = self.fs.unnamed(new)?;
+        let node = make()?;
         entries.insert(name, Arc::clone(&node));
         drop(entries);
         self.touched();
@@ -101,6 +124,9 @@ impl TmpNode {
     pub fn link(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
         if !Arc::ptr_eq(&self.fs, &node.fs) {
             return Err(Errno::XDEV);
+        }
+        if self.fs.queues.is_some() {
+            return Err(Errno::PERM);
         }
         let mut entries = lock(self.entries()?);
         if entries.gone {
@@ -165,6 +191,9 @@ impl TmpNode {
     ) -> Result<(), Errno> {
         if !Arc::ptr_eq(&self.fs, &other.fs) {
             return Err(Errno::XDEV);
+        }
+        if self.fs.queues.is_some() {
+            return Err(Errno::PERM);
         }
         let _one_at_a_time = lock(&RENAMING);
         let node = self.child(from)?;

@@ -13,6 +13,7 @@ pub use directory::Names;
 pub use open::{MemoryFile, TmpDirectory, TmpFile};
 use rustix::io::Errno;
 
+use crate::ipc::queues::{Accounts, Queue};
 use crate::task::waiter::lock;
 
 use super::{Attributes, Kind, Time};
@@ -27,6 +28,8 @@ pub struct TmpFs {
     used: AtomicU64,
     made: AtomicU64,
     alive: AtomicU64,
+    /// Its files are message queues.
+    queues: Option<Arc<Accounts>>,
 }
 
 /// A file in it.
@@ -79,18 +82,34 @@ impl TmpFs {
     #[must_use]
     pub fn with_root(device: u64, space: u64, files: u64, root: New<'_>) -> Arc<TmpNode> {
         let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
-        let fs = Arc::new(TmpFs { device, space, files, used, made, alive });
-        let root = fs.node(root, 0);
+        let fs = TmpFs { device, space, files, used, made, alive, queues: None };
+        Arc::new(fs).root(root)
+    }
+
+    /// One of message queues, at most so many.
+    #[must_use]
+    pub fn of_queues(
+        device: u64,
+        files: u64,
+        accounts: Arc<Accounts>,
+        root: New<'_>,
+    ) -> Arc<TmpNode> {
+        let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
+        let queues = Some(accounts);
+        Arc::new(TmpFs { device, space: 0, files, used, made, alive, queues }).root(root)
+    }
+
+    fn root(self: &Arc<Self>, new: New<'_>) -> Arc<TmpNode> {
+        let root = self.node(new, Content::new(new.kind, new.text));
         lock(&root.changeable).links = 2;
         root
     }
 
-    fn node(self: &Arc<Self>, new: New<'_>, extra: u64) -> Arc<TmpNode> {
+    fn node(self: &Arc<Self>, new: New<'_>, content: Content) -> Arc<TmpNode> {
         let now = Time::now();
         self.alive.fetch_add(1, Ordering::SeqCst);
-        let content = Content::new(new.kind, new.text);
         Arc::new(TmpNode {
-            inode: self.made.fetch_add(1, Ordering::SeqCst) + extra,
+            inode: self.made.fetch_add(1, Ordering::SeqCst),
             kind: new.kind,
             number: new.number,
             changeable: Mutex::new(Changeable {
@@ -113,10 +132,21 @@ impl TmpFs {
     /// # Errors
     /// `ENOSPC`
     pub fn unnamed(self: &Arc<Self>, new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
+        let content = match &self.queues {
+            None => Content::new(new.kind, new.text),
+            Some(accounts) if new.kind == Kind::Regular => {
+                Content::Queue(accounts.usual(new.owner.0)?)
+            }
+            Some(_) => return Err(Errno::PERM),
+        };
+        self.unnamed_of(new, content)
+    }
+
+    fn unnamed_of(self: &Arc<Self>, new: New<'_>, content: Content) -> Result<Arc<TmpNode>, Errno> {
         if self.alive.load(Ordering::SeqCst) >= self.files {
             return Err(Errno::NOSPC);
         }
-        Ok(self.node(new, 0))
+        Ok(self.node(new, content))
     }
 
     /// A file without a name in a file system that has nothing else.
@@ -126,7 +156,8 @@ impl TmpFs {
     pub fn nameless(new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
         static HIDDEN: LazyLock<Arc<TmpFs>> = LazyLock::new(|| {
             let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
-            Arc::new(TmpFs { device: 1, space: u64::MAX, files: u64::MAX, used, made, alive })
+            let (space, files, queues) = (u64::MAX, u64::MAX, None);
+            Arc::new(TmpFs { device: 1, space, files, used, made, alive, queues })
         });
         let node = HIDDEN.unnamed(new)?;
         node.unname();
@@ -198,6 +229,12 @@ impl TmpNode {
             modified: now.modified,
             changed: now.changed,
         })
+    }
+
+    /// The message queue, if it is one.
+    #[must_use]
+    pub fn queue(&self) -> Option<&Arc<Queue>> {
+        if let Content::Queue(queue) = &self.content { Some(queue) } else { None }
     }
 
     /// Where a link leads.

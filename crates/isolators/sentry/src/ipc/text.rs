@@ -1,0 +1,110 @@
+//! What `/proc/sysvipc` tells.
+
+use std::fmt::Write as _;
+
+use crate::kernel::Kernel;
+use crate::task::waiter::lock;
+
+use super::objects::Permissions;
+use super::shared_memory::{self, MARKED};
+
+/// Names of the texts.
+pub const NAMES: &[&str] = &["msg", "sem", "shm"];
+
+fn owners(permissions: &Permissions) -> String {
+    let Permissions { owner, creator, .. } = permissions;
+    format!("{:5} {:5} {:5} {:5}", owner.0, owner.1, creator.0, creator.1)
+}
+
+/// What a text says now.
+#[must_use]
+pub fn of(kernel: &Kernel, name: &str) -> String {
+    match name {
+        "msg" => messages(kernel),
+        "sem" => semaphores(kernel),
+        _ => segments(kernel),
+    }
+}
+
+fn messages(kernel: &Kernel) -> String {
+    let mut text = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  \
+                    cuid  cgid      stime      rtime      ctime\n"
+        .to_owned();
+    for (id, queue) in lock(&kernel.ipc.messages.queues).iter() {
+        let (content, permissions) = (&queue.content, &queue.permissions);
+        let [sent, received, changed] = content.times;
+        let _ = writeln!(
+            text,
+            "{:10} {id:10}  {:4o}  {:10} {:10} {:5} {:5} {} {sent:10} {received:10} {changed:10}",
+            permissions.key,
+            permissions.mode,
+            content.bytes,
+            content.count(),
+            content.processes.0,
+            content.processes.1,
+            owners(permissions),
+        );
+    }
+    text
+}
+
+fn semaphores(kernel: &Kernel) -> String {
+    let mut text =
+        "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      \
+                    ctime\n"
+            .to_owned();
+    for (id, set) in lock(&kernel.ipc.semaphores.sets).iter() {
+        let [operated, changed] = set.content.times;
+        let _ = writeln!(
+            text,
+            "{:10} {id:10}  {:4o} {:10} {} {operated:10} {changed:10}",
+            set.permissions.key,
+            set.permissions.mode,
+            set.content.semaphores.len(),
+            owners(&set.permissions),
+        );
+    }
+    text
+}
+
+fn segments(kernel: &Kernel) -> String {
+    let mut text = "       key      shmid perms                  size  cpid  lpid nattch   uid   \
+                    gid  cuid  cgid      atime      dtime      ctime                   rss                  \
+                    swap\n"
+        .to_owned();
+    let rows: Vec<_> = {
+        let segments = lock(&kernel.ipc.segments);
+        let row = |(id, segment): (i32, &super::objects::Object<shared_memory::Segment>)| {
+            let content = &segment.content;
+            let held =
+                rustix::fs::fstat(&*content.memory).map_or(0, |status| status.st_blocks * 512);
+            let marked = if content.marked { MARKED } else { 0 };
+            let mode = segment.permissions.mode | marked;
+            let permissions = segment.permissions.clone();
+            (
+                id,
+                permissions,
+                mode,
+                content.size,
+                content.processes,
+                content.times,
+                content.inode,
+                held,
+            )
+        };
+        segments.iter().map(row).collect()
+    };
+    for (id, permissions, mode, size, (creator, last), times, inode, held) in rows {
+        let [attached, detached, changed] = times;
+        let _ = writeln!(
+            text,
+            "{:10} {id:10}  {mode:4o} {size:21} {creator:5} {last:5}  {:5} {} {attached:10} \
+             {detached:10} {changed:10} {held:21} {:21}",
+            permissions.key,
+            shared_memory::attachments(kernel, inode),
+            owners(&permissions),
+            0,
+        );
+    }
+    text
+}

@@ -78,7 +78,7 @@ bench-image: build ## pulls and runs beside containerd, docker, podman (root); P
 bench-cri: build ## pods through the CRI beside containerd and runc (root, Go); ROUNDS, RESIDENT, RECORD, CHECK
 	@CAISSON="$(abspath $(CAISSON))" scripts/bench-cri.sh
 
-bench-sentry: ## system calls, starts and memory under caisson-sentry and caisson-native (root); RUNS
+bench-sentry: ## calls, programs, starts and memory under caisson-sentry, caisson-native and gVisor's runsc (root, Go); RUNS, FILES, PEERS
 	@scripts/toolchain.sh
 	cargo build $(CARGO_FLAGS) --release -p caisson-native -p caisson-sentry
 	NATIVE="$(abspath $(NATIVE))" SENTRY="$(abspath $(OUT)/caisson-sentry)" scripts/bench-sentry.sh

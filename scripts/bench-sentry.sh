@@ -1,79 +1,192 @@
 #!/bin/bash
-# Times of single calls, of a start, and memory when idle: the same program under
-# caisson-native and under caisson-sentry, in one run. RUNS starts each.
+# The same bundle under caisson-native, caisson-sentry and gVisor's runsc (systrap,
+# directfs), in turns: NATIVE=path SENTRY=path scripts/bench-sentry.sh. Times of single calls,
+# of programs, of starts, and memory when idle; medians, and ratios of medians.
+#
+# RUNS    rounds (3; the short form, 1, takes two to four minutes on two cores)
+# FILES   files that find and tar walk over (20000)
+# PEERS   which ones, in this order ("native sentry runsc")
+#
+# A peer or a program that can't be had is named, and its cells stay empty.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ((EUID != 0)); then
     echo "bench-sentry: needs root, for namespaces" >&2
     exit 1
 fi
-scripts/packages.sh busybox-static gcc libc6-dev python3
-native=$(realpath "${NATIVE:?}")
-sentry=$(realpath "${SENTRY:?}")
-runs=${RUNS:-25}
+NATIVE=$(realpath "${NATIVE:?}")
+SENTRY=$(realpath "${SENTRY:?}")
+export NATIVE SENTRY
+runs=${RUNS:-3}
+files=${FILES:-20000}
+read -ra peers <<<"${PEERS:-native sentry runsc}"
+if [[ -z ${CAISSON_BENCH_OWN:-} ]]; then
+    scripts/packages.sh gcc libc6-dev python3 sqlite3 redis-tools
+    conformance/peers/install.sh runsc
+    CAISSON_BENCH_OWN=1 exec unshare --mount --propagation private "$0"
+fi
+RUNSC=$PWD/.cache/peers/bin/runsc
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-root=$work/bundle/rootfs
-mkdir -p "$root"/{bin,tmp,proc,dev,etc,sys}
-cp /bin/busybox "$root/bin/busybox"
-ln -s busybox "$root/bin/sh"
-ln -s busybox "$root/bin/true"
-ln -s busybox "$root/bin/sleep"
-cc -O1 -w -static -pthread -o "$root/bin/bench" crates/isolators/sentry/tests/programs/bench.c
-(cd "$work/bundle" && "$native" spec)
+ids=0
+end() {
+    umount -l "$work/rootfs" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap end EXIT
 
-# A bundle's config.json that runs these words.
+# The machine's own file system is everybody's root, below a layer that is thrown away.
+mkdir -p "$work"/{upper,layer,rootfs,bundle}
+mount -t overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/layer" none "$work/rootfs"
+mkdir -p "$work/rootfs/bench"
+programs=crates/isolators/sentry/tests/programs
+cc -O1 -w -static -pthread -o "$work/rootfs/bench/calls" "$programs/bench.c"
+cc -O1 -w -static -o "$work/rootfs/bench/first" "$programs/bench_start.c"
+cp "$programs/bench.c" "$programs/bench_programs.sh" "$work/rootfs/bench/"
+python3 - "$work/rootfs/bench" "$files" <<'PY'
+import pathlib, sys, tarfile
+bench, files = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+for folder in range(max(1, files // 100)):
+    at = bench / "tree" / f"d{folder % 50}" / f"e{folder}"
+    at.mkdir(parents=True)
+    for name in range(100):
+        (at / f"file-{name}").write_bytes(b"x" * (name * 20))
+with tarfile.open(bench / "small.tar", "w") as tar:
+    for folder in (bench / "tree" / "d0").iterdir():
+        tar.add(folder, folder.name)
+        break
+    for extra in range(1, 10):
+        tar.add(folder, f"again-{extra}")
+PY
+(cd "$work/bundle" && "$NATIVE" spec)
+find "$work/rootfs/bench/tree" -size +1k >/dev/null
+
+# A bundle that runs these words.
 words() {
-    python3 - "$work/bundle/config.json" "$@" <<'PY'
+    python3 - "$work" "$@" <<'PY'
 import json, sys
-path = sys.argv[1]
+path = sys.argv[1] + "/bundle/config.json"
 config = json.load(open(path))
-config["process"]["args"] = sys.argv[2:]
-config["process"]["terminal"] = False
-config["root"]["readonly"] = False
+process = config["process"]
+process["args"], process["terminal"] = sys.argv[2:], False
+process["env"] = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+caps = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_ADMIN",
+        "CAP_SETGID", "CAP_SETUID"]
+process["capabilities"] = {name: caps for name in ("bounding", "effective", "permitted")}
+config["root"] = {"path": sys.argv[1] + "/rootfs", "readonly": False}
 json.dump(config, open(path, "w"))
 PY
 }
-in_native() { "$native" --root "$work/state" run --bundle "$work/bundle" "bench-$1"; }
-in_sentry() { "$sentry" "do" --root "$root" "$@"; }
 
-echo "bench-sentry: single calls"
-words /bin/bench
-in_native calls >"$work/native"
-in_sentry /bin/bench >"$work/sentry"
-
-echo "bench-sentry: $runs starts of \`true\`"
-words /bin/true
-starts() {
-    for _ in $(seq "$runs"); do
-        local before after
-        before=$(date +%s%N)
-        "$@" >/dev/null
-        after=$(date +%s%N)
-        echo $(((after - before) / 1000))
-    done | sort -n | sed -n "$(((runs + 1) / 2))p"
+# Its command, up to the sub-command.
+command_of() {
+    case $1 in
+        native) peer=("$NATIVE" --root "$work/state-native") ;;
+        sentry) peer=("$SENTRY" --root "$work/state-sentry") ;;
+        runsc) peer=("$RUNSC" --root "$work/state-runsc" --platform=systrap --directfs=true
+            --network=none) ;;
+    esac
 }
-printf 'start of true\t%s\n' "$(starts in_native start)" >>"$work/native"
-printf 'start of true\t%s\n' "$(starts in_sentry /bin/true)" >>"$work/sentry"
 
-# Proportional set size of a process and all below it, in KiB.
-memory() {
-    local pid=$1 sum
-    sum=$(awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup" 2>/dev/null || true)
-    sum=${sum:-0}
+# Runs the bundle under a peer, with an identifier of its own.
+run_in() {
+    command_of "$1"
+    ids=$((ids + 1))
+    "${peer[@]}" run --bundle "$work/bundle" "bench-$1-$$-$ids" </dev/null
+}
+
+# Proportional set size of all processes below one, in KiB.
+memory_below() {
+    local child sum=0 own
     while read -r child; do
-        sum=$((sum + $(memory "$child")))
-    done < <(cat "/proc/$pid/task/"*/children 2>/dev/null | tr ' ' '\n' | grep .)
+        own=$(awk '/^Pss:/ { print $2 }' "/proc/$child/smaps_rollup" 2>/dev/null || true)
+        sum=$((sum + ${own:-0} + $(memory_below "$child")))
+    done < <(cat "/proc/$1/task/"*/children 2>/dev/null | tr ' ' '\n' | grep .)
     echo "$sum"
 }
-"$sentry" "do" --root "$root" /bin/sh -c 'echo up; sleep 30' >"$work/up" &
-idle=$!
-until grep -q up "$work/up"; do sleep 0.05; done
-idle_memory=$(memory "$idle")
-kill "$idle"
-wait "$idle" 2>/dev/null || true
 
-paste "$work/native" "$work/sentry" | awk -F'\t' '
-    BEGIN { print "| µs | native | sentry | ratio |"; print "|---|---|---|---|" }
-    { printf "| %s | %s | %s | %.1f |\n", $1, $2, $4, $4 / $2 }'
-echo "memory of an idle shell and sleep under the sentry, all its processes: $idle_memory KiB (PSS)"
+there=()
+for name in "${peers[@]}"; do
+    case $name in
+        native | sentry) there+=("$name") ;;
+        runsc)
+            if [[ -x $RUNSC ]]; then there+=(runsc); else
+                echo "bench-sentry: no runsc, so its column is missing: see what conformance/peers/install.sh says"
+            fi
+            ;;
+        *)
+            echo "bench-sentry: PEERS knows native, sentry and runsc, not $name" >&2
+            exit 2
+            ;;
+    esac
+done
+uptime | sed 's/.*load/bench-sentry: load/'
+for round in $(seq "$runs"); do
+    for name in "${there[@]}"; do
+        echo "bench-sentry: round $round of $runs, $name"
+        result=$work/result-$name
+        words /bench/calls
+        run_in "$name" 2>>"$work/errors-$name" >>"$result" || echo "bench-sentry: $name: calls failed"
+        words /bin/bash /bench/bench_programs.sh "$files"
+        run_in "$name" 2>>"$work/errors-$name" >>"$result" || echo "bench-sentry: $name: programs failed"
+        words /bench/first
+        for _ in 1 2 3 4 5; do
+            from=${EPOCHREALTIME/./}
+            first=$(run_in "$name" 2>>"$work/errors-$name") || first=$from
+            to=${EPOCHREALTIME/./}
+            printf 'start to first instruction\t%d\nrun of a small program\t%d\n' \
+                $((first - from)) $((to - from)) >>"$result"
+        done
+        # A shell that has said that it is there, and sleeps.
+        words /bin/sh -c 'echo up; exec sleep 60'
+        command_of "$name"
+        id=bench-$name-$$-idle-$round
+        "${peer[@]}" run --bundle "$work/bundle" "$id" </dev/null 2>>"$work/errors-$name" >"$work/up" &
+        idle=$!
+        for _ in $(seq 600); do
+            grep -q up "$work/up" && break
+            sleep 0.05
+        done
+        printf 'memory of an idle sleep, KiB\t%d\n' "$(memory_below "$idle")" >>"$result"
+        "${peer[@]}" kill "$id" KILL 2>/dev/null || true
+        wait "$idle" 2>/dev/null || true
+    done
+done
+for name in "${there[@]}"; do
+    if [[ -s $work/errors-$name ]]; then
+        echo "bench-sentry: $name said:"
+        sort -u "$work/errors-$name" | head -n 10 | sed 's/^/  /'
+    fi
+done
+uptime | sed 's/.*load/bench-sentry: load/'
+[[ ! -x $RUNSC ]] || "$RUNSC" --version | sed -n 's/^runsc version/bench-sentry: runsc/p'
+python3 - "$work" "${there[@]}" <<'PY'
+import statistics, sys
+work, peers = sys.argv[1], sys.argv[2:]
+rows, names = {}, []
+for peer in peers:
+    for line in open(f"{work}/result-{peer}"):
+        name, _, value = line.rstrip("\n").partition("\t")
+        if not value:
+            continue
+        if name not in rows:
+            rows[name] = {}
+            names.append(name)
+        rows[name].setdefault(peer, []).append(float(value))
+def show(value):
+    return "" if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+pairs = [(a, b) for a, b in (("sentry", "native"), ("sentry", "runsc")) if a in peers and b in peers]
+print("| µs | " + " | ".join(peers + [f"{a} / {b}" for a, b in pairs]) + " |")
+print("|---" * (1 + len(peers) + len(pairs)) + "|")
+slower = []
+for name in names:
+    middle = {peer: statistics.median(values) for peer, values in rows[name].items()}
+    cells = [show(middle.get(peer)) for peer in peers]
+    for a, b in pairs:
+        ratio = middle[a] / middle[b] if middle.get(a) and middle.get(b) else None
+        cells.append(show(ratio))
+        if b == "runsc" and ratio is not None and ratio > 1:
+            slower.append(f"{name} ({ratio:.2f})")
+    print(f"| {name} | " + " | ".join(cells) + " |")
+if ("sentry", "runsc") in pairs:
+    print("\nSlower than runsc: " + (", ".join(slower) if slower else "none") + ".")
+PY

@@ -2,11 +2,12 @@
 # Installs the runtimes, engines and tools that conformance suites and
 # benches compare with or drive. Idempotent; needs root and Debian 12.
 #
-#   install.sh [apt] [crun] [runc]     (no argument: all three)
+#   install.sh [apt] [crun] [runc] [runsc]     (no argument: the first three)
 #
 # apt    this Debian release's packages
 # crun   crun of a later Debian suite, unpacked to .cache/peers, not installed
 # runc   newest runc from its Go module, built with the machine's Go
+# runsc  gVisor's runtime from its Go module (branch `go`), the same way
 #
 # Ends with a table of what there is. A peer that can't be had is named
 # there with the reason; only a failure of `apt` is an error.
@@ -125,10 +126,28 @@ install_runc() {
     ln -sfn "$out/runc" "$cache/bin/runc"
 }
 
+install_runsc() {
+    local out=$cache/runsc-$RUNSC_VERSION
+    if [[ ! -x $out/runsc ]]; then
+        if ! command -v go >/dev/null; then
+            why[runsc]="no Go toolchain"
+            return 0
+        fi
+        echo "runsc: building $RUNSC_VERSION with $(go env GOVERSION)"
+        if ! GOBIN=$out CGO_ENABLED=0 go install -trimpath \
+            -ldflags "-s -w -X gvisor.dev/gvisor/runsc/version.version=$RUNSC_VERSION" "gvisor.dev/gvisor/runsc@$RUNSC_VERSION" >"$cache/log/runsc.log" 2>&1; then
+            why[runsc]="go install failed: $(tail -n 1 "$cache/log/runsc.log")"
+            return 0
+        fi
+    fi
+    ln -sfn "$out/runsc" "$cache/bin/runsc"
+}
+
 row() { # name path
     local v
     if [[ -x $2 ]]; then
-        v=$("$2" --version 2>&1 | head -n 1) || v="does not run: $v"
+        v=$("$2" --version 2>&1) || v="does not run: $v"
+        v=${v%%$'\n'*}
         printf '%-14s %-48s %s\n' "$1" "${2#"$repo/"}" "$v"
     else
         printf '%-14s %-48s %s\n' "$1" - "not installed: ${why[$1]:-not asked for}"
@@ -141,14 +160,16 @@ for step; do
         apt) install_apt ;;
         crun) install_crun ;;
         runc) install_runc ;;
+        runsc) install_runsc ;;
         *)
-            echo "unknown step $step; expected apt, crun or runc" >&2
+            echo "unknown step $step; expected apt, crun, runc or runsc" >&2
             exit 2
             ;;
     esac
 done
 row crun "$cache/bin/crun"
 row runc "$cache/bin/runc"
+row runsc "$cache/bin/runsc"
 for p in crun runc podman containerd dockerd; do
     row "debian $p" "$(PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v $p || echo -)"
 done

@@ -56,6 +56,96 @@ fn a_bind_is_the_hosts_folder_itself() {
     waiting.join().unwrap();
 }
 
+/// The guest asks, the host changes, the guest asks again: by a line in and a line out.
+fn in_turns(sandbox: &Sandbox, options: &[&str], at: &std::path::Path, steps: &[(&str, Change)]) {
+    let mut script = String::new();
+    for (number, (question, _)) in steps.iter().enumerate() {
+        // What the guest sees is asked for until it is what the host has done.
+        script.push_str(&format!(
+            "i=0; until test \"$({question})\" = \"$(cat /turns/{number} 2>/dev/null)\" && \
+             test -e /turns/{number}; do i=$((i+1)); test $i -lt 600 || exit 9; sleep 0.05; done; \
+             ({question}) >/dev/null 2>&1; echo done >/turns/n; mv /turns/n /turns/{number}.seen; "
+        ));
+    }
+    let turns = tempfile::tempdir().unwrap();
+    let mount = format!("type=bind,src={},dst=/turns", turns.path().display());
+    let mut all = options.to_vec();
+    all.extend(["--mount", &mount]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for (number, (_, change)) in steps.iter().enumerate() {
+                let expected = change(at);
+                std::fs::write(turns.path().join("next"), expected).unwrap();
+                let name = turns.path().join(number.to_string());
+                std::fs::rename(turns.path().join("next"), name).unwrap();
+                let seen = turns.path().join(format!("{number}.seen"));
+                let from = std::time::Instant::now();
+                while !seen.exists() && from.elapsed().as_secs() < 40 {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+            }
+        });
+        says(sandbox, &all, &format!("{script} echo agreed"), "agreed\n");
+    });
+}
+
+/// What the host does, and what is to be seen then.
+type Change = fn(&std::path::Path) -> &'static str;
+
+const CHANGES: [(&str, Change); 8] = [
+    ("cat /data/f 2>&1", |at| {
+        std::fs::write(at.join("f"), "one").unwrap();
+        "one"
+    }),
+    ("stat -c %s /data/f", |at| {
+        std::fs::write(at.join("f"), "longer").unwrap();
+        "6"
+    }),
+    ("cat /data/f", |at| {
+        std::fs::write(at.join("g"), "renamed").unwrap();
+        std::fs::rename(at.join("g"), at.join("f")).unwrap();
+        "renamed"
+    }),
+    ("ls /data /data/d 2>/dev/null | tr '\\n' ' '", |at| {
+        std::fs::create_dir(at.join("d")).unwrap();
+        std::fs::write(at.join("d/in"), "").unwrap();
+        "/data: d f  /data/d: in "
+    }),
+    ("stat -c '%a %h' /data/f", |at| {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(at.join("f"), mode).unwrap();
+        std::fs::hard_link(at.join("f"), at.join("h")).unwrap();
+        "600 2"
+    }),
+    ("test -e /data/f || echo gone; cat /data/h", |at| {
+        std::fs::remove_file(at.join("f")).unwrap();
+        "gone\nrenamed"
+    }),
+    ("ls /data | tr '\\n' ' '; stat -c %h /data/h", |at| {
+        std::fs::rename(at.join("d"), at.join("e")).unwrap();
+        "e h 1"
+    }),
+    ("cat /data/d/in /data/e/in 2>/dev/null; test -d /data/d || echo none", |at| {
+        std::fs::write(at.join("e/in"), "text").unwrap();
+        "textnone"
+    }),
+];
+
+#[test]
+fn what_the_host_changes_is_seen() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    // In a volume at once; in the root, which is the guest's own, soon.
+    let volume = tempfile::tempdir().unwrap();
+    let mount = format!("type=bind,src={},dst=/data", volume.path().display());
+    in_turns(&sandbox, &["--mount", &mount], volume.path(), &CHANGES);
+    std::fs::create_dir(sandbox.path("data")).unwrap();
+    in_turns(&sandbox, &[], &sandbox.path("data"), &CHANGES);
+}
+
 #[test]
 fn memory_has_limits_and_all_kinds_of_files() {
     if !sandbox::possible() {

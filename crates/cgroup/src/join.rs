@@ -7,7 +7,7 @@ use crate::error::FileError;
 use crate::layout::{LayoutKind, own_cgroups};
 use crate::systemd::unit::UnitError;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use std::time::Duration;
@@ -81,6 +81,20 @@ impl Joiner {
                 .map_err(|errno| JoinError { controllers: *controllers, errno })?;
         }
         Ok(())
+    }
+
+    /// Files by which others can be moved into the cgroup: each takes a process's number,
+    /// as its writer sees it. For processes with one thread.
+    pub fn writable(&self) -> Result<Vec<OwnedFd>, Errno> {
+        let mut files = Vec::with_capacity(self.files.len() + 1);
+        for (_, file) in &self.files {
+            files.push(rustix::io::fcntl_dupfd_cloexec(file, 3)?);
+        }
+        if let Some(dir) = &self.unified {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            files.push(rustix::fs::openat(dir, "cgroup.procs", flags, Mode::empty())?);
+        }
+        Ok(files)
     }
 
     /// All descriptors, for a child that closes everything else.

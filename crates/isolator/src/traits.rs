@@ -1,5 +1,7 @@
 //! The three levels: isolator, sandbox, container.
 
+use std::os::fd::BorrowedFd;
+
 use caisson_cgroup::OomEvents;
 use caisson_cgroup::stats::Stats;
 use caisson_runtime_spec::Resources as ResourceLimits;
@@ -86,6 +88,21 @@ pub trait Sandbox {
     /// # Errors
     /// [`SandboxError::WrongStatus`] if something runs and `force` is false.
     fn delete(&self, force: bool) -> Result<(), SandboxError>;
+
+    /// Connects to a TCP port of the sandbox's own loopback interface, IPv4 before IPv6,
+    /// and has what comes copied to and from `stream` until either side ends. Only for
+    /// sandboxes whose loopback interface is not that of a network namespace.
+    ///
+    /// # Errors
+    /// If nobody listens; [`SandboxError::Unsupported`] where the network namespace is
+    /// all that there is.
+    fn connect(&self, port: u16, stream: BorrowedFd<'_>) -> Result<(), SandboxError> {
+        let _ = stream;
+        Err(SandboxError::Unsupported {
+            isolator: "this isolator",
+            operation: format!("connect to port {port} but in the network namespace"),
+        })
+    }
 }
 
 /// One container.

@@ -106,6 +106,13 @@ pub enum ContainerRequest {
     ReopenLog,
     /// Ends its standard input, once what was sent has been read.
     CloseStdin,
+    /// Connects to a TCP port of its sandbox's own loopback interface; one descriptor
+    /// comes with the request, a stream to copy to and from it. [`Response::Done`] once
+    /// it is connected.
+    Connect {
+        /// The port.
+        port: u16,
+    },
     /// The supervisor forgets it and lets go of its log and its root file
     /// system; the exit record goes, too. Kills it if it still runs and `force`
     /// is set, and refuses otherwise. [`Response::Done`] when all is removed.

@@ -4,10 +4,11 @@ mod attach;
 mod descriptor;
 mod exec;
 
-use caisson_node::pods::Pods;
+use caisson_node::pods::{Connection, Pods};
 use caisson_streaming::{
     AttachRequest, BackendError, ExecRequest, ExitCode, PortStream, ProcessIo, StreamBackend,
 };
+use tokio::net::{TcpStream, UnixStream};
 use tonic::Status;
 
 use crate::blocking::blocking;
@@ -43,14 +44,15 @@ impl StreamBackend for Backend {
     async fn port_forward(&self, pod: &str, port: u16) -> Result<PortStream, BackendError> {
         let (pods, pod) = (self.pods.clone(), pod.to_owned());
         let connect = move || {
-            let stream = pods.port_forward(&pod, port).map_err(error::of_pods)?;
-            let ready = stream.set_nonblocking(true);
+            let connection = pods.port_forward(&pod, port).map_err(error::of_pods)?;
+            let ready = connection.set_nonblocking(true);
             ready.map_err(|e| Status::unknown(format!("port {port} of pod {pod}: {e}")))?;
-            Ok(stream)
+            Ok(connection)
         };
-        let stream = blocking(connect).await.map_err(text)?;
-        let stream =
-            tokio::net::TcpStream::from_std(stream).map_err(|e| BackendError(e.to_string()))?;
-        Ok(Box::new(stream))
+        let fail = |error: std::io::Error| BackendError(error.to_string());
+        Ok(match blocking(connect).await.map_err(text)? {
+            Connection::Tcp(stream) => Box::new(TcpStream::from_std(stream).map_err(fail)?),
+            Connection::Unix(stream) => Box::new(UnixStream::from_std(stream).map_err(fail)?),
+        })
     }
 }

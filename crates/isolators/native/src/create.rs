@@ -120,7 +120,8 @@ impl Making {
             annotations: spec.annotations.clone(),
             namespaces: linux.namespaces.iter().fold(0, |set, ns| set | ns.kind.clone_flag()),
             host_mounts,
-            own_pids: namespaces.new.contains(CloneFlags::NEWPID),
+            own_pids: namespaces.new.contains(CloneFlags::NEWPID)
+                && settings.kernel.as_ref().is_none_or(|kernel| kernel.elsewhere().is_none()),
             cgroup: planned.state().clone(),
             poststart: hooks.poststart,
             poststop: hooks.poststop,

@@ -232,6 +232,7 @@ impl Child<'_> {
             preserve_fds: self.preserve_fds,
             start: None,
             kernel: None,
+            cgroups: Vec::new(),
             owner_may_enter: false,
             start_hooks: Vec::new(),
             start_state: Vec::new(),

@@ -2,7 +2,7 @@
 //! as any other, but its first process runs that kernel instead of execve(2).
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::channel::{Channel, Word};
 use crate::step::StepError;
@@ -17,6 +17,13 @@ pub trait GuestKernel: std::fmt::Debug {
     /// returns its exit code. The process has a single thread, all rights, and the
     /// container's tree as its root; nobody enters or looks into it.
     fn run(&self, guest: Guest) -> u8;
+
+    /// For a kernel that runs elsewhere already: the socket by which this process
+    /// reaches it. The container's processes are then children of that kernel's, and
+    /// this process stands for them.
+    fn elsewhere(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// What the container's kernel is to run. All else is in its configuration.
@@ -32,6 +39,9 @@ pub struct Guest {
     pub terminal: bool,
     /// How many descriptors from 3 upwards the program inherits.
     pub preserve_fds: u32,
+    /// For a kernel elsewhere ([`GuestKernel::elsewhere`]): files of the container's
+    /// cgroups; a process whose number is written to all of them is in there.
+    pub cgroups: Vec<OwnedFd>,
     /// Who waits for the program.
     pub report: StartReport,
 }

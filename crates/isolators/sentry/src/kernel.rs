@@ -1,18 +1,19 @@
 //! The kernel: what all threads of the sentry share, and how it answers events.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::log::Log;
+use crate::machine::{Arrival, Machine, Zygote};
 use crate::platform::clock::Clock;
 use crate::platform::context::{Context, Register};
 use crate::platform::{
-    Event, EventKind, GuestMemory, HostCall, HostPid, HostTid, INJECT_ADDRESS, Listener, Slot,
-    Started, StubProcess, fast,
+    Event, EventKind, HostCall, HostPid, HostTid, INJECT_ADDRESS, Listener, Slot, Started, fast,
 };
 use crate::task::waiter::lock;
 use crate::task::{Order, Pid, Status, Thread, Tree, WaitQueue, exit_process};
@@ -29,66 +30,59 @@ pub struct Frame {
     pub context: Context,
 }
 
-/// Runs when a new stub thread reports for the first time.
-pub type Arrival = Box<dyn FnOnce(&Arc<Kernel>, Event) + Send>;
-
-/// The stub process that new ones are copies of.
-struct Zygote {
-    stub: Arc<StubProcess>,
-    thread: HostTid,
-    /// The event with which it waits; `None` while it works.
-    parked: Mutex<Option<u64>>,
-    changed: Condvar,
-    /// The call that it was told to make.
-    order: Mutex<Option<HostCall>>,
-}
-
 /// Hears how a process ended whose parent is outside.
 pub type Ended = Box<dyn FnOnce(Status) + Send>;
 
 /// Everything.
 pub struct Kernel {
     /// Where events come from.
-    pub listener: Listener,
-    zygote: Zygote,
-    by_host: RwLock<HashMap<HostTid, Arc<Thread>>>,
-    arrivals: Mutex<HashMap<u64, Arrival>>,
-    next_cookie: AtomicU64,
-    /// Stub processes, by number.
-    pub stubs: Mutex<HashMap<HostPid, Arc<crate::mm::Space>>>,
+    pub listener: Arc<Listener>,
+    /// What it shares with the kernels of the sandbox's other containers.
+    pub machine: Arc<Machine>,
+    zygote: Arc<Zygote>,
     /// Processes.
-    pub tree: Mutex<Tree>,
+    pub tree: Arc<Mutex<Tree>>,
     /// Woken when a child ends.
-    pub children: WaitQueue,
+    pub children: Arc<WaitQueue>,
     /// Woken when a stopped process goes on.
-    pub stops: WaitQueue,
+    pub stops: Arc<WaitQueue>,
     /// Woken when a signal is queued: for sigtimedwait and signalfd.
-    pub signals: WaitQueue,
+    pub signals: Arc<WaitQueue>,
     /// Terminals.
     pub terminals: Terminals,
     /// What is to happen later.
     pub alarms: Arc<crate::time::Alarms>,
     /// Futexes.
-    pub futexes: syscalls::futex::Table,
+    pub futexes: Arc<syscalls::futex::Table>,
     /// The file system.
     pub files: FileSystem,
     /// System V IPC.
-    pub ipc: crate::ipc::Ipc,
+    pub ipc: Arc<crate::ipc::Ipc>,
     /// Names and addresses of sockets.
-    pub network: crate::net::Network,
+    pub network: Arc<crate::net::Network>,
     /// `dmesg`
-    pub log: Log,
+    pub log: Arc<Log>,
     logged: Mutex<HashSet<String>>,
-    idle: AtomicUsize,
     ended: Mutex<Option<Status>>,
     end: Condvar,
-    outside: Mutex<HashMap<Pid, Ended>>,
+    outside: Arc<Mutex<HashMap<Pid, Ended>>>,
     /// When it started.
     pub booted: Instant,
     /// The clocks that guests read.
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     /// Names of this machine.
-    pub host_name: Mutex<Vec<u8>>,
+    pub host_name: Arc<Mutex<Vec<u8>>>,
+}
+
+/// What a container's kernel may have in common with that of another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Shared {
+    /// Processes, by one numbering.
+    pub processes: bool,
+    /// System V IPC.
+    pub ipc: bool,
+    /// The machine's name.
+    pub host_name: bool,
 }
 
 /// exit(2), which a stub's thread makes when its guest's thread is gone.
@@ -102,39 +96,63 @@ impl Kernel {
     #[must_use]
     pub fn new(started: Started, files: FileSystem) -> Arc<Self> {
         let Started { listener, process, thread, clock } = started;
-        let zygote = Zygote {
-            stub: Arc::new(StubProcess::new(process)),
-            thread,
-            parked: Mutex::new(None),
-            changed: Condvar::new(),
-            order: Mutex::new(None),
-        };
+        let zygote = Zygote::new(process, thread, None);
+        let machine = Arc::new(Machine::new(&zygote));
         Arc::new(Kernel {
-            listener,
+            listener: Arc::new(listener),
+            machine,
             zygote,
-            by_host: RwLock::default(),
-            arrivals: Mutex::default(),
-            next_cookie: AtomicU64::new(1),
-            stubs: Mutex::default(),
-            tree: Mutex::default(),
-            children: WaitQueue::default(),
-            stops: WaitQueue::default(),
-            signals: WaitQueue::default(),
+            tree: Arc::default(),
+            children: Arc::default(),
+            stops: Arc::default(),
+            signals: Arc::default(),
             terminals: Terminals::default(),
             alarms: Arc::default(),
-            futexes: syscalls::futex::Table::default(),
+            futexes: Arc::default(),
             files,
-            ipc: crate::ipc::Ipc::default(),
-            network: crate::net::Network::default(),
-            log: Log::default(),
+            ipc: Arc::default(),
+            network: Arc::default(),
+            log: Arc::default(),
             logged: Mutex::default(),
-            idle: AtomicUsize::new(0),
             ended: Mutex::new(None),
             end: Condvar::new(),
-            outside: Mutex::default(),
+            outside: Arc::default(),
             booted: Instant::now(),
-            clock,
-            host_name: Mutex::new(b"caisson".to_vec()),
+            clock: Arc::new(clock),
+            host_name: Arc::new(Mutex::new(b"caisson".to_vec())),
+        })
+    }
+
+    /// The kernel of a further container in the sandbox of this one: files and terminals
+    /// of its own, the same network, and what else is `shared`. Its stubs are copies of
+    /// `zygote`.
+    #[must_use]
+    pub fn beside(&self, zygote: Arc<Zygote>, files: FileSystem, shared: Shared) -> Arc<Self> {
+        fn or_new<T: Default>(shared: bool, of: &Arc<T>) -> Arc<T> {
+            if shared { Arc::clone(of) } else { Arc::default() }
+        }
+        Arc::new(Kernel {
+            listener: Arc::clone(&self.listener),
+            machine: Arc::clone(&self.machine),
+            zygote,
+            tree: or_new(shared.processes, &self.tree),
+            children: or_new(shared.processes, &self.children),
+            stops: or_new(shared.processes, &self.stops),
+            signals: or_new(shared.processes, &self.signals),
+            terminals: Terminals::default(),
+            alarms: Arc::clone(&self.alarms),
+            futexes: Arc::clone(&self.futexes),
+            files,
+            ipc: or_new(shared.ipc, &self.ipc),
+            network: Arc::clone(&self.network),
+            log: Arc::clone(&self.log),
+            logged: Mutex::default(),
+            ended: Mutex::new(None),
+            end: Condvar::new(),
+            outside: or_new(shared.processes, &self.outside),
+            booted: self.booted,
+            clock: Arc::clone(&self.clock),
+            host_name: or_new(shared.host_name, &self.host_name),
         })
     }
 
@@ -148,9 +166,12 @@ impl Kernel {
         let reaper = std::thread::Builder::new().stack_size(WORKER_STACK);
         reaper.spawn(move || {
             while let Ok((pid, killed_by)) = crate::platform::wait_for_any() {
-                let space = lock(&kernel.stubs).remove(&pid);
-                match space {
-                    Some(space) => crate::task::stub_ended(&kernel, &space, killed_by),
+                match kernel.machine.stub_ended(pid) {
+                    Some((Some(kernel), space)) => {
+                        crate::task::stub_ended(&kernel, &space, killed_by);
+                    }
+                    // Nobody is left whom it concerns.
+                    Some((None, space)) => space.end(),
                     None => crate::platform::reap_stray(pid),
                 }
             }
@@ -159,12 +180,12 @@ impl Kernel {
     }
 
     fn spawn_worker(self: &Arc<Self>) -> std::io::Result<()> {
-        self.idle.fetch_add(1, Ordering::SeqCst);
+        self.machine.idle.fetch_add(1, Ordering::SeqCst);
         let kernel = Arc::clone(self);
         let worker = std::thread::Builder::new().stack_size(WORKER_STACK);
         let started = worker.spawn(move || kernel.work());
         if started.is_err() {
-            self.idle.fetch_sub(1, Ordering::SeqCst);
+            self.machine.idle.fetch_sub(1, Ordering::SeqCst);
         }
         started.map(drop)
     }
@@ -177,31 +198,30 @@ impl Kernel {
                 Ok(event) => event,
                 Err(Errno::NOENT | Errno::INTR) => continue,
                 Err(_) => {
-                    self.idle.fetch_sub(1, Ordering::SeqCst);
+                    self.machine.idle.fetch_sub(1, Ordering::SeqCst);
                     return;
                 }
             };
-            if self.idle.fetch_sub(1, Ordering::SeqCst) == 1 {
+            if self.machine.idle.fetch_sub(1, Ordering::SeqCst) == 1 {
                 // Without a thread to take over, this one would still go on.
                 let _ = self.spawn_worker();
             }
             self.handle(event);
-            if self.idle.fetch_add(1, Ordering::SeqCst) >= MAX_IDLE {
-                self.idle.fetch_sub(1, Ordering::SeqCst);
+            if self.machine.idle.fetch_add(1, Ordering::SeqCst) >= MAX_IDLE {
+                self.machine.idle.fetch_sub(1, Ordering::SeqCst);
                 return;
             }
         }
     }
 
     fn handle(self: &Arc<Self>, event: Event) {
-        let thread = {
-            let threads = self.by_host.read().unwrap_or_else(PoisonError::into_inner);
-            threads.get(&event.thread).cloned()
-        };
-        let Some(thread) = thread else {
-            self.handle_stranger(event);
-            return;
-        };
+        match self.machine.thread(event.thread) {
+            Some((kernel, thread)) => kernel.serve_thread(&thread, event),
+            None => self.machine.handle_stranger(&self.listener, &self.log, event),
+        }
+    }
+
+    fn serve_thread(self: &Arc<Self>, thread: &Arc<Thread>, event: Event) {
         let landed = thread.flying.swap(false, Ordering::SeqCst);
         let flight = landed.then(|| thread.space().land(thread.tid)).flatten();
         match event.kind {
@@ -249,59 +269,15 @@ impl Kernel {
         }
     }
 
-    /// A thread that is not a guest's yet: the first stub, or a new one.
-    fn handle_stranger(self: &Arc<Self>, event: Event) {
-        if event.thread == self.zygote.thread {
-            match event.kind {
-                EventKind::Ordered(call) if lock(&self.zygote.order).take() == Some(call) => {
-                    self.listener.let_go_on(event.id);
-                }
-                EventKind::Done { .. } => {
-                    *lock(&self.zygote.parked) = Some(event.id);
-                    self.zygote.changed.notify_one();
-                }
-                _ => self.log.write("the first stub process misbehaves"),
-            }
-            return;
-        }
-        if let EventKind::Done { cookie, .. } = event.kind {
-            let arrival = lock(&self.arrivals).remove(&cookie);
-            if let Some(arrival) = arrival {
-                arrival(self, event);
-            }
-        }
-        // Others are threads that are being killed: no answer.
-    }
-
     /// A number for the sixth argument of an ordered clone, and what to do when
     /// the child that carries it reports.
-    pub fn expect_arrival(&self, arrival: Arrival) -> u64 {
-        let cookie = self.next_cookie.fetch_add(1, Ordering::SeqCst);
-        lock(&self.arrivals).insert(cookie, arrival);
-        cookie
+    pub fn expect_arrival(self: &Arc<Self>, arrival: Arrival) -> u64 {
+        self.machine.expect_arrival(Arc::clone(self), arrival)
     }
 
     /// Forgets about an arrival: the clone failed.
     pub fn forget_arrival(&self, cookie: u64) {
-        lock(&self.arrivals).remove(&cookie);
-    }
-
-    /// Makes the first stub process make a call, after `prepare` was told.
-    fn order_zygote(&self, call: HostCall) -> Result<(), Errno> {
-        let mut parked = lock(&self.zygote.parked);
-        let id = loop {
-            if let Some(id) = parked.take() {
-                break id;
-            }
-            parked = self.zygote.changed.wait(parked).unwrap_or_else(PoisonError::into_inner);
-        };
-        let memory = GuestMemory::new(Arc::clone(&self.zygote.stub));
-        let address = Slot(0).context();
-        let context = ordered(Context::default(), address, &call);
-        let written = memory.write(address, context.bytes());
-        *lock(&self.zygote.order) = Some(call);
-        self.listener.answer(id, 0);
-        written.map_err(|_| Errno::FAULT)
+        self.machine.forget_arrival(cookie);
     }
 
     /// Empties the first stub process. Events must be served already.
@@ -316,18 +292,18 @@ impl Kernel {
         const SET_GS: u64 = 0x1001;
         for (start, length) in crate::platform::outside() {
             let args = [start, length, 0, 0, 0, 0];
-            self.order_zygote(HostCall { number: MUNMAP, args })?;
+            self.zygote.order(&self.listener, HostCall { number: MUNMAP, args })?;
         }
         // Its own end of the notifications, which is number 0.
-        self.order_zygote(HostCall { number: CLOSE, args: [0; 6] })?;
+        self.zygote.order(&self.listener, HostCall { number: CLOSE, args: [0; 6] })?;
         // Nothing of the sentry's own thread pointer is left.
         let args = [SET_FS, 0, 0, 0, 0, 0];
-        self.order_zygote(HostCall { number: ARCH_PRCTL, args })?;
+        self.zygote.order(&self.listener, HostCall { number: ARCH_PRCTL, args })?;
         if !fast::possible() {
             return Ok(());
         }
         let args = [SET_GS, fast::first_base(), 0, 0, 0, 0];
-        self.order_zygote(HostCall { number: ARCH_PRCTL, args })
+        self.zygote.order(&self.listener, HostCall { number: ARCH_PRCTL, args })
     }
 
     /// Makes an empty address space; `arrival` gets the first report of its
@@ -335,42 +311,74 @@ impl Kernel {
     ///
     /// # Errors
     /// If the first stub process can't be told.
-    pub fn new_stub(&self, arrival: Arrival) -> Result<(), Errno> {
+    pub fn new_stub(self: &Arc<Self>, arrival: Arrival) -> Result<(), Errno> {
         const CLONE: u64 = 56;
         const CLONE_PARENT: u64 = 0x8000;
         let cookie = self.expect_arrival(arrival);
         let args = [CLONE_PARENT, Slot(0).context(), 0, 0, 0, cookie];
-        self.order_zygote(HostCall { number: CLONE, args })
+        let ordered = self.zygote.order(&self.listener, HostCall { number: CLONE, args });
+        ordered.inspect_err(|_| self.forget_arrival(cookie))
+    }
+
+    /// Makes a copy of the empty stub process, for [`Kernel::beside`].
+    ///
+    /// # Errors
+    /// If the first stub process can't be told.
+    pub fn copy_zygote(self: &Arc<Self>) -> Result<Arc<Zygote>, Errno> {
+        let (tell, hear) = std::sync::mpsc::sync_channel(1);
+        self.new_stub(Box::new(move |kernel, event| {
+            let process = event.thread.process();
+            let zygote = Zygote::new(process, event.thread, Some(event.id));
+            kernel.machine.add_zygote(&zygote);
+            // Who asked waits for it.
+            let _ = tell.send(zygote);
+        }))?;
+        hear.recv().map_err(|_| Errno::AGAIN)
+    }
+
+    /// The empty stub process's number.
+    #[must_use]
+    pub fn zygote_pid(&self) -> HostPid {
+        self.zygote.pid()
+    }
+
+    /// Ends the empty stub process, once no program is to be started any more.
+    pub fn end_zygote(&self) {
+        self.zygote.end();
     }
 
     /// Ties a stub's thread to a guest's thread.
-    pub fn attach(&self, host: HostTid, thread: &Arc<Thread>) {
+    pub fn attach(self: &Arc<Self>, host: HostTid, thread: &Arc<Thread>) {
         lock(&thread.place).host = Some(host);
-        let mut threads = self.by_host.write().unwrap_or_else(PoisonError::into_inner);
-        threads.insert(host, Arc::clone(thread));
+        self.machine.attach(host, Arc::clone(self), Arc::clone(thread));
     }
 
     /// Unties it.
     pub fn detach(&self, host: HostTid) {
-        self.by_host.write().unwrap_or_else(PoisonError::into_inner).remove(&host);
+        self.machine.detach(host);
     }
 
     /// Has the end of a space's stub noticed.
-    pub fn adopt(&self, space: &Arc<crate::mm::Space>) {
-        lock(&self.stubs).insert(space.stub.pid(), Arc::clone(space));
+    pub fn adopt(self: &Arc<Self>, space: &Arc<crate::mm::Space>) {
+        self.machine.adopt(self, space);
     }
 
     /// Whether a process executes the file of this device and inode.
     #[must_use]
     pub fn executes(&self, id: (u64, u64)) -> bool {
-        lock(&self.stubs).values().any(|space| lock(&space.program).id == id)
+        self.machine.spaces().iter().any(|space| lock(&space.program).id == id)
     }
 
     /// Unties all threads of a space whose stub has ended. Before it is reaped: until
     /// then the host gives their numbers to nobody.
     pub fn detach_all(&self, space: &Arc<crate::mm::Space>) {
-        let mut threads = self.by_host.write().unwrap_or_else(PoisonError::into_inner);
-        threads.retain(|_, thread| !Arc::ptr_eq(&lock(&thread.place).space, space));
+        self.machine.detach_all(space);
+    }
+
+    /// What IPC knows a process by.
+    #[must_use]
+    pub fn ipc_key(&self, pid: Pid) -> (usize, Pid) {
+        (Arc::as_ptr(&self.tree).addr(), pid)
     }
 
     /// Loads a frame's registers: the thread goes on.
@@ -469,7 +477,7 @@ impl Kernel {
 
 /// `base` changed to make `call` in the stub, and then to load what is at
 /// `address`.
-fn ordered(mut base: Context, address: u64, call: &HostCall) -> Context {
+pub(crate) fn ordered(mut base: Context, address: u64, call: &HostCall) -> Context {
     base.set(Register::Rip, INJECT_ADDRESS);
     base.set(Register::Rsp, address);
     base.set(Register::Rax, call.number);

@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod launch;
 pub mod loader;
 pub mod log;
+pub mod machine;
 pub mod mm;
 pub mod net;
 pub mod oci;

@@ -27,6 +27,7 @@ pub mod view;
 mod watch;
 
 pub use error::{ErrorKind, PodError};
+pub use exec::Connection;
 
 use std::path::PathBuf;
 use std::sync::Arc;

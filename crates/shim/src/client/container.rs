@@ -180,6 +180,19 @@ impl Container {
         }
     }
 
+    /// Connects to a TCP port of its sandbox's own loopback interface; what comes is copied
+    /// to and from `stream`.
+    ///
+    /// # Errors
+    /// If nobody listens, or its isolator has no such interface.
+    pub fn connect(&self, port: u16, stream: BorrowedFd<'_>) -> Result<(), ClientError> {
+        let request = self.wrap(ContainerRequest::Connect { port });
+        match self.shim.call("connect", &request, &[stream], Some(PROMPT))?.0 {
+            Response::Done => Ok(()),
+            _ => Err(self.shim.broken("connect", "another answer came".to_owned())),
+        }
+    }
+
     /// Waits until a program that [`Container::exec`] started has ended.
     ///
     /// # Errors

@@ -80,6 +80,12 @@ impl Supervisor {
                 unit.log.reopen()?;
                 Ok(Some(Response::Done))
             }
+            R::Connect { port } => {
+                self.require_process(key, "connect to")?;
+                let stream = fds.into_iter().next();
+                let stream = stream.ok_or_else(|| invalid("no stream came along".to_owned()))?;
+                self.ask(client, key, Job::Connect { port, stream })
+            }
             R::Remove { force } => self.remove_for(client, key, force),
         }
     }

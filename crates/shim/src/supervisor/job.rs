@@ -93,6 +93,11 @@ pub(super) enum Job {
     Update(Box<Resources>),
     Stats,
     Pids,
+    /// To a port of its sandbox's loopback interface, by a stream.
+    Connect {
+        port: u16,
+        stream: OwnedFd,
+    },
 }
 
 /// What came of it.
@@ -129,6 +134,7 @@ impl Job {
             Self::Update(_) => "change the limits of",
             Self::Stats => "read the counters of",
             Self::Pids => "list the processes of",
+            Self::Connect { .. } => "connect to",
         }
     }
 
@@ -180,6 +186,10 @@ impl Job {
             }
             Self::Update(limits) => {
                 engine.container(id)?.resources().update(&limits)?;
+                Ok(Outcome::Done)
+            }
+            Self::Connect { port, stream } => {
+                engine.isolator().open_sandbox(id)?.connect(port, stream.as_fd())?;
                 Ok(Outcome::Done)
             }
             Self::Stats => {

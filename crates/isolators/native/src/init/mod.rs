@@ -121,6 +121,20 @@ impl Init<'_> {
             }
             None => None,
         };
+        let cgroups = match (self.kernel, self.joiner) {
+            (Some((kernel, _)), Some(joiner)) if kernel.elsewhere().is_some() => joiner
+                .writable()
+                .map_err(|error| error.to_string())
+                .context(|| "keep the container's cgroup")?,
+            (Some((kernel, _)), None) if kernel.elsewhere().is_some() => {
+                return Err(StepError::new(
+                    "keep the container's cgroup",
+                    "a container in another one's sandbox can't be in a unit of systemd's yet: use \
+                     the cgroupfs driver",
+                ));
+            }
+            _ => Vec::new(),
+        };
         let start = match self.start {
             Some(socket) => Some(socket.try_clone().context(|| "keep the start socket")?),
             None => None,
@@ -135,6 +149,7 @@ impl Init<'_> {
             preserve_fds: self.preserve_fds,
             start,
             kernel,
+            cgroups,
             owner_may_enter: self.owner_may_enter,
             start_hooks: hooks,
             start_state: state,

@@ -81,6 +81,8 @@ pub(crate) struct Finish {
     pub(crate) start: Option<OwnedFd>,
     /// What runs the program, and its control socket; `None`: execve(2).
     pub(crate) kernel: Option<(Rc<dyn GuestKernel>, OwnedFd)>,
+    /// See [`Guest::cgroups`].
+    pub(crate) cgroups: Vec<OwnedFd>,
     /// Whether the process may be looked at while it waits for `start`: an
     /// owner without root could not `exec` into the container otherwise, as
     /// what is not dumpable is root's. Who is inside and was not given
@@ -121,6 +123,8 @@ impl Finish {
         let mut keep = vec![self.report.as_fd()];
         keep.extend(self.start.as_ref().map(AsFd::as_fd));
         keep.extend(self.kernel.as_ref().map(|(_, socket)| socket.as_fd()));
+        keep.extend(self.kernel.as_ref().and_then(|(kernel, _)| kernel.elsewhere()));
+        keep.extend(self.cgroups.iter().map(AsFd::as_fd));
         keep.extend(self.console.as_ref().map(AsFd::as_fd));
         caisson_sys::descriptors::close_all_except(self.preserve_fds.saturating_add(3), &keep)
             .context(|| "close the runtime's descriptors")
@@ -142,6 +146,7 @@ impl Finish {
             filter,
             start,
             kernel,
+            cgroups,
             owner_may_enter,
             start_hooks,
             start_state,
@@ -171,7 +176,8 @@ impl Finish {
             let report = StartReport::over(report);
             let terminal = console.is_some();
             let (program, environment) = program.for_guest();
-            let guest = Guest { program, environment, control, terminal, preserve_fds, report };
+            let guest =
+                Guest { program, environment, control, terminal, preserve_fds, cgroups, report };
             return kernel.run(guest);
         }
         // They are the image's programs: no more may be theirs than the user's.

@@ -7,9 +7,12 @@
 //! what comes is checked all the same. Nobody is accepted or connected to: the
 //! sentry can't make a socket.
 
+mod forward;
+mod join;
 mod message;
 mod server;
 
+pub(crate) use join::Joining;
 pub(crate) use message::{Answer, Order, Told, receive, send};
 pub(crate) use server::{cause, program, serve};
 
@@ -17,6 +20,11 @@ pub(crate) use server::{cause, program, serve};
 pub(crate) const VERSION: u8 = 1;
 /// Second byte: execute a program.
 pub(crate) const EXECUTE: u8 = 1;
+/// Second byte: make a further container ([`Joining`]).
+pub(crate) const JOIN: u8 = 2;
+/// Second byte: connect to a TCP port of the loopback interface, which the two bytes behind
+/// it number; the second descriptor is a stream to copy to and from it.
+pub(crate) const CONNECT: u8 = 3;
 /// Descriptors that a program can be given.
 pub(crate) const MAX_STREAMS: usize = 64;
 /// Length of what is asked for, in a file of its own.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use caisson_runtime_spec::Process as Wanted;
 use rustix::io::Errno;
 
-use super::{Answer, EXECUTE, MAX_REQUEST, Order, Told, VERSION, receive, send};
+use super::{Answer, CONNECT, EXECUTE, JOIN, MAX_REQUEST, Order, Told, VERSION, receive, send};
 use crate::kernel::Kernel;
 use crate::launch::{LaunchError, Program, Streams, find_in_path, home_of, start};
 use crate::signal::{self, SIGKILL};
@@ -26,31 +26,39 @@ pub(crate) fn serve(kernel: &Arc<Kernel>, socket: OwnedFd) -> std::io::Result<()
     thread.spawn(move || while take(&kernel, &socket).is_ok() {}).map(drop)
 }
 
-fn take(kernel: &Arc<Kernel>, socket: &OwnedFd) -> Result<(), Errno> {
+pub(super) fn take(kernel: &Arc<Kernel>, socket: &OwnedFd) -> Result<(), Errno> {
     let Told { bytes, descriptors } = receive(socket)?;
     let mut descriptors = descriptors.into_iter();
     // Without them there is nobody to answer.
     let Some(connection) = descriptors.next() else { return Ok(()) };
-    if bytes.get(..2) != Some(&[VERSION, EXECUTE]) {
+    let (Some(&VERSION), Some(&what @ (EXECUTE | JOIN | CONNECT))) = (bytes.first(), bytes.get(1))
+    else {
         let cause = "the running sandbox is of another version of this program";
         answer(&connection, &failed("ask the sandbox", cause));
         return Ok(());
-    }
+    };
+    let number = [2, 3].map(|at| bytes.get(at).copied().unwrap_or(0));
+    let port = u16::from_le_bytes(number);
     let kernel = Arc::clone(kernel);
     let thread = std::thread::Builder::new().stack_size(STACK);
     // If there is no thread, the requester sees its end of the conversation close.
     let _ = thread.spawn(move || {
         let request = descriptors.next();
-        converse(&kernel, &Arc::new(connection), request, descriptors.collect());
+        let (connection, rest) = (Arc::new(connection), descriptors.collect());
+        match what {
+            JOIN => super::join::serve(&kernel, &connection, request, rest),
+            CONNECT => super::forward::serve(&kernel, &connection, port, request),
+            _ => converse(&kernel, &connection, request, rest),
+        }
     });
     Ok(())
 }
 
-fn failed(step: &str, cause: &str) -> Answer {
+pub(super) fn failed(step: &str, cause: &str) -> Answer {
     Answer::Failed(step.to_owned(), cause.to_owned())
 }
 
-fn answer(connection: &OwnedFd, answer: &Answer) {
+pub(super) fn answer(connection: &OwnedFd, answer: &Answer) {
     // Who is gone needs none.
     let _ = send(connection, &answer.encode(), &[]);
 }
@@ -84,7 +92,7 @@ fn converse(
     }
 }
 
-fn obey(kernel: &Arc<Kernel>, process: &Arc<Process>, order: Order) {
+pub(super) fn obey(kernel: &Arc<Kernel>, process: &Arc<Process>, order: Order) {
     signal::outside::to_process(kernel, Arc::clone(process), order.signal);
 }
 
@@ -136,7 +144,7 @@ fn execute(
 }
 
 /// What is to be executed, from a file that has it whole.
-fn read(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+pub(super) fn read(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     let size = usize::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(usize::MAX);
     if size > MAX_REQUEST {
         return Err(Errno::TOOBIG);
@@ -185,7 +193,7 @@ pub(crate) fn program(wanted: &Wanted) -> Program {
 }
 
 /// A failure in the words that callers of runtimes look for.
-fn explain(name: &str, error: &LaunchError) -> Answer {
+pub(super) fn explain(name: &str, error: &LaunchError) -> Answer {
     match error {
         LaunchError::Execute { errno, .. } => failed(&format!("exec {name}"), &cause(*errno)),
         other => failed(&format!("exec {name}"), &other.to_string()),

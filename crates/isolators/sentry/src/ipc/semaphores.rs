@@ -107,6 +107,8 @@ impl Set {
     }
 }
 
+/// A process: which numbering, and its number. Containers with others may share semaphores.
+pub type Key = (usize, Pid);
 /// What a process's end takes back: by set and number of the semaphore.
 type Undo = HashMap<(i32, u16), i32>;
 
@@ -119,12 +121,12 @@ pub struct Semaphores {
     pub queue: WaitQueue,
     /// What each waits for: set, semaphore, whether for zero.
     pub waiting: Mutex<Vec<(i32, u16, bool)>>,
-    undo: Mutex<HashMap<Pid, Undo>>,
+    undo: Mutex<HashMap<Key, Undo>>,
 }
 
 impl Semaphores {
     /// Notes operations that a process's end takes back.
-    pub fn remember(&self, process: Pid, set: i32, operations: &[Operation]) {
+    pub fn remember(&self, process: Key, set: i32, operations: &[Operation]) {
         let mut undo = lock(&self.undo);
         for operation in operations.iter().filter(|o| o.undo && o.add != 0) {
             let all = undo.entry(process).or_default();
@@ -140,7 +142,7 @@ impl Semaphores {
     }
 
     /// A process has ended.
-    pub fn take_back(&self, process: Pid) {
+    pub fn take_back(&self, process: Key) {
         let Some(undo) = lock(&self.undo).remove(&process) else { return };
         let mut sets = lock(&self.sets);
         for ((id, number), add) in undo {
@@ -148,7 +150,7 @@ impl Semaphores {
             if let Some(semaphore) = set.content.semaphores.get_mut(usize::from(number)) {
                 let value = (i32::from(semaphore.value) + add).clamp(0, LARGEST_VALUE);
                 semaphore.value = u16::try_from(value).unwrap_or(0);
-                semaphore.process = process;
+                semaphore.process = process.1;
             }
         }
         drop(sets);
@@ -191,11 +193,11 @@ mod tests {
         let id = lock(&all.sets).get((3, CREATE), &who, 9, |_| Ok(()), made).unwrap();
         let operations = [operation(0, 3), operation(1, 4)];
         lock(&all.sets).find(id).unwrap().content.operate(&operations, 5).unwrap().unwrap();
-        all.remember(5, id, &operations);
+        all.remember((0, 5), id, &operations);
         all.forget(id, Some(1));
-        all.take_back(5);
+        all.take_back((0, 5));
         let values = lock(&all.sets).find(id).unwrap().content.semaphores.clone();
         assert_eq!([values[0].value, values[1].value], [0, 4]);
-        all.take_back(5);
+        all.take_back((0, 5));
     }
 }

@@ -59,17 +59,9 @@ impl Segment {
     }
 }
 
+/// Those in use, of all containers: they may share segments.
 fn spaces(kernel: &Kernel) -> Vec<Arc<Space>> {
-    let mut spaces: Vec<Arc<Space>> = Vec::new();
-    for (_, row) in lock(&kernel.tree).rows() {
-        if let Some(thread) = row.threads.values().next() {
-            let space = thread.space();
-            if !spaces.iter().any(|known| Arc::ptr_eq(known, &space)) {
-                spaces.push(space);
-            }
-        }
-    }
-    spaces
+    kernel.machine.spaces().into_iter().filter(|space| space.users() > 0).collect()
 }
 
 /// How often a segment is attached.

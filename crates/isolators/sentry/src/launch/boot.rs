@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
 use super::{LaunchError, io_step, step};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Shared};
 use crate::net::{Network, Outside};
 use crate::task::waiter::lock;
 use crate::vfs::setup::{Layout, root_credentials};
@@ -70,14 +70,7 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     poller.start().map_err(io_step("start a thread"))?;
     kernel.serve().map_err(io_step("start a thread"))?;
     kernel.prepare().map_err(step("empty the first stub process"))?;
-    let walker = Walker {
-        kernel: &kernel,
-        pid: 1,
-        root: Arc::clone(&kernel.files.root),
-        credentials: root_credentials(),
-    };
-    layout.attach(&walker, roots)?;
-    drop(walker);
+    attach(&kernel, layout, roots)?;
     if let Some(signals) = signals {
         signal::outside::forward(&kernel, signals).map_err(io_step("start a thread"))?;
     }
@@ -92,8 +85,79 @@ fn file_system(
     root: OwnedFd,
     broker: BrokerClient,
 ) -> Result<FileSystem, LaunchError> {
-    let mounts = MountTable::default();
-    let root = layout.root(&mounts, root).map_err(step("make the root"))?;
     let poller = Poller::new().map_err(step("epoll_create"))?;
-    Ok(FileSystem { root, mounts, broker, poller, fifos: Fifos::default() })
+    over(layout, root, broker, (poller, Arc::default())).map_err(step("make the root"))
+}
+
+fn over(
+    layout: &Layout,
+    root: OwnedFd,
+    broker: BrokerClient,
+    (poller, fifos): (Arc<Poller>, Arc<Fifos>),
+) -> Result<FileSystem, Errno> {
+    let mounts = MountTable::default();
+    let root = layout.root(&mounts, root)?;
+    Ok(FileSystem { root, mounts, broker, poller, fifos })
+}
+
+/// A further container of a sandbox.
+pub(crate) struct Further<'a> {
+    /// What is mounted.
+    pub(crate) layout: &'a Layout,
+    /// What its broker serves: see [`super::open_roots`].
+    pub(crate) roots: Vec<OwnedFd>,
+    /// Who opens its files.
+    pub(crate) broker: BrokerClient,
+    /// The machine's name, if it has one of its own.
+    pub(crate) host_name: Vec<u8>,
+    /// Files by which its stubs get into its cgroup.
+    pub(crate) cgroups: Vec<OwnedFd>,
+    /// What it has in common with the container whose kernel is asked.
+    pub(crate) shared: Shared,
+}
+
+/// Boots a kernel for a further container, in the sandbox of another one's.
+pub(crate) fn boot_beside(
+    other: &Arc<Kernel>,
+    given: Further<'_>,
+) -> Result<Arc<Kernel>, LaunchError> {
+    let Further { layout, mut roots, broker, host_name, cgroups, shared } = given;
+    let root = roots.pop().ok_or(Errno::BADF).map_err(step("make the root"))?;
+    let waits = (Arc::clone(&other.files.poller), Arc::clone(&other.files.fifos));
+    let files = over(layout, root, broker, waits).map_err(step("make the root"))?;
+    let zygote = other.copy_zygote().map_err(step("copy the empty stub process"))?;
+    let kernel = other.beside(zygote, files, shared);
+    let booted = settle(&kernel, layout, roots, &cgroups);
+    if let Err(error) = booted {
+        kernel.end_zygote();
+        return Err(error);
+    }
+    if !shared.host_name {
+        *lock(&kernel.host_name) = host_name;
+    }
+    Ok(kernel)
+}
+
+fn settle(
+    kernel: &Arc<Kernel>,
+    layout: &Layout,
+    roots: Vec<OwnedFd>,
+    cgroups: &[OwnedFd],
+) -> Result<(), LaunchError> {
+    let number = kernel.zygote_pid().number().to_string();
+    for file in cgroups {
+        rustix::io::write(file, number.as_bytes())
+            .map_err(step("move the empty stub process into the container's cgroup"))?;
+    }
+    attach(kernel, layout, roots)
+}
+
+fn attach(kernel: &Arc<Kernel>, layout: &Layout, roots: Vec<OwnedFd>) -> Result<(), LaunchError> {
+    let walker = Walker {
+        kernel,
+        pid: 1,
+        root: Arc::clone(&kernel.files.root),
+        credentials: root_credentials(),
+    };
+    Ok(layout.attach(&walker, roots)?)
 }

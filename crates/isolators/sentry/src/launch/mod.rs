@@ -10,7 +10,7 @@ use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
 
-pub(crate) use self::boot::{Given, boot};
+pub(crate) use self::boot::{Further, Given, boot, boot_beside};
 pub use self::program::Program;
 pub(crate) use self::program::{Streams, find_in_path, home_of, start};
 use crate::net::Outside;

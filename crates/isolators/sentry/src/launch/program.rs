@@ -143,6 +143,7 @@ fn new_process(
         let most = if *resource == resource::NOFILE { MOST_FILES } else { INFINITY };
         lock(&process.limits).set(*resource, ((*soft).min(most), (*hard).min(most)));
     }
+    let _ = process.home.set(Arc::downgrade(kernel));
     let row = Row::new(Arc::clone(&process), 0, pid, pid);
     tree.insert(pid, row);
     drop(tree);

@@ -22,22 +22,30 @@ fn refuse(what: impl Into<String>) -> SandboxError {
     SandboxError::Unsupported { isolator: NAME, operation: what.into() }
 }
 
-/// The configuration that `caisson-native` makes the container's surroundings by.
+/// The configuration that `caisson-native` makes the container's surroundings by;
+/// `joins_pids`: the PID namespace that it joins is one of a sandbox's.
 ///
 /// # Errors
 /// [`SandboxError::Unsupported`], for what there is no such thing as here.
-pub(super) fn adapt(mut spec: Spec) -> Result<Spec, SandboxError> {
+pub(super) fn adapt(mut spec: Spec, joins_pids: bool) -> Result<Spec, SandboxError> {
     let hooks = spec.hooks.as_ref();
     if hooks.is_some_and(|hooks| !hooks.start_container.is_empty()) {
         return Err(refuse("run hooks.startContainer: they are programs of the container"));
     }
     let linux = spec.linux.get_or_insert_default();
+    for namespace in &mut linux.namespaces {
+        // The numbering is the sandbox's; on the host's side it means nothing.
+        if namespace.kind == NamespaceKind::Pid && joins_pids {
+            namespace.path = None;
+        }
+    }
     for (kind, what) in [(NamespaceKind::Pid, "pid"), (NamespaceKind::Mount, "mount")] {
         match linux.namespaces.iter().find(|namespace| namespace.kind == kind) {
             Some(own) if own.path.as_deref().is_none_or(str::is_empty) => {}
             Some(_) => {
                 return Err(refuse(format!(
-                    "join a {what} namespace (linux.namespaces): each sandbox has its own"
+                    "join a {what} namespace (linux.namespaces) but one of a container in the \
+                     same sandbox"
                 )));
             }
             None => {
@@ -120,7 +128,7 @@ fn place(mount: &Mount) -> Place {
 ///
 /// # Errors
 /// [`SandboxError::Unsupported`], with the option that is not known.
-pub(super) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
+pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
     let mut mounts = Vec::new();
     let dev = |mount: &Mount| clean_path(&mount.destination) == Path::new("/dev");
     if !spec.mounts.iter().any(dev) {
@@ -205,7 +213,7 @@ mod tests {
             ),
             (&format!("{OWN},{}", r#""personality":{"domain":"LINUX32"}"#), "", "32-bit"),
         ] {
-            let error = adapt(spec(linux, more)).unwrap_err().to_string();
+            let error = adapt(spec(linux, more), false).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
     }
@@ -236,8 +244,12 @@ mod tests {
             ]
         );
         assert!(layout.mounts.last().unwrap().options.flags.contains(MountFlags::READ_ONLY));
-        let native: Vec<String> =
-            adapt(given).unwrap().mounts.iter().map(|mount| mount.destination.clone()).collect();
+        let native: Vec<String> = adapt(given, false)
+            .unwrap()
+            .mounts
+            .iter()
+            .map(|mount| mount.destination.clone())
+            .collect();
         assert_eq!(native, ["/dev", "/dev/pts", "/run", "/dev/./termination-log"]);
     }
 }

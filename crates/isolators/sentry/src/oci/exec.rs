@@ -11,20 +11,18 @@ use std::path::Path;
 use caisson_foreign::console::pass_on;
 use caisson_foreign::step::Context as _;
 use caisson_isolator::{ExecRequest, SandboxError, SpawnedProcess};
-use caisson_native::CONTROL;
 use caisson_runtime_spec::ConsoleSize;
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use caisson_sys::signal_fd::{SignalFd, SignalMask, restore_default_action};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, socketpair,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, kill_process, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use super::join::reach;
 use super::terminal::make_raw;
 use crate::control::{Answer, EXECUTE, MAX_REQUEST, MAX_STREAMS, Order, VERSION, receive, send};
 use crate::platform::copy_of;
@@ -119,12 +117,7 @@ fn ask(dir: &Path, request: &ExecRequest, streams: &[OwnedFd]) -> Result<OwnedFd
     file.write_all(&text).context(step)?;
     let (flags, unix) = (SocketFlags::CLOEXEC, AddressFamily::UNIX);
     let (ours, theirs) = socketpair(unix, SocketType::SEQPACKET, flags, None).context(step)?;
-    let socket = socket_with(unix, SocketType::DGRAM, flags, None).context(step)?;
-    // Names of sockets hold 107 bytes only (unix(7)).
-    let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(dir, folder, Mode::empty()).context(step)?;
-    let name = format!("{}/{CONTROL}", caisson_sys::descriptors::proc_path(dir.as_fd()));
-    connect(&socket, &SocketAddrUnix::new(name).context(step)?).context(step)?;
+    let socket = reach(dir).context(step)?;
     let mut with: Vec<BorrowedFd<'_>> = vec![theirs.as_fd(), file.as_fd()];
     with.extend(streams.iter().map(AsFd::as_fd));
     send(&socket, &[VERSION, EXECUTE], &with).context(step)?;
@@ -132,7 +125,7 @@ fn ask(dir: &Path, request: &ExecRequest, streams: &[OwnedFd]) -> Result<OwnedFd
 }
 
 /// Runs as the stand-in, which blocks `mask`; returns its exit code.
-fn stand_in(connection: &OwnedFd, mask: &SignalMask) -> u8 {
+pub(super) fn stand_in(connection: &OwnedFd, mask: &SignalMask) -> u8 {
     /// What a sandbox leaves that is killed.
     const KILLED: u8 = 137;
     // Nothing of the caller's terminal reaches it, but what the caller sends on.

@@ -1,6 +1,6 @@
 //! The container's first process: it becomes the sentry.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use caisson_isolator::SandboxError;
@@ -10,6 +10,7 @@ use caisson_sys::signal_fd::{SignalFd, SignalMask};
 use rustix::io::Errno;
 
 use super::adapt::layout;
+use super::join::Join;
 use super::terminal::make_raw;
 use crate::control::{cause, program};
 use crate::kernel::Kernel;
@@ -23,6 +24,8 @@ pub(super) struct SentryKernel {
     process: Process,
     layout: Layout,
     own_network: bool,
+    /// The configuration, if it is to be sent to another container's sandbox.
+    join: Option<(Join, Spec)>,
 }
 
 /// Whether the container's network namespace is another one than that of whoever makes
@@ -41,17 +44,19 @@ fn has_own_network(spec: &Spec) -> bool {
 }
 
 impl SentryKernel {
-    pub(super) fn new(spec: &Spec) -> Result<Self, SandboxError> {
+    pub(super) fn new(spec: &Spec, join: Option<Join>) -> Result<Self, SandboxError> {
         Ok(Self {
             process: spec.process.clone().unwrap_or_default(),
             layout: layout(spec)?,
             own_network: has_own_network(spec),
+            join: join.map(|join| (join, spec.clone())),
         })
     }
 
     /// Boots, and starts the program.
     fn boot(&self, guest: Guest) -> Result<std::sync::Arc<Kernel>, (StartReport, LaunchError)> {
-        let Guest { program: path, environment, control, preserve_fds, report, terminal } = guest;
+        let Guest { program: path, environment, control, preserve_fds, report, terminal, .. } =
+            guest;
         let streams = streams(preserve_fds, terminal);
         let booted = streams.and_then(|streams| {
             let kernel = self.boot_kernel(control)?;
@@ -107,7 +112,7 @@ impl SentryKernel {
 
 /// The descriptors that the program gets. A terminal of the host's does nothing by itself
 /// from here on: the kernel's own is shown on it.
-fn streams(preserve_fds: u32, terminal: bool) -> Result<Streams, LaunchError> {
+pub(super) fn streams(preserve_fds: u32, terminal: bool) -> Result<Streams, LaunchError> {
     let streams = Streams::own(preserve_fds)?;
     if terminal {
         let raw = make_raw(rustix::stdio::stdin());
@@ -126,6 +131,9 @@ fn let_go_of_streams(other: &OwnedFd) -> Result<(), LaunchError> {
 
 impl GuestKernel for SentryKernel {
     fn run(&self, guest: Guest) -> u8 {
+        if let Some((join, spec)) = &self.join {
+            return join.run(spec, &self.layout, guest);
+        }
         match self.boot(guest) {
             Ok(kernel) => launch::code_of(kernel.wait_for_end()),
             Err((report, error)) => {
@@ -139,10 +147,14 @@ impl GuestKernel for SentryKernel {
             }
         }
     }
+
+    fn elsewhere(&self) -> Option<BorrowedFd<'_>> {
+        self.join.as_ref().map(|(join, _)| join.socket())
+    }
 }
 
 /// Of the broker, which has nobody else to tell.
-fn complain(error: &LaunchError) {
+pub(super) fn complain(error: &LaunchError) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "caisson-sentry: {error}");
 }

@@ -1,5 +1,6 @@
 //! The seam's first and second level.
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -11,8 +12,10 @@ use caisson_native::NativeIsolator;
 use caisson_runtime_spec::features::{Enabled, Features};
 
 use super::adapt::adapt;
+use super::connect::connect;
 use super::container::SentryContainer;
 use super::guest::SentryKernel;
+use super::join::Join;
 
 /// The name that handlers use.
 pub const NAME: &str = "sentry";
@@ -50,9 +53,14 @@ impl SentryIsolator {
         })
     }
 
-    fn wrap(&self, sandbox: Box<dyn Sandbox>, id: &ContainerId) -> Box<dyn Sandbox> {
+    fn wrap(
+        &self,
+        sandbox: Box<dyn Sandbox>,
+        id: &ContainerId,
+        joins_pids: bool,
+    ) -> Box<dyn Sandbox> {
         let dir = self.settings.root.join(id.as_str());
-        Box::new(SentrySandbox { native: sandbox, dir })
+        Box::new(SentrySandbox { native: sandbox, dir, joins_pids })
     }
 }
 
@@ -92,15 +100,18 @@ impl Isolator for SentryIsolator {
         request: &SandboxRequest<'_>,
     ) -> Result<Box<dyn Sandbox>, SandboxError> {
         // Found out before anything exists.
-        adapt(request.spec.clone())?;
-        let kernel = SentryKernel::new(request.spec)?;
+        let root = &self.settings.root;
+        let join = Join::find(&self.native(None), root, request.id, request.spec)?;
+        let joins_pids = join.as_ref().is_some_and(|join| join.shared.processes);
+        adapt(request.spec.clone(), joins_pids)?;
+        let kernel = SentryKernel::new(request.spec, join)?;
         let sandbox = self.native(Some(kernel)).create_sandbox(request)?;
-        Ok(self.wrap(sandbox, request.id))
+        Ok(self.wrap(sandbox, request.id, joins_pids))
     }
 
     fn open_sandbox(&self, id: &ContainerId) -> Result<Box<dyn Sandbox>, SandboxError> {
         let sandbox = self.native(None).open_sandbox(id)?;
-        Ok(self.wrap(sandbox, id))
+        Ok(self.wrap(sandbox, id, false))
     }
 
     fn sandboxes(&self) -> Result<Vec<ContainerId>, SandboxError> {
@@ -112,6 +123,8 @@ impl Isolator for SentryIsolator {
 struct SentrySandbox {
     native: Box<dyn Sandbox>,
     dir: PathBuf,
+    /// Whether the container to be made numbers processes as another one.
+    joins_pids: bool,
 }
 
 impl SentrySandbox {
@@ -125,7 +138,7 @@ impl Sandbox for SentrySandbox {
         &self,
         mut request: ContainerRequest,
     ) -> Result<Box<dyn Container>, SandboxError> {
-        request.spec = adapt(request.spec)?;
+        request.spec = adapt(request.spec, self.joins_pids)?;
         self.native.create_container(request).map(|container| self.wrap(container))
     }
 
@@ -139,5 +152,9 @@ impl Sandbox for SentrySandbox {
 
     fn delete(&self, force: bool) -> Result<(), SandboxError> {
         self.native.delete(force)
+    }
+
+    fn connect(&self, port: u16, stream: BorrowedFd<'_>) -> Result<(), SandboxError> {
+        connect(&self.dir, port, stream)
     }
 }

@@ -2,11 +2,13 @@
 //! own. All else of a container (its mounts, cgroup, namespaces, hooks, state) is
 //! made by `caisson-native`, so the sandbox is inside of that wall, too.
 
-mod adapt;
+pub(crate) mod adapt;
+mod connect;
 mod container;
 mod exec;
 mod guest;
 mod isolator;
+mod join;
 mod pause;
 mod terminal;
 

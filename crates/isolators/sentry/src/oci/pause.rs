@@ -29,11 +29,22 @@ pub(super) fn pause(
     let end = Instant::now() + PATIENCE;
     send(sentry, SIGSTOP)?;
     wait(&[sentry], end)?;
-    let others: Vec<i32> = processes()?.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
-    for pid in &others {
-        send(*pid, SIGSTOP)?;
+    let mut stopped: Vec<i32> = vec![sentry];
+    loop {
+        let all = processes()?;
+        let all = all.iter().map(|pid| pid.as_raw_nonzero().get());
+        let others: Vec<i32> = all.filter(|pid| !stopped.contains(pid)).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        for pid in &others {
+            send(*pid, SIGSTOP)?;
+        }
+        wait(&others, end)?;
+        // One that was being made is seen next; a sandbox with several containers goes on
+        // for the others, so its sentry is not among these.
+        stopped.extend(others);
     }
-    wait(&others, end)
 }
 
 /// Lets all go on, the sentry last.

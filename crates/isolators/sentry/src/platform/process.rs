@@ -10,6 +10,14 @@ use rustix::io::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostPid(pub(super) i32);
 
+impl HostPid {
+    /// As a number.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.0
+    }
+}
+
 /// A stub's thread in the sentry's PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostTid(pub(super) i32);

@@ -86,7 +86,7 @@ fn operate(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
             permissions.permit(&who, if changes { access::WRITE } else { access::READ })?;
             match content.operate(&operations, pid)? {
                 Ok(()) => {
-                    all.remember(pid, id, &operations);
+                    all.remember(call.kernel.ipc_key(pid), id, &operations);
                     None
                 }
                 Err(blocked) => Some(blocked),

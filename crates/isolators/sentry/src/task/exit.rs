@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::kernel::{Frame, Kernel};
 use crate::mm::Space;
@@ -23,6 +24,8 @@ const CLD_DUMPED: i32 = 3;
 /// Ends a process with all its threads. The caller answers the call of its own
 /// thread, if it has one; a stub that is gone needs no answer.
 pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status) {
+    let home = process.kernel();
+    let kernel = home.as_ref().unwrap_or(kernel);
     let (threads, parent, exit_signal, orphaned_zombie, controlled, mourners) = {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row_mut(process.pid) else { return };
@@ -51,7 +54,7 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         retire(kernel, thread);
     }
     lock(&process.timers).clear();
-    kernel.ipc.semaphores.take_back(process.pid);
+    kernel.ipc.semaphores.take_back(kernel.ipc_key(process.pid));
     crate::ipc::shared_memory::sweep(kernel);
     let files = std::mem::replace(&mut *lock(&process.files), FileTable::empty());
     drop(files);
@@ -190,6 +193,32 @@ pub fn dismiss(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, address: u64
     // Never runs: exit(2) does not return. The number is the host's to reuse,
     // and a new thread with it is attached anew.
     kernel.order(thread, id, &frame, call, Box::new(|_, _, _, _| {}));
+}
+
+/// Ends what is left of a container whose first process has ended. Returns once its stubs
+/// are gone.
+pub fn end_container(kernel: &Arc<Kernel>) {
+    const PAUSE: Duration = Duration::from_millis(1);
+    const MOST_PAUSES: u32 = 10_000;
+    kernel.end_zygote();
+    for _ in 0..MOST_PAUSES {
+        let left: Vec<Arc<Process>> = {
+            let tree = lock(&kernel.tree);
+            let own = |process: &Process| process.kernel().is_some_and(|k| Arc::ptr_eq(&k, kernel));
+            // Others' too, if they have joined its numbering.
+            let all = tree.row(1).is_some_and(|row| own(&row.process));
+            let live =
+                tree.rows().filter(|(_, row)| row.ended.is_none() && (all || own(&row.process)));
+            live.map(|(_, row)| Arc::clone(&row.process)).collect()
+        };
+        if left.is_empty() && !kernel.machine.has_stubs(kernel) {
+            return;
+        }
+        for process in left {
+            exit_process(kernel, &process, Status::Killed(9, false));
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// A stub process has ended, with all threads in it.

@@ -301,6 +301,9 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
     let credentials = lock(&by.credentials).clone();
     let new = Process::new(pid, files, directories, umask, credentials);
     new.dumpable.store(old.dumpable.load(Ordering::SeqCst), Ordering::SeqCst);
+    if let Some(home) = old.home.get() {
+        let _ = new.home.set(home.clone());
+    }
     *lock(&new.actions) = lock(&old.actions).clone();
     *lock(&new.limits) = *lock(&old.limits);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);

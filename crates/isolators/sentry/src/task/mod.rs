@@ -15,7 +15,7 @@ pub mod waiter;
 
 pub use access::may_trace;
 pub use capabilities::{CapabilitySets, Caps, FileCaps, SecureBits};
-pub use exit::{dismiss, exit_process, exit_thread, retire, stub_ended};
+pub use exit::{dismiss, end_container, exit_process, exit_thread, retire, stub_ended};
 pub use fork::{CloneRequest, clone};
 pub use process::{Credentials, Process, Status};
 pub use stop::{Stop, go_on, park, signal_group, stop};

@@ -1,7 +1,7 @@
 //! A guest's process: what its threads share.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::io::Errno;
 
@@ -119,6 +119,9 @@ pub struct Process {
     pub limits: Mutex<Limits>,
     /// How nice it is: -20 to 19.
     pub nice: AtomicI32,
+    /// The kernel of its container: with a shared numbering, not always that of who
+    /// looks it up.
+    pub home: OnceLock<Weak<Kernel>>,
 }
 
 impl Process {
@@ -147,7 +150,14 @@ impl Process {
             timers: Mutex::default(),
             limits: Mutex::default(),
             nice: AtomicI32::new(0),
+            home: OnceLock::new(),
         })
+    }
+
+    /// Its container's kernel, unless that is gone.
+    #[must_use]
+    pub fn kernel(&self) -> Option<Arc<Kernel>> {
+        self.home.get().and_then(Weak::upgrade)
     }
 
     /// Processor time so far. Not to be called with the tree locked.

@@ -16,7 +16,7 @@ pub struct Key(Instant, u64);
 
 #[derive(Default)]
 struct State {
-    queue: BTreeMap<Key, Action>,
+    queue: BTreeMap<Key, (Arc<Kernel>, Action)>,
     next: u64,
     /// Whether there is a thread: none before the first alarm.
     served: bool,
@@ -39,11 +39,11 @@ impl Alarms {
         state.next += 1;
         let key = Key(at, state.next);
         let first = state.queue.first_key_value().is_none_or(|(first, _)| key < *first);
-        state.queue.insert(key, action);
+        state.queue.insert(key, (Arc::clone(kernel), action));
         if !std::mem::replace(&mut state.served, true) {
-            let kernel = Arc::clone(kernel);
+            let alarms = Arc::clone(&kernel.alarms);
             let thread = std::thread::Builder::new().stack_size(STACK);
-            if thread.spawn(move || kernel.alarms.serve(&kernel)).is_err() {
+            if thread.spawn(move || alarms.serve()).is_err() {
                 // The next one tries again.
                 state.served = false;
             }
@@ -61,16 +61,17 @@ impl Alarms {
         drop(action);
     }
 
-    fn serve(&self, kernel: &Arc<Kernel>) {
+    fn serve(&self) {
         let mut state = lock(&self.state);
         loop {
             let now = Instant::now();
             state = match state.queue.first_entry() {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(first) if first.key().0 <= now => {
-                    let action = first.remove();
+                    let (kernel, action) = first.remove();
                     drop(state);
-                    action(kernel);
+                    action(&kernel);
+                    drop(kernel);
                     lock(&self.state)
                 }
                 Some(first) => {

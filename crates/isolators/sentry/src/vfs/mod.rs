@@ -67,5 +67,5 @@ pub struct FileSystem {
     /// Waits for the host's streams.
     pub poller: Arc<Poller>,
     /// FIFOs that are open.
-    pub fifos: Fifos,
+    pub fifos: Arc<Fifos>,
 }

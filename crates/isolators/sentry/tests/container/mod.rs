@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses a part of it")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ pub struct Container {
     pub sandbox: Sandbox,
     pub bundle: TempDir,
     pub id: String,
+    /// Where the runtime keeps its state.
+    root: PathBuf,
 }
 
 impl Container {
@@ -46,13 +48,21 @@ impl Container {
         });
         change(&mut config);
         std::fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
-        Container { sandbox, bundle, id }
+        let root = bundle.path().join("state");
+        Container { sandbox, bundle, id, root }
+    }
+
+    /// The same, of which the runtime knows as of this one.
+    #[must_use]
+    pub fn beside(mut self, other: &Container) -> Self {
+        self.root.clone_from(&other.root);
+        self
     }
 
     /// A command of the runtime, with words behind the container's name.
     pub fn command(&self, words: &[&str], behind: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
-        command.arg("--root").arg(self.bundle.path().join("state"));
+        command.arg("--root").arg(&self.root);
         command.args(words).arg(&self.id).args(behind).current_dir(self.bundle.path());
         command
     }
@@ -90,7 +100,7 @@ impl Container {
     }
 
     /// Its cgroup directories.
-    pub fn cgroups(&self) -> Vec<std::path::PathBuf> {
+    pub fn cgroups(&self) -> Vec<PathBuf> {
         let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
         let below = hierarchies.map(|hierarchy| hierarchy.path().join(&self.id));
         let own = Path::new("/sys/fs/cgroup").join(&self.id);

@@ -6,3 +6,5 @@ mod forward;
 mod process;
 mod streams;
 mod sync;
+
+pub use forward::Connection;

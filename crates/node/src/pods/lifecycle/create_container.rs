@@ -12,7 +12,7 @@ use caisson_shim::{
 
 use super::run_pod::{mapped_root, no_supervisor, remove_dir, searchable, unified, write_json};
 use crate::clock::now_nanos;
-use crate::handlers::HandlerKind;
+use crate::handlers::{HandlerKind, IsolatorKind};
 use crate::identity::new_id;
 use crate::metadata::{ContainerDocument, ContainerOutcome, Phase, PodContainerRecord, PodPhase};
 use crate::pods::cgroups::{self, PodCgroup};
@@ -310,7 +310,12 @@ impl Pods {
     fn wants_sandbox_container(&self, pod: &PodEntry) -> bool {
         let name = pod.live().record.document.handler.clone();
         let handler = self.engine().handlers().get(Some(&name)).map(|handler| handler.kind);
-        matches!(handler, Ok(HandlerKind::Shim(shim)) if shim.sandbox_container)
+        match handler {
+            Ok(HandlerKind::Shim(shim)) => shim.sandbox_container,
+            // Its kernel outlives every other container of the pod.
+            Ok(HandlerKind::Isolator(kind)) => *kind == IsolatorKind::Sentry,
+            _ => false,
+        }
     }
 
     fn pod_init(&self, pod: &PodEntry, asked: &PodRequest) -> Result<String, PodError> {

@@ -1,8 +1,8 @@
 //! The sentry's side: what it asks the broker for.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
@@ -19,8 +19,15 @@ pub struct BrokerClient {
 }
 
 impl BrokerClient {
+    /// The socket, for another process to ask by.
+    #[must_use]
+    pub fn into_socket(self) -> OwnedFd {
+        self.socket.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Over a socket whose other end is the broker's.
-    pub(super) fn over(socket: OwnedFd) -> Self {
+    #[must_use]
+    pub fn over(socket: OwnedFd) -> Self {
         BrokerClient { socket: Mutex::new(socket), requests: AtomicU64::new(0) }
     }
 

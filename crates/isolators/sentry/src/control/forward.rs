@@ -1,0 +1,129 @@
+//! Connections to the sandbox's own loopback, for somebody outside, who has the other end
+//! of a stream that is copied to and from the connection.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::server::{answer, failed};
+use super::{Answer, cause};
+use crate::kernel::Kernel;
+use crate::net::inet::Progress;
+use crate::net::{Packet, Received, Tcp};
+use crate::task::waiter::{Waiter, Woken};
+use crate::vfs::{File as _, HostStream, Ready};
+
+/// How long a listener whose backlog is full is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PIECE: usize = 16 << 10;
+
+/// Connects to a port, and copies until both sides have ended.
+pub(super) fn serve(
+    kernel: &Arc<Kernel>,
+    connection: &OwnedFd,
+    port: u16,
+    stream: Option<OwnedFd>,
+) {
+    let step = format!("connect to port {port} in the sandbox");
+    let Some(stream) = stream else {
+        return answer(connection, &failed(&step, "no stream came along"));
+    };
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let [four, six] = loopback.map(|ip| move || connect(kernel, SocketAddr::new(ip, port)));
+    match four().or_else(|errno| six().map_err(|_| errno)) {
+        Ok(socket) => {
+            answer(connection, &Answer::Started(0));
+            copy(&socket, &HostStream::new(stream, &kernel.files.poller));
+            // Whoever listens hears of the end.
+            let _ = socket.shutdown(true, true);
+        }
+        Err(errno) => answer(connection, &failed(&step, &cause(errno))),
+    }
+}
+
+fn connect(kernel: &Kernel, to: SocketAddr) -> Result<Arc<Tcp>, Errno> {
+    let socket = Tcp::new(to.is_ipv6(), &kernel.network.inet.tcp);
+    if socket.connect(to, SocketAddr::new(to.ip(), 0))? == Progress::Started {
+        let (waiter, end) = (Arc::new(Waiter::default()), Instant::now() + PATIENCE);
+        loop {
+            socket.watch(&waiter);
+            match socket.outcome() {
+                Err(Errno::AGAIN) if waiter.wait(Some(end)) == Woken::TimedOut => {
+                    return Err(Errno::TIMEDOUT);
+                }
+                Err(Errno::AGAIN) => {}
+                Err(errno) => return Err(errno),
+                Ok(()) => break,
+            }
+        }
+    }
+    Ok(socket)
+}
+
+fn bytes_of(received: &Received) -> Vec<u8> {
+    let pieces = received.pieces.iter();
+    pieces.flat_map(|(bytes, from)| bytes.get(*from..).unwrap_or_default()).copied().collect()
+}
+
+/// Until the program inside has nothing more to say, or the stream's other end is gone.
+fn copy(socket: &Arc<Tcp>, stream: &HostStream) {
+    let waiter = Arc::new(Waiter::default());
+    let (mut out, mut into) = (Vec::new(), Packet::default());
+    let mut in_ended = false;
+    let mut buffer = [0; PIECE];
+    loop {
+        stream.watch(&waiter);
+        socket.watch(&waiter);
+        let mut moved = false;
+        if into.bytes.is_empty()
+            && !in_ended
+            && stream.ready().intersects(Ready::IN | Ready::HUP | Ready::ERR)
+        {
+            match stream.read(&mut buffer, 0) {
+                Ok(0) => {
+                    in_ended = true;
+                    let _ = socket.shutdown(false, true);
+                }
+                Ok(count) => into.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+        if !into.bytes.is_empty() {
+            match socket.send(&mut into, false) {
+                Ok(()) => {
+                    into = Packet::default();
+                    moved = true;
+                }
+                Err(Errno::AGAIN) => {}
+                Err(_) => return,
+            }
+        }
+        if out.is_empty() {
+            match socket.receive(PIECE, false) {
+                // Half an end can't be told without a call that shuts a socket of the
+                // host's: the whole ends.
+                Ok(received) if received.length == 0 => return,
+                Ok(received) => out = bytes_of(&received),
+                Err(Errno::AGAIN) => {}
+                Err(_) => return,
+            }
+        }
+        if !out.is_empty() {
+            match stream.write(&out, 0, false) {
+                Ok(count) => {
+                    out.drain(..count.min(out.len()));
+                    moved = true;
+                }
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+        if !moved {
+            waiter.wait(None);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Several containers in one sandbox.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
+mod container;
+mod sandbox;
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+use container::{Container, until};
+use serde_json::{Value, json};
+
+/// Tells that it runs, and leaves with a code of its own when it is told to.
+const HEED: &str = "trap 'exit 7' TERM; echo up >/up; while :; do sleep 1; done";
+
+fn start(container: &Container) {
+    container.create();
+    container.does(&["start"], &[]);
+    until("it runs", || container.sandbox.path("up").exists().then_some(()));
+}
+
+/// What a pod's container is said to be.
+fn annotate(config: &mut Value, kind: &str, whose: &str) {
+    config["annotations"] = json!({
+        "io.kubernetes.cri.container-type": kind, "io.kubernetes.cri.sandbox-id": whose,
+    });
+}
+
+/// A pod's first container, which runs.
+fn pod() -> Container {
+    let sandbox = Container::new(&["sh", "-c", HEED], |config| {
+        annotate(config, "sandbox", "none");
+    });
+    start(&sandbox);
+    sandbox
+}
+
+fn pid(container: &Container) -> u64 {
+    container.state()["pid"].as_u64().unwrap()
+}
+
+/// Joins namespaces of the sandbox's.
+fn join(config: &mut Value, sandbox: &Container, kinds: &[&str]) {
+    let pid = pid(sandbox);
+    for namespace in config["linux"]["namespaces"].as_array_mut().unwrap() {
+        let kind = namespace["type"].as_str().unwrap().to_owned();
+        let file = if kind == "network" { "net" } else { &kind };
+        if kinds.contains(&kind.as_str()) {
+            namespace["path"] = json!(format!("/proc/{pid}/ns/{file}"));
+        }
+    }
+}
+
+fn member(sandbox: &Container, script: &str, kinds: &[&str]) -> Container {
+    let member = Container::new(&["sh", "-c", script], |config| {
+        annotate(config, "container", &sandbox.id);
+        config["hostname"] = json!("member");
+        if kinds.contains(&"uts") {
+            config.as_object_mut().unwrap().remove("hostname");
+        }
+        join(config, sandbox, kinds);
+    });
+    member.beside(sandbox)
+}
+
+fn members_of_cgroup(container: &Container) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    for cgroup in container.cgroups() {
+        let text = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap();
+        found.extend(text.lines().map(|pid| pid.parse::<u32>().unwrap()));
+    }
+    found
+}
+
+#[test]
+fn containers_of_a_pod_share_its_network_and_little_else() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    let one = member(&pod, HEED, &["network", "ipc"]);
+    start(&one);
+    let seen = one.exec(&[
+        "sh",
+        "-c",
+        "hostname; echo $$ >/dev/null; cat /proc/1/comm; ls /proc | grep -c '^[0-9]'",
+    ]);
+    // Its own two: the first one with its sleep, and those that look.
+    let lines: Vec<&str> = seen.stdout.lines().collect();
+    assert_eq!(lines[..2], ["member", "sh"], "{seen:?}");
+    assert!(lines[2].parse::<u32>().unwrap() <= 6, "{seen:?}");
+    assert_eq!(pod.exec(&["hostname"]).stdout, "box\n");
+    assert_eq!(one.exec(&["sh", "-c", "echo x >/own; ls /up /own"]).stdout, "/own\n/up\n");
+    assert!(!pod.sandbox.path("own").exists() && one.sandbox.path("own").exists());
+
+    // One listens, the other one comes in by the loopback interface.
+    let mut server = pod.command(&["exec"], &["nc", "-l", "-p", "5000"]);
+    let server = server.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    until("somebody listens", || {
+        one.exec(&["netstat", "-ltn"]).stdout.contains(":5000 ").then_some(())
+    });
+    let client = one.exec(&["sh", "-c", "echo through | nc 127.0.0.1 5000"]);
+    assert_eq!(client.code, 0, "{client:?}");
+    assert_eq!(server.wait_with_output().unwrap().stdout, b"through\n");
+
+    // Each has a cgroup of its own: what stands for it, the broker, empty and full stubs.
+    let (theirs, own) = (members_of_cgroup(&pod), members_of_cgroup(&one));
+    assert!(theirs.is_disjoint(&own) && own.len() >= 4, "{theirs:?} {own:?}");
+
+    assert_eq!(one.exec(&["sh", "-c", "kill -9 $$"]).code, 137);
+    one.does(&["kill"], &["TERM"]);
+    until("it has stopped", || (one.status() == "stopped").then_some(()));
+    one.does(&["delete"], &[]);
+    assert!(one.cgroups().is_empty());
+    assert_eq!(pod.exec(&["sh", "-c", "exit 4"]).code, 4);
+}
+
+#[test]
+fn processes_are_shared_if_they_are_to_be() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    let one = member(&pod, HEED, &["network", "ipc", "uts", "pid"]);
+    start(&one);
+    assert_eq!(one.exec(&["hostname"]).stdout, "box\n");
+    let seen = one.exec(&["sh", "-c", "grep -c up /proc/[0-9]*/cmdline | grep -c ':1'"]);
+    assert_eq!(seen.stdout, "4\n", "both first ones, and two that look: {seen:?}");
+    // The other one's root is its own.
+    let root = one.exec(&["sh", "-c", "kill -0 1 && test $$ != 1 && echo yes"]);
+    assert_eq!(root.stdout, "yes\n", "{root:?}");
+    one.does(&["kill"], &["KILL"]);
+    until("it has stopped", || (one.status() == "stopped").then_some(()));
+    one.does(&["delete"], &[]);
+    let left = pod.exec(&["sh", "-c", "ls /proc | grep -c '^[0-9]'"]);
+    assert!(left.stdout.trim().parse::<u32>().unwrap() <= 5, "{left:?}");
+}
+
+#[test]
+fn who_joins_the_network_joins_the_sandbox() {
+    if !sandbox::possible() {
+        return;
+    }
+    let first = Container::new(&["sh", "-c", HEED], |_| {});
+    start(&first);
+    let script = "hostname; cat /proc/net/dev | grep -c lo:; exit 9";
+    let second = Container::new(&["sh", "-c", script], |config| join(config, &first, &["network"]));
+    let second = second.beside(&first);
+    let ended = second.call(&["run"], &[]);
+    assert_eq!((ended.stdout.as_str(), ended.code), ("box\n1\n", 9), "{ended:?}");
+    assert!(second.cgroups().is_empty() && second.state().is_null());
+}
+
+#[test]
+fn a_pause_stops_one_and_the_end_of_the_first_ends_all() {
+    if !sandbox::possible() {
+        return;
+    }
+    let counting = "i=0; echo up >/up; while :; do i=$((i+1)); echo $i >/n.new; mv /n.new /n; done";
+    let pod = pod();
+    let [one, two] = [(), ()].map(|()| member(&pod, counting, &["network", "ipc"]));
+    start(&one);
+    start(&two);
+    let count = |of: &Container| std::fs::read_to_string(of.sandbox.path("n")).unwrap_or_default();
+    one.does(&["pause"], &[]);
+    assert_eq!((one.status().as_str(), two.status().as_str()), ("paused", "running"));
+    let (paused, going) = (count(&one), count(&two));
+    until("the other one goes on", || (count(&two) != going).then_some(()));
+    assert_eq!(count(&one), paused);
+    one.does(&["resume"], &[]);
+    until("it goes on", || (count(&one) != paused).then_some(()));
+
+    let own = members_of_cgroup(&two);
+    pod.does(&["kill"], &["KILL"]);
+    for container in [&pod, &one, &two] {
+        until("it has stopped", || (container.status() == "stopped").then_some(()));
+        container.does(&["delete"], &[]);
+        assert!(container.cgroups().is_empty());
+    }
+    let gone = |pid: &u32| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
+    until("all are gone", || own.iter().all(gone).then_some(()));
+}
+
+#[test]
+fn a_sandbox_that_is_not_there_is_named() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = Container::new(&["true"], |_| {});
+    let lost = Container::new(&["true"], |config| annotate(config, "container", "nobody"));
+    let said = lost.beside(&pod).call(&["create"], &[]).stderr;
+    assert!(said.contains("nobody") && said.contains("start it first"), "{said}");
+}

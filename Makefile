@@ -93,10 +93,11 @@ install: ## install binaries, the systemd unit, manual pages and completions bel
 	built="$(OUT)"
 	[ -x "$$built/caisson" ] || built=$$(dirname "$$(ls target/*/release/caisson | head -n1)")
 	to="$(DESTDIR)$(PREFIX)"
-	echo "install: caisson, caisson-native, caisson-sentry -> $$to/bin; caisson-shim, caisson-init -> $$to/libexec/caisson; containerd-shim-caisson-native-v2, a link to it"
+	echo "install: caisson, caisson-native, caisson-sentry -> $$to/bin; caisson-shim, caisson-init -> $$to/libexec/caisson; containerd-shim-caisson-native-v2 and containerd-shim-caisson-sentry-v2, links to it"
 	install -D -m 0755 -t "$$to/bin" "$$built/caisson" "$$built/caisson-native" "$$built/caisson-sentry"
 	install -D -m 0755 -t "$$to/libexec/caisson" "$$built/caisson-shim" "$$built/caisson-init"
 	ln -sfn ../libexec/caisson/caisson-shim "$$to/bin/containerd-shim-caisson-native-v2"
+	ln -sfn ../libexec/caisson/caisson-shim "$$to/bin/containerd-shim-caisson-sentry-v2"
 	mkdir -p "$$to/lib/systemd/system"
 	sed 's|@PREFIX@|$(PREFIX)|' scripts/caisson.service >"$$to/lib/systemd/system/caisson.service"
 	chmod 0644 "$$to/lib/systemd/system/caisson.service"

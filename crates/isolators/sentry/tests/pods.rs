@@ -6,8 +6,13 @@ mod container;
 mod sandbox;
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
+use caisson_isolator::Isolator as _;
+use caisson_sentry::oci::{SentryIsolator, Settings};
 use container::{Container, until};
 use serde_json::{Value, json};
 
@@ -103,6 +108,27 @@ fn containers_of_a_pod_share_its_network_and_little_else() {
     let client = one.exec(&["sh", "-c", "echo through | nc 127.0.0.1 5000"]);
     assert_eq!(client.code, 0, "{client:?}");
     assert_eq!(server.wait_with_output().unwrap().stdout, b"through\n");
+
+    // So does somebody outside, by the sandbox.
+    let mut server = one.command(&["exec"], &["sh", "-c", "echo hi | nc -l -p 5001"]);
+    let server = server.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    until("somebody listens", || {
+        one.exec(&["netstat", "-ltn"]).stdout.contains(":5001 ").then_some(())
+    });
+    let settings = Settings { root: pod.root().to_owned(), systemd_cgroup: false };
+    let sandbox = SentryIsolator::new(settings).open_sandbox(&pod.id.parse().unwrap()).unwrap();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    sandbox.connect(5001, theirs.as_fd()).unwrap();
+    drop(theirs);
+    ours.write_all(b"from outside").unwrap();
+    ours.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut said = String::new();
+    ours.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "hi\n");
+    assert_eq!(server.wait_with_output().unwrap().stdout, b"from outside");
+    let (_, theirs) = UnixStream::pair().unwrap();
+    let refused = sandbox.connect(5002, theirs.as_fd()).unwrap_err().to_string();
+    assert!(refused.contains("port 5002") && refused.contains("refused"), "{refused}");
 
     // Each has a cgroup of its own: what stands for it, the broker, empty and full stubs.
     let (theirs, own) = (members_of_cgroup(&pod), members_of_cgroup(&one));

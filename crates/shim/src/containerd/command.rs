@@ -1,6 +1,6 @@
 //! The program as containerd runs it: `start` and `delete`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixStream;
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use caisson_isolator::Isolator as _;
 use caisson_native::{NativeIsolator, Settings};
+use caisson_runtime_spec::features::Features;
+use caisson_sentry::oci::{self as sentry, SentryIsolator};
 use serde::Deserialize;
 
 use crate::client::{CollectError, LaunchFds, collect, connect, exit_record, is_alive, launch};
@@ -18,8 +20,6 @@ use caisson_containerd::protobuf::Message;
 use caisson_containerd::start::Bootstrap;
 use caisson_containerd::task::{Exit, deleted};
 
-/// What containerd calls us.
-const RUNTIME_TYPE: &str = "io.containerd.caisson-native.v2";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long a supervisor may take to leave, and how often is looked.
 const LEAVING: Duration = Duration::from_secs(10);
@@ -41,6 +41,12 @@ pub(crate) enum CommandError {
     /// A file can't be read or written.
     #[error("{action} {path}: {cause}")]
     File { action: &'static str, path: PathBuf, cause: String },
+    /// The program has been given a name that says nothing.
+    #[error(
+        "this program is containerd-shim-caisson-native-v2 or containerd-shim-caisson-sentry-v2 to \
+         containerd, not {0:?}: link it by one of these names"
+    )]
+    Name(String),
     /// There is no supervisor.
     #[error("{0}")]
     Launch(String),
@@ -107,6 +113,50 @@ struct Annotated {
     annotations: std::collections::BTreeMap<String, String>,
 }
 
+/// Which of our isolators the program's name asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Native,
+    Sentry,
+}
+
+impl Kind {
+    fn of(program: &OsStr) -> Result<Self, CommandError> {
+        let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+        match name.as_ref() {
+            "containerd-shim-caisson-native-v2" => Ok(Self::Native),
+            "containerd-shim-caisson-sentry-v2" => Ok(Self::Sentry),
+            other => Err(CommandError::Name(other.to_owned())),
+        }
+    }
+
+    /// What containerd calls us.
+    fn runtime_type(self) -> String {
+        format!("io.containerd.caisson-{}.v2", self.isolator())
+    }
+
+    fn isolator(self) -> &'static str {
+        match self {
+            Self::Native => caisson_native::NAME,
+            Self::Sentry => sentry::NAME,
+        }
+    }
+
+    fn features(self) -> Features {
+        let (root, systemd_cgroup) = (PathBuf::new(), false);
+        match self {
+            Self::Native => {
+                let (rootless, kernel) = (Some(false), None);
+                let settings = Settings { root, systemd_cgroup, rootless, kernel };
+                NativeIsolator::new(settings).features()
+            }
+            Self::Sentry => {
+                SentryIsolator::new(sentry::Settings { root, systemd_cgroup }).features()
+            }
+        }
+    }
+}
+
 /// The pod that the container in this bundle belongs to.
 fn group_of(bundle: &Path, id: &str) -> Result<String, CommandError> {
     let path = bundle.join("config.json");
@@ -119,45 +169,50 @@ fn group_of(bundle: &Path, id: &str) -> Result<String, CommandError> {
 }
 
 /// Does what containerd asks; what it is to read on standard output.
-pub(crate) fn run(program: &Path, args: &[OsString]) -> Result<Vec<u8>, CommandError> {
+/// `name`: what the program was called.
+pub(crate) fn run(
+    program: &Path,
+    name: &OsStr,
+    args: &[OsString],
+) -> Result<Vec<u8>, CommandError> {
+    let kind = Kind::of(name)?;
     let asks =
         |what: &str| args.iter().any(|arg| arg.to_string_lossy().trim_start_matches('-') == what);
     if args.len() == 1 && asks("v") {
-        return Ok(format!("{RUNTIME_TYPE}:\n  Version:  {VERSION}\n").into_bytes());
+        return Ok(format!("{}:\n  Version:  {VERSION}\n", kind.runtime_type()).into_bytes());
     }
     if asks("info") {
-        let isolator = NativeIsolator::new(Settings {
-            root: PathBuf::new(),
-            systemd_cgroup: false,
-            rootless: Some(false),
-            kernel: None,
-        });
-        let features = serde_json::to_vec(&isolator.features());
+        let features = serde_json::to_vec(&kind.features());
         let features = features.map_err(|error| CommandError::Launch(error.to_string()))?;
-        return Ok(info::message(RUNTIME_TYPE, VERSION, &features));
+        return Ok(info::message(&kind.runtime_type(), VERSION, &features));
     }
     let flags = parse(args)?;
     let own = || std::env::current_dir().unwrap_or_default();
     let bundle = flags.bundle.clone().unwrap_or_else(own);
     match flags.command.as_str() {
-        "start" => start(program, &flags, &bundle),
+        "start" => start(program, kind, &flags, &bundle),
         "delete" => Ok(delete(program, &flags, &bundle)),
         _ => Err(CommandError::Usage),
     }
 }
 
-fn start(program: &Path, flags: &Flags, bundle: &Path) -> Result<Vec<u8>, CommandError> {
+fn start(
+    program: &Path,
+    kind: Kind,
+    flags: &Flags,
+    bundle: &Path,
+) -> Result<Vec<u8>, CommandError> {
     let dir = flags.pod_dir(&group_of(bundle, &flags.id)?);
     let socket = dir.join(names::TASK_SOCKET);
     if UnixStream::connect(&socket).is_err() {
-        launch_pod(program, flags, &dir)?;
+        launch_pod(program, kind, flags, &dir)?;
     }
     let address = format!("unix://{}", socket.display());
     write(&bundle.join("address"), address.as_bytes())?;
     Ok(address.into_bytes())
 }
 
-fn launch_pod(program: &Path, flags: &Flags, dir: &Path) -> Result<(), CommandError> {
+fn launch_pod(program: &Path, kind: Kind, flags: &Flags, dir: &Path) -> Result<(), CommandError> {
     let failed = |path: &Path, error: std::io::Error| CommandError::File {
         action: "make",
         path: path.to_owned(),
@@ -180,10 +235,10 @@ fn launch_pod(program: &Path, flags: &Flags, dir: &Path) -> Result<(), CommandEr
     builder.mode(0o700).create(dir).map_err(|error| failed(dir, error))?;
     let config = PodConfig {
         id: flags.id.clone(),
-        isolator: caisson_native::NAME.to_owned(),
+        isolator: kind.isolator().to_owned(),
         oci: None,
         shim: None,
-        state_root: dir.join("native"),
+        state_root: dir.join(kind.isolator()),
         systemd_cgroup: wants_systemd(),
         rootless: Some(false),
         cgroup: None,
@@ -293,6 +348,15 @@ mod tests {
         assert_eq!(parsed.pod_dir("x"), parsed.pod_dir("x"));
         assert!(flags("start").is_err());
         assert!(flags("-namespace a -id").is_err());
+    }
+
+    #[test]
+    fn the_name_says_which() {
+        let of = |name: &str| Kind::of(OsStr::new(name));
+        assert_eq!(of("/bin/containerd-shim-caisson-sentry-v2").unwrap(), Kind::Sentry);
+        assert_eq!(of("containerd-shim-caisson-native-v2").unwrap(), Kind::Native);
+        assert_eq!(Kind::Sentry.runtime_type(), "io.containerd.caisson-sentry.v2");
+        assert!(of("containerd-shim-other-v2").unwrap_err().to_string().contains("other"));
     }
 
     #[test]

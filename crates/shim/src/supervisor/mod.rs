@@ -93,7 +93,7 @@ fn for_containerd(program: &OsString, args: &[OsString]) -> Result<u8, StepError
         true => PathBuf::from(program),
         false => own,
     };
-    let said = crate::containerd::command::run(&own, args).context(step)?;
+    let said = crate::containerd::command::run(&own, program, args).context(step)?;
     let mut out = std::io::stdout();
     out.write_all(&said).and_then(|()| out.flush()).context(step)?;
     Ok(0)

@@ -59,6 +59,11 @@ impl Container {
         self
     }
 
+    /// Where the runtime keeps its state.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A command of the runtime, with words behind the container's name.
     pub fn command(&self, words: &[&str], behind: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));

@@ -313,7 +313,7 @@ impl Pods {
         match handler {
             Ok(HandlerKind::Shim(shim)) => shim.sandbox_container,
             // Its kernel outlives every other container of the pod.
-            Ok(HandlerKind::Isolator(kind)) => *kind == IsolatorKind::Sentry,
+            Ok(HandlerKind::Isolator(kind)) => kind == IsolatorKind::Sentry,
             _ => false,
         }
     }

@@ -98,7 +98,7 @@ impl Walker<'_> {
     ) -> Arc<Entry> {
         let node = host.found(found, since);
         host.appeared(name, node.kind(), node.id().1);
-        parent.made(self.kernel, name, node)
+        parent.made(self.kernel, name, node, since)
     }
 
     /// Makes a regular file that is not there; returns what stands for it, and the host's

@@ -1,7 +1,7 @@
 //! The tree of names, and how a path is walked.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -9,8 +9,7 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
-use super::broker::MOST_ASKED;
-use super::host::{Says, many_handles};
+use super::host::{Since, many_handles};
 use super::mount::Mount;
 use super::{Attributes, HostNode, Kind, ProcNode, TmpNode, Walker};
 
@@ -36,11 +35,13 @@ pub struct Entry {
     kind: Kind,
     /// The mount that it is in.
     pub mount: Arc<Mount>,
-    children: Mutex<HashMap<Vec<u8>, Arc<Entry>>>,
+    pub(super) children: Mutex<HashMap<Vec<u8>, Arc<Entry>>>,
     /// Root of what is mounted here.
     covering: Mutex<Option<Arc<Entry>>>,
     /// Whether it was looked up since names were last let go.
     used: AtomicBool,
+    /// Of a host's directory: [`Since::outside`] when the name was found.
+    pub(super) found: AtomicU64,
 }
 
 static CACHED: AtomicUsize = AtomicUsize::new(0);
@@ -80,6 +81,7 @@ impl Entry {
             children: Mutex::default(),
             covering: Mutex::default(),
             used: AtomicBool::new(true),
+            found: AtomicU64::new(0),
         })
     }
 
@@ -271,15 +273,17 @@ impl Entry {
         kernel: &Kernel,
         name: &[u8],
         node: HostNode,
+        since: Since,
     ) -> Arc<Entry> {
         self.forget(name);
         let kind = node.kind();
         let child = Entry::new(self, name, Node::Host(Arc::new(node)), kind);
+        child.found.store(since.outside, Ordering::SeqCst);
         self.keep(name, &child, kernel);
         child
     }
 
-    fn keep(&self, name: &[u8], child: &Arc<Entry>, kernel: &Kernel) {
+    pub(super) fn keep(&self, name: &[u8], child: &Arc<Entry>, kernel: &Kernel) {
         let many = CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT || many_handles();
         // All may be in use: then it is not tried again for every name.
         if many && ADDED.fetch_add(1, Ordering::Relaxed) >= TRIM_AFTER {
@@ -336,106 +340,6 @@ impl Entry {
         let child = Entry::new(self, name, node, kind);
         self.keep(name, &child, kernel);
         Ok(child)
-    }
-
-    /// A name in a directory of the host's.
-    fn on_host(
-        self: &Arc<Self>,
-        kernel: &Kernel,
-        directory: &Arc<HostNode>,
-        name: &[u8],
-        cached: Option<Arc<Entry>>,
-        opens: bool,
-    ) -> Result<Arc<Entry>, Errno> {
-        let broker = &kernel.files.broker;
-        let mut generation = None;
-        if directory.is_shared() {
-            // Whether it is still the same is asked without a handle.
-            if let Some((child, node)) = cached.as_ref().and_then(|c| Some((c, c.on_host_node()?)))
-                && let Ok(told) = broker.stat(directory.handle(broker)?, &[name.to_vec()])
-                && let [Some(told)] = told.as_slice()
-                && node.is(told)
-            {
-                return Ok(Arc::clone(child));
-            }
-        } else {
-            if let Some(child) = cached {
-                if child.on_host_node().is_some_and(|node| node.is_far()) {
-                    self.ask_neighbours(kernel, directory, name);
-                }
-                return Ok(child);
-            }
-            match directory.says(name) {
-                Says::Absent => return Err(Errno::NOENT),
-                Says::Listed if !opens => {
-                    self.ask_neighbours(kernel, directory, name);
-                    if let Some(child) = lock(&self.children).get(name) {
-                        return Ok(Arc::clone(child));
-                    }
-                }
-                Says::Listed => {}
-                Says::Nothing(at) => generation = Some(at),
-            }
-        }
-        let since = directory.now();
-        let found = broker.lookup(directory.handle(broker)?, name, opens);
-        let found = found.inspect_err(|errno| {
-            if *errno == Errno::NOENT
-                && let Some(generation) = generation
-            {
-                directory.note_absent(name, generation);
-            }
-            self.forget(name);
-        })?;
-        if let Some((child, node)) = cached.as_ref().and_then(|c| Some((c, c.on_host_node()?)))
-            && node.is(&found.attributes)
-        {
-            return Ok(Arc::clone(child));
-        }
-        let child = self.made(kernel, name, directory.found(found, since));
-        if directory.was_renamed(since) {
-            // It may stand for something else by now.
-            self.forget(name);
-        }
-        Ok(child)
-    }
-
-    fn on_host_node(&self) -> Option<&Arc<HostNode>> {
-        if let Node::Host(node) = &self.node { Some(node) } else { None }
-    }
-
-    /// Asks for the attributes of a name that is in the directory's listing and of those that
-    /// follow it: who looks at one after a listing mostly looks at all.
-    fn ask_neighbours(self: &Arc<Self>, kernel: &Kernel, directory: &Arc<HostNode>, name: &[u8]) {
-        let broker = &kernel.files.broker;
-        let mut names = directory.neighbours(name, MOST_ASKED);
-        if names.is_empty() {
-            names.push(name.to_vec());
-        }
-        let since = directory.now();
-        let told = directory.handle(broker).and_then(|handle| broker.stat(handle, &names));
-        // What could not be told is looked up, one by one.
-        for (name, told) in names.iter().zip(told.unwrap_or_default()) {
-            let Some(told) = told else { continue };
-            let there = lock(&self.children).get(name).map(Arc::clone);
-            match there {
-                Some(child) => {
-                    if let Some(node) = child.on_host_node().filter(|node| node.is(&told)) {
-                        node.see(&told, since);
-                    }
-                }
-                None => {
-                    let node = directory.told(name, &told, since);
-                    let kind = node.kind();
-                    let child = Entry::new(self, name, Node::Host(Arc::new(node)), kind);
-                    self.keep(name, &child, kernel);
-                    if directory.was_renamed(since) {
-                        self.forget(name);
-                        return;
-                    }
-                }
-            }
-        }
     }
 
     /// Drops cached names that nobody uses and nobody has looked up since the last time, down to

@@ -14,6 +14,7 @@ mod file;
 mod host;
 pub mod inotify;
 pub mod locks;
+mod lookup;
 pub mod mount;
 pub mod open;
 mod path_file;

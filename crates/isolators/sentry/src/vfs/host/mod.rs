@@ -49,6 +49,8 @@ pub struct HostFs {
 pub struct Since {
     attributes: u64,
     names: u64,
+    /// How often the directory was found changed by others.
+    pub outside: u64,
 }
 
 /// Counts what happens to a file, whatever its names.
@@ -91,6 +93,7 @@ impl HostFs {
         Since {
             attributes: self.changed.load(Ordering::SeqCst),
             names: self.named.load(Ordering::SeqCst),
+            outside: 0,
         }
     }
 

@@ -95,10 +95,6 @@ impl Content {
         self.too_many = false;
     }
 
-    fn knows(&self) -> bool {
-        self.names.is_some() || !self.absent.is_empty()
-    }
-
     fn keep(&mut self, names: Names) {
         self.forget();
         KEPT.fetch_add(names.count(), Ordering::Relaxed);
@@ -154,6 +150,7 @@ impl HostNode {
         if stamp.is_none() || content.stamp != stamp {
             content.forget();
             content.generation += 1;
+            self.outside.fetch_add(1, Ordering::SeqCst);
         }
         // Another change in the same tick of the host's clock would not be seen.
         let now = Time::now();
@@ -168,7 +165,7 @@ impl HostNode {
     /// that.
     pub fn expect_change(&self) {
         let mut content = lock(&self.content);
-        if content.knows() && !self.is_shared() {
+        if content.stamp.is_some() && !self.is_shared() {
             self.compare(&mut content);
         }
     }
@@ -179,9 +176,17 @@ impl HostNode {
         self.touch();
         let mut content = lock(&self.content);
         f(&mut content);
-        if content.knows() && !self.is_shared() {
+        if content.checked.is_some() && !self.is_shared() {
             content.stamp = self.stamp();
         }
+    }
+
+    /// How often others were found to have changed names here; that is looked for once in a
+    /// while.
+    #[must_use]
+    pub fn outside(&self) -> u64 {
+        self.settle(&mut lock(&self.content));
+        self.outside.load(Ordering::SeqCst)
     }
 
     /// What is known of a name. Only for a directory that is not shared.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Instant;
 
@@ -41,6 +41,8 @@ pub struct HostNode {
     known: Mutex<Known>,
     /// Of a directory: what is known of its names.
     pub(super) content: Mutex<Content>,
+    /// How often others were found to have changed names in it.
+    pub(super) outside: AtomicU64,
     /// Held while descriptors of it, which may have one position, are moved and read.
     pub(super) reading: Mutex<()>,
 }
@@ -88,6 +90,7 @@ impl HostNode {
             changes: fs.changes_of(id),
             known: Mutex::default(),
             content: Mutex::default(),
+            outside: AtomicU64::new(0),
             reading: Mutex::default(),
         }
     }
@@ -144,7 +147,7 @@ impl HostNode {
     /// Before something is asked of the folder.
     #[must_use]
     pub fn now(&self) -> Since {
-        self.fs.now()
+        Since { outside: self.outside.load(Ordering::SeqCst), ..self.fs.now() }
     }
 
     /// Whether names may have changed since then.

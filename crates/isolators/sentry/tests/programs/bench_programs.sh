@@ -1,6 +1,7 @@
 #!/bin/bash
 # Programs that scripts/bench-sentry.sh times inside: microseconds each. What is not installed
 # says so and has no row.
+set -u
 files=${1:?how many files the tree has}
 place=/tmp/bench-$$
 mkdir -p "$place" && cd "$place" || exit 1

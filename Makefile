@@ -42,10 +42,12 @@ test: ## run the tests of every crate, and the house rules
 	@scripts/toolchain.sh
 	scripts/test.sh
 
-test-sentry: ## the sentry's tests, those that take long too (root)
+test-sentry: ## the sentry's tests, those that take long too, and programs of Debian (root); SCALE, MODULES
 	@scripts/toolchain.sh
 	scripts/packages.sh busybox-static gcc libc6-dev python3 git
 	cargo test $(CARGO_FLAGS) -p caisson-sentry -- --include-ignored
+	cargo build $(CARGO_FLAGS) --release -p caisson-native -p caisson-sentry
+	FORM=whole SUITE_TIMEOUT=20000 RUNTIME="$(abspath $(NATIVE))" scripts/conformance.sh programs
 
 conformance: build ## run the suites and clients that others wrote (root, Go)
 	@RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" scripts/conformance.sh

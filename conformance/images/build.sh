@@ -11,6 +11,9 @@
 #             what bench-image pulls
 #   large     all of those and two toolchains, nine layers, about 1.2 GB: gzip,
 #             zstd and plain mixed
+#   roots/base, roots/short, roots/whole
+#             not images, but directories, each the upper one of an overlay on those
+#             before it: minbase, and the programs that conformance/programs runs
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../.." && pwd)
@@ -81,14 +84,21 @@ download() { # directory, dpkg's status file, packages...
 
 # The packages, installed in a chroot, as a layer over the base.
 installed_layer() { # name, packages...
-    local name=$1 work=$scratch/$1
-    shift
-    [[ ! -s $layers/$name.json ]] || return 0
+    [[ ! -s $layers/$1.json ]] || return 0
     debian_base
+    installed "$scratch/base" "$@"
+    oci layer "$scratch/$1/upper" "$layers/$1"
+    rm -rf "${scratch:?}/$1"
+}
+
+# The packages, installed in a chroot, as the upper directory $scratch/NAME/upper.
+installed() { # directories below it, as overlayfs wants them, name, packages...
+    local below=$1 name=$2 work=$scratch/$2
+    shift 2
     say "$name: installing $*"
     mkdir -p "$work"/{upper,work,root}
-    download "$out/debs/$name" "$scratch/base/var/lib/dpkg/status" "$@"
-    mount -t overlay overlay -o "lowerdir=$scratch/base,upperdir=$work/upper,workdir=$work/work" "$work/root"
+    mount -t overlay overlay -o "lowerdir=$below,upperdir=$work/upper,workdir=$work/work" "$work/root"
+    download "$out/debs/$name" "$work/root/var/lib/dpkg/status" "$@"
     mount -t proc proc "$work/root/proc"
     mount --rbind /dev "$work/root/dev"
     printf '#!/bin/sh\nexit 101\n' >"$work/root/usr/sbin/policy-rc.d"
@@ -107,8 +117,6 @@ installed_layer() { # name, packages...
     clean "$work/root"
     "set_up_$name" "$work/root"
     umount "$work/root"
-    oci layer "$work/upper" "$layers/$name"
-    rm -rf "$work"
 }
 set_up_python3() { :; }
 set_up_git() { :; }
@@ -122,6 +130,33 @@ set_up_postgres() {
     # Any client may come in: the image is for tests.
     echo 'host all all all trust' >>"$1/etc/postgresql/15/main/pg_hba.conf"
 }
+
+
+# Programs as they are packaged, for conformance/programs.
+short_programs=(python3 libpython3.11-testsuite perl sqlite3 git redis-server redis-tools nginx-light
+    gcc libc6-dev busybox make file xz-utils bzip2 bc less tmux vim-tiny strace)
+whole_programs=(postgresql nodejs openjdk-17-jdk-headless openssh-server openssh-client gdb wrk g++ vim)
+root() { # name
+    local name=$1 below=$out/roots/base
+    [[ ! -d $out/roots/$name ]] || return 0
+    mkdir -p "$out/roots"
+    if [[ $name == base ]]; then
+        debian_base
+        mv "$scratch/base" "$out/roots/base"
+        return
+    fi
+    root base
+    if [[ $name == short ]]; then
+        installed "$below" short "${short_programs[@]}"
+    else
+        root short
+        installed "$out/roots/short:$below" whole "${whole_programs[@]}"
+    fi
+    rm -rf "$out/debs/$name"
+    mv "$scratch/$name/upper" "$out/roots/$name"
+}
+set_up_short() { :; }
+set_up_whole() { :; }
 
 # The packages' files only, without their scripts.
 unpacked_layer() { # name, compression, packages...
@@ -201,6 +236,7 @@ packages python3
 for name; do
     [[ ! -s $out/$name/index.json ]] || continue
     case $name in
+        roots/base | roots/short | roots/whole) root "${name#roots/}" ;;
         busybox) image busybox '{"Cmd": ["/bin/sh"]}' busybox ;;
         debian) image debian '{"Cmd": ["/bin/bash"]}' debian ;;
         python3) image python3 '{"Cmd": ["python3"]}' debian python3 ;;

@@ -147,6 +147,10 @@ fn new_process(
     let row = Row::new(Arc::clone(&process), 0, pid, pid);
     tree.insert(pid, row);
     drop(tree);
+    let limit = lock(&process.limits).soft(resource::CPU);
+    if limit != INFINITY {
+        syscalls::watch_processor_time(kernel, &process, limit);
+    }
     if let Some((_, screen)) = screen {
         // It means nothing to a raw terminal, but what was asked for stays to be read.
         let newlines = rustix::termios::tcgetattr(&screen)

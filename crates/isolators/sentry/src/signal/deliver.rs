@@ -222,6 +222,12 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
     if let Some(mask) = signals.saved_mask.take() {
         signals.set_mask(mask);
     }
+    let pending = lock(&thread.process.pending);
+    if (signals.pending.set() | pending.set()) & !signals.mask == 0 {
+        // Whatever came meanwhile was taken, too: the next call is not to end by it.
+        thread.waiter.clear_signal();
+    }
+    drop(pending);
     drop(signals);
     kernel.load(thread, id, frame);
 }

@@ -90,20 +90,36 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
             if ignored && !blocks(thread) {
                 return;
             }
-            lock(&thread.signals).pending.add(info);
+            let interrupts = {
+                let mut signals = lock(&thread.signals);
+                signals.pending.add(info);
+                let interrupts = signals.mask & bit(signal) == 0;
+                if interrupts {
+                    thread.waiter.signal();
+                }
+                interrupts
+            };
             kernel.signals.wake();
-            if !blocks(thread) {
-                thread.interrupt();
+            if interrupts {
+                thread.rouse();
             }
         }
         Target::Process(process) => {
             if ignored && !threads.iter().all(blocks) {
                 return;
             }
-            lock(&process.pending).add(info);
+            let thread = threads.iter().find(|t| !blocks(t));
+            {
+                // At once: who takes it afterwards forgets the interruption, too.
+                let mut pending = lock(&process.pending);
+                pending.add(info);
+                if let Some(thread) = thread {
+                    thread.waiter.signal();
+                }
+            }
             kernel.signals.wake();
-            if let Some(thread) = threads.iter().find(|t| !blocks(t)) {
-                thread.interrupt();
+            if let Some(thread) = thread {
+                thread.rouse();
             }
         }
     }

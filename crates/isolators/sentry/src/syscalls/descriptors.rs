@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::task::Credentials;
 use crate::task::waiter::lock;
 use crate::vfs::tmpfs::{MemoryFile, New, TmpFs};
-use crate::vfs::{FileTable, Kind, OpenFile, Ready, pipe, status};
+use crate::vfs::{FileTable, Kind, OpenFile, Ready, pipe, pipe_of, status};
 
 use super::{Call, Failure, Outcome, locks};
 
@@ -90,7 +90,6 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
     const GETPIPE_SIZE: u32 = 1032;
     const ADD_SEALS: u32 = 1033;
     const GET_SEALS: u32 = 1034;
-    const PIPE_SIZE: u64 = 65_536;
     const SETTABLE: u32 = status::APPEND | status::NONBLOCK;
     let file = call.file(0)?;
     let files: Arc<FileTable> = call.files();
@@ -122,14 +121,13 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
         // F_UNLCK: there are no leases.
         GETLEASE => Ok(2),
         command @ (SETPIPE_SIZE | GETPIPE_SIZE) => {
-            if file.file.attributes()?.kind() != Kind::Fifo {
-                return Err(Errno::BADF.into());
-            }
-            // All pipes have one size.
-            if command == SETPIPE_SIZE && argument > PIPE_SIZE {
-                return Err(Errno::PERM.into());
-            }
-            Ok(PIPE_SIZE.cast_signed())
+            let pipe = pipe_of(&*file.file).ok_or(Errno::BADF)?;
+            let size = if command == SETPIPE_SIZE {
+                pipe.resize(argument & u64::from(u32::MAX))?
+            } else {
+                pipe.capacity()
+            };
+            Ok(i64::try_from(size).unwrap_or(i64::MAX))
         }
         command @ (ADD_SEALS | GET_SEALS) => {
             let sealed = file.file.seals().ok_or(Errno::INVAL)?;

@@ -57,7 +57,7 @@ fn set(call: &Call<'_>, process: &Arc<Process>, which: u32, new: (u64, u64)) -> 
 
 /// Has a process told, once a second, that it has used too much processor time; the hard
 /// limit ends it.
-pub(super) fn watch(kernel: &Arc<Kernel>, process: &Arc<Process>, soft: u64) {
+pub fn watch(kernel: &Arc<Kernel>, process: &Arc<Process>, soft: u64) {
     let weak = Arc::downgrade(process);
     let source = Source::Processor(weak.clone(), false);
     let timer = Timer::new(

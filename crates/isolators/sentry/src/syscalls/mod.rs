@@ -44,7 +44,7 @@ use std::time::Instant;
 
 pub use approved::missed;
 pub use exec::start_first;
-pub use limits::allow_size;
+pub use limits::{allow_size, watch as watch_processor_time};
 use rustix::io::Errno;
 pub use table::{Framed, Handler, Row, TABLE};
 

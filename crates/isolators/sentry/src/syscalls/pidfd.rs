@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::signal::{Info, MAX, SI_USER, Target};
 use crate::task::waiter::lock;
 use crate::task::{Process, may_trace};
-use crate::vfs::{OpenFile, PidFd, status};
+use crate::vfs::{Node, OpenFile, PidFd, ProcNode, status};
 
 use super::{Call, Outcome, signals};
 
@@ -42,12 +42,26 @@ pub(super) fn pidfd_open(call: &Call<'_>) -> Outcome {
     Ok(call.files().add(OpenFile::stream(Box::new(file), keep), 0, true)?.into())
 }
 
+/// The process whose folder of procfs the first argument is, if it is one.
+fn named(call: &Call<'_>) -> Result<Option<Arc<Process>>, Errno> {
+    let file = call.file(0)?;
+    let Some(Node::Proc(ProcNode::Process(pid))) = file.entry.as_ref().map(|entry| &entry.node)
+    else {
+        return Ok(None);
+    };
+    let tree = lock(&call.kernel.tree);
+    tree.row(*pid).map(|row| Some(Arc::clone(&row.process))).ok_or(Errno::SRCH)
+}
+
 pub(super) fn pidfd_send_signal(call: &Call<'_>) -> Outcome {
     let number = call.int(1);
     if call.uint(3) != 0 {
         return Err(Errno::INVAL.into());
     }
-    let (target, _) = process(call, 0)?;
+    let target = match named(call)? {
+        Some(target) => target,
+        None => process(call, 0)?.0,
+    };
     if !(0..=MAX).contains(&number) {
         return Err(Errno::INVAL.into());
     }

@@ -255,6 +255,10 @@ fn make_thread(
             // Its stub is its parent's, which has used some already.
             lock(&new.accounts).base = Usage::of_stub(&place.space.stub);
         }
+        let limit = lock(&new.limits).soft(resource::CPU);
+        if limit != INFINITY {
+            syscalls::watch_processor_time(kernel, &new, limit);
+        }
         new
     };
     let signals = {

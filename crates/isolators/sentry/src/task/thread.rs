@@ -148,6 +148,11 @@ impl Thread {
     /// Makes it report, and its call return, soon.
     pub fn interrupt(&self) {
         self.waiter.interrupt();
+        self.rouse();
+    }
+
+    /// The rest of it, for who has told the waiter of a signal.
+    pub fn rouse(&self) {
         let parked = lock(&self.parked).take();
         if let Some(interrupt) = parked {
             interrupt();

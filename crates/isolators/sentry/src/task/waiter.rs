@@ -13,6 +13,8 @@ pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct State {
     woken: bool,
     interrupted: bool,
+    /// The same, by a signal that waits.
+    signalled: bool,
 }
 
 /// The place where one thread waits.
@@ -53,15 +55,28 @@ impl Waiter {
         self.changed.notify_all();
     }
 
+    /// [`Self::interrupt`] for a signal, under the lock of the list that it is put in.
+    pub fn signal(&self) {
+        lock(&self.state).signalled = true;
+        self.changed.notify_all();
+    }
+
     /// Forgets an interruption that has been dealt with.
     pub fn clear(&self) {
-        lock(&self.state).interrupted = false;
+        let mut state = lock(&self.state);
+        (state.interrupted, state.signalled) = (false, false);
+    }
+
+    /// No signal waits: for who holds the locks of the lists.
+    pub fn clear_signal(&self) {
+        lock(&self.state).signalled = false;
     }
 
     /// Whether a wait would end at once.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        lock(&self.state).interrupted
+        let state = lock(&self.state);
+        state.interrupted || state.signalled
     }
 
     fn call(&self) {
@@ -80,7 +95,7 @@ impl Waiter {
             if std::mem::replace(&mut state.woken, false) {
                 return Woken::Called;
             }
-            if state.interrupted {
+            if state.interrupted || state.signalled {
                 return Woken::Interrupted;
             }
             state = match deadline {
@@ -149,5 +164,10 @@ mod tests {
         assert_eq!(waiter.wait(None), Woken::Interrupted);
         waiter.clear();
         assert_eq!(waiter.wait(Some(Instant::now())), Woken::TimedOut);
+        waiter.signal();
+        assert_eq!(waiter.wait(None), Woken::Interrupted);
+        waiter.interrupt();
+        waiter.clear_signal();
+        assert_eq!(waiter.wait(None), Woken::Interrupted, "not by a signal");
     }
 }

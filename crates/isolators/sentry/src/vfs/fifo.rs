@@ -109,6 +109,10 @@ impl File for FifoFile {
         }
     }
 
+    fn own(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
+    }
+
     fn attributes(&self) -> Result<Attributes, Errno> {
         match &self.entry.node {
             Node::Host(node) => node.now_there(),
@@ -123,5 +127,15 @@ impl File for FifoFile {
             (None, Some(writer)) => writer.control(call, request, argument),
             (None, None) => Err(Errno::NOTTY),
         }
+    }
+}
+
+/// The pipe of an open FIFO.
+pub(super) fn pipe_of(own: &dyn std::any::Any) -> Option<&Pipe> {
+    let file = own.downcast_ref::<FifoFile>()?;
+    match (&file.reader, &file.writer) {
+        (Some(reader), _) => super::pipe::pipe_of(reader),
+        (None, Some(writer)) => super::pipe::pipe_of(writer),
+        (None, None) => None,
     }
 }

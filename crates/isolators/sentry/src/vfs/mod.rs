@@ -47,7 +47,7 @@ pub use file::{Directory, File, Listed, OpenFile, Ready, status};
 pub use host::{HostFile, HostFs, HostNode};
 pub use mount::{MountFlags, MountTable};
 pub use pidfd::PidFd;
-pub use pipe::pipe;
+pub use pipe::{pipe, pipe_of};
 pub use proc::ProcNode;
 pub use signalfd::SignalFd;
 pub use stream::{HostStream, Poller};

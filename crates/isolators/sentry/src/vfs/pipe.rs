@@ -12,12 +12,16 @@ use crate::task::waiter::{Waiter, lock};
 use super::{Attributes, File, Kind, Ready, Time};
 
 const CAPACITY: usize = 65_536;
+const PAGE: usize = 4096;
+/// What `/proc/sys/fs/pipe-max-size` says.
+const LARGEST: usize = 1 << 20;
 /// A write of up to this much is not torn.
 const ATOMIC: usize = 4096;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     bytes: VecDeque<u8>,
+    capacity: usize,
     readers: usize,
     writers: usize,
     /// How often each end was opened.
@@ -26,7 +30,7 @@ struct State {
 
 /// What is between the ends.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub struct Pipe {
     state: Mutex<State>,
     pub(super) changed: WaitQueue,
     inode: u64,
@@ -71,7 +75,9 @@ pub fn pipe(inode: u64) -> (Box<dyn File>, Box<dyn File>) {
 
 impl Pipe {
     pub(super) fn without_ends(inode: u64) -> Arc<Self> {
-        let (state, changed) = (Mutex::default(), WaitQueue::default());
+        let bytes = VecDeque::new();
+        let state = State { bytes, capacity: CAPACITY, readers: 0, writers: 0, opened: (0, 0) };
+        let (state, changed) = (Mutex::new(state), WaitQueue::default());
         Arc::new(Pipe { state, changed, inode, made: Time::now() })
     }
 
@@ -86,6 +92,32 @@ impl Pipe {
     /// How often the ends were opened: to read, to write.
     pub(super) fn opened(&self) -> (u64, u64) {
         lock(&self.state).opened
+    }
+
+    /// How much is in it at most.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        lock(&self.state).capacity
+    }
+
+    /// Has it hold `wanted` bytes: a power of two, a page at least.
+    ///
+    /// # Errors
+    /// `EPERM` if that is more than anybody may have, `EBUSY` if more is in it.
+    pub fn resize(&self, wanted: u64) -> Result<usize, Errno> {
+        let wanted = usize::try_from(wanted).ok().filter(|w| *w <= 1 << 31).ok_or(Errno::INVAL)?;
+        let capacity = wanted.max(PAGE).next_power_of_two();
+        if capacity > LARGEST {
+            return Err(Errno::PERM);
+        }
+        let mut state = lock(&self.state);
+        if state.bytes.len() > capacity {
+            return Err(Errno::BUSY);
+        }
+        state.capacity = capacity;
+        drop(state);
+        self.changed.wake();
+        Ok(capacity)
     }
 
     fn attributes(&self) -> Attributes {
@@ -104,6 +136,15 @@ impl Pipe {
         call.thread.memory().write(argument, &waiting.to_le_bytes())?;
         Ok(0)
     }
+}
+
+/// The pipe that a file is an end of.
+#[must_use]
+pub fn pipe_of(file: &dyn File) -> Option<&Pipe> {
+    let own = file.own()?;
+    let reader = own.downcast_ref::<Reader>().map(|end| &*end.0);
+    let writer = || own.downcast_ref::<Writer>().map(|end| &*end.0);
+    reader.or_else(writer).or_else(|| super::fifo::pipe_of(own))
 }
 
 /// Copies what is first, whole pieces at a time; how much that was.
@@ -161,6 +202,10 @@ impl File for Reader {
         self.0.changed.join(waiter);
     }
 
+    fn own(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
+    }
+
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.0.attributes())
     }
@@ -187,7 +232,7 @@ impl File for Writer {
         if state.readers == 0 {
             return Err(Errno::PIPE);
         }
-        let room = CAPACITY.saturating_sub(state.bytes.len());
+        let room = state.capacity.saturating_sub(state.bytes.len());
         if room == 0 || (from.len() <= ATOMIC && room < from.len()) {
             return if from.is_empty() { Ok(0) } else { Err(Errno::AGAIN) };
         }
@@ -201,13 +246,17 @@ impl File for Writer {
     fn ready(&self) -> Ready {
         let state = lock(&self.0.state);
         let mut ready = Ready::empty();
-        ready.set(Ready::OUT, CAPACITY - state.bytes.len().min(CAPACITY) >= ATOMIC);
+        ready.set(Ready::OUT, state.capacity.saturating_sub(state.bytes.len()) >= ATOMIC);
         ready.set(Ready::ERR, state.readers == 0);
         ready
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {
         self.0.changed.join(waiter);
+    }
+
+    fn own(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {

@@ -196,6 +196,11 @@ int main(void) {
     if (!p) { pause(); _exit(0); }
     int pf = syscall(SYS_pidfd_open, p, 0), none = syscall(SYS_pidfd_open, p, O_NONBLOCK);
     struct pollfd po = {pf, POLLIN};
+    char folder[32];
+    sprintf(folder, "/proc/%d", p);
+    int named = open(folder, O_RDONLY | O_DIRECTORY), other = open("/proc", O_RDONLY | O_DIRECTORY);
+    P("folder %ld other %ld ", E(syscall(SYS_pidfd_send_signal, named, 0, 0, 0)), E(syscall(SYS_pidfd_send_signal, other, 0, 0, 0)));
+    close(named), close(other);
     P("pidfd %d poll %d", pf >= 0, poll(&po, 1, 10));
     P(" bad %ld %ld", E(syscall(SYS_pidfd_open, -1, 0)), E(syscall(SYS_pidfd_open, 1234567, 0)));
     P(" not yet %ld", E(waitid(P_PIDFD, none, &si, WEXITED)));

@@ -154,5 +154,30 @@ int main(void) {
     P(" %d none %ld bad %ld\n", getpriority(PRIO_PROCESS, 0), E(getpriority(PRIO_PROCESS, 1234567)), E(getpriority(9, 0)));
     long cmds = syscall(SYS_membarrier, 0, 0);
     P("membarrier %d %ld %ld\n", (cmds & 24) == 24, E(syscall(SYS_membarrier, 16, 0)), E(syscall(SYS_membarrier, 8, 0)));
+    /* a child has its parent's limit of processor time */
+    p = fork();
+    if (!p) {
+        r = (struct rlimit){1, 1};
+        setrlimit(RLIMIT_CPU, &r);
+        p = fork();
+        if (!p) for (;;);
+        wait4(p, &st, 0, 0);
+        _exit(WTERMSIG(st));
+    }
+    wait4(p, &st, 0, 0);
+    P("child %d\n", WEXITSTATUS(st));
+    /* sizes of pipes */
+    int ends[2];
+    pipe(ends);
+    P("pipe %ld", E(fcntl(ends[0], F_GETPIPE_SZ)));
+    P(" page %ld %ld", E(fcntl(ends[1], F_SETPIPE_SZ, 1)), E(fcntl(ends[0], F_GETPIPE_SZ)));
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    char piece[5000] = {0};
+    struct pollfd po = {ends[1], POLLOUT, 0};
+    P(" takes %ld room %d", E(write(ends[1], piece, sizeof piece)), poll(&po, 1, 0));
+    P(" grown %ld room %d takes %ld", E(fcntl(ends[1], F_SETPIPE_SZ, 9000)), poll(&po, 1, 0), E(write(ends[1], piece, sizeof piece)));
+    P(" busy %ld huge %d\n", E(fcntl(ends[0], F_SETPIPE_SZ, 4096)), E(fcntl(ends[0], F_SETPIPE_SZ, 1u << 31)) < 0);
+    int plain = open("/", O_RDONLY);
+    P("no pipe %ld %ld\n", E(fcntl(plain, F_GETPIPE_SZ)), E(fcntl(plain, F_SETPIPE_SZ, 4096)));
     P("done\n");
 }

@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# forms: short whole; seconds: 900
+# Python's own regression suite, test by test; what is known to fail is in python/failures.tsv.
+# MODULES names some; the short form takes a handful.
+: "${here:?}" "${scratch:?}"
+python_suite() {
+    local modules limit=600 seconds=() label from said
+    case $FORM in
+        short) modules=(test_pipes test_fcntl test_mmap test_select test_poll test_signal test_tempfile test_os) ;;
+        whole) modules=() ;;
+    esac
+    # shellcheck disable=SC2206  # words
+    [[ -z ${MODULES:-} ]] || modules=($MODULES)
+    # Side by side: most of these tests wait.
+    for label in native sentry; do
+        from=$SECONDS
+        (
+            KEEP=out run_inside $label python "$([[ $FORM == whole ]] && echo 14000 || echo 300)" \
+                bash /suite/python/modules.sh $limit "${modules[@]}"
+            echo $((SECONDS - from)) >"$scratch/python.$label.seconds"
+        ) &
+    done
+    wait
+    seconds=("$(<"$scratch/python.native.seconds")" "$(<"$scratch/python.sentry.seconds")")
+    if said=$(python3 "$here/python/compare.py" "$scratch/kept.native" "$scratch/kept.sentry" "$here/python/failures.tsv"); then
+        result ok python "${seconds[@]}" "$(tail -n 1 <<<"$said")"
+    else
+        result FAIL python "${seconds[@]}" "$(tail -n 1 <<<"$said")"
+        sed '$d; s/^/    /' <<<"$said"
+    fi
+}
+python_suite

@@ -44,7 +44,7 @@ test: ## run the tests of every crate, and the house rules
 
 test-sentry: ## the sentry's tests, those that take long too, and programs of Debian (root); SCALE, MODULES
 	@scripts/toolchain.sh
-	scripts/packages.sh busybox-static gcc libc6-dev python3 git
+	scripts/packages.sh busybox-static gcc libc6-dev python3 git strace gdb
 	cargo test $(CARGO_FLAGS) -p caisson-sentry -- --include-ignored
 	cargo build $(CARGO_FLAGS) --release -p caisson-native -p caisson-sentry
 	FORM=whole SUITE_TIMEOUT=20000 RUNTIME="$(abspath $(NATIVE))" scripts/conformance.sh programs

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::log::Log;
 use crate::machine::{Arrival, Machine, Zygote};
 use crate::platform::clock::Clock;
-use crate::platform::context::{Context, Register};
+use crate::platform::context::Context;
 use crate::platform::{
-    Event, EventKind, HostCall, HostPid, HostTid, INJECT_ADDRESS, Listener, Slot, Started, fast,
+    Event, EventKind, HostCall, HostPid, HostTid, Listener, Slot, Started, fast,
 };
+use crate::task::trace::Tracees;
 use crate::task::waiter::lock;
-use crate::task::{Order, Pid, Status, Thread, Tree, WaitQueue, exit_process};
+use crate::task::{Pid, Status, Thread, Tree, WaitQueue, exit_process};
 use crate::vfs::FileSystem;
 use crate::vfs::tty::Terminals;
 use crate::{signal, syscalls};
@@ -42,6 +43,8 @@ pub struct Kernel {
     zygote: Arc<Zygote>,
     /// Processes.
     pub tree: Arc<Mutex<Tree>>,
+    /// What is known of tracees besides themselves.
+    pub tracees: Arc<Tracees>,
     /// Woken when a child ends.
     pub children: Arc<WaitQueue>,
     /// Woken when a stopped process goes on.
@@ -103,6 +106,7 @@ impl Kernel {
             machine,
             zygote,
             tree: Arc::default(),
+            tracees: Arc::default(),
             children: Arc::default(),
             stops: Arc::default(),
             signals: Arc::default(),
@@ -136,6 +140,7 @@ impl Kernel {
             machine: Arc::clone(&self.machine),
             zygote,
             tree: or_new(shared.processes, &self.tree),
+            tracees: or_new(shared.processes, &self.tracees),
             children: or_new(shared.processes, &self.children),
             stops: or_new(shared.processes, &self.stops),
             signals: or_new(shared.processes, &self.signals),
@@ -381,41 +386,6 @@ impl Kernel {
         (Arc::as_ptr(&self.tree).addr(), pid)
     }
 
-    /// Loads a frame's registers: the thread goes on.
-    pub fn load(&self, thread: &Arc<Thread>, id: u64, frame: &mut Frame) {
-        // Every signal of the host reaches the stub.
-        frame.context.set_mask(0);
-        let slot = lock(&thread.place).slot;
-        let (base, size) = slot.stack();
-        frame.context.set_stack(base, 0, size);
-        if thread.memory().write(frame.address, frame.context.bytes()).is_err() {
-            self.violation(thread, "a frame that can't be written");
-            return;
-        }
-        self.listener.answer(id, 0);
-    }
-
-    /// Makes a thread that waits with a frame make a call of the host; `then`
-    /// goes on. The frame is not loaded before.
-    pub fn order(
-        &self,
-        thread: &Arc<Thread>,
-        id: u64,
-        frame: &Frame,
-        call: HostCall,
-        then: crate::task::thread::Then,
-    ) {
-        let mut context = ordered(frame.context, frame.address, &call);
-        let (base, size) = lock(&thread.place).slot.stack();
-        context.set_stack(base, 0, size);
-        *lock(&thread.order) = Some(Order { call, made: false, then });
-        if thread.memory().write(frame.address, context.bytes()).is_err() {
-            self.violation(thread, "a frame that can't be written");
-            return;
-        }
-        self.listener.answer(id, 0);
-    }
-
     /// The guest's code did what no program does that means well: its process
     /// ends.
     pub fn violation(self: &Kernel, thread: &Arc<Thread>, what: &str) {
@@ -473,16 +443,4 @@ impl Kernel {
             exit_process(self, &process, Status::Killed(signal, false));
         }
     }
-}
-
-/// `base` changed to make `call` in the stub, and then to load what is at
-/// `address`.
-pub(crate) fn ordered(mut base: Context, address: u64, call: &HostCall) -> Context {
-    base.set(Register::Rip, INJECT_ADDRESS);
-    base.set(Register::Rsp, address);
-    base.set(Register::Rax, call.number);
-    base.set_args(call.args);
-    // No signal of the host comes between.
-    base.set_mask(u64::MAX);
-    base
 }

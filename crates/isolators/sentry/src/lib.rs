@@ -12,6 +12,7 @@ pub mod machine;
 pub mod mm;
 pub mod net;
 pub mod oci;
+mod orders;
 pub mod platform;
 pub mod signal;
 pub mod syscalls;

@@ -7,9 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 
 use rustix::io::Errno;
 
-use crate::kernel::{Kernel, ordered};
+use crate::kernel::Kernel;
 use crate::log::Log;
 use crate::mm::Space;
+use crate::orders::ordered;
 use crate::platform::context::Context;
 use crate::platform::{
     Event, EventKind, GuestMemory, HostCall, HostPid, HostTid, Listener, Slot, StubProcess,

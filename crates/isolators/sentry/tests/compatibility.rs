@@ -124,7 +124,7 @@ fn tasks_are_governed_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["timers", "jobs", "terminals", "limits", "sysv", "queues", "identity"] {
+    for name in ["timers", "jobs", "terminals", "limits", "sysv", "queues", "identity", "tracing"] {
         same_program(&sandbox, name);
     }
 }

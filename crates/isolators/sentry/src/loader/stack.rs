@@ -24,6 +24,8 @@ pub struct Stack {
     pub pointer: u64,
     /// What lies from there to the top.
     pub bytes: Vec<u8>,
+    /// The auxiliary vector alone.
+    pub auxiliary: Vec<u8>,
 }
 
 impl Stack {
@@ -83,12 +85,15 @@ impl Stack {
         words.push(0);
         words.extend(environment.iter().map(|e| base + e));
         words.push(0);
-        words.extend(vector(auxiliary).into_iter().flat_map(|(key, value)| [key, value]));
+        let pairs: Vec<u64> =
+            vector(auxiliary).into_iter().flat_map(|(key, value)| [key, value]).collect();
+        words.extend(&pairs);
+        let auxiliary = pairs.iter().flat_map(|word| word.to_le_bytes()).collect();
         let pointer = (base - words.len() as u64 * 8) & !15;
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         bytes.resize(usize::try_from(base - pointer).unwrap_or(bytes.len()), 0);
         bytes.extend_from_slice(&strings);
-        Stack { pointer, bytes }
+        Stack { pointer, bytes, auxiliary }
     }
 }
 

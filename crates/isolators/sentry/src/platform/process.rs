@@ -89,6 +89,12 @@ impl StubProcess {
         Some(std::time::Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
     }
 
+    /// Whether it is there, or was not reaped yet.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        *self.there.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes a thread report as soon as it runs guest code again.
     pub fn kick(&self, thread: HostTid) {
         self.while_there(|pid| {

@@ -5,15 +5,16 @@ use std::sync::atomic::Ordering;
 
 use crate::kernel::{Frame, Kernel};
 use crate::platform::context::{CONTEXT_SIZE, Context, Register};
-use crate::platform::{GuestMemory, KICK};
+use crate::platform::{GuestMemory, INJECT_ADDRESS, KICK};
 use crate::syscalls;
 use crate::task::limits::resource;
+use crate::task::trace::{self, Before, Leaving};
 use crate::task::waiter::lock;
-use crate::task::{Restart, Status, Thread, dismiss, exit_process, park, stop};
+use crate::task::{Restart, Status, Thread, dismiss, enter_stop, exit_process, park, stop};
 
 use super::{
-    Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGCONT, SIGSEGV, bit,
-    default_of, frame, take,
+    Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGCONT, SIGKILL, SIGSEGV,
+    bit, default_of, frame, take,
 };
 
 const SIGSYS: i32 = 31;
@@ -47,6 +48,13 @@ pub fn reported(
     let waited = lock(&thread.host_wait).take();
     // A sandbox that was paused goes on.
     if signal == KICK || signal == SIGCONT {
+        let order = lock(&thread.order).take_if(|order| order.interruptible);
+        if let Some(order) = order {
+            *lock(&thread.nested) = Some(frame.address);
+            let result = interrupted_order(&frame.context, order.made);
+            (order.then)(kernel, thread, id, result);
+            return;
+        }
         if let Some(args) = waited {
             let how = syscalls::futex::interrupted(thread, &mut frame.context, args);
             *lock(&thread.restart) = how;
@@ -75,6 +83,13 @@ pub fn reported(
             return;
         }
         if frame.context.get(Register::Rax) == RT_SIGRETURN {
+            let mut id = id;
+            if thread.is_traced() {
+                match trace::entry(kernel, thread, &mut id, &mut frame) {
+                    trace::Entry::Gone => return,
+                    trace::Entry::Serve(_) => trace::served(thread),
+                }
+            }
             sigreturn(kernel, thread, id, &mut frame);
         } else {
             syscalls::with_frame(kernel, thread, id, frame);
@@ -130,21 +145,55 @@ fn sigreturn(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Fr
     }
 }
 
-/// Waits while the process is stopped; true if the thread's end came meanwhile.
-fn parked(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Frame) -> bool {
-    let ended = park(kernel, thread) && thread.doomed.load(Ordering::SeqCst);
-    if ended {
-        dismiss(kernel, thread, id, frame.address);
+/// What an ordered call returned that a signal came after, or interrupted.
+fn interrupted_order(context: &Context, made: bool) -> i64 {
+    /// `ERESTARTSYS`
+    const RESTART_CODE: i64 = -512;
+    let behind = INJECT_ADDRESS + 2;
+    let at = context.get(Register::Rip);
+    let result = if at == behind { Register::Rax } else { Register::Rdi };
+    if !made || at < behind { RESTART_CODE } else { context.get(result).cast_signed() }
+}
+
+/// Waits while the process is stopped; true if the thread's end came meanwhile. One that
+/// is traced waits for its tracer.
+fn parked(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: &mut u64, frame: &mut Frame) -> bool {
+    loop {
+        if thread.is_traced() && enter_stop(kernel, thread) {
+            match trace::group_stop(kernel, thread, id, frame) {
+                Some(Leaving::Gone) => return true,
+                Some(Leaving::Stays) => return false,
+                None => {}
+            }
+        }
+        if !park(kernel, thread) {
+            return false;
+        }
+        if thread.doomed.load(Ordering::SeqCst) {
+            dismiss(kernel, thread, *id, frame.address);
+            return true;
+        }
+        if !thread.is_traced() {
+            return false;
+        }
     }
-    ended
 }
 
 /// Lets a thread go on that waits with a frame: through a handler, if a signal
 /// is there for it.
 pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Frame) {
+    let mut id = id;
+    if thread.is_traced() {
+        match trace::before_resume(kernel, thread, &mut id, frame) {
+            Before::Signals => {}
+            Before::Call => return kernel.load(thread, id, frame),
+            Before::Gone => return,
+        }
+    }
     let interrupted = lock(&thread.restart).take();
+    let call = (frame.context.get(Register::Rip), frame.context.get(Register::Rax));
     thread.waiter.clear();
-    if parked(kernel, thread, id, frame) {
+    if parked(kernel, thread, &mut id, frame) {
         return;
     }
     let mut frames = 0;
@@ -152,7 +201,20 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         let wanted = !lock(&thread.signals).mask;
         take(thread, wanted)
     } {
+        let info = if thread.is_traced() {
+            match trace::signal(kernel, thread, &mut id, frame, info) {
+                None => return,
+                Some(None) => continue,
+                Some(Some(info)) => info,
+            }
+        } else {
+            info
+        };
         let signal = info.signal();
+        if signal == SIGKILL {
+            exit_process(kernel, &thread.process, Status::Killed(9, false));
+            return;
+        }
         let action = {
             let mut actions = lock(&thread.process.actions);
             let action = actions.get(signal);
@@ -174,7 +236,7 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
                 DefaultAction::Ignore | DefaultAction::Continue => continue,
                 DefaultAction::Stop => {
                     stop(kernel, &thread.process, signal);
-                    if parked(kernel, thread, id, frame) {
+                    if parked(kernel, thread, &mut id, frame) {
                         return;
                     }
                     continue;
@@ -182,12 +244,21 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
                 DefaultAction::End(core) => {
                     let core = core && lock(&thread.process.limits).soft(resource::CORE) > 0;
                     let status = Status::Killed(u8::try_from(signal).unwrap_or(0), core);
+                    let word = u64::from(status.word().cast_unsigned());
+                    let exit = trace::events::EXIT;
+                    if thread.is_traced()
+                        && trace::event(kernel, thread, &mut id, frame, exit, word) == Leaving::Gone
+                    {
+                        return;
+                    }
                     exit_process(kernel, &thread.process, status);
                     return;
                 }
             }
         }
+        let same = (frame.context.get(Register::Rip), frame.context.get(Register::Rax)) == call;
         if frames == 0
+            && same
             && let Some(kind) = interrupted
             && kind != Restart::Always
             && (kind != Restart::IfAsked || action.flags & RESTART == 0)
@@ -212,6 +283,12 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         }
         signals.set_mask(mask);
         frames += 1;
+        drop(signals);
+        if thread.is_traced()
+            && trace::step_into_handler(kernel, thread, &mut id, frame) == Leaving::Gone
+        {
+            return;
+        }
     }
     if frames == 0
         && let Some(Restart::Until(deadline)) = interrupted
@@ -229,5 +306,8 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
     }
     drop(pending);
     drop(signals);
+    if thread.is_traced() {
+        trace::arm(thread, frame);
+    }
     kernel.load(thread, id, frame);
 }

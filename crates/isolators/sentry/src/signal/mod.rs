@@ -189,6 +189,12 @@ impl Pending {
         true
     }
 
+    /// All that wait, in their order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Info> {
+        self.queue.iter().copied().collect()
+    }
+
     /// Which ones wait.
     #[must_use]
     pub fn set(&self) -> u64 {

@@ -83,7 +83,12 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
         lock(&process.pending).discard(cancelled);
         threads.iter().for_each(|t| lock(&t.signals).pending.discard(cancelled));
     }
-    let ignored = lock(&process.actions).ignores(signal);
+    // A tracer hears of all.
+    let traced = match target {
+        Target::Thread(thread) => thread.is_traced(),
+        Target::Process(_) => threads.iter().any(|thread| thread.is_traced()),
+    };
+    let ignored = !traced && lock(&process.actions).ignores(signal);
     let blocks = |thread: &Arc<Thread>| lock(&thread.signals).mask & bit(signal) != 0;
     match target {
         Target::Thread(thread) => {

@@ -14,6 +14,7 @@ use crate::platform::context::{Context, Register};
 use crate::platform::{Event, GUEST_END, HostCall, Slot, StubProcess, VDSO, VDSO_SIZE};
 use crate::signal::{self, ThreadSignals};
 use crate::task::thread::Place;
+use crate::task::trace::{self, Leaving};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, retire};
 use crate::vfs::{Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
@@ -170,6 +171,7 @@ struct Plan {
     entry: u64,
     pointer: u64,
     program: crate::mm::Program,
+    auxiliary: Vec<u8>,
 }
 
 impl Plan {
@@ -239,6 +241,7 @@ fn plan(program: Program, ids: [u32; 4], secure: bool) -> Result<Plan, Errno> {
         entry: 0,
         pointer: 0,
         program: crate::mm::Program { path: binary.path.clone(), id: binary.id },
+        auxiliary: Vec::new(),
     };
     let base = if binary.image.relocatable { RELOCATED + chance(0, 28) * PAGE } else { 0 };
     let protection = if binary.image.executable_stack { 7 } else { 3 };
@@ -273,6 +276,7 @@ fn plan(program: Program, ids: [u32; 4], secure: bool) -> Result<Plan, Errno> {
     let top = GUEST_END - chance(8, 12) * 16;
     let stack = Stack::new(top, &arguments, &environment, &called, &auxiliary);
     plan.pointer = stack.pointer;
+    plan.auxiliary = stack.auxiliary;
     plan.writes.push((stack.pointer, stack.bytes));
     Ok(plan)
 }
@@ -292,6 +296,11 @@ fn run(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut plan: Plan) {
         frame.context.set(Register::Rsp, plan.pointer);
         *lock(&thread.space().areas) = plan.areas;
         *lock(&thread.space().program) = plan.program;
+        *lock(&thread.process.auxiliary) = plan.auxiliary;
+        let mut id = id;
+        if trace::executed(kernel, thread, &mut id, &mut frame) == Leaving::Gone {
+            return;
+        }
         signal::resume(kernel, thread, id, &mut frame);
         return;
     };
@@ -335,7 +344,7 @@ fn arrive(
     kernel: &Arc<Kernel>,
     event: &Event,
     process: &Arc<Process>,
-    signals: ThreadSignals,
+    (signals, old): (ThreadSignals, Option<&Thread>),
     plan: Plan,
 ) {
     let stub = Arc::new(StubProcess::new(event.thread.process()));
@@ -343,6 +352,12 @@ fn arrive(
     kernel.adopt(&space);
     let place = Place { space: Arc::clone(&space), host: None, slot: Slot(0), counted: true };
     let thread = Arc::new(Thread::new(process.pid, Arc::clone(process), place, signals));
+    if let Some(old) = old {
+        trace::pass_on(old, &thread);
+        if thread.is_traced() {
+            lock(&space.sites).turn_off();
+        }
+    }
     let alive = {
         let mut tree = lock(&kernel.tree);
         match tree.row_mut(process.pid) {
@@ -404,7 +419,12 @@ pub(super) fn execute(
         // From here on there is no way back.
         let others: Vec<Arc<Thread>> =
             kernel.threads_of(process.pid).into_iter().filter(|t| !Arc::ptr_eq(t, &old)).collect();
-        others.iter().for_each(|thread| retire(kernel, thread));
+        for thread in &others {
+            if thread.tid != process.pid {
+                trace::ended(kernel, thread, 0, Status::Killed(9, false));
+            }
+            retire(kernel, thread);
+        }
         let signals = {
             let mut signals = lock(&old.signals);
             ThreadSignals {
@@ -424,7 +444,7 @@ pub(super) fn execute(
         *lock(&process.name) = name;
         *lock(&process.command_line) = command_line;
         *lock(&process.environment) = environment;
-        arrive(kernel, &event, &process, signals, plan);
+        arrive(kernel, &event, &process, (signals, Some(&old)), plan);
         retire(kernel, &old);
         if old.space().users() > 0 {
             dismiss(kernel, &old, id, address);
@@ -465,6 +485,6 @@ pub fn start_first(
     process.dumpable.store(open, Ordering::SeqCst);
     let process = Arc::clone(process);
     kernel.new_stub(Box::new(move |kernel, event| {
-        arrive(kernel, &event, &process, ThreadSignals::default(), plan);
+        arrive(kernel, &event, &process, (ThreadSignals::default(), None), plan);
     }))
 }

@@ -21,7 +21,10 @@ mod owners;
 mod paths;
 mod pidfd;
 mod polling;
+mod process_vm;
 mod processes;
+mod ptrace;
+mod ptrace_registers;
 mod queues;
 mod scheduling;
 mod semaphores;
@@ -37,6 +40,7 @@ mod timers;
 mod transfer;
 mod usage;
 mod wait;
+mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -133,6 +137,11 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
     }
     let continued = lock(&thread.continued).take();
     let call = Call { kernel, thread, args: host.args, id, continued };
+    if thread.is_traced() && watched::needs_frame(&call, host.number) {
+        *lock(&thread.continued) = continued;
+        kernel.listener.answer(id, value(Err(Failure::NeedsFrame), thread));
+        return;
+    }
     let outcome = match table::find(host.number) {
         Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) => {
             handler(&call)
@@ -156,6 +165,13 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
 
 /// Serves a call that came with its frame, and lets the thread go on.
 pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame) {
+    let mut id = id;
+    if thread.is_traced() {
+        match watched::enter(kernel, thread, &mut id, &mut frame) {
+            watched::Next::Serve => {}
+            watched::Next::Done => return,
+        }
+    }
     let number = frame.context.get(Register::Rax);
     let call = Call { kernel, thread, args: frame.context.args(), id, continued: None };
     let outcome = match table::find(number) {

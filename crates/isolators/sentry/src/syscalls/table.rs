@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use super::{
     Call, Failure, Outcome, approved, capabilities, copying, descriptors, epoll, extended, files,
     futex, identity, inotify, limits, locks, memory, messages, mounts, owners, paths, pidfd,
-    polling, processes, queues, scheduling, semaphores, shared_memory, signals, sockets, system,
-    threads, time, timers, transfer, usage, wait,
+    polling, process_vm, processes, ptrace, queues, scheduling, semaphores, shared_memory, signals,
+    sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -164,6 +164,7 @@ pub static TABLE: &[Row] = &[
     both(98, "getrusage", usage::getrusage, usage::getrusage_of_process),
     plain(99, "sysinfo", system::sysinfo),
     plain(100, "times", usage::times),
+    plain(101, "ptrace", ptrace::ptrace),
     plain(102, "getuid", identity::getuid),
     plain(103, "syslog", system::syslog),
     plain(104, "getgid", identity::getgid),
@@ -316,6 +317,8 @@ pub static TABLE: &[Row] = &[
     plain(306, "syncfs", files::syncfs),
     plain(307, "sendmmsg", sockets::sendmmsg),
     plain(309, "getcpu", system::getcpu),
+    plain(310, "process_vm_readv", process_vm::process_vm_readv),
+    plain(311, "process_vm_writev", process_vm::process_vm_writev),
     plain(316, "renameat2", paths::renameat2),
     plain(318, "getrandom", system::getrandom),
     plain(319, "memfd_create", descriptors::memfd_create),

@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 
 use crate::signal::{Info, SIGCONT};
+use crate::task::trace::{self, Waited};
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Change, Pid, Restart, Status, WaitFor, WaitOptions, WaitResult};
 use crate::time::Usage;
@@ -32,7 +33,19 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
     let mut interrupted = false;
     loop {
         call.kernel.children.join(call.waiter());
-        match lock(&call.kernel.tree).wait(own, whom, options)? {
+        let tracees = match trace::wait(call.kernel, own, whom, options) {
+            Waited::Changed(pid, change, user) => {
+                return Ok(Some((pid, change, user, Usage::default())));
+            }
+            Waited::NotYet => true,
+            Waited::None => false,
+        };
+        let result = lock(&call.kernel.tree).wait(own, whom, options);
+        let result = match result {
+            Err(Errno::CHILD) if tracees => WaitResult::NotYet,
+            other => other?,
+        };
+        match result {
             WaitResult::Changed(pid, change, user, usage) => {
                 return Ok(Some((pid, change, user, usage)));
             }
@@ -55,7 +68,7 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
 fn word(change: Change) -> i32 {
     match change {
         Change::Ended(status) => status.word(),
-        Change::Stopped(signal) => signal << 8 | 0x7f,
+        Change::Stopped(code) | Change::Trapped(code) => code << 8 | 0x7f,
         Change::Continued => 0xffff,
     }
 }
@@ -89,6 +102,7 @@ fn cause(change: Change) -> (i32, i32) {
         Change::Ended(Status::Killed(signal, false)) => (2, signal.into()),
         Change::Ended(Status::Killed(signal, true)) => (3, signal.into()),
         Change::Stopped(signal) => (5, signal),
+        Change::Trapped(code) => (4, code),
         Change::Continued => (6, SIGCONT),
     }
 }

@@ -15,7 +15,7 @@ use crate::vfs::FileTable;
 use super::robust;
 use super::stop::free_orphans;
 use super::waiter::lock;
-use super::{Process, Status, Thread};
+use super::{Pid, Process, Status, Thread, trace};
 
 const CLD_EXITED: i32 = 1;
 const CLD_KILLED: i32 = 2;
@@ -26,7 +26,7 @@ const CLD_DUMPED: i32 = 3;
 pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status) {
     let home = process.kernel();
     let kernel = home.as_ref().unwrap_or(kernel);
-    let (threads, parent, exit_signal, orphaned_zombie, controlled, mourners) = {
+    let (threads, parent, orphaned_zombie, controlled, mourners) = {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row_mut(process.pid) else { return };
         if row.ended.is_some() || !Arc::ptr_eq(&row.process, process) {
@@ -41,14 +41,14 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
             accounts.leave(space.as_ref().map(|space| &*space.stub));
             accounts.closed = true;
         }
-        let (parent, exit_signal) = (row.parent, row.exit_signal);
+        let parent = row.parent;
         let controlled = tree.controlled(process.pid);
         let children = tree.rows().filter(|(_, r)| r.parent == process.pid && r.death_signal != 0);
         let mourners: Vec<_> =
             children.map(|(_, r)| (Arc::clone(&r.process), r.death_signal)).collect();
         let heir = tree.heir(process.pid);
         let zombie = tree.orphan(process.pid, heir);
-        (threads, parent, exit_signal, zombie, controlled, mourners)
+        (threads, parent, zombie, controlled, mourners)
     };
     for thread in threads.values() {
         retire(kernel, thread);
@@ -77,12 +77,34 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         lock(&kernel.tree).remove(process.pid);
         ended(status);
     }
-    tell_parent(kernel, process, parent, exit_signal, status);
-    if let Some(row) = lock(&kernel.tree).row_mut(process.pid) {
+    let mut held = false;
+    if kernel.tracees.any.load(Ordering::SeqCst) {
+        trace::tracer_ended(kernel, process.pid);
+        // The first thread's comes last.
+        for thread in threads.values().rev() {
+            held |= trace::ended(kernel, thread, parent, status);
+        }
+    }
+    if !held {
+        announce(kernel, process.pid);
+    }
+    kernel.stops.wake();
+}
+
+/// The parent of a process that has ended is told.
+pub(super) fn announce(kernel: &Arc<Kernel>, pid: Pid) {
+    let found = {
+        let tree = lock(&kernel.tree);
+        tree.row(pid).and_then(|row| {
+            Some((Arc::clone(&row.process), row.parent, row.exit_signal, row.ended?))
+        })
+    };
+    let Some((process, parent, exit_signal, status)) = found else { return };
+    tell_parent(kernel, &process, parent, exit_signal, status);
+    if let Some(row) = lock(&kernel.tree).row_mut(pid) {
         row.told = true;
     }
     kernel.children.wake();
-    kernel.stops.wake();
 }
 
 fn tell_parent(
@@ -138,7 +160,7 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     if address != 0 && shared && place.space.memory.write(address, &[0; 4]).is_ok() {
         futex::wake_private(kernel, &place.space, address, 1);
     }
-    if lock(&thread.order).is_some() {
+    if lock(&thread.order).as_ref().is_some_and(|order| order.holds_turn) {
         // It holds the turn to change the space, and won't end its change.
         place.space.pass_turn();
     }
@@ -162,6 +184,8 @@ pub fn exit_thread(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, code: u8
     if last {
         exit_process(kernel, &thread.process, Status::Exited(code));
     } else {
+        let parent = lock(&kernel.tree).row(thread.process.pid).map_or(0, |row| row.parent);
+        trace::ended(kernel, thread, parent, Status::Exited(code));
         retire(kernel, thread);
     }
     let place = lock(&thread.place).clone();

@@ -16,6 +16,7 @@ use crate::time::Usage;
 use super::limits::{INFINITY, resource};
 use super::process::Directories;
 use super::thread::Place;
+use super::trace::{self, Leaving};
 use super::tree::Row;
 use super::waiter::{Woken, lock};
 use super::{Caps, Pid, Process, Thread};
@@ -190,24 +191,49 @@ pub fn clone(
         Box::new(move |kernel, thread, id, result| {
             space.pass_turn();
             let mut frame = parent_frame;
-            let answer = if result < 0 {
+            if result < 0 {
                 kernel.forget_arrival(cookie);
                 undo(kernel, &made, has_flag(request.flags, flags::VM));
-                result
+                frame.context.set(Register::Rax, result.cast_unsigned());
+                signal::resume(kernel, thread, id, &mut frame);
             } else {
                 if request.flags & (flags::PARENT_SETTID | flags::VM) == flags::PARENT_SETTID {
                     let _ = thread.memory().write(request.parent_tid, &tid.to_le_bytes());
                 }
+                let (mut id, message) = (id, u64::try_from(tid).unwrap_or(0));
+                let event = event_of(&request);
+                frame.context.set(Register::Rax, message);
+                if thread.is_traced()
+                    && trace::event(kernel, thread, &mut id, &mut frame, event, message)
+                        == Leaving::Gone
+                {
+                    return;
+                }
                 if request.flags & flags::VFORK != 0 {
                     wait_for_exec(kernel, thread, tid);
+                    let event = trace::events::VFORK_DONE;
+                    if thread.is_traced()
+                        && trace::event(kernel, thread, &mut id, &mut frame, event, message)
+                            == Leaving::Gone
+                    {
+                        return;
+                    }
                 }
-                i64::from(tid)
-            };
-            frame.context.set(Register::Rax, answer.cast_unsigned());
-            signal::resume(kernel, thread, id, &mut frame);
+                frame.context.set(Register::Rax, message);
+                signal::resume(kernel, thread, id, &mut frame);
+            }
         }),
     );
     Ok(())
+}
+
+/// How a tracer hears of a new task.
+fn event_of(request: &CloneRequest) -> u32 {
+    match (has_flag(request.flags, flags::VFORK), request.exit_signal) {
+        (true, _) => trace::events::VFORK,
+        (false, signal::SIGCHLD) => trace::events::FORK,
+        _ => trace::events::CLONE,
+    }
 }
 
 fn has_flag(all: u64, flag: u64) -> bool {
@@ -269,6 +295,9 @@ fn make_thread(
         ThreadSignals { mask: signals.mask, stack, ..ThreadSignals::default() }
     };
     let thread = Arc::new(Thread::new(tid, process, place, signals));
+    if parent.is_traced() && lock(&parent.trace).tells(event_of(request)) {
+        trace::inherit(parent, &thread);
+    }
     if has(flags::THREAD) {
         let own = lock(&parent.credentials).clone();
         *lock(&thread.credentials) = own;
@@ -314,6 +343,7 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
     (*lock(&new.name)).clone_from(&lock(&old.name));
     (*lock(&new.command_line)).clone_from(&lock(&old.command_line));
     (*lock(&new.environment)).clone_from(&lock(&old.environment));
+    (*lock(&new.auxiliary)).clone_from(&lock(&old.auxiliary));
     new
 }
 

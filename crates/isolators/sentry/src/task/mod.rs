@@ -2,15 +2,16 @@
 
 mod access;
 pub mod capabilities;
-mod exit;
+pub mod exit;
 mod fork;
 pub mod limits;
 pub mod process;
 mod robust;
 mod stop;
 pub mod thread;
+pub mod trace;
 mod tree;
-mod wait;
+pub mod wait;
 pub mod waiter;
 
 pub use access::may_trace;
@@ -18,7 +19,7 @@ pub use capabilities::{CapabilitySets, Caps, FileCaps, SecureBits};
 pub use exit::{dismiss, end_container, exit_process, exit_thread, retire, stub_ended};
 pub use fork::{CloneRequest, clone};
 pub use process::{Credentials, Process, Status};
-pub use stop::{Stop, go_on, park, signal_group, stop};
+pub use stop::{Stop, enter_stop, go_on, park, signal_group, stop};
 pub use thread::{Order, Restart, Thread};
 pub use tree::{Row, Tree};
 pub use wait::{Change, WaitFor, WaitOptions, WaitResult};

@@ -111,6 +111,8 @@ pub struct Process {
     pub command_line: Mutex<Vec<u8>>,
     /// Variables that the program was given, each with its zero; for procfs.
     pub environment: Mutex<Vec<u8>>,
+    /// The auxiliary vector of its program; for procfs.
+    pub auxiliary: Mutex<Vec<u8>>,
     /// Processor time.
     pub accounts: Mutex<Accounts>,
     /// Its timers.
@@ -146,6 +148,7 @@ impl Process {
             name: Mutex::default(),
             command_line: Mutex::default(),
             environment: Mutex::default(),
+            auxiliary: Mutex::default(),
             accounts: Mutex::default(),
             timers: Mutex::default(),
             limits: Mutex::default(),

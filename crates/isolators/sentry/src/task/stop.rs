@@ -1,22 +1,26 @@
 //! Job control: stopped and continued processes, and groups that nobody controls.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::kernel::Kernel;
 use crate::signal::{self, Info, NO_CHILD_STOP, SI_KERNEL, SIGCHLD, SIGCONT, SIGHUP, SIGSTOP};
 
 use super::waiter::{Woken, lock};
-use super::{Pid, Process, Thread};
+use super::{Pid, Process, Thread, trace};
 
 const CLD_STOPPED: i32 = 5;
 const CLD_CONTINUED: i32 = 6;
+
+static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 /// That a process is stopped.
 #[derive(Clone, Copy, Debug)]
 pub struct Stop {
     /// By this signal.
     pub signal: i32,
+    /// Which one of all that ever were.
+    pub number: u64,
     /// Threads that wait for its end.
     parked: usize,
     sent: bool,
@@ -46,45 +50,60 @@ pub fn stop(kernel: &Arc<Kernel>, process: &Arc<Process>, signal: i32) {
         if row.ended.is_some() || row.stopped.is_some() {
             return;
         }
-        row.stopped = Some(Stop { signal, parked: 0, sent: false, complete: false, told: false });
+        let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+        row.stopped =
+            Some(Stop { signal, number, parked: 0, sent: false, complete: false, told: false });
         row.continued = false;
         row.threads.values().cloned().collect()
     };
     threads.iter().for_each(|thread| thread.interrupt());
 }
 
-/// Waits while the thread's process is stopped. False if it never was.
-pub fn park(kernel: &Arc<Kernel>, thread: &Arc<Thread>) -> bool {
+/// Counts a thread in, if its process is stopped, and tells of the stop if it is the last.
+/// False if it is not stopped.
+pub fn enter_stop(kernel: &Arc<Kernel>, thread: &Arc<Thread>) -> bool {
     let pid = thread.process.pid;
+    let complete = {
+        let mut tree = lock(&kernel.tree);
+        let Some(row) = tree.row_mut(pid) else { return false };
+        let threads = row.threads.len();
+        let Some(stop) = row.stopped.as_mut() else { return false };
+        if thread.doomed.load(Ordering::SeqCst) {
+            return true;
+        }
+        if thread.stop.swap(stop.number, Ordering::SeqCst) != stop.number {
+            stop.parked += 1;
+        }
+        let complete = stop.parked >= threads && !stop.complete && !stop.sent;
+        stop.sent |= complete;
+        complete.then_some(stop.signal)
+    };
+    if let Some(signal) = complete {
+        // First the signal, then what waits tell.
+        tell(kernel, &thread.process, CLD_STOPPED, signal);
+        if let Some(row) = lock(&kernel.tree).row_mut(pid)
+            && let Some(stop) = row.stopped.as_mut()
+        {
+            stop.complete = true;
+        }
+        kernel.children.wake();
+    }
+    true
+}
+
+/// Waits while the thread's process is stopped, and nobody traces it. False if it never
+/// was.
+pub fn park(kernel: &Arc<Kernel>, thread: &Arc<Thread>) -> bool {
     let mut parked = false;
     loop {
         kernel.stops.join(&thread.waiter);
-        let complete = {
-            let mut tree = lock(&kernel.tree);
-            let Some(row) = tree.row_mut(pid) else { return parked };
-            let threads = row.threads.len();
-            let Some(stop) = row.stopped.as_mut() else { return parked };
-            if thread.doomed.load(Ordering::SeqCst) {
-                return parked;
-            }
-            if !parked {
-                stop.parked += 1;
-                parked = true;
-            }
-            let complete = stop.parked >= threads && !stop.complete && !stop.sent;
-            stop.sent |= complete;
-            complete.then_some(stop.signal)
-        };
-        if let Some(signal) = complete {
-            // First the signal, then what waits tell.
-            tell(kernel, &thread.process, CLD_STOPPED, signal);
-            if let Some(row) = lock(&kernel.tree).row_mut(pid)
-                && let Some(stop) = row.stopped.as_mut()
-            {
-                stop.complete = true;
-            }
-            kernel.children.wake();
+        if !enter_stop(kernel, thread) {
+            return parked;
         }
+        if thread.doomed.load(Ordering::SeqCst) || thread.is_traced() {
+            return true;
+        }
+        parked = true;
         if thread.waiter.wait(None) == Woken::Interrupted {
             thread.waiter.clear();
         }
@@ -99,6 +118,9 @@ pub fn go_on(kernel: &Arc<Kernel>, process: &Arc<Process>) {
         if row.stopped.take().is_none() {
             return;
         }
+    }
+    for thread in kernel.threads_of(process.pid).iter().filter(|thread| thread.is_traced()) {
+        trace::notify_continued(kernel, thread);
     }
     tell(kernel, process, CLD_CONTINUED, SIGCONT);
     if let Some(row) = lock(&kernel.tree).row_mut(process.pid) {

@@ -1,6 +1,6 @@
 //! A guest's thread and the stub thread that runs it.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use crate::mm::Space;
 use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
 use crate::signal::ThreadSignals;
 
+use super::trace::Trace;
 use super::waiter::{Waiter, lock};
 use super::{Credentials, Pid, Process};
 
@@ -27,6 +28,10 @@ pub struct Order {
     pub made: bool,
     /// What goes on afterwards.
     pub then: Then,
+    /// Whether its thread holds the turn to change its space.
+    pub holds_turn: bool,
+    /// Whether a signal ends it, which is told as the host's restart code.
+    pub interruptible: bool,
 }
 
 /// How a call that a signal interrupted goes on, if a handler runs.
@@ -94,6 +99,14 @@ pub struct Thread {
     pub reframed: AtomicBool,
     /// The call site that is to be rewritten before the present call is made; or 0.
     pub site: AtomicU64,
+    /// Who traces it, and what of.
+    pub trace: Mutex<Trace>,
+    /// Whether anybody does.
+    traced: AtomicBool,
+    /// The stop of its process that it counts in, by number.
+    pub stop: AtomicU64,
+    /// Where the registers are that a signal saved which interrupted an order.
+    pub nested: Mutex<Option<u64>>,
     /// Processors that it chose; 0 for all.
     pub affinity: AtomicU64,
     /// `SCHED_*`
@@ -128,15 +141,40 @@ impl Thread {
             continued: Mutex::new(None),
             reframed: AtomicBool::new(false),
             site: AtomicU64::new(0),
+            trace: Mutex::default(),
+            traced: AtomicBool::new(false),
+            stop: AtomicU64::new(0),
+            nested: Mutex::new(None),
             affinity: AtomicU64::new(0),
             policy: AtomicI32::new(0),
         }
+    }
+
+    /// Whether it has a tracer.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::SeqCst)
+    }
+
+    /// It has one now, or none any more.
+    pub fn watch(&self, traced: bool) {
+        self.traced.store(traced, Ordering::SeqCst);
     }
 
     /// Its address space.
     #[must_use]
     pub fn space(&self) -> Arc<Space> {
         Arc::clone(&lock(&self.place).space)
+    }
+
+    /// Its own address space, which the child of a fork has once it has reported for the
+    /// first time: waits for that.
+    #[must_use]
+    pub fn own_space(&self) -> Arc<Space> {
+        while !lock(&self.place).counted && !self.doomed.load(Ordering::SeqCst) {
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+        self.space()
     }
 
     /// Its memory.

@@ -50,6 +50,8 @@ pub enum Change {
     Ended(Status),
     /// A signal stopped it.
     Stopped(i32),
+    /// It stopped for its tracer: the signal, and above it the event.
+    Trapped(i32),
     /// It was continued.
     Continued,
 }
@@ -91,12 +93,15 @@ impl Tree {
             if row.parent != parent || !meant || !kind {
                 continue;
             }
+            // Its own tracer hears of its stops as such.
+            let traced = row.stopped.is_some()
+                && row.threads.get(&pid).is_some_and(|t| lock(&t.trace).tracer == Some(parent));
             // Nothing but its end can be told of one that ended.
             any |= !row.told || options.contains(WaitOptions::EXITED);
             soon |= match (row.ended, &row.stopped) {
                 (Some(_), _) => !row.told && options.contains(WaitOptions::EXITED),
                 (None, Some(stop)) => {
-                    stop.is_being_told() && options.contains(WaitOptions::STOPPED)
+                    !traced && stop.is_being_told() && options.contains(WaitOptions::STOPPED)
                 }
                 (None, None) => false,
             };
@@ -104,7 +109,8 @@ impl Tree {
                 (Some(status), _) => (row.told && options.contains(WaitOptions::EXITED))
                     .then_some(Change::Ended(status)),
                 (None, Some(stop)) => {
-                    let new = options.contains(WaitOptions::STOPPED) && stop.complete && !stop.told;
+                    let wanted = options.contains(WaitOptions::STOPPED) && !traced;
+                    let new = wanted && stop.complete && !stop.told;
                     stop.told |= new && !keep;
                     new.then_some(Change::Stopped(stop.signal))
                 }

@@ -192,6 +192,9 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
             if flags & status::ACCESS != 0 {
                 return node.open_to_write(walker).map(|file| (file, None));
             }
+            if let Some(file) = node.open_memory(walker)? {
+                return Ok((file, None));
+            }
             let (file, names) = node.open(walker)?;
             Ok((Box::new(file), names.map(|n| Box::new(n) as Box<dyn Directory>)))
         }

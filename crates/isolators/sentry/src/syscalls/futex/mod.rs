@@ -162,6 +162,20 @@ pub fn interrupted(thread: &Arc<Thread>, context: &mut Context, args: [u64; 6]) 
     }
 }
 
+/// Whether a call is one that waits on the host.
+pub(super) fn waits_on_host(args: [u64; 6]) -> bool {
+    let [address, operation, ..] = args;
+    let operation = u32::try_from(operation & 0xffff_ffff).unwrap_or(0);
+    let waits = matches!(operation & !(REALTIME | PRIVATE), op::WAIT | op::WAIT_BITSET);
+    waits && by_the_host(operation) && address.is_multiple_of(4)
+}
+
+/// Whether its time, if it has one, counts from its start.
+pub(super) fn is_relative(args: [u64; 6]) -> bool {
+    let [_, operation, ..] = args;
+    operation & 0x7f == u64::from(op::WAIT)
+}
+
 pub(super) fn futex(call: &Call<'_>) -> Outcome {
     let operation = call.uint(1);
     let plain = operation & !(REALTIME | PRIVATE);

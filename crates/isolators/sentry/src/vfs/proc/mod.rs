@@ -1,6 +1,7 @@
 //! procfs: what programs ask most.
 
 mod kernel;
+mod memory;
 mod process;
 mod sys;
 mod text;
@@ -17,6 +18,7 @@ use crate::task::waiter::lock;
 
 use super::{Attributes, File, Kind, OpenFile, Time, Walker};
 use kernel::{TEXTS, of_kernel};
+use memory::MemoryFile;
 use process::of_process;
 pub(super) use text::{Names, TextFile};
 
@@ -60,7 +62,8 @@ pub enum ProcNode {
 }
 
 /// What every process and every thread has.
-const OF_PROCESS: [&str; 32] = [
+const OF_PROCESS: [&str; 34] = [
+    "auxv",
     "cgroup",
     "cmdline",
     "comm",
@@ -76,6 +79,7 @@ const OF_PROCESS: [&str; 32] = [
     "limits",
     "loginuid",
     "maps",
+    "mem",
     "mountinfo",
     "mounts",
     "net",
@@ -151,6 +155,7 @@ impl ProcNode {
         let permissions = match kind {
             Kind::Directory => 0o555,
             Kind::Link => 0o777,
+            Kind::Regular if matches!(self, ProcNode::Text("mem", _)) => 0o600,
             _ => 0o444,
         };
         let pid = match self {
@@ -204,8 +209,12 @@ impl ProcNode {
                 Some(text) => ProcNode::Text(text, 0),
                 None => {
                     let pid = number().ok_or(Errno::NOENT)?;
-                    lock(&kernel.tree).row(pid).ok_or(Errno::NOENT)?;
-                    ProcNode::Process(pid)
+                    let tree = lock(&kernel.tree);
+                    match (tree.row(pid), tree.thread(pid)) {
+                        (Some(_), _) => ProcNode::Process(pid),
+                        (None, Some(_)) => ProcNode::Thread(pid),
+                        (None, None) => return Err(Errno::NOENT),
+                    }
                 }
             },
             ProcNode::Folder(names, folder) => {
@@ -222,7 +231,7 @@ impl ProcNode {
             ProcNode::Threads(pid) => {
                 let tid = number().ok_or(Errno::NOENT)?;
                 if kernel.threads_of(*pid).iter().any(|thread| thread.tid == tid) {
-                    ProcNode::Thread(*pid)
+                    ProcNode::Thread(tid)
                 } else {
                     return Err(Errno::NOENT);
                 }
@@ -327,7 +336,7 @@ impl ProcNode {
             ProcNode::Text(name, 0) => of_kernel(kernel, name),
             ProcNode::Text(name, pid) => {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                of_process(kernel, &process, name)
+                of_process(kernel, &process, *pid, name)
             }
             _ => Vec::new(),
         };
@@ -338,8 +347,19 @@ impl ProcNode {
     ///
     /// # Errors
     /// `EACCES`: nothing can.
-    pub fn open_to_write(&self, _: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
-        Err(Errno::ACCESS)
+    pub fn open_to_write(&self, walker: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
+        self.open_memory(walker)?.ok_or(Errno::ACCESS)
+    }
+
+    /// Opens a process's memory, if that is what it is.
+    ///
+    /// # Errors
+    /// `EACCES` for who may not trace it.
+    pub fn open_memory(&self, walker: &Walker<'_>) -> Result<Option<Box<dyn File>>, Errno> {
+        let ProcNode::Text("mem", id) = self else { return Ok(None) };
+        let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+        let attributes = self.attributes(walker.kernel)?;
+        Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
     }
 
     fn names(&self, kernel: &Kernel) -> Names {
@@ -376,8 +396,11 @@ impl ProcNode {
     }
 }
 
-fn process(kernel: &Kernel, pid: i32) -> Option<Arc<Process>> {
-    lock(&kernel.tree).row(pid).map(|row| Arc::clone(&row.process))
+/// The process of this number, or that of a thread.
+fn process(kernel: &Kernel, id: i32) -> Option<Arc<Process>> {
+    let tree = lock(&kernel.tree);
+    let own = tree.row(id).map(|row| Arc::clone(&row.process));
+    own.or_else(|| tree.thread(id).map(|thread| Arc::clone(&thread.process)))
 }
 
 /// What a descriptor's file is about.

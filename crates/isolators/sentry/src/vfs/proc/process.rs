@@ -1,6 +1,7 @@
 //! Texts about processes: `/proc/<pid>/<name>`.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::kernel::Kernel;
@@ -9,7 +10,7 @@ use crate::task::Process;
 use crate::task::waiter::lock;
 
 /// What a text says now.
-pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<u8> {
+pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str) -> Vec<u8> {
     let comm = String::from_utf8_lossy(&lock(&process.name)).into_owned();
     let row = {
         let tree = lock(&kernel.tree);
@@ -19,15 +20,25 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
                 (None, Some(_)) => 'T',
                 (None, None) => 'S',
             };
-            let first = r.threads.values().next().cloned();
+            let first = r.threads.get(&id).or_else(|| r.threads.values().next()).cloned();
             (r.parent, r.group, r.session, state, r.threads.len(), first)
         })
     };
     let Some((parent, group, session, state, threads, thread)) = row else { return Vec::new() };
+    let (mut state, mut tracer) = (state, 0);
+    if let Some(thread) = &thread {
+        let trace = lock(&thread.trace);
+        tracer = trace.tracer.unwrap_or(0);
+        if trace.stop.is_some() {
+            state = 't';
+        }
+    }
+    let credentials = thread.as_ref().map(|t| Arc::clone(&t.credentials));
     let space = thread.map(|t| t.space());
     let bytes = space.as_ref().map_or(0, |s| lock(&s.areas).total());
-    let pid = process.pid;
+    let (group_leader, pid) = (process.pid, id);
     match name {
+        "auxv" => lock(&process.auxiliary).clone(),
         "cmdline" => lock(&process.command_line).clone(),
         "comm" => format!("{comm}\n").into_bytes(),
         "mounts" => kernel.files.mounts.mounts_text(&lock(&process.directories).root),
@@ -59,11 +70,12 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
             text.into_bytes()
         }
         "status" => {
-            let who = lock(&process.credentials).clone();
+            let own = credentials.unwrap_or_else(|| Arc::clone(&process.credentials));
+            let who = lock(&own).clone();
             let ids = |ids: [u32; 4]| ids.map(|id| id.to_string()).join("\t");
             format!(
-                "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{state} ({})\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{parent}\n\
-                 TracerPid:\t0\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
+                "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{state} ({})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
+                 TracerPid:\t{tracer}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
                  VmSize:\t{:8} kB\nThreads:\t{threads}\n\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
                  CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n",
@@ -71,6 +83,7 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, name: &str) -> Vec<
                 match state {
                     'Z' => "zombie",
                     'T' => "stopped",
+                    't' => "tracing stop",
                     _ => "sleeping",
                 },
                 ids(who.users),

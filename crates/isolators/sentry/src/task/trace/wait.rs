@@ -1,0 +1,82 @@
+//! What waits tell a tracer.
+
+use std::sync::Arc;
+
+use crate::kernel::Kernel;
+use crate::task::exit::announce;
+use crate::task::wait::{WaitFor, WaitOptions};
+use crate::task::waiter::lock;
+use crate::task::{Change, Pid, Row};
+
+use super::end::any;
+
+/// What a tracer finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// A tracee changed; its real user.
+    Changed(Pid, Change, u32),
+    /// There are tracees, but none has changed.
+    NotYet,
+    /// There are none.
+    None,
+}
+
+/// Looks for a tracee of `own` that stopped or ended, and takes note that it was told.
+pub fn wait(kernel: &Arc<Kernel>, own: Pid, whom: WaitFor, options: WaitOptions) -> Waited {
+    if !any(kernel) {
+        return Waited::None;
+    }
+    let keep = options.contains(WaitOptions::KEEP);
+    let meant = |tid: Pid, group: Pid| match whom {
+        WaitFor::Any => true,
+        WaitFor::One(one) => tid == one,
+        WaitFor::Group(wanted) => group == wanted,
+    };
+    let ended = {
+        let mut ends = lock(&kernel.tracees.ends);
+        let at = ends.iter().position(|end| end.tracer == own && meant(end.tid, end.group));
+        let at = at.filter(|_| options.contains(WaitOptions::EXITED));
+        at.and_then(|at| {
+            let found = ends.get(at)?;
+            let (tid, user, status) = (found.tid, found.user, found.status);
+            let first = found.first && !keep;
+            if !keep {
+                ends.remove(at);
+            }
+            Some((tid, user, status, first))
+        })
+    };
+    if let Some((tid, user, status, first)) = ended {
+        if first {
+            announce(kernel, tid);
+        }
+        return Waited::Changed(tid, Change::Ended(status), user);
+    }
+    let tree = lock(&kernel.tree);
+    let mut found = Waited::None;
+    let look = |row: &Row, found: &mut Waited| {
+        for thread in row.threads.values() {
+            let mut trace = lock(&thread.trace);
+            if trace.tracer != Some(own) || !meant(thread.tid, row.group) {
+                continue;
+            }
+            *found = Waited::NotYet;
+            if let Some(stopped) = trace.stop.as_mut()
+                && !stopped.told
+            {
+                stopped.told = !keep;
+                let code = stopped.code;
+                let [user, ..] = lock(&thread.credentials).users;
+                *found = Waited::Changed(thread.tid, Change::Trapped(code), user);
+                return true;
+            }
+        }
+        false
+    };
+    for (_, row) in tree.rows() {
+        if look(row, &mut found) {
+            break;
+        }
+    }
+    found
+}

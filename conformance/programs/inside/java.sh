@@ -29,4 +29,4 @@ END
 javac -d classes Work.java
 for collector in SerialGC ParallelGC G1GC; do java -XX:+Use$collector -Xmx256m -cp classes Work $((SCALE + 50)) || echo "exit $?"; done
 java -Xint -Xmx64m -cp classes Work 20 || echo "exit $?"
-printf 'System.out.println(6 * 7)\n/exit\n' | jshell -s - 2>&1 | head -n 1; jar cf w.jar -C classes . && jar tf w.jar | sort
+printf 'System.out.println(6 * 7)\n/exit\n' | jshell -s - 2>/dev/null | head -n 1; jar cf w.jar -C classes . && jar tf w.jar | sort

@@ -23,5 +23,5 @@ ssh -f -N -M -S /desk/master box; ssh -S /desk/master box 'echo through the mast
 ssh -f -L 127.0.0.1:2300:127.0.0.1:2200 box sleep 3; ssh -p 2300 -o HostKeyAlias=box box -o HostName=127.0.0.1 echo forwarded
 for i in 1 2 3 4 5 6; do ssh box "echo $i" & done | sort; wait
 timeout 20 ssh -tt box 'sleep 0.3; kill -INT $$; echo not reached' </dev/null >/dev/null || echo "exit $?"
-useradd -m someone 2>/dev/null; mkdir -p ~someone/.ssh; cp ~/.ssh/authorized_keys ~someone/.ssh/; chown -R someone: ~someone; usermod -p '*' someone; ssh someone@box 'id -un; echo $HOME; cat /desk/host 2>&1'
+useradd -m someone 2>/dev/null; mkdir -p ~someone/.ssh; cp ~/.ssh/authorized_keys ~someone/.ssh/; chown -R someone: ~someone; usermod -p '*' someone; ssh someone@box 'id -un; echo $HOME; cat /desk/host 2>&1' || echo "exit $?"
 kill "$(cat pid)"; grep -c -i 'fatal' log || true

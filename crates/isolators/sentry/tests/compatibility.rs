@@ -79,6 +79,7 @@ fn compiled_programs_see_the_same() {
         "memory",
         "names",
         "processes",
+        "races",
         "signals",
         "sites",
         "threads",

@@ -101,8 +101,15 @@ fn do_open(
     let follow = flags & status::NO_FOLLOW == 0 && !exclusive;
     let writes = flags & (status::ACCESS | status::CREATE | status::TRUNCATE) != 0;
     let opens = !writes && flags & status::PATH == 0;
-    let found = walker.walk_to(&start, path, follow, limits, opens)?;
-    let file = open::open(&walker, call, found, flags, mode)?;
+    let mut tries = 10;
+    let file = loop {
+        let found = walker.walk_to(&start, path, follow, limits, opens)?;
+        match open::open(&walker, call, found, flags, mode) {
+            // Somebody has made it since it was looked for.
+            Err(failure) if failure == Errno::EXIST.into() && !exclusive && tries > 0 => tries -= 1,
+            other => break other?,
+        }
+    };
     Ok(call.files().add(file, 0, close_on_exec)?.into())
 }
 

@@ -54,18 +54,19 @@ impl Walker<'_> {
                 let found = match what {
                     Make::Directory(mode) => {
                         let mode = mode | above.mode & 0o2000;
-                        broker.make_directory(directory, &at.name, mode, owner)?
+                        broker.make_directory(directory, &at.name, mode, owner)
                     }
-                    Make::Link(target) => broker.symlink(directory, &at.name, target, owner)?,
+                    Make::Link(target) => broker.symlink(directory, &at.name, target, owner),
                     Make::Node(Kind::Regular, mode, _) => {
-                        broker.create(directory, &at.name, mode, owner)?.1
+                        broker.create(directory, &at.name, mode, owner).map(|(_, found)| found)
                     }
                     // Devices on the host's file systems are the host's.
                     Make::Node(Kind::Character | Kind::Block, ..) => return Err(Errno::PERM),
                     Make::Node(kind, mode, _) => {
-                        broker.make_node(directory, &at.name, kind as u32 | mode, owner)?
+                        broker.make_node(directory, &at.name, kind as u32 | mode, owner)
                     }
                 };
+                let found = found.map_err(|errno| host.is_there(&at.name, errno))?;
                 let made = self.made(&at.parent, host, &at.name, (found, since));
                 if let (Make::Directory(_), Node::Host(directory)) = (what, &made.node) {
                     directory.is_new(host);
@@ -118,7 +119,8 @@ impl Walker<'_> {
                 let broker = &self.kernel.files.broker;
                 host.expect_change();
                 let since = host.now();
-                let (fd, found) = broker.create(host.handle(broker)?, name, mode, owner)?;
+                let created = broker.create(host.handle(broker)?, name, mode, owner);
+                let (fd, found) = created.map_err(|errno| host.is_there(name, errno))?;
                 let entry = self.made(parent, host, name, (found, since));
                 inotify::in_directory(parent, name, event::CREATE, false, 0);
                 Ok((entry, Some(fd)))
@@ -344,7 +346,8 @@ impl Walker<'_> {
                 to.expect_change();
                 let since = to.now();
                 let handles = (file.handle(broker)?, to.handle(broker)?);
-                let found = broker.link(handles.0, handles.1, &at.name)?;
+                let linked = broker.link(handles.0, handles.1, &at.name);
+                let found = linked.map_err(|errno| to.is_there(&at.name, errno))?;
                 file.alter();
                 self.made(&at.parent, to, &at.name, (found, since));
                 Ok(())

@@ -222,6 +222,21 @@ impl HostNode {
         content.names.as_ref().map(|n| lock(n).from(name, count)).unwrap_or_default()
     }
 
+    /// The host has said that a name is there already: made by a call that has not come to
+    /// [`Self::appeared`] yet, or by others. Gives back what the host said.
+    pub fn is_there(&self, name: &[u8], said: Errno) -> Errno {
+        if said == Errno::EXIST {
+            let mut content = lock(&self.content);
+            content.generation += 1;
+            content.absent.remove(name);
+            let known = content.names.as_ref();
+            if known.is_some_and(|names| !lock(names).places.contains_key(name)) {
+                content.forget();
+            }
+        }
+        said
+    }
+
     /// A name was made here, or stands for another file now.
     pub fn appeared(&self, name: &[u8], kind: Kind, inode: u64) {
         self.have_changed(|content| {

@@ -16,7 +16,7 @@ use crate::platform::{
     Event, EventKind, HostCall, HostPid, HostTid, Listener, Slot, Started, fast,
 };
 use crate::task::trace::Tracees;
-use crate::task::waiter::lock;
+use crate::task::waiter::{hurry, lock};
 use crate::task::{Pid, Status, Thread, Tree, WaitQueue, exit_process};
 use crate::vfs::FileSystem;
 use crate::vfs::tty::Terminals;
@@ -91,7 +91,9 @@ pub struct Shared {
 /// exit(2), which a stub's thread makes when its guest's thread is gone.
 const EXIT: u64 = 60;
 /// Sentry threads that may wait for events without work.
-const MAX_IDLE: usize = 3;
+const MAX_IDLE: usize = 4;
+/// Of those, how many there are to be while another works.
+const KEPT: usize = 2;
 const WORKER_STACK: usize = 256 << 10;
 
 impl Kernel {
@@ -207,10 +209,10 @@ impl Kernel {
                     return;
                 }
             };
-            if self.machine.idle.fetch_sub(1, Ordering::SeqCst) == 1 {
-                // Without a thread to take over, this one would still go on.
-                let _ = self.spawn_worker();
-            }
+            let left = self.machine.idle.fetch_sub(1, Ordering::SeqCst).saturating_sub(1);
+            // Some are kept, for when the host has no more threads for the sandbox: then
+            // nobody waits for long.
+            hurry(left < KEPT && self.spawn_worker().is_err());
             self.handle(event);
             if self.machine.idle.fetch_add(1, Ordering::SeqCst) >= MAX_IDLE {
                 self.machine.idle.fetch_sub(1, Ordering::SeqCst);

@@ -130,6 +130,15 @@ fn tasks_are_governed_the_same() {
     }
 }
 
+/// Limits of memory, and what is told of it.
+#[test]
+fn memory_is_limited_the_same() {
+    if !sandbox::possible() {
+        return;
+    }
+    same_program(&Sandbox::new(), "room");
+}
+
 /// Dynamic programs of the host's own root file system; `make test-sentry` runs it.
 #[test]
 #[ignore = "takes long: make test-sentry"]

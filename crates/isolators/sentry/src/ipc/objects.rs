@@ -121,12 +121,14 @@ pub struct Object<T> {
 #[derive(Debug)]
 pub struct Objects<T> {
     places: BTreeMap<u32, Object<T>>,
+    /// No place below is free.
+    taken: u32,
     round: u32,
 }
 
 impl<T> Default for Objects<T> {
     fn default() -> Self {
-        Self { places: BTreeMap::new(), round: 0 }
+        Self { places: BTreeMap::new(), taken: 0, round: 0 }
     }
 }
 
@@ -167,7 +169,8 @@ impl<T> Objects<T> {
         }
         let content = make()?;
         let free = |place: &u32| !self.places.contains_key(place);
-        let place = (0..PLACES).find(free).ok_or(Errno::NOSPC)?;
+        let place = (self.taken..PLACES).find(free).ok_or(Errno::NOSPC)?;
+        self.taken = place + 1;
         let round = self.round;
         // Ids of earlier objects stay without meaning for long.
         self.round = (self.round + 1) % (i32::MAX.cast_unsigned() / PLACES);
@@ -209,7 +212,9 @@ impl<T> Objects<T> {
     /// Takes the object of an id away.
     pub fn remove(&mut self, wanted: i32) -> Option<Object<T>> {
         self.find(wanted).ok()?;
-        self.places.remove(&(wanted.cast_unsigned() % PLACES))
+        let place = wanted.cast_unsigned() % PLACES;
+        self.taken = self.taken.min(place);
+        self.places.remove(&place)
     }
 }
 

@@ -20,6 +20,9 @@ pub const MOST_OPERATIONS: usize = 500;
 #[allow(missing_docs, reason = "named above")]
 pub const LARGEST_VALUE: i32 = 32_767;
 
+/// Semaphores that all sets of a sandbox have at most, as they are in the sentry's memory.
+pub const MOST_IN_ALL: usize = 1 << 20;
+
 /// One operation: `struct sembuf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {

@@ -78,6 +78,8 @@ pub struct Areas {
     areas: BTreeMap<u64, Area>,
     /// A length and an address: above it no room of that length is free.
     full: Cell<(u64, u64)>,
+    /// What mlock(2) locked, by start: the host is not asked for it.
+    locked: BTreeMap<u64, u64>,
     /// Start and end of the heap that brk(2) moves.
     pub heap: (u64, u64),
 }
@@ -146,6 +148,59 @@ impl Areas {
         self.areas.iter().map(|(start, area)| area.end - start).sum()
     }
 
+    /// Bytes of `range` that are mapped.
+    #[must_use]
+    pub fn mapped(&self, range: &Range<u64>) -> u64 {
+        let first = self.at(range.start).map_or(range.start, |(start, _)| start);
+        let parts = self.areas.range(first..range.end);
+        parts.map(|(start, area)| area.end.min(range.end) - (*start).max(range.start)).sum()
+    }
+
+    /// Bytes of private memory that can be written, but for the stack (`RLIMIT_DATA`).
+    #[must_use]
+    pub fn data(&self) -> u64 {
+        let private = |area: &Area| match &area.backing {
+            Backing::Anonymous => true,
+            Backing::Shared(..) => false,
+            Backing::File { shared, .. } => !shared,
+        };
+        let is =
+            |area: &Area| private(area) && area.protection.0 & 2 != 0 && area.name != "[stack]";
+        self.areas.iter().filter(|(_, area)| is(area)).map(|(start, area)| area.end - start).sum()
+    }
+
+    /// Notes that a range is locked.
+    pub fn lock(&mut self, range: &Range<u64>) {
+        self.unlock(range);
+        self.locked.insert(range.start, range.end);
+    }
+
+    /// Notes that it is not.
+    pub fn unlock(&mut self, range: &Range<u64>) {
+        let parts: Vec<(u64, u64)> = self
+            .locked
+            .range(..range.end)
+            .filter(|(_, end)| **end > range.start)
+            .map(|(start, end)| (*start, *end))
+            .collect();
+        for (start, end) in parts {
+            self.locked.remove(&start);
+            if start < range.start {
+                self.locked.insert(start, range.start);
+            }
+            if end > range.end {
+                self.locked.insert(range.end, end);
+            }
+        }
+    }
+
+    /// Locked bytes, all or those in a range.
+    #[must_use]
+    pub fn locked(&self, range: &Range<u64>) -> u64 {
+        let parts = self.locked.range(..range.end).filter(|(_, end)| **end > range.start);
+        parts.map(|(start, end)| (*end).min(range.end) - (*start).max(range.start)).sum()
+    }
+
     /// A free range of `length` bytes (whole pages): at `hint` if that is free,
     /// else the highest below a limit, with a page between neighbours if there
     /// is room, as nothing is promised about that.
@@ -186,6 +241,9 @@ impl Areas {
     pub fn remove(&mut self, range: &Range<u64>) {
         if range.end > self.full.get().1 {
             self.full.set((0, 0));
+        }
+        if !self.locked.is_empty() {
+            self.unlock(range);
         }
         self.cut(range.start);
         self.cut(range.end);
@@ -308,6 +366,24 @@ mod tests {
         assert_eq!(areas.find(0, 0x1000, None), Some(start + 0x2000));
         areas.insert(start, anonymous(start + length));
         assert_eq!(areas.find(0, 0x1000, None), Some(starts[3].0 - 0x1000));
+    }
+
+    #[test]
+    fn locks_go_with_what_is_mapped() {
+        let all = 0..u64::MAX;
+        let mut areas = Areas::default();
+        areas.insert(0x10_0000, anonymous(0x20_0000));
+        areas.lock(&(0x10_0000..0x18_0000));
+        areas.lock(&(0x14_0000..0x19_0000));
+        assert_eq!(
+            (areas.locked(&all), areas.locked(&(0x17_0000..0x30_0000))),
+            (0x9_0000, 0x2_0000)
+        );
+        areas.remove(&(0x12_0000..0x13_0000));
+        assert_eq!((areas.locked(&all), areas.data()), (0x8_0000, 0xf_0000));
+        areas.unlock(&(0x11_0000..0x15_0000));
+        assert_eq!(areas.locked(&all), 0x5_0000);
+        assert_eq!(areas.mapped(&(0x11_0000..0x14_0000)), 0x2_0000);
     }
 
     #[test]

@@ -68,7 +68,9 @@ struct Slots {
 impl Space {
     /// For a stub with one thread in `slot`, which counts as a user.
     #[must_use]
-    pub fn new(stub: Arc<StubProcess>, areas: Areas, slot: Slot) -> Arc<Self> {
+    pub fn new(stub: Arc<StubProcess>, mut areas: Areas, slot: Slot) -> Arc<Self> {
+        // A fork's child has what its parent has mapped, but not locked.
+        areas.unlock(&(0..u64::MAX));
         let free = (0..slot.0).map(Slot).collect();
         Arc::new(Space {
             memory: GuestMemory::new(Arc::clone(&stub)),

@@ -182,7 +182,7 @@ impl Pending {
         if signal < 32 && self.set() & bit(signal) != 0 {
             return true;
         }
-        if self.queue.len() >= QUEUE_LIMIT && signal >= 32 {
+        if self.is_full() && signal >= 32 {
             return false;
         }
         self.queue.push_back(info);
@@ -193,6 +193,12 @@ impl Pending {
     #[must_use]
     pub fn all(&self) -> Vec<Info> {
         self.queue.iter().copied().collect()
+    }
+
+    /// Whether no further real-time signal is taken.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.queue.len() >= QUEUE_LIMIT
     }
 
     /// Which ones wait.

@@ -83,7 +83,13 @@ pub(super) fn mmap(call: &Call<'_>) -> Outcome {
     }
     let (end, backing, protection) = (at.end, Backing::Anonymous, Protection(protection));
     let area = Area { end, protection, backing, name: "" };
-    approve(call, at, |_| Ok(()), |space| lock(&space.areas).insert(start, area))
+    let (judged, data) = (at.clone(), protection.0 & 2 != 0);
+    let judge = |space: &Space| {
+        let areas = lock(&space.areas);
+        let more = judged.end - judged.start - areas.mapped(&judged);
+        Ok(super::limits::allow_memory(call, &areas, more, data)?)
+    };
+    approve(call, at, judge, |space| lock(&space.areas).insert(start, area))
 }
 
 pub(super) fn munmap(call: &Call<'_>) -> Outcome {
@@ -128,10 +134,10 @@ pub(super) fn mprotect(call: &Call<'_>) -> Outcome {
 pub(super) fn madvise(call: &Call<'_>) -> Outcome {
     // What the host does with guest memory as it is: normal, random, sequential,
     // willneed, dontneed, free, remove, hugepage, nohugepage, wipeonfork,
-    // keeponfork, populate, dontneed though locked.
-    const PASSED: [u64; 15] = [0, 1, 2, 3, 4, 8, 9, 14, 15, 18, 19, 22, 23, 24, 25];
-    // Hints without effect here: mergeable, dump, cold, pageout.
-    const IGNORED: [u64; 6] = [12, 13, 16, 17, 20, 21];
+    // keeponfork, cold, pageout, populate, dontneed though locked.
+    const PASSED: [u64; 17] = [0, 1, 2, 3, 4, 8, 9, 14, 15, 18, 19, 20, 21, 22, 23, 24, 25];
+    // Hints without effect here: mergeable, dump.
+    const IGNORED: [u64; 4] = [12, 13, 16, 17];
     let at = range(call.arg(0), call.arg(1)).map_err(|_| Errno::INVAL)?;
     // An `int`: the host ignores the upper half, too.
     let advice = call.uint(2).into();

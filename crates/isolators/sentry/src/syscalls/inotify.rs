@@ -1,11 +1,9 @@
 //! inotify: being told of what happens to files.
 
-use std::sync::Arc;
-
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
-use crate::vfs::inotify::{Inotify, InotifyFile, event};
+use crate::vfs::inotify::{InotifyFile, event};
 use crate::vfs::{Kind, OpenFile, access, permit, status};
 
 use super::paths::walk;
@@ -15,7 +13,7 @@ fn init(call: &Call<'_>, flags: u32) -> Outcome {
     if flags & !(status::CLOSE_ON_EXEC | status::NONBLOCK) != 0 {
         return Err(Errno::INVAL.into());
     }
-    let file = Box::new(InotifyFile(Arc::new(Inotify::default())));
+    let file = Box::new(InotifyFile::new()?);
     let file = OpenFile::stream(file, flags & status::NONBLOCK);
     Ok(call.files().add(file, 0, flags & status::CLOSE_ON_EXEC != 0)?.into())
 }

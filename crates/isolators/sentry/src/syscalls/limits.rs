@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::mm::Areas;
 use crate::signal::{self, Info, SI_KERNEL, Target};
 use crate::task::limits::{INFINITY, MOST_FILES, resource};
 use crate::task::waiter::lock;
@@ -111,6 +112,27 @@ pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
         set(call, &process, which, new)?;
     }
     if call.arg(3) != 0 { give(call, call.arg(3), old) } else { Ok(0) }
+}
+
+/// Whether the process may have so many bytes more mapped; `data` if they are private and
+/// can be written.
+pub(super) fn allow_memory(
+    call: &Call<'_>,
+    areas: &Areas,
+    more: u64,
+    data: bool,
+) -> Result<(), Errno> {
+    let (all, own) = {
+        let limits = lock(&call.thread.process.limits);
+        (limits.soft(resource::AS), limits.soft(resource::DATA))
+    };
+    let over = |limit: u64, now: &dyn Fn() -> u64| {
+        limit != INFINITY && now().checked_add(more).is_none_or(|sum| sum > limit)
+    };
+    if over(all, &|| areas.total()) || (data && over(own, &|| areas.data())) {
+        return Err(Errno::NOMEM);
+    }
+    Ok(())
 }
 
 /// How much of a write of `length` bytes at `offset` into a file `RLIMIT_FSIZE` allows.

@@ -16,6 +16,7 @@ use crate::task::Thread;
 use crate::task::waiter::lock;
 use crate::vfs::MountFlags;
 
+use super::limits::allow_memory;
 use super::{Call, Failure, Framed, approved};
 
 /// Numbers of the calls that a stub makes.
@@ -163,8 +164,14 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
     let protection = protection & 7;
     let length = round_up(length).ok_or(Errno::NOMEM)?;
     let want = wanted(call, flags, protection)?;
+    let data = protection & 2 != 0 && flags & 0xf == map::PRIVATE;
     let decide = |space: &Arc<Space>| {
         let areas = lock(&space.areas);
+        let replaced = match range(hint, length) {
+            Ok(at) if flags & map::FIXED != 0 => areas.mapped(&at),
+            _ => 0,
+        };
+        allow_memory(call, &areas, length - replaced, data)?;
         if flags & (map::FIXED | map::FIXED_NOREPLACE) != 0 {
             let at = range(hint, length)?;
             if at.start < 0x1_0000 {
@@ -312,7 +319,11 @@ pub(super) fn brk(call: &Call<'_>, frame: &Frame) -> Framed {
         change(call, space, frame, host, wanted.cast_signed(), note);
         return Ok(None);
     }
-    if !lock(&space.areas).is_free(&(from..to)) {
+    let refused = {
+        let areas = lock(&space.areas);
+        !areas.is_free(&(from..to)) || allow_memory(call, &areas, to - from, true).is_err()
+    };
+    if refused {
         return keep(old);
     }
     let backing = Backing::Anonymous;
@@ -334,9 +345,13 @@ pub(super) fn brk(call: &Call<'_>, frame: &Frame) -> Framed {
 pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
     const MAY_MOVE: u64 = 1;
     const FIXED: u64 = 2;
+    // MREMAP_DONTUNMAP
+    const STAYS: u64 = 4;
     let [old, old_length, new_length, flags, target, _] = call.args;
-    if flags & !(MAY_MOVE | FIXED) != 0
-        || (flags & FIXED != 0 && flags & MAY_MOVE == 0)
+    let stays = flags & STAYS != 0;
+    if flags & !(MAY_MOVE | FIXED | STAYS) != 0
+        || (flags & (FIXED | STAYS) != 0 && flags & MAY_MOVE == 0)
+        || (stays && old_length != new_length)
         || new_length == 0
         || old_length == 0
     {
@@ -356,6 +371,10 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
         moved.remove(&(start..from.start));
         let (_, area) = moved.at(from.start).ok_or(Errno::FAULT)?;
         let area = area.clone();
+        let more = if stays { length } else { length.saturating_sub(old_length) };
+        let private =
+            !matches!(area.backing, Backing::Shared(..) | Backing::File { shared: true, .. });
+        allow_memory(call, &areas, more, private && area.protection.0 & 2 != 0)?;
         if flags & FIXED != 0 {
             let to = range(target, length)?;
             if to.start < from.end && from.start < to.end {
@@ -363,8 +382,11 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
             }
             return Ok((to.start, area));
         }
-        let in_place = length <= old_length
-            || range(from.end, length - old_length).is_ok_and(|more| areas.is_free(&more));
+        let fits = || {
+            length <= old_length
+                || range(from.end, length - old_length).is_ok_and(|more| areas.is_free(&more))
+        };
+        let in_place = !stays && fits();
         if in_place {
             return Ok((from.start, area));
         }
@@ -383,14 +405,18 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
         .settle(call.thread.tid, &(to..to + length))
         .and_then(|()| space.settle(call.thread.tid, &from))
         .inspect_err(|_| space.pass_turn())?;
-    let args = if to == from.start {
+    let args = if stays {
+        [from.start, old_length, length, MAY_MOVE | FIXED | STAYS, to, 0]
+    } else if to == from.start {
         [from.start, old_length, length, 0, 0, 0]
     } else {
         [from.start, old_length, length, MAY_MOVE | FIXED, to, 0]
     };
     let host = HostCall { number: host::MREMAP, args };
     let note: Note = Box::new(move |areas| {
-        areas.remove(&from);
+        if !stays {
+            areas.remove(&from);
+        }
         areas.insert(to, Area { end: to + length, ..area });
     });
     change(call, space, frame, host, to.cast_signed(), note);
@@ -402,10 +428,8 @@ pub(super) fn mincore(call: &Call<'_>) -> super::Outcome {
     if !lock(&call.thread.space().areas).is_mapped(&at) {
         return Err(Errno::NOMEM.into());
     }
-    let pages = usize::try_from((at.end - at.start) / PAGE).unwrap_or(0).min(1 << 24);
-    // All of it may be there.
-    call.memory().write(call.arg(2), &vec![1; pages])?;
-    Ok(0)
+    // The pages are the stub's, and so is the place for the answer.
+    Err(Failure::Host)
 }
 
 pub(super) fn msync(call: &Call<'_>) -> super::Outcome {

@@ -13,6 +13,7 @@ mod gain;
 mod identity;
 mod inotify;
 mod limits;
+mod locking;
 mod locks;
 mod memory;
 mod messages;

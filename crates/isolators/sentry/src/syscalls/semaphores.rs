@@ -6,7 +6,8 @@ use rustix::io::Errno;
 
 use crate::ipc::objects::{Object, access, flag};
 use crate::ipc::semaphores::{
-    Blocked, LARGEST_VALUE, MOST_IN_SET, MOST_OPERATIONS, MOST_SETS, Operation, Semaphore, Set,
+    Blocked, LARGEST_VALUE, MOST_IN_ALL, MOST_IN_SET, MOST_OPERATIONS, MOST_SETS, Operation,
+    Semaphore, Set,
 };
 use crate::task::Restart;
 use crate::task::waiter::{Woken, lock};
@@ -38,7 +39,10 @@ pub(super) fn semget(call: &Call<'_>) -> Outcome {
     let fits = |set: &Set| if count <= set.semaphores.len() { Ok(()) } else { Err(Errno::INVAL) };
     let mut sets = lock(&call.kernel.ipc.semaphores.sets);
     let wanted = (call.int(0), call.uint(2));
-    let id = sets.get(wanted, &who(call), MOST_SETS, fits, || Set::new(count))?;
+    let all =
+        if count == 0 { 0 } else { sets.iter().map(|(_, set)| set.content.semaphores.len()).sum() };
+    let make = || if all + count > MOST_IN_ALL { Err(Errno::NOSPC) } else { Set::new(count) };
+    let id = sets.get(wanted, &who(call), MOST_SETS, fits, make)?;
     Ok(id.into())
 }
 

@@ -275,6 +275,9 @@ pub(super) fn sigqueueinfo(call: &Call<'_>) -> Outcome {
     if !sender(call).0.may(&process) {
         return Err(Errno::PERM.into());
     }
+    if number >= 32 && lock(&process.pending).is_full() {
+        return Err(Errno::AGAIN.into());
+    }
     if number != 0 {
         send_checked(call, &Target::Process(process), info);
     }

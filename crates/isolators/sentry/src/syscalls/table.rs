@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::{
     Call, Failure, Outcome, approved, capabilities, copying, descriptors, epoll, extended, files,
-    futex, identity, inotify, limits, locks, memory, messages, mounts, owners, paths, pidfd,
-    polling, process_vm, processes, ptrace, queues, scheduling, semaphores, shared_memory, signals,
-    sockets, system, threads, time, timers, transfer, usage, wait,
+    futex, identity, inotify, limits, locking, locks, memory, messages, mounts, owners, paths,
+    pidfd, polling, process_vm, processes, ptrace, queues, scheduling, semaphores, shared_memory,
+    signals, sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -208,6 +208,10 @@ pub static TABLE: &[Row] = &[
     plain(146, "sched_get_priority_max", scheduling::sched_get_priority_max),
     plain(147, "sched_get_priority_min", scheduling::sched_get_priority_min),
     plain(148, "sched_rr_get_interval", scheduling::sched_rr_get_interval),
+    plain(149, "mlock", locking::mlock),
+    plain(150, "munlock", locking::munlock),
+    plain(151, "mlockall", locking::mlockall),
+    plain(152, "munlockall", locking::munlockall),
     plain(155, "pivot_root", mounts::pivot_root),
     plain(157, "prctl", threads::prctl),
     Row { number: 158, name: "arch_prctl", handler: Handler::Own(processes::arch_prctl) },
@@ -324,6 +328,7 @@ pub static TABLE: &[Row] = &[
     plain(319, "memfd_create", descriptors::memfd_create),
     framed(322, "execveat", processes::execveat),
     plain(324, "membarrier", scheduling::membarrier),
+    plain(325, "mlock2", locking::mlock2),
     plain(326, "copy_file_range", copying::copy_file_range),
     plain(327, "preadv2", transfer::preadv2),
     plain(328, "pwritev2", transfer::pwritev2),

@@ -5,11 +5,13 @@ pub mod resource {
     #![allow(missing_docs, reason = "names of getrlimit(2)")]
     pub const CPU: u32 = 0;
     pub const FSIZE: u32 = 1;
+    pub const DATA: u32 = 2;
     pub const STACK: u32 = 3;
     pub const CORE: u32 = 4;
     pub const NPROC: u32 = 6;
     pub const NOFILE: u32 = 7;
     pub const MEMLOCK: u32 = 8;
+    pub const AS: u32 = 9;
     pub const SIGPENDING: u32 = 11;
     pub const MSGQUEUE: u32 = 12;
     pub const NICE: u32 = 13;

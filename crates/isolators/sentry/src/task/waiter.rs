@@ -1,13 +1,28 @@
 //! Blocking: a guest thread's sentry thread waits until something that it
 //! listens on changes, a signal interrupts it, or time is up.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Locks without regard to poison: a sentry thread that panics ends the process.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+thread_local! {
+    /// Whether this thread may not wait for long.
+    static HURRIED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets whether this thread's waits end soon, as if a signal had come: when no further
+/// thread can be had to serve others meanwhile. The guest makes its call again.
+pub fn hurry(on: bool) {
+    HURRIED.set(on);
+}
+
+/// How long such a wait is.
+const SHORT: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Default)]
 struct State {
@@ -90,6 +105,20 @@ impl Waiter {
 
     /// Waits. What was called since the last wait counts.
     pub fn wait(&self, deadline: Option<Instant>) -> Woken {
+        if HURRIED.get() {
+            let soon = Instant::now() + SHORT;
+            return match deadline {
+                Some(end) if end <= soon => self.wait_until(deadline),
+                _ => match self.wait_until(Some(soon)) {
+                    Woken::TimedOut => Woken::Interrupted,
+                    woken => woken,
+                },
+            };
+        }
+        self.wait_until(deadline)
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Woken {
         let mut state = lock(&self.state);
         loop {
             if std::mem::replace(&mut state.woken, false) {

@@ -272,8 +272,27 @@ pub(super) fn cookie() -> u32 {
 /// A set that is open.
 pub struct InotifyFile(pub Arc<Inotify>);
 
+/// `fs.inotify.max_user_instances`
+const MOST_SETS: usize = 128;
+static SETS: AtomicUsize = AtomicUsize::new(0);
+
+impl InotifyFile {
+    /// Without watches.
+    ///
+    /// # Errors
+    /// `EMFILE` if there are too many.
+    pub fn new() -> Result<Self, Errno> {
+        if SETS.fetch_add(1, Ordering::SeqCst) >= MOST_SETS {
+            SETS.fetch_sub(1, Ordering::SeqCst);
+            return Err(Errno::MFILE);
+        }
+        Ok(InotifyFile(Arc::default()))
+    }
+}
+
 impl Drop for InotifyFile {
     fn drop(&mut self) {
+        SETS.fetch_sub(1, Ordering::SeqCst);
         let watched = std::mem::take(&mut lock(&self.0.state).watched);
         let this = Arc::downgrade(&self.0);
         for id in watched.into_values() {

@@ -1,7 +1,7 @@
 //! File descriptors of a process.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -24,6 +24,8 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct FileTable {
     slots: Mutex<BTreeMap<u32, Slot>>,
+    /// No number below is free. Written with `slots` locked.
+    taken: AtomicU32,
     /// One more than the limit that was set; 0 if none was.
     limit: AtomicU64,
 }
@@ -47,6 +49,7 @@ impl FileTable {
     pub fn copy(&self) -> Self {
         FileTable {
             slots: Mutex::new(lock(&self.slots).clone()),
+            taken: AtomicU32::new(0),
             limit: AtomicU64::new(self.limit.load(Ordering::SeqCst)),
         }
     }
@@ -79,8 +82,9 @@ impl FileTable {
     /// `EMFILE`
     pub fn add(&self, file: Arc<OpenFile>, lowest: u32, close_on_exec: bool) -> Result<u32, Errno> {
         let mut slots = lock(&self.slots);
-        let mut number = lowest;
-        for taken in slots.range(lowest..).map(|(n, _)| *n) {
+        let from = lowest.max(self.taken.load(Ordering::SeqCst));
+        let mut number = from;
+        for taken in slots.range(from..).map(|(n, _)| *n) {
             if taken != number {
                 break;
             }
@@ -90,6 +94,9 @@ impl FileTable {
             return Err(Errno::MFILE);
         }
         slots.insert(number, Slot { file, close_on_exec });
+        if lowest <= self.taken.load(Ordering::SeqCst) {
+            self.taken.store(number + 1, Ordering::SeqCst);
+        }
         Ok(number)
     }
 
@@ -113,7 +120,11 @@ impl FileTable {
     /// # Errors
     /// `EBADF`
     pub fn remove(&self, number: u32) -> Result<Arc<OpenFile>, Errno> {
-        let slot = lock(&self.slots).remove(&number);
+        let slot = {
+            let mut slots = lock(&self.slots);
+            self.taken.fetch_min(number, Ordering::SeqCst);
+            slots.remove(&number)
+        };
         let file = slot.map(|s| s.file).ok_or(Errno::BADF)?;
         self.closed(&file);
         Ok(file)
@@ -145,12 +156,15 @@ impl FileTable {
     /// Closes what is to be closed on exec.
     pub fn execute(&self) {
         let mut gone = Vec::new();
-        lock(&self.slots).retain(|_, slot| {
+        let mut slots = lock(&self.slots);
+        self.taken.store(0, Ordering::SeqCst);
+        slots.retain(|_, slot| {
             if slot.close_on_exec {
                 gone.push(Arc::clone(&slot.file));
             }
             !slot.close_on_exec
         });
+        drop(slots);
         gone.iter().for_each(|file| self.closed(file));
     }
 
@@ -162,6 +176,7 @@ impl FileTable {
             slots.range_mut(range).for_each(|(_, slot)| slot.close_on_exec = true);
             return;
         }
+        self.taken.store(0, Ordering::SeqCst);
         let numbers: Vec<u32> = slots.range(range).map(|(n, _)| *n).collect();
         gone.extend(numbers.iter().filter_map(|n| slots.remove(n)));
         drop(slots);

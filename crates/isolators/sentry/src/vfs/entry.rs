@@ -316,7 +316,9 @@ impl Entry {
             }
         }
         let (node, kind) = match &self.node {
-            Node::Host(directory) => return self.on_host(kernel, directory, name, cached, opens),
+            Node::Host(directory) => {
+                return self.on_host(kernel, directory, name, cached.as_ref(), opens);
+            }
             Node::Tmp(directory) => {
                 let node = directory.child(name).inspect_err(|_| self.forget(name))?;
                 match cached.as_ref().map(|child| (child, &child.node)) {

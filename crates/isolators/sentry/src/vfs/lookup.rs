@@ -19,7 +19,7 @@ impl Entry {
         kernel: &Kernel,
         directory: &Arc<HostNode>,
         name: &[u8],
-        cached: Option<Arc<Entry>>,
+        cached: Option<&Arc<Entry>>,
         opens: bool,
     ) -> Result<Arc<Entry>, Errno> {
         let broker = &kernel.files.broker;
@@ -31,11 +31,11 @@ impl Entry {
             Ok::<_, Errno>(same.is_some_and(|(node, told)| node.is(&told)))
         };
         if directory.is_shared() {
-            if let Some(child) = cached.as_ref().filter(|child| is_there(child).unwrap_or(false)) {
+            if let Some(child) = cached.filter(|child| is_there(child).unwrap_or(false)) {
                 return Ok(Arc::clone(child));
             }
         } else {
-            if let Some(child) = &cached {
+            if let Some(child) = cached {
                 let outside = directory.outside();
                 if child.found.load(Ordering::SeqCst) == outside {
                     if child.on_host_node().is_some_and(|node| node.is_far()) {
@@ -71,7 +71,7 @@ impl Entry {
             }
             self.forget(name);
         })?;
-        if let Some((child, node)) = cached.as_ref().and_then(|c| Some((c, c.on_host_node()?)))
+        if let Some((child, node)) = cached.and_then(|c| Some((c, c.on_host_node()?)))
             && node.is(&found.attributes)
         {
             return Ok(Arc::clone(child));

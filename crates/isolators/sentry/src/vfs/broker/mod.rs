@@ -164,9 +164,11 @@ fn receive(socket: &OwnedFd, into: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), E
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::sync::Arc;
 
     use rustix::fs::{Mode, OFlags};
 
+    use super::super::{File, HostFile, HostFs, HostNode};
     use super::server::component;
     use super::*;
 
@@ -190,21 +192,89 @@ mod tests {
         assert_eq!(component(b"..."), Ok(&b"..."[..]));
     }
 
+    fn handle(path: &std::path::Path) -> OwnedFd {
+        rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    }
+
     /// A thread stands in for the process.
+    fn serve(folder: &std::path::Path) -> (BrokerClient, OwnedFd, std::thread::JoinHandle<()>) {
+        let (client, socket) = pair().unwrap();
+        let root = handle(folder);
+        let roots = [root.try_clone().unwrap()];
+        let broker = Broker::over(socket, handle("/proc/self/fd".as_ref()), &roots).unwrap();
+        (client, root, std::thread::spawn(move || broker.serve()))
+    }
+
+    /// What is known is not asked for, and what was changed is.
+    #[test]
+    fn requests_are_few() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "text").unwrap();
+        std::fs::hard_link(path("file"), path("other")).unwrap();
+        let (client, root, server) = serve(folder.path());
+        let fs = HostFs::new(false);
+        let root = Arc::new(HostNode::root(root, &fs).unwrap());
+        let asked = |count: u64, f: &mut dyn FnMut()| {
+            let before = client.requests();
+            f();
+            assert_eq!(client.requests() - before, count);
+        };
+        let find = |name: &[u8]| {
+            let since = root.now();
+            let found = client.lookup(root.handle(&client).unwrap(), name, true).unwrap();
+            Arc::new(root.found(found, since))
+        };
+        // Found, open and told of by one request.
+        let mut file = None;
+        asked(1, &mut || file = Some(find(b"file")));
+        let (file, other) = (file.unwrap(), find(b"other"));
+        let size = |node: &HostNode| node.attributes(&client).unwrap().size;
+        asked(0, &mut || {
+            assert_eq!((size(&file), size(&other)), (4, 4));
+            let first = file.reader(&client).unwrap();
+            assert!(Arc::ptr_eq(&first, &file.reader(&client).unwrap()));
+        });
+        // Written by one name, it is new by the other too, at every write.
+        asked(1, &mut || {
+            let fd = client.open(file.handle(&client).unwrap(), 2).unwrap();
+            let open = HostFile::writing(&file, fd);
+            for length in [9, 12] {
+                open.write(b"!", length - 1, false).unwrap();
+                assert_eq!((size(&file), size(&other)), (length, length));
+            }
+        });
+        asked(0, &mut || assert_eq!(size(&other), 12));
+        // A copy that an overlay may have made is opened anew.
+        file.alter();
+        asked(1, &mut || drop(file.reader(&client).unwrap()));
+        // Many are told of by one request; a handle is asked for when it is needed.
+        let names = [b"file".to_vec(), b"none".to_vec()];
+        let since = root.now();
+        let mut told = Vec::new();
+        asked(1, &mut || told = client.stat(root.handle(&client).unwrap(), &names).unwrap());
+        assert_eq!(told[1], None);
+        let node = Arc::new(root.told(b"file", &told[0].unwrap(), since));
+        asked(0, &mut || assert_eq!(size(&node), 12));
+        asked(1, &mut || drop(node.handle(&client).unwrap()));
+        // What was told before a change is not believed after it.
+        file.touch();
+        let late = root.told(b"file", &told[0].unwrap(), since);
+        assert!(late.is_far() && late.known_attributes().is_none());
+        // Others know the folder: nothing is kept.
+        fs.share();
+        asked(2, &mut || (0..2).for_each(|_| drop(other.reader(&client).unwrap())));
+        assert_eq!(other.known_attributes(), None);
+        drop(client);
+        server.join().unwrap();
+    }
+
     #[test]
     fn nothing_outside_is_reached() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "text").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
-        let (client, socket) = pair().unwrap();
-        let handle = |path: &std::path::Path| {
-            rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
-        };
-        let own = handle("/proc/self/fd".as_ref());
-        let root = handle(folder.path());
-        let roots = [root.try_clone().unwrap()];
-        let broker = Broker::over(socket, own, &roots).unwrap();
-        let server = std::thread::spawn(move || broker.serve());
+        let (client, root, server) = serve(folder.path());
         let root = root.as_fd();
 
         let look = |name: &[u8]| client.lookup(root, name, false);

@@ -16,6 +16,6 @@ fi
 if [[ $1 == whole && ! -d $made/npm ]]; then
     rm -rf "$made/npm.new"
     mkdir "$made/npm.new"
-    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$made/npm.new" qs@6.13.0 tape@5.9.0 >/dev/null
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$made/npm.new" minimist@1.2.8 tape@5.9.0 >/dev/null
     mv "$made/npm.new" "$made/npm"
 fi

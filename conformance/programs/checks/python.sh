@@ -6,7 +6,7 @@
 python_suite() {
     local modules limit=600 seconds=() label from said
     case $FORM in
-        short) modules=(test_pipes test_fcntl test_mmap test_select test_poll test_signal test_tempfile test_os) ;;
+        short) modules=(test_fcntl test_mmap test_select test_tempfile test_posix test_os test_pty test_resource test_shutil test_time) ;;
         whole) modules=() ;;
     esac
     # shellcheck disable=SC2206  # words

@@ -35,4 +35,4 @@ import test from 'node:test'; import assert from 'node:assert';
 test('sums', () => assert.equal(1 + 1, 2)); test('waits', async t => { await new Promise(ok => setTimeout(ok, 20)); await t.test('sub', () => assert.ok(true)); });
 END
 node --test test.mjs | grep -e '^# tests' -e '^# pass' -e '^ℹ tests' -e '^ℹ pass'
-cp -r /made/npm npm && cd npm/node_modules/qs && node ../tape/bin/tape 'test/*.js' | tail -n 6 | grep -v '^$'
+cp -r /made/npm npm && cd npm/node_modules/minimist && node ../tape/bin/tape 'test/*.js' | tail -n 6 | grep -v '^$'

@@ -130,13 +130,16 @@ fn tasks_are_governed_the_same() {
     }
 }
 
-/// Limits of memory, and what is told of it.
+/// Limits of memory, and what is told of it; attributes of tasks.
 #[test]
 fn memory_is_limited_the_same() {
     if !sandbox::possible() {
         return;
     }
-    same_program(&Sandbox::new(), "room");
+    let sandbox = Sandbox::new();
+    for name in ["room", "attributes"] {
+        same_program(&sandbox, name);
+    }
 }
 
 /// Dynamic programs of the host's own root file system; `make test-sentry` runs it.

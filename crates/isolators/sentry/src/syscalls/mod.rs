@@ -22,6 +22,7 @@ mod owners;
 mod paths;
 mod pidfd;
 mod polling;
+mod priorities;
 mod process_vm;
 mod processes;
 mod ptrace;

@@ -10,6 +10,8 @@ use super::{Call, Framed, Outcome};
 
 const VM: u64 = 0x100;
 const VFORK: u64 = 0x4000;
+const PIDFD: u64 = 0x1000;
+const PARENT_SETTID: u64 = 0x10_0000;
 const SIGCHLD: i32 = 17;
 
 fn make(call: &Call<'_>, frame: &Frame, request: CloneRequest) -> Framed {
@@ -31,7 +33,13 @@ pub(super) fn clone(call: &Call<'_>, frame: &Frame) -> Framed {
     let [flags, stack, parent_tid, child_tid, tls, _] = call.args;
     let exit_signal = i32::try_from(flags & 0xff).unwrap_or(0);
     let flags = flags & 0xffff_ff00;
-    make(call, frame, CloneRequest { flags, stack, parent_tid, child_tid, tls, exit_signal })
+    // One place for both.
+    if flags & (PIDFD | PARENT_SETTID) == PIDFD | PARENT_SETTID {
+        return Err(Errno::INVAL.into());
+    }
+    let pidfd = parent_tid;
+    let request = CloneRequest { flags, stack, parent_tid, pidfd, child_tid, tls, exit_signal };
+    make(call, frame, request)
 }
 
 /// `struct clone_args` is copied once; what follows sees the copy.
@@ -49,7 +57,7 @@ pub(super) fn clone3(call: &Call<'_>, frame: &Frame) -> Framed {
     call.memory().read(call.arg(0), &mut bytes)?;
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|w| w.try_into().map_or(0, u64::from_le_bytes)).collect();
-    let [flags, _, child_tid, parent_tid, exit_signal, stack, stack_size, tls] =
+    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls] =
         words.first_chunk().copied().ok_or(Errno::INVAL)?;
     let rest_is_zero = words.iter().skip(8).all(|w| *w == 0);
     if !rest_is_zero || exit_signal > 64 || flags & 0xff != 0 || (stack == 0) != (stack_size == 0) {
@@ -57,7 +65,8 @@ pub(super) fn clone3(call: &Call<'_>, frame: &Frame) -> Framed {
     }
     let exit_signal = i32::try_from(exit_signal).unwrap_or(0);
     let stack = stack.wrapping_add(stack_size);
-    make(call, frame, CloneRequest { flags, stack, parent_tid, child_tid, tls, exit_signal })
+    let request = CloneRequest { flags, stack, parent_tid, pidfd, child_tid, tls, exit_signal };
+    make(call, frame, request)
 }
 
 fn code(call: &Call<'_>) -> u8 {

@@ -32,7 +32,7 @@ fn any_thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
 }
 
 /// Whether the caller may change what is another's.
-fn may_change(call: &Call<'_>, other: &Process) -> Result<(), Errno> {
+pub(super) fn may_change(call: &Call<'_>, other: &Process) -> Result<(), Errno> {
     let who = lock(&call.thread.credentials).clone();
     let [_, own, ..] = who.users;
     let [real, effective, ..] = lock(&other.credentials).users;
@@ -90,6 +90,73 @@ pub(super) fn sched_setscheduler(call: &Call<'_>) -> Outcome {
     set_policy(call, call.int(0), call.int(1), priority)
 }
 
+/// Bytes of `struct sched_attr` at first, and now.
+const ATTRIBUTES: [u32; 2] = [48, 56];
+
+pub(super) fn sched_setattr(call: &Call<'_>) -> Outcome {
+    let (tid, address) = (call.int(0), call.arg(1));
+    if address == 0 || tid < 0 || call.uint(2) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let memory = call.memory();
+    let size = match memory.read_u32(address)? {
+        0 => ATTRIBUTES[0],
+        size @ 48..=4096 => size,
+        _ => {
+            memory.write(address, &ATTRIBUTES[1].to_le_bytes())?;
+            return Err(Errno::TOOBIG.into());
+        }
+    };
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+    memory.read(address, &mut bytes)?;
+    if bytes.iter().skip(56).any(|byte| *byte != 0) {
+        return Err(Errno::TOOBIG.into());
+    }
+    let word = |at: usize| {
+        let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
+        word.map_or(0, i32::from_le_bytes)
+    };
+    let (policy, flags, nice, priority) = (word(4), word(8), word(16), word(20));
+    // SCHED_FLAG_RESET_ON_FORK; the others are of deadlines and of clamps.
+    if policy < 0 || flags & !1 != 0 || word(12) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let thread = thread(call, tid)?;
+    let nice = nice.clamp(-20, 19);
+    if policy == 0 || policy == 3 {
+        may_change(call, &thread.process)?;
+        if nice < thread.process.nice.load(Ordering::SeqCst) {
+            return Err(Errno::PERM.into());
+        }
+    }
+    let reset = if flags & 1 != 0 { RESET_ON_FORK } else { 0 };
+    set_policy(call, tid, policy | reset, priority)?;
+    if policy == 0 || policy == 3 {
+        thread.process.nice.store(nice, Ordering::SeqCst);
+    }
+    Ok(0)
+}
+
+pub(super) fn sched_getattr(call: &Call<'_>) -> Outcome {
+    let (tid, address, size) = (call.int(0), call.arg(1), call.uint(2));
+    if address == 0 || tid < 0 || !(ATTRIBUTES[0]..=4096).contains(&size) || call.uint(3) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let thread = thread(call, tid)?;
+    let policy = thread.policy.load(Ordering::SeqCst);
+    let size = size.min(ATTRIBUTES[1]);
+    let nice = thread.process.nice.load(Ordering::SeqCst);
+    let flags = i32::from(policy & RESET_ON_FORK != 0);
+    let words = [size.cast_signed(), policy & !RESET_ON_FORK, flags, 0, nice, 0];
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.resize(48, 0);
+    // What a task may use of a processor: from nothing to all.
+    bytes.extend_from_slice(&[0_u32.to_le_bytes(), 1024_u32.to_le_bytes()].concat());
+    bytes.truncate(usize::try_from(size).unwrap_or(0));
+    call.memory().write(address, &bytes)?;
+    Ok(0)
+}
+
 pub(super) fn sched_setparam(call: &Call<'_>) -> Outcome {
     let priority = call.memory().read_u32(call.arg(1))?.cast_signed();
     let policy = thread(call, call.int(0))?.policy.load(Ordering::SeqCst);
@@ -132,7 +199,11 @@ pub(super) fn sched_rr_get_interval(call: &Call<'_>) -> Outcome {
 
 /// Processes that `which` and `who` of getpriority(2) mean.
 fn meant(call: &Call<'_>) -> Result<Vec<Arc<Process>>, Errno> {
-    let (which, who) = (call.int(0), call.int(1));
+    of(call, call.int(0), call.int(1))
+}
+
+/// Processes that such arguments mean.
+pub(super) fn of(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Process>>, Errno> {
     let own = call.thread.process.pid;
     let tree = lock(&call.kernel.tree);
     let group = tree.row(own).map_or(0, |row| row.group);

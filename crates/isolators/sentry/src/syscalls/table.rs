@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use super::{
     Call, Failure, Outcome, approved, capabilities, copying, descriptors, epoll, extended, files,
     futex, identity, inotify, limits, locking, locks, memory, messages, mounts, owners, paths,
-    pidfd, polling, process_vm, processes, ptrace, queues, scheduling, semaphores, shared_memory,
-    signals, sockets, system, threads, time, timers, transfer, usage, wait,
+    pidfd, polling, priorities, process_vm, processes, ptrace, queues, scheduling, semaphores,
+    shared_memory, signals, sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -271,6 +271,8 @@ pub static TABLE: &[Row] = &[
     refused(248, "add_key", Errno::NOSYS),
     refused(249, "request_key", Errno::NOSYS),
     refused(250, "keyctl", Errno::NOSYS),
+    plain(251, "ioprio_set", priorities::ioprio_set),
+    plain(252, "ioprio_get", priorities::ioprio_get),
     plain(253, "inotify_init", inotify::inotify_init),
     plain(254, "inotify_add_watch", inotify::inotify_add_watch),
     plain(255, "inotify_rm_watch", inotify::inotify_rm_watch),
@@ -323,6 +325,8 @@ pub static TABLE: &[Row] = &[
     plain(309, "getcpu", system::getcpu),
     plain(310, "process_vm_readv", process_vm::process_vm_readv),
     plain(311, "process_vm_writev", process_vm::process_vm_writev),
+    plain(314, "sched_setattr", scheduling::sched_setattr),
+    plain(315, "sched_getattr", scheduling::sched_getattr),
     plain(316, "renameat2", paths::renameat2),
     plain(318, "getrandom", system::getrandom),
     plain(319, "memfd_create", descriptors::memfd_create),

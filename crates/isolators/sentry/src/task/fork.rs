@@ -12,6 +12,7 @@ use crate::platform::{EventKind, GuestMemory, HostCall, StubProcess, XSTATE_OFFS
 use crate::signal::{self, ThreadSignals};
 use crate::syscalls;
 use crate::time::Usage;
+use crate::vfs::{OpenFile, PidFd, status};
 
 use super::limits::{INFINITY, resource};
 use super::process::Directories;
@@ -28,6 +29,7 @@ pub(super) mod flags {
     pub(crate) const FS: u64 = 0x200;
     pub(crate) const FILES: u64 = 0x400;
     pub(crate) const SIGHAND: u64 = 0x800;
+    pub(crate) const PIDFD: u64 = 0x1000;
     pub(crate) const VFORK: u64 = 0x4000;
     pub(crate) const PARENT: u64 = 0x8000;
     pub(crate) const THREAD: u64 = 0x1_0000;
@@ -49,6 +51,8 @@ pub struct CloneRequest {
     pub stack: u64,
     /// Where the parent's side wants the id.
     pub parent_tid: u64,
+    /// Where the parent's side wants a descriptor of the child.
+    pub pidfd: u64,
     /// Where the child's side wants it.
     pub child_tid: u64,
     /// The child's thread pointer.
@@ -61,6 +65,7 @@ const SUPPORTED: u64 = flags::VM
     | flags::FS
     | flags::FILES
     | flags::SIGHAND
+    | flags::PIDFD
     | flags::VFORK
     | flags::PARENT
     | flags::THREAD
@@ -77,6 +82,7 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
     if request.flags & !SUPPORTED != 0
         || (has(flags::THREAD) && !has(flags::SIGHAND))
         || (has(flags::SIGHAND) && !has(flags::VM))
+        || (has(flags::PIDFD) && (has(flags::THREAD) || has(flags::DETACHED)))
         || !(0..=signal::MAX).contains(&request.exit_signal)
     {
         return Err(Errno::INVAL);
@@ -137,6 +143,14 @@ pub fn clone(
         child_frame.context.set(Register::Rsp, request.stack);
     }
     let child = make_thread(kernel, thread, tid, place.clone(), &request);
+    let pidfd = match has(flags::PIDFD).then(|| open_pidfd(kernel, thread, &child)).transpose() {
+        Ok(pidfd) => pidfd,
+        Err(errno) => {
+            space.pass_turn();
+            undo(kernel, &child, has(flags::VM));
+            return Err(errno);
+        }
+    };
     let stack = if has(flags::VM) { child_frame.address } else { 0 };
     let newborn = Arc::clone(&child);
     let areas = if has(flags::VM) { Areas::default() } else { lock(&space.areas).clone() };
@@ -194,9 +208,16 @@ pub fn clone(
             if result < 0 {
                 kernel.forget_arrival(cookie);
                 undo(kernel, &made, has_flag(request.flags, flags::VM));
+                if let Some(number) = pidfd {
+                    let files = Arc::clone(&lock(&thread.process.files));
+                    drop(files.remove(number));
+                }
                 frame.context.set(Register::Rax, result.cast_unsigned());
                 signal::resume(kernel, thread, id, &mut frame);
             } else {
+                if let Some(number) = pidfd {
+                    let _ = thread.memory().write(request.pidfd, &number.to_le_bytes());
+                }
                 if request.flags & (flags::PARENT_SETTID | flags::VM) == flags::PARENT_SETTID {
                     let _ = thread.memory().write(request.parent_tid, &tid.to_le_bytes());
                 }
@@ -234,6 +255,18 @@ fn event_of(request: &CloneRequest) -> u32 {
         (false, signal::SIGCHLD) => trace::events::FORK,
         _ => trace::events::CLONE,
     }
+}
+
+/// A descriptor of a child, in its parent's table alone.
+fn open_pidfd(
+    kernel: &Arc<Kernel>,
+    parent: &Arc<Thread>,
+    child: &Arc<Thread>,
+) -> Result<u32, Errno> {
+    let file = PidFd::new(kernel, Arc::clone(&child.process));
+    let file = OpenFile::stream(Box::new(file), status::READ_WRITE);
+    let files = Arc::clone(&lock(&parent.process.files));
+    files.add(file, 0, true)
 }
 
 fn has_flag(all: u64, flag: u64) -> bool {

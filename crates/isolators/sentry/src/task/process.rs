@@ -121,6 +121,8 @@ pub struct Process {
     pub limits: Mutex<Limits>,
     /// How nice it is: -20 to 19.
     pub nice: AtomicI32,
+    /// What ioprio_set(2) set; 0 if nothing.
+    pub io_priority: AtomicI32,
     /// The kernel of its container: with a shared numbering, not always that of who
     /// looks it up.
     pub home: OnceLock<Weak<Kernel>>,
@@ -153,6 +155,7 @@ impl Process {
             timers: Mutex::default(),
             limits: Mutex::default(),
             nice: AtomicI32::new(0),
+            io_priority: AtomicI32::new(0),
             home: OnceLock::new(),
         })
     }

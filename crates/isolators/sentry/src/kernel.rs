@@ -234,20 +234,20 @@ impl Kernel {
         match event.kind {
             EventKind::Missed { error, context } => match flight {
                 Some(flight) => {
-                    syscalls::missed(self, &thread, event.id, &flight, (error, context));
+                    syscalls::missed(self, thread, event.id, &flight, (error, context));
                 }
-                None => self.violation(&thread, "a report of a mapping that was not to be made"),
+                None => self.violation(thread, "a report of a mapping that was not to be made"),
             },
             EventKind::Call(call, at) => {
                 *lock(&thread.restart) = None;
                 *lock(&thread.host_wait) = None;
-                if syscalls::sites::called(self, &thread, event.id, call.number, at) {
+                if syscalls::sites::called(self, thread, event.id, call.number, at) {
                     return;
                 }
-                syscalls::direct(self, &thread, event.id, call);
+                syscalls::direct(self, thread, event.id, call, at);
             }
             EventKind::Signal { signal, info, context } => {
-                signal::reported(self, &thread, event.id, signal, (info, context));
+                signal::reported(self, thread, event.id, signal, (info, context));
             }
             EventKind::Ordered(call) => {
                 let mut order = lock(&thread.order);
@@ -262,15 +262,15 @@ impl Kernel {
                     }
                     _ => {
                         drop(order);
-                        self.violation(&thread, "a call from the stub that was not ordered");
+                        self.violation(thread, "a call from the stub that was not ordered");
                     }
                 }
             }
             EventKind::Done { result, .. } => {
                 let order = lock(&thread.order).take_if(|order| order.made);
                 match order {
-                    Some(order) => (order.then)(self, &thread, event.id, result),
-                    None => self.violation(&thread, "a report of a call that was not ordered"),
+                    Some(order) => (order.then)(self, thread, event.id, result),
+                    None => self.violation(thread, "a report of a call that was not ordered"),
                 }
             }
         }

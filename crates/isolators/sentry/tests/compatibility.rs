@@ -125,7 +125,17 @@ fn tasks_are_governed_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["timers", "jobs", "terminals", "limits", "sysv", "queues", "identity", "tracing"] {
+    for name in [
+        "timers",
+        "jobs",
+        "terminals",
+        "limits",
+        "sysv",
+        "queues",
+        "identity",
+        "tracing",
+        "filters",
+    ] {
         same_program(&sandbox, name);
     }
 }

@@ -78,12 +78,15 @@ pub fn reported(
         let arch = info.bytes().get(28..32).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
         if arch != Some(AUDIT_ARCH_X86_64) {
             // Linux without 32-bit emulation: a general protection fault.
-            fault(thread, Info::new(SIGSEGV, super::SI_KERNEL));
+            force(thread, Info::new(SIGSEGV, super::SI_KERNEL));
             resume(kernel, thread, id, &mut frame);
             return;
         }
         if frame.context.get(Register::Rax) == RT_SIGRETURN {
             let mut id = id;
+            if !syscalls::watched::may_return(kernel, thread, &mut id, &mut frame) {
+                return;
+            }
             if thread.is_traced() {
                 match trace::entry(kernel, thread, &mut id, &mut frame) {
                     trace::Entry::Gone => return,
@@ -97,7 +100,7 @@ pub fn reported(
         return;
     }
     // Only the host's kernel sends others: faults of the guest's code.
-    fault(thread, info);
+    force(thread, info);
     resume(kernel, thread, id, &mut frame);
 }
 
@@ -115,8 +118,8 @@ fn read_frame(
     Some((*info.first_chunk()?, *context))
 }
 
-/// A fault ends the process if its signal is ignored or held back.
-fn fault(thread: &Arc<Thread>, info: Info) {
+/// A signal that can't be missed: it ends the process if it is ignored or held back.
+pub fn force(thread: &Arc<Thread>, info: Info) {
     let signal = info.signal();
     let mut signals = lock(&thread.signals);
     let mut actions = lock(&thread.process.actions);
@@ -139,7 +142,7 @@ fn sigreturn(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Fr
             resume(kernel, thread, id, frame);
         }
         Err(_) => {
-            fault(thread, Info::new(SIGSEGV, super::SI_KERNEL));
+            force(thread, Info::new(SIGSEGV, super::SI_KERNEL));
             resume(kernel, thread, id, frame);
         }
     }

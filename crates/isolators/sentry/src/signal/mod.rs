@@ -8,7 +8,7 @@ mod take;
 
 use std::collections::VecDeque;
 
-pub use deliver::{reported, resume};
+pub use deliver::{force, reported, resume};
 pub use send::{Sender, Target, count_overrun, send};
 pub use take::take;
 

@@ -13,6 +13,7 @@ use crate::mm::{Area, Areas, Backing, PAGE, Protection, Space, round_up};
 use crate::platform::context::{Context, Register};
 use crate::platform::{Event, GUEST_END, HostCall, Slot, StubProcess, VDSO, VDSO_SIZE};
 use crate::signal::{self, ThreadSignals};
+use crate::task::filter::Guard;
 use crate::task::thread::Place;
 use crate::task::trace::{self, Leaving};
 use crate::task::waiter::lock;
@@ -352,6 +353,14 @@ fn arrive(
     kernel.adopt(&space);
     let place = Place { space: Arc::clone(&space), host: None, slot: Slot(0), counted: true };
     let thread = Arc::new(Thread::new(process.pid, Arc::clone(process), place, signals));
+    let guard = match old {
+        Some(old) => lock(&old.guard).clone(),
+        None => lock(&process.configured).clone().map_or(Guard::None, Guard::Filters),
+    };
+    thread.guard_as(guard);
+    if thread.is_guarded() {
+        lock(&space.sites).turn_off();
+    }
     if let Some(old) = old {
         trace::pass_on(old, &thread);
         if thread.is_traced() {

@@ -29,6 +29,7 @@ mod ptrace;
 mod ptrace_registers;
 mod queues;
 mod scheduling;
+mod seccomp;
 mod semaphores;
 mod shared_memory;
 mod signals;
@@ -42,7 +43,7 @@ mod timers;
 mod transfer;
 mod usage;
 mod wait;
-mod watched;
+pub mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -131,7 +132,7 @@ fn value(outcome: Outcome, thread: &Thread) -> i64 {
 }
 
 /// Serves a call that was reported without a frame, and answers it.
-pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCall) {
+pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCall, at: u64) {
     if thread.doomed.load(Ordering::SeqCst) {
         thread.kick();
         kernel.listener.answer(id, 0);
@@ -139,10 +140,13 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
     }
     let continued = lock(&thread.continued).take();
     let call = Call { kernel, thread, args: host.args, id, continued };
-    if thread.is_traced() && watched::needs_frame(&call, host.number) {
-        *lock(&thread.continued) = continued;
-        kernel.listener.answer(id, value(Err(Failure::NeedsFrame), thread));
-        return;
+    match watched::before(&call, host.number, at) {
+        watched::Before::Serve => {}
+        watched::Before::Answer(value) => return kernel.listener.answer(id, value),
+        watched::Before::Frame => {
+            *lock(&thread.continued) = continued;
+            return kernel.listener.answer(id, value(Err(Failure::NeedsFrame), thread));
+        }
     }
     let outcome = match table::find(host.number) {
         Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) => {
@@ -168,7 +172,7 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
 /// Serves a call that came with its frame, and lets the thread go on.
 pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame) {
     let mut id = id;
-    if thread.is_traced() {
+    if thread.is_traced() || thread.is_guarded() {
         match watched::enter(kernel, thread, &mut id, &mut frame) {
             watched::Next::Serve => {}
             watched::Next::Done => return,

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 use super::{
     Call, Failure, Outcome, approved, capabilities, copying, descriptors, epoll, extended, files,
     futex, identity, inotify, limits, locking, locks, memory, messages, mounts, owners, paths,
-    pidfd, polling, priorities, process_vm, processes, ptrace, queues, scheduling, semaphores,
-    shared_memory, signals, sockets, system, threads, time, timers, transfer, usage, wait,
+    pidfd, polling, priorities, process_vm, processes, ptrace, queues, scheduling, seccomp,
+    semaphores, shared_memory, signals, sockets, system, threads, time, timers, transfer, usage,
+    wait,
 };
 use crate::kernel::Frame;
 
@@ -328,6 +329,7 @@ pub static TABLE: &[Row] = &[
     plain(314, "sched_setattr", scheduling::sched_setattr),
     plain(315, "sched_getattr", scheduling::sched_getattr),
     plain(316, "renameat2", paths::renameat2),
+    plain(317, "seccomp", seccomp::seccomp),
     plain(318, "getrandom", system::getrandom),
     plain(319, "memfd_create", descriptors::memfd_create),
     framed(322, "execveat", processes::execveat),

@@ -53,6 +53,8 @@ pub(super) fn prctl(call: &Call<'_>) -> Outcome {
     const SET_DUMPABLE: i32 = 4;
     const SET_NAME: i32 = 15;
     const GET_NAME: i32 = 16;
+    const GET_SECCOMP: i32 = 21;
+    const SET_SECCOMP: i32 = 22;
     match call.int(0) {
         SET_NAME => {
             let name = call.memory().read_string(call.arg(1), 16)?;
@@ -93,6 +95,8 @@ pub(super) fn prctl(call: &Call<'_>) -> Outcome {
             call.thread.process.dumpable.store(call.arg(1) == 1, Ordering::SeqCst);
             Ok(0)
         }
+        GET_SECCOMP => super::seccomp::prctl_get(call),
+        SET_SECCOMP => super::seccomp::prctl_set(call),
         _ => super::capabilities::prctl(call),
     }
 }

@@ -1,4 +1,4 @@
-//! Calls of threads that somebody watches: a tracer.
+//! Calls of threads that are watched: by a tracer, by filters of their own.
 
 use std::sync::Arc;
 
@@ -7,10 +7,12 @@ use rustix::io::Errno;
 use crate::kernel::{Frame, Kernel};
 use crate::platform::HostCall;
 use crate::platform::context::Register;
-use crate::signal;
+use crate::signal::{self, Info};
+use crate::task::filter::Verdict;
+use crate::task::limits::resource;
 use crate::task::trace::{self, Entry, Leaving, Mode, Phase, events};
 use crate::task::waiter::lock;
-use crate::task::{Restart, Thread};
+use crate::task::{Restart, Status, Thread, dismiss, exit_process, retire};
 
 use super::Call;
 use super::table::{self, Handler, Row};
@@ -19,8 +21,40 @@ const EXIT: u64 = 60;
 const EXIT_GROUP: u64 = 231;
 const FUTEX: u64 = 202;
 
-/// A call was reported without registers: whether they are needed first.
-pub(super) fn needs_frame(call: &Call<'_>, number: u64) -> bool {
+/// What becomes of a call that was reported without registers.
+pub(super) enum Before {
+    /// It is served.
+    Serve,
+    /// It is answered so.
+    Answer(i64),
+    /// Its registers are needed first.
+    Frame,
+}
+
+/// A call was reported without registers.
+pub(super) fn before(call: &Call<'_>, number: u64, at: u64) -> Before {
+    let thread = call.thread;
+    if thread.is_traced() && needs_frame(call, number) {
+        return Before::Frame;
+    }
+    if !thread.is_guarded() {
+        return Before::Serve;
+    }
+    let (passed, tells) = {
+        let mut trace = lock(&thread.trace);
+        (std::mem::take(&mut trace.passed), trace.tells(events::SECCOMP))
+    };
+    match super::seccomp::judge(call, number, at) {
+        Verdict::Allow | Verdict::Log => Before::Serve,
+        Verdict::Trace(_) if passed => Before::Serve,
+        Verdict::Errno(value) => Before::Answer(-i64::from(value)),
+        Verdict::Trace(_) if !tells => Before::Answer(-i64::from(Errno::NOSYS.raw_os_error())),
+        _ => Before::Frame,
+    }
+}
+
+/// Whether a tracer needs the registers of a call that was reported without.
+fn needs_frame(call: &Call<'_>, number: u64) -> bool {
     let thread = call.thread;
     let wanted = {
         let trace = lock(&thread.trace);
@@ -55,12 +89,29 @@ pub(super) fn enter(
     id: &mut u64,
     frame: &mut Frame,
 ) -> Next {
-    if matches!(lock(&thread.trace).phase, Phase::Serving(_)) || !thread.is_traced() {
+    let traced = thread.is_traced();
+    if traced && matches!(lock(&thread.trace).phase, Phase::Serving(_)) {
         return Next::Serve;
+    }
+    if !traced {
+        let number = frame.context.get(Register::Rax);
+        return match judged(kernel, thread, id, frame, number) {
+            Judged::Let(_) => Next::Serve,
+            Judged::Done => Next::Done,
+        };
     }
     let number = match trace::entry(kernel, thread, id, frame) {
         Entry::Gone => return Next::Done,
         Entry::Serve(number) => number,
+    };
+    if number >= trace::LAST {
+        trace::served(thread);
+        signal::resume(kernel, thread, *id, frame);
+        return Next::Done;
+    }
+    let number = match judged(kernel, thread, id, frame, number) {
+        Judged::Let(number) => number,
+        Judged::Done => return Next::Done,
     };
     if number >= trace::LAST {
         trace::served(thread);
@@ -121,4 +172,128 @@ fn wait_on_host(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Fra
         signal::resume(kernel, thread, id, &mut frame);
     };
     kernel.order_aside(thread, id, &own, call, (true, Box::new(then)));
+}
+
+/// Whether filters let rt_sigreturn(2) be; else the thread goes on without it, or has ended.
+pub fn may_return(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: &mut u64,
+    frame: &mut Frame,
+) -> bool {
+    const RT_SIGRETURN: u64 = 15;
+    matches!(judged(kernel, thread, id, frame, RT_SIGRETURN), Judged::Let(_))
+}
+
+/// What filters made of a call with registers.
+enum Judged {
+    /// It is made: this one, if the tracer chose another.
+    Let(u64),
+    /// The thread goes on without it, or has ended.
+    Done,
+}
+
+fn judged(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: &mut u64,
+    frame: &mut Frame,
+    number: u64,
+) -> Judged {
+    if !thread.is_guarded() {
+        return Judged::Let(number);
+    }
+    let args = frame.context.args();
+    let call = Call { kernel, thread, args, id: *id, continued: None };
+    let answer = |value: u64, frame: &mut Frame| {
+        trace::served(thread);
+        frame.context.set(Register::Rax, value);
+        signal::resume(kernel, thread, *id, frame);
+        Judged::Done
+    };
+    let errno = |value: u64| value.wrapping_neg();
+    match super::seccomp::judge(&call, number, frame.context.get(Register::Rip)) {
+        Verdict::Allow | Verdict::Log => Judged::Let(number),
+        Verdict::Errno(value) => answer(errno(value.into()), frame),
+        Verdict::Trap(data) => {
+            trace::served(thread);
+            frame.context.set(Register::Rax, number);
+            signal::force(thread, blocked(data, number, frame));
+            signal::resume(kernel, thread, *id, frame);
+            Judged::Done
+        }
+        Verdict::Trace(data) => {
+            if !lock(&thread.trace).tells(events::SECCOMP) {
+                return answer(errno(38), frame);
+            }
+            ask_tracer(kernel, thread, id, frame, (number, data))
+        }
+        verdict @ (Verdict::KillThread | Verdict::KillProcess) => {
+            kill(kernel, thread, *id, frame, verdict == Verdict::KillProcess);
+            Judged::Done
+        }
+    }
+}
+
+/// `siginfo` of a call that a filter traps.
+fn blocked(data: u16, number: u64, frame: &Frame) -> Info {
+    const SIGSYS: i32 = 31;
+    const SYS_SECCOMP: i32 = 1;
+    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+    let mut bytes = *Info::new(SIGSYS, SYS_SECCOMP).bytes();
+    let number = u32::try_from(number & 0xffff_ffff).unwrap_or(0);
+    let pointer = frame.context.get(Register::Rip).to_le_bytes();
+    for (at, value) in [
+        (4, &u32::from(data).to_le_bytes()[..]),
+        (16, &pointer[..]),
+        (24, &number.to_le_bytes()[..]),
+        (28, &AUDIT_ARCH_X86_64.to_le_bytes()[..]),
+    ] {
+        if let Some(room) = bytes.get_mut(at..at + value.len()) {
+            room.copy_from_slice(value);
+        }
+    }
+    Info::from_bytes(bytes)
+}
+
+/// The tracer decides, by the number that it leaves.
+fn ask_tracer(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: &mut u64,
+    frame: &mut Frame,
+    (number, data): (u64, u16),
+) -> Judged {
+    frame.context.set(Register::Rax, 38_u64.wrapping_neg());
+    match trace::filtered(kernel, thread, id, frame, (number, data.into())) {
+        None => Judged::Done,
+        Some(chosen) => {
+            if chosen < trace::LAST {
+                frame.context.set(Register::Rax, chosen);
+                lock(&thread.trace).passed = true;
+            }
+            Judged::Let(chosen)
+        }
+    }
+}
+
+/// A filter ends the thread, or with it the process.
+fn kill(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Frame, all: bool) {
+    let process = &thread.process;
+    let signal = if lock(&thread.guard).mode() == 1 { 9 } else { 31 };
+    let others = {
+        let mut tree = lock(&kernel.tree);
+        match tree.row_mut(process.pid) {
+            Some(row) if !all && row.threads.len() > 1 => row.threads.remove(&thread.tid).is_some(),
+            _ => false,
+        }
+    };
+    if !others {
+        let core = signal == 31 && lock(&process.limits).soft(resource::CORE) > 0;
+        exit_process(kernel, process, Status::Killed(signal, core));
+        return;
+    }
+    trace::ended(kernel, thread, 0, Status::Killed(signal, false));
+    retire(kernel, thread);
+    dismiss(kernel, thread, id, frame.address);
 }

@@ -328,6 +328,7 @@ fn make_thread(
         ThreadSignals { mask: signals.mask, stack, ..ThreadSignals::default() }
     };
     let thread = Arc::new(Thread::new(tid, process, place, signals));
+    thread.guard_as(lock(&parent.guard).clone());
     if parent.is_traced() && lock(&parent.trace).tells(event_of(request)) {
         trace::inherit(parent, &thread);
     }

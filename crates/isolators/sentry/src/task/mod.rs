@@ -3,6 +3,7 @@
 mod access;
 pub mod capabilities;
 pub mod exit;
+pub mod filter;
 mod fork;
 pub mod limits;
 pub mod process;

@@ -12,6 +12,7 @@ use crate::vfs::{Entry, FileTable};
 
 use super::Pid;
 use super::capabilities::{CapabilitySets, Caps};
+use super::filter::Filter;
 use super::limits::Limits;
 use super::waiter::lock;
 
@@ -113,6 +114,10 @@ pub struct Process {
     pub environment: Mutex<Vec<u8>>,
     /// The auxiliary vector of its program; for procfs.
     pub auxiliary: Mutex<Vec<u8>>,
+    /// Held while filters are installed.
+    pub filtering: Mutex<()>,
+    /// The filter of its container's configuration, if a program of that was started.
+    pub configured: Mutex<Option<Arc<Filter>>>,
     /// Processor time.
     pub accounts: Mutex<Accounts>,
     /// Its timers.
@@ -151,6 +156,8 @@ impl Process {
             command_line: Mutex::default(),
             environment: Mutex::default(),
             auxiliary: Mutex::default(),
+            filtering: Mutex::default(),
+            configured: Mutex::default(),
             accounts: Mutex::default(),
             timers: Mutex::default(),
             limits: Mutex::default(),

@@ -9,6 +9,7 @@ use crate::mm::Space;
 use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
 use crate::signal::ThreadSignals;
 
+use super::filter::Guard;
 use super::trace::Trace;
 use super::waiter::{Waiter, lock};
 use super::{Credentials, Pid, Process};
@@ -103,6 +104,10 @@ pub struct Thread {
     pub trace: Mutex<Trace>,
     /// Whether anybody does.
     traced: AtomicBool,
+    /// What its own filters let it do.
+    pub guard: Mutex<Guard>,
+    /// Whether there are any.
+    guarded: AtomicBool,
     /// The stop of its process that it counts in, by number.
     pub stop: AtomicU64,
     /// Where the registers are that a signal saved which interrupted an order.
@@ -143,6 +148,8 @@ impl Thread {
             site: AtomicU64::new(0),
             trace: Mutex::default(),
             traced: AtomicBool::new(false),
+            guard: Mutex::default(),
+            guarded: AtomicBool::new(false),
             stop: AtomicU64::new(0),
             nested: Mutex::new(None),
             affinity: AtomicU64::new(0),
@@ -154,6 +161,25 @@ impl Thread {
     #[must_use]
     pub fn is_traced(&self) -> bool {
         self.traced.load(Ordering::SeqCst)
+    }
+
+    /// Whether filters judge its calls.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::SeqCst)
+    }
+
+    /// They do now: no filter is ever taken away.
+    pub fn set_guarded(&self) {
+        self.guarded.store(true, Ordering::SeqCst);
+    }
+
+    /// Has another one's filters from the start.
+    pub fn guard_as(&self, guard: Guard) {
+        if guard.mode() != 0 {
+            *lock(&self.guard) = guard;
+            self.set_guarded();
+        }
     }
 
     /// It has one now, or none any more.

@@ -17,7 +17,7 @@ pub use end::{Ended, ended, tracer_ended};
 pub use memory::{Piece, access, read_bases, set_base};
 use rustix::io::Errno;
 pub use stop::{
-    Before, Entry, LAST, Leaving, arm, before_resume, entry, event, group_stop, listen,
+    Before, Entry, LAST, Leaving, arm, before_resume, entry, event, filtered, group_stop, listen,
     notify_continued, served, signal, step_into_handler,
 };
 pub use wait::{Waited, wait};
@@ -145,6 +145,8 @@ pub struct Trace {
     pub group: u64,
     /// For `PTRACE_GETEVENTMSG`.
     pub message: u64,
+    /// A filter asked the tracer, who has seen the call.
+    pub passed: bool,
     /// SIGCONT came while it was stopped.
     pub continued: bool,
 }

@@ -212,6 +212,24 @@ pub fn event(
     }
 }
 
+/// Stops because a filter asks the tracer about a call; the number that it leaves. `None`
+/// if the thread has ended.
+pub fn filtered(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: &mut u64,
+    frame: &mut Frame,
+    (number, data): (u64, u64),
+) -> Option<u64> {
+    lock(&thread.trace).message = data;
+    let code = SIGTRAP | i32::try_from(events::SECCOMP << 8).unwrap_or(0);
+    let kind = Kind::Event(events::SECCOMP);
+    let told = Told { code, kind, info: Some(trap(code)), original: number };
+    let (signal, stopped) = stop(kernel, thread, id, frame, told)?;
+    inject(kernel, thread, signal);
+    Some(stopped.map_or(number, |stopped| stopped.original) & 0xffff_ffff)
+}
+
 /// `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK`
 fn restart_code(how: Restart) -> u64 {
     let code: u64 = match how {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::kernel::Kernel;
 use crate::mm::Backing;
 use crate::task::Process;
+use crate::task::filter::Guard;
 use crate::task::waiter::lock;
 
 /// What a text says now.
@@ -33,6 +34,7 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
             state = 't';
         }
     }
+    let guard = thread.as_ref().map_or(Guard::None, |t| lock(&t.guard).clone());
     let credentials = thread.as_ref().map(|t| Arc::clone(&t.credentials));
     let space = thread.map(|t| t.space());
     let bytes = space.as_ref().map_or(0, |s| lock(&s.areas).total());
@@ -78,7 +80,7 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
                  TracerPid:\t{tracer}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
                  VmSize:\t{:8} kB\nThreads:\t{threads}\n\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
-                 CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n",
+                 CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
                 process.umask.load(Ordering::SeqCst),
                 match state {
                     'Z' => "zombie",
@@ -97,6 +99,11 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
                 who.caps.bounding,
                 who.caps.ambient,
                 u8::from(who.caps.no_new_privs),
+                guard.mode(),
+                match &guard {
+                    Guard::Filters(filter) => filter.count,
+                    _ => 0,
+                },
             )
             .into_bytes()
         }

@@ -1,0 +1,141 @@
+//! Guests' own filters: seccomp(2), and what they decide about a call.
+
+use std::sync::Arc;
+
+use caisson_sys::seccomp::SockFilter;
+use rustix::io::Errno;
+
+use crate::task::filter::{ACTIONS, CallData, Filter, Guard, Verdict};
+use crate::task::waiter::lock;
+use crate::task::{Caps, Thread};
+
+use super::{Call, Outcome};
+
+const STRICT: u64 = 0;
+const FILTER: u64 = 1;
+const ACTION_AVAILABLE: u64 = 2;
+const ALL_THREADS: u64 = 1;
+const LOG: u64 = 2;
+const SPECULATE: u64 = 4;
+/// `ESRCH` instead of the thread that is in the way.
+const PLAIN_ERROR: u64 = 16;
+
+pub(super) fn seccomp(call: &Call<'_>) -> Outcome {
+    let [operation, flags, address, ..] = call.args;
+    match operation {
+        STRICT if flags == 0 && address == 0 => strict(call),
+        FILTER => filter(call, flags, address),
+        ACTION_AVAILABLE if flags == 0 => {
+            let action = call.memory().read_u32(address)?;
+            if ACTIONS.contains(&action) { Ok(0) } else { Err(Errno::OPNOTSUPP.into()) }
+        }
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+/// `PR_GET_SECCOMP`, `PR_SET_SECCOMP`
+pub(super) fn prctl_get(call: &Call<'_>) -> Outcome {
+    Ok(lock(&call.thread.guard).mode().into())
+}
+
+pub(super) fn prctl_set(call: &Call<'_>) -> Outcome {
+    match call.arg(1) {
+        1 => strict(call),
+        2 => filter(call, 0, call.arg(2)),
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+fn strict(call: &Call<'_>) -> Outcome {
+    let mut guard = lock(&call.thread.guard);
+    if matches!(*guard, Guard::Filters(_)) {
+        return Err(Errno::INVAL.into());
+    }
+    *guard = Guard::Strict;
+    drop(guard);
+    watch(call, call.thread);
+    Ok(0)
+}
+
+/// From now on the thread's calls are judged, each of them.
+fn watch(call: &Call<'_>, thread: &Thread) {
+    thread.set_guarded();
+    super::sites::report_all(call.kernel, &thread.process);
+}
+
+/// `struct sock_fprog`: a length and an address.
+fn program(call: &Call<'_>, address: u64) -> Result<Vec<SockFilter>, Errno> {
+    const MOST: u64 = 4096;
+    let memory = call.memory();
+    let length = u64::from(memory.read_u32(address)? & 0xffff);
+    let start = memory.read_u64(address.wrapping_add(8))?;
+    if length == 0 || length > MOST {
+        return Err(Errno::INVAL);
+    }
+    let mut bytes = vec![0; usize::try_from(length * 8).unwrap_or(0)];
+    memory.read(start, &mut bytes)?;
+    let steps = bytes.chunks_exact(8).filter_map(|step| {
+        let (head, operand) = step.split_first_chunk::<4>()?;
+        let [low, high, jt, jf] = *head;
+        let k = u32::from_le_bytes(operand.try_into().ok()?);
+        Some(SockFilter { code: u16::from_le_bytes([low, high]), jt, jf, k })
+    });
+    Ok(steps.collect())
+}
+
+fn filter(call: &Call<'_>, flags: u64, address: u64) -> Outcome {
+    if flags & !(ALL_THREADS | LOG | SPECULATE | PLAIN_ERROR) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let who = super::identity::who(call);
+    let steps = program(call, address)?;
+    if !who.caps.no_new_privs && !who.can(Caps::SYS_ADMIN) {
+        return Err(Errno::ACCESS.into());
+    }
+    // One installation in a process at a time.
+    let _turn = lock(&call.thread.process.filtering);
+    let own = match &*lock(&call.thread.guard) {
+        Guard::Strict => return Err(Errno::INVAL.into()),
+        Guard::None => None,
+        Guard::Filters(filter) => Some(Arc::clone(filter)),
+    };
+    let threads = if flags & ALL_THREADS != 0 {
+        let threads = call.kernel.threads_of(call.thread.process.pid);
+        let others = threads.into_iter().filter(|thread| thread.tid != call.thread.tid);
+        let others: Vec<Arc<Thread>> = others.collect();
+        let in_the_way = others.iter().find(|thread| match (&*lock(&thread.guard), &own) {
+            (Guard::None, _) => false,
+            (Guard::Filters(theirs), Some(own)) => !own.descends_from(theirs),
+            _ => true,
+        });
+        if let Some(thread) = in_the_way {
+            let plain = flags & PLAIN_ERROR != 0;
+            return if plain { Err(Errno::SRCH.into()) } else { Ok(thread.tid.into()) };
+        }
+        others
+    } else {
+        Vec::new()
+    };
+    let new = Filter::new(steps, own)?;
+    for thread in threads {
+        *lock(&thread.guard) = Guard::Filters(Arc::clone(&new));
+        lock(&thread.credentials).caps.no_new_privs |= who.caps.no_new_privs;
+        watch(call, &thread);
+    }
+    *lock(&call.thread.guard) = Guard::Filters(new);
+    watch(call, call.thread);
+    Ok(0)
+}
+
+/// What the thread's filters say about a call.
+pub(super) fn judge(call: &Call<'_>, number: u64, pointer: u64) -> Verdict {
+    let number = u32::try_from(number & 0xffff_ffff).unwrap_or(0);
+    let guard = lock(&call.thread.guard).clone();
+    let verdict = guard.judge(&CallData { number, pointer, args: call.args });
+    if verdict == Verdict::Log {
+        let name = String::from_utf8_lossy(&lock(&call.thread.process.name)).into_owned();
+        let message = format!("{name}: a filter tells of call {number}");
+        call.kernel.log_once(&format!("filter {name} {number}"), &message);
+    }
+    verdict
+}

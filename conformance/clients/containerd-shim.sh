@@ -10,6 +10,7 @@ shim_program=$(dirname "$runtime")/caisson-shim
 # containerd finds its shims by name.
 mkdir -p "$scratch/bin"
 ln -s "$shim_program" "$scratch/bin/containerd-shim-caisson-native-v2"
+ln -s "$shim_program" "$scratch/bin/containerd-shim-caisson-sentry-v2"
 # shellcheck disable=SC2034  # read by ctr.sh
 with=(--runtime "$handler")
 # shellcheck source=ctr.sh
@@ -129,6 +130,28 @@ kill -KILL "$shim"
 eventually "a killed shim takes its containers along" 60 no_tasks_run
 ctr_ task ls -q 2>/dev/null | while read -r id; do ctr_ task rm -f "$id" >/dev/null 2>&1; done
 for id in "$mark-pod" "$mark-other"; do succeeds "container rm after it" ctr_ container rm "$id"; done
+
+# The same program by its other name: a kernel of the container's own, one for a pod.
+with=(--runtime io.containerd.caisson-sentry.v2)
+is "sentry: the kernel" "6.1.0-caisson" "$(run $image uname -r 2>&1)"
+exits "sentry: exit code" 42 run $image sh -c 'exit 42'
+succeeds "sentry: a pod's first container" ctr_ run -d "${with[@]}" --env CAISSON_MARK="$mark" \
+    --annotation io.kubernetes.cri.container-type=sandbox \
+    --annotation io.kubernetes.cri.sandbox-id="$mark-s" $image "$mark-s" sleep 1000
+pid=$(ctr_ task ls | awk -v id="$mark-s" '$1 == id {print $2}')
+succeeds "sentry: the second" ctr_ run -d "${with[@]}" --env CAISSON_MARK="$mark" --with-ns "network:/proc/$pid/ns/net" \
+    --annotation io.kubernetes.cri.container-type=container \
+    --annotation io.kubernetes.cri.sandbox-id="$mark-s" $image "$mark-t" sh -c 'trap "exit 6" TERM; while :; do sleep 0.1; done'
+is "sentry: exec" "6.1.0-caisson" "$(ctr_ task exec --exec-id s1 "$mark-t" uname -r 2>&1)"
+like "sentry: both are in one" 'up [0-9]+' "$(
+    for id in "$mark-s" "$mark-t"; do ctr_ task exec --exec-id s2 "$id" cut -d. -f1 /proc/uptime; done 2>&1 |
+        awk 'NR == 1 {a = $1} NR == 2 {print ($1 - a < 5 ? "up " : "apart ") $1}')"
+succeeds "sentry: kill" ctr_ task kill "$mark-t"
+eventually "sentry: the second has ended" 60 stopped "$mark-t"
+like "sentry: its exit code" 'exit code 6' "$(ctr_ task rm "$mark-t" 2>&1)"
+is "sentry: the first goes on" "RUNNING" "$(status "$mark-s")"
+like "sentry: rm -f" 'exit code 137' "$(ctr_ task rm -f "$mark-s" 2>&1)"
+for id in "$mark-s" "$mark-t"; do succeeds "sentry: container rm" ctr_ container rm "$id"; done
 
 kill "$events" 2>/dev/null
 wait "$events" 2>/dev/null

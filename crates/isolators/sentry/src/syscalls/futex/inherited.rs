@@ -24,7 +24,7 @@ use crate::task::{Pid, Restart, Thread};
 
 use super::super::memory::in_turn;
 use super::super::{Call, Failure, Framed, Outcome, time};
-use super::table::{Key, Queues, Waiting, key};
+use super::table::{Held, Key, Queues, Waiting, key};
 use super::{FUTEX, PRIVATE, REALTIME, op};
 
 /// `FUTEX_WAITERS`, `FUTEX_OWNER_DIED`, `FUTEX_TID_MASK`
@@ -100,9 +100,7 @@ fn hand_over(queues: &mut Queues, key: Key, more: u32) -> Option<Result<(), Errn
 /// Whether `owner` waits for what `tid` holds, be it by way of others.
 fn is_circle(queues: &Queues, mut owner: Pid, tid: Pid) -> bool {
     for _ in 0..LONGEST {
-        let waits = |held: &&super::table::Held| {
-            held.waiting.iter().any(|waiting| waiting.thread.tid == owner)
-        };
+        let waits = |held: &&Held| held.waiting.iter().any(|waiting| waiting.thread.tid == owner);
         match queues.locks.values().find(waits) {
             None => return false,
             Some(held) if held.owner == tid => return true,
@@ -237,7 +235,12 @@ pub fn died(kernel: &Kernel, space: &Arc<Space>, address: u64, tid: Pid) {
 /// A thread has ended: what it held is given to those who wait for it.
 pub fn ended(kernel: &Kernel, tid: Pid) {
     let mut queues = lock(&kernel.futexes.queues);
-    let held = queues.locks.iter().filter(|(_, held)| held.owner == tid);
+    // Another container's thread can have the same number.
+    let of_container = |held: &Held| {
+        let first = held.waiting.front().and_then(|first| first.thread.process.kernel());
+        first.is_some_and(|other| Arc::ptr_eq(&other.tree, &kernel.tree))
+    };
+    let held = queues.locks.iter().filter(|(_, held)| held.owner == tid && of_container(held));
     let keys: Vec<Key> = held.map(|(key, _)| *key).collect();
     for key in keys {
         let first = queues.locks.get(&key).and_then(|held| held.waiting.front());

@@ -57,6 +57,8 @@ echo "# critest against $(crictl_ version | awk '/^Runtime(Name|Version)/ {print
         ${HANDLER:+-runtime-handler "$HANDLER"}
 ) >"$scratch/critest.log" 2>&1
 status=$?
+# Specs that fail leave pods that the suite does not know.
+[[ -z ${HANDLER:-} ]] || crictl_ rmp -f -a >/dev/null 2>&1
 logs=$cache/conformance/critest-$whose
 rm -rf "$logs"
 mkdir -p "$logs"

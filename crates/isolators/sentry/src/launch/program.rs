@@ -67,7 +67,10 @@ impl Streams {
 
 fn credentials(program: &Program) -> Credentials {
     let (user, group) = program.owner;
-    Credentials { caps: program.caps, ..Credentials::of(user, group, program.groups.clone()) }
+    let mut groups = program.groups.clone();
+    // As Linux keeps them.
+    groups.sort_unstable();
+    Credentials { caps: program.caps, ..Credentials::of(user, group, groups) }
 }
 
 fn walker<'a>(kernel: &'a Arc<Kernel>, program: &Program) -> Walker<'a> {

@@ -189,7 +189,10 @@ pub(super) fn setgroups(call: &Call<'_>) -> Outcome {
     let mut bytes = vec![0; count * 4];
     call.memory().read(call.arg(1), &mut bytes)?;
     let groups = bytes.chunks_exact(4).map(|g| g.try_into().map_or(0, u32::from_le_bytes));
-    lock(&call.thread.credentials).others = groups.collect();
+    let mut groups: Vec<u32> = groups.collect();
+    // As Linux keeps them.
+    groups.sort_unstable();
+    lock(&call.thread.credentials).others = groups;
     Ok(0)
 }
 

@@ -92,13 +92,15 @@ impl Zygote {
 }
 
 type Owned<T> = (Arc<Kernel>, T);
+/// A space, and whose it is.
+type Stub = (Weak<Kernel>, Arc<Space>);
 
 /// See the module's documentation.
 pub struct Machine {
     by_host: RwLock<HashMap<HostTid, Owned<Arc<Thread>>>>,
     arrivals: Mutex<HashMap<u64, Owned<Arrival>>>,
     next_cookie: AtomicU64,
-    stubs: Mutex<HashMap<HostPid, (Weak<Kernel>, Arc<Space>)>>,
+    stubs: Mutex<HashMap<HostPid, Stub>>,
     zygotes: RwLock<HashMap<HostTid, Arc<Zygote>>>,
     /// Sentry threads that wait for an event.
     pub idle: AtomicUsize,

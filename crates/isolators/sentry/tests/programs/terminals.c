@@ -152,7 +152,7 @@ int main(void) {
         /* ^Z stops the foreground */
         tcsetattr(s, TCSANOW, &start);
         d = fork();
-        if (!d) { setpgid(0, 0); tcsetpgrp(s, getpid()); write(s, "up\n", 3); pause(); }
+        if (!d) { setpgid(0, 0); write(s, "up\n", 3); tcsetpgrp(s, getpid()); pause(); }
         while (tcgetpgrp(s) != d) nap(1);
         typed("\032");
         waitpid(d, &st, WUNTRACED);

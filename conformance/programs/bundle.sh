@@ -5,7 +5,7 @@
 scratch=$CAISSON_SUITE_SCRATCH/programs
 mkdir -p "$scratch"
 case $FORM in
-    short) below=$roots/short:$roots/base scale=${SCALE:-5} ;;
+    short) below=$roots/short:$roots/base scale=${SCALE:-4} ;;
     whole) below=$roots/whole:$roots/short:$roots/base scale=${SCALE:-100} ;;
     *) echo "programs: FORM is short or whole, not $FORM" >&2 && exit 2 ;;
 esac

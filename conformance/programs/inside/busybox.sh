@@ -31,7 +31,7 @@ SUM
 (trap 'echo heard' USR1; kill -USR1 $$; :) ; sleep 0.1 & wait $!; echo "wait $?"
 ps -o comm,args | grep -c busybox >/dev/null; pidof busybox >/dev/null || true
 httpd -p 127.0.0.1:8080 -h /desk; wget -q -O - http://127.0.0.1:8080/numbers | md5sum
-echo hello | nc -l -p 9000 >got & sleep 0.3; echo there | nc 127.0.0.1 9000 || true; wait; cat got
+echo hello | nc -l -p 9000 >got & until echo there | nc 127.0.0.1 9000 2>/dev/null; do sleep 0.1; done; wait; cat got
 mount -t tmpfs tmpfs out 2>/dev/null && umount out; id -u; hostname; uname -s -m
 END
 mkdir applets && busybox --list | grep -v '^busybox$' | while read -r name; do ln -s /bin/busybox "applets/$name"; done

@@ -6,14 +6,21 @@ use std::sync::Arc;
 use crate::kernel::{Frame, Kernel};
 use crate::platform::context::{Context, Register};
 use crate::platform::{HostCall, INJECT_ADDRESS};
+use crate::syscalls;
 use crate::task::waiter::lock;
 use crate::task::{Order, Thread};
+
+/// The processor traps behind the next instruction.
+const TRAP_FLAG: u64 = 0x100;
 
 impl Kernel {
     /// Loads a frame's registers: the thread goes on.
     pub fn load(&self, thread: &Arc<Thread>, id: u64, frame: &mut Frame) {
         // Every signal of the host reaches the stub.
         frame.context.set_mask(0);
+        if frame.context.get(Register::Flags) & TRAP_FLAG != 0 {
+            syscalls::sites::step_over(thread, &mut frame.context);
+        }
         let slot = lock(&thread.place).slot;
         let (base, size) = slot.stack();
         frame.context.set_stack(base, 0, size);

@@ -115,6 +115,15 @@ impl Sites {
         Some((page.start + index * TRAMPOLINE, *site))
     }
 
+    /// A site's trampoline; the last one, if it was rewritten more than once.
+    #[must_use]
+    pub fn trampoline(&self, site: u64) -> Option<u64> {
+        self.pages.iter().rev().find_map(|page| {
+            let index = page.sites.iter().rposition(|s| *s == site)? as u64;
+            Some(page.start + index * TRAMPOLINE)
+        })
+    }
+
     /// Whether a rewritten site is in a range.
     #[must_use]
     pub fn touches(&self, range: &std::ops::Range<u64>) -> bool {
@@ -155,6 +164,8 @@ mod tests {
         assert_eq!(sites.at(first + TRAMPOLINE), Some((first + TRAMPOLINE, site + 1)));
         assert_eq!(sites.at(first + PAGE - 1), None);
         assert_eq!(sites.at(first - 1), None);
+        assert_eq!(sites.trampoline(site + 1), Some(first + TRAMPOLINE));
+        assert_eq!(sites.trampoline(site - 1), None);
         assert!(sites.touches(&(site..site + 1)) && !sites.touches(&(0..site)));
     }
 }

@@ -41,6 +41,7 @@ pub const GETTID: u64 = 186;
 global_asm!(
     ".pushsection .rodata",
     ".balign 16",
+    ".globl caisson_fast_start, caisson_fast_make, caisson_fast_known, caisson_fast_end",
     "caisson_fast_start:",
     "cmp r11d, {getpid}",
     "je 2f",

@@ -40,7 +40,10 @@ pub fn called(kernel: &Kernel, thread: &Thread, id: u64, number: u64, at: u64) -
     if space.users() > 1 || !lock(&space.sites).count(site) {
         return false;
     }
-    if thread.doomed.load(Ordering::SeqCst) || replaceable(&space, site, number).is_none() {
+    if thread.doomed.load(Ordering::SeqCst) || thread.is_traced() {
+        return false;
+    }
+    if replaceable(&space, site, number).is_none() {
         return false;
     }
     thread.site.store(site, Ordering::SeqCst);
@@ -235,6 +238,30 @@ pub fn unwind(thread: &Thread, context: &mut Context) {
     if let Some((trampoline, site)) = found {
         fast::unwind_trampoline(context, trampoline, site);
     }
+}
+
+/// A thread that reports each of its steps stands at a rewritten site: it is put in front
+/// of the call, so that it is not set back from every step in the trampoline.
+pub fn step_over(thread: &Thread, context: &mut Context) {
+    let site = context.get(Register::Rip);
+    let space = thread.space();
+    let Some(trampoline) = lock(&space.sites).trampoline(site) else { return };
+    // Something else may be mapped there by now.
+    if space.memory.read_array::<SITE>(site).ok() != fast::jump(site, trampoline) {
+        return;
+    }
+    let Ok(bytes) = space.memory.read_array::<SITE>(trampoline) else { return };
+    match bytes {
+        [0xb8, number @ ..] => {
+            context.set(Register::Rax, u32::from_le_bytes(number).into());
+        }
+        _ => {
+            let argument = context.get(Register::Rsp).wrapping_add(8);
+            let Ok(value) = space.memory.read_u64(argument) else { return };
+            context.set(Register::R9, value);
+        }
+    }
+    context.set(Register::Rip, site.wrapping_add(SITE as u64));
 }
 
 #[cfg(test)]

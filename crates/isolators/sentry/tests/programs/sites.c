@@ -41,6 +41,11 @@ static void handler(int number, siginfo_t *info, void *context) {
     plain(SYS_getpid);
 }
 
+static void stepped(int number, siginfo_t *info, void *context) {
+    (void)number; (void)info; (void)context;
+    hits++;
+}
+
 static long ids(long pid, long tid, int times) {
     long wrong = 0;
     for (int i = 0; i < times; i++) {
@@ -120,6 +125,19 @@ int main(int argc, char **argv) {
     say("handled", hits >= 2000);
     say("places outside of the program", outside);
     say("places at the sites", inside > 0);
+
+    /* It steps through the sites by itself. */
+    struct sigaction step = {.sa_sigaction = stepped, .sa_flags = SA_SIGINFO};
+    sigaction(SIGTRAP, &step, 0);
+    hits = 0;
+    wrong = 0;
+    for (int i = 0; i < 5; i++) {
+        uint64_t flags = 0x302;
+        wrong += do_getpid(&flags) != pid;
+        asm volatile("pushfq\n andq $~0x100, (%%rsp)\n popfq" ::: "memory", "cc");
+    }
+    say("steps", wrong);
+    say("taken", hits > 20 && hits < 1000);
 
     /* The code is copied away, where it can be written and moved, and back. */
     uintptr_t page = (uintptr_t)do_getpid & ~4095UL;

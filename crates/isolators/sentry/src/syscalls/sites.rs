@@ -40,7 +40,8 @@ pub fn called(kernel: &Kernel, thread: &Thread, id: u64, number: u64, at: u64) -
     if space.users() > 1 || !lock(&space.sites).count(site) {
         return false;
     }
-    if thread.doomed.load(Ordering::SeqCst) || thread.is_traced() {
+    let watched = thread.is_traced() || thread.is_guarded();
+    if watched || thread.doomed.load(Ordering::SeqCst) {
         return false;
     }
     if replaceable(&space, site, number).is_none() {

@@ -100,14 +100,17 @@ fn containers_of_a_pod_share_its_network_and_little_else() {
     assert!(!pod.sandbox.path("own").exists() && one.sandbox.path("own").exists());
 
     // One listens, the other one comes in by the loopback interface.
+    // The listener's own input stays open: its end could end the client too early.
     let mut server = pod.command(&["exec"], &["nc", "-l", "-p", "5000"]);
-    let server = server.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut server = server.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let input = server.stdin.take();
     until("somebody listens", || {
         one.exec(&["netstat", "-ltn"]).stdout.contains(":5000 ").then_some(())
     });
     let client = one.exec(&["sh", "-c", "echo through | nc 127.0.0.1 5000"]);
     assert_eq!(client.code, 0, "{client:?}");
     assert_eq!(server.wait_with_output().unwrap().stdout, b"through\n");
+    drop(input);
 
     // So does somebody outside, by the sandbox.
     let mut server = one.command(&["exec"], &["nc", "-l", "-p", "5001"]);

@@ -1,8 +1,9 @@
 #!/bin/bash
 # A real kubelet on `caisson serve`: first alone, with a static pod, then in a
-# cluster of one node with kube-apiserver, etcd and kubectl. PEER=containerd
-# runs the same on containerd. Needs Go, which builds Kubernetes (10 minutes of
-# processor time, once).
+# cluster of one node with kube-apiserver, etcd and kubectl, then there with a
+# RuntimeClass of the sentry's. PART is standalone, cluster or sandboxed;
+# PEER=containerd runs the first two on containerd. Needs Go, which builds
+# Kubernetes (10 minutes of processor time, once).
 # shellcheck disable=SC2034,SC2154  # read, and set, by suite.sh
 images=()
 if [[ ${PEER:-caisson} == caisson ]] && ! "${CAISSON:-$(dirname "${RUNTIME:-${1:-/}}")/caisson}" serve --help >/dev/null 2>&1; then
@@ -25,6 +26,8 @@ fi
 . "$here/standalone.sh"
 # shellcheck source=cluster.sh
 . "$here/cluster.sh"
+# shellcheck source=sandboxed.sh
+. "$here/sandboxed.sh"
 # shellcheck disable=SC2329  # called by trap
 cleanup() {
     stop_kubelet
@@ -46,6 +49,9 @@ start_cri || exit 1
 census >"$scratch/before"
 case ${PART:-all} in all | standalone) standalone_checks ;; esac
 case ${PART:-all} in all | cluster) cluster_checks ;; esac
+if [[ $PEER == caisson ]]; then
+    case ${PART:-all} in all | sandboxed) sandboxed_checks ;; esac
+fi
 stop_kubelet
 # The kubelet's own: its directory, its firewall, cgroups of the classes of service.
 since "$scratch/before" >"$scratch/left"

@@ -1,5 +1,7 @@
 //! A program's first stack: strings, pointers, auxiliary vector.
 
+use std::ops::Range;
+
 /// What the auxiliary vector tells of the program.
 #[derive(Clone, Debug, Default)]
 pub struct Auxiliary {
@@ -26,6 +28,8 @@ pub struct Stack {
     pub bytes: Vec<u8>,
     /// The auxiliary vector alone.
     pub auxiliary: Vec<u8>,
+    /// Where arguments and variables are, each with its zero.
+    pub strings: [Range<u64>; 2],
 }
 
 impl Stack {
@@ -51,6 +55,8 @@ impl Stack {
         let platform = place(b"x86_64");
         let random = place(&auxiliary.random);
         let base = (top - strings.len() as u64) & !15;
+        let variables = base + environment.first().copied().unwrap_or(name);
+        let strings_at = [base..variables, variables..base + name];
 
         let vector = |auxiliary: &Auxiliary| {
             let [user, effective_user, group, effective_group] = auxiliary.ids.map(u64::from);
@@ -93,7 +99,7 @@ impl Stack {
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         bytes.resize(usize::try_from(base - pointer).unwrap_or(bytes.len()), 0);
         bytes.extend_from_slice(&strings);
-        Stack { pointer, bytes, auxiliary }
+        Stack { pointer, bytes, auxiliary, strings: strings_at }
     }
 }
 
@@ -120,6 +126,9 @@ mod tests {
         };
         assert_eq!(text(word(1)), b"sh");
         assert_eq!(text(word(2)), b"-c");
+        let [first, second] = stack.strings;
+        assert_eq!((first.start, first.end), (word(1), word(1) + 6));
+        assert_eq!((second.start, second.end), (word(4), word(4) + 4));
         assert_eq!(word(3), 0);
         assert_eq!(text(word(4)), b"A=1");
         assert_eq!(word(5), 0);

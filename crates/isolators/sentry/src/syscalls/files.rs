@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
-use crate::vfs::{Kind, Limits, Listed, OpenDevice, open, status};
+use crate::vfs::{Kind, Limits, Listed, open, status};
 
 use super::paths::start_of;
 use super::{Call, Outcome};
@@ -137,7 +137,7 @@ pub(super) fn lseek(call: &Call<'_>) -> Outcome {
     const DATA: u32 = 3;
     const HOLE: u32 = 4;
     let file = call.file(0)?;
-    if file.file.own().is_some_and(<dyn std::any::Any>::is::<OpenDevice>) {
+    if file.is_everywhere() {
         // It is at its beginning wherever it is sent.
         return Ok(0);
     }

@@ -1,5 +1,7 @@
 //! The machine: names, memory, log, limits, random bytes.
 
+use std::sync::atomic::Ordering;
+
 use rustix::io::Errno;
 
 use crate::task::Caps;
@@ -29,10 +31,30 @@ pub fn processors() -> usize {
     *COUNT
 }
 
+/// Linux for 32 bits, by name only.
+const PER_LINUX32: u32 = 8;
+/// Programs are where they were the last time.
+pub(super) const ADDR_NO_RANDOMIZE: u32 = 0x4_0000;
+
+/// personality(2)
+pub(super) fn personality(call: &Call<'_>) -> Outcome {
+    const ASK: u32 = u32::MAX;
+    let (wanted, own) = (call.uint(0), &call.thread.process.personality);
+    if wanted == ASK {
+        return Ok(own.load(Ordering::SeqCst).into());
+    }
+    if wanted & !(PER_LINUX32 | ADDR_NO_RANDOMIZE) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    Ok(own.swap(wanted, Ordering::SeqCst).into())
+}
+
 pub(super) fn uname(call: &Call<'_>) -> Outcome {
     let node = lock(&call.kernel.host_name).clone();
+    let personality = call.thread.process.personality.load(Ordering::SeqCst);
+    let machine: &[u8] = if personality & PER_LINUX32 == 0 { b"x86_64" } else { b"i686" };
     let fields: [&[u8]; 6] =
-        [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", b"(none)"];
+        [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), machine, b"(none)"];
     let mut bytes = Vec::new();
     for (field, end) in fields.iter().zip((65..).step_by(65)) {
         bytes.extend(field.iter().take(64));

@@ -197,6 +197,7 @@ pub static TABLE: &[Row] = &[
     plain(130, "rt_sigsuspend", signals::sigsuspend),
     plain(131, "sigaltstack", signals::sigaltstack),
     plain(132, "utime", owners::utime),
+    plain(135, "personality", system::personality),
     plain(133, "mknod", paths::mknod),
     plain(137, "statfs", owners::statfs),
     plain(138, "fstatfs", owners::fstatfs),

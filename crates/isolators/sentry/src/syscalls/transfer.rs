@@ -102,7 +102,8 @@ impl Way<'_> {
                 let count = self.file.read(call, buffer, offset)?;
                 memory.write(address, buffer.get(..count).unwrap_or_default())?;
                 // A stream gives what it has; a file ends where it gives less.
-                let last = count < size || !self.file.seekable;
+                let goes_on = self.file.seekable || self.file.file.is_endless();
+                let last = count < size || !goes_on;
                 let count = count as u64;
                 Ok(if last { Step::Last(count) } else { Step::More(count) })
             })

@@ -368,6 +368,7 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
     let credentials = lock(&by.credentials).clone();
     let new = Process::new(pid, files, directories, umask, credentials);
     new.dumpable.store(old.dumpable.load(Ordering::SeqCst), Ordering::SeqCst);
+    new.personality.store(old.personality.load(Ordering::SeqCst), Ordering::SeqCst);
     if let Some(home) = old.home.get() {
         let _ = new.home.set(home.clone());
     }
@@ -375,8 +376,7 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
     *lock(&new.limits) = *lock(&old.limits);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);
     (*lock(&new.name)).clone_from(&lock(&old.name));
-    (*lock(&new.command_line)).clone_from(&lock(&old.command_line));
-    (*lock(&new.environment)).clone_from(&lock(&old.environment));
+    (*lock(&new.strings)).clone_from(&lock(&old.strings));
     (*lock(&new.auxiliary)).clone_from(&lock(&old.auxiliary));
     new
 }

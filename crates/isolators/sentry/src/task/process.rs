@@ -1,5 +1,6 @@
 //! A guest's process: what its threads share.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -102,16 +103,16 @@ pub struct Process {
     pub credentials: Arc<Mutex<Credentials>>,
     /// Whether others of the same user may look into it: `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
+    /// Its execution domain, as personality(2) has it.
+    pub personality: AtomicU32,
     /// What it does on signals.
     pub actions: Mutex<Actions>,
     /// Signals for any of its threads.
     pub pending: Mutex<Pending>,
     /// `comm`: at most 15 bytes.
     pub name: Mutex<Vec<u8>>,
-    /// Arguments, each with its zero; for procfs.
-    pub command_line: Mutex<Vec<u8>>,
-    /// Variables that the program was given, each with its zero; for procfs.
-    pub environment: Mutex<Vec<u8>>,
+    /// Where its memory has the arguments and variables that it was given; for procfs.
+    pub strings: Mutex<[Range<u64>; 2]>,
     /// The auxiliary vector of its program; for procfs.
     pub auxiliary: Mutex<Vec<u8>>,
     /// Held while filters are installed.
@@ -150,11 +151,11 @@ impl Process {
             umask: AtomicU32::new(umask),
             credentials: Arc::new(Mutex::new(credentials)),
             dumpable: AtomicBool::new(true),
+            personality: AtomicU32::new(0),
             actions: Mutex::default(),
             pending: Mutex::default(),
             name: Mutex::default(),
-            command_line: Mutex::default(),
-            environment: Mutex::default(),
+            strings: Mutex::default(),
             auxiliary: Mutex::default(),
             filtering: Mutex::default(),
             configured: Mutex::default(),

@@ -73,6 +73,10 @@ impl File for OpenDevice {
 
     fn watch(&self, _: &Arc<Waiter>) {}
 
+    fn is_endless(&self) -> bool {
+        self.device != Device::Null
+    }
+
     fn own(&self) -> Option<&dyn std::any::Any> {
         Some(self)
     }

@@ -87,6 +87,11 @@ pub trait File: Send + Sync {
         Ok(None)
     }
 
+    /// Whether a read gets all that it asks for, however much.
+    fn is_endless(&self) -> bool {
+        false
+    }
+
     /// Itself, where a family of calls knows its kind.
     fn own(&self) -> Option<&dyn std::any::Any> {
         None
@@ -419,6 +424,12 @@ impl OpenFile {
         }
     }
 
+    /// Whether all offsets are the same: of a memory device.
+    #[must_use]
+    pub fn is_everywhere(&self) -> bool {
+        self.file.own().is_some_and(<dyn std::any::Any>::is::<super::OpenDevice>)
+    }
+
     /// Runs `f` at the position, and moves it by what `f` returns.
     fn at(
         &self,
@@ -426,7 +437,7 @@ impl OpenFile {
         f: impl FnOnce(u64) -> Result<usize, Failure>,
     ) -> Result<usize, Failure> {
         match offset {
-            Some(_) if !self.seekable => Err(Errno::SPIPE.into()),
+            Some(_) if !self.seekable && !self.is_everywhere() => Err(Errno::SPIPE.into()),
             Some(offset) => f(offset),
             None if !self.seekable => f(0),
             None => {

@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
@@ -27,7 +29,61 @@ static void ends(const char *name, pid_t p, int fd) {
     P(" %d %d\n", i.si_pid == p, i.si_status);
     close(fd);
 }
-int main(void) {
+/* A read of a device that never ends gets all that it asks for. */
+static void endless(const char *name) {
+    size_t size = 3 << 20;
+    char *b = malloc(size);
+    int fd = open(name, O_RDONLY);
+    P("%s: %ld %ld\n", name, E(read(fd, b, size)), E(pread(fd, b, size, 5)));
+    close(fd);
+    free(b);
+}
+static void domain(void) {
+    struct utsname names;
+    P("domain %x", personality(0xffffffff));
+    P(" %x", personality(PER_LINUX32));
+    uname(&names);
+    P(" %x %s", personality(PER_LINUX | ADDR_NO_RANDOMIZE), names.machine);
+    int st;
+    pid_t p = fork();
+    if (!p) _exit(personality(0xffffffff) == (int)(PER_LINUX | ADDR_NO_RANDOMIZE));
+    waitpid(p, &st, 0);
+    uname(&names);
+    P(" inherited %d %s %x\n", WEXITSTATUS(st), names.machine, personality(0));
+}
+/* What /proc shows is what the program has where its arguments were. */
+static void title(const char *what, char **argv, const char *text, size_t most) {
+    char b[256];
+    memset(argv[0], 0, most);
+    memcpy(argv[0], text, strlen(text));
+    int fd = open("/proc/self/cmdline", O_RDONLY);
+    long n = read(fd, b, sizeof b);
+    close(fd);
+    P("%s %ld:", what, n);
+    for (long i = 0; i < n; i++) P("%c", b[i] ? b[i] : '|');
+    P("\n");
+}
+static int titles(char **argv, char **variables) {
+    /* The first one as it is, then shorter, then longer than the arguments were. */
+    size_t own = strlen(argv[0]) + strlen(argv[1]) + 2, more = strlen(variables[0]) + strlen(variables[1]) + 2;
+    title("as it is", argv, "", 0);
+    title("short", argv, "short", own);
+    char text[64];
+    memset(text, 'x', own + 5);
+    text[own + 5] = 0;
+    title("long", argv, text, own + more);
+    return 0;
+}
+int main(int argc, char **argv, char **variables) {
+    if (argc == 2) return titles(argv, variables);
+    endless("/dev/zero");
+    endless("/dev/urandom");
+    endless("/dev/full");
+    endless("/dev/null");
+    domain();
+    pid_t titled = fork();
+    if (!titled) execve("/proc/self/exe", (char *[]){"titled", "one", 0}, (char *[]){"A=123456", "B=2", 0});
+    waitpid(titled, 0, 0);
     int fd = -1;
     pid_t p = syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, 0, &fd, 0, 0);
     if (!p) { pause(); _exit(0); }

@@ -1,14 +1,41 @@
 //! Texts about processes: `/proc/<pid>/<name>`.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::kernel::Kernel;
 use crate::mm::Backing;
+use crate::platform::GuestMemory;
 use crate::task::Process;
 use crate::task::filter::Guard;
 use crate::task::waiter::lock;
+
+/// What is there of a range of a process's memory.
+fn bytes_at(memory: &GuestMemory, range: Range<u64>) -> Vec<u8> {
+    let length = range.end.saturating_sub(range.start);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let count = memory.read_some(range.start, &mut bytes);
+    bytes.truncate(count);
+    bytes
+}
+
+/// The arguments as they are now; a title, if the program has written one over their end.
+fn command_line(memory: &GuestMemory, process: &Process) -> Vec<u8> {
+    const MOST_OF_A_TITLE: u64 = 4096;
+    let [arguments, variables] = lock(&process.strings).clone();
+    let text = bytes_at(memory, arguments.clone());
+    if text.last().is_none_or(|last| *last == 0) {
+        return text;
+    }
+    let end = variables.end.min(arguments.start + MOST_OF_A_TITLE);
+    let mut title = bytes_at(memory, arguments.start..end);
+    if let Some(zero) = title.iter().position(|byte| *byte == 0) {
+        title.truncate(zero + 1);
+    }
+    title
+}
 
 /// What a text says now.
 pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str) -> Vec<u8> {
@@ -41,7 +68,7 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
     let (group_leader, pid) = (process.pid, id);
     match name {
         "auxv" => lock(&process.auxiliary).clone(),
-        "cmdline" => lock(&process.command_line).clone(),
+        "cmdline" => space.map_or_else(Vec::new, |s| command_line(&s.memory, process)),
         "comm" => format!("{comm}\n").into_bytes(),
         "mounts" => kernel.files.mounts.mounts_text(&lock(&process.directories).root),
         "mountinfo" => kernel.files.mounts.mountinfo_text(&lock(&process.directories).root),
@@ -108,7 +135,10 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
             .into_bytes()
         }
         "maps" => space.map_or_else(Vec::new, |space| maps(&space)),
-        "environ" => lock(&process.environment).clone(),
+        "environ" => {
+            let [_, at] = lock(&process.strings).clone();
+            space.map_or_else(Vec::new, |space| bytes_at(&space.memory, at))
+        }
         "cgroup" => b"0::/\n".to_vec(),
         "limits" => limits(process),
         "cpuset" => b"/\n".to_vec(),
@@ -116,7 +146,9 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
         "loginuid" => u32::MAX.to_string().into_bytes(),
         "wchan" => b"0".to_vec(),
         "coredump_filter" => b"00000033\n".to_vec(),
-        "personality" => b"00000000\n".to_vec(),
+        "personality" => {
+            format!("{:08x}\n", process.personality.load(Ordering::SeqCst)).into_bytes()
+        }
         "setgroups" => b"allow\n".to_vec(),
         "uid_map" | "gid_map" => format!("{:10} {:10} {:10}\n", 0, 0, u32::MAX).into_bytes(),
         "io" => ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes"]

@@ -1,6 +1,8 @@
 //! execve(2): a program in a fresh address space.
 
-use std::collections::{BTreeMap, VecDeque};
+mod plan;
+
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,10 +10,10 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::loader::{Auxiliary, Image, Script, Stack, parse_script};
-use crate::mm::{Area, Areas, Backing, PAGE, Protection, Space, round_up};
+use crate::loader::{Image, Script, parse_script};
+use crate::mm::{Areas, Space};
 use crate::platform::context::{Context, Register};
-use crate::platform::{Event, GUEST_END, HostCall, Slot, StubProcess, VDSO, VDSO_SIZE};
+use crate::platform::{Event, HostCall, Slot, StubProcess};
 use crate::signal::{self, ThreadSignals};
 use crate::task::filter::Guard;
 use crate::task::thread::Place;
@@ -20,20 +22,18 @@ use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, retire};
 use crate::vfs::{Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
 
+use self::plan::{Plan, Step, plan};
 use super::gain::{Gain, gain};
-use super::memory::{host, map};
+use super::memory::host;
 
 use super::{Call, Failure, Framed};
 
-const STACK_SIZE: u64 = 8 << 20;
 /// Bytes of all arguments and variables (a quarter of the stack).
 const STRINGS_LIMIT: usize = 2 << 20;
 /// Bytes of one (`MAX_ARG_STRLEN`).
 const STRING_LIMIT: usize = 128 << 10;
 /// Scripts that name scripts.
 const SCRIPT_DEPTH: usize = 5;
-/// Where relocatable programs begin, before a random distance is added.
-const RELOCATED: u64 = 0x5500_0000_0000;
 
 struct Binary {
     file: Arc<OwnedFd>,
@@ -155,133 +155,6 @@ fn find(
     Err(Errno::LOOP)
 }
 
-/// A step of setting up an address space.
-enum Step {
-    Call(HostCall),
-    /// The same with the stub's descriptor of a file in the fifth argument.
-    WithFile(usize, HostCall),
-    Close(usize),
-}
-
-/// What is to be mapped, and what is to be written afterwards.
-struct Plan {
-    files: Vec<(Arc<OwnedFd>, Option<u32>)>,
-    steps: VecDeque<Step>,
-    areas: Areas,
-    writes: Vec<(u64, Vec<u8>)>,
-    entry: u64,
-    pointer: u64,
-    program: crate::mm::Program,
-    auxiliary: Vec<u8>,
-}
-
-impl Plan {
-    fn map_anonymous(&mut self, start: u64, end: u64, protection: u64, name: &'static str) {
-        let flags = map::PRIVATE | map::ANONYMOUS | map::FIXED | map::NORESERVE;
-        let args = [start, end - start, protection, flags, u64::MAX, 0];
-        self.steps.push_back(Step::Call(HostCall { number: host::MMAP, args }));
-        let backing = Backing::Anonymous;
-        self.areas.insert(start, Area { end, protection: Protection(protection), backing, name });
-    }
-
-    /// Maps all parts of a binary at `base`.
-    fn map_image(&mut self, binary: Binary, base: u64) -> Result<(), Errno> {
-        let index = self.files.len();
-        for segment in &binary.image.segments {
-            let start = base + segment.address;
-            let (page, lead) = (start & !(PAGE - 1), start % PAGE);
-            let file_end = start + segment.file_size;
-            let end = round_up(start + segment.memory_size).ok_or(Errno::NOEXEC)?;
-            if end > GUEST_END - STACK_SIZE || page < 0x1_0000 {
-                return Err(Errno::NOEXEC);
-            }
-            let mut mapped = page;
-            if segment.file_size > 0 {
-                mapped = round_up(file_end).ok_or(Errno::NOEXEC)?;
-                let offset = segment.offset - lead;
-                let flags = map::PRIVATE | map::FIXED;
-                let args = [page, mapped - page, segment.protection, flags, 0, offset];
-                let call = HostCall { number: host::MMAP, args };
-                self.steps.push_back(Step::WithFile(index, call));
-                let (path, id) = (binary.path.clone(), binary.id);
-                let backing =
-                    Backing::File { path, id, offset, shared: false, most: Protection(7) };
-                let protection = Protection(segment.protection);
-                self.areas.insert(page, Area { end: mapped, protection, backing, name: "" });
-                if segment.memory_size > segment.file_size && segment.protection & 2 != 0 {
-                    let rest = usize::try_from(mapped - file_end).unwrap_or(0);
-                    self.writes.push((file_end, vec![0; rest]));
-                }
-            }
-            if end > mapped {
-                self.map_anonymous(mapped, end, segment.protection, "");
-            }
-        }
-        self.files.push((binary.file, None));
-        self.steps.push_back(Step::Close(index));
-        Ok(())
-    }
-}
-
-fn plan(program: Program, ids: [u32; 4], secure: bool) -> Result<Plan, Errno> {
-    let Program { binary, interpreter, arguments, environment, called, .. } = program;
-    let mut random = [0; 32];
-    if !crate::platform::random(&mut random) {
-        return Err(Errno::IO);
-    }
-    let chance = |at: usize, bits: u32| {
-        let word =
-            random.get(at..at + 4).and_then(|w| w.try_into().ok()).map_or(0, u32::from_le_bytes);
-        u64::from(word) & ((1 << bits) - 1)
-    };
-    let mut plan = Plan {
-        files: Vec::new(),
-        steps: VecDeque::new(),
-        areas: Areas::default(),
-        writes: Vec::new(),
-        entry: 0,
-        pointer: 0,
-        program: crate::mm::Program { path: binary.path.clone(), id: binary.id },
-        auxiliary: Vec::new(),
-    };
-    let base = if binary.image.relocatable { RELOCATED + chance(0, 28) * PAGE } else { 0 };
-    let protection = if binary.image.executable_stack { 7 } else { 3 };
-    let headers = if binary.image.headers == 0 { 0 } else { base + binary.image.headers };
-    let mut auxiliary = Auxiliary {
-        headers: (headers, binary.image.header_count),
-        base: 0,
-        entry: base + binary.image.entry,
-        ids,
-        secure,
-        random: [0; 16],
-    };
-    auxiliary.random.copy_from_slice(random.get(16..).unwrap_or(&[0; 16]));
-    let (_, end) = binary.image.extent();
-    plan.map_image(binary, base)?;
-    let heap = base + end;
-    plan.areas.heap = (heap, heap);
-    plan.entry = auxiliary.entry;
-    plan.map_anonymous(GUEST_END - STACK_SIZE, GUEST_END, protection, "[stack]");
-    if let Some(interpreter) = interpreter {
-        let (start, end) = interpreter.image.extent();
-        let room = end - start + chance(4, 16) * PAGE;
-        let place = plan.areas.find(0, room, None).ok_or(Errno::NOMEM)?;
-        let base = if interpreter.image.relocatable { place.wrapping_sub(start) } else { 0 };
-        plan.entry = base + interpreter.image.entry;
-        auxiliary.base = base;
-        plan.map_image(interpreter, base)?;
-    }
-    let (backing, protection) = (Backing::Anonymous, Protection(5));
-    let vdso = Area { end: VDSO + VDSO_SIZE, protection, backing, name: "[vdso]" };
-    plan.areas.insert(VDSO, vdso);
-    let top = GUEST_END - chance(8, 12) * 16;
-    let stack = Stack::new(top, &arguments, &environment, &called, &auxiliary);
-    plan.pointer = stack.pointer;
-    plan.auxiliary = stack.auxiliary;
-    plan.writes.push((stack.pointer, stack.bytes));
-    Ok(plan)
-}
-
 /// Makes the steps that are left, then runs the program.
 fn run(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut plan: Plan) {
     let frame = Frame { address: Slot(0).context(), context: Context::default() };
@@ -298,6 +171,7 @@ fn run(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut plan: Plan) {
         *lock(&thread.space().areas) = plan.areas;
         *lock(&thread.space().program) = plan.program;
         *lock(&thread.process.auxiliary) = plan.auxiliary;
+        *lock(&thread.process.strings) = plan.strings;
         let mut id = id;
         if trace::executed(kernel, thread, &mut id, &mut frame) == Leaving::Gone {
             return;
@@ -392,10 +266,6 @@ fn short_name(path: &[u8]) -> Vec<u8> {
     name.get(..name.len().min(15)).unwrap_or_default().to_vec()
 }
 
-fn joined(arguments: &[Vec<u8>]) -> Vec<u8> {
-    arguments.iter().flat_map(|a| [a.as_slice(), &[0]].concat()).collect()
-}
-
 /// What execve(2) and execveat(2) have in common.
 pub(super) fn execute(
     call: &Call<'_>,
@@ -413,11 +283,9 @@ pub(super) fn execute(
     let program = find(&call.walker(), start, path, arguments, environment)?;
     let process = Arc::clone(&call.thread.process);
     let name = short_name(path);
-    let command_line = joined(&program.arguments);
-    let environment = joined(&program.environment);
     let own = lock(&call.thread.credentials).clone();
     let (who, secure, open) = program.gain.apply(&own)?;
-    let plan = plan(program, ids(&who), secure)?;
+    let plan = plan(program, &process, (ids(&who), secure))?;
     let (old, address, id) = (Arc::clone(call.thread), frame.address, call.id);
     let arrival = move |kernel: &Arc<Kernel>, event: Event| {
         if old.doomed.load(Ordering::SeqCst) {
@@ -451,8 +319,6 @@ pub(super) fn execute(
         own.execute();
         *lock(&process.files) = own;
         *lock(&process.name) = name;
-        *lock(&process.command_line) = command_line;
-        *lock(&process.environment) = environment;
         arrive(kernel, &event, &process, (signals, Some(&old)), plan);
         retire(kernel, &old);
         if old.space().users() > 0 {
@@ -485,11 +351,9 @@ pub fn start_first(
     drop(directories);
     let program = find(&walker, &start, path, arguments, environment)?;
     *lock(&process.name) = short_name(path);
-    *lock(&process.command_line) = joined(&program.arguments);
-    *lock(&process.environment) = joined(&program.environment);
     let own = lock(&process.credentials).clone();
     let (who, secure, open) = program.gain.apply(&own)?;
-    let plan = plan(program, ids(&who), secure)?;
+    let plan = plan(program, process, (ids(&who), secure))?;
     *lock(&process.credentials) = who;
     process.dumpable.store(open, Ordering::SeqCst);
     let process = Arc::clone(process);

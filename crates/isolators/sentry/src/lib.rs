@@ -14,6 +14,7 @@ pub mod net;
 pub mod oci;
 mod orders;
 pub mod platform;
+pub mod settings;
 pub mod signal;
 pub mod syscalls;
 pub mod task;

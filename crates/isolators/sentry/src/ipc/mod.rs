@@ -8,8 +8,12 @@ pub mod semaphores;
 pub mod shared_memory;
 pub mod text;
 
+use std::sync::Arc;
+
+use crate::settings::Settings;
+
 /// The sandbox's IPC namespace.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ipc {
     /// Segments of shared memory.
     pub segments: std::sync::Mutex<objects::Objects<shared_memory::Segment>>,
@@ -19,4 +23,19 @@ pub struct Ipc {
     pub messages: messages::Messages,
     /// Sets of semaphores.
     pub semaphores: semaphores::Semaphores,
+    /// What its configuration says.
+    pub settings: Arc<Settings>,
+}
+
+impl Default for Ipc {
+    fn default() -> Self {
+        let settings = Arc::<Settings>::default();
+        Ipc {
+            queues: queues::Queues::new(&settings),
+            settings,
+            segments: Default::default(),
+            messages: Default::default(),
+            semaphores: Default::default(),
+        }
+    }
 }

@@ -209,6 +209,11 @@ impl<T> Objects<T> {
         self.places.iter().map(|(place, object)| (id(*place, object.round), object))
     }
 
+    /// All of them, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Object<T>> {
+        self.places.values_mut()
+    }
+
     /// Takes the object of an id away.
     pub fn remove(&mut self, wanted: i32) -> Option<Object<T>> {
         self.find(wanted).ok()?;

@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex, Weak};
 use rustix::io::Errno;
 
 use crate::net::Socket;
+use crate::settings::{MESSAGE_SIZE, QUEUE_LENGTH, Settings};
 use crate::task::Process;
 use crate::task::waiter::{WaitQueue, lock};
 use crate::vfs::Kind;
 use crate::vfs::setup::anonymous_device;
 use crate::vfs::tmpfs::{New, TmpFs, TmpNode};
 
-/// `fs.mqueue.msg_max` and the default: messages in a queue.
-pub const MOST_MESSAGES: usize = 10;
-/// `fs.mqueue.msgsize_max` and the default: bytes of a message.
-pub const LARGEST: usize = 8192;
+/// `fs.mqueue.msg_default`, and what `msg_max` is before it is set: messages in a queue.
+const MOST_MESSAGES: usize = 10;
+/// `fs.mqueue.msgsize_default`, and the same of `msgsize_max`: bytes of a message.
+const LARGEST: usize = 8192;
 /// `fs.mqueue.queues_max`
 pub const MOST_QUEUES: u64 = 256;
 /// `MQ_PRIO_MAX`
@@ -24,10 +25,11 @@ pub const PRIORITIES: u32 = 32_768;
 /// `RLIMIT_MSGQUEUE`, where nobody's limits are at hand.
 const USUAL_LIMIT: u64 = 819_200;
 
-/// Bytes of queues, by user.
+/// Bytes of queues, by user; and what one may be.
 #[derive(Debug, Default)]
 pub struct Accounts {
     users: Mutex<HashMap<u32, u64>>,
+    settings: Arc<Settings>,
 }
 
 /// What a queue was booked for.
@@ -116,7 +118,8 @@ impl Accounts {
     ) -> Result<Arc<Queue>, Errno> {
         /// What Linux counts for a message beside its bytes.
         const OVERHEAD: u64 = 96;
-        if !(1..=MOST_MESSAGES).contains(&most) || !(1..=LARGEST).contains(&largest) {
+        let (length, size) = self.allowed();
+        if !(1..=length).contains(&most) || !(1..=size).contains(&largest) {
             return Err(Errno::INVAL);
         }
         let bytes = most as u64 * (largest as u64 + OVERHEAD);
@@ -138,7 +141,20 @@ impl Accounts {
     /// # Errors
     /// As [`Self::queue`].
     pub fn usual(self: &Arc<Self>, user: u32) -> Result<Arc<Queue>, Errno> {
-        self.queue((MOST_MESSAGES, LARGEST), user, USUAL_LIMIT)
+        self.queue(self.limits(), user, USUAL_LIMIT)
+    }
+
+    /// How many messages of how many bytes a queue may be for.
+    fn allowed(&self) -> (usize, usize) {
+        let setting = |name| self.settings.get(name).and_then(|n| usize::try_from(n).ok());
+        (setting(QUEUE_LENGTH).unwrap_or(MOST_MESSAGES), setting(MESSAGE_SIZE).unwrap_or(LARGEST))
+    }
+
+    /// What a queue is for if nobody says.
+    #[must_use]
+    pub fn limits(&self) -> (usize, usize) {
+        let (length, size) = self.allowed();
+        (length.min(MOST_MESSAGES), size.min(LARGEST))
     }
 }
 
@@ -236,9 +252,12 @@ pub struct Queues {
     pub accounts: Arc<Accounts>,
 }
 
-impl Default for Queues {
-    fn default() -> Self {
-        let accounts = Arc::<Accounts>::default();
+impl Queues {
+    /// None, of an IPC namespace with these settings.
+    #[must_use]
+    pub fn new(settings: &Arc<Settings>) -> Self {
+        let (users, settings) = (Mutex::default(), Arc::clone(settings));
+        let accounts = Arc::new(Accounts { users, settings });
         let kind = Kind::Directory;
         let new = New { kind, permissions: 0o1777, owner: (0, 0), number: 0, text: b"" };
         let root =

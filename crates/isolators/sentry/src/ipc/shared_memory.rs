@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::mm::{Backing, PAGE, Space, round_up};
+use crate::settings::SEGMENTS_GO;
 use crate::task::Pid;
 use crate::task::waiter::lock;
 use crate::vfs::Time;
@@ -20,6 +21,9 @@ pub const MARKED: u32 = 0o1000;
 /// Address space is not larger.
 const LARGEST: u64 = 1 << 46;
 
+/// A process, in all numberings of a sandbox ([`Kernel::ipc_key`]).
+type Maker = (usize, Pid);
+
 /// A segment.
 #[derive(Debug)]
 pub struct Segment {
@@ -29,6 +33,8 @@ pub struct Segment {
     pub memory: Arc<OwnedFd>,
     /// Device and inode of the memory.
     pub inode: (u64, u64),
+    /// Which process made it, while that is there.
+    pub maker: Option<Maker>,
     /// Who made it, and who attached or detached last.
     pub processes: (Pid, Pid),
     /// When it was attached, detached and changed last, in seconds.
@@ -42,7 +48,7 @@ impl Segment {
     ///
     /// # Errors
     /// `EINVAL` for a size that can't be, or what the host says.
-    pub fn new(size: u64, creator: Pid) -> Result<Self, Errno> {
+    pub fn new(size: u64, maker: Maker) -> Result<Self, Errno> {
         let length = round_up(size).filter(|length| (PAGE..LARGEST).contains(length));
         let length = length.ok_or(Errno::INVAL)?;
         let memory = rustix::fs::memfd_create("SYSV", MemfdFlags::CLOEXEC)?;
@@ -52,7 +58,8 @@ impl Segment {
             size,
             memory: Arc::new(memory),
             inode: (status.st_dev, status.st_ino),
-            processes: (creator, 0),
+            maker: Some(maker),
+            processes: (maker.1, 0),
             times: [0, 0, Time::now().seconds],
             marked: false,
         })
@@ -74,11 +81,25 @@ pub fn attachments(kernel: &Kernel, inode: (u64, u64)) -> u64 {
     spaces(kernel).iter().map(count).sum()
 }
 
-/// Takes away what is marked and attached nowhere.
+/// A process has ended: its own segments have no maker any more.
+pub fn left(kernel: &Kernel, pid: Pid) {
+    let maker = kernel.ipc_key(pid);
+    for segment in lock(&kernel.ipc.segments).iter_mut() {
+        segment.content.maker.take_if(|its| *its == maker);
+    }
+    sweep(kernel);
+}
+
+/// Takes away what is marked, or goes by [`SEGMENTS_GO`], and attached nowhere.
 pub fn sweep(kernel: &Kernel) {
+    let forced = kernel.ipc.settings.get(SEGMENTS_GO) == Some(1);
     let marked: Vec<_> = {
         let segments = lock(&kernel.ipc.segments);
-        let marked = segments.iter().filter(|(_, segment)| segment.content.marked);
+        // One that nobody has attached yet goes with its maker.
+        let goes = |segment: &Segment| {
+            segment.marked || forced && (segment.times[0] != 0 || segment.maker.is_none())
+        };
+        let marked = segments.iter().filter(|(_, segment)| goes(&segment.content));
         marked.map(|(id, segment)| (id, segment.content.inode)).collect()
     };
     for (id, inode) in marked {

@@ -14,7 +14,7 @@ use crate::task::waiter::lock;
 use crate::vfs::setup::{Layout, root_credentials};
 use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, Walker};
 use crate::wall::{empty_root, shed, tie};
-use crate::{control, platform, signal, syscalls};
+use crate::{control, platform, settings, signal, syscalls};
 
 /// What a sandbox is given before its wall goes up.
 pub(crate) struct Given<'a> {
@@ -153,6 +153,7 @@ fn settle(
 }
 
 fn attach(kernel: &Arc<Kernel>, layout: &Layout, roots: Vec<OwnedFd>) -> Result<(), LaunchError> {
+    settings::apply(kernel, &layout.settings);
     let walker = Walker {
         kernel,
         pid: 1,

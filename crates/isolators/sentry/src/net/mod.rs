@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::settings::Settings;
 
 pub mod inbox;
 pub mod inet;
@@ -33,6 +34,8 @@ pub struct Network {
     pub unix: unix::Names,
     /// Ports.
     pub inet: inet::Inet,
+    /// What its configuration says.
+    pub settings: Settings,
     links: OnceLock<links::Links>,
     stack: OnceLock<Arc<Stack>>,
     /// Of the host's interface.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use caisson_isolator::SandboxError;
 use caisson_runtime_spec::mount_options::MountAttr;
-use caisson_runtime_spec::{Mount, NamespaceKind, Spec, clean_path};
+use caisson_runtime_spec::{Mount, NamespaceKind, Spec, clean_path, sysctl};
 
 use super::NAME;
 use crate::vfs::MountFlags;
@@ -160,7 +160,10 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
         let paths = paths.into_iter().flatten();
         paths.map(|path| path.clone().into_bytes()).collect()
     };
+    let settings = linux.into_iter().flat_map(|linux| &linux.sysctl);
+    let settings = settings.filter_map(|(name, value)| Some((sysctl::path(name)?, value.clone())));
     Ok(Layout {
+        settings: settings.collect(),
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
         shared: false,
         mounts,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::ipc::queues::{How, LARGEST, MOST_MESSAGES, PRIORITIES, Queue, Registration};
+use crate::ipc::queues::{How, PRIORITIES, Queue, Registration};
 use crate::net::Body;
 use crate::signal::{self, Info, MAX, Target};
 use crate::task::limits::resource;
@@ -55,7 +55,7 @@ pub(super) fn mq_open(call: &Call<'_>) -> Outcome {
             let number = |number: i64| usize::try_from(number).unwrap_or(0);
             (number(most), number(largest))
         }
-        _ => (MOST_MESSAGES, LARGEST),
+        _ => call.kernel.ipc.queues.accounts.limits(),
     };
     let who = who(call);
     let all = &call.kernel.ipc.queues;

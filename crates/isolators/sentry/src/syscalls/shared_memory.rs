@@ -46,7 +46,7 @@ pub(super) fn shmget(call: &Call<'_>) -> Outcome {
     shared_memory::sweep(call.kernel);
     let fits = |segment: &Segment| if size <= segment.size { Ok(()) } else { Err(Errno::INVAL) };
     let make = || match flags & flag::HUGE {
-        0 => Segment::new(size, call.thread.process.pid),
+        0 => Segment::new(size, call.kernel.ipc_key(call.thread.process.pid)),
         _ => Err(Errno::NOMEM),
     };
     let mut segments = lock(&call.kernel.ipc.segments);

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::net::inet::{Progress, address, options};
 use crate::net::{Body, Network, Outgoing, Socket, Tcp, Udp};
+use crate::settings::FIRST_FREE_PORT;
 use crate::task::Caps;
 use crate::task::waiter::lock;
 
@@ -50,7 +51,7 @@ fn network<'a>(call: &'a Call<'_>) -> &'a Network {
 }
 
 pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), Errno> {
-    const FIRST_OF_ALL: u16 = 1024;
+    const FIRST_FREE: u64 = 1024;
     let is_v6 = socket.family == address::V6;
     let family = family(name)?;
     if is_v6 && name.len() < 24 {
@@ -71,7 +72,8 @@ pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), 
     }
     network(call).check_bind(address.ip(), datagram)?;
     let any = lock(&call.thread.credentials).can(Caps::NET_BIND_SERVICE);
-    if (1..FIRST_OF_ALL).contains(&address.port()) && !any {
+    let free = network(call).settings.get(FIRST_FREE_PORT).unwrap_or(FIRST_FREE);
+    if (1..free).contains(&address.port().into()) && !any {
         return Err(Errno::ACCESS);
     }
     match &socket.body {

@@ -54,8 +54,9 @@ const SETTINGS: &[(&str, Value)] = &[
     ("kernel/random/entropy_avail", Text("256")),
     ("kernel/random/poolsize", Text("256")),
     ("kernel/random/uuid", Uuid),
-    ("kernel/randomize_va_space", Text("0")),
+    ("kernel/randomize_va_space", Text("2")),
     ("kernel/sem", Text("32000\t1024000000\t500\t32000")),
+    ("kernel/shm_rmid_forced", Text("0")),
     ("kernel/shmall", Text("18446744073692774399")),
     ("kernel/shmmax", Text("18446744073692774399")),
     ("kernel/shmmni", Text("4096")),
@@ -101,6 +102,10 @@ pub(super) fn names(path: &str) -> Vec<String> {
 
 /// What a setting says.
 pub(super) fn text(kernel: &Kernel, path: &str) -> Vec<u8> {
+    let given = kernel.network.settings.get(path).or_else(|| kernel.ipc.settings.get(path));
+    if let Some(number) = given {
+        return format!("{number}\n").into_bytes();
+    }
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
     let mut text = match value {
         Some(Text(text)) => text.as_bytes().to_vec(),

@@ -1,0 +1,55 @@
+//! Settings of `/proc/sys` that a container's configuration gives, of those that this
+//! kernel heeds. Some are the network's, others those of IPC (namespaces(7)).
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Mutex;
+
+use crate::kernel::Kernel;
+use crate::task::waiter::lock;
+
+/// Ports from this one on take no capability.
+pub const FIRST_FREE_PORT: &str = "net/ipv4/ip_unprivileged_port_start";
+/// Whether shared memory goes with the last process that has it attached.
+pub const SEGMENTS_GO: &str = "kernel/shm_rmid_forced";
+/// Messages in a POSIX queue at most.
+pub const QUEUE_LENGTH: &str = "fs/mqueue/msg_max";
+/// Bytes of a message in a POSIX queue at most.
+pub const MESSAGE_SIZE: &str = "fs/mqueue/msgsize_max";
+
+/// What each may be; ranges of Linux.
+const HEEDED: [(&str, RangeInclusive<u64>); 4] = [
+    (FIRST_FREE_PORT, 0..=65_535),
+    (SEGMENTS_GO, 0..=1),
+    (QUEUE_LENGTH, 1..=65_536),
+    (MESSAGE_SIZE, 128..=16_777_216),
+];
+
+/// Those that were given to a network, or to an IPC namespace.
+#[derive(Debug, Default)]
+pub struct Settings(Mutex<BTreeMap<String, u64>>);
+
+impl Settings {
+    /// What a setting is, if it was given.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<u64> {
+        lock(&self.0).get(path).copied()
+    }
+}
+
+/// Gives a container what its configuration says, by path below `/proc/sys`. What this
+/// kernel does not heed is said in its log: for the host's kernel it holds.
+pub fn apply(kernel: &Kernel, given: &[(String, String)]) {
+    for (path, value) in given {
+        let range = HEEDED.iter().find(|(name, _)| name == path).map(|(_, range)| range);
+        let number = value.trim().parse::<u64>().ok();
+        match (range, number) {
+            (Some(range), Some(number)) if range.contains(&number) => {
+                let net = path.starts_with("net/");
+                let whose = if net { &kernel.network.settings } else { &kernel.ipc.settings };
+                lock(&whose.0).insert(path.clone(), number);
+            }
+            _ => kernel.log.write(&format!("sysctl {path}: {value:?} is not heeded")),
+        }
+    }
+}

@@ -30,7 +30,7 @@ fn a_bundle_runs_on_a_kernel_of_its_own() {
     let host = tempfile::tempdir().unwrap();
     std::fs::write(host.path().join("file"), "shared").unwrap();
     let script = "uname -r; hostname; pwd; echo $A; ulimit -n; cat /v/file; touch /v/x /new; \
-                  touch /tmp/x && ls /tmp; ls /dev/null; dmesg | head -n 1; exit 5";
+                  touch /tmp/x && ls /tmp; ls /dev/null; dmesg | head -n 3; exit 5";
     let container = Container::new(&["sh", "-c", script], |config| {
         config["process"]["cwd"] = json!("/etc");
         config["process"]["env"] = json!(["PATH=/bin", "A=b"]);
@@ -47,6 +47,9 @@ fn a_bundle_runs_on_a_kernel_of_its_own() {
     let (seen, boot) = ended.stdout.split_at(ended.stdout.len().min(expected.len()));
     assert_eq!((seen, ended.code), (expected.as_str(), 5), "{}", ended.stderr);
     assert!(boot.contains(&format!("Linux version {kernel}")), "{boot}");
+    let clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    let by_counter = std::fs::read_to_string(clock).is_ok_and(|source| source.trim() == "tsc");
+    assert_eq!(boot.contains("clocksource: tsc"), by_counter, "{boot}");
     assert_eq!(ended.stderr.matches("Read-only file system").count(), 2, "{}", ended.stderr);
     assert!(container.cgroups().is_empty() && container.state().is_null());
 }

@@ -34,12 +34,14 @@ pub(crate) struct Given<'a> {
     pub(crate) outside: Option<Outside>,
     /// Signals of the host's, which this process blocks, for the guest.
     pub(crate) signals: Option<SignalFd>,
+    /// [`platform::clock::counter_is_a_clock`], asked where `/sys` is the host's.
+    pub(crate) counter: bool,
 }
 
 /// Raises the wall, and boots the kernel behind it.
 pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
-    let Given { layout, mut roots, broker, host_name, control, tied, outside, signals } = given;
-    let counter = platform::clock::counter_is_a_clock();
+    let Given { layout, mut roots, broker, host_name, control, tied, outside, signals, counter } =
+        given;
     empty_root()?;
     shed(CapabilitySet::empty())?;
     if tied {
@@ -64,6 +66,8 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
         syscalls::system::VERSION
     ));
     kernel.log.write("Caisson sentry: system calls are served in user space");
+    let clock = if counter { "tsc, read by programs" } else { "the host, asked by calls" };
+    kernel.log.write(&format!("clocksource: {clock}"));
     if let Some(outside) = outside {
         Network::open(&kernel, outside).map_err(io_step("start a thread"))?;
     }

@@ -171,7 +171,9 @@ fn alone(
 ) -> Result<Status, LaunchError> {
     let streams = Streams::own(0)?;
     let (host_name, control, signals, tied) = (None, None, None, true);
-    let kernel = boot(Given { layout, roots, broker, host_name, control, tied, outside, signals })?;
+    let counter = platform::clock::counter_is_a_clock();
+    let kernel =
+        boot(Given { layout, roots, broker, host_name, control, tied, outside, signals, counter })?;
     start(&kernel, program, streams, None)?;
     Ok(kernel.wait_for_end())
 }

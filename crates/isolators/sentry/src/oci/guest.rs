@@ -24,6 +24,8 @@ pub(super) struct SentryKernel {
     process: Process,
     layout: Layout,
     own_network: bool,
+    /// Whether programs may read the time from the processor's counter.
+    counter: bool,
     /// The configuration, if it is to be sent to another container's sandbox.
     join: Option<(Join, Spec)>,
 }
@@ -49,6 +51,8 @@ impl SentryKernel {
             process: spec.process.clone().unwrap_or_default(),
             layout: layout(spec)?,
             own_network: has_own_network(spec),
+            // The container's own tree need not have `/sys`.
+            counter: crate::platform::clock::counter_is_a_clock(),
             join: join.map(|join| (join, spec.clone())),
         })
     }
@@ -106,6 +110,7 @@ impl SentryKernel {
             control: Some(control),
             tied: false,
             signals: Some(signals),
+            counter: self.counter,
         })
     }
 }

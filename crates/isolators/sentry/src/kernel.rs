@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use rustix::io::Errno;
@@ -75,6 +75,8 @@ pub struct Kernel {
     pub clock: Arc<Clock>,
     /// Names of this machine.
     pub host_name: Arc<Mutex<Vec<u8>>>,
+    /// Bytes of memory that its container may have, if that is limited.
+    pub memory_limit: OnceLock<u64>,
 }
 
 /// What a container's kernel may have in common with that of another one.
@@ -126,6 +128,7 @@ impl Kernel {
             booted: Instant::now(),
             clock: Arc::new(clock),
             host_name: Arc::new(Mutex::new(b"caisson".to_vec())),
+            memory_limit: OnceLock::new(),
         })
     }
 
@@ -160,6 +163,7 @@ impl Kernel {
             booted: self.booted,
             clock: Arc::clone(&self.clock),
             host_name: or_new(shared.host_name, &self.host_name),
+            memory_limit: OnceLock::new(),
         })
     }
 
@@ -380,6 +384,14 @@ impl Kernel {
     /// then the host gives their numbers to nobody.
     pub fn detach_all(&self, space: &Arc<crate::mm::Space>) {
         self.machine.detach_all(space);
+    }
+
+    /// Total and free bytes of memory: the host's, up to the container's limit.
+    #[must_use]
+    pub fn memory(&self) -> (u64, u64) {
+        let (total, free) = syscalls::system::memory();
+        let most = self.memory_limit.get().copied().unwrap_or(u64::MAX);
+        (total.min(most), free.min(most))
     }
 
     /// What IPC knows a process by.

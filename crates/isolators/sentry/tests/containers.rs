@@ -62,6 +62,7 @@ fn settings_of_the_configuration_hold() {
     let run = |sysctls: serde_json::Value| {
         let container = Container::new(&["settings"], |config| {
             config["linux"]["sysctl"] = sysctls;
+            config["linux"]["resources"] = json!({"memory": {"limit": 64 << 20}});
         });
         container.sandbox.compile("settings", &["-static"]);
         container.call(&["run"], &[])
@@ -72,12 +73,12 @@ fn settings_of_the_configuration_hold() {
         "fs.mqueue.msg_max": "20",
     }));
     let expected = "net/ipv4/ip_unprivileged_port_start 80\nkernel/shm_rmid_forced 1\n\
-                    fs/mqueue/msg_max 20\nports -13 0\nqueues 1 -22\n\
+                    fs/mqueue/msg_max 20\nmemory 65536 64\nports -13 0\nqueues 1 -22\n\
                     segment: made 0 attached 0 detached -22\na child's -22\n";
     assert_eq!(ended.stdout, expected, "{}", ended.stderr);
     let ended = run(json!({}));
     let expected = "net/ipv4/ip_unprivileged_port_start 1024\nkernel/shm_rmid_forced 0\n\
-                    fs/mqueue/msg_max 10\nports -13 -13\nqueues 0 -22\n\
+                    fs/mqueue/msg_max 10\nmemory 65536 64\nports -13 -13\nqueues 0 -22\n\
                     segment: made 0 attached 0 detached 0\na child's 0\n";
     assert_eq!(ended.stdout, expected, "{}", ended.stderr);
 }

@@ -158,6 +158,9 @@ fn settle(
 
 fn attach(kernel: &Arc<Kernel>, layout: &Layout, roots: Vec<OwnedFd>) -> Result<(), LaunchError> {
     settings::apply(kernel, &layout.settings);
+    if let Some(limit) = layout.memory {
+        let _ = kernel.memory_limit.set(limit);
+    }
     let walker = Walker {
         kernel,
         pid: 1,

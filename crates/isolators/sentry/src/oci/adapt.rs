@@ -162,7 +162,10 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
     };
     let settings = linux.into_iter().flat_map(|linux| &linux.sysctl);
     let settings = settings.filter_map(|(name, value)| Some((sysctl::path(name)?, value.clone())));
+    let resources = linux.and_then(|linux| linux.resources.as_ref());
+    let limit = resources.and_then(|resources| resources.memory.as_ref()?.limit);
     Ok(Layout {
+        memory: limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0),
         settings: settings.collect(),
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
         shared: false,

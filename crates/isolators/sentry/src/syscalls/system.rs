@@ -14,7 +14,7 @@ pub const RELEASE: &str = "6.1.0-caisson";
 /// `uname -v`
 pub const VERSION: &str = concat!("#1 SMP Caisson sentry ", env!("CARGO_PKG_VERSION"));
 
-/// Total and free bytes of memory.
+/// Total and free bytes of the host's memory.
 #[must_use]
 pub fn memory() -> (u64, u64) {
     let info = rustix::system::sysinfo();
@@ -74,7 +74,7 @@ pub(super) fn sethostname(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn sysinfo(call: &Call<'_>) -> Outcome {
-    let (total, free) = memory();
+    let (total, free) = call.kernel.memory();
     let up = call.kernel.booted.elapsed().as_secs();
     let processes = lock(&call.kernel.tree).rows().count() as u64;
     let mut words = vec![up, 0, 0, 0, total, free, 0, 0, 0, 0, processes & 0xffff, 0, 0];

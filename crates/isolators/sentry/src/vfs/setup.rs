@@ -48,6 +48,8 @@ pub struct Layout {
     pub masked: Vec<Vec<u8>>,
     /// Paths that are not to be written.
     pub read_only_paths: Vec<Vec<u8>>,
+    /// Bytes of memory that it may have.
+    pub memory: Option<u64>,
     /// Settings, by path below `/proc/sys`.
     pub settings: Vec<(String, String)>,
 }

@@ -1,5 +1,5 @@
 /* What a container's sysctls say: ports without a capability, shared memory that goes with
-   its last user, longer POSIX queues. */
+   its last user, longer POSIX queues; and its memory. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
@@ -33,6 +34,13 @@ int main(void) {
     show("net/ipv4/ip_unprivileged_port_start");
     show("kernel/shm_rmid_forced");
     show("fs/mqueue/msg_max");
+    struct sysinfo info;
+    sysinfo(&info);
+    FILE *told = fopen("/proc/meminfo", "r");
+    long total = 0;
+    fscanf(told, "MemTotal: %ld kB", &total);
+    fclose(told);
+    printf("memory %ld %ld\n", total, (long)(info.totalram * info.mem_unit >> 20));
     setgid(5);
     setuid(5);
     printf("ports %ld %ld\n", bound(79), bound(80));

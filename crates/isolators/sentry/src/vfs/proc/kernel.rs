@@ -58,7 +58,7 @@ pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
         "cgroups" => "#subsys_name\thierarchy\tnum_cgroups\tenabled\n".to_owned(),
         "modules" | "diskstats" => String::new(),
         "meminfo" => {
-            let (total, free) = system::memory();
+            let (total, free) = kernel.memory();
             let (total, free) = (total / 1024, free / 1024);
             format!(
                 "MemTotal:       {total:8} kB\nMemFree:        {free:8} kB\n\

@@ -34,7 +34,7 @@ sandboxed_checks() {
     end_daemon $forward
     echo "# Work with it"
     exits "exec: exit code" 42 kubectl_ exec sandboxed-nginx -- sh -c 'exit 42'
-    is "exec: stdin" "3" "$(seq 3 | kubectl_ exec -i sandboxed-nginx -- wc -l 2>&1)"
+    is "exec: stdin" "3" "$(seq 3 | kubectl_ exec -i sandboxed-nginx -c nginx -- wc -l 2>&1)"
     like "exec -it: a terminal" '/dev/pts/' "$(in_pty_kubectl exec -it sandboxed-nginx -- tty)"
     like "logs" 'GET / HTTP' "$(kubectl_ logs sandboxed-nginx -c nginx 2>&1)"
     is "logs of the other" "beside runs" "$(kubectl_ logs sandboxed-nginx -c beside 2>&1)"

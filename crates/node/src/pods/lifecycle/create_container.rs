@@ -10,7 +10,9 @@ use caisson_shim::{
     ContainerConfig, LogConfig, LogDriver, RestartPolicy, RootfsMount, Status, StdinMode,
 };
 
-use super::run_pod::{mapped_root, no_supervisor, remove_dir, searchable, unified, write_json};
+use super::run_pod::{
+    mapped_root, no_supervisor, remove_dir, searchable, sysctls, unified, write_json,
+};
 use crate::clock::now_nanos;
 use crate::handlers::{HandlerKind, IsolatorKind};
 use crate::identity::new_id;
@@ -308,14 +310,17 @@ impl Pods {
     /// Whether the pod's handler makes its sandbox for a container that runs
     /// nothing.
     fn wants_sandbox_container(&self, pod: &PodEntry) -> bool {
-        let name = pod.live().record.document.handler.clone();
-        let handler = self.engine().handlers().get(Some(&name)).map(|handler| handler.kind);
-        match handler {
-            Ok(HandlerKind::Shim(shim)) => shim.sandbox_container,
+        match self.handler_of(pod) {
+            Some(HandlerKind::Shim(shim)) => shim.sandbox_container,
             // Its kernel outlives every other container of the pod.
-            Ok(HandlerKind::Isolator(kind)) => kind == IsolatorKind::Sentry,
+            Some(HandlerKind::Isolator(kind)) => kind == IsolatorKind::Sentry,
             _ => false,
         }
+    }
+
+    fn handler_of(&self, pod: &PodEntry) -> Option<HandlerKind> {
+        let name = pod.live().record.document.handler.clone();
+        self.engine().handlers().get(Some(&name)).ok().map(|handler| handler.kind)
     }
 
     fn pod_init(&self, pod: &PodEntry, asked: &PodRequest) -> Result<String, PodError> {
@@ -332,7 +337,13 @@ impl Pods {
         let program = program.with_file_name("caisson-init");
         let pod_dir = self.pod_dir(&pod.id);
         let cgroup = self.cgroup_of(pod)?.of_container(&pod.id);
-        let spec = spec::init_spec(&pod.id, asked, &program, cgroup)?;
+        let mut spec = spec::init_spec(&pod.id, asked, &program, cgroup)?;
+        if self.handler_of(pod) == Some(HandlerKind::Isolator(IsolatorKind::Sentry))
+            && let Some(linux) = spec.linux.as_mut()
+        {
+            // The namespaces have them; this kernel does not ask the host's.
+            linux.sysctl = sysctls(asked, Wanted::of(asked))?.into_iter().collect();
+        }
         let bundle = bundle_dir(&pod_dir, &pod.id);
         for dir in ["rootfs/proc", "rootfs/dev"] {
             make_dir(&bundle.join(dir))?;

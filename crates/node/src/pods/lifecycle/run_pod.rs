@@ -266,7 +266,10 @@ pub(super) fn mapped_root(request: &PodRequest) -> (u32, u32) {
 
 /// Those that were asked for, and docker's: low ports and ping need no
 /// capability in a network of one's own.
-fn sysctls(request: &PodRequest, wanted: Wanted) -> Result<Vec<(String, String)>, PodError> {
+pub(super) fn sysctls(
+    request: &PodRequest,
+    wanted: Wanted,
+) -> Result<Vec<(String, String)>, PodError> {
     let mut list = check::sysctls(request)?;
     let mut default = |path: &str, value: &str| {
         if !list.iter().any(|(own, _)| own == path) {

@@ -284,7 +284,10 @@ fn kill(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Frame, all:
     let others = {
         let mut tree = lock(&kernel.tree);
         match tree.row_mut(process.pid) {
-            Some(row) if !all && row.threads.len() > 1 => row.threads.remove(&thread.tid).is_some(),
+            Some(row) if !all && row.threads.len() > 1 => {
+                trace::leaves(kernel, thread, row.group);
+                row.threads.remove(&thread.tid).is_some()
+            }
             _ => false,
         }
     };

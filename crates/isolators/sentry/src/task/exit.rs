@@ -35,6 +35,9 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         row.ended = Some(status);
         row.stopped = None;
         let threads = std::mem::take(&mut row.threads);
+        for thread in threads.values() {
+            trace::leaves(kernel, thread, row.group);
+        }
         {
             let space = threads.values().next().map(|thread| thread.space());
             let mut accounts = lock(&process.accounts);
@@ -176,6 +179,7 @@ pub fn exit_thread(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, code: u8
         let Some(row) = tree.row_mut(thread.process.pid) else { return };
         if row.threads.len() > 1 {
             row.threads.remove(&thread.tid);
+            trace::leaves(kernel, thread, row.group);
             false
         } else {
             true

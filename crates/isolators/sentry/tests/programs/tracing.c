@@ -391,6 +391,40 @@ static void other_user(void) {
     fflush(stdout);
 }
 
+// One that is another's child is waited for until its tracer has heard of its end, while
+// other ends wake who waits.
+static void sleeps(void) { pause(); }
+static void noise(void) {
+    for (;;) {
+        if (!fork()) _exit(0);
+        wait(0);
+    }
+}
+static void deaths(void) {
+    int heard = 0, told = 0, gate[2];
+    pid_t other = start(noise);
+    pipe(gate);
+    for (int i = 0; i < 50; i++) {
+        pid_t child = start(sleeps), tracer = fork();
+        if (!tracer) {
+            int status = 0;
+            if (pt(PTRACE_SEIZE, child, 0, 0)) _exit(1);
+            write(gate[1], "", 1);
+            if (waitpid(child, &status, __WALL) != child) _exit(2);
+            _exit(status == SIGKILL ? 0 : 3);
+        }
+        char c;
+        int status = 0;
+        read(gate[0], &c, 1);
+        kill(child, SIGKILL);
+        heard += waitpid(tracer, &status, 0) == tracer && status == 0;
+        told += waitpid(child, &status, 0) == child && status == SIGKILL;
+    }
+    kill(other, SIGKILL);
+    waitpid(other, 0, 0);
+    printf("deaths %d told %d\n", heard, told);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) return 9;
     syscalls();
@@ -400,6 +434,7 @@ int main(int argc, char **argv) {
     attached();
     tracer_dies();
     memory();
+    deaths();
     show("user", stop(start(other_user)));
     puts("done");
 }

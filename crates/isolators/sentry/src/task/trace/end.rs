@@ -28,9 +28,26 @@ pub struct Ended {
     pub first: bool,
 }
 
+/// A thread of this group is taken from the tree, which is locked, and is about to end: until
+/// [`ended`] its tracer still has it to wait for.
+pub fn leaves(kernel: &Kernel, thread: &Thread, group: Pid) {
+    if let Some(tracer) = lock(&thread.trace).tracer {
+        lock(&kernel.tracees.leaving).push((tracer, thread.tid, group));
+    }
+}
+
 /// A thread ends. Whether its process's parent has to wait until the tracer has heard of
 /// it. Not to be called with the tree locked.
 pub fn ended(kernel: &Arc<Kernel>, thread: &Arc<Thread>, parent: Pid, status: Status) -> bool {
+    let held = record(kernel, thread, parent, status);
+    lock(&kernel.tracees.leaving).retain(|(_, tid, _)| *tid != thread.tid);
+    if any(kernel) {
+        kernel.children.wake();
+    }
+    held
+}
+
+fn record(kernel: &Arc<Kernel>, thread: &Arc<Thread>, parent: Pid, status: Status) -> bool {
     let taken = std::mem::take(&mut lock(&thread.trace).tracer);
     let Some(tracer) = taken else { return false };
     let first = thread.tid == thread.process.pid;
@@ -54,7 +71,6 @@ pub fn ended(kernel: &Arc<Kernel>, thread: &Arc<Thread>, parent: Pid, status: St
     let mut info = Info::of_child(code, thread.tid, user, value);
     info.set(SIGCHLD, code);
     signal::send(kernel, &signal::Target::Process(who), info);
-    kernel.children.wake();
     first
 }
 

@@ -13,7 +13,7 @@ mod wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-pub use end::{Ended, ended, tracer_ended};
+pub use end::{Ended, ended, leaves, tracer_ended};
 pub use memory::{Piece, access, read_bases, set_base};
 use rustix::io::Errno;
 pub use stop::{
@@ -172,6 +172,9 @@ pub struct Tracees {
     pub any: AtomicBool,
     /// Those that have ended, of which their tracers have not heard.
     pub ends: Mutex<Vec<Ended>>,
+    /// Those that are no threads of the tree any more, and are not among `ends` yet: tracer,
+    /// thread, group. Locked last.
+    leaving: Mutex<Vec<(Pid, Pid, Pid)>>,
 }
 
 /// Makes `tracer` the tracer of `thread`. Under the trace's lock, so that only one does.

@@ -32,8 +32,9 @@ pub fn wait(kernel: &Arc<Kernel>, own: Pid, whom: WaitFor, options: WaitOptions)
         WaitFor::One(one) => tid == one,
         WaitFor::Group(wanted) => group == wanted,
     };
+    // Held until all are looked through: one that ends meanwhile is found somewhere.
+    let mut ends = lock(&kernel.tracees.ends);
     let ended = {
-        let mut ends = lock(&kernel.tracees.ends);
         let at = ends.iter().position(|end| end.tracer == own && meant(end.tid, end.group));
         let at = at.filter(|_| options.contains(WaitOptions::EXITED));
         at.and_then(|at| {
@@ -47,13 +48,17 @@ pub fn wait(kernel: &Arc<Kernel>, own: Pid, whom: WaitFor, options: WaitOptions)
         })
     };
     if let Some((tid, user, status, first)) = ended {
+        drop(ends);
         if first {
             announce(kernel, tid);
         }
         return Waited::Changed(tid, Change::Ended(status), user);
     }
     let tree = lock(&kernel.tree);
-    let mut found = Waited::None;
+    let leaving = lock(&kernel.tracees.leaving);
+    let leaves = leaving.iter().any(|(tracer, tid, group)| *tracer == own && meant(*tid, *group));
+    drop(leaving);
+    let mut found = if leaves { Waited::NotYet } else { Waited::None };
     let look = |row: &Row, found: &mut Waited| {
         for thread in row.threads.values() {
             let mut trace = lock(&thread.trace);

@@ -13,5 +13,9 @@ sleep 100 & sleeper=$!
 strace -o log -p $sleeper & tracer=$!
 until grep -q 'TracerPid:.*[1-9]' /proc/$sleeper/status; do sleep 0.05; done
 kill -INT $tracer; wait $tracer || echo "strace $?"
-kill -0 $sleeper && echo "it sleeps on"; kill $sleeper; wait $sleeper || echo "sleeper $?"
+kill -0 $sleeper && echo "it sleeps on"
+strace -o log -p $sleeper & tracer=$!
+until grep -q 'TracerPid:.*[1-9]' /proc/$sleeper/status; do sleep 0.05; done
+kill $sleeper; wait $tracer || echo "strace $?"
+tail -n 1 log; wait $sleeper || echo "sleeper $?"
 strace -o log -e trace=mkdir -e inject=mkdir:error=EACCES mkdir made || echo "exit $?"; cat log

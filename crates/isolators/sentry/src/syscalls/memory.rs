@@ -434,10 +434,15 @@ pub(super) fn mincore(call: &Call<'_>) -> super::Outcome {
 
 pub(super) fn msync(call: &Call<'_>) -> super::Outcome {
     const KNOWN: u64 = 7;
+    const SYNC: u64 = 4;
     let at = range(call.arg(0), call.arg(1))?;
     if call.arg(2) & !KNOWN != 0 || call.arg(2) & 5 == 5 {
         return Err(Errno::INVAL.into());
     }
-    // Shared mappings are the file's own pages: reads and writes see them.
-    if lock(&call.thread.space().areas).is_mapped(&at) { Ok(0) } else { Err(Errno::NOMEM.into()) }
+    if !lock(&call.thread.space().areas).is_mapped(&at) {
+        return Err(Errno::NOMEM.into());
+    }
+    // Shared mappings are the file's own pages: reads and writes see them anyway. What is to
+    // reach the disk are the stub's pages.
+    if call.arg(2) & SYNC != 0 { Err(Failure::Host) } else { Ok(0) }
 }

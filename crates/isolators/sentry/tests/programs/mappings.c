@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #define PAGES 64
@@ -78,6 +79,26 @@ static void *forks(void *bad) {
     }
     return 0;
 }
+static int flush(char *at, int how) { errno = 0; return msync(at, 8192, how) ? -errno : 0; }
+/* What msync(2) has written changes the file's time. */
+static void synced(void) {
+    int fd = open("/tmp/synced", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    ftruncate(fd, 8192);
+    char *p = mmap(0, 8192, 3, MAP_SHARED, fd, 0);
+    struct timespec old[2] = {{1000, 0}, {1000, 0}};
+    struct stat now;
+    p[0] = 1;
+    printf("synced %d", flush(p, MS_SYNC));
+    futimens(fd, old);
+    p[1] = 2;
+    printf(" later %d %d", flush(p, MS_ASYNC), flush(p, MS_SYNC | MS_INVALIDATE));
+    fstat(fd, &now);
+    printf(" changed %d both %d", now.st_mtim.tv_sec > 1000, flush(p, MS_SYNC | MS_ASYNC));
+    munmap(p + 4096, 4096);
+    printf(" hole %d odd %d\n", flush(p, MS_SYNC), flush(p + 1, MS_SYNC));
+    close(fd);
+    unlink("/tmp/synced");
+}
 int main(void) {
     pthread_t t[4];
     int bad = 0;
@@ -122,5 +143,6 @@ int main(void) {
     in[5] = 6;
     printf("inside %d %d\n", in == (char *)huge + (1L << 40), in[5]);
     printf("protect %d\n", mprotect((char *)huge + (1L << 41), 1L << 33, 3));
+    synced();
     puts("done");
 }

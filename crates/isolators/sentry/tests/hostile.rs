@@ -85,7 +85,7 @@ fn the_stub_can_not_be_changed() {
     let expected = "write -1\nprotect -1\nunmap -1";
     assert_eq!((ended.stdout.as_str(), ended.code), (expected, SEGMENTATION_FAULT), "{ended:?}");
     survives(&sandbox, 9, "end -1\nbrk 1");
-    survives(&sandbox, 10, "personality -1\nread implies exec -1");
+    survives(&sandbox, 10, "personality 0\nread implies exec -1");
 }
 
 #[test]

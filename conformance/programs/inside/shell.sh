@@ -21,7 +21,7 @@ exec {fd}>file; for i in {1..1000}; do echo "$i" >&$fd; done; exec {fd}>&-; wc -
 cat <<END | tr a-z A-Z
 here $((6 * 7)) $(echo sub) `echo tick`
 END
-diff <(seq 1 5) <(seq 1 6); echo "diff $?"; tee >(wc -l >count) <file | tail -n 1; until [[ -s count ]]; do sleep 0.05; done; cat count
+diff <(seq 1 5) <(seq 1 6); echo "diff $?"; tee >(wc -l >count) <file | tail -n 1; until [[ -s count ]]; do :; done; cat count
 read -t 0.1 -r x < <(sleep 1); echo "read timeout $?"; printf 'a\0b\0' | while IFS= read -r -d '' x; do echo "[$x]"; done
 (ulimit -n 64; ulimit -n; for i in {3..80}; do eval "exec $i<file" 2>/dev/null || { echo "no descriptor $i"; break; }; done)
 (ulimit -f 1; yes | head -c 100000 >big; echo "fsize $?"; wc -c <big); (ulimit -t 1; timeout 20 bash -c 'while :; do :; done' 2>/dev/null; echo "cpu $?") 2>/dev/null

@@ -236,3 +236,27 @@ fn procfs_and_sysfs_answer() {
         "{ended:?}"
     );
 }
+
+/// What is known of files has descriptors, of which the host allows only so many.
+#[test]
+fn few_descriptors_are_enough_for_many_files() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for folder in 0..15 {
+        let folder = sandbox.path(&format!("many/{folder}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in 0..100 {
+            std::fs::write(folder.join(file.to_string()), "x").unwrap();
+        }
+    }
+    let script = "ls -lR /many | grep -c ^-; cat /many/*/* | wc -c; cat /many/*/* | wc -c; \
+                  ls -l /bin/busybox | wc -l";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 400; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_caisson-sentry")]);
+    command.arg("do").arg("--root").arg(sandbox.root());
+    command.args(["--env", "PATH=/bin", "/bin/sh", "-c", script]);
+    let ended = sandbox::finish(&mut command);
+    assert_eq!(ended.stdout, "1500\n1500\n1500\n1\n", "{}", ended.stderr);
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use caisson_sys::signal_fd::SignalFd;
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use super::{LaunchError, io_step, step};
@@ -12,7 +13,7 @@ use crate::kernel::{Kernel, Shared};
 use crate::net::{Network, Outside};
 use crate::task::waiter::lock;
 use crate::vfs::setup::{Layout, root_credentials};
-use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, Walker};
+use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, Walker, limit_handles};
 use crate::wall::{empty_root, shed, tie};
 use crate::{control, platform, settings, signal, syscalls};
 
@@ -42,6 +43,7 @@ pub(crate) struct Given<'a> {
 pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     let Given { layout, mut roots, broker, host_name, control, tied, outside, signals, counter } =
         given;
+    raise_descriptors();
     empty_root()?;
     shed(CapabilitySet::empty())?;
     if tied {
@@ -82,6 +84,16 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
         control::serve(&kernel, control).map_err(io_step("start a thread"))?;
     }
     Ok(kernel)
+}
+
+/// What guests have open, and what is kept of the host's files, are descriptors of this
+/// process: it takes as many as it may.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What can't be raised stays as it is.
+    let _ = setrlimit(Resource::Nofile, limit);
+    limit_handles(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
 }
 
 fn file_system(

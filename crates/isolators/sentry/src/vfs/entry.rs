@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
-use super::host::{Since, many_handles};
+use super::host::{Since, many_handles, most_handles};
 use super::mount::Mount;
 use super::{Attributes, HostNode, Kind, ProcNode, TmpNode, Walker};
 
@@ -284,15 +284,8 @@ impl Entry {
     }
 
     pub(super) fn keep(&self, name: &[u8], child: &Arc<Entry>, kernel: &Kernel) {
-        let many = CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT || many_handles();
-        // All may be in use: then it is not tried again for every name.
-        if many && ADDED.fetch_add(1, Ordering::Relaxed) >= TRIM_AFTER {
-            ADDED.store(0, Ordering::Relaxed);
-            // Those that were looked up since the last time stay, if that is enough.
-            kernel.files.root.trim(0);
-            if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT / 4 * 3 || many_handles() {
-                kernel.files.root.trim(0);
-            }
+        if CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT || many_handles() {
+            let_some_go(kernel);
         }
         lock(&self.children).insert(name.to_vec(), Arc::clone(child));
     }
@@ -308,6 +301,10 @@ impl Entry {
         name: &[u8],
         opens: bool,
     ) -> Result<Arc<Entry>, Errno> {
+        // A name that is known already may get a handle now.
+        if many_handles() {
+            let_some_go(kernel);
+        }
         let cached = lock(&self.children).get(name).map(Arc::clone);
         if let Some(child) = &cached {
             child.used.store(true, Ordering::Relaxed);
@@ -365,6 +362,20 @@ impl Entry {
             }
             used
         });
+    }
+}
+
+/// Too many names, or handles, are kept.
+fn let_some_go(kernel: &Kernel) {
+    // All may be in use: then it is not tried again for every name.
+    if ADDED.fetch_add(1, Ordering::Relaxed) < TRIM_AFTER.min(most_handles() / 8) {
+        return;
+    }
+    ADDED.store(0, Ordering::Relaxed);
+    // Those that were looked up since the last time stay, if that is enough.
+    kernel.files.root.trim(0);
+    if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT / 4 * 3 || many_handles() {
+        kernel.files.root.trim(0);
     }
 }
 

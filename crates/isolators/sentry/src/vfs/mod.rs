@@ -44,7 +44,7 @@ pub use epoll::{Epoll, EpollFile};
 pub use eventfd::EventFd;
 pub use fifo::Fifos;
 pub use file::{Directory, File, Listed, OpenFile, Ready, status};
-pub use host::{HostFile, HostFs, HostNode};
+pub use host::{HostFile, HostFs, HostNode, limit_handles};
 pub use mount::{MountFlags, MountTable};
 pub use pidfd::PidFd;
 pub use pipe::{pipe, pipe_of};

@@ -20,7 +20,8 @@ pub(super) use directory::HostDirectory;
 pub use file::HostFile;
 pub(super) use names::Says;
 pub use node::HostNode;
-pub(super) use node::many_handles;
+pub use node::limit_handles;
+pub(super) use node::{many_handles, most_handles};
 
 /// How long something is believed without a look.
 const KNOWN_FOR: Duration = Duration::from_secs(1);

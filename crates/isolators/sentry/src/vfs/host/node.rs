@@ -18,12 +18,24 @@ use super::{Changes, HostFs, Id, KNOWN_FOR, Since};
 /// Handles that there are.
 static HANDLES: AtomicUsize = AtomicUsize::new(0);
 /// With more of them the cache of names is to let some go.
-const MOST_HANDLES: usize = 4096;
+static MOST_HANDLES: AtomicUsize = AtomicUsize::new(4096);
+
+/// The sentry may have so many descriptors: no more than a quarter of them are for handles.
+pub fn limit_handles(descriptors: u64) {
+    let quarter = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
+    MOST_HANDLES.fetch_min(quarter, Ordering::Relaxed);
+}
+
+/// How many handles there may be before some are let go.
+#[must_use]
+pub(in super::super) fn most_handles() -> usize {
+    MOST_HANDLES.load(Ordering::Relaxed)
+}
 
 /// Whether there are so many handles that some are to be let go.
 #[must_use]
 pub(in super::super) fn many_handles() -> bool {
-    HANDLES.load(Ordering::Relaxed) > MOST_HANDLES
+    HANDLES.load(Ordering::Relaxed) > most_handles()
 }
 
 /// A file of the host's.
@@ -364,7 +376,8 @@ impl HostNode {
             lock(&self.known).reader = Some((copies, Arc::clone(&fd)));
             let mut readers = lock(&READERS);
             readers.push_back(Arc::downgrade(self));
-            let oldest = if readers.len() > MOST_READERS { readers.pop_front() } else { None };
+            let many = readers.len() > MOST_READERS.min(most_handles() / 2);
+            let oldest = if many { readers.pop_front() } else { None };
             drop(readers);
             if let Some(oldest) = oldest.and_then(|node| node.upgrade()) {
                 lock(&oldest.known).reader = None;

@@ -123,7 +123,9 @@ fn make(
         host_name,
         shared,
     } = serde_json::from_slice(&text).map_err(|error| failed(READ, &error.to_string()))?;
-    if descriptors.len() != 2 + cgroups + roots + streams.len() {
+    let parts = [2, cgroups, roots, streams.len()];
+    let count = parts.into_iter().try_fold(0_usize, usize::checked_add);
+    if count != Some(descriptors.len()) {
         return Err(failed(READ, "descriptors are missing"));
     }
     let mut descriptors = descriptors.into_iter();

@@ -25,6 +25,14 @@ fn check_owner(who: &Credentials, file: &Attributes) -> Result<(), Errno> {
     if user == file.user { Ok(()) } else { who.require(Caps::FOWNER) }
 }
 
+/// A change was tried: what was known of the entry is no more, and who watches it is told.
+fn changed(entry: &Entry, done: Result<(), Errno>, what: u32) -> Result<(), Errno> {
+    alter(entry);
+    done?;
+    inotify::happened(entry, what);
+    Ok(())
+}
+
 impl Walker<'_> {
     /// chmod(2)
     ///
@@ -51,10 +59,7 @@ impl Walker<'_> {
             }
             _ => Err(Errno::PERM),
         };
-        alter(entry);
-        done?;
-        inotify::happened(entry, event::ATTRIBUTES);
-        Ok(())
+        changed(entry, done, event::ATTRIBUTES)
     }
 
     /// chown(2); `u32::MAX` leaves one as it is.
@@ -83,10 +88,7 @@ impl Walker<'_> {
             }
             _ => Err(Errno::PERM),
         };
-        alter(entry);
-        done?;
-        inotify::happened(entry, event::ATTRIBUTES);
-        Ok(())
+        changed(entry, done, event::ATTRIBUTES)
     }
 
     /// utimensat(2): time of access, of modification.
@@ -129,10 +131,7 @@ impl Walker<'_> {
             }
             _ => Err(Errno::PERM),
         };
-        alter(entry);
-        done?;
-        inotify::happened(entry, event::ATTRIBUTES);
-        Ok(())
+        changed(entry, done, event::ATTRIBUTES)
     }
 
     /// truncate(2)
@@ -161,9 +160,6 @@ impl Walker<'_> {
             Node::Tmp(node) => node.truncate(size),
             _ => Err(Errno::PERM),
         };
-        alter(entry);
-        done?;
-        inotify::happened(entry, event::MODIFY);
-        Ok(())
+        changed(entry, done, event::MODIFY)
     }
 }

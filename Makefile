@@ -19,7 +19,7 @@ OUT = $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)/release
 NATIVE = $(OUT)/caisson-native
 CAISSON = $(OUT)/caisson
 
-.PHONY: help build demo demo-native test test-sentry conformance conformance-kubernetes conformance-runsc kill-campaign cri-faults bench bench-native bench-memory bench-churn bench-image bench-cri bench-sentry install lint clean
+.PHONY: help build demo demo-native test test-sentry conformance conformance-kubernetes conformance-runsc conformance-sentry kill-campaign cri-faults bench bench-native bench-memory bench-churn bench-image bench-cri bench-sentry install lint clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -57,6 +57,9 @@ conformance-kubernetes: build ## a real kubelet, kube-apiserver and kubectl on t
 
 conformance-runsc: build ## critest with every pod on a kernel of its own (root, Go)
 	@RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" HANDLER=runsc scripts/conformance.sh critest
+
+conformance-sentry: build ## podman, docker, containerd and crictl with caisson-sentry as their runtime (root, Go)
+	@RUNTIME="$(abspath $(OUT)/caisson-sentry)" CAISSON="$(abspath $(CAISSON))" scripts/conformance.sh podman docker containerd containerd-cri
 
 kill-campaign: build ## 500 kills -9 of pulls, loads, runs and removes (root); KILLS, SEED
 	@KILLS="$${KILLS:-500}" SUITE_TIMEOUT=14400 RUNTIME="$(abspath $(NATIVE))" CAISSON="$(abspath $(CAISSON))" \

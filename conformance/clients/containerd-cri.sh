@@ -1,7 +1,7 @@
 #!/bin/bash
 # Drives the CRI of a containerd of its own, with our supervisor as its shim,
 # through crictl: containerd-cri.sh RUNTIME-PATH, which caisson-shim lies beside,
-# or is. Needs root, containerd from Debian, and crictl (peers/go/build.sh).
+# or is; pods are caisson-sentry's if that is the runtime. Needs root, containerd from Debian, and crictl (peers/go/build.sh).
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 [[ -x /usr/bin/containerd && -x /usr/bin/ctr ]] || die "no containerd: run conformance/peers/install.sh apt"
@@ -12,7 +12,9 @@ for program in "$shim_program" "$crictl" /bin/busybox; do
 done
 daemon=
 mkdir -p "$scratch/bin"
-ln -s "$shim_program" "$scratch/bin/containerd-shim-caisson-native-v2"
+isolator=caisson-native
+[[ $(basename "$runtime") != caisson-sentry ]] || isolator=caisson-sentry
+ln -s "$shim_program" "$scratch/bin/containerd-shim-$isolator-v2"
 socket=$scratch/containerd.sock
 echo 'timeout: 30' >"$scratch/crictl.yaml"
 ctr_() { timeout --foreground 30 /usr/bin/ctr --address "$socket" --namespace k8s.io "$@"; }
@@ -58,9 +60,9 @@ oom_score = 0
   restrict_oom_score_adj = true
   disable_apparmor = true
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    default_runtime_name = "native"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.native]
-    runtime_type = "io.containerd.caisson-native.v2"
+    default_runtime_name = "ours"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.ours]
+    runtime_type = "io.containerd.$isolator.v2"
   [plugins."io.containerd.grpc.v1.cri".cni]
     conf_dir = "$scratch/cni"
 CONF

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Drives podman (as root) and caisson with the sentry: containers on a kernel of their
-# own. sentry.sh RUNTIME-PATH, whose folder has caisson-sentry and caisson, too. What the
-# whole of podman.sh says of caisson-sentry is in conformance/README.md.
+# own. sentry.sh RUNTIME-PATH, whose folder has caisson-sentry and caisson, too. All of
+# podman.sh and the others with the sentry: make conformance-sentry.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=podman-checks.sh

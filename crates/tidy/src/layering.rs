@@ -43,6 +43,7 @@ pub const LAYERS: [(&str, &[&str]); 23] = [
             "caisson-runtime-spec",
             "caisson-cgroup",
             "caisson-isolator",
+            "caisson-seccomp",
             "caisson-oci-cli",
             "caisson-native",
             "caisson-foreign",

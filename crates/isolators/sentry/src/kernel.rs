@@ -77,6 +77,8 @@ pub struct Kernel {
     pub host_name: Arc<Mutex<Vec<u8>>>,
     /// Bytes of memory that its container may have, if that is limited.
     pub memory_limit: OnceLock<u64>,
+    /// What judges calls of programs that are started from outside, and of what they start.
+    pub filter: OnceLock<Arc<crate::task::filter::Filter>>,
 }
 
 /// What a container's kernel may have in common with that of another one.
@@ -129,6 +131,7 @@ impl Kernel {
             clock: Arc::new(clock),
             host_name: Arc::new(Mutex::new(b"caisson".to_vec())),
             memory_limit: OnceLock::new(),
+            filter: OnceLock::new(),
         })
     }
 
@@ -164,6 +167,7 @@ impl Kernel {
             clock: Arc::clone(&self.clock),
             host_name: or_new(shared.host_name, &self.host_name),
             memory_limit: OnceLock::new(),
+            filter: OnceLock::new(),
         })
     }
 

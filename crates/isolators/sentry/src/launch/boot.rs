@@ -173,6 +173,9 @@ fn attach(kernel: &Arc<Kernel>, layout: &Layout, roots: Vec<OwnedFd>) -> Result<
     if let Some(limit) = layout.memory {
         let _ = kernel.memory_limit.set(limit);
     }
+    if let Some(filter) = &layout.filter {
+        let _ = kernel.filter.set(Arc::clone(filter));
+    }
     let walker = Walker {
         kernel,
         pid: 1,

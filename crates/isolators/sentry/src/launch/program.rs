@@ -147,6 +147,7 @@ fn new_process(
         lock(&process.limits).set(*resource, ((*soft).min(most), (*hard).min(most)));
     }
     let _ = process.home.set(Arc::downgrade(kernel));
+    *lock(&process.configured) = kernel.filter.get().cloned();
     let row = Row::new(Arc::clone(&process), 0, pid, pid);
     tree.insert(pid, row);
     drop(tree);

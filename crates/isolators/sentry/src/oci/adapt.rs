@@ -3,12 +3,14 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use caisson_isolator::SandboxError;
 use caisson_runtime_spec::mount_options::MountAttr;
-use caisson_runtime_spec::{Mount, NamespaceKind, Spec, clean_path, sysctl};
+use caisson_runtime_spec::{Mount, NamespaceKind, Seccomp, Spec, clean_path, sysctl};
 
 use super::NAME;
+use crate::task::filter::Filter;
 use crate::vfs::MountFlags;
 use crate::vfs::setup::{Layout, MountRequest, Options};
 
@@ -165,6 +167,7 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
     let resources = linux.and_then(|linux| linux.resources.as_ref());
     let limit = resources.and_then(|resources| resources.memory.as_ref()?.limit);
     Ok(Layout {
+        filter: linux.and_then(|linux| linux.seccomp.as_ref()).map(filter).transpose()?,
         memory: limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0),
         settings: settings.collect(),
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
@@ -173,6 +176,15 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
         masked: paths(linux.map(|linux| &linux.masked_paths)),
         read_only_paths: paths(linux.map(|linux| &linux.readonly_paths)),
     })
+}
+
+/// The filter of a profile, for the guests' kernel.
+fn filter(profile: &Seccomp) -> Result<Arc<Filter>, SandboxError> {
+    let step = "config.json: linux.seccomp";
+    let compiled = caisson_seccomp::Filter::compile(profile)
+        .map_err(|error| SandboxError::step(step, error.to_string()))?;
+    Filter::new(compiled.program().to_vec(), None)
+        .map_err(|errno| SandboxError::step(step, errno.to_string()))
 }
 
 fn request(kind: &str, target: &str, options: &[String]) -> Result<MountRequest, SandboxError> {

@@ -77,7 +77,12 @@ impl Isolator for SentryIsolator {
         if let Some(linux) = &mut features.linux {
             let no = || Some(Enabled { enabled: Some(false) });
             linux.namespaces.retain(|kind| kind != "user");
-            linux.seccomp = None;
+            if let Some(seccomp) = &mut linux.seccomp {
+                // Who would listen is outside, the descriptor would be one inside.
+                seccomp.actions.retain(|action| action != "SCMP_ACT_NOTIFY");
+                let needless = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+                seccomp.supported_flags.retain(|flag| flag != needless);
+            }
             linux.apparmor = no();
             linux.selinux = no();
             linux.memory_policy = None;

@@ -57,10 +57,12 @@ fn strict(call: &Call<'_>) -> Outcome {
     Ok(0)
 }
 
-/// From now on the thread's calls are judged, each of them.
+/// From now on the thread's calls are judged.
 fn watch(call: &Call<'_>, thread: &Thread) {
     thread.set_guarded();
-    super::sites::report_all(call.kernel, &thread.process);
+    if super::sites::are_judged(thread) {
+        super::sites::report_all(call.kernel, &thread.process);
+    }
 }
 
 /// `struct sock_fprog`: a length and an address.

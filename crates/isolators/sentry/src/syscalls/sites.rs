@@ -40,7 +40,7 @@ pub fn called(kernel: &Kernel, thread: &Thread, id: u64, number: u64, at: u64) -
     if space.users() > 1 || !lock(&space.sites).count(site) {
         return false;
     }
-    let watched = thread.is_traced() || thread.is_guarded();
+    let watched = thread.is_traced() || are_judged(thread);
     if watched || thread.doomed.load(Ordering::SeqCst) {
         return false;
     }
@@ -212,6 +212,14 @@ pub fn arrived(thread: &Thread) {
 fn tell(thread: &Thread, slot: Slot, space: &Space, off: bool) {
     let id = |id: i32| if off { 0 } else { id.cast_unsigned() };
     fast::tell_ids(&space.memory, slot, id(thread.process.pid), id(thread.tid));
+}
+
+/// Whether filters of the thread have a say about calls that a site makes none of.
+pub fn are_judged(thread: &Thread) -> bool {
+    thread.is_guarded() && {
+        let guard = lock(&thread.guard);
+        ![GETPID, GETTID].into_iter().all(|number| guard.lets(number))
+    }
 }
 
 /// Has every call of a process reported from now on, whatever was rewritten.

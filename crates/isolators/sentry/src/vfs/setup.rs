@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::task::Credentials;
+use crate::task::filter::Filter;
 
 pub use super::mount::Options;
 use super::mount::{Description, MountOptionError};
@@ -52,6 +53,8 @@ pub struct Layout {
     pub memory: Option<u64>,
     /// Settings, by path below `/proc/sys`.
     pub settings: Vec<(String, String)>,
+    /// What judges calls of its programs.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// Why a mount can't be.

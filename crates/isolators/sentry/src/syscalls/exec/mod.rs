@@ -26,7 +26,7 @@ use self::plan::{Plan, Step, plan};
 use super::gain::{Gain, gain};
 use super::memory::host;
 
-use super::{Call, Failure, Framed};
+use super::{Call, Failure, Framed, sites};
 
 /// Bytes of all arguments and variables (a quarter of the stack).
 const STRINGS_LIMIT: usize = 2 << 20;
@@ -232,7 +232,7 @@ fn arrive(
         None => lock(&process.configured).clone().map_or(Guard::None, Guard::Filters),
     };
     thread.guard_as(guard);
-    if thread.is_guarded() {
+    if sites::are_judged(&thread) {
         lock(&space.sites).turn_off();
     }
     if let Some(old) = old {

@@ -58,3 +58,4 @@ pub use systemd::unit::{UnitError, UnitState};
 pub use systemd::value::Value as PropertyValue;
 pub use systemd::wire::WireError;
 pub use update::UpdateError;
+pub use v2::convert::cpu_weight;

@@ -14,7 +14,8 @@ use caisson_runtime_spec::Memory;
     clippy::cast_precision_loss,
     reason = "the value is between 1 and 10000 by the bounds above it"
 )]
-pub(crate) fn cpu_weight(shares: u64) -> u64 {
+#[must_use]
+pub fn cpu_weight(shares: u64) -> u64 {
     match shares {
         0 => 0,
         1..=2 => 1,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limits;
 use crate::log::Log;
 use crate::machine::{Arrival, Machine, Zygote};
 use crate::platform::clock::Clock;
@@ -75,10 +76,10 @@ pub struct Kernel {
     pub clock: Arc<Clock>,
     /// Names of this machine.
     pub host_name: Arc<Mutex<Vec<u8>>>,
-    /// Bytes of memory that its container may have, if that is limited.
-    pub memory_limit: OnceLock<u64>,
     /// What judges calls of programs that are started from outside, and of what they start.
     pub filter: OnceLock<Arc<crate::task::filter::Filter>>,
+    /// What its container's cgroup is limited to.
+    pub limits: Limits,
 }
 
 /// What a container's kernel may have in common with that of another one.
@@ -130,8 +131,8 @@ impl Kernel {
             booted: Instant::now(),
             clock: Arc::new(clock),
             host_name: Arc::new(Mutex::new(b"caisson".to_vec())),
-            memory_limit: OnceLock::new(),
             filter: OnceLock::new(),
+            limits: Limits::default(),
         })
     }
 
@@ -166,8 +167,8 @@ impl Kernel {
             booted: self.booted,
             clock: Arc::clone(&self.clock),
             host_name: or_new(shared.host_name, &self.host_name),
-            memory_limit: OnceLock::new(),
             filter: OnceLock::new(),
+            limits: Limits::default(),
         })
     }
 
@@ -394,7 +395,7 @@ impl Kernel {
     #[must_use]
     pub fn memory(&self) -> (u64, u64) {
         let (total, free) = syscalls::system::memory();
-        let most = self.memory_limit.get().copied().unwrap_or(u64::MAX);
+        let most = self.limits.memory().unwrap_or(u64::MAX);
         (total.min(most), free.min(most))
     }
 

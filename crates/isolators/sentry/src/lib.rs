@@ -6,6 +6,7 @@ mod control;
 pub mod ipc;
 pub mod kernel;
 pub mod launch;
+pub mod limits;
 pub mod loader;
 pub mod log;
 pub mod machine;

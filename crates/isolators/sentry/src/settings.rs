@@ -10,6 +10,9 @@ use crate::task::waiter::lock;
 
 /// Ports from this one on take no capability.
 pub const FIRST_FREE_PORT: &str = "net/ipv4/ip_unprivileged_port_start";
+/// Whether packets for others go on: a sandbox has one interface that packets come in by, so
+/// there is nowhere for them to go.
+pub const FORWARDING: &str = "net/ipv4/ip_forward";
 /// Whether shared memory goes with the last process that has it attached.
 pub const SEGMENTS_GO: &str = "kernel/shm_rmid_forced";
 /// Messages in a POSIX queue at most.
@@ -18,7 +21,8 @@ pub const QUEUE_LENGTH: &str = "fs/mqueue/msg_max";
 pub const MESSAGE_SIZE: &str = "fs/mqueue/msgsize_max";
 
 /// What each may be; ranges of Linux.
-const HEEDED: [(&str, RangeInclusive<u64>); 4] = [
+const HEEDED: [(&str, RangeInclusive<u64>); 5] = [
+    (FORWARDING, 0..=1),
     (FIRST_FREE_PORT, 0..=65_535),
     (SEGMENTS_GO, 0..=1),
     (QUEUE_LENGTH, 1..=65_536),

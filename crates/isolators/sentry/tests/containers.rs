@@ -84,6 +84,57 @@ fn settings_of_the_configuration_hold() {
 }
 
 #[test]
+fn limits_and_devices_of_the_configuration_are_told() {
+    if !sandbox::possible() {
+        return;
+    }
+    let container = Container::new(&["sh", "-c", HEED], |config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.push(json!({"type": "sysfs", "source": "sysfs", "destination": "/sys"}));
+        mounts.push(json!({
+            "type": "cgroup", "source": "cgroup", "destination": "/sys/fs/cgroup",
+            "options": ["ro", "nosuid", "relatime"],
+        }));
+        config["linux"]["resources"] = json!({
+            "memory": {"limit": 64 << 20, "swap": 64 << 20}, "pids": {"limit": 50},
+            "cpu": {"quota": 50_000, "period": 100_000, "shares": 1024},
+            "devices": [{"allow": true, "access": "rwm"}],
+        });
+        config["linux"]["devices"] = json!([
+            {"path": "/dev/mine", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600},
+            {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229},
+        ]);
+    });
+    let told = || {
+        let script = "cd /sys/fs/cgroup; cat memory.max memory.swap.max pids.max cpu.max cpu.weight; \
+                      grep -c ' cgroup2 ro' /proc/mounts; stat -f -c %t .; echo 1 >pids.max; \
+                      grep -qx $$ cgroup.procs && echo in; sed 's/ *//' /proc/meminfo | sed -n 's/MemTotal: *//p'";
+        container.exec(&["sh", "-c", script]).stdout
+    };
+    container.create();
+    // What nobody can hear yet is heard later.
+    container.does(&["update", "--pids-limit", "60"], &[]);
+    container.does(&["start"], &[]);
+    until("it runs", || container.sandbox.path("up").exists().then_some(()));
+    let rest = "1\n63677270\nin\n";
+    let expected = |memory: u64, pids: u64| {
+        format!("{}\n0\n{pids}\n50000 100000\n100\n{rest}{} kB\n", memory << 20, memory << 10)
+    };
+    until("the first update is heard of", || (told() == expected(64, 60)).then_some(()));
+    container.does(&["update", "--memory", "50331648", "--memory-swap", "50331648"], &[]);
+    assert_eq!(told(), expected(48, 60));
+    container.does(&["pause"], &[]);
+    container.does(&["update", "--pids-limit", "77"], &[]);
+    container.does(&["resume"], &[]);
+    until("that is heard of, too", || (told() == expected(48, 77)).then_some(()));
+
+    let seen = container.exec(&["sh", "-c", "stat -c %a /dev/mine; head -c 2 /dev/mine | od -An -tx1; \
+        echo >/dev/mine; test -e /dev/fuse || echo none; dmesg | grep -c 'device /dev/fuse (10:229)'"]);
+    assert_eq!(seen.stdout, "600\n 00 00\nnone\n1\n", "{seen:?}");
+    assert!(seen.stderr.contains("No space left"), "{seen:?}");
+}
+
+#[test]
 fn what_waits_is_started_entered_and_ended() {
     if !sandbox::possible() {
         return;

@@ -6,7 +6,8 @@ mod container;
 mod sandbox;
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -124,11 +125,11 @@ fn containers_of_a_pod_share_its_network_and_little_else() {
     sandbox.connect(5001, theirs.as_fd()).unwrap();
     drop(theirs);
     ours.write_all(b"from outside").unwrap();
-    // The end of what is said inside ends it all, so that comes last.
     server.stdin.take().unwrap().write_all(b"hi\n").unwrap();
     let mut said = String::new();
     ours.read_to_string(&mut said).unwrap();
     assert_eq!(said, "hi\n");
+    ours.shutdown(Shutdown::Write).unwrap();
     assert_eq!(server.wait_with_output().unwrap().stdout, b"from outside");
     let (_, theirs) = UnixStream::pair().unwrap();
     let refused = sandbox.connect(5002, theirs.as_fd()).unwrap_err().to_string();
@@ -224,4 +225,118 @@ fn a_sandbox_that_is_not_there_is_named() {
     let lost = Container::new(&["true"], |config| annotate(config, "container", "nobody"));
     let said = lost.beside(&pod).call(&["create"], &[]).stderr;
     assert!(said.contains("nobody") && said.contains("start it first"), "{said}");
+}
+
+#[test]
+fn halves_of_a_forwarded_connection_end_by_themselves() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    pod.sandbox.compile("halves", &["-static"]);
+    let settings = Settings { root: pod.root().to_owned(), systemd_cgroup: false };
+    let sandbox = SentryIsolator::new(settings).open_sandbox(&pod.id.parse().unwrap()).unwrap();
+    for (which, port) in [("first", 5003), ("last", 5004)] {
+        let mut server = pod.command(&["exec"], &["halves", which]);
+        let mut server = server.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut told = BufReader::new(server.stdout.take().unwrap());
+        let mut line = String::new();
+        told.read_line(&mut line).unwrap();
+        assert_eq!(line, "listens\n");
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        sandbox.connect(port, theirs.as_fd()).unwrap();
+        drop(theirs);
+        let mut said = String::new();
+        if which == "first" {
+            ours.read_to_string(&mut said).unwrap();
+        }
+        ours.write_all(b"asked").unwrap();
+        ours.shutdown(Shutdown::Write).unwrap();
+        if which == "last" {
+            ours.read_to_string(&mut said).unwrap();
+        }
+        line.clear();
+        told.read_line(&mut line).unwrap();
+        assert_eq!((said.as_str(), line.as_str()), ("said", "asked.\n"), "{which}");
+        assert!(server.wait().unwrap().success());
+    }
+}
+
+/// What `passing` says of descriptors that another process gave it, as on Linux.
+const TAKEN: &str = "file 5 given\nstat 0 5\nmapped given\nwrite 5\nanew 10 Given back\n\
+                     inner 5 inner\nlink 5 inner\nnamed 0\nnew 4\nmode 0 0\nunlink 0\n\
+                     names 4\nbeyond 1\nenter 0, and 4 made\n";
+
+#[test]
+fn descriptors_go_from_one_container_to_another() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    let one = member(&pod, HEED, &["network", "ipc"]);
+    start(&one);
+    for container in [&pod, &one] {
+        container.sandbox.compile("passing", &["-static"]);
+    }
+    let mut giver = pod.command(&["exec"], &["passing", "give"]);
+    let mut giver = giver.stdout(Stdio::piped()).spawn().unwrap();
+    until("somebody listens", || {
+        one.exec(&["grep", "-c", "@passing", "/proc/net/unix"])
+            .stdout
+            .starts_with('1')
+            .then_some(())
+    });
+    let taker = one.exec(&["passing", "take"]);
+    let mut said = String::new();
+    if taker.code == 0 {
+        giver.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    }
+    let _ = giver.kill();
+    let _ = giver.wait();
+    assert_eq!(taker.stdout, TAKEN, "{taker:?}");
+    assert_eq!(said, "listens\nback 10 Given back\nmade 4 made\ngone -2\n");
+    assert!(!one.sandbox.path("folder").exists(), "it is the other one's");
+}
+
+#[test]
+fn limits_are_each_containers() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    let limited = |script: &str, limit: u64| {
+        let member = Container::new(&["sh", "-c", script], |config| {
+            annotate(config, "container", &pod.id);
+            config["linux"]["resources"] = json!({"memory": {"limit": limit, "swap": limit}});
+            join(config, &pod, &["network", "ipc"]);
+        });
+        member.beside(&pod)
+    };
+    // One that has too much ends, and nobody else.
+    let one = limited(HEED, 64 << 20);
+    start(&one);
+    let hog = limited("echo up >/up; tail /dev/zero; echo $? >/code; exit 9", 24 << 20);
+    let ended = hog.call(&["run"], &[]);
+    // The program, or what is number 1, as the host has it.
+    assert!([9, 137].contains(&ended.code), "{ended:?}");
+    let told = std::fs::read_to_string(hog.sandbox.path("code")).unwrap_or_default();
+    assert!(ended.code == 137 || told == "137\n", "{told:?} {ended:?}");
+    assert_eq!((pod.status().as_str(), one.status().as_str()), ("running", "running"));
+    assert_eq!(one.exec(&["echo", "here"]).stdout, "here\n");
+
+    let total = |of: &Container| of.exec(&["grep", "MemTotal", "/proc/meminfo"]).stdout;
+    let (others, own) = (total(&pod), total(&one));
+    assert!(own.contains(" 65536 kB"), "{own}");
+    one.does(&["update", "--memory", "50331648", "--memory-swap", "50331648"], &[]);
+    let own = total(&one);
+    assert!(own.contains(" 49152 kB"), "{own}");
+    assert_eq!(total(&pod), others);
+    let limit = |of: &Container| {
+        let files = ["memory.limit_in_bytes", "memory.max"];
+        let mut paths =
+            of.cgroups().into_iter().flat_map(|group| files.map(|file| group.join(file)));
+        paths.find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+    };
+    assert_eq!(limit(&one), "50331648\n");
+    assert_ne!(limit(&pod), "50331648\n");
 }

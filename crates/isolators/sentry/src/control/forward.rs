@@ -68,14 +68,18 @@ fn bytes_of(received: &Received) -> Vec<u8> {
     pieces.flat_map(|(bytes, from)| bytes.get(*from..).unwrap_or_default()).copied().collect()
 }
 
-/// Until the program inside has nothing more to say, or the stream's other end is gone.
+/// Until both have nothing more to say, or the stream's other end is gone.
 fn copy(socket: &Arc<Tcp>, stream: &HostStream) {
     let waiter = Arc::new(Waiter::default());
     let (mut out, mut into) = (Vec::new(), Packet::default());
-    let mut in_ended = false;
+    let (mut in_ended, mut out_ended) = (false, false);
     let mut buffer = [0; PIECE];
     loop {
-        stream.watch(&waiter);
+        // One that is gone would be told of at once, again and again.
+        let gone = stream.ready().intersects(Ready::HUP | Ready::ERR);
+        if !gone {
+            stream.watch(&waiter);
+        }
         socket.watch(&waiter);
         let mut moved = false;
         if into.bytes.is_empty()
@@ -102,11 +106,14 @@ fn copy(socket: &Arc<Tcp>, stream: &HostStream) {
                 Err(_) => return,
             }
         }
-        if out.is_empty() {
+        if out.is_empty() && !out_ended {
             match socket.receive(PIECE, false) {
-                // Half an end can't be told without a call that shuts a socket of the
-                // host's: the whole ends.
-                Ok(received) if received.length == 0 => return,
+                Ok(received) if received.length == 0 => {
+                    if stream.end_writing().is_err() {
+                        return;
+                    }
+                    out_ended = true;
+                }
                 Ok(received) => out = bytes_of(&received),
                 Err(Errno::AGAIN) => {}
                 Err(_) => return,
@@ -120,6 +127,12 @@ fn copy(socket: &Arc<Tcp>, stream: &HostStream) {
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(_) => return,
+            }
+        }
+        if in_ended && into.bytes.is_empty() && out.is_empty() {
+            // Nobody hears any more what the program has still to say.
+            if out_ended || gone {
+                return;
             }
         }
         if !moved {

@@ -16,7 +16,6 @@ use crate::launch::{Further, Streams, boot_beside, start};
 use crate::oci::adapt::layout;
 use crate::signal::{self, SIGKILL};
 use crate::task::{Process, Status, end_container};
-use crate::vfs::BrokerClient;
 
 const STACK: usize = 512 << 10;
 
@@ -139,7 +138,7 @@ fn make(
     let given = Further {
         layout: &layout,
         roots,
-        broker: BrokerClient::over(broker),
+        broker: other.files.broker.and(broker),
         host_name: host_name.into_bytes(),
         cgroups,
         shared,

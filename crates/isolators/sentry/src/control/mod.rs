@@ -11,6 +11,7 @@ mod forward;
 mod join;
 mod message;
 mod server;
+mod update;
 
 pub(crate) use join::Joining;
 pub(crate) use message::{Answer, Order, Told, receive, send};
@@ -25,6 +26,8 @@ pub(crate) const JOIN: u8 = 2;
 /// Second byte: connect to a TCP port of the loopback interface, which the two bytes behind
 /// it number; the second descriptor is a stream to copy to and from it.
 pub(crate) const CONNECT: u8 = 3;
+/// Second byte: these are new limits of the container.
+pub(crate) const UPDATE: u8 = 4;
 /// Descriptors that a program can be given.
 pub(crate) const MAX_STREAMS: usize = 64;
 /// Length of what is asked for, in a file of its own.

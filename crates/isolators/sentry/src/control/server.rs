@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use caisson_runtime_spec::Process as Wanted;
 use rustix::io::Errno;
 
-use super::{Answer, CONNECT, EXECUTE, JOIN, MAX_REQUEST, Order, Told, VERSION, receive, send};
+use super::{
+    Answer, CONNECT, EXECUTE, JOIN, MAX_REQUEST, Order, Told, UPDATE, VERSION, receive, send,
+};
 use crate::kernel::Kernel;
 use crate::launch::{LaunchError, Program, Streams, find_in_path, home_of, start};
 use crate::signal::{self, SIGKILL};
@@ -31,7 +33,8 @@ pub(super) fn take(kernel: &Arc<Kernel>, socket: &OwnedFd) -> Result<(), Errno> 
     let mut descriptors = descriptors.into_iter();
     // Without them there is nobody to answer.
     let Some(connection) = descriptors.next() else { return Ok(()) };
-    let (Some(&VERSION), Some(&what @ (EXECUTE | JOIN | CONNECT))) = (bytes.first(), bytes.get(1))
+    let (Some(&VERSION), Some(&what @ (EXECUTE | JOIN | CONNECT | UPDATE))) =
+        (bytes.first(), bytes.get(1))
     else {
         let cause = "the running sandbox is of another version of this program";
         answer(&connection, &failed("ask the sandbox", cause));
@@ -47,6 +50,7 @@ pub(super) fn take(kernel: &Arc<Kernel>, socket: &OwnedFd) -> Result<(), Errno> 
         let (connection, rest) = (Arc::new(connection), descriptors.collect());
         match what {
             JOIN => super::join::serve(&kernel, &connection, request, rest),
+            UPDATE => super::update::serve(&kernel, &connection, request),
             CONNECT => super::forward::serve(&kernel, &connection, port, request),
             _ => converse(&kernel, &connection, request, rest),
         }

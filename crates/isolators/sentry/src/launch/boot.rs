@@ -170,12 +170,10 @@ fn settle(
 
 fn attach(kernel: &Arc<Kernel>, layout: &Layout, roots: Vec<OwnedFd>) -> Result<(), LaunchError> {
     settings::apply(kernel, &layout.settings);
-    if let Some(limit) = layout.memory {
-        let _ = kernel.memory_limit.set(limit);
-    }
     if let Some(filter) = &layout.filter {
         let _ = kernel.filter.set(Arc::clone(filter));
     }
+    kernel.limits.update(&layout.resources);
     let walker = Walker {
         kernel,
         pid: 1,

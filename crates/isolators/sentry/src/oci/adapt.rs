@@ -15,10 +15,10 @@ use crate::vfs::MountFlags;
 use crate::vfs::setup::{Layout, MountRequest, Options};
 
 /// File systems that the container's own kernel has.
-const OF_THE_KERNEL: [&str; 7] =
-    ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devtmpfs", "devpts"];
+const OF_THE_KERNEL: [&str; 9] =
+    ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devtmpfs", "devpts", "cgroup", "cgroup2"];
 /// Those that it lacks; they show the host's kernel, so they are left out.
-const LEFT_OUT: [&str; 5] = ["cgroup", "cgroup2", "securityfs", "debugfs", "tracefs"];
+const LEFT_OUT: [&str; 3] = ["securityfs", "debugfs", "tracefs"];
 
 fn refuse(what: impl Into<String>) -> SandboxError {
     SandboxError::Unsupported { isolator: NAME, operation: what.into() }
@@ -143,7 +143,14 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
             Place::Kernel => {
                 let kind = mount.kind.as_deref().unwrap_or_default();
                 let kind = if dev(mount) && kind == "tmpfs" { "devtmpfs" } else { kind };
-                mounts.push(request(kind, &path.to_string_lossy(), &mount.options)?);
+                if kind.starts_with("cgroup") {
+                    // Whichever kind the host has; further options are about that.
+                    let mut own = request("cgroup2", &path.to_string_lossy(), &[])?;
+                    own.options.flags = flags(mount.parsed_options().attrs.set);
+                    mounts.push(own);
+                } else {
+                    mounts.push(request(kind, &path.to_string_lossy(), &mount.options)?);
+                }
             }
             Place::Native => mounts.push(MountRequest {
                 kind: "bind".to_owned(),
@@ -164,11 +171,11 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
     };
     let settings = linux.into_iter().flat_map(|linux| &linux.sysctl);
     let settings = settings.filter_map(|(name, value)| Some((sysctl::path(name)?, value.clone())));
-    let resources = linux.and_then(|linux| linux.resources.as_ref());
-    let limit = resources.and_then(|resources| resources.memory.as_ref()?.limit);
+    let resources = linux.and_then(|linux| linux.resources.clone());
     Ok(Layout {
         filter: linux.and_then(|linux| linux.seccomp.as_ref()).map(filter).transpose()?,
-        memory: limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0),
+        resources: resources.unwrap_or_default(),
+        devices: linux.map(|linux| linux.devices.clone()).unwrap_or_default(),
         settings: settings.collect(),
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
         shared: false,
@@ -241,7 +248,8 @@ mod tests {
         let mounts = r#","mounts":[{"destination":"/proc","type":"proc","source":"proc"},
             {"destination":"/dev","type":"tmpfs"},{"destination":"/dev/shm","type":"tmpfs"},
             {"destination":"/dev/mqueue","type":"mqueue"},{"destination":"/dev/pts","type":"devpts"},
-            {"destination":"/sys","type":"sysfs"},{"destination":"/sys/fs/cgroup","type":"cgroup"},
+            {"destination":"/sys","type":"sysfs"},
+            {"destination":"/sys/fs/cgroup","type":"cgroup","options":["ro","cpu"]},
             {"destination":"/run","type":"tmpfs","options":["tmpcopyup"]},
             {"destination":"/dev/./termination-log","source":"/x","options":["rbind","ro"]}]"#;
         let given = spec(OWN, mounts);
@@ -257,6 +265,7 @@ mod tests {
                 ("mqueue", b"/dev/mqueue"),
                 ("devpts", b"/dev/pts"),
                 ("sysfs", b"/sys"),
+                ("cgroup2", b"/sys/fs/cgroup"),
                 ("bind", b"/run"),
                 ("bind", b"/dev/termination-log"),
             ]

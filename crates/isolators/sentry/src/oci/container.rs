@@ -12,6 +12,7 @@ use rustix::process::Pid;
 
 use super::exec::exec;
 use super::pause::{is_paused, pause, resume};
+use super::update::tell;
 
 /// One container: a native one, whose first process is the sentry.
 pub(super) struct SentryContainer {
@@ -82,7 +83,11 @@ impl Resources for SentryContainer {
     }
 
     fn update(&self, limits: &ResourceLimits) -> Result<(), SandboxError> {
-        self.native.resources().update(limits)
+        self.native.resources().update(limits)?;
+        match self.info()?.status {
+            ContainerStatus::Stopped => Ok(()),
+            status => tell(&self.dir, limits, status == ContainerStatus::Running),
+        }
     }
 
     fn set_frozen(&self, frozen: bool) -> Result<(), SandboxError> {

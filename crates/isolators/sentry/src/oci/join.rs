@@ -184,7 +184,7 @@ impl Join {
         let streams = streams(preserve_fds, terminal).context(step)?;
         let roots = launch::open_roots(Path::new("/"), layout).context(step)?;
         let (_, broker) = launch::start_broker(&roots, complain).context(step)?;
-        let broker = broker.into_socket();
+        let broker = broker.socket().context(step)?;
         request.streams = streams.list.iter().map(|(number, _)| *number).collect();
         request.roots = roots.len();
         let text = serde_json::to_vec(&request).context(step)?;

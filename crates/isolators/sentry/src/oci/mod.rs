@@ -11,5 +11,6 @@ mod isolator;
 mod join;
 mod pause;
 mod terminal;
+mod update;
 
 pub use isolator::{NAME, SentryIsolator, Settings};

@@ -82,6 +82,7 @@ pub const HOST_CALLS: &[HostCallRow] = &[
     row(8, "lseek", Rule::Any, "where a directory's listing goes on"),
     row(46, "sendmsg", Rule::Any, "to the broker; there is no other socket"),
     row(47, "recvmsg", Rule::Any, "from the broker"),
+    row(48, "shutdown", Rule::Is(1, &[1]), "SHUT_WR: a forwarded connection's end of what is said"),
     row(3, "close", Rule::Any, ""),
     row(72, "fcntl", Rule::Is(1, FCNTL), "descriptors that it holds; seals of memory"),
     row(77, "ftruncate", Rule::Any, "ftruncate(2), truncate(2) of guests"),

@@ -175,6 +175,7 @@ pub(super) fn truncate(call: &Call<'_>) -> Outcome {
 fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
     const EXT4: u64 = 0xef53;
     const PROC: u64 = 0x9fa0;
+    const CGROUP: u64 = 0x6367_7270;
     const TMPFS: u64 = 0x0102_1994;
     const MQUEUE: u64 = 0x1980_0202;
     const SYSFS: u64 = 0x6265_6572;
@@ -184,6 +185,7 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
                 .map_err(Failure::from)?;
             (EXT4, [host.f_blocks, host.f_bfree, host.f_bavail, host.f_files, host.f_ffree])
         }
+        Node::Proc(_) if entry.mount.kind == "cgroup2" => (CGROUP, [0; 5]),
         Node::Proc(_) => (PROC, [0; 5]),
         Node::Tmp(_) if entry.mount.kind == "sysfs" => (SYSFS, [0; 5]),
         Node::Tmp(_) if entry.mount.kind == "mqueue" => (MQUEUE, [0; 5]),

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use caisson_runtime_spec::{DEFAULT_DEVICES, DEVICE_LINKS};
+use caisson_runtime_spec::{Device, Resources};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
@@ -18,7 +18,7 @@ pub use super::mount::Options;
 use super::mount::{Description, MountOptionError};
 use super::tmpfs::{New, TmpFs};
 use super::{
-    Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, ProcNode, TmpNode, Walker,
+    Entry, GROUP, HostFs, HostNode, Kind, MountFlags, MountTable, Node, ProcNode, Walker, devtmpfs,
     served_tree, sysfs,
 };
 
@@ -49,8 +49,10 @@ pub struct Layout {
     pub masked: Vec<Vec<u8>>,
     /// Paths that are not to be written.
     pub read_only_paths: Vec<Vec<u8>>,
-    /// Bytes of memory that it may have.
-    pub memory: Option<u64>,
+    /// Devices beside the usual ones.
+    pub devices: Vec<Device>,
+    /// What its cgroup is limited to.
+    pub resources: Resources,
     /// Settings, by path below `/proc/sys`.
     pub settings: Vec<(String, String)>,
     /// What judges calls of its programs.
@@ -250,6 +252,7 @@ impl Layout {
             let at = place(walker, &request.target, kind).map_err(fail)?;
             walker.kernel.files.mounts.attach(&at, of, node, kind).map_err(fail)?;
         }
+        devtmpfs::add(walker, &self.devices);
         self.hide(walker)
     }
 
@@ -376,6 +379,7 @@ pub fn make(
     let mut told = options.others.clone();
     let node = match kind {
         "proc" => Node::Proc(ProcNode::Root),
+        "cgroup2" => Node::Proc(GROUP),
         "sysfs" => Node::Tmp(sysfs::new(device)?),
         "tmpfs" | "ramfs" => {
             let (total, _) = crate::syscalls::system::memory();
@@ -393,43 +397,17 @@ pub fn make(
             Node::Tmp(TmpFs::with_root(device, space, files, new))
         }
         "devpts" => Node::Tmp(kernel.terminals.devpts(device, options)?),
-        "devtmpfs" => Node::Tmp(devices(device, options.mode)?),
+        "devtmpfs" => Node::Tmp(devtmpfs::new(device, options.mode)?),
         _ => return Ok(None),
     };
     Ok(Some((node, device, told.join(","))))
 }
 
-/// devtmpfs
-fn devices(device: u64, mode: Option<u32>) -> Result<Arc<TmpNode>, Errno> {
-    let permissions = mode.unwrap_or(0o755);
-    let directory = |permissions: u32| New {
-        kind: Kind::Directory,
-        permissions,
-        owner: (0, 0),
-        number: 0,
-        text: b"",
-    };
-    let root = TmpFs::with_root(device, 64 << 20, 65_536, directory(permissions));
-    // Those of terminals, beside what every container has.
-    let terminals = [("console", 5, 1), ("ptmx", 5, 2)];
-    for (name, major, minor) in DEFAULT_DEVICES.into_iter().chain(terminals) {
-        let number = rustix::fs::makedev(major, minor);
-        let permissions = if name == "console" { 0o600 } else { 0o666 };
-        let new = New { kind: Kind::Character, number, ..directory(permissions) };
-        root.make(name.as_bytes(), new)?;
-    }
-    for (name, target) in DEVICE_LINKS.into_iter().chain([("core", "/proc/kcore")]) {
-        let new = New { kind: Kind::Link, text: target.as_bytes(), ..directory(0o777) };
-        root.make(name.as_bytes(), new)?;
-    }
-    for name in ["shm", "pts", "mqueue"] {
-        root.make(name.as_bytes(), directory(if name == "shm" { 0o1777 } else { 0o755 }))?;
-    }
-    Ok(root)
-}
-
 /// Finds the place of a mount; makes what is missing, without writing to the host.
-fn place(walker: &Walker<'_>, path: &[u8], kind: Kind) -> Result<Arc<Entry>, Errno> {
+///
+/// # Errors
+/// As looking up has them.
+pub(super) fn place(walker: &Walker<'_>, path: &[u8], kind: Kind) -> Result<Arc<Entry>, Errno> {
     const MOST_LINKS: usize = 40;
     let mut at = Arc::clone(&walker.root);
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {

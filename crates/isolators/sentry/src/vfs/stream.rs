@@ -86,6 +86,14 @@ impl HostStream {
 }
 
 impl HostStream {
+    /// Tells who reads its other end that nothing more comes.
+    ///
+    /// # Errors
+    /// `ENOTSOCK`
+    pub fn end_writing(&self) -> Result<(), Errno> {
+        rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Write)
+    }
+
     /// The size of its window, if it is a terminal.
     #[must_use]
     pub fn window_size(&self) -> Option<[u16; 4]> {

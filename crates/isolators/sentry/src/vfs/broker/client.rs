@@ -2,7 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
@@ -11,24 +11,65 @@ use crate::task::waiter::lock;
 use super::super::Attributes;
 use super::{ATTRIBUTES, EXTENDED, Found, Operation, Request, receive, send};
 
+/// A socket, on which one asks at a time.
+type Line = Mutex<OwnedFd>;
+
 /// The sentry's side.
 #[derive(Debug)]
 pub struct BrokerClient {
-    socket: Mutex<OwnedFd>,
+    socket: Arc<Line>,
+    /// Brokers of a sandbox's containers: handles go from one to another.
+    all: Arc<Mutex<Vec<Weak<Line>>>>,
     requests: AtomicU64,
 }
 
+/// A request and its answer: up to `room` bytes, and descriptors.
+fn talk(
+    line: &Line,
+    request: &[u8],
+    with: &[BorrowedFd<'_>],
+    room: usize,
+) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+    let mut answer = vec![0; 4 + room];
+    let socket = lock(line);
+    send(&socket, request, with)?;
+    let (length, descriptors) = receive(&socket, &mut answer)?;
+    drop(socket);
+    answer.truncate(length);
+    let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::IO)?;
+    match i32::from_le_bytes(*errno) {
+        0 => Ok((bytes.to_vec(), descriptors)),
+        errno => Err(Errno::from_raw_os_error(errno)),
+    }
+}
+
 impl BrokerClient {
-    /// The socket, for another process to ask by.
-    #[must_use]
-    pub fn into_socket(self) -> OwnedFd {
-        self.socket.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// A copy of the socket, for another process to ask by.
+    ///
+    /// # Errors
+    /// If the host has no descriptor.
+    pub fn socket(&self) -> Result<OwnedFd, Errno> {
+        rustix::io::fcntl_dupfd_cloexec(&*lock(&self.socket), 3)
     }
 
     /// Over a socket whose other end is the broker's.
     #[must_use]
     pub fn over(socket: OwnedFd) -> Self {
-        BrokerClient { socket: Mutex::new(socket), requests: AtomicU64::new(0) }
+        let socket = Arc::new(Mutex::new(socket));
+        let all = Arc::new(Mutex::new(vec![Arc::downgrade(&socket)]));
+        BrokerClient { socket, all, requests: AtomicU64::new(0) }
+    }
+
+    /// Over that of a further container, which has files of this one's, too, and the other
+    /// way round.
+    #[must_use]
+    pub fn and(&self, socket: OwnedFd) -> Self {
+        let socket = Arc::new(Mutex::new(socket));
+        let mut all = lock(&self.all);
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(&socket));
+        drop(all);
+        BrokerClient { socket, all: Arc::clone(&self.all), requests: AtomicU64::new(0) }
     }
 
     fn ask(
@@ -52,18 +93,22 @@ impl BrokerClient {
         room: usize,
     ) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
         let [first, second] = names.map(<[u8]>::to_vec);
-        let request = Request { operation: operation as u8, numbers, first, second };
-        let mut answer = vec![0; 4 + room];
+        let request = Request { operation: operation as u8, numbers, first, second }.encode();
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let socket = lock(&self.socket);
-        send(&socket, &request.encode(), with)?;
-        let (length, descriptors) = receive(&socket, &mut answer)?;
-        drop(socket);
-        answer.truncate(length);
-        let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::IO)?;
-        match i32::from_le_bytes(*errno) {
-            0 => Ok((bytes.to_vec(), descriptors)),
-            errno => Err(Errno::from_raw_os_error(errno)),
+        match talk(&self.socket, &request, with, room) {
+            // What it is about is perhaps another container's.
+            Err(Errno::XDEV) => {
+                let all = lock(&self.all).clone();
+                let others = all.iter().filter_map(Weak::upgrade);
+                let mut others = others.filter(|other| !Arc::ptr_eq(other, &self.socket));
+                let found = others.find_map(|other| match talk(&other, &request, with, room) {
+                    // Nor is it this one's, or that has ended.
+                    Err(Errno::XDEV | Errno::PIPE | Errno::CONNRESET | Errno::IO) => None,
+                    answer => Some(answer),
+                });
+                found.unwrap_or(Err(Errno::XDEV))
+            }
+            answer => answer,
         }
     }
 

@@ -44,7 +44,8 @@ pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
             format!("0.00 0.00 0.00 1/{} {last}\n", tree.rows().count())
         }
         "filesystems" => {
-            let none = ["sysfs", "tmpfs", "proc", "devtmpfs", "mqueue", "devpts", "ramfs"];
+            let none =
+                ["sysfs", "tmpfs", "proc", "cgroup2", "devtmpfs", "mqueue", "devpts", "ramfs"];
             none.map(|kind| format!("nodev\t{kind}\n")).concat() + "\text4\n"
         }
         "locks" => locks(),

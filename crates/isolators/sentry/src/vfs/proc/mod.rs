@@ -1,5 +1,6 @@
 //! procfs: what programs ask most.
 
+mod group;
 mod kernel;
 mod memory;
 mod process;
@@ -114,6 +115,10 @@ const OF_NET: i32 = -2;
 const NET: ProcNode = ProcNode::Folder(procfs::NAMES, "net");
 /// In place of a process: a text of `/proc/sysvipc`.
 const OF_IPC: i32 = -3;
+/// In place of a process: a text of a cgroup.
+const OF_GROUP: i32 = -4;
+/// The root of a cgroup2.
+pub(super) const GROUP: ProcNode = ProcNode::Folder(group::NAMES, "cgroup");
 
 fn known<const N: usize>(names: [&'static str; N], name: &[u8]) -> Option<&'static str> {
     names.into_iter().find(|n| n.as_bytes() == name)
@@ -219,7 +224,12 @@ impl ProcNode {
             },
             ProcNode::Folder(names, folder) => {
                 let name = names.iter().find(|n| n.as_bytes() == name).ok_or(Errno::NOENT)?;
-                ProcNode::Text(name, if *folder == "net" { OF_NET } else { OF_IPC })
+                let about = match *folder {
+                    "net" => OF_NET,
+                    "cgroup" => OF_GROUP,
+                    _ => OF_IPC,
+                };
+                ProcNode::Text(name, about)
             }
             ProcNode::Setting(above, false) => {
                 let name = std::str::from_utf8(name).map_err(|_| Errno::NOENT)?;
@@ -332,6 +342,7 @@ impl ProcNode {
             ProcNode::Setting(path, true) => sys::text(kernel, path),
             ProcNode::Info(file) => info(file),
             ProcNode::Text(name, OF_NET) => procfs::text(&kernel.network, name).into_bytes(),
+            ProcNode::Text(name, OF_GROUP) => group::text(kernel, name).into_bytes(),
             ProcNode::Text(name, OF_IPC) => crate::ipc::text::of(kernel, name).into_bytes(),
             ProcNode::Text(name, 0) => of_kernel(kernel, name),
             ProcNode::Text(name, pid) => {

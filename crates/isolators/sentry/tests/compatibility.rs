@@ -135,6 +135,7 @@ fn tasks_are_governed_the_same() {
         "identity",
         "tracing",
         "filters",
+        "notices",
     ] {
         same_program(&sandbox, name);
     }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::task::Credentials;
 use crate::task::waiter::lock;
 use crate::vfs::tmpfs::{MemoryFile, New, TmpFs};
-use crate::vfs::{FileTable, Kind, OpenFile, Ready, pipe, pipe_of, status};
+use crate::vfs::{FileTable, Kind, NoticeFile, OpenFile, Ready, pipe, pipe_of, status};
 
 use super::{Call, Failure, Outcome, locks};
 
@@ -172,6 +172,10 @@ pub(super) fn ioctl(call: &Call<'_>) -> Outcome {
             file.flags.store(new, Ordering::SeqCst);
         }
         request => {
+            let own = file.file.own().and_then(|own| own.downcast_ref::<NoticeFile>());
+            if let Some(NoticeFile(notifier)) = own {
+                return super::notices::control(call, notifier, request, call.arg(2));
+            }
             file.file.admit(call, Ready::PRI, false)?;
             return Ok(file.file.control(call, request, call.arg(2))?);
         }

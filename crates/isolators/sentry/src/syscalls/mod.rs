@@ -18,6 +18,7 @@ mod locks;
 mod memory;
 mod messages;
 mod mounts;
+mod notices;
 mod owners;
 mod paths;
 mod pidfd;
@@ -142,12 +143,16 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
     let call = Call { kernel, thread, args: host.args, id, continued };
     match watched::before(&call, host.number, at) {
         watched::Before::Serve => {}
+        watched::Before::Fail(failure) => {
+            return kernel.listener.answer(id, value(Err(failure), thread));
+        }
         watched::Before::Answer(value) => return kernel.listener.answer(id, value),
         watched::Before::Frame => {
             *lock(&thread.continued) = continued;
             return kernel.listener.answer(id, value(Err(Failure::NeedsFrame), thread));
         }
     }
+    let let_be = thread.let_be.swap(false, Ordering::SeqCst);
     let outcome = match table::find(host.number) {
         Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) => {
             handler(&call)
@@ -161,6 +166,9 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
     };
     if outcome == Err(Failure::Answered) {
         return;
+    }
+    if outcome == Err(Failure::NeedsFrame) && let_be {
+        thread.let_be.store(true, Ordering::SeqCst);
     }
     if outcome == Err(Failure::Host) {
         kernel.listener.let_go_on(id);

@@ -6,17 +6,22 @@ use caisson_sys::seccomp::SockFilter;
 use rustix::io::Errno;
 
 use crate::task::filter::{ACTIONS, CallData, Filter, Guard, Verdict};
+use crate::task::notice::Notifier;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Thread};
+use crate::vfs::{NoticeFile, OpenFile, status};
 
 use super::{Call, Outcome};
 
 const STRICT: u64 = 0;
 const FILTER: u64 = 1;
 const ACTION_AVAILABLE: u64 = 2;
+const NOTICE_SIZES: u64 = 3;
 const ALL_THREADS: u64 = 1;
 const LOG: u64 = 2;
 const SPECULATE: u64 = 4;
+const NEW_LISTENER: u64 = 8;
+const WAIT_KILLABLE: u64 = 32;
 /// `ESRCH` instead of the thread that is in the way.
 const PLAIN_ERROR: u64 = 16;
 
@@ -29,6 +34,7 @@ pub(super) fn seccomp(call: &Call<'_>) -> Outcome {
             let action = call.memory().read_u32(address)?;
             if ACTIONS.contains(&action) { Ok(0) } else { Err(Errno::OPNOTSUPP.into()) }
         }
+        NOTICE_SIZES if flags == 0 => super::notices::sizes(call, address),
         _ => Err(Errno::INVAL.into()),
     }
 }
@@ -86,7 +92,13 @@ fn program(call: &Call<'_>, address: u64) -> Result<Vec<SockFilter>, Errno> {
 }
 
 fn filter(call: &Call<'_>, flags: u64, address: u64) -> Outcome {
-    if flags & !(ALL_THREADS | LOG | SPECULATE | PLAIN_ERROR) != 0 {
+    const KNOWN: u64 = ALL_THREADS | LOG | SPECULATE | NEW_LISTENER | PLAIN_ERROR | WAIT_KILLABLE;
+    let has = |flag: u64| flags & flag != 0;
+    // A listener's descriptor could not be told from the thread that is in the way.
+    if flags & !KNOWN != 0
+        || has(NEW_LISTENER) && has(ALL_THREADS) && !has(PLAIN_ERROR)
+        || has(WAIT_KILLABLE) && !has(NEW_LISTENER)
+    {
         return Err(Errno::INVAL.into());
     }
     let who = super::identity::who(call);
@@ -101,7 +113,7 @@ fn filter(call: &Call<'_>, flags: u64, address: u64) -> Outcome {
         Guard::None => None,
         Guard::Filters(filter) => Some(Arc::clone(filter)),
     };
-    let threads = if flags & ALL_THREADS != 0 {
+    let threads = if has(ALL_THREADS) {
         let threads = call.kernel.threads_of(call.thread.process.pid);
         let others = threads.into_iter().filter(|thread| thread.tid != call.thread.tid);
         let others: Vec<Arc<Thread>> = others.collect();
@@ -111,14 +123,21 @@ fn filter(call: &Call<'_>, flags: u64, address: u64) -> Outcome {
             _ => true,
         });
         if let Some(thread) = in_the_way {
-            let plain = flags & PLAIN_ERROR != 0;
-            return if plain { Err(Errno::SRCH.into()) } else { Ok(thread.tid.into()) };
+            return if has(PLAIN_ERROR) { Err(Errno::SRCH.into()) } else { Ok(thread.tid.into()) };
         }
         others
     } else {
         Vec::new()
     };
-    let new = Filter::new(steps, own)?;
+    let notifier = has(NEW_LISTENER).then(|| Notifier::new(has(WAIT_KILLABLE)));
+    let new = Filter::with_notifier(steps, own, notifier.clone())?;
+    let listener = match notifier {
+        Some(notifier) => {
+            let file = OpenFile::stream(Box::new(NoticeFile(notifier)), status::READ_WRITE);
+            call.files().add(file, 0, true)?.into()
+        }
+        None => 0,
+    };
     for thread in threads {
         *lock(&thread.guard) = Guard::Filters(Arc::clone(&new));
         lock(&thread.credentials).caps.no_new_privs |= who.caps.no_new_privs;
@@ -126,7 +145,7 @@ fn filter(call: &Call<'_>, flags: u64, address: u64) -> Outcome {
     }
     *lock(&call.thread.guard) = Guard::Filters(new);
     watch(call, call.thread);
-    Ok(0)
+    Ok(listener)
 }
 
 /// What the thread's filters say about a call.

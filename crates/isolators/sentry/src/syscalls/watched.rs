@@ -1,6 +1,7 @@
 //! Calls of threads that are watched: by a tracer, by filters of their own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -14,8 +15,8 @@ use crate::task::trace::{self, Entry, Leaving, Mode, Phase, events};
 use crate::task::waiter::lock;
 use crate::task::{Restart, Status, Thread, dismiss, exit_process, retire};
 
-use super::Call;
 use super::table::{self, Handler, Row};
+use super::{Call, Failure};
 
 const EXIT: u64 = 60;
 const EXIT_GROUP: u64 = 231;
@@ -27,6 +28,8 @@ pub(super) enum Before {
     Serve,
     /// It is answered so.
     Answer(i64),
+    /// It has no result.
+    Fail(Failure),
     /// Its registers are needed first.
     Frame,
 }
@@ -47,6 +50,14 @@ pub(super) fn before(call: &Call<'_>, number: u64, at: u64) -> Before {
     match super::seccomp::judge(call, number, at) {
         Verdict::Allow | Verdict::Log => Before::Serve,
         Verdict::Trace(_) if passed => Before::Serve,
+        Verdict::Notify => match super::notices::ask(call, number, at) {
+            Ok(None) => {
+                thread.let_be.store(true, Ordering::SeqCst);
+                Before::Serve
+            }
+            Ok(Some(value)) => Before::Answer(value),
+            Err(failure) => Before::Fail(failure),
+        },
         Verdict::Errno(value) => Before::Answer(-i64::from(value)),
         Verdict::Trace(_) if !tells => Before::Answer(-i64::from(Errno::NOSYS.raw_os_error())),
         _ => Before::Frame,
@@ -200,7 +211,7 @@ fn judged(
     frame: &mut Frame,
     number: u64,
 ) -> Judged {
-    if !thread.is_guarded() {
+    if !thread.is_guarded() || thread.let_be.swap(false, Ordering::SeqCst) {
         return Judged::Let(number);
     }
     let args = frame.context.args();
@@ -221,6 +232,18 @@ fn judged(
             signal::force(thread, blocked(data, number, frame));
             signal::resume(kernel, thread, *id, frame);
             Judged::Done
+        }
+        Verdict::Notify => {
+            match super::notices::ask(&call, number, frame.context.get(Register::Rip)) {
+                Ok(None) => Judged::Let(number),
+                Ok(Some(value)) => answer(value.cast_unsigned(), frame),
+                Err(_) => {
+                    *lock(&thread.restart) = Some(Restart::IfAsked);
+                    let at = frame.context.get(Register::Rip);
+                    frame.context.set(Register::Rip, at.wrapping_sub(2));
+                    answer(number, frame)
+                }
+            }
         }
         Verdict::Trace(data) => {
             if !lock(&thread.trace).tells(events::SECCOMP) {

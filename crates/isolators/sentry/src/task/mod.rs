@@ -1,11 +1,13 @@
 //! Processes and threads of the guest.
 
 mod access;
+mod bpf;
 pub mod capabilities;
 pub mod exit;
 pub mod filter;
 mod fork;
 pub mod limits;
+pub mod notice;
 pub mod process;
 mod robust;
 mod stop;

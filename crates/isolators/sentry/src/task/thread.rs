@@ -98,6 +98,8 @@ pub struct Thread {
     /// The present call is to be served with all registers, once they are
     /// reported.
     pub reframed: AtomicBool,
+    /// Who listens to its filters has let the present call be made.
+    pub let_be: AtomicBool,
     /// The call site that is to be rewritten before the present call is made; or 0.
     pub site: AtomicU64,
     /// Who traces it, and what of.
@@ -145,6 +147,7 @@ impl Thread {
             restart: Mutex::new(None),
             continued: Mutex::new(None),
             reframed: AtomicBool::new(false),
+            let_be: AtomicBool::new(false),
             site: AtomicU64::new(0),
             trace: Mutex::default(),
             traced: AtomicBool::new(false),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::commands::{ALL, Command};
 use crate::flags::{Flag, Kind};
-use crate::runtime::{GLOBAL_FLAGS, Runtime};
+use crate::runtime::Runtime;
 
 /// Help for the whole program.
 pub(crate) fn program(runtime: &Runtime) -> String {
@@ -19,7 +19,7 @@ pub(crate) fn program(runtime: &Runtime) -> String {
     }
     let _ = writeln!(text, "   {:<12}show this help, or a command's", "help, h");
     text.push_str("\nGLOBAL OPTIONS:\n");
-    options(&mut text, GLOBAL_FLAGS);
+    options(&mut text, &runtime.global_flags());
     text
 }
 

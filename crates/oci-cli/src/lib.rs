@@ -15,4 +15,4 @@ mod log;
 mod output;
 mod runtime;
 
-pub use runtime::{Runtime, RuntimeOptions, main};
+pub use runtime::{EngineFlag, Runtime, RuntimeOptions, main};

@@ -25,8 +25,27 @@ pub struct Runtime {
     /// or does nothing if it runs from one already. Called before `create`,
     /// `run` and `exec` do anything.
     pub protect: fn() -> std::io::Result<()>,
+    /// Global flags that only this engine has, each with a value.
+    pub flags: &'static [EngineFlag],
     /// Opens the engine.
     pub open: fn(&RuntimeOptions) -> Result<Box<dyn Isolator>, SandboxError>,
+}
+
+/// A global flag of one engine's own.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineFlag {
+    /// Its name, without dashes.
+    pub name: &'static str,
+    /// What it does, for `--help`.
+    pub help: &'static str,
+}
+
+impl Runtime {
+    /// All global flags.
+    pub(crate) fn global_flags(&self) -> Vec<Flag> {
+        let own = self.flags.iter().map(|flag| Flag::new(flag.name, Kind::Text, flag.help));
+        own.chain(GLOBAL_FLAGS.iter().copied()).collect()
+    }
 }
 
 /// What the global flags say.
@@ -40,6 +59,8 @@ pub struct RuntimeOptions {
     pub rootless: Option<bool>,
     /// Log more.
     pub debug: bool,
+    /// The engine's own flags that were given, with their values.
+    pub engine: Vec<(&'static str, String)>,
 }
 
 /// The flags before the command.
@@ -84,7 +105,8 @@ fn run(
     args: &mut dyn Iterator<Item = OsString>,
     log: &mut Log,
 ) -> Result<u8, CliError> {
-    let global = match parse(GLOBAL_FLAGS, args, FlagsEnd::AtCommand) {
+    let known = runtime.global_flags();
+    let global = match parse(&known, args, FlagsEnd::AtCommand) {
         Ok(global) => global,
         Err(error) => {
             let heading = format!("Incorrect Usage. {error}\n\n");
@@ -198,7 +220,13 @@ fn options(
         };
     let systemd_cgroup = global.switch("systemd-cgroup");
     let debug = global.switch("debug");
-    Ok((RuntimeOptions { root, systemd_cgroup, rootless, debug }, source))
+    let mut engine = Vec::new();
+    for flag in runtime.flags {
+        if let Some(value) = global.text(flag.name)? {
+            engine.push((flag.name, value.to_owned()));
+        }
+    }
+    Ok((RuntimeOptions { root, systemd_cgroup, rootless, debug, engine }, source))
 }
 
 fn given_root(root: &Path) -> Result<PathBuf, CliError> {

@@ -28,6 +28,7 @@ fn run(args: Vec<OsString>) -> u8 {
         version: env!("CARGO_PKG_VERSION"),
         description: "An OCI runtime: containers behind namespaces, cgroups and seccomp",
         protect: caisson_sys::protect::protect,
+        flags: &[],
         open: |options: &RuntimeOptions| {
             Ok(Box::new(NativeIsolator::new(Settings {
                 root: options.root.clone(),

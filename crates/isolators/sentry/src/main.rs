@@ -6,10 +6,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use caisson_oci_cli::{Runtime, RuntimeOptions};
+use caisson_isolator::SandboxError;
+use caisson_oci_cli::{EngineFlag, Runtime, RuntimeOptions};
 use caisson_sentry::net::Outside;
 use caisson_sentry::oci::{SentryIsolator, Settings};
-use caisson_sentry::vfs::setup::{Layout, MountRequest};
+use caisson_sentry::vfs::setup::{Layout, MountRequest, Overlay};
 use caisson_sentry::{CapabilitySets, LaunchError, Program, run};
 
 const USAGE: &str = "\
@@ -27,6 +28,9 @@ Options:
                       mounts a folder or file of the host's (bind), tmpfs, proc,
                       sysfs or devtmpfs; may be repeated
       --read-only     its root file system can't be written
+      --overlay2 WHERE  what is written: none: goes to the folder (the default);
+                      root:memory: stays in the sandbox's memory and ends with it;
+                      all:memory: so does what is written to bind mounts
       --network MODE  none: a loopback interface alone (the default); sandbox: the
                       interface of the namespace --netns, by a TCP/IP of its own, with
                       the addresses and routes that it has there
@@ -86,6 +90,11 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
             },
             Long("netns") => namespace = Some(PathBuf::from(parser.value().map_err(text)?)),
             Long("read-only") => layout.read_only = true,
+            Long("overlay2") => {
+                let value = parser.value().map_err(text)?;
+                let overlay = Overlay::parse(&value.to_string_lossy());
+                layout.overlay = overlay.map_err(|error| error.to_string())?;
+            }
             Long("user") => {
                 let value = parser.value().map_err(text)?;
                 program.owner = owner(&value.to_string_lossy())
@@ -143,6 +152,17 @@ fn start_alone(args: Vec<OsString>) -> u8 {
     }
 }
 
+const OVERLAY: &str = "overlay2";
+
+fn overlay(options: &RuntimeOptions) -> Result<Option<Overlay>, SandboxError> {
+    let given = options.engine.iter().find(|(name, _)| *name == OVERLAY);
+    let overlay = given.map(|(_, value)| Overlay::parse(value)).transpose();
+    overlay.map_err(|error| SandboxError::Unsupported {
+        isolator: caisson_sentry::oci::NAME,
+        operation: error.to_string(),
+    })
+}
+
 fn start(args: Vec<OsString>) -> u8 {
     if args.get(1).is_some_and(|word| word == "do") {
         return start_alone(args.into_iter().skip(2).collect());
@@ -153,10 +173,17 @@ fn start(args: Vec<OsString>) -> u8 {
         description: "An OCI runtime: containers on a Linux kernel of their own, in user space \
                       (`caisson-sentry do --help`: a program without a container)",
         protect: caisson_sys::protect::protect,
+        flags: &[EngineFlag {
+            name: OVERLAY,
+            help: "where what is written goes: none: to the host (default); root:memory: what is \
+                   written to the root stays in the sandbox's memory and ends with it; \
+                   all:memory: what is written to bind mounts, too",
+        }],
         open: |options: &RuntimeOptions| {
             Ok(Box::new(SentryIsolator::new(Settings {
                 root: options.root.clone(),
                 systemd_cgroup: options.systemd_cgroup,
+                overlay: overlay(options)?,
             })))
         },
     };

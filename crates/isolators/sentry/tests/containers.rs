@@ -54,6 +54,43 @@ fn a_bundle_runs_on_a_kernel_of_its_own() {
     assert!(container.cgroups().is_empty() && container.state().is_null());
 }
 
+/// By the command line, or by the container's annotation; `exec` sees the same.
+#[test]
+fn a_root_is_written_in_memory_if_asked_for() {
+    if !sandbox::possible() {
+        return;
+    }
+    let annotation = |value: &'static str| {
+        move |config: &mut serde_json::Value| {
+            config["annotations"] = json!({"caisson.sentry.overlay2": value});
+        }
+    };
+    let script = "echo inside >/etc/new; rm /bin/vi; echo up >/tmp/up; exec sleep 60";
+    let by_flag = Container::new(&["sh", "-c", script], |_| {});
+    let by_annotation = Container::new(&["sh", "-c", script], annotation("root:memory"));
+    for (container, flag) in [(by_flag, Some("root:memory")), (by_annotation, None)] {
+        let flags = flag.map(|value| ["--overlay2", value]);
+        let words: Vec<&str> = flags.iter().flatten().copied().chain(["create"]).collect();
+        let null = Stdio::null;
+        let mut create = container.command(&words, &[]);
+        let made = create.stdin(null()).stdout(null()).stderr(null()).status().unwrap();
+        assert!(made.success());
+        container.does(&["start"], &[]);
+        until("the program is up", || {
+            (container.exec(&["cat", "/tmp/up"]).code == 0).then_some(())
+        });
+        assert_eq!(container.exec(&["cat", "/etc/new"]).stdout, "inside\n");
+        assert_ne!(container.exec(&["ls", "/bin/vi"]).code, 0);
+        assert!(!container.sandbox.path("etc/new").exists());
+        assert!(container.sandbox.path("bin/vi").symlink_metadata().is_ok());
+    }
+    let refused = Container::new(&["true"], annotation("root:dir=/x"));
+    for ended in [refused.call(&["run"], &[]), refused.call(&["--overlay2", "self", "run"], &[])] {
+        let named = ended.stderr.contains("root:dir=/x") || ended.stderr.contains("self");
+        assert!(ended.code == 1 && named, "{ended:?}");
+    }
+}
+
 #[test]
 fn settings_of_the_configuration_hold() {
     if !sandbox::possible() {

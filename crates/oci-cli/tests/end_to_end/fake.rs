@@ -33,6 +33,7 @@ pub(crate) const RUNTIME: Runtime = Runtime {
                 )
             })
     },
+    flags: &[],
     open: |options| Ok(Box::new(Fake(options.clone()))),
 };
 

@@ -151,7 +151,8 @@ impl Kind {
                 NativeIsolator::new(settings).features()
             }
             Self::Sentry => {
-                SentryIsolator::new(sentry::Settings { root, systemd_cgroup }).features()
+                SentryIsolator::new(sentry::Settings { root, systemd_cgroup, overlay: None })
+                    .features()
             }
         }
     }

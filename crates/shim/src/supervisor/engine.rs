@@ -33,6 +33,7 @@ impl Engine {
             sentry::NAME => Ok(Self::Sentry(SentryIsolator::new(sentry::Settings {
                 root: config.state_root.clone(),
                 systemd_cgroup: config.systemd_cgroup,
+                overlay: None,
             }))),
             caisson_oci_runtime::NAME => {
                 let lacking = || StepError::new("shim.json: oci", "the isolator oci needs it");

@@ -11,7 +11,7 @@ use crate::settings::{MESSAGE_SIZE, QUEUE_LENGTH, Settings};
 use crate::task::Process;
 use crate::task::waiter::{WaitQueue, lock};
 use crate::vfs::Kind;
-use crate::vfs::setup::anonymous_device;
+use crate::vfs::kinds::anonymous_device;
 use crate::vfs::tmpfs::{New, TmpFs, TmpNode};
 
 /// `fs.mqueue.msg_default`, and what `msg_max` is before it is set: messages in a queue.

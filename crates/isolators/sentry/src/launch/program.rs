@@ -13,9 +13,7 @@ use crate::syscalls;
 use crate::task::limits::{INFINITY, MOST_FILES, resource};
 use crate::task::waiter::lock;
 use crate::task::{CapabilitySets, Credentials, Pid, Process, Row, process::Directories};
-use crate::vfs::{
-    FileTable, HostFile, HostStream, Kind, Node, OpenFile, Resolve, Walker, access, permit,
-};
+use crate::vfs::{self, FileTable, HostStream, Kind, OpenFile, Resolve, Walker, access, permit};
 
 /// What runs in a sandbox.
 #[derive(Clone, Debug)]
@@ -238,12 +236,10 @@ fn passwd(kernel: &Arc<Kernel>, program: &Program) -> Result<Vec<u8>, Errno> {
     let walker = walker(kernel, &root);
     let start = Arc::clone(&walker.root);
     let found = walker.walk(&start, b"/etc/passwd", true)?.existing()?;
-    let Node::Host(node) = &found.node else { return Err(Errno::ACCESS) };
-    let file = HostFile::reading(node, node.reader(&kernel.files.broker)?);
+    let file = vfs::open::to_read(&walker, &found)?;
     let mut text = Vec::new();
     let mut piece = vec![0; 16 << 10];
     while text.len() < PASSWD_LIMIT {
-        use crate::vfs::File;
         match file.read(&mut piece, text.len() as u64)? {
             0 => break,
             count => text.extend_from_slice(piece.get(..count).unwrap_or_default()),

@@ -12,13 +12,16 @@ use caisson_runtime_spec::{Mount, NamespaceKind, Seccomp, Spec, clean_path, sysc
 use super::NAME;
 use crate::task::filter::Filter;
 use crate::vfs::MountFlags;
-use crate::vfs::setup::{Layout, MountRequest, Options};
+use crate::vfs::setup::{Layout, MountRequest, Options, Overlay};
 
 /// File systems that the container's own kernel has.
 const OF_THE_KERNEL: [&str; 9] =
     ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devtmpfs", "devpts", "cgroup", "cgroup2"];
 /// Those that it lacks; they show the host's kernel, so they are left out.
 const LEFT_OUT: [&str; 3] = ["securityfs", "debugfs", "tracefs"];
+
+/// The annotation that says where what the container writes goes.
+pub(super) const OVERLAY: &str = "caisson.sentry.overlay2";
 
 fn refuse(what: impl Into<String>) -> SandboxError {
     SandboxError::Unsupported { isolator: NAME, operation: what.into() }
@@ -177,6 +180,7 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
         resources: resources.unwrap_or_default(),
         devices: linux.map(|linux| linux.devices.clone()).unwrap_or_default(),
         settings: settings.collect(),
+        overlay: overlay(spec)?,
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
         shared: false,
         mounts,
@@ -192,6 +196,13 @@ fn filter(profile: &Seccomp) -> Result<Arc<Filter>, SandboxError> {
         .map_err(|error| SandboxError::step(step, error.to_string()))?;
     Filter::new(compiled.program().to_vec(), None)
         .map_err(|errno| SandboxError::step(step, errno.to_string()))
+}
+
+fn overlay(spec: &Spec) -> Result<Overlay, SandboxError> {
+    let text = spec.annotations.get(OVERLAY).map_or("none", String::as_str);
+    Overlay::parse(text).map_err(|_| {
+        refuse(format!("annotation {OVERLAY}={text}: none, root:memory or all:memory"))
+    })
 }
 
 fn request(kind: &str, target: &str, options: &[String]) -> Result<MountRequest, SandboxError> {

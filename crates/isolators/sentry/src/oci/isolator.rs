@@ -11,11 +11,12 @@ use caisson_isolator::{
 use caisson_native::NativeIsolator;
 use caisson_runtime_spec::features::{Enabled, Features};
 
-use super::adapt::adapt;
+use super::adapt::{OVERLAY, adapt};
 use super::connect::connect;
 use super::container::SentryContainer;
 use super::guest::SentryKernel;
 use super::join::Join;
+use crate::vfs::setup::Overlay;
 
 /// The name that handlers use.
 pub const NAME: &str = "sentry";
@@ -27,6 +28,8 @@ pub struct Settings {
     pub root: PathBuf,
     /// Have systemd make the cgroups.
     pub systemd_cgroup: bool,
+    /// Where what containers write goes; `None`: as their annotation says, else to the host.
+    pub overlay: Option<Overlay>,
 }
 
 /// See the module's documentation. As `caisson-native`, it must be used from
@@ -109,7 +112,12 @@ impl Isolator for SentryIsolator {
         let join = Join::find(&self.native(None), root, request.id, request.spec)?;
         let joins_pids = join.as_ref().is_some_and(|join| join.shared.processes);
         adapt(request.spec.clone(), joins_pids)?;
-        let kernel = SentryKernel::new(request.spec, join)?;
+        let mut spec = request.spec.clone();
+        if let Some(overlay) = self.settings.overlay {
+            // Goes the way of the configuration, into another container's sandbox too.
+            spec.annotations.insert(OVERLAY.to_owned(), overlay.text().to_owned());
+        }
+        let kernel = SentryKernel::new(&spec, join)?;
         let sandbox = self.native(Some(kernel)).create_sandbox(request)?;
         Ok(self.wrap(sandbox, request.id, joins_pids))
     }

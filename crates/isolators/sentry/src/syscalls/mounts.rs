@@ -6,8 +6,10 @@ use rustix::io::Errno;
 
 use crate::task::Caps;
 use crate::task::waiter::lock;
+use crate::vfs::kinds::make;
 use crate::vfs::mount::{Description, Options};
-use crate::vfs::setup::{make, same_mount};
+use crate::vfs::overlay::{self, OverlayOptions};
+use crate::vfs::setup::same_mount;
 use crate::vfs::{Entry, Kind, MountFlags, Node, ProcNode, Resolve};
 
 use super::paths::walk;
@@ -61,6 +63,9 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     if kind.is_empty() {
         return Err(Errno::INVAL.into());
     }
+    if kind == "overlay" {
+        return mount_overlay(call, &target, wanted);
+    }
     let data = String::from_utf8(text(call, 4)?).map_err(|_| Errno::INVAL)?;
     let options = Options::parse(&kind, data.split(',')).map_err(|_| Errno::INVAL)?;
     // A devtmpfs would be a way to nodes that the container was not given.
@@ -70,6 +75,22 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     let (source, inside) = (text(call, 0)?, b"/".to_vec());
     let of = Description { kind, source, inside, options, device, flags: wanted };
     mounts.attach(&target, of, node, Kind::Directory)?;
+    Ok(0)
+}
+
+fn mount_overlay(call: &Call<'_>, target: &Arc<Entry>, flags: MountFlags) -> Outcome {
+    let data = text(call, 4)?;
+    let options = OverlayOptions::parse(&data)?;
+    let walker = call.walker();
+    let current = Arc::clone(&lock(&call.thread.process.directories).current);
+    let find = |path: &[u8]| walker.walk(&current, path, true);
+    let (node, device) = overlay::mounted(call.kernel, &options, find)?;
+    let writes = options.upper.is_some();
+    let flags = if writes { flags } else { flags | MountFlags::READ_ONLY };
+    let (kind, options) = ("overlay".to_owned(), String::from_utf8_lossy(&data).into_owned());
+    let (source, inside) = (text(call, 0)?, b"/".to_vec());
+    let of = Description { kind, source, inside, options, device, flags };
+    call.kernel.files.mounts.attach(target, of, node, Kind::Directory)?;
     Ok(0)
 }
 

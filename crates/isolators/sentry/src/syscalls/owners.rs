@@ -179,6 +179,7 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
     const TMPFS: u64 = 0x0102_1994;
     const MQUEUE: u64 = 0x1980_0202;
     const SYSFS: u64 = 0x6265_6572;
+    const OVERLAY: u64 = 0x794c_7630;
     let (kind, figures) = match &entry.node {
         Node::Host(node) => {
             let host = rustix::fs::fstatfs(node.handle(&call.kernel.files.broker)?)
@@ -193,6 +194,11 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
             let [space, used, files, alive] = node.file_system().figures();
             let free = space.saturating_sub(used) / 4096;
             (TMPFS, [space / 4096, free, free, files, files.saturating_sub(alive)])
+        }
+        Node::Overlay(node) => {
+            let [space, used, files, alive] = node.file_system().figures();
+            let free = space.saturating_sub(used) / 4096;
+            (OVERLAY, [space / 4096, free, free, files, files.saturating_sub(alive)])
         }
         Node::Point => (TMPFS, [0; 5]),
     };

@@ -25,6 +25,17 @@ pub enum Make<'a> {
     Node(Kind, u32, u64),
 }
 
+impl<'a> Make<'a> {
+    fn new_file(self, above: &Attributes, owner: (u32, u32)) -> New<'a> {
+        let (kind, permissions, number, text) = match self {
+            Make::Directory(mode) => (Kind::Directory, mode | above.mode & 0o2000, 0, &b""[..]),
+            Make::Link(target) => (Kind::Link, 0o777, 0, target),
+            Make::Node(kind, mode, number) => (kind, mode, number, &b""[..]),
+        };
+        New { kind, permissions, owner, number, text }
+    }
+}
+
 /// What is known of a file of the host's may not be true any more.
 pub(super) fn alter(entry: &Entry) {
     if let Node::Host(node) = &entry.node {
@@ -74,15 +85,10 @@ impl Walker<'_> {
                 Ok(())
             }
             Node::Tmp(directory) => {
-                let (kind, permissions, number, text) = match what {
-                    Make::Directory(mode) => {
-                        (Kind::Directory, mode | above.mode & 0o2000, 0, &b""[..])
-                    }
-                    Make::Link(target) => (Kind::Link, 0o777, 0, target),
-                    Make::Node(kind, mode, number) => (kind, mode, number, &b""[..]),
-                };
-                let new = New { kind, permissions, owner, number, text };
-                directory.make(&at.name, new).map(drop)
+                directory.make(&at.name, what.new_file(&above, owner)).map(drop)
+            }
+            Node::Overlay(directory) => {
+                directory.make(self.kernel, &at.name, what.new_file(&above, owner)).map(drop)
             }
             Node::Proc(_) => Err(Errno::NOENT),
             Node::Point => Err(Errno::PERM),
@@ -129,6 +135,13 @@ impl Walker<'_> {
                 let kind = Kind::Regular;
                 let new = New { kind, permissions: mode, owner, number: 0, text: b"" };
                 directory.make(name, new)?;
+                inotify::in_directory(parent, name, event::CREATE, false, 0);
+                Ok((parent.lookup(self.kernel, name, false)?, None))
+            }
+            Node::Overlay(directory) => {
+                let kind = Kind::Regular;
+                let new = New { kind, permissions: mode, owner, number: 0, text: b"" };
+                directory.make(self.kernel, name, new)?;
                 inotify::in_directory(parent, name, event::CREATE, false, 0);
                 Ok((parent.lookup(self.kernel, name, false)?, None))
             }
@@ -179,6 +192,12 @@ impl Walker<'_> {
                 alter(entry);
             }
             Node::Tmp(directory) => directory.remove(&found.name, is_directory)?,
+            Node::Overlay(directory) => {
+                if Arc::strong_count(entry) > 2 || inotify::anybody() {
+                    entry.node.hold(self.kernel)?;
+                }
+                directory.remove(self.kernel, &found.name, is_directory)?;
+            }
             _ => return Err(Errno::PERM),
         }
         found.parent.forget(&found.name);
@@ -288,6 +307,12 @@ impl Walker<'_> {
                 }
             }
             (Node::Tmp(from), Node::Tmp(to)) => from.rename(&old.name, to, &new.name, flags)?,
+            (Node::Overlay(from), Node::Overlay(to)) => {
+                if let Some(replaced) = &new.entry {
+                    replaced.node.hold(self.kernel)?;
+                }
+                from.rename(self.kernel, &old.name, to, &new.name, flags)?;
+            }
             _ => return Err(Errno::PERM),
         }
         let is_directory = entry.kind() == Kind::Directory;
@@ -353,6 +378,7 @@ impl Walker<'_> {
                 Ok(())
             }
             (Node::Tmp(file), Node::Tmp(to)) => to.link(&at.name, file),
+            (Node::Overlay(file), Node::Overlay(to)) => to.link(self.kernel, &at.name, file),
             _ => Err(Errno::PERM),
         }
     }

@@ -33,6 +33,15 @@ fn changed(entry: &Entry, done: Result<(), Errno>, what: u32) -> Result<(), Errn
     Ok(())
 }
 
+/// A time as a file in memory takes it.
+fn in_memory(time: NewTime) -> Option<Time> {
+    match time {
+        NewTime::Keep => None,
+        NewTime::Now => Some(Time::now()),
+        NewTime::At(time) => Some(time),
+    }
+}
+
 impl Walker<'_> {
     /// chmod(2)
     ///
@@ -56,6 +65,9 @@ impl Walker<'_> {
             Node::Tmp(node) => {
                 node.set_permissions(mode);
                 Ok(())
+            }
+            Node::Overlay(node) => {
+                node.copy_up(self.kernel, true).map(|upper| upper.set_permissions(mode))
             }
             _ => Err(Errno::PERM),
         };
@@ -85,6 +97,9 @@ impl Walker<'_> {
             Node::Tmp(node) => {
                 node.set_owner(user, group);
                 Ok(())
+            }
+            Node::Overlay(node) => {
+                node.copy_up(self.kernel, true).map(|upper| upper.set_owner(user, group))
             }
             _ => Err(Errno::PERM),
         };
@@ -121,13 +136,14 @@ impl Walker<'_> {
                 node.handle(broker).and_then(|handle| broker.set_times(handle, times))
             }
             Node::Tmp(node) => {
-                let [accessed, modified] = times.map(|time| match time {
-                    NewTime::Keep => None,
-                    NewTime::Now => Some(Time::now()),
-                    NewTime::At(time) => Some(time),
-                });
+                let [accessed, modified] = times.map(in_memory);
                 node.set_times(accessed, modified);
                 Ok(())
+            }
+            Node::Overlay(node) => {
+                let [accessed, modified] = times.map(in_memory);
+                let upper = node.copy_up(self.kernel, true);
+                upper.map(|upper| upper.set_times(accessed, modified))
             }
             _ => Err(Errno::PERM),
         };
@@ -158,6 +174,9 @@ impl Walker<'_> {
                 rustix::fs::ftruncate(&fd, size)
             }
             Node::Tmp(node) => node.truncate(size),
+            Node::Overlay(node) => {
+                node.copy_up(self.kernel, size > 0).and_then(|upper| upper.truncate(size))
+            }
             _ => Err(Errno::PERM),
         };
         changed(entry, done, event::MODIFY)

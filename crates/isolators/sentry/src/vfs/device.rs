@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::Waiter;
 
-use super::{Attributes, Entry, File, Node, Ready};
+use super::{Attributes, Entry, File, Ready};
 
 /// Which device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +82,6 @@ impl File for OpenDevice {
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        match &self.entry.node {
-            Node::Host(node) => node.now_there(),
-            Node::Tmp(node) => node.attributes(),
-            _ => Err(Errno::NODEV),
-        }
+        self.entry.node.now_there()?.ok_or(Errno::NODEV)
     }
 }

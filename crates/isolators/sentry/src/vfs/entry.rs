@@ -11,20 +11,7 @@ use crate::task::waiter::lock;
 
 use super::host::{Since, many_handles, most_handles};
 use super::mount::Mount;
-use super::{Attributes, HostNode, Kind, ProcNode, TmpNode, Walker};
-
-/// What a name stands for.
-#[derive(Clone, Debug)]
-pub enum Node {
-    /// A file of the host's.
-    Host(Arc<HostNode>),
-    /// A file in memory.
-    Tmp(Arc<TmpNode>),
-    /// A name that is only there to be mounted on.
-    Point,
-    /// Something of procfs.
-    Proc(ProcNode),
-}
+use super::{Attributes, HostNode, Kind, Node, Walker};
 
 /// A name in a mount, and what it stands for.
 #[derive(Debug)]
@@ -242,6 +229,7 @@ impl Entry {
         match &self.node {
             Node::Host(node) => node.attributes(&kernel.files.broker),
             Node::Tmp(node) => node.attributes(),
+            Node::Overlay(node) => node.attributes(kernel),
             Node::Point => Ok(Attributes {
                 device: self.mount.device,
                 inode: 1,
@@ -262,6 +250,7 @@ impl Entry {
         match &self.node {
             Node::Host(node) if self.kind == Kind::Link => node.target(&walker.kernel.files.broker),
             Node::Tmp(node) => node.target(),
+            Node::Overlay(node) => node.target(walker),
             Node::Proc(node) => node.target(walker),
             _ => Err(Errno::INVAL),
         }
@@ -327,6 +316,18 @@ impl Entry {
                 let kind = node.kind();
                 (Node::Tmp(node), kind)
             }
+            Node::Overlay(directory) => {
+                let found = directory.child(kernel, name, opens);
+                let node = found.inspect_err(|_| self.forget(name))?;
+                match cached.as_ref().map(|child| (child, &child.node)) {
+                    Some((child, Node::Overlay(old))) if Arc::ptr_eq(old, &node) => {
+                        return Ok(Arc::clone(child));
+                    }
+                    _ => {}
+                }
+                let kind = node.kind();
+                (Node::Overlay(node), kind)
+            }
             Node::Proc(node) => {
                 let (node, kind) = node.lookup(kernel, name)?;
                 return Ok(Entry::new(self, name, Node::Proc(node), kind));
@@ -351,6 +352,18 @@ impl Entry {
         if let Some(root) = covering {
             root.trim(depth + 1);
         }
+        if let Node::Overlay(node) = &self.node
+            && self.mount.root().is_some_and(|root| std::ptr::eq(&*root, self))
+        {
+            // Names of its layers are cached beside its own.
+            self.trim_children(depth);
+            node.lowers().iter().for_each(|lower| lower.trim(depth + 1));
+            return;
+        }
+        self.trim_children(depth);
+    }
+
+    fn trim_children(&self, depth: usize) {
         lock(&self.children).retain(|_, child| {
             child.trim(depth + 1);
             let used = child.used.swap(false, Ordering::Relaxed)
@@ -389,11 +402,13 @@ fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mount::Description;
     use super::*;
 
     #[test]
     fn paths_are_told_from_the_root() {
-        let root = Entry::mounted(&Mount::nowhere(), Node::Point, Kind::Directory);
+        let root =
+            Entry::mounted(&Mount::hidden(Description::default()), Node::Point, Kind::Directory);
         let a = root.add_point(b"a", Kind::Directory);
         let b = a.add_point(b"b", Kind::Directory);
         assert_eq!(root.path(), b"/");

@@ -2,6 +2,8 @@
 
 use rustix::io::Errno;
 
+use crate::kernel::Kernel;
+
 use super::inotify::{self, event};
 use super::{Entry, Kind, Node, Walker, access, permit};
 use crate::task::{Caps, FileCaps};
@@ -28,6 +30,49 @@ fn family(name: &[u8]) -> Result<Family, Errno> {
     } else {
         // Access lists (`system.`) too.
         Err(Errno::OPNOTSUPP)
+    }
+}
+
+/// An extended attribute, whoever asks.
+///
+/// # Errors
+/// As getxattr(2).
+pub(super) fn value(kernel: &Kernel, node: &Node, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    match node {
+        Node::Tmp(node) => node.extended(name),
+        Node::Host(node) if family(name)? == Family::User || name == FILE_CAPS => {
+            let broker = &kernel.files.broker;
+            broker.extended(node.handle(broker)?, name)
+        }
+        // What the host knows for itself is not the guest's.
+        Node::Host(_) => Err(Errno::NODATA),
+        Node::Overlay(node) => value(kernel, &node.extended_in(name).ok_or(Errno::NODATA)?, name),
+        _ => Err(Errno::OPNOTSUPP),
+    }
+}
+
+/// Names of all extended attributes that [`value`] tells of a file.
+///
+/// # Errors
+/// As listxattr(2).
+pub(super) fn names(kernel: &Kernel, node: &Node) -> Result<Vec<Vec<u8>>, Errno> {
+    match node {
+        Node::Tmp(node) => Ok(node.extended_names()),
+        Node::Host(node) if matches!(node.kind(), Kind::Regular | Kind::Directory) => {
+            let broker = &kernel.files.broker;
+            let all = broker.extended_names(node.handle(broker)?)?;
+            let all = all.split(|b| *b == 0).filter(|name| {
+                *name == FILE_CAPS || family(name).is_ok_and(|family| family == Family::User)
+            });
+            Ok(all.map(<[u8]>::to_vec).collect())
+        }
+        Node::Overlay(overlay) => {
+            let Some(layer) = overlay.extended_in(b"") else { return Ok(Vec::new()) };
+            let mut all = names(kernel, &layer)?;
+            all.retain(|name| overlay.extended_in(name).is_some());
+            Ok(all)
+        }
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -63,29 +108,25 @@ impl Walker<'_> {
     /// # Errors
     /// As getxattr(2).
     pub fn extended(&self, entry: &Entry, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        let family = self.check_extended(entry, name, false)?;
-        match &entry.node {
-            Node::Tmp(node) => node.extended(name),
-            Node::Host(node) if family == Family::User || name == FILE_CAPS => {
-                let broker = &self.kernel.files.broker;
-                broker.extended(node.handle(broker)?, name)
-            }
-            // What the host knows for itself is not the guest's.
-            Node::Host(_) => Err(Errno::NODATA),
-            _ => Err(Errno::OPNOTSUPP),
-        }
+        self.check_extended(entry, name, false)?;
+        value(self.kernel, &entry.node, name)
     }
 
     /// What a file gives to who executes it, whoever asks.
     #[must_use]
     pub fn file_caps(&self, entry: &Entry) -> Option<FileCaps> {
-        let value = match &entry.node {
+        self.caps_of(&entry.node)
+    }
+
+    fn caps_of(&self, node: &Node) -> Option<FileCaps> {
+        let value = match node {
             Node::Tmp(node) => node.extended(FILE_CAPS).ok()?,
             Node::Host(node) => {
                 let broker = &self.kernel.files.broker;
                 let ask = || broker.extended(node.handle(broker).ok()?, FILE_CAPS).ok();
                 node.caps(ask)?
             }
+            Node::Overlay(node) => return self.caps_of(&node.extended_in(FILE_CAPS)?),
             _ => return None,
         };
         FileCaps::parse(&value)
@@ -111,6 +152,9 @@ impl Walker<'_> {
                 node.alter();
                 done
             }
+            Node::Overlay(node) if node.extended_in(name).is_some() => {
+                node.copy_up(self.kernel, true)?.set_extended(name, value, must_be)
+            }
             _ => Err(Errno::OPNOTSUPP),
         };
         done?;
@@ -124,20 +168,10 @@ impl Walker<'_> {
     /// As listxattr(2).
     pub fn extended_names(&self, entry: &Entry) -> Result<Vec<u8>, Errno> {
         let root = self.credentials.can(Caps::SYS_ADMIN);
-        let names = match &entry.node {
-            Node::Tmp(node) => node.extended_names(),
-            Node::Host(node) if matches!(entry.kind(), Kind::Regular | Kind::Directory) => {
-                let broker = &self.kernel.files.broker;
-                let all = broker.extended_names(node.handle(broker)?)?;
-                all.split(|b| *b == 0).map(<[u8]>::to_vec).collect()
-            }
-            _ => Vec::new(),
-        };
-        let host = matches!(entry.node, Node::Host(_));
+        let names = names(self.kernel, &entry.node)?;
         let seen = names.into_iter().filter(|name| match family(name) {
-            Ok(Family::User) => true,
-            Ok(Family::Trusted) => root && !host,
-            Ok(Family::Security) => !host || *name == FILE_CAPS,
+            Ok(Family::User | Family::Security) => true,
+            Ok(Family::Trusted) => root,
             Err(_) => false,
         });
         Ok(seen.flat_map(|name| [name, vec![0]].concat()).collect())

@@ -10,7 +10,7 @@ use crate::task::Restart;
 use crate::task::waiter::{Waiter, Woken, lock};
 
 use super::pipe::{Pipe, Reader, Writer};
-use super::{Attributes, Entry, File, Node, Ready, status};
+use super::{Attributes, Entry, File, Ready, status};
 
 /// The pipes behind FIFOs that are open, by device and inode.
 #[derive(Debug, Default)]
@@ -114,11 +114,7 @@ impl File for FifoFile {
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        match &self.entry.node {
-            Node::Host(node) => node.now_there(),
-            Node::Tmp(node) => node.attributes(),
-            _ => Err(Errno::IO),
-        }
+        self.entry.node.now_there()?.ok_or(Errno::IO)
     }
 
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {

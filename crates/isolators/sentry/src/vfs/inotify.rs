@@ -11,7 +11,7 @@ use crate::syscalls::Call;
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
-use super::{Attributes, Entry, File, Kind, Node, Ready};
+use super::{Attributes, Entry, File, Kind, Ready};
 
 /// Bits of `mask`.
 pub mod event {
@@ -99,12 +99,7 @@ struct Watched {
 static WATCHED: LazyLock<Watched> = LazyLock::new(Watched::default);
 
 fn id(entry: &Entry) -> Option<Id> {
-    let attributes = match &entry.node {
-        Node::Host(node) => return Some(node.id()),
-        Node::Tmp(node) => node.attributes().ok()?,
-        _ => return None,
-    };
-    Some((attributes.device, attributes.inode))
+    entry.node.id()
 }
 
 impl Inotify {

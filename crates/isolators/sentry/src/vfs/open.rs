@@ -11,6 +11,7 @@ use super::device::OpenDevice;
 use super::host::HostDirectory;
 use super::inotify::{self, event};
 use super::mount::MountFlags;
+use super::overlay::{OverlayDirectory, OverlayFile, OverlayNames};
 use super::path_file::PathFile;
 use super::proc::TextFile;
 use super::queue_file::QueueFile;
@@ -69,7 +70,7 @@ fn again(
     mode: u32,
 ) -> Result<Arc<OpenFile>, Failure> {
     match &file.entry {
-        Some(entry) if matches!(entry.node, Node::Host(_) | Node::Tmp(_)) => {
+        Some(entry) if matches!(entry.node, Node::Host(_) | Node::Tmp(_) | Node::Overlay(_)) => {
             let _ = mode;
             open_entry(walker, call, entry, flags)
         }
@@ -90,11 +91,9 @@ fn open_entry(
         return Err(Errno::NOTDIR.into());
     }
     let attributes = entry.attributes(kernel)?;
-    if let Node::Host(node) = &entry.node
-        && (has(status::PATH) || !matches!(kind, Kind::Regular | Kind::Directory))
-    {
+    if has(status::PATH) || !matches!(kind, Kind::Regular | Kind::Directory) {
         // It is to be there when its name is not.
-        node.handle(&kernel.files.broker)?;
+        entry.node.hold(kernel)?;
     }
     if has(status::PATH) {
         let file = Box::new(PathFile::new(entry, attributes));
@@ -183,6 +182,21 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
             }
             Ok((Box::new(TmpFile(Arc::clone(node))), None))
         }
+        Node::Overlay(node) if is_directory => {
+            node.hold(kernel)?;
+            let names = OverlayNames::new(walker, node)?;
+            Ok((Box::new(OverlayDirectory(Arc::clone(node))), Some(Box::new(names))))
+        }
+        Node::Overlay(node) => {
+            let truncates = flags & status::TRUNCATE != 0;
+            if truncates || flags & status::ACCESS != 0 {
+                let upper = node.copy_up(kernel, !truncates)?;
+                if truncates {
+                    upper.truncate(0)?;
+                }
+            }
+            Ok((Box::new(OverlayFile::new(walker, node)?), None))
+        }
         Node::Point => {
             let attributes = entry.attributes(kernel)?;
             let names = super::proc::Names::new(entry.points());
@@ -199,6 +213,22 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
             Ok((Box::new(file), names.map(|n| Box::new(n) as Box<dyn Directory>)))
         }
     }
+}
+
+/// Opens a file for reading, whoever asks.
+///
+/// # Errors
+/// As open(2).
+pub fn to_read(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn File>, Errno> {
+    stored(walker, entry, 0).map(|(file, _)| file)
+}
+
+/// The names in a directory, whoever asks.
+///
+/// # Errors
+/// `ENOTDIR`, and what the host says.
+pub(super) fn names(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn Directory>, Errno> {
+    stored(walker, entry, 0)?.1.ok_or(Errno::NOTDIR)
 }
 
 fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
@@ -275,6 +305,12 @@ pub fn open_unnamed(
             let node = host.file_system().unnamed(new)?;
             node.unname();
             (Node::Tmp(Arc::clone(&node)), Box::new(TmpFile(node)))
+        }
+        Node::Overlay(overlay) => {
+            let new = New { kind, permissions: mode, owner, number: 0, text: b"" };
+            let node = overlay.make_unnamed(new)?;
+            let file = Box::new(OverlayFile::new(walker, &node)?);
+            (Node::Overlay(node), file)
         }
         _ => return Err(Errno::OPNOTSUPP),
     };

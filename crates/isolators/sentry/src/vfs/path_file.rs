@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::Waiter;
 
-use super::{Attributes, Entry, File, Node, Ready};
+use super::{Attributes, Entry, File, Ready};
 
 /// A name that is held.
 pub(super) struct PathFile {
@@ -37,10 +37,6 @@ impl File for PathFile {
     fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        match &self.entry.node {
-            Node::Host(node) => node.now_there(),
-            Node::Tmp(node) => node.attributes(),
-            _ => Ok(self.attributes),
-        }
+        Ok(self.entry.node.now_there()?.unwrap_or(self.attributes))
     }
 }

@@ -10,16 +10,16 @@ use std::sync::Arc;
 use caisson_runtime_spec::{Device, Resources};
 use rustix::io::Errno;
 
-use crate::kernel::Kernel;
 use crate::task::Credentials;
 use crate::task::filter::Filter;
 
+use super::kinds::{anonymous_device, make};
 pub use super::mount::Options;
 use super::mount::{Description, MountOptionError};
 use super::tmpfs::{New, TmpFs};
 use super::{
-    Entry, GROUP, HostFs, HostNode, Kind, MountFlags, MountTable, Node, ProcNode, Walker, devtmpfs,
-    served_tree, sysfs,
+    Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, Walker, devtmpfs, overlay,
+    served_tree,
 };
 
 /// A mount that is asked for.
@@ -57,6 +57,45 @@ pub struct Layout {
     pub settings: Vec<(String, String)>,
     /// What judges calls of its programs.
     pub filter: Option<Arc<Filter>>,
+    /// Where writes to the host's folders go.
+    pub overlay: Overlay,
+}
+
+/// Where what is written to the host's folders goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlay {
+    /// To the host.
+    #[default]
+    None,
+    /// What is written to the root stays in the sandbox's memory.
+    Root,
+    /// What is written to any of them does.
+    All,
+}
+
+impl Overlay {
+    /// As [`Self::parse`] reads it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Overlay::None => "none",
+            Overlay::Root => "root:memory",
+            Overlay::All => "all:memory",
+        }
+    }
+
+    /// As the command line has it.
+    ///
+    /// # Errors
+    /// [`MountError::Overlay`]
+    pub fn parse(text: &str) -> Result<Self, MountError> {
+        match text {
+            "none" => Ok(Overlay::None),
+            "root:memory" => Ok(Overlay::Root),
+            "all:memory" => Ok(Overlay::All),
+            _ => Err(MountError::Overlay(text.to_owned())),
+        }
+    }
 }
 
 /// Why a mount can't be.
@@ -93,6 +132,9 @@ pub enum MountError {
         /// What our kernel says.
         errno: Errno,
     },
+    /// Not one of those that there are.
+    #[error("`--overlay2 {0}` is not supported: none, root:memory or all:memory")]
+    Overlay(String),
     /// Not `key=value` and so on.
     #[error("`--mount {0}`: expected type=TYPE,src=PATH,dst=PATH,options=A:B")]
     Syntax(String),
@@ -213,7 +255,31 @@ impl Layout {
             flags,
             ..Description::default()
         };
-        Ok(mounts.root(of, Node::Host(Arc::new(node)), attributes.kind()))
+        let node = Node::Host(Arc::new(node));
+        let (node, of) = match self.overlay {
+            Overlay::Root | Overlay::All if !self.read_only => self.covered(node, of)?,
+            _ => (node, of),
+        };
+        let kind = node.kind();
+        Ok(mounts.root(of, node, kind))
+    }
+
+    /// Bytes of memory that the container may have.
+    fn most_memory(&self) -> Option<u64> {
+        let limit = self.resources.memory.as_ref()?.limit?;
+        u64::try_from(limit).ok().filter(|limit| *limit > 0)
+    }
+
+    /// Has what is written to a folder of the host's stay in memory.
+    fn covered(&self, node: Node, of: Description) -> Result<(Node, Description), Errno> {
+        let (total, _) = crate::syscalls::system::memory();
+        let found = node.now_there()?.ok_or(Errno::INVAL)?;
+        overlay::in_memory(
+            node,
+            &found,
+            self.most_memory().map_or(total, |most| most.min(total)),
+            of,
+        )
     }
 
     /// Attaches all mounts; `sources` are those of [`Self::open_sources`]. `walker` starts at
@@ -231,7 +297,12 @@ impl Layout {
             };
             let (node, of) = if request.kind == "bind" {
                 let source = sources.next().ok_or(Errno::BADF).map_err(fail)?;
-                bound(request, source).map_err(fail)?
+                let (node, of) = bound(request, source).map_err(fail)?;
+                let written = !of.flags.contains(MountFlags::READ_ONLY);
+                match self.overlay {
+                    Overlay::All if written => self.covered(node, of).map_err(fail)?,
+                    _ => (node, of),
+                }
             } else {
                 let made = make(&request.kind, &request.options, walker.kernel).map_err(fail)?;
                 let Some((node, device, options)) = made else {
@@ -248,7 +319,7 @@ impl Layout {
                 };
                 (node, of)
             };
-            let kind = kind_of(&node);
+            let kind = node.kind();
             let at = place(walker, &request.target, kind).map_err(fail)?;
             walker.kernel.files.mounts.attach(&at, of, node, kind).map_err(fail)?;
         }
@@ -287,7 +358,7 @@ impl Layout {
                 let of = same_mount(&entry, entry.mount.flags() | MountFlags::READ_ONLY);
                 (entry.node.clone(), of)
             };
-            let kind = kind_of(&node);
+            let kind = node.kind();
             mounts.attach(&entry, of, node, kind).map_err(fail)?;
         }
         Ok(())
@@ -318,14 +389,6 @@ pub fn same_mount(entry: &Arc<Entry>, flags: MountFlags) -> Description {
     }
 }
 
-fn kind_of(node: &Node) -> Kind {
-    match node {
-        Node::Host(node) => node.kind(),
-        Node::Tmp(node) => node.kind(),
-        Node::Proc(_) | Node::Point => Kind::Directory,
-    }
-}
-
 fn bound(request: &MountRequest, source: OwnedFd) -> Result<(Node, Description), Errno> {
     let node = HostNode::root(source, &HostFs::new(true))?;
     let attributes = node.now_there()?;
@@ -350,57 +413,6 @@ fn masking(kind: &str) -> (Node, u64) {
         New { kind: Kind::Character, permissions: 0o666, owner: (0, 0), number: null, text: b"" }
     };
     (Node::Tmp(TmpFs::with_root(device, 0, 1, new)), device)
-}
-
-/// A number for a file system that is on no device.
-#[must_use]
-pub fn anonymous_device() -> u64 {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static LAST: AtomicU32 = AtomicU32::new(20);
-    rustix::fs::makedev(0, LAST.fetch_add(1, Ordering::SeqCst))
-}
-
-/// Makes a file system of a type, with its device number and the options that it tells;
-/// `None` if the type is not known.
-///
-/// # Errors
-/// If there is no memory.
-pub fn make(
-    kind: &str,
-    options: &Options,
-    kernel: &Kernel,
-) -> Result<Option<(Node, u64, String)>, Errno> {
-    if kind == "mqueue" {
-        let root = Arc::clone(&kernel.ipc.queues.root);
-        let device = root.file_system().device;
-        return Ok(Some((Node::Tmp(root), device, String::new())));
-    }
-    let device = anonymous_device();
-    let mut told = options.others.clone();
-    let node = match kind {
-        "proc" => Node::Proc(ProcNode::Root),
-        "cgroup2" => Node::Proc(GROUP),
-        "sysfs" => Node::Tmp(sysfs::new(device)?),
-        "tmpfs" | "ramfs" => {
-            let (total, _) = crate::syscalls::system::memory();
-            let space = options.size.filter(|size| *size > 0).unwrap_or(total / 2);
-            let files = options.inodes.filter(|files| *files > 0).unwrap_or(total / 2 / 4096);
-            told.extend(options.size.map(|size| format!("size={}k", size / 1024)));
-            told.extend(options.mode.map(|mode| format!("mode={mode:o}")));
-            let new = New {
-                kind: Kind::Directory,
-                permissions: options.mode.unwrap_or(0o1777),
-                owner: (options.user.unwrap_or(0), options.group.unwrap_or(0)),
-                number: 0,
-                text: b"",
-            };
-            Node::Tmp(TmpFs::with_root(device, space, files, new))
-        }
-        "devpts" => Node::Tmp(kernel.terminals.devpts(device, options)?),
-        "devtmpfs" => Node::Tmp(devtmpfs::new(device, options.mode)?),
-        _ => return Ok(None),
-    };
-    Ok(Some((node, device, told.join(","))))
 }
 
 /// Finds the place of a mount; makes what is missing, without writing to the host.
@@ -454,6 +466,11 @@ fn missing(
         Node::Tmp(directory) => {
             let new = New { kind, permissions: 0o755, owner: (0, 0), number: 0, text: b"" };
             directory.make(name, new)?;
+            at.lookup(walker.kernel, name, false)
+        }
+        Node::Overlay(directory) => {
+            let new = New { kind, permissions: 0o755, owner: (0, 0), number: 0, text: b"" };
+            directory.make(walker.kernel, name, new)?;
             at.lookup(walker.kernel, name, false)
         }
         Node::Host(_) | Node::Point => Ok(at.add_point(name, kind)),

@@ -90,12 +90,7 @@ fn open_binary(
     if entry.mount.flags().contains(MountFlags::NO_EXECUTE) {
         return Err(Errno::ACCESS);
     }
-    let file = match &entry.node {
-        Node::Host(node) => node.reader(&walker.kernel.files.broker)?,
-        Node::Tmp(node) => Arc::new(rustix::io::fcntl_dupfd_cloexec(node.memory()?, 0)?),
-        _ => return Err(Errno::ACCESS),
-    };
-    Ok((file, entry))
+    Ok((entry.node.to_execute(walker.kernel)?, entry))
 }
 
 fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno> {
@@ -111,8 +106,8 @@ fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno>
 
 fn binary(file: Arc<OwnedFd>, entry: &Entry) -> Result<Binary, Errno> {
     let image = Image::parse(|offset, into| read_exact(&file, offset, into))?;
-    let stat = rustix::fs::fstat(&file)?;
-    Ok(Binary { image, path: entry.path(), id: (stat.st_dev, stat.st_ino), file })
+    let id = entry.node.id().ok_or(Errno::ACCESS)?;
+    Ok(Binary { image, path: entry.path(), id, file })
 }
 
 /// Finds a program, through `#!` lines and with its interpreter.

@@ -113,9 +113,9 @@ impl Mount {
         lock(&self.root).upgrade()
     }
 
-    /// For tests of entries: a mount that is nowhere.
-    #[cfg(test)]
-    pub(super) fn nowhere() -> Arc<Self> {
-        Mount::new(0, Description::default())
+    /// One that is in no tree: what is in it is seen through another file system.
+    #[must_use]
+    pub(super) fn hidden(of: Description) -> Arc<Self> {
+        Mount::new(0, of)
     }
 }

@@ -142,6 +142,27 @@ impl TmpNode {
         Ok(())
     }
 
+    /// Gives a file that was made without a name one in this directory, whatever it is.
+    ///
+    /// # Errors
+    /// `EEXIST`; `ENOENT` if the directory was removed.
+    pub fn adopt(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
+        let mut entries = lock(self.entries()?);
+        if entries.gone {
+            return Err(Errno::NOENT);
+        }
+        if entries.get(name).is_some() {
+            return Err(Errno::EXIST);
+        }
+        entries.insert(name, Arc::clone(node));
+        drop(entries);
+        let is_directory = node.kind == Kind::Directory;
+        node.linked(1 + i64::from(is_directory));
+        self.linked(i64::from(is_directory));
+        self.touched();
+        Ok(())
+    }
+
     /// Marks a directory as removed.
     fn close(&self) -> Result<(), Errno> {
         let mut inside = lock(self.entries()?);
@@ -260,6 +281,15 @@ impl TmpNode {
             name: name.clone(),
         })
         .collect()
+    }
+
+    /// The same with the files.
+    #[must_use]
+    pub fn nodes(&self, position: u64, most: usize) -> Vec<(Vec<u8>, Arc<TmpNode>)> {
+        let Ok(entries) = self.entries() else { return Vec::new() };
+        let entries = lock(entries);
+        let rest = entries.order.range(position.saturating_add(1)..).take(most);
+        rest.map(|(_, named)| named.clone()).collect()
     }
 
     /// Its inode number.

@@ -231,6 +231,12 @@ impl TmpNode {
         })
     }
 
+    /// Whether it is what an overlay has in place of a name that is to be missing.
+    #[must_use]
+    pub fn is_whiteout(&self) -> bool {
+        self.kind == Kind::Character && self.number == 0
+    }
+
     /// The message queue, if it is one.
     #[must_use]
     pub fn queue(&self) -> Option<&Arc<Queue>> {

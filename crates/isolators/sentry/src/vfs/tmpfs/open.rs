@@ -12,6 +12,7 @@ use super::super::{Attributes, File, Ready};
 use super::TmpNode;
 
 /// An open file.
+#[derive(Debug)]
 pub struct TmpFile(pub Arc<TmpNode>);
 
 impl File for TmpFile {

@@ -1,0 +1,87 @@
+//! What a name stands for, of whatever file system it is.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::kernel::Kernel;
+
+use super::{Attributes, HostNode, Kind, OverlayNode, ProcNode, TmpNode};
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// A file of the host's.
+    Host(Arc<HostNode>),
+    /// A file in memory.
+    Tmp(Arc<TmpNode>),
+    /// A file of an overlay, which is in one of its layers.
+    Overlay(Arc<OverlayNode>),
+    /// A name that is only there to be mounted on.
+    Point,
+    /// Something of procfs.
+    Proc(ProcNode),
+}
+
+impl Node {
+    /// The type of file that the root of a mount is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Node::Host(node) => node.kind(),
+            Node::Tmp(node) => node.kind(),
+            Node::Overlay(node) => node.kind(),
+            Node::Proc(_) | Node::Point => Kind::Directory,
+        }
+    }
+
+    /// Device and inode, of what has such.
+    #[must_use]
+    pub fn id(&self) -> Option<(u64, u64)> {
+        match self {
+            Node::Host(node) => Some(node.id()),
+            Node::Tmp(node) => Some((node.file_system().device, node.inode())),
+            Node::Overlay(node) => Some(node.id()),
+            Node::Proc(_) | Node::Point => None,
+        }
+    }
+
+    /// Has it be there when its name is not any more.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn hold(&self, kernel: &Kernel) -> Result<(), Errno> {
+        match self {
+            Node::Host(node) => node.handle(&kernel.files.broker).map(drop),
+            Node::Overlay(node) => node.hold(kernel),
+            _ => Ok(()),
+        }
+    }
+
+    /// Attributes of a file that is held; `None` if it is of a kind that none are kept of.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn now_there(&self) -> Result<Option<Attributes>, Errno> {
+        match self {
+            Node::Host(node) => node.now_there().map(Some),
+            Node::Tmp(node) => node.attributes().map(Some),
+            Node::Overlay(node) => node.now_there().map(Some),
+            Node::Proc(_) | Node::Point => Ok(None),
+        }
+    }
+
+    /// A descriptor of the host's by which a regular file is mapped.
+    ///
+    /// # Errors
+    /// `EACCES` if there is none; what the host says.
+    pub fn to_execute(&self, kernel: &Kernel) -> Result<Arc<OwnedFd>, Errno> {
+        match self {
+            Node::Host(node) => node.reader(&kernel.files.broker),
+            Node::Tmp(node) => Ok(Arc::new(rustix::io::fcntl_dupfd_cloexec(node.memory()?, 0)?)),
+            Node::Overlay(node) => node.to_execute(kernel),
+            Node::Proc(_) | Node::Point => Err(Errno::ACCESS),
+        }
+    }
+}

@@ -80,6 +80,12 @@ is "out of memory: exit code" "137" "$(field $c .State.ExitCode)"
 is "out of memory: noticed" "true" "$(field $c .State.OOMKilled)"
 docker_ rm $c >/dev/null 2>&1
 
+c=$mark-net
+succeeds "network: the first container" docker_ run -d --name $c --network=none --ipc shareable -e CAISSON_MARK="$mark" $image "${answers[@]}"
+is "network: by another one's name" "through" "$(docker_ run --rm --network container:$c $image "${asks[@]}" 2>&1)"
+is "network: and its IPC" "through" "$(docker_ run --rm --network container:$c --ipc container:$c $image "${asks[@]}" 2>&1)"
+succeeds "network: rm -f" docker_ rm -f $c
+
 c=$mark-a
 succeeds "run -d" docker_ run -d --name $c --network=none -e CAISSON_MARK="$mark" $image \
     bash -c 'echo out; echo err >&2; trap "echo usr1" USR1; trap "exit 7" TERM; while :; do sleep 0.1; done'

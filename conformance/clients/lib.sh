@@ -27,6 +27,7 @@ export TMPDIR=$scratch/temporary
 mkdir -m 1777 "$TMPDIR"
 
 # What a check of this client can't have of the runtime, and why: clients/expected.tsv.
+expectations=$here/expected.tsv
 expected() { # name
     local kind check why
     while IFS=$'\t' read -r kind check why; do
@@ -34,7 +35,7 @@ expected() { # name
             echo "$why"
             return
         fi
-    done <"$here/expected.tsv"
+    done <"$expectations"
     return 1
 }
 
@@ -99,6 +100,16 @@ all_capabilities() {
     echo "note  not checked: a privileged container, since this machine withholds capabilities from root"
     return 1
 }
+
+# Words that answer each connection to port 7000 of the loopback interface, and those that
+# print the answer.
+# shellcheck disable=SC2034  # read by who sources this
+answers=(perl -e 'use IO::Socket::INET;
+    $s = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:7000", ReuseAddr => 1) or die;
+    while ($c = $s->accept) { print $c "through\n"; close $c }')
+# shellcheck disable=SC2034
+asks=(bash -c 'for i in {1..300}; do
+    exec 3<>/dev/tcp/127.0.0.1/7000 && exec cat <&3; sleep 0.1; done 2>/dev/null')
 
 # Runs a command with a terminal and prints what it shows.
 in_pty() {

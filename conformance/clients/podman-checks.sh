@@ -83,6 +83,30 @@ podman_limit_checks() {
     succeeds "devices: --device is usable" run --device /dev/full:/dev/mine $image sh -c 'dd if=/dev/mine of=/dev/null bs=1 count=1'
 }
 
+# Containers that share a network, by name and as a pod.
+podman_shared_checks() {
+    local c=$mark-net pod=$mark-pod id
+    succeeds "network: the first container" podman_ run -d --name $c --network=none --cgroup-parent "/$mark" \
+        -e CAISSON_MARK="$mark" $image "${answers[@]}"
+    is "network: by another one's name" "through" \
+        "$(podman_ run --rm --network=container:$c --cgroup-parent "/$mark" $image "${asks[@]}" 2>&1)"
+    succeeds "network: rm -f" podman_ rm -f -t 0 $c
+    succeeds "pod create" podman_ pod create --name $pod --network=none --share net,ipc --cgroup-parent "/$mark"
+    id=$(podman_ pod inspect -f '{{.ID}}' $pod 2>/dev/null)
+    succeeds "pod: the first container" podman_ run -d --pod $pod --name $c-1 -e CAISSON_MARK="$mark" $image "${answers[@]}"
+    succeeds "pod: the second" podman_ run -d --pod $pod --name $c-2 -e CAISSON_MARK="$mark" $image sleep 1000
+    is "pod: one network" "through" "$(podman_ exec $c-2 "${asks[@]}" 2>&1)"
+    is "pod: two trees" "none" "$(podman_ exec $c-1 touch /there && podman_ exec $c-2 sh -c 'test -e /there || echo none' 2>&1)"
+    is "pod: processes of one's own" "sleep" "$(podman_ exec $c-2 cat /proc/1/comm 2>&1)"
+    succeeds "pod: kill one" podman_ kill $c-1
+    is "pod: its exit code" "137" "$(podman_ wait $c-1 2>&1)"
+    is "pod: the other goes on" "running" "$(podman_ inspect -f '{{.State.Status}}' $c-2 2>&1)"
+    succeeds "pod: stop" podman_ pod stop -t 1 $pod
+    succeeds "pod: rm" podman_ pod rm -f $pod
+    # podman removes a pod's own cgroup from the hierarchies that it knows limits of only.
+    rmdir "/sys/fs/cgroup"/{systemd,unified}/"$mark/${id:-none}" 2>/dev/null
+}
+
 podman_lifecycle_checks() {
     local c=$mark-a parent=()
     ((rootless)) || parent=(--cgroup-parent "/$mark")

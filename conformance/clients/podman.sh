@@ -31,6 +31,7 @@ podman_limit_checks
 is "run: user namespace" " 0 100000 5000" \
     "$(run --uidmap 0:100000:5000 --gidmap 0:100000:5000 $image cat /proc/self/uid_map 2>&1 | tr -s " ")"
 podman_lifecycle_checks
+podman_shared_checks
 podman_ image rm -af >/dev/null 2>&1
 nothing_left
 summary

@@ -17,10 +17,11 @@ use crate::platform::{
     Event, EventKind, HostCall, HostPid, HostTid, Listener, Slot, Started, fast,
 };
 use crate::task::trace::Tracees;
-use crate::task::waiter::{hurry, lock};
+use crate::task::waiter::lock;
 use crate::task::{Pid, Status, Thread, Tree, WaitQueue, exit_process};
 use crate::vfs::FileSystem;
 use crate::vfs::tty::Terminals;
+use crate::workers::Next;
 use crate::{signal, syscalls};
 
 /// A thread's registers, and where its stub will load them from.
@@ -95,10 +96,7 @@ pub struct Shared {
 
 /// exit(2), which a stub's thread makes when its guest's thread is gone.
 const EXIT: u64 = 60;
-/// Sentry threads that may wait for events without work.
-const MAX_IDLE: usize = 4;
-/// Of those, how many there are to be while another works.
-const KEPT: usize = 2;
+/// Bytes of stack of a thread that serves events.
 const WORKER_STACK: usize = 256 << 10;
 
 impl Kernel {
@@ -177,10 +175,20 @@ impl Kernel {
     /// # Errors
     /// If a thread can't be started.
     pub fn serve(self: &Arc<Self>) -> std::io::Result<()> {
-        self.spawn_worker()?;
         let kernel = Arc::clone(self);
-        let reaper = std::thread::Builder::new().stack_size(WORKER_STACK);
-        reaper.spawn(move || {
+        let spawn = move |called| kernel.spawn_worker(called).is_ok();
+        self.machine.workers.set_spawn(Box::new(spawn));
+        // One waits, one rests.
+        self.spawn_worker(false)?;
+        self.spawn_worker(false)?;
+        self.alarms.start()?;
+        let workers = Arc::clone(&self.machine.workers);
+        let processors = syscalls::system::processors();
+        std::thread::Builder::new()
+            .stack_size(WORKER_STACK)
+            .spawn(move || workers.watch(processors))?;
+        let kernel = Arc::clone(self);
+        std::thread::Builder::new().stack_size(WORKER_STACK).spawn(move || {
             while let Ok((pid, killed_by)) = crate::platform::wait_for_any() {
                 match kernel.machine.stub_ended(pid) {
                     Some((Some(kernel), space)) => {
@@ -195,38 +203,34 @@ impl Kernel {
         Ok(())
     }
 
-    fn spawn_worker(self: &Arc<Self>) -> std::io::Result<()> {
-        self.machine.idle.fetch_add(1, Ordering::SeqCst);
+    fn spawn_worker(self: &Arc<Self>, called: bool) -> std::io::Result<()> {
         let kernel = Arc::clone(self);
         let worker = std::thread::Builder::new().stack_size(WORKER_STACK);
-        let started = worker.spawn(move || kernel.work());
-        if started.is_err() {
-            self.machine.idle.fetch_sub(1, Ordering::SeqCst);
-        }
-        started.map(drop)
+        worker.spawn(move || kernel.work(called)).map(drop)
     }
 
     /// Serves events. There is always a thread that waits for the next one, so
-    /// a call may block as long as it likes.
-    fn work(self: Arc<Self>) {
+    /// a call may block as long as it likes, if its thread steps aside.
+    fn work(self: Arc<Self>, called: bool) {
+        let workers = &self.machine.workers;
+        let mut next = workers.join(called);
         loop {
-            let event = match self.listener.receive() {
-                Ok(event) => event,
-                Err(Errno::NOENT | Errno::INTR) => continue,
-                Err(_) => {
-                    self.machine.idle.fetch_sub(1, Ordering::SeqCst);
-                    return;
-                }
-            };
-            let left = self.machine.idle.fetch_sub(1, Ordering::SeqCst).saturating_sub(1);
-            // Some are kept, for when the host has no more threads for the sandbox: then
-            // nobody waits for long.
-            hurry(left < KEPT && self.spawn_worker().is_err());
-            self.handle(event);
-            if self.machine.idle.fetch_add(1, Ordering::SeqCst) >= MAX_IDLE {
-                self.machine.idle.fetch_sub(1, Ordering::SeqCst);
-                return;
+            match next {
+                Next::Event => match self.listener.receive() {
+                    Ok(event) => {
+                        workers.took();
+                        self.handle(event);
+                    }
+                    Err(Errno::NOENT | Errno::INTR) => {
+                        next = Next::Event;
+                        continue;
+                    }
+                    Err(_) => return workers.leave(),
+                },
+                Next::Work(work) => work(),
+                Next::End => return,
             }
+            next = workers.next();
         }
     }
 

@@ -22,6 +22,7 @@ pub mod task;
 pub mod time;
 pub mod vfs;
 pub mod wall;
+pub mod workers;
 
 pub use launch::{LaunchError, Program, run};
 pub use task::CapabilitySets;

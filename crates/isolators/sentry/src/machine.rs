@@ -2,7 +2,7 @@
 //! stub processes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 
 use rustix::io::Errno;
@@ -17,6 +17,7 @@ use crate::platform::{
 };
 use crate::task::Thread;
 use crate::task::waiter::lock;
+use crate::workers::{Workers, let_others_serve};
 
 /// Runs when a new stub thread reports for the first time.
 pub type Arrival = Box<dyn FnOnce(&Arc<Kernel>, Event) + Send>;
@@ -66,6 +67,7 @@ impl Zygote {
             if let Some(id) = parked.take() {
                 break id;
             }
+            let_others_serve();
             parked = self.changed.wait(parked).unwrap_or_else(PoisonError::into_inner);
         };
         let memory = GuestMemory::new(Arc::clone(&self.stub));
@@ -102,8 +104,8 @@ pub struct Machine {
     next_cookie: AtomicU64,
     stubs: Mutex<HashMap<HostPid, Stub>>,
     zygotes: RwLock<HashMap<HostTid, Arc<Zygote>>>,
-    /// Sentry threads that wait for an event.
-    pub idle: AtomicUsize,
+    /// Who serves events.
+    pub workers: Arc<Workers>,
 }
 
 impl Machine {
@@ -116,7 +118,7 @@ impl Machine {
             next_cookie: AtomicU64::new(1),
             stubs: Mutex::default(),
             zygotes: RwLock::default(),
-            idle: AtomicUsize::new(0),
+            workers: Arc::default(),
         };
         machine.add_zygote(zygote);
         machine

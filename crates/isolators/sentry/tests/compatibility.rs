@@ -83,6 +83,7 @@ fn compiled_programs_see_the_same() {
         "signals",
         "sites",
         "threads",
+        "waits",
     ] {
         same_program(&sandbox, name);
     }

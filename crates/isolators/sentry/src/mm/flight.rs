@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::platform::{HostTid, StubProcess};
 use crate::task::Pid;
 use crate::task::waiter::lock;
+use crate::workers::let_others_serve;
 
 /// A change in flight.
 #[derive(Clone, Debug)]
@@ -78,6 +79,7 @@ impl Flights {
                 others.for_each(|flight| stub.kick(flight.host));
                 kicked = true;
             }
+            let_others_serve();
             state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }

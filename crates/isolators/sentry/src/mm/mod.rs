@@ -16,6 +16,7 @@ pub use sites::Sites;
 
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
 use crate::task::waiter::lock;
+use crate::workers::let_others_serve;
 
 /// What an address space executes.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +130,7 @@ impl Space {
     pub fn take_turn(&self) -> Result<(), Errno> {
         let mut state = lock(&self.turn.state);
         while state.taken && !state.ended {
+            let_others_serve();
             state = self.turn.free.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.ended {

@@ -62,6 +62,7 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
 
 fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
     const MOST: usize = 4096;
+    let deadline = call.continued.or(deadline);
     let set = set(call)?;
     let most = usize::try_from(call.int(2)).ok().filter(|m| *m > 0).ok_or(Errno::INVAL)?;
     loop {

@@ -20,6 +20,7 @@ mod messages;
 mod mounts;
 mod notices;
 mod owners;
+mod parked;
 mod paths;
 mod pidfd;
 mod polling;
@@ -60,7 +61,7 @@ use crate::kernel::{Frame, Kernel};
 use crate::platform::context::Register;
 use crate::platform::{GuestMemory, HostCall};
 use crate::signal;
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::{self, Waiter, lock};
 use crate::task::{Restart, Thread};
 use crate::vfs::{FileTable, OpenFile, Walker};
 
@@ -76,7 +77,12 @@ pub struct Call<'a> {
     pub id: u64,
     /// Until when it waits, if it goes on with a call that was interrupted.
     pub continued: Option<Instant>,
+    /// The file that it was made on, if it has waited since.
+    pub held: Option<Held>,
 }
+
+/// A descriptor, and the file that it stood for.
+pub type Held = (u32, Arc<OpenFile>);
 
 /// Why a call has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +146,7 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
         return;
     }
     let continued = lock(&thread.continued).take();
-    let call = Call { kernel, thread, args: host.args, id, continued };
+    let call = Call { kernel, thread, args: host.args, id, continued, held: None };
     match watched::before(&call, host.number, at) {
         watched::Before::Serve => {}
         watched::Before::Fail(failure) => {
@@ -152,11 +158,33 @@ pub fn direct(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, host: HostCal
             return kernel.listener.answer(id, value(Err(Failure::NeedsFrame), thread));
         }
     }
+    serve(kernel, thread, id, host, (continued, None));
+}
+
+/// Makes a call that may be made, and answers it unless it is parked. `since` is what it
+/// was made with, if it has waited.
+fn serve(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: u64,
+    host: HostCall,
+    since: (Option<Instant>, Option<Held>),
+) {
+    let (continued, held) = since;
+    let mut call = Call { kernel, thread, args: host.args, id, continued, held };
     let let_be = thread.let_be.swap(false, Ordering::SeqCst);
     let outcome = match table::find(host.number) {
-        Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) => {
-            handler(&call)
-        }
+        Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) => loop {
+            let leave = parked::leave(&call, host.number);
+            let (outcome, left) = waiter::leaving(leave, || handler(&call));
+            let interrupted =
+                matches!(outcome, Err(Failure::Interrupted(_) | Failure::Errno(Errno::INTR)));
+            let Some(end) = left.filter(|_| interrupted) else { break outcome };
+            if parked::park(&call, host.number, end) {
+                return;
+            }
+            call.continued = end;
+        },
         Some(Row { handler: Handler::Own(handler), .. }) => {
             handler(&call);
             return;
@@ -187,7 +215,7 @@ pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame
         }
     }
     let number = frame.context.get(Register::Rax);
-    let call = Call { kernel, thread, args: frame.context.args(), id, continued: None };
+    let call = Call { kernel, thread, args: frame.context.args(), id, continued: None, held: None };
     let outcome = match table::find(number) {
         Some(Row { handler: Handler::Framed(handler) | Handler::Both(_, handler), .. }) => {
             match handler(&call, &frame) {
@@ -255,7 +283,11 @@ impl Call<'_> {
     /// # Errors
     /// `EBADF`
     pub fn file(&self, index: usize) -> Result<Arc<OpenFile>, Errno> {
-        self.files().get(self.uint(index))
+        let number = self.uint(index);
+        match parked::held(self.held.as_ref(), number) {
+            Some(file) if index == 0 => Ok(file),
+            _ => self.files().get(number),
+        }
     }
 
     /// A path argument.

@@ -215,7 +215,7 @@ fn judged(
         return Judged::Let(number);
     }
     let args = frame.context.args();
-    let call = Call { kernel, thread, args, id: *id, continued: None };
+    let call = Call { kernel, thread, args, id: *id, continued: None, held: None };
     let answer = |value: u64, frame: &mut Frame| {
         trace::served(thread);
         frame.context.set(Register::Rax, value);

@@ -8,6 +8,8 @@ use crate::kernel::Kernel;
 use crate::mm::Space;
 use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
 use crate::signal::ThreadSignals;
+use crate::time::Key;
+use crate::workers::let_others_serve;
 
 use super::filter::Guard;
 use super::trace::Trace;
@@ -76,6 +78,8 @@ pub struct Thread {
     pub signals: Mutex<ThreadSignals>,
     /// Where its calls block.
     pub waiter: Arc<Waiter>,
+    /// When a call of its that waits without a thread is looked at.
+    pub alarm: Mutex<Option<(Instant, Key)>>,
     /// Interrupts a call that waits without a thread of the sentry's.
     pub parked: Mutex<Option<Parked>>,
     /// `set_tid_address`
@@ -137,6 +141,7 @@ impl Thread {
             place: Mutex::new(place),
             signals: Mutex::new(signals),
             waiter: Arc::new(Waiter::default()),
+            alarm: Mutex::new(None),
             parked: Mutex::new(None),
             clear_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
@@ -201,6 +206,7 @@ impl Thread {
     #[must_use]
     pub fn own_space(&self) -> Arc<Space> {
         while !lock(&self.place).counted && !self.doomed.load(Ordering::SeqCst) {
+            let_others_serve();
             std::thread::sleep(std::time::Duration::from_micros(50));
         }
         self.space()

@@ -5,27 +5,49 @@ use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::workers::{self, Parked, Wait};
+
 /// Locks without regard to poison: a sentry thread that panics ends the process.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-thread_local! {
-    /// Whether this thread may not wait for long.
-    static HURRIED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Sets whether this thread's waits end soon, as if a signal had come: when no further
-/// thread can be had to serve others meanwhile. The guest makes its call again.
-pub fn hurry(on: bool) {
-    HURRIED.set(on);
-}
-
-/// How long such a wait is.
+/// How long a wait is if nobody can be had who serves others meanwhile: it ends as if a
+/// signal had come, and the guest makes its call again.
 const SHORT: Duration = Duration::from_millis(2);
+
+/// Whether a call that would wait is left instead, as if a signal had come, to be parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// It waits.
+    Never,
+    /// If its wait has no end.
+    Endless,
+    /// If its wait has no end, or one that is not near.
+    Any,
+}
+
+/// A nearer end is waited for.
+const NEAR: Duration = Duration::from_millis(2);
+
+thread_local! {
+    static LEAVE: Cell<Leave> = const { Cell::new(Leave::Never) };
+    /// It was left: until when it would have waited.
+    static LEFT: Cell<Option<Option<Instant>>> = const { Cell::new(None) };
+}
+
+/// Runs `f`, which makes a call; the second value tells that it was left, and until when
+/// it is to wait.
+pub fn leaving<T>(leave: Leave, f: impl FnOnce() -> T) -> (T, Option<Option<Instant>>) {
+    LEAVE.set(leave);
+    let result = f();
+    LEAVE.set(Leave::Never);
+    (result, LEFT.take())
+}
 
 #[derive(Debug, Default)]
 struct State {
+    parked: Option<Parked>,
     woken: bool,
     interrupted: bool,
     /// The same, by a signal that waits.
@@ -66,14 +88,16 @@ impl Waiter {
 
     /// Ends a wait, the present or the next one, until [`Self::clear`].
     pub fn interrupt(&self) {
-        lock(&self.state).interrupted = true;
-        self.changed.notify_all();
+        let mut state = lock(&self.state);
+        state.interrupted = true;
+        self.tell(state);
     }
 
     /// [`Self::interrupt`] for a signal, under the lock of the list that it is put in.
     pub fn signal(&self) {
-        lock(&self.state).signalled = true;
-        self.changed.notify_all();
+        let mut state = lock(&self.state);
+        state.signalled = true;
+        self.tell(state);
     }
 
     /// Forgets an interruption that has been dealt with.
@@ -99,27 +123,48 @@ impl Waiter {
             forward();
             return;
         }
-        lock(&self.state).woken = true;
-        self.changed.notify_all();
+        let mut state = lock(&self.state);
+        state.woken = true;
+        self.tell(state);
+    }
+
+    /// Has who waits look again.
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        let parked = state.parked.take();
+        drop(state);
+        match parked {
+            Some(parked) => parked.go_on(),
+            None => self.changed.notify_all(),
+        }
+    }
+
+    /// The call that waits here was left, and goes on when it is told; false if it was
+    /// told meanwhile.
+    #[must_use]
+    pub fn park(&self, parked: Parked) -> bool {
+        let mut state = lock(&self.state);
+        let told = state.woken || state.interrupted || state.signalled;
+        if !told {
+            state.parked = Some(parked);
+        }
+        !told
+    }
+
+    /// Has a parked call go on whose time is up; until when it waits, if it is not.
+    pub fn expire(&self, now: Instant) -> Option<Instant> {
+        let state = lock(&self.state);
+        let end = state.parked.as_ref()?.end?;
+        if end > now {
+            return Some(end);
+        }
+        self.tell(state);
+        None
     }
 
     /// Waits. What was called since the last wait counts.
     pub fn wait(&self, deadline: Option<Instant>) -> Woken {
-        if HURRIED.get() {
-            let soon = Instant::now() + SHORT;
-            return match deadline {
-                Some(end) if end <= soon => self.wait_until(deadline),
-                _ => match self.wait_until(Some(soon)) {
-                    Woken::TimedOut => Woken::Interrupted,
-                    woken => woken,
-                },
-            };
-        }
-        self.wait_until(deadline)
-    }
-
-    fn wait_until(&self, deadline: Option<Instant>) -> Woken {
         let mut state = lock(&self.state);
+        let (mut end, mut at_the_end, mut begun) = (deadline, Woken::TimedOut, false);
         loop {
             if std::mem::replace(&mut state.woken, false) {
                 return Woken::Called;
@@ -127,14 +172,30 @@ impl Waiter {
             if state.interrupted || state.signalled {
                 return Woken::Interrupted;
             }
-            state = match deadline {
+            let now = Instant::now();
+            if end.is_some_and(|end| now >= end) {
+                return at_the_end;
+            }
+            let leaves = match LEAVE.get() {
+                Leave::Never => false,
+                Leave::Endless => end.is_none(),
+                Leave::Any => end.is_none_or(|end| end > now + NEAR),
+            };
+            if leaves {
+                LEFT.set(Some(end));
+                return Woken::Interrupted;
+            }
+            if !std::mem::replace(&mut begun, true)
+                && !workers::step_aside(Wait::Short)
+                && end.is_none_or(|end| end > now + SHORT)
+            {
+                (end, at_the_end) = (Some(now + SHORT), Woken::Interrupted);
+            }
+            state = match end {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(end) => {
-                    let now = Instant::now();
-                    if now >= end {
-                        return Woken::TimedOut;
-                    }
-                    let waited = self.changed.wait_timeout(state, end - now);
+                    let waited =
+                        self.changed.wait_timeout(state, end.saturating_duration_since(now));
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
@@ -198,5 +259,31 @@ mod tests {
         waiter.interrupt();
         waiter.clear_signal();
         assert_eq!(waiter.wait(None), Woken::Interrupted, "not by a signal");
+    }
+
+    #[test]
+    fn a_call_is_left_instead_and_parked() {
+        let (waiter, queue) = (Arc::new(Waiter::default()), WaitQueue::default());
+        let workers = Arc::default();
+        let parked = |end| Parked::new(&workers, end, Box::new(|| {}));
+        let now = Instant::now();
+        let (near, far) = (now + Duration::from_micros(1), now + Duration::from_secs(60));
+        let wait = |leave, end| leaving(leave, || waiter.wait(end));
+        assert_eq!(wait(Leave::Endless, Some(near)), (Woken::TimedOut, None));
+        assert_eq!(wait(Leave::Any, Some(near)), (Woken::TimedOut, None));
+        assert_eq!(wait(Leave::Endless, None), (Woken::Interrupted, Some(None)));
+        assert_eq!(wait(Leave::Any, Some(far)), (Woken::Interrupted, Some(Some(far))));
+        // It is told in between.
+        queue.join(&waiter);
+        queue.wake();
+        assert!(!waiter.park(parked(None)));
+        assert_eq!(wait(Leave::Any, None), (Woken::Called, None));
+        assert!(waiter.park(parked(Some(far))));
+        assert_eq!(waiter.expire(now), Some(far));
+        assert!(!workers.has_work());
+        waiter.signal();
+        assert!(workers.has_work());
+        assert_eq!(waiter.expire(far), None);
+        assert_eq!(wait(Leave::Any, None), (Woken::Interrupted, None));
     }
 }

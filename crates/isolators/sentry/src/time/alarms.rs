@@ -18,8 +18,6 @@ pub struct Key(Instant, u64);
 struct State {
     queue: BTreeMap<Key, (Arc<Kernel>, Action)>,
     next: u64,
-    /// Whether there is a thread: none before the first alarm.
-    served: bool,
 }
 
 /// Alarms, by their time.
@@ -40,19 +38,21 @@ impl Alarms {
         let key = Key(at, state.next);
         let first = state.queue.first_key_value().is_none_or(|(first, _)| key < *first);
         state.queue.insert(key, (Arc::clone(kernel), action));
-        if !std::mem::replace(&mut state.served, true) {
-            let alarms = Arc::clone(&kernel.alarms);
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            if thread.spawn(move || alarms.serve()).is_err() {
-                // The next one tries again.
-                state.served = false;
-            }
-        }
         drop(state);
         if first {
             self.changed.notify_one();
         }
         key
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the host refuses.
+    pub fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        let alarms = Arc::clone(self);
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        thread.spawn(move || alarms.serve()).map(drop)
     }
 
     /// Takes an alarm back. It may be running already.

@@ -40,8 +40,8 @@ int main(void) {
     P("alarm %u %u", alarm(100), alarm(50));
     P(" %u\n", alarm(0));
     struct itimerval v = {{0, 0}, {0, 20000}}, o;
-    P("setitimer %ld", E(setitimer(ITIMER_REAL, &v, 0)));
     int64_t t = now(CLOCK_MONOTONIC);
+    P("setitimer %ld", E(setitimer(ITIMER_REAL, &v, 0)));
     P(" sleep %ld", E(nanosleep(&(struct timespec){10, 0}, 0)));
     P(" hits %d code %d soon %d\n", hits, code, now(CLOCK_MONOTONIC) - t >= 20000000);
     v = (struct itimerval){{0, 5000}, {0, 5000}};

@@ -11,6 +11,7 @@ use crate::mm::{Backing, PAGE, Space};
 use crate::platform::{GUEST_END, HostCall};
 use crate::task::Thread;
 use crate::task::waiter::lock;
+use crate::workers::let_others_serve;
 
 use super::Stopped;
 
@@ -37,6 +38,7 @@ fn make(
         if !thread.space().stub.is_there() {
             return Err(Errno::SRCH);
         }
+        let_others_serve();
         let pause = Duration::from_millis(50);
         made = done.1.wait_timeout(made, pause).unwrap_or_else(PoisonError::into_inner).0;
     }

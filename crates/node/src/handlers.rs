@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use caisson_containerd::options::Options;
+use caisson_shim::SentryOptions;
 
 use crate::settings::Settings;
 
@@ -108,6 +109,8 @@ pub struct Handler {
     pub name: String,
     /// What it runs.
     pub kind: HandlerKind,
+    /// How, if it is the sentry.
+    pub sentry: SentryOptions,
 }
 
 /// Why there is no such handler.
@@ -166,7 +169,7 @@ pub enum HandlerError {
 /// All handlers of a node.
 #[derive(Clone, Debug)]
 pub struct Handlers {
-    by_name: BTreeMap<String, HandlerKind>,
+    by_name: BTreeMap<String, (HandlerKind, SentryOptions)>,
     default: String,
 }
 
@@ -179,11 +182,13 @@ impl Handlers {
         let mut by_name = BTreeMap::new();
         for kind in IsolatorKind::ALL {
             for name in kind.built_in_names() {
-                by_name.insert((*name).to_owned(), HandlerKind::Isolator(kind));
+                let kind = HandlerKind::Isolator(kind);
+                by_name.insert((*name).to_owned(), (kind, SentryOptions::default()));
             }
         }
         for (name, entry) in &settings.runtime.handlers {
-            by_name.insert(name.clone(), entry::kind_of(name, entry)?);
+            let kind = entry::kind_of(name, entry)?;
+            by_name.insert(name.clone(), (kind, entry::sentry_options(name, entry)?));
         }
         let default =
             settings.runtime.default_handler.clone().unwrap_or_else(|| "native".to_owned());
@@ -199,7 +204,10 @@ impl Handlers {
     pub fn get(&self, name: Option<&str>) -> Result<Handler, HandlerError> {
         let name = name.unwrap_or(&self.default);
         match self.by_name.get(name) {
-            Some(kind) => Ok(Handler { name: name.to_owned(), kind: kind.clone() }),
+            Some((kind, sentry)) => {
+                let (name, kind, sentry) = (name.to_owned(), kind.clone(), sentry.clone());
+                Ok(Handler { name, kind, sentry })
+            }
             None => Err(HandlerError::Unknown {
                 name: name.to_owned(),
                 known: self.by_name.keys().cloned().collect(),
@@ -209,7 +217,10 @@ impl Handlers {
 
     /// Every handler, by name.
     pub fn iter(&self) -> impl Iterator<Item = Handler> + '_ {
-        self.by_name.iter().map(|(name, kind)| Handler { name: name.clone(), kind: kind.clone() })
+        self.by_name.iter().map(|(name, (kind, sentry))| {
+            let (name, kind, sentry) = (name.clone(), kind.clone(), sentry.clone());
+            Handler { name, kind, sentry }
+        })
     }
 }
 
@@ -243,12 +254,15 @@ mod tests {
     fn settings_add_handlers_and_choose_the_default() {
         let known = handlers(
             "[runtime]\ndefault_handler = \"safe\"\n[runtime.handlers.safe]\nisolator = \"sentry\"\n\
+             [runtime.handlers.fast]\nisolator = \"sentry\"\nnetwork = \"host-sockets\"\n\
              [runtime.handlers.theirs]\nkind = \"oci\"\nruntime_path = \"/bin/x\"\n",
         )
         .unwrap();
         assert_eq!(known.get(None).unwrap().kind, HandlerKind::Isolator(IsolatorKind::Sentry));
         let theirs = OciRuntime { path: "/bin/x".into(), root: None, args: Vec::new() };
         assert_eq!(known.get(Some("theirs")).unwrap().kind, HandlerKind::Oci(theirs));
+        assert!(known.get(Some("fast")).unwrap().sentry.host_sockets);
+        assert!(!known.get(Some("safe")).unwrap().sentry.host_sockets);
         for bad in [
             "[runtime]\ndefault_handler = \"nope\"\n",
             "[runtime.handlers.x]\nisolator = \"nope\"\n",
@@ -259,6 +273,7 @@ mod tests {
             "[runtime.handlers.x]\nkind = \"shim\"\nruntime_type = \"a.b.c\"\nruntime_path = \"x\"\n",
             "[runtime.handlers.x]\nkind = \"shim\"\nruntime_type = \"a.b.c\"\noptions = { Colour = 1 }\n",
             "[runtime.handlers.x]\n",
+            "[runtime.handlers.x]\nisolator = \"sentry\"\nnetwork = \"host\"\n",
             "[runtime.handlers.x]\nkind = \"oci\"\nruntime_path = \"relative\"\n",
             "[runtime.handlers.\"../x\"]\nkind = \"oci\"\nruntime_path = \"/bin/x\"\n",
         ] {
@@ -269,6 +284,7 @@ mod tests {
     fn a_key_that_belongs_to_another_kind_is_named() {
         for (text, key) in [
             ("isolator = \"native\"\nruntime_root = \"/x\"", "runtime_root"),
+            ("isolator = \"native\"\nnetwork = \"host-sockets\"", "network"),
             ("isolator = \"native\"\nruntime_type = \"a.b.c\"", "runtime_type"),
             ("kind = \"oci\"\nruntime_path = \"/x\"\nruntime_type = \"a.b.c\"", "runtime_type"),
             ("kind = \"shim\"\nruntime_type = \"a.b.c\"\nruntime_args = []", "runtime_args"),

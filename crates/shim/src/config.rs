@@ -65,6 +65,9 @@ pub struct PodConfig {
     pub shim: Option<ForeignShim>,
     /// Where the isolator keeps its state, absolute.
     pub state_root: PathBuf,
+    /// What only the isolator `sentry` asks for.
+    #[serde(default)]
+    pub sentry: SentryOptions,
     /// Have systemd make the containers' cgroups.
     #[serde(default)]
     pub systemd_cgroup: bool,
@@ -96,6 +99,15 @@ pub struct PodConfig {
     /// takes longer is killed, and the caller hears which step it was.
     #[serde(default)]
     pub step_limit_ms: Option<u64>,
+}
+
+/// How the isolator `sentry` makes its sandboxes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SentryOptions {
+    /// TCP and UDP are the host's kernel's, not the sandbox's own: faster, and a weaker
+    /// wall.
+    pub host_sockets: bool,
 }
 
 /// A container of a pod.

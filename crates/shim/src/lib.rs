@@ -48,7 +48,7 @@ mod wire;
 pub use caisson_containerd::task::MountRequest;
 pub use config::{
     ContainerConfig, ContainerdConfig, ForeignShim, LogConfig, LogDriver, NamespaceKind,
-    OciRuntime, PodConfig, RestartPolicy, RootfsMount, StdinMode,
+    OciRuntime, PodConfig, RestartPolicy, RootfsMount, SentryOptions, StdinMode,
 };
 pub use description::Description;
 pub use event::{Event, Happening};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use caisson_isolator::SandboxError;
 use caisson_oci_cli::{EngineFlag, Runtime, RuntimeOptions};
-use caisson_sentry::net::Outside;
+use caisson_sentry::net::{Outside, OutsideError, Uplink};
 use caisson_sentry::oci::{SentryIsolator, Settings};
 use caisson_sentry::vfs::setup::{Layout, MountRequest, Overlay};
 use caisson_sentry::{CapabilitySets, LaunchError, Program, run};
@@ -33,15 +33,39 @@ Options:
                       all:memory: so does what is written to bind mounts
       --network MODE  none: a loopback interface alone (the default); sandbox: the
                       interface of the namespace --netns, by a TCP/IP of its own, with
-                      the addresses and routes that it has there
-      --netns FILE    that network namespace; the sandbox takes its addresses over
+                      the addresses and routes that it has there; host-sockets: sockets
+                      of the host's kernel, faster and a weaker wall
+      --netns FILE    a network namespace: sandbox takes its addresses over,
+                      host-sockets makes its sockets there instead of in the caller's
   -h, --help          print this
   -V, --version       print the version";
 
 /// What the command line asks for.
 enum Request {
     Print(String),
-    Run(PathBuf, Box<Layout>, Box<Program>, Option<PathBuf>),
+    Run(PathBuf, Box<Layout>, Box<Program>, Way),
+}
+
+/// What `--network` and `--netns` say.
+enum Way {
+    None,
+    Sandbox(PathBuf),
+    HostSockets(Option<PathBuf>),
+}
+
+impl Way {
+    fn open(self) -> Result<Uplink, OutsideError> {
+        match self {
+            Way::None => Ok(Uplink::None),
+            Way::Sandbox(path) => Outside::take(&path).map(|o| Uplink::Interface(Box::new(o))),
+            Way::HostSockets(path) => {
+                if let Some(path) = &path {
+                    Outside::enter(path)?;
+                }
+                Uplink::host_sockets()
+            }
+        }
+    }
 }
 
 fn parse(args: Vec<OsString>) -> Result<Request, String> {
@@ -59,7 +83,7 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
         limits: Vec::new(),
     };
     let (mut root, mut layout) = (PathBuf::from("/"), Layout::usual());
-    let (mut sandbox, mut namespace) = (false, None);
+    let (mut network, mut namespace) = ("none", None);
     let text = |e: lexopt::Error| format!("{e}; see `caisson-sentry --help`");
     while let Some(argument) = parser.next().map_err(text)? {
         match argument {
@@ -81,12 +105,10 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
                 layout.mounts.push(mount);
             }
             Long("network") => match parser.value().map_err(text)?.to_str() {
-                Some("none") => sandbox = false,
-                Some("sandbox") => sandbox = true,
-                Some("host-sockets") => {
-                    return Err("--network host-sockets is not supported: none or sandbox".into());
-                }
-                _ => return Err("--network takes none or sandbox".to_owned()),
+                Some("none") => network = "none",
+                Some("sandbox") => network = "sandbox",
+                Some("host-sockets") => network = "host-sockets",
+                _ => return Err("--network takes none, sandbox or host-sockets".to_owned()),
             },
             Long("netns") => namespace = Some(PathBuf::from(parser.value().map_err(text)?)),
             Long("read-only") => layout.read_only = true,
@@ -106,13 +128,17 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
                 program.groups = vec![program.owner.1];
                 let rest = parser.raw_args().map_err(text)?;
                 program.arguments.extend(rest.map(OsString::into_vec));
-                return match (sandbox, namespace) {
-                    (true, None) => Err("--network sandbox needs --netns".to_owned()),
-                    (false, Some(_)) => Err("--netns needs --network sandbox".to_owned()),
-                    (_, namespace) => {
-                        Ok(Request::Run(root, Box::new(layout), Box::new(program), namespace))
+                let way = match (network, namespace) {
+                    ("sandbox", Some(namespace)) => Way::Sandbox(namespace),
+                    ("sandbox", None) => return Err("--network sandbox needs --netns".to_owned()),
+                    ("host-sockets", namespace) => Way::HostSockets(namespace),
+                    (_, None) => Way::None,
+                    (_, Some(_)) => {
+                        let needs = "--netns needs --network sandbox or host-sockets";
+                        return Err(needs.to_owned());
                     }
                 };
+                return Ok(Request::Run(root, Box::new(layout), Box::new(program), way));
             }
             other => return Err(text(other.unexpected())),
         }
@@ -136,10 +162,9 @@ fn start_alone(args: Vec<OsString>) -> u8 {
             println!("{text}");
             0
         }
-        Ok(Request::Run(root, layout, program, namespace)) => {
-            let outside = namespace.map(|path| Outside::take(&path)).transpose();
-            let ended = outside.map_err(LaunchError::from);
-            let ended = ended.and_then(|o| run(&root, &layout, &program, o, report));
+        Ok(Request::Run(root, layout, program, way)) => {
+            let ended = way.open().map_err(LaunchError::from);
+            let ended = ended.and_then(|uplink| run(&root, &layout, &program, uplink, report));
             ended.unwrap_or_else(|error| {
                 report(&error);
                 127
@@ -163,6 +188,21 @@ fn overlay(options: &RuntimeOptions) -> Result<Option<Overlay>, SandboxError> {
     })
 }
 
+const NETWORK: &str = "network";
+
+/// Whether sockets are to be the host's.
+fn host_sockets(options: &RuntimeOptions) -> Result<bool, SandboxError> {
+    let given = options.engine.iter().find(|(name, _)| *name == NETWORK);
+    match given.map(|(_, value)| value.as_str()) {
+        None | Some("sandbox") => Ok(false),
+        Some("host-sockets") => Ok(true),
+        Some(other) => Err(SandboxError::Unsupported {
+            isolator: caisson_sentry::oci::NAME,
+            operation: format!("--network {other}: sandbox or host-sockets"),
+        }),
+    }
+}
+
 fn start(args: Vec<OsString>) -> u8 {
     if args.get(1).is_some_and(|word| word == "do") {
         return start_alone(args.into_iter().skip(2).collect());
@@ -173,17 +213,25 @@ fn start(args: Vec<OsString>) -> u8 {
         description: "An OCI runtime: containers on a Linux kernel of their own, in user space \
                       (`caisson-sentry do --help`: a program without a container)",
         protect: caisson_sys::protect::protect,
-        flags: &[EngineFlag {
-            name: OVERLAY,
-            help: "where what is written goes: none: to the host (default); root:memory: what is \
-                   written to the root stays in the sandbox's memory and ends with it; \
-                   all:memory: what is written to bind mounts, too",
-        }],
+        flags: &[
+            EngineFlag {
+                name: OVERLAY,
+                help: "where what is written goes: none: to the host (default); root:memory: \
+                       what is written to the root stays in the sandbox's memory and ends with \
+                       it; all:memory: what is written to bind mounts, too",
+            },
+            EngineFlag {
+                name: NETWORK,
+                help: "TCP and UDP of containers: sandbox: a TCP/IP of the sandbox's own \
+                       (default); host-sockets: the host's kernel's, faster and a weaker wall",
+            },
+        ],
         open: |options: &RuntimeOptions| {
             Ok(Box::new(SentryIsolator::new(Settings {
                 root: options.root.clone(),
                 systemd_cgroup: options.systemd_cgroup,
                 overlay: overlay(options)?,
+                host_sockets: host_sockets(options)?,
             })))
         },
     };

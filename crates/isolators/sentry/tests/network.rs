@@ -73,8 +73,9 @@ fn what_is_not_supported_is_refused_by_name() {
         sandbox::finish_within(command.arg("do").args(words).arg("/bin/true"), 30)
     };
     for (words, said) in [
-        (&["--network", "host-sockets"][..], "host-sockets is not supported"),
+        (&["--network", "host"][..], "takes none, sandbox or host-sockets"),
         (&["--network", "sandbox"], "needs --netns"),
+        (&["--network", "host-sockets", "--netns", "/none"], "open it: No such file"),
         (&["--netns", "/proc/self/ns/net"], "needs --network sandbox"),
         (&["--network", "sandbox", "--netns", "/none"], "open it: No such file"),
         (&["--network", "sandbox", "--netns", "/proc/self/ns/mnt"], "enter it: "),

@@ -119,7 +119,7 @@ fn containers_of_a_pod_share_its_network_and_little_else() {
     until("somebody listens", || {
         one.exec(&["netstat", "-ltn"]).stdout.contains(":5001 ").then_some(())
     });
-    let settings = Settings { root: pod.root().to_owned(), systemd_cgroup: false, overlay: None };
+    let settings = Settings::in_folder(pod.root());
     let sandbox = SentryIsolator::new(settings).open_sandbox(&pod.id.parse().unwrap()).unwrap();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     sandbox.connect(5001, theirs.as_fd()).unwrap();

@@ -62,6 +62,7 @@ impl Descriptions {
         let pod = PodConfig {
             id: "description".to_owned(),
             isolator: engine.isolator.to_owned(),
+            sentry: engine.sentry.clone(),
             oci: engine.oci,
             shim: engine.shim,
             state_root: engine.state_root,

@@ -13,6 +13,8 @@ use crate::paths::Paths;
 pub struct EngineChoice {
     /// The isolator's name.
     pub isolator: &'static str,
+    /// How, if it is the sentry.
+    pub sentry: caisson_shim::SentryOptions,
     /// The runtime that the isolator `oci` calls.
     pub oci: Option<caisson_shim::OciRuntime>,
     /// The shim that the isolator `shim` runs.
@@ -80,7 +82,8 @@ impl Handler {
     ) -> Result<EngineChoice, HandlerError> {
         let isolator = self.isolator()?.as_str();
         let program = self.program()?.unwrap_or_default();
-        let choice = EngineChoice { isolator, oci: None, shim: None, state_root: paths.native() };
+        let (sentry, state_root) = (self.sentry.clone(), paths.native());
+        let choice = EngineChoice { isolator, sentry, oci: None, shim: None, state_root };
         match &self.kind {
             HandlerKind::Isolator(IsolatorKind::Sentry) => {
                 Ok(EngineChoice { state_root: paths.sentry(), ..choice })

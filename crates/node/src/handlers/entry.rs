@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use caisson_containerd::options::encode;
+use caisson_shim::SentryOptions;
 
 use super::{ForeignShim, HandlerError, HandlerKind, IsolatorKind, OciRuntime};
 use crate::settings::HandlerEntry;
@@ -20,6 +21,7 @@ pub(super) fn kind_of(name: &str, entry: &HandlerEntry) -> Result<HandlerKind, H
         )));
     }
     let (what, allowed): (&str, &[&str]) = match (&entry.isolator, entry.kind.as_deref()) {
+        (Some(of), None) if of == "sentry" => ("isolator \"sentry\"", &["network"]),
         (Some(_), None) => ("isolator", &[]),
         (None, Some("oci")) => ("kind \"oci\"", &["runtime_path", "runtime_root", "runtime_args"]),
         (None, Some("shim")) => {
@@ -37,6 +39,7 @@ pub(super) fn kind_of(name: &str, entry: &HandlerEntry) -> Result<HandlerKind, H
         ("runtime_type", entry.runtime_type.is_some()),
         ("options", entry.options.is_some()),
         ("sandbox_container", entry.sandbox_container.is_some()),
+        ("network", entry.network.is_some()),
     ];
     if let Some((key, _)) = set.iter().find(|(key, is_set)| *is_set && !allowed.contains(key)) {
         return Err(malformed(format!("{key} does not go with {what}")));
@@ -52,6 +55,21 @@ pub(super) fn kind_of(name: &str, entry: &HandlerEntry) -> Result<HandlerKind, H
         }
         None if entry.kind.as_deref() == Some("oci") => oci(name, entry).map(HandlerKind::Oci),
         None => shim(name, entry).map(HandlerKind::Shim),
+    }
+}
+
+/// What the entry says of the sentry.
+pub(super) fn sentry_options(
+    name: &str,
+    entry: &HandlerEntry,
+) -> Result<SentryOptions, HandlerError> {
+    match entry.network.as_deref() {
+        None | Some("sandbox") => Ok(SentryOptions::default()),
+        Some("host-sockets") => Ok(SentryOptions { host_sockets: true }),
+        Some(other) => Err(HandlerError::Malformed {
+            name: name.to_owned(),
+            reason: format!("network {other:?} is neither \"sandbox\" nor \"host-sockets\""),
+        }),
     }
 }
 

@@ -246,6 +246,7 @@ impl Engine {
         PodConfig {
             id: record.id.clone(),
             isolator: engine.isolator.to_owned(),
+            sentry: engine.sentry.clone(),
             oci: engine.oci,
             shim: engine.shim,
             state_root: engine.state_root,

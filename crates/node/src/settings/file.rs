@@ -70,6 +70,8 @@ pub struct HandlerEntry {
     pub options: Option<Options>,
     /// Whether a pod of it begins with a container that runs nothing.
     pub sandbox_container: Option<bool>,
+    /// TCP and UDP of the isolator `sentry`: `sandbox` or `host-sockets`.
+    pub network: Option<String>,
 }
 
 /// `[storage]`.

@@ -14,7 +14,7 @@ use caisson_sentry::oci::{self as sentry, SentryIsolator};
 use serde::Deserialize;
 
 use crate::client::{CollectError, LaunchFds, collect, connect, exit_record, is_alive, launch};
-use crate::{ContainerdConfig, ExitRecord, PodConfig, names};
+use crate::{ContainerdConfig, ExitRecord, PodConfig, SentryOptions, names};
 use caisson_containerd::info;
 use caisson_containerd::protobuf::Message;
 use caisson_containerd::start::Bootstrap;
@@ -151,8 +151,11 @@ impl Kind {
                 NativeIsolator::new(settings).features()
             }
             Self::Sentry => {
-                SentryIsolator::new(sentry::Settings { root, systemd_cgroup, overlay: None })
-                    .features()
+                SentryIsolator::new(sentry::Settings {
+                    systemd_cgroup,
+                    ..sentry::Settings::in_folder(&root)
+                })
+                .features()
             }
         }
     }
@@ -240,6 +243,7 @@ fn launch_pod(program: &Path, kind: Kind, flags: &Flags, dir: &Path) -> Result<(
         oci: None,
         shim: None,
         state_root: dir.join(kind.isolator()),
+        sentry: SentryOptions::default(),
         systemd_cgroup: wants_systemd(),
         rootless: Some(false),
         cgroup: None,

@@ -34,6 +34,7 @@ impl Engine {
                 root: config.state_root.clone(),
                 systemd_cgroup: config.systemd_cgroup,
                 overlay: None,
+                host_sockets: config.sentry.host_sockets,
             }))),
             caisson_oci_runtime::NAME => {
                 let lacking = || StepError::new("shim.json: oci", "the isolator oci needs it");

@@ -10,7 +10,7 @@ use rustix::thread::CapabilitySet;
 
 use super::{LaunchError, io_step, step};
 use crate::kernel::{Kernel, Shared};
-use crate::net::{Network, Outside};
+use crate::net::{Network, Uplink};
 use crate::task::waiter::lock;
 use crate::vfs::setup::{Layout, root_credentials};
 use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, Walker, limit_handles};
@@ -31,8 +31,8 @@ pub(crate) struct Given<'a> {
     pub(crate) control: Option<OwnedFd>,
     /// Whether it ends with the process that made it.
     pub(crate) tied: bool,
-    /// An interface of the host's; `None`: there is the loopback interface alone.
-    pub(crate) outside: Option<Outside>,
+    /// Its way to other machines.
+    pub(crate) uplink: Uplink,
     /// Signals of the host's, which this process blocks, for the guest.
     pub(crate) signals: Option<SignalFd>,
     /// [`platform::clock::counter_is_a_clock`], asked where `/sys` is the host's.
@@ -41,7 +41,7 @@ pub(crate) struct Given<'a> {
 
 /// Raises the wall, and boots the kernel behind it.
 pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
-    let Given { layout, mut roots, broker, host_name, control, tied, outside, signals, counter } =
+    let Given { layout, mut roots, broker, host_name, control, tied, uplink, signals, counter } =
         given;
     raise_descriptors();
     empty_root()?;
@@ -52,8 +52,12 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     let started = platform::start(counter)?;
     // Libraries ask files and the host once, which they can't from here on.
     let _ = (syscalls::system::processors(), crate::vfs::Time::now());
-    platform::host_calls::confine(&platform::host_calls::SENTRY)
-        .map_err(step("filter the sentry's own calls"))?;
+    let calls = if matches!(uplink, Uplink::HostSockets(_)) {
+        &platform::host_calls::WITH_SOCKETS
+    } else {
+        &platform::host_calls::SENTRY
+    };
+    platform::host_calls::confine(calls).map_err(step("filter the sentry's own calls"))?;
     let root = roots.pop().ok_or(Errno::BADF).map_err(step("make the root"))?;
     let files = file_system(layout, root, broker)?;
     let poller = Arc::clone(&files.poller);
@@ -70,9 +74,7 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     kernel.log.write("Caisson sentry: system calls are served in user space");
     let clock = if counter { "tsc, read by programs" } else { "the host, asked by calls" };
     kernel.log.write(&format!("clocksource: {clock}"));
-    if let Some(outside) = outside {
-        Network::open(&kernel, outside).map_err(io_step("start a thread"))?;
-    }
+    Network::open(&kernel, uplink).map_err(io_step("start a thread"))?;
     poller.start().map_err(io_step("start a thread"))?;
     kernel.serve().map_err(io_step("start a thread"))?;
     kernel.prepare().map_err(step("empty the first stub process"))?;

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
 pub(crate) use self::boot::{Further, Given, boot, boot_beside};
 pub use self::program::Program;
 pub(crate) use self::program::{Streams, find_in_path, home_of, start};
-use crate::net::Outside;
+use crate::net::Uplink;
 use crate::platform;
 use crate::task::Status;
 use crate::vfs::setup::{Layout, MountError};
@@ -83,17 +83,20 @@ pub fn run(
     root: &Path,
     layout: &Layout,
     program: &Program,
-    outside: Option<Outside>,
+    uplink: Uplink,
     report: fn(&LaunchError),
 ) -> Result<u8, LaunchError> {
     let roots = open_roots(root, layout)?;
     let (broker, client) = start_broker(&roots, report)?;
-    let sentry = match clone3(spaces(), None).map_err(io_step("clone the sentry"))? {
+    let mut own = spaces();
+    // The sockets are those of the caller's network.
+    own.set(CloneFlags::NEWNET, !matches!(uplink, Uplink::HostSockets(_)));
+    let sentry = match clone3(own, None).map_err(io_step("clone the sentry"))? {
         Side::Child => {
             // Whoever ends the caller ends the sandbox.
             let die = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
             let tied = die.map_err(step("tie the sentry to its parent"));
-            let code = match tied.and_then(|()| alone(program, (layout, roots), client, outside)) {
+            let code = match tied.and_then(|()| alone(program, (layout, roots), client, uplink)) {
                 Ok(status) => code_of(status),
                 Err(error) => {
                     report(&error);
@@ -105,7 +108,7 @@ pub fn run(
         }
         Side::Parent { pid, .. } => pid,
     };
-    drop((client, outside));
+    drop((client, uplink));
     let status = wait(sentry)?;
     // Its other end is closed: the broker ends by itself.
     wait(broker)?;
@@ -167,13 +170,13 @@ fn alone(
     program: &Program,
     (layout, roots): (&Layout, Vec<OwnedFd>),
     broker: BrokerClient,
-    outside: Option<Outside>,
+    uplink: Uplink,
 ) -> Result<Status, LaunchError> {
     let streams = Streams::own(0)?;
     let (host_name, control, signals, tied) = (None, None, None, true);
     let counter = platform::clock::counter_is_a_clock();
     let kernel =
-        boot(Given { layout, roots, broker, host_name, control, tied, outside, signals, counter })?;
+        boot(Given { layout, roots, broker, host_name, control, tied, uplink, signals, counter })?;
     start(&kernel, program, streams, None)?;
     Ok(kernel.wait_for_end())
 }

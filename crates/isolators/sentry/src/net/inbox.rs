@@ -62,6 +62,10 @@ pub struct Received {
     pub rights: Vec<Arc<OpenFile>>,
     /// Whether it ends a record.
     pub record: bool,
+    /// Control messages of the host's.
+    pub control: Vec<u8>,
+    /// `MSG_*` that the host told.
+    pub flags: u32,
 }
 
 /// What a packet costs besides its bytes, so that empty ones are not free.

@@ -7,7 +7,9 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::settings::Settings;
+use crate::vfs::Poller;
 
+pub mod host;
 pub mod inbox;
 pub mod inet;
 pub mod ioctl;
@@ -19,6 +21,7 @@ pub mod socket;
 pub mod stack;
 pub mod unix;
 
+pub use host::HostSocket;
 pub use inbox::{Packet, Received, Sender};
 pub use inet::{Tcp, Udp};
 pub use netlink::Netlink;
@@ -40,6 +43,34 @@ pub struct Network {
     stack: OnceLock<Arc<Stack>>,
     /// Of the host's interface.
     claim: OnceLock<std::os::fd::OwnedFd>,
+    /// Who waits for sockets of the host's, where those are used.
+    host_sockets: OnceLock<Arc<Poller>>,
+}
+
+/// How a sandbox reaches other machines.
+#[derive(Debug)]
+pub enum Uplink {
+    /// Not at all: there is a loopback interface.
+    None,
+    /// By an interface of the host's, with a TCP/IP of its own.
+    Interface(Box<Outside>),
+    /// By sockets of the host's, which has these interfaces where the sentry is.
+    HostSockets(links::Links),
+}
+
+impl Uplink {
+    /// Sockets of the host's, of the network namespace that this process is in.
+    ///
+    /// # Errors
+    /// [`OutsideError`], if the host does not tell its interfaces.
+    pub fn host_sockets() -> Result<Self, OutsideError> {
+        let told = netlink::host::Host::new().and_then(|host| host.links());
+        told.map(Uplink::HostSockets).map_err(|errno| OutsideError::Step {
+            space: "network namespace of the sockets".to_owned(),
+            step: "read addresses and routes",
+            errno,
+        })
+    }
 }
 
 impl Network {
@@ -56,13 +87,28 @@ impl Network {
         self.stack.get()
     }
 
-    /// Uses an interface of the host's. Before the first program starts.
+    /// Who waits for sockets of the host's, if TCP and UDP are made of those.
+    #[must_use]
+    pub fn host_sockets(&self) -> Option<&Arc<Poller>> {
+        self.host_sockets.get()
+    }
+
+    /// Uses what the host has. Before the first program starts.
     ///
     /// # Errors
-    /// If its thread can't be started.
-    pub fn open(kernel: &Arc<Kernel>, outside: Outside) -> std::io::Result<()> {
-        let Outside { links, socket, wake, claim } = outside;
+    /// If a thread can't be started.
+    pub fn open(kernel: &Arc<Kernel>, uplink: Uplink) -> std::io::Result<()> {
         let this = &kernel.network;
+        let outside = match uplink {
+            Uplink::None => return Ok(()),
+            Uplink::HostSockets(links) => {
+                let _ = this.links.set(links);
+                let _ = this.host_sockets.set(Arc::clone(&kernel.files.poller));
+                return Ok(());
+            }
+            Uplink::Interface(outside) => outside,
+        };
+        let Outside { links, socket, wake, claim } = *outside;
         if let Some(link) = links.links.last() {
             let stack = stack::start(kernel, link, &links, (socket, wake))?;
             let _ = this.stack.set(stack);

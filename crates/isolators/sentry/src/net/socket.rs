@@ -10,6 +10,7 @@ use crate::syscalls::Call;
 use crate::task::waiter::{Waiter, lock};
 use crate::vfs::{Attributes, File, Kind, Ready, Time};
 
+use super::host::HostSocket;
 use super::inbox::{Packet, Received};
 use super::inet::options::Numbers;
 use super::inet::{Tcp, Udp};
@@ -117,6 +118,8 @@ pub enum Body {
     Udp(Arc<Udp>),
     /// `AF_NETLINK`
     Netlink(Arc<Netlink>),
+    /// TCP or UDP of the host's.
+    Host(Arc<HostSocket>),
 }
 
 /// A socket.
@@ -160,6 +163,7 @@ impl Socket {
             Body::Tcp(tcp) => tcp.receive(room, peek),
             Body::Udp(udp) => udp.receive(room, peek),
             Body::Netlink(netlink) => netlink.receive(room, peek),
+            Body::Host(host) => host.receive(room, peek),
         }
     }
 
@@ -173,6 +177,12 @@ impl Socket {
             Body::Tcp(tcp) => tcp.send(&mut message.packet, message.urgent),
             // With an address only, which the call has to look up.
             Body::Udp(_) | Body::Netlink(_) => Err(Errno::DESTADDRREQ),
+            Body::Host(host) => {
+                let bytes = &mut message.packet.bytes;
+                let sent = host.send(bytes)?;
+                bytes.drain(..sent.min(bytes.len()));
+                Ok(())
+            }
         }
     }
 
@@ -184,6 +194,7 @@ impl Socket {
             Body::Tcp(tcp) => tcp.ready(),
             Body::Udp(udp) => udp.ready(),
             Body::Netlink(netlink) => netlink.ready(),
+            Body::Host(host) => host.ready(),
         }
     }
 
@@ -194,6 +205,7 @@ impl Socket {
             Body::Tcp(tcp) => tcp.watch(waiter),
             Body::Udp(udp) => udp.watch(waiter),
             Body::Netlink(netlink) => netlink.watch(waiter),
+            Body::Host(host) => host.watch(waiter),
         }
     }
 
@@ -201,8 +213,8 @@ impl Socket {
     #[must_use]
     pub fn piece(&self) -> Option<usize> {
         const MOST: usize = 64 << 10;
-        if let Body::Tcp(_) = &self.body {
-            return Some(MOST);
+        if let Body::Tcp(_) | Body::Host(_) = &self.body {
+            return (self.kind == Type::Stream as u32).then_some(MOST);
         }
         let half = usize::try_from(lock(&self.options).send_buffer / 2).unwrap_or(MOST);
         (self.kind == Type::Stream as u32).then(|| half.clamp(1024, MOST))
@@ -216,6 +228,7 @@ impl Socket {
             Body::Tcp(tcp) => tcp.inbox.take_error(),
             Body::Udp(udp) => udp.inbox.take_error(),
             Body::Netlink(netlink) => netlink.inbox.take_error(),
+            Body::Host(host) => host.take_error(),
         }
     }
 
@@ -231,7 +244,7 @@ impl Socket {
             // Both sides' buffers are one here.
             Body::Tcp(tcp) => tcp.set_limit(size(send) * 2),
             Body::Udp(udp) => udp.inbox.set_limit(size(receive)),
-            Body::Netlink(_) => {}
+            Body::Netlink(_) | Body::Host(_) => {}
         }
     }
 }
@@ -256,8 +269,11 @@ impl File for SocketFile {
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         let part = self.0.piece().and_then(|most| from.get(..most)).unwrap_or(from);
         let packet = Packet { bytes: part.to_vec(), ..Packet::default() };
-        self.0.send(&mut Outgoing { packet, ..Outgoing::default() })?;
-        Ok(part.len())
+        let mut outgoing = Outgoing { packet, ..Outgoing::default() };
+        self.0.send(&mut outgoing)?;
+        // The host may take a part.
+        let left = if let Body::Host(_) = &self.0.body { outgoing.packet.bytes.len() } else { 0 };
+        Ok(part.len() - left.min(part.len()))
     }
 
     fn ready(&self) -> Ready {
@@ -305,6 +321,7 @@ impl File for SocketFile {
             }
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,
+            (Body::Host(host), IN_QUEUE) => host.waiting()?,
             _ => return super::ioctl::interface(call, request, argument),
         };
         let count = i32::try_from(count).unwrap_or(i32::MAX);

@@ -15,7 +15,7 @@ use super::terminal::make_raw;
 use crate::control::{cause, program};
 use crate::kernel::Kernel;
 use crate::launch::{self, Given, LaunchError, Streams};
-use crate::net::Outside;
+use crate::net::{Outside, Uplink};
 use crate::vfs::setup::Layout;
 
 /// What the container's configuration says to its kernel.
@@ -23,7 +23,7 @@ use crate::vfs::setup::Layout;
 pub(super) struct SentryKernel {
     process: Process,
     layout: Layout,
-    own_network: bool,
+    network: Network,
     /// Whether programs may read the time from the processor's counter.
     counter: bool,
     /// The configuration, if it is to be sent to another container's sandbox.
@@ -45,12 +45,32 @@ fn has_own_network(spec: &Spec) -> bool {
     })
 }
 
+/// How it reaches other machines.
+#[derive(Clone, Copy, Debug)]
+enum Network {
+    /// Its loopback interface alone: the namespace is somebody else's.
+    Alone,
+    /// By the interface of its network namespace.
+    Interface,
+    /// By sockets of its network namespace.
+    HostSockets,
+}
+
 impl SentryKernel {
-    pub(super) fn new(spec: &Spec, join: Option<Join>) -> Result<Self, SandboxError> {
+    pub(super) fn new(
+        spec: &Spec,
+        join: Option<Join>,
+        host_sockets: bool,
+    ) -> Result<Self, SandboxError> {
+        let network = match (host_sockets, has_own_network(spec)) {
+            (true, _) => Network::HostSockets,
+            (false, true) => Network::Interface,
+            (false, false) => Network::Alone,
+        };
         Ok(Self {
             process: spec.process.clone().unwrap_or_default(),
             layout: layout(spec)?,
-            own_network: has_own_network(spec),
+            network,
             // The container's own tree need not have `/sys`.
             counter: crate::platform::clock::counter_is_a_clock(),
             join: join.map(|join| (join, spec.clone())),
@@ -90,10 +110,11 @@ impl SentryKernel {
         let mask = SignalMask::sendable();
         mask.block().map_err(host("block signals"))?;
         let signals = SignalFd::new(&mask).map_err(host("take signals"))?;
-        let outside = if self.own_network {
-            Outside::of_present("container's network namespace")?
-        } else {
-            None
+        let uplink = match self.network {
+            Network::Alone => Uplink::None,
+            Network::Interface => Outside::of_present("container's network namespace")?
+                .map_or(Uplink::None, |outside| Uplink::Interface(Box::new(outside))),
+            Network::HostSockets => Uplink::host_sockets()?,
         };
         let roots = launch::open_roots(Path::new("/"), &self.layout)?;
         let (_, broker) = launch::start_broker(&roots, complain)?;
@@ -101,7 +122,7 @@ impl SentryKernel {
             let_go_of_streams(root)?;
         }
         launch::boot(Given {
-            outside,
+            uplink,
             layout: &self.layout,
             roots,
             broker,

@@ -1,7 +1,7 @@
 //! The seam's first and second level.
 
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use caisson_isolator::{
@@ -30,6 +30,17 @@ pub struct Settings {
     pub systemd_cgroup: bool,
     /// Where what containers write goes; `None`: as their annotation says, else to the host.
     pub overlay: Option<Overlay>,
+    /// Use sockets of the host's kernel, of the container's network namespace, instead of
+    /// a TCP/IP of the sandbox's: faster, and a weaker wall.
+    pub host_sockets: bool,
+}
+
+impl Settings {
+    /// As without options, with state below this directory.
+    #[must_use]
+    pub fn in_folder(root: &Path) -> Self {
+        Settings { root: root.to_owned(), systemd_cgroup: false, overlay: None, host_sockets: false }
+    }
 }
 
 /// See the module's documentation. As `caisson-native`, it must be used from
@@ -117,7 +128,7 @@ impl Isolator for SentryIsolator {
             // Goes the way of the configuration, into another container's sandbox too.
             spec.annotations.insert(OVERLAY.to_owned(), overlay.text().to_owned());
         }
-        let kernel = SentryKernel::new(&spec, join)?;
+        let kernel = SentryKernel::new(&spec, join, self.settings.host_sockets)?;
         let sandbox = self.native(Some(kernel)).create_sandbox(request)?;
         Ok(self.wrap(sandbox, request.id, joins_pids))
     }

@@ -51,4 +51,4 @@ pub const BROKER_CALLS: &[HostCallRow] = &[
 ];
 
 /// The broker's.
-pub const BROKER: Calls = Calls { rows: BROKER_CALLS, refused: &[] };
+pub const BROKER: Calls = Calls { rows: &[BROKER_CALLS], refused: &[] };

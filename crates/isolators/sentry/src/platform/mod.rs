@@ -25,6 +25,7 @@ pub mod context;
 pub mod fast;
 mod filter;
 pub mod host_calls;
+pub mod host_socket;
 mod listener;
 mod machine;
 mod memory;

@@ -40,6 +40,30 @@ impl Poller {
         thread.spawn(move || this.run()).map(drop)
     }
 
+    /// The queue that is woken whenever something happens to a stream (`EPOLLET`), until
+    /// it is forgotten; a stream is followed once at most.
+    pub fn follow(&self, stream: BorrowedFd<'_>) -> Arc<WaitQueue> {
+        let key = u64::from(stream.as_raw_fd().cast_unsigned());
+        let queue = Arc::new(WaitQueue::default());
+        lock(&self.queues).insert(key, Arc::clone(&queue));
+        let flags = epoll::EventFlags::IN
+            | epoll::EventFlags::OUT
+            | epoll::EventFlags::PRI
+            | epoll::EventFlags::RDHUP
+            | epoll::EventFlags::ET;
+        // Who waits looks once more after this, so a socket that can't be followed (there
+        // is no memory) is found ready or not at the next wait.
+        let _ = epoll::add(&self.epoll, stream, epoll::EventData::new_u64(key), flags);
+        queue
+    }
+
+    /// Undoes [`Self::follow`], before the stream is closed.
+    pub fn forget(&self, stream: BorrowedFd<'_>) {
+        let key = u64::from(stream.as_raw_fd().cast_unsigned());
+        let _ = epoll::delete(&self.epoll, stream);
+        lock(&self.queues).remove(&key);
+    }
+
     fn run(&self) {
         let mut events = Vec::with_capacity(16);
         loop {

@@ -181,6 +181,7 @@ impl Pods {
         let config = PodConfig {
             id: record.id.clone(),
             isolator: engine.isolator.to_owned(),
+            sentry: engine.sentry.clone(),
             oci: engine.oci,
             shim: engine.shim,
             state_root: engine.state_root,

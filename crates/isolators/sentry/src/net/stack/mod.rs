@@ -58,7 +58,7 @@ pub struct Outside {
 #[derive(Debug, thiserror::Error)]
 pub enum OutsideError {
     /// The host refuses.
-    #[error("take over an interface of the {space}: {step}: {errno}")]
+    #[error("use the {space}: {step}: {errno}")]
     Step {
         /// Which namespace.
         space: String,
@@ -99,6 +99,17 @@ impl Outside {
     /// # Errors
     /// [`OutsideError`]
     pub fn take(path: &std::path::Path) -> Result<Self, OutsideError> {
+        Self::enter(path)?;
+        let name = format!("network namespace {}", path.display());
+        let none = OutsideError::Interfaces { space: name.clone(), found: 0 };
+        Self::of_present(&name)?.ok_or(none)
+    }
+
+    /// Enters a network namespace. The caller must have a single thread.
+    ///
+    /// # Errors
+    /// [`OutsideError`]
+    pub fn enter(path: &std::path::Path) -> Result<(), OutsideError> {
         use rustix::fs::{Mode, OFlags};
         use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
         let name = format!("network namespace {}", path.display());
@@ -109,9 +120,7 @@ impl Outside {
         let space = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(fail("open it"))?;
         move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(fail("enter it"))?;
-        let none = OutsideError::Interfaces { space: name.clone(), found: 0 };
-        Self::of_present(&name)?.ok_or(none)
+            .map_err(fail("enter it"))
     }
 
     /// The same of the network namespace that this process is in, called `space` in

@@ -43,19 +43,9 @@ pub(super) fn read(
 ) -> Result<(), Errno> {
     let packet = &mut outgoing.packet;
     packet.sender = sender(call);
-    if length == 0 {
-        return Ok(());
-    }
-    if length > MOST {
-        return Err(Errno::NOBUFS);
-    }
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    call.memory().read(address, &mut bytes)?;
-    let mut rest = bytes.as_slice();
     let mut files = Vec::new();
-    while rest.len() >= HEADER {
-        let (size, level, kind) = header(rest);
-        let body = rest.get(HEADER..size).ok_or(Errno::INVAL)?;
+    each(call, (address, length), |whole, level, kind| {
+        let body = whole.get(HEADER..).unwrap_or_default();
         if socket.family == AF_UNIX && level == SOL_SOCKET {
             match kind {
                 SCM_RIGHTS => descriptors(call, body, &mut files)?,
@@ -70,9 +60,31 @@ pub(super) fn read(
             let (hops, class) = &mut outgoing.hops;
             *if matches!(kind, HOPS | TTL) { hops } else { class } = value;
         }
+        Ok(())
+    })?;
+    outgoing.packet.rights = Rights::new(files)?;
+    Ok(())
+}
+
+/// Runs `f` on the control messages at an address: each with its header, its level and
+/// its type.
+pub(super) fn each(
+    call: &Call<'_>,
+    (address, length): (u64, u64),
+    mut f: impl FnMut(&[u8], i32, i32) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    if length > MOST {
+        return Err(Errno::NOBUFS);
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    call.memory().read(address, &mut bytes)?;
+    let mut rest = bytes.as_slice();
+    while rest.len() >= HEADER {
+        let (size, level, kind) = header(rest);
+        let whole = rest.get(..size).filter(|whole| whole.len() >= HEADER);
+        f(whole.ok_or(Errno::INVAL)?, level, kind)?;
         rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
     }
-    outgoing.packet.rights = Rights::new(files)?;
     Ok(())
 }
 
@@ -190,6 +202,16 @@ impl Writer {
         }
     }
 
+    /// Adds messages that the host's kernel made.
+    fn of_host(&mut self, mut rest: &[u8]) {
+        while rest.len() >= HEADER {
+            let (size, level, kind) = header(rest);
+            let Some(body) = rest.get(HEADER..size) else { return };
+            self.put(level, kind, body);
+            rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
+        }
+    }
+
     /// Adds what came with a packet: who sent it, and descriptors, which are opened.
     pub(super) fn received(
         &mut self,
@@ -205,6 +227,7 @@ impl Writer {
             self.put(SOL_SOCKET, SCM_CREDENTIALS, &body);
         }
         self.packet_info(call, socket, received);
+        self.of_host(&received.control);
         let files = std::mem::take(&mut received.rights);
         if files.is_empty() {
             return;

@@ -13,7 +13,7 @@ use crate::vfs::{OpenFile, status};
 
 use super::control::{self, Writer};
 use super::{
-    Call, Failure, Outcome, Patience, inet, read_address, sender, socket, unix, write_address,
+    Call, Failure, Outcome, Patience, host, inet, read_address, sender, socket, unix, write_address,
 };
 
 /// `MSG_*`
@@ -37,9 +37,9 @@ const MOST_RECORD: u64 = 16 << 20;
 const VECTORS: u64 = 1024;
 
 /// Pieces of the guest's memory, one after the other.
-struct Span {
+pub(super) struct Span {
     parts: Vec<(u64, u64)>,
-    left: u64,
+    pub(super) left: u64,
 }
 
 impl Span {
@@ -90,7 +90,7 @@ impl Span {
         Ok(())
     }
 
-    fn gather(&mut self, memory: &GuestMemory, count: u64) -> Result<Vec<u8>, Errno> {
+    pub(super) fn gather(&mut self, memory: &GuestMemory, count: u64) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; usize::try_from(count.min(self.left)).unwrap_or(0)];
         let mut at = 0;
         self.step(count.min(self.left), |address, length| {
@@ -147,7 +147,12 @@ impl Message {
     }
 }
 
-fn broken_pipe(call: &Call<'_>) {
+/// `SIGPIPE`, where a stream's end is gone and the caller wants to hear of it.
+fn tell_broken(call: &Call<'_>, socket: &Socket, failure: &Failure, flags: u32) {
+    let stream = socket.kind == Type::Stream as u32;
+    if *failure != Failure::Errno(Errno::PIPE) || !stream || flags & flag::NO_SIGNAL != 0 {
+        return;
+    }
     let info = Info::from_user(SIGPIPE, SI_USER, call.thread.process.pid, 0);
     signal::send(call.kernel, &Target::Thread(Arc::clone(call.thread)), info);
 }
@@ -159,7 +164,7 @@ fn send(
     flags: u32,
 ) -> Result<u64, Failure> {
     let urgent = flags & flag::OUT_OF_BAND != 0;
-    if urgent && !matches!(socket.body, Body::Tcp(_)) {
+    if urgent && !matches!(socket.body, Body::Tcp(_) | Body::Host(_)) {
         return Err(Errno::OPNOTSUPP.into());
     }
     let memory = call.memory();
@@ -167,10 +172,16 @@ fn send(
     if message.name.1 > 0 {
         outgoing.to = Some(read_address(call, message.name.0, message.name.1)?);
     }
-    outgoing.packet.sender = sender(call);
-    control::read(call, socket, message.control, &mut outgoing)?;
     let timeout = lock(&socket.options).send_timeout;
     let patience = Patience::of(file, flags & flag::DONT_WAIT != 0, timeout);
+    if let Body::Host(host) = &socket.body {
+        let control = host::control(call, message.control)?;
+        let to = outgoing.to.as_deref().unwrap_or_default();
+        let sent = host::send(call, host, (&mut message.span, to, &control), flags, &patience);
+        return sent.inspect_err(|failure| tell_broken(call, socket, failure, flags));
+    }
+    outgoing.packet.sender = sender(call);
+    control::read(call, socket, message.control, &mut outgoing)?;
     let mut done = 0;
     let piece = socket.piece().map(|p| p as u64);
     if piece.is_none() && message.span.left > MOST_RECORD {
@@ -188,11 +199,7 @@ fn send(
             Ok(()) => done += size,
             Err(_) if done > 0 => return Ok(done),
             Err(failure) => {
-                let stream = socket.kind == Type::Stream as u32;
-                if failure == Failure::Errno(Errno::PIPE) && stream && flags & flag::NO_SIGNAL == 0
-                {
-                    broken_pipe(call);
-                }
+                tell_broken(call, socket, &failure, flags);
                 return Err(failure);
             }
         }
@@ -235,6 +242,8 @@ fn one(
         Body::Netlink(netlink) => {
             Ok(netlink.send(&outgoing.packet.bytes, call.kernel.network.links())?)
         }
+        // All of them were sent before.
+        Body::Host(_) => Err(Errno::OPNOTSUPP.into()),
     }
 }
 
@@ -254,17 +263,24 @@ fn receive(
     if flags & flag::OUT_OF_BAND != 0 {
         return urgent_byte(call, socket, span, flags & flag::PEEK != 0);
     }
-    if flags & flag::ERROR_QUEUE != 0 {
-        return Err(Errno::AGAIN.into());
-    }
     let memory = call.memory();
+    if flags & flag::ERROR_QUEUE != 0 {
+        let Body::Host(host) = &socket.body else { return Err(Errno::AGAIN.into()) };
+        let room = usize::try_from(span.left).unwrap_or(0);
+        let received = host.receive_with(room, flag::ERROR_QUEUE)?;
+        span.scatter(&memory, &received)?;
+        let (count, flags) = (received.length as u64, received.flags);
+        return Ok(Told { count, received, flags });
+    }
     let timeout = lock(&socket.options).receive_timeout;
     let patience = Patience::of(file, flags & flag::DONT_WAIT != 0, timeout);
     let peek = flags & flag::PEEK != 0;
     let stream = socket.piece().is_some();
     let all = flags & flag::WAIT_ALL != 0 && stream && !peek;
     // TCP throws away what it is told to.
-    let discards = flags & flag::TRUNCATED != 0 && matches!(socket.body, Body::Tcp(_));
+    let throws =
+        matches!(&socket.body, Body::Tcp(_)) || matches!(&socket.body, Body::Host(_) if stream);
+    let discards = flags & flag::TRUNCATED != 0 && throws;
     let mut told = Told { count: 0, received: Received::default(), flags: 0 };
     loop {
         let room = usize::try_from(span.left).unwrap_or(0);
@@ -286,6 +302,7 @@ fn receive(
                 told.count = received.full as u64;
             }
         }
+        told.flags |= received.flags;
         let over = received.length == 0 || !received.rights.is_empty();
         told.received = received;
         if over || !all || span.left == 0 {
@@ -302,15 +319,19 @@ fn urgent_byte(
     peek: bool,
 ) -> Result<Told, Failure> {
     const URGENT: u32 = flag::OUT_OF_BAND;
-    let Body::Tcp(tcp) = &socket.body else { return Err(Errno::OPNOTSUPP.into()) };
-    if lock(&socket.options).urgent_inline || span.left == 0 {
-        return Err(Errno::INVAL.into());
-    }
-    let byte = tcp.inbox.urgent(peek)?;
-    let pieces = vec![(vec![byte], 0)];
-    let received = Received { pieces, length: 1, full: 1, ..Received::default() };
+    let received = match &socket.body {
+        Body::Tcp(_) if lock(&socket.options).urgent_inline || span.left == 0 => {
+            return Err(Errno::INVAL.into());
+        }
+        Body::Tcp(tcp) => {
+            let pieces = vec![(vec![tcp.inbox.urgent(peek)?], 0)];
+            Received { pieces, length: 1, full: 1, ..Received::default() }
+        }
+        Body::Host(host) => host.receive_with(1, URGENT | if peek { flag::PEEK } else { 0 })?,
+        _ => return Err(Errno::OPNOTSUPP.into()),
+    };
     span.scatter(&call.memory(), &received)?;
-    Ok(Told { count: 1, received, flags: URGENT })
+    Ok(Told { count: received.length as u64, received, flags: URGENT })
 }
 
 fn signed(count: u64) -> i64 {

@@ -1,6 +1,7 @@
 //! Calls on sockets: making, naming, connecting.
 
 mod control;
+mod host;
 mod inet;
 mod inet_options;
 mod messages;
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 use crate::net::inet::address;
 use crate::net::netlink::{self, ROUTE};
 use crate::net::{Body, Netlink, Sender, Socket, SocketFile, Type, Unix};
+use crate::platform::host_socket;
 use crate::task::Restart;
 use crate::task::waiter::{Woken, lock};
 use crate::vfs::{OpenFile, status};
@@ -137,6 +139,9 @@ pub(super) fn socket_(call: &Call<'_>) -> Outcome {
             let kind = unix.kind as u32;
             Socket::new(AF_UNIX, kind, 0, Body::Unix(unix))
         }
+        family @ (2 | 10) if let Some(poller) = call.kernel.network.host_sockets() => {
+            host::make(poller, family == 10, kind, protocol)?
+        }
         family @ (2 | 10) => inet::make(call, family == 10, kind, protocol)?,
         16 => match (kind, protocol) {
             (2 | 3, ROUTE) => {
@@ -208,6 +213,7 @@ pub(super) fn bind(call: &Call<'_>) -> Outcome {
         Body::Unix(own) => unix::bind(call, own, &name)?,
         Body::Tcp(_) | Body::Udp(_) => inet::bind(call, &socket, &name)?,
         Body::Netlink(netlink) => netlink.bind(&name)?,
+        Body::Host(own) => host::bind(call, own, &name)?,
     }
     Ok(0)
 }
@@ -221,6 +227,7 @@ pub(super) fn listen(call: &Call<'_>) -> Outcome {
         Body::Unix(unix) => unix.listen(backlog, sender(call))?,
         Body::Tcp(tcp) => tcp.listen(backlog)?,
         Body::Udp(_) | Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
+        Body::Host(own) => host_socket::listen(own.fd(), i32::try_from(backlog).unwrap_or(0))?,
     }
     Ok(0)
 }
@@ -249,6 +256,7 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
             (Socket::new(socket.family, socket.kind, socket.protocol, body), peer)
         }
         Body::Udp(_) | Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
+        Body::Host(own) => host::accept(call, (&socket, own), &patience)?,
     };
     {
         let options = lock(&socket.options).clone();
@@ -283,6 +291,7 @@ pub(super) fn connect(call: &Call<'_>) -> Outcome {
         Body::Udp(udp) => inet::direct(call, udp, &name)?,
         // To the kernel: there is nobody else.
         Body::Netlink(netlink) => netlink.bind_to_any(),
+        Body::Host(own) => host::connect(call, own, &name, &patience)?,
     }
     Ok(0)
 }
@@ -300,6 +309,7 @@ pub(super) fn shutdown(call: &Call<'_>) -> Outcome {
         Body::Tcp(tcp) => tcp.shutdown(receive, send)?,
         Body::Udp(udp) => udp.shutdown(receive, send)?,
         Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
+        Body::Host(own) => host_socket::shutdown(own.fd(), call.int(1))?,
     }
     Ok(0)
 }
@@ -311,6 +321,7 @@ pub(super) fn getsockname(call: &Call<'_>) -> Outcome {
         Body::Tcp(tcp) => address::bytes(tcp.local(), tcp.is_v6),
         Body::Udp(udp) => address::bytes(udp.local(), udp.is_v6),
         Body::Netlink(netlink) => netlink.name(),
+        Body::Host(own) => host_socket::own_name(own.fd())?,
     };
     write_address(call, &name, call.arg(1), call.arg(2))?;
     Ok(0)
@@ -323,6 +334,7 @@ pub(super) fn getpeername(call: &Call<'_>) -> Outcome {
         Body::Tcp(tcp) => address::bytes(tcp.remote()?, tcp.is_v6),
         Body::Udp(udp) => address::bytes(udp.remote()?, udp.is_v6),
         Body::Netlink(_) => Netlink::kernel(),
+        Body::Host(own) => host_socket::peer_name(own.fd())?,
     };
     write_address(call, &name, call.arg(1), call.arg(2))?;
     Ok(0)

@@ -8,7 +8,7 @@ use crate::net::{Body, Options, Socket};
 use crate::task::Caps;
 use crate::task::waiter::lock;
 
-use super::{AF_UNIX, Call, Outcome, inet_options, socket};
+use super::{AF_UNIX, Call, Failure, Outcome, host, inet_options, socket};
 
 const SOL_SOCKET: i32 = 1;
 
@@ -50,6 +50,10 @@ const MOST_BUFFER: u32 = 212_992;
 const LEAST_SEND: u32 = 4608;
 const LEAST_RECEIVE: u32 = 2304;
 
+/// What the sandbox keeps of sockets of the host's, too: no call on one of those waits.
+const OF_SANDBOX: [i32; 4] =
+    [name::RECEIVE_TIMEOUT, name::SEND_TIMEOUT, name::LINGER, name::PEER_CREDENTIALS];
+
 pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
     let (_, socket) = socket(call)?;
     let length = usize::try_from(call.int(4)).map_err(|_| Errno::INVAL)?;
@@ -58,6 +62,14 @@ pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
     }
     let mut value = vec![0; length];
     call.memory().read(call.arg(3), &mut value)?;
+    if let Body::Host(own) = &socket.body {
+        let (level, option) = (call.int(1), call.int(2));
+        if (level, option) == (SOL_SOCKET, host::LINGER) {
+            host::set(own, (level, option), &value)?;
+        } else if level != SOL_SOCKET || !OF_SANDBOX.contains(&option) {
+            return host::set(own, (level, option), &value).map(|()| 0).map_err(Failure::from);
+        }
+    }
     match call.int(1) {
         SOL_SOCKET => set_common(call, &socket, call.int(2), &value)?,
         level => inet_options::set(&socket, (level, call.int(2)), &value)?,
@@ -134,7 +146,7 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
             tcp.inbox.set_urgent_inline(inline);
         }
         Body::Udp(udp) => udp.set(|w| (w.reuse_address, w.reuse_port) = wish),
-        Body::Unix(_) | Body::Netlink(_) => {}
+        Body::Unix(_) | Body::Netlink(_) | Body::Host(_) => {}
     }
     if matches!(
         option,
@@ -153,9 +165,13 @@ pub(in super::super) fn getsockopt(call: &Call<'_>) -> Outcome {
     let memory = call.memory();
     let room = memory.read_u32(call.arg(4))?.cast_signed();
     let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
-    let value = match call.int(1) {
-        SOL_SOCKET => get_common(&socket, call.int(2))?,
-        level => inet_options::get(&socket, (level, call.int(2)))?,
+    let value = match (&socket.body, call.int(1), call.int(2)) {
+        (Body::Host(_), SOL_SOCKET, option) if OF_SANDBOX.contains(&option) => {
+            get_common(&socket, option)?
+        }
+        (Body::Host(own), level, option) => host::get(own, (level, option), room)?,
+        (_, SOL_SOCKET, _) => get_common(&socket, call.int(2))?,
+        (_, level, _) => inet_options::get(&socket, (level, call.int(2)))?,
     };
     let part = value.get(..room).unwrap_or(&value);
     memory.write(call.arg(3), part)?;
@@ -168,7 +184,7 @@ fn listens(socket: &Socket) -> bool {
     match &socket.body {
         Body::Unix(unix) => unix.listens(),
         Body::Tcp(tcp) => tcp.listens(),
-        Body::Udp(_) | Body::Netlink(_) => false,
+        Body::Udp(_) | Body::Netlink(_) | Body::Host(_) => false,
     }
 }
 

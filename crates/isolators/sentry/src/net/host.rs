@@ -1,0 +1,174 @@
+//! Sockets of TCP and UDP that are the host's, of the network namespace that the sentry
+//! is in: `--network host-sockets`. The host's kernel parses what comes from the network.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::platform::host_socket::{self, Sent};
+use crate::task::WaitQueue;
+use crate::task::waiter::Waiter;
+use crate::vfs::{Poller, Ready};
+
+use super::Type;
+use super::inbox::Received;
+
+/// `MSG_PEEK`
+const PEEK: u32 = 2;
+/// `MSG_TRUNC`
+const TRUNCATED: u32 = 0x20;
+/// Most bytes that are received at once.
+const PIECE: usize = 256 << 10;
+/// Room for control messages: what all options together bring.
+const CONTROL: usize = 1024;
+
+/// A socket of the host's.
+#[derive(Debug)]
+pub struct HostSocket {
+    fd: OwnedFd,
+    is_stream: bool,
+    poller: Arc<Poller>,
+    /// Once somebody has waited for it.
+    queue: OnceLock<Arc<WaitQueue>>,
+}
+
+impl HostSocket {
+    /// A new one. Types are [`Type::Stream`] and [`Type::Datagram`].
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn new(
+        poller: &Arc<Poller>,
+        family: u16,
+        kind: Type,
+        protocol: i32,
+    ) -> Result<Arc<Self>, Errno> {
+        let number = if kind == Type::Stream { 1 } else { 2 };
+        let fd = host_socket::socket(family.into(), number, protocol)?;
+        Ok(Self::of(poller, fd, kind == Type::Stream))
+    }
+
+    fn of(poller: &Arc<Poller>, fd: OwnedFd, is_stream: bool) -> Arc<Self> {
+        let (poller, queue) = (Arc::clone(poller), OnceLock::new());
+        Arc::new(HostSocket { fd, is_stream, poller, queue })
+    }
+
+    /// The host's descriptor.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Whether it is one of TCP.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// A connection that was made to it, and the other end's address.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is none, and what else the host says.
+    pub fn accept(&self) -> Result<(Arc<Self>, Vec<u8>), Errno> {
+        let (fd, peer) = host_socket::accept(self.fd())?;
+        Ok((Self::of(&self.poller, fd, self.is_stream), peer))
+    }
+
+    /// Whether an attempt to connect has ended.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.ready().intersects(Ready::OUT | Ready::ERR | Ready::HUP)
+    }
+
+    /// `SO_ERROR`
+    #[must_use]
+    pub fn take_error(&self) -> Option<Errno> {
+        let value = host_socket::option(self.fd(), (1, 4), 4).ok()?;
+        let number = i32::from_le_bytes(*value.first_chunk()?);
+        (number != 0).then(|| Errno::from_raw_os_error(number))
+    }
+
+    /// Sends bytes to where it is connected; returns how many.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is no room, and what else the host says.
+    pub fn send(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        host_socket::send(self.fd(), Sent { bytes, ..Sent::default() }, 0)
+    }
+
+    /// Receives.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is nothing, and what else the host says.
+    pub fn receive(&self, room: usize, peek: bool) -> Result<Received, Errno> {
+        self.receive_with(room, if peek { PEEK } else { 0 })
+    }
+
+    /// Receives with these `MSG_*`.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn receive_with(&self, room: usize, flags: u32) -> Result<Received, Errno> {
+        let mut bytes = vec![0; room.min(PIECE)];
+        // Tells how long a datagram was; a stream would throw bytes away.
+        let whole = if self.is_stream { 0 } else { TRUNCATED };
+        let got = host_socket::receive(self.fd(), &mut bytes, CONTROL, flags | whole)?;
+        bytes.truncate(got.count);
+        Ok(Received {
+            length: bytes.len(),
+            full: got.count,
+            pieces: vec![(bytes, 0)],
+            from: (!got.from.is_empty()).then_some(got.from),
+            control: got.control,
+            flags: got.flags & !TRUNCATED,
+            ..Received::default()
+        })
+    }
+
+    /// `FIONREAD`: bytes that wait; of datagrams, those of the next one.
+    ///
+    /// # Errors
+    /// What the host says: `ENOTCONN`, `EINVAL` of one that listens.
+    pub fn waiting(&self) -> Result<usize, Errno> {
+        // Nothing is copied of a stream; of a datagram its length is told.
+        let got = if self.is_stream {
+            let mut none = vec![0; PIECE];
+            host_socket::receive(self.fd(), &mut none, 0, PEEK | TRUNCATED)
+        } else {
+            host_socket::receive(self.fd(), &mut [], 0, PEEK | TRUNCATED)
+        };
+        match got {
+            Ok(got) => Ok(got.count),
+            Err(Errno::AGAIN) => Ok(0),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// What poll(2) tells.
+    #[must_use]
+    pub fn ready(&self) -> Ready {
+        let asked = PollFlags::from_bits_retain(Ready::all().bits());
+        let mut one = [PollFd::new(&self.fd, asked)];
+        match poll(&mut one, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+            Ok(_) => one
+                .first()
+                .map_or(Ready::empty(), |p| Ready::from_bits_truncate(p.revents().bits())),
+            Err(_) => Ready::empty(),
+        }
+    }
+
+    /// Has the waiter called when that changes.
+    pub fn watch(&self, waiter: &Arc<Waiter>) {
+        self.queue.get_or_init(|| self.poller.follow(self.fd())).join(waiter);
+    }
+}
+
+impl Drop for HostSocket {
+    fn drop(&mut self) {
+        if self.queue.get().is_some() {
+            self.poller.forget(self.fd.as_fd());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Calls on sockets of the host's (`--network host-sockets`): what of a guest's reaches
+//! the host's kernel, and what not. No pointer, no descriptor and no flag does that is
+//! not named here.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::net::inet::address;
+use crate::net::inet::options::{IP, IPV6, TCP, UDP};
+use crate::net::{Body, HostSocket, Socket, Type};
+use crate::platform::host_socket::{self, Sent};
+use crate::settings::FIRST_FREE_PORT;
+use crate::task::Caps;
+use crate::task::waiter::lock;
+use crate::vfs::Poller;
+
+use super::messages::Span;
+use super::{Call, Failure, Patience, family};
+
+const SOL_SOCKET: i32 = 1;
+
+/// socket(2)
+pub(super) fn make(
+    poller: &Arc<Poller>,
+    is_v6: bool,
+    kind: u32,
+    protocol: i32,
+) -> Result<Arc<Socket>, Errno> {
+    let (of, protocol) = match (kind, protocol) {
+        (1, 0 | TCP) => (Type::Stream, TCP),
+        (2, 0 | UDP) => (Type::Datagram, UDP),
+        // Raw sockets are for those who may configure the host's network.
+        (3, _) => return Err(Errno::PERM),
+        (1 | 2, _) => return Err(Errno::PROTONOSUPPORT),
+        _ => return Err(Errno::SOCKTNOSUPPORT),
+    };
+    let family = if is_v6 { address::V6 } else { address::V4 };
+    let host = HostSocket::new(poller, family, of, protocol)?;
+    Ok(Socket::new(family, kind, protocol, Body::Host(host)))
+}
+
+/// bind(2). The host says by itself which ports are free to all; the sandbox may say
+/// less.
+pub(super) fn bind(call: &Call<'_>, host: &HostSocket, name: &[u8]) -> Result<(), Errno> {
+    let inet = matches!(family(name)?, address::V4 | address::V6);
+    let port = name.get(2..4).and_then(|b| b.try_into().ok()).map_or(0, u16::from_be_bytes);
+    let free = call.kernel.network.settings.get(FIRST_FREE_PORT).unwrap_or(1024);
+    if inet && (1..free).contains(&port.into()) {
+        let may = lock(&call.thread.credentials).can(Caps::NET_BIND_SERVICE);
+        if !may {
+            return Err(Errno::ACCESS);
+        }
+    }
+    host_socket::bind(host.fd(), name)
+}
+
+/// connect(2)
+pub(super) fn connect(
+    call: &Call<'_>,
+    host: &Arc<HostSocket>,
+    name: &[u8],
+    patience: &Patience,
+) -> Result<(), Failure> {
+    match host_socket::connect(host.fd(), name) {
+        Err(Errno::INPROGRESS | Errno::ALREADY) if patience.waits => {}
+        other => return other.map_err(Failure::from),
+    }
+    let waited = patience.wait(
+        call,
+        || host.watch(call.waiter()),
+        || {
+            if !host.is_decided() {
+                return Err(Errno::AGAIN);
+            }
+            // Asked once more, the host tells how it ended, and the socket can be used again.
+            host_socket::connect(host.fd(), name)
+        },
+    );
+    waited.map_err(|failure| match failure {
+        Failure::Errno(Errno::AGAIN) => Errno::INPROGRESS.into(),
+        other => other,
+    })
+}
+
+/// accept(2): the connection, and who made it.
+pub(super) fn accept(
+    call: &Call<'_>,
+    (socket, host): (&Socket, &Arc<HostSocket>),
+    patience: &Patience,
+) -> Result<(Arc<Socket>, Vec<u8>), Failure> {
+    let (other, peer) = patience.wait(call, || host.watch(call.waiter()), || host.accept())?;
+    let socket = Socket::new(socket.family, socket.kind, socket.protocol, Body::Host(other));
+    Ok((socket, peer))
+}
+
+/// `MSG_OOB`
+const URGENT: u32 = 1;
+/// Flags of send(2) that the host gets: `OOB`, `DONTROUTE`, `EOR`, `CONFIRM`, `MORE`,
+/// `FASTOPEN`.
+const SEND: u32 = URGENT | 0x4 | 0x80 | 0x800 | 0x8000 | 0x2000_0000;
+/// Most bytes that are copied at once, and of a datagram.
+const PIECE: u64 = 256 << 10;
+
+/// send(2) and its like.
+pub(super) fn send(
+    call: &Call<'_>,
+    host: &Arc<HostSocket>,
+    (span, to, control): (&mut Span, &[u8], &[u8]),
+    flags: u32,
+    patience: &Patience,
+) -> Result<u64, Failure> {
+    if !host.is_stream() && span.left > PIECE {
+        return Err(Errno::MSGSIZE.into());
+    }
+    let memory = call.memory();
+    let (mut done, mut bytes) = (0, Vec::new());
+    loop {
+        let sent = if bytes.is_empty() { span.gather(&memory, PIECE) } else { Ok(bytes) };
+        let sent = sent.map_err(Failure::from).and_then(|mut bytes| {
+            // Only the last byte of all is urgent.
+            let urgent = if span.left == 0 { SEND } else { SEND & !URGENT };
+            let one = || {
+                let sent = Sent { bytes: &bytes, to, control };
+                host_socket::send(host.fd(), sent, flags & urgent)
+            };
+            let count = patience.wait(call, || host.watch(call.waiter()), one)?;
+            bytes.drain(..count.min(bytes.len()));
+            Ok((count, bytes))
+        });
+        match sent {
+            Ok((count, rest)) => {
+                done += count as u64;
+                bytes = rest;
+            }
+            Err(_) if done > 0 => return Ok(done),
+            Err(failure) => return Err(failure),
+        }
+        if bytes.is_empty() && span.left == 0 {
+            return Ok(done);
+        }
+    }
+}
+
+/// The control messages of a guest's that are for the host: those of IP, IPv6 and UDP.
+pub(super) fn control(call: &Call<'_>, (address, length): (u64, u64)) -> Result<Vec<u8>, Errno> {
+    let mut kept = Vec::new();
+    super::control::each(call, (address, length), |whole, level, _| {
+        if matches!(level, IP | IPV6 | UDP) {
+            kept.extend_from_slice(whole);
+            kept.resize(kept.len().next_multiple_of(8), 0);
+        }
+        Ok(())
+    })?;
+    Ok(kept)
+}
+
+/// Whether an option's value is plain bytes, and concerns the socket alone.
+fn is_plain(level: i32, option: i32) -> bool {
+    match level {
+        // REUSEADDR to KEEPALIVE but for the type and the error, OOBINLINE, NO_CHECK,
+        // PRIORITY, REUSEPORT, RCVLOWAT, BINDTODEVICE, TIMESTAMP, TIMESTAMPNS,
+        // TIMESTAMPING, RXQ_OVFL. Filters are programs behind a pointer.
+        SOL_SOCKET => matches!(option, 2 | 5..=12 | 15 | 18 | 25 | 29 | 35 | 37 | 40 | 63..=65),
+        // TOS to RECVTOS, MTU, FREEBIND, MINTTL, groups, UNICAST_IF. From 64 on: tables.
+        IP => matches!(option, 1..=4 | 6..=15 | 20..=25 | 32..=50),
+        // UNICAST_HOPS to V6ONLY, groups, what is received, TCLASS, FREEBIND, MINHOPCOUNT.
+        IPV6 => {
+            matches!(option, 11 | 16..=29 | 33 | 42..=49 | 51 | 53 | 56 | 58 | 60..=62 | 66..=78)
+        }
+        // Not the repair of connections (19 to 22), protocols above (31) or pages (35).
+        TCP => matches!(option, 1..=13 | 15..=18 | 23..=30 | 32 | 33 | 36 | 37),
+        UDP => matches!(option, 1 | 101..=104),
+        _ => false,
+    }
+}
+
+/// `SO_LINGER`
+pub(super) const LINGER: i32 = 13;
+
+/// setsockopt(2), but for what the sandbox keeps by itself.
+pub(super) fn set(host: &HostSocket, which: (i32, i32), value: &[u8]) -> Result<(), Errno> {
+    if which == (SOL_SOCKET, LINGER) {
+        // A close that waits would hold others up: what is left is sent behind the scenes.
+        let reset = value.get(4..8) == Some(&[0; 4]);
+        let value = if reset { value } else { &[0; 8] };
+        return host_socket::set_option(host.fd(), which, value);
+    }
+    match is_plain(which.0, which.1) {
+        true => host_socket::set_option(host.fd(), which, value),
+        false => Err(Errno::NOPROTOOPT),
+    }
+}
+
+/// getsockopt(2).
+pub(super) fn get(host: &HostSocket, which: (i32, i32), room: usize) -> Result<Vec<u8>, Errno> {
+    /// DEBUG, TYPE, ERROR, ACCEPTCONN, PROTOCOL, DOMAIN, INCOMING_CPU, INCOMING_NAPI_ID, COOKIE
+    const TOLD: [i32; 9] = [1, 3, 4, 30, 38, 39, 49, 56, 57];
+    let (level, option) = which;
+    if level == SOL_SOCKET && TOLD.contains(&option) || is_plain(level, option) {
+        host_socket::option(host.fd(), which, room.min(4096))
+    } else if matches!(level, SOL_SOCKET | IP | IPV6 | TCP | UDP) {
+        Err(Errno::NOPROTOOPT)
+    } else {
+        Err(Errno::OPNOTSUPP)
+    }
+}

@@ -5,6 +5,12 @@
 mod container;
 mod sandbox;
 
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+
+use caisson_isolator::Isolator as _;
+use caisson_sentry::oci::{SentryIsolator, Settings};
 use caisson_sentry::platform::host_calls;
 use container::Container;
 use sandbox::{Ended, Sandbox, finish_within};
@@ -93,6 +99,16 @@ fn a_container_has_the_sockets_of_its_namespace_and_a_wall_for_them() {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     let installed = caisson_sys::seccomp::installed(pid).unwrap();
     assert!(installed == [host_calls::program(&host_calls::WITH_SOCKETS)]);
+    // Somebody outside is connected to a program inside, by the sandbox.
+    let settings = Settings::in_folder(container.root());
+    let sandbox = SentryIsolator::new(settings).open_sandbox(&container.id.parse().unwrap());
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    sandbox.unwrap().connect(80, theirs.as_fd()).unwrap();
+    drop(theirs);
+    ours.write_all(b"GET /f HTTP/1.0\r\n\r\n").unwrap();
+    let mut got = String::new();
+    ours.read_to_string(&mut got).unwrap();
+    assert!(got.ends_with("\r\n\r\ntext\n"), "{got}");
     // What is no socket of IPv4 or IPv6 is not asked of the host at all.
     let raw = container.exec(&["ping", "-c", "1", "127.0.0.1"]);
     assert!(raw.code != 0 && raw.stderr.contains("permission denied"), "{raw:?}");

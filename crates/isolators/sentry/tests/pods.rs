@@ -234,7 +234,7 @@ fn halves_of_a_forwarded_connection_end_by_themselves() {
     }
     let pod = pod();
     pod.sandbox.compile("halves", &["-static"]);
-    let settings = Settings { root: pod.root().to_owned(), systemd_cgroup: false, overlay: None };
+    let settings = Settings::in_folder(pod.root());
     let sandbox = SentryIsolator::new(settings).open_sandbox(&pod.id.parse().unwrap()).unwrap();
     for (which, port) in [("first", 5003), ("last", 5004)] {
         let mut server = pod.command(&["exec"], &["halves", which]);

@@ -150,13 +150,11 @@ impl Kind {
                 let settings = Settings { root, systemd_cgroup, rootless, kernel };
                 NativeIsolator::new(settings).features()
             }
-            Self::Sentry => {
-                SentryIsolator::new(sentry::Settings {
-                    systemd_cgroup,
-                    ..sentry::Settings::in_folder(&root)
-                })
-                .features()
-            }
+            Self::Sentry => SentryIsolator::new(sentry::Settings {
+                systemd_cgroup,
+                ..sentry::Settings::in_folder(&root)
+            })
+            .features(),
         }
     }
 }

@@ -11,8 +11,9 @@ use rustix::io::Errno;
 use super::server::{answer, failed};
 use super::{Answer, cause};
 use crate::kernel::Kernel;
-use crate::net::inet::Progress;
-use crate::net::{Packet, Received, Tcp};
+use crate::net::inet::options::TCP;
+use crate::net::inet::{Progress, address};
+use crate::net::{HostSocket, Packet, Received, Tcp, Type};
 use crate::task::waiter::{Waiter, Woken};
 use crate::vfs::{File as _, HostStream, Ready};
 
@@ -38,29 +39,90 @@ pub(super) fn serve(
             answer(connection, &Answer::Started(0));
             copy(&socket, &HostStream::new(stream, &kernel.files.poller));
             // Whoever listens hears of the end.
-            let _ = socket.shutdown(true, true);
+            socket.shutdown(true, true);
         }
         Err(errno) => answer(connection, &failed(&step, &cause(errno))),
     }
 }
 
-fn connect(kernel: &Kernel, to: SocketAddr) -> Result<Arc<Tcp>, Errno> {
-    let socket = Tcp::new(to.is_ipv6(), &kernel.network.inet.tcp);
-    if socket.connect(to, SocketAddr::new(to.ip(), 0))? == Progress::Started {
-        let (waiter, end) = (Arc::new(Waiter::default()), Instant::now() + PATIENCE);
-        loop {
-            socket.watch(&waiter);
-            match socket.outcome() {
-                Err(Errno::AGAIN) if waiter.wait(Some(end)) == Woken::TimedOut => {
-                    return Err(Errno::TIMEDOUT);
-                }
-                Err(Errno::AGAIN) => {}
-                Err(errno) => return Err(errno),
-                Ok(()) => break,
-            }
+/// A connection to a program inside.
+enum Connection {
+    Own(Arc<Tcp>),
+    Host(Arc<HostSocket>),
+}
+
+impl Connection {
+    fn watch(&self, waiter: &Arc<Waiter>) {
+        match self {
+            Connection::Own(tcp) => tcp.watch(waiter),
+            Connection::Host(socket) => socket.watch(waiter),
         }
     }
-    Ok(socket)
+
+    /// Sends all of a packet, or what there is room for.
+    fn send(&self, packet: &mut Packet) -> Result<(), Errno> {
+        match self {
+            Connection::Own(tcp) => tcp.send(packet, false)?,
+            Connection::Host(socket) => {
+                let sent = socket.send(&packet.bytes)?;
+                packet.bytes.drain(..sent.min(packet.bytes.len()));
+                return Ok(());
+            }
+        }
+        *packet = Packet::default();
+        Ok(())
+    }
+
+    fn receive(&self) -> Result<Received, Errno> {
+        match self {
+            Connection::Own(tcp) => tcp.receive(PIECE, false),
+            Connection::Host(socket) => socket.receive(PIECE, false),
+        }
+    }
+
+    fn shutdown(&self, receive: bool, send: bool) {
+        // Who is gone does not need to hear of it.
+        let _ = match self {
+            Connection::Own(tcp) => tcp.shutdown(receive, send),
+            Connection::Host(socket) => socket.shutdown(receive, send),
+        };
+    }
+}
+
+/// Calls `f` until it says something else than `EAGAIN`.
+fn patiently(
+    watch: impl Fn(&Arc<Waiter>),
+    mut f: impl FnMut() -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let (waiter, end) = (Arc::new(Waiter::default()), Instant::now() + PATIENCE);
+    loop {
+        watch(&waiter);
+        match f() {
+            Err(Errno::AGAIN) if waiter.wait(Some(end)) == Woken::TimedOut => {
+                return Err(Errno::TIMEDOUT);
+            }
+            Err(Errno::AGAIN) => {}
+            other => return other,
+        }
+    }
+}
+
+fn connect(kernel: &Kernel, to: SocketAddr) -> Result<Connection, Errno> {
+    if let Some(poller) = kernel.network.host_sockets() {
+        let name = address::bytes(to, to.is_ipv6());
+        let family = if to.is_ipv6() { address::V6 } else { address::V4 };
+        let socket = HostSocket::new(poller, family, Type::Stream, TCP)?;
+        match socket.connect(&name) {
+            Err(Errno::INPROGRESS) => patiently(|w| socket.watch(w), || socket.outcome(&name))?,
+            other => other?,
+        }
+        return Ok(Connection::Host(socket));
+    }
+    let socket = Tcp::new(to.is_ipv6(), &kernel.network.inet.tcp);
+    if socket.connect(to, SocketAddr::new(to.ip(), 0))? == Progress::Started {
+        patiently(|w| socket.watch(w), || socket.outcome())?;
+    }
+    Ok(Connection::Own(socket))
 }
 
 fn bytes_of(received: &Received) -> Vec<u8> {
@@ -69,7 +131,7 @@ fn bytes_of(received: &Received) -> Vec<u8> {
 }
 
 /// Until both have nothing more to say, or the stream's other end is gone.
-fn copy(socket: &Arc<Tcp>, stream: &HostStream) {
+fn copy(socket: &Connection, stream: &HostStream) {
     let waiter = Arc::new(Waiter::default());
     let (mut out, mut into) = (Vec::new(), Packet::default());
     let (mut in_ended, mut out_ended) = (false, false);
@@ -89,7 +151,7 @@ fn copy(socket: &Arc<Tcp>, stream: &HostStream) {
             match stream.read(&mut buffer, 0) {
                 Ok(0) => {
                     in_ended = true;
-                    let _ = socket.shutdown(false, true);
+                    socket.shutdown(false, true);
                 }
                 Ok(count) => into.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
                 Err(Errno::AGAIN | Errno::INTR) => {}
@@ -97,17 +159,14 @@ fn copy(socket: &Arc<Tcp>, stream: &HostStream) {
             }
         }
         if !into.bytes.is_empty() {
-            match socket.send(&mut into, false) {
-                Ok(()) => {
-                    into = Packet::default();
-                    moved = true;
-                }
+            match socket.send(&mut into) {
+                Ok(()) => moved = true,
                 Err(Errno::AGAIN) => {}
                 Err(_) => return,
             }
         }
         if out.is_empty() && !out_ended {
-            match socket.receive(PIECE, false) {
+            match socket.receive() {
                 Ok(received) if received.length == 0 => {
                     if stream.end_writing().is_err() {
                         return;

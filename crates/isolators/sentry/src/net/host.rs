@@ -76,10 +76,37 @@ impl HostSocket {
         Ok((Self::of(&self.poller, fd, self.is_stream), peer))
     }
 
-    /// Whether an attempt to connect has ended.
-    #[must_use]
-    pub fn is_decided(&self) -> bool {
-        self.ready().intersects(Ready::OUT | Ready::ERR | Ready::HUP)
+    /// Connects.
+    ///
+    /// # Errors
+    /// `EINPROGRESS` while it goes on, else why it failed.
+    pub fn connect(&self, name: &[u8]) -> Result<(), Errno> {
+        host_socket::connect(self.fd(), name)
+    }
+
+    /// How an attempt to connect there ended.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it goes on, else why it failed.
+    pub fn outcome(&self, name: &[u8]) -> Result<(), Errno> {
+        if !self.ready().intersects(Ready::OUT | Ready::ERR | Ready::HUP) {
+            return Err(Errno::AGAIN);
+        }
+        // Asked once more, the host tells how it ended, and the socket can be used again.
+        self.connect(name)
+    }
+
+    /// shutdown(2)
+    ///
+    /// # Errors
+    /// `ENOTCONN`
+    pub fn shutdown(&self, receive: bool, send: bool) -> Result<(), Errno> {
+        match (receive, send) {
+            (false, false) => Ok(()),
+            (true, false) => host_socket::shutdown(self.fd(), 0),
+            (false, true) => host_socket::shutdown(self.fd(), 1),
+            (true, true) => host_socket::shutdown(self.fd(), 2),
+        }
     }
 
     /// `SO_ERROR`

@@ -39,7 +39,12 @@ impl Settings {
     /// As without options, with state below this directory.
     #[must_use]
     pub fn in_folder(root: &Path) -> Self {
-        Settings { root: root.to_owned(), systemd_cgroup: false, overlay: None, host_sockets: false }
+        Settings {
+            root: root.to_owned(),
+            systemd_cgroup: false,
+            overlay: None,
+            host_sockets: false,
+        }
     }
 }
 

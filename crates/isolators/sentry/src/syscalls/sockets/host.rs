@@ -15,7 +15,7 @@ use crate::task::Caps;
 use crate::task::waiter::lock;
 use crate::vfs::Poller;
 
-use super::messages::Span;
+use super::span::Span;
 use super::{Call, Failure, Patience, family};
 
 const SOL_SOCKET: i32 = 1;
@@ -62,21 +62,11 @@ pub(super) fn connect(
     name: &[u8],
     patience: &Patience,
 ) -> Result<(), Failure> {
-    match host_socket::connect(host.fd(), name) {
+    match host.connect(name) {
         Err(Errno::INPROGRESS | Errno::ALREADY) if patience.waits => {}
         other => return other.map_err(Failure::from),
     }
-    let waited = patience.wait(
-        call,
-        || host.watch(call.waiter()),
-        || {
-            if !host.is_decided() {
-                return Err(Errno::AGAIN);
-            }
-            // Asked once more, the host tells how it ended, and the socket can be used again.
-            host_socket::connect(host.fd(), name)
-        },
-    );
+    let waited = patience.wait(call, || host.watch(call.waiter()), || host.outcome(name));
     waited.map_err(|failure| match failure {
         Failure::Errno(Errno::AGAIN) => Errno::INPROGRESS.into(),
         other => other,

@@ -6,6 +6,7 @@ mod inet;
 mod inet_options;
 mod messages;
 mod options;
+mod span;
 mod unix;
 
 use std::sync::Arc;
@@ -309,7 +310,7 @@ pub(super) fn shutdown(call: &Call<'_>) -> Outcome {
         Body::Tcp(tcp) => tcp.shutdown(receive, send)?,
         Body::Udp(udp) => udp.shutdown(receive, send)?,
         Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
-        Body::Host(own) => host_socket::shutdown(own.fd(), call.int(1))?,
+        Body::Host(own) => own.shutdown(receive, send)?,
     }
     Ok(0)
 }

@@ -10,9 +10,18 @@ case $FORM in
     *) echo "programs: FORM is short or whole, not $FORM" >&2 && exit 2 ;;
 esac
 
-# What the head of a script says: `# forms: short whole; seconds: 60`.
+# What the head of a script says: `# forms: short whole; seconds: 60`, and perhaps
+# `whole: 600`, the seconds of the whole form.
 forms_of() { sed -n 's/^# forms: \([a-z ]*\);.*/ \1 /p' "$1"; }
-limit_of() { sed -n 's/^# forms:.*seconds: \([0-9]*\).*/\1/p' "$1"; }
+limit_of() {
+    local whole
+    whole=$(sed -n 's/^# forms:.*; whole: \([0-9]*\).*/\1/p' "$1")
+    if [[ $FORM == whole && -n $whole ]]; then
+        echo "$whole"
+    else
+        sed -n 's/^# forms:.*seconds: \([0-9]*\).*/\1/p' "$1"
+    fi
+}
 
 # Writes the bundle's config.json.
 configure() { # bundle, words...

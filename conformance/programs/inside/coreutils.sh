@@ -24,7 +24,7 @@ work() {
     du -a --apparent-size i | sort; du -s --inodes d; df --output=target . >/dev/null && echo df; ls -lnR --time-style=+ i; ls -1 -S -r | head -n 3; dir -1 i; vdir --time-style=+ i/j | wc -l; ls --color=always soft | od -c | head -n 1; dircolors -p | wc -l
     test -f n && test -L soft && test -p p && test ! -e none && echo tests; [ n -ef hard ] && echo linked; pathchk "$(printf 'x%.0s' {1..300})" 2>&1 | tail -c 20; mktemp -u x.XXXX | wc -c; mktemp -d -p . y.XXXX | wc -c
     shred -n 1 -u o && ls o 2>&1; sync n; sync -f .; tee a b <<<tee | cat - a b; yes y | head -n 2; true; false; echo $?
-    timeout 0.2 sleep 5; echo "timeout $?"; { timeout -s KILL 0.2 sleep 5; echo $?; } 2>/dev/null; nice -n 5 nice; nohup echo nohup 2>/dev/null; env -i A=b env; stdbuf -oL echo line; nproc >/dev/null; sleep 0.01
+    timeout 0.2 sleep 5; echo "timeout $?"; { timeout -s KILL 0.2 sleep 5; echo $?; } 2>/dev/null; echo $(($(nice -n 5 nice) - $(nice))); nohup echo nohup 2>/dev/null; env -i A=b env; stdbuf -oL echo line; nproc >/dev/null; sleep 0.01
     whoami; id; id nobody; groups; logname 2>&1; users; who; pwd; hostid | wc -c; uname -s -m -o; arch; tty; stty size 2>&1; printenv SCALE >/dev/null
     chroot / /bin/echo chrooted; chroot --userspec=65534:65534 / /usr/bin/id -u; pinky >/dev/null 2>&1; kill -l 9; kill -0 $$ && echo alive
     getfattr 2>/dev/null; cat n >&- 2>&1; cat <&- 2>&1; echo full >/dev/full; ls /none; cat d; rm d 2>&1; cp n n; mv d d/e 2>&1; ln n hard; mkdir n; rmdir i; chmod 7 none; head -c 3 /dev/zero | od -c

@@ -36,6 +36,16 @@ static pid_t later(int s, int ms) {
     if (!p) { struct timespec t = {0, ms * 1000000L}; nanosleep(&t, 0); kill(parent, s); _exit(0); }
     return p;
 }
+/* What /proc tells of three signals. */
+static void told(void) {
+    char line[200], name[20];
+    unsigned long mask, these = 1UL << (SIGUSR1 - 1) | 1UL << (SIGUSR2 - 1) | 1UL << SIGRTMIN;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "%19[A-Za-z]: %lx", name, &mask) == 2 && (!strncmp(name, "Sig", 3) || !strncmp(name, "Shd", 3)) && strcmp(name, "SigQ"))
+            P("%s %lx\n", name, mask & these);
+    fclose(f);
+}
 int main(void) {
     int st;
     set(SIGUSR1, handler, 0);
@@ -47,6 +57,12 @@ int main(void) {
     raise(SIGUSR1); raise(SIGUSR1);
     sigpending(&pend);
     P("blocked %d pending %d\n", count, sigismember(&pend, SIGUSR1));
+    set(SIGUSR2, SIG_IGN, 0);
+    kill(getpid(), SIGRTMIN + 1);
+    told();
+    set(SIGUSR2, SIG_DFL, 0);
+    set(SIGRTMIN + 1, SIG_IGN, 0);
+    set(SIGRTMIN + 1, SIG_DFL, 0);
     sigprocmask(SIG_SETMASK, &old, 0);
     P("once %d\n", count);
     set(SIGRTMIN + 1, info, SA_SIGINFO);

@@ -8,8 +8,10 @@ use std::sync::atomic::Ordering;
 use crate::kernel::Kernel;
 use crate::mm::Backing;
 use crate::platform::GuestMemory;
+use crate::signal;
 use crate::task::Process;
 use crate::task::filter::Guard;
+use crate::task::limits::resource;
 use crate::task::waiter::lock;
 
 /// What is there of a range of a process's memory.
@@ -35,6 +37,27 @@ fn command_line(memory: &GuestMemory, process: &Process) -> Vec<u8> {
         title.truncate(zero + 1);
     }
     title
+}
+
+/// Signals that wait for a thread, or for its process, those that it holds back, and what is
+/// ignored and handled.
+fn signals(process: &Process, (waiting, held): (u64, u64)) -> String {
+    let limit = lock(&process.limits).soft(resource::SIGPENDING);
+    let pending = lock(&process.pending).set();
+    let (mut ignored, mut handled) = (0, 0);
+    let actions = lock(&process.actions);
+    for number in 1..=signal::MAX {
+        match actions.get(number).handler {
+            0 => {}
+            signal::IGNORE => ignored |= signal::bit(number),
+            _ => handled |= signal::bit(number),
+        }
+    }
+    format!(
+        "SigQ:\t{}/{limit}\nSigPnd:\t{waiting:016x}\nShdPnd:\t{pending:016x}\n\
+         SigBlk:\t{held:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{handled:016x}\n",
+        (waiting | pending).count_ones()
+    )
 }
 
 /// What a text says now.
@@ -63,6 +86,10 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
     }
     let guard = thread.as_ref().map_or(Guard::None, |t| lock(&t.guard).clone());
     let credentials = thread.as_ref().map(|t| Arc::clone(&t.credentials));
+    let waiting = thread.as_ref().map_or((0, 0), |t| {
+        let signals = lock(&t.signals);
+        (signals.pending.set(), signals.mask)
+    });
     let space = thread.map(|t| t.space());
     let bytes = space.as_ref().map_or(0, |s| lock(&s.areas).total());
     let (group_leader, pid) = (process.pid, id);
@@ -101,11 +128,12 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
         "status" => {
             let own = credentials.unwrap_or_else(|| Arc::clone(&process.credentials));
             let who = lock(&own).clone();
+            let signals = signals(process, waiting);
             let ids = |ids: [u32; 4]| ids.map(|id| id.to_string()).join("\t");
             format!(
                 "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{state} ({})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
                  TracerPid:\t{tracer}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
-                 VmSize:\t{:8} kB\nThreads:\t{threads}\n\
+                 VmSize:\t{:8} kB\nThreads:\t{threads}\n{signals}\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
                  CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
                 process.umask.load(Ordering::SeqCst),

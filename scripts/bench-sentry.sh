@@ -1,11 +1,14 @@
 #!/bin/bash
 # The same bundle under caisson-native, caisson-sentry and gVisor's runsc (systrap,
 # directfs), in turns: NATIVE=path SENTRY=path scripts/bench-sentry.sh. Times of single calls,
-# of programs, of starts, and memory when idle; medians, and ratios of medians.
+# of programs, of starts, and memory when idle; medians, and ratios of medians. runsc keeps
+# what is written in memory, the others write to the disk: what writes is also measured with
+# both sentries in memory, and both on the disk.
 #
 # RUNS    rounds (3; the short form, 1, takes two to four minutes on two cores)
 # FILES   files that find and tar walk over (20000)
-# PEERS   which ones, in this order ("native sentry runsc")
+# PEERS   which ones, in this order ("native sentry runsc memory disk": the sentry with
+#         --overlay2=root:memory, and runsc with --overlay2=none, only with what writes)
 #
 # A peer or a program that can't be had is named, and its cells stay empty.
 set -euo pipefail
@@ -19,7 +22,7 @@ SENTRY=$(realpath "${SENTRY:?}")
 export NATIVE SENTRY
 runs=${RUNS:-3}
 files=${FILES:-20000}
-read -ra peers <<<"${PEERS:-native sentry runsc}"
+read -ra peers <<<"${PEERS:-native sentry runsc memory disk}"
 if [[ -z ${CAISSON_BENCH_OWN:-} ]]; then
     scripts/packages.sh gcc libc6-dev python3 sqlite3 redis-tools
     conformance/peers/install.sh runsc
@@ -82,8 +85,11 @@ command_of() {
     case $1 in
         native) peer=("$NATIVE" --root "$work/state-native") ;;
         sentry) peer=("$SENTRY" --root "$work/state-sentry") ;;
+        memory) peer=("$SENTRY" --root "$work/state-memory" --overlay2=root:memory) ;;
         runsc) peer=("$RUNSC" --root "$work/state-runsc" --platform=systrap --directfs=true
             --network=none) ;;
+        disk) peer=("$RUNSC" --root "$work/state-disk" --platform=systrap --directfs=true
+            --network=none --overlay2=none) ;;
     esac
 }
 
@@ -107,14 +113,14 @@ memory_below() {
 there=()
 for name in "${peers[@]}"; do
     case $name in
-        native | sentry) there+=("$name") ;;
-        runsc)
-            if [[ -x $RUNSC ]]; then there+=(runsc); else
-                echo "bench-sentry: no runsc, so its column is missing: see what conformance/peers/install.sh says"
+        native | sentry | memory) there+=("$name") ;;
+        runsc | disk)
+            if [[ -x $RUNSC ]]; then there+=("$name"); else
+                echo "bench-sentry: no runsc, so its column $name is missing: see what conformance/peers/install.sh says"
             fi
             ;;
         *)
-            echo "bench-sentry: PEERS knows native, sentry and runsc, not $name" >&2
+            echo "bench-sentry: PEERS knows native, sentry, runsc, memory and disk, not $name" >&2
             exit 2
             ;;
     esac
@@ -124,6 +130,13 @@ for round in $(seq "$runs"); do
     for name in "${there[@]}"; do
         echo "bench-sentry: round $round of $runs, $name"
         result=$work/result-$name
+        if [[ $name = memory || $name = disk ]]; then
+            words /bench/calls writes
+            run_in "$name" 2>>"$work/errors-$name" >>"$result" || echo "bench-sentry: $name: calls failed"
+            words /bin/bash /bench/bench_programs.sh "$files" writes
+            run_in "$name" 2>>"$work/errors-$name" >>"$result" || echo "bench-sentry: $name: programs failed"
+            continue
+        fi
         words /bench/calls
         run_in "$name" 2>>"$work/errors-$name" >>"$result" || echo "bench-sentry: $name: calls failed"
         words /bin/bash /bench/bench_programs.sh "$files"
@@ -174,19 +187,21 @@ for peer in peers:
         rows[name].setdefault(peer, []).append(float(value))
 def show(value):
     return "" if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}"
-pairs = [(a, b) for a, b in (("sentry", "native"), ("sentry", "runsc")) if a in peers and b in peers]
+ratios = (("sentry", "native"), ("sentry", "runsc"), ("memory", "runsc"), ("sentry", "disk"))
+pairs = [(a, b) for a, b in ratios if a in peers and b in peers]
 print("| µs | " + " | ".join(peers + [f"{a} / {b}" for a, b in pairs]) + " |")
 print("|---" * (1 + len(peers) + len(pairs)) + "|")
-slower = []
+slower = {}
 for name in names:
     middle = {peer: statistics.median(values) for peer, values in rows[name].items()}
     cells = [show(middle.get(peer)) for peer in peers]
     for a, b in pairs:
         ratio = middle[a] / middle[b] if middle.get(a) and middle.get(b) else None
         cells.append(show(ratio))
-        if b == "runsc" and ratio is not None and ratio > 1:
-            slower.append(f"{name} ({ratio:.2f})")
+        if b != "native" and ratio is not None and ratio > 1:
+            slower.setdefault((a, b), []).append(f"{name} ({ratio:.2f})")
     print(f"| {name} | " + " | ".join(cells) + " |")
-if ("sentry", "runsc") in pairs:
-    print("\nSlower than runsc: " + (", ".join(slower) if slower else "none") + ".")
+for a, b in pairs:
+    if b != "native":
+        print(f"\n{a} slower than {b}: {', '.join(slower.get((a, b), [])) or 'nothing'}.")
 PY

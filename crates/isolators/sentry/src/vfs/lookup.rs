@@ -43,8 +43,9 @@ impl Entry {
                     }
                     return Ok(Arc::clone(child));
                 }
-                if is_there(child)? {
-                    child.found.store(outside, Ordering::SeqCst);
+                // Once more for all that a listing has, if there is one.
+                self.ask_neighbours(kernel, directory, name);
+                if child.found.load(Ordering::SeqCst) == outside {
                     return Ok(Arc::clone(child));
                 }
                 self.forget(name);
@@ -106,6 +107,7 @@ impl Entry {
                 Some(child) => {
                     if let Some(node) = child.on_host_node().filter(|node| node.is(&told)) {
                         node.see(&told, since);
+                        child.found.store(since.outside, Ordering::SeqCst);
                     }
                 }
                 None => {

@@ -170,6 +170,16 @@ impl HostNode {
         }
     }
 
+    /// The guest has changed attributes of the directory itself, which changes no name.
+    pub fn has_changed_itself(&self) {
+        if self.kind() == Kind::Directory && !self.is_shared() {
+            let mut content = lock(&self.content);
+            if content.checked.is_some() {
+                content.stamp = self.stamp();
+            }
+        }
+    }
+
     /// The guest has changed a name here.
     fn have_changed(&self, f: impl FnOnce(&mut Content)) {
         self.fs.named.fetch_add(1, Ordering::SeqCst);

@@ -107,3 +107,21 @@ fn an_overlay_withstands_its_guest() {
     let ended = sandbox.run_with(&MEMORY, &["/bin/sh", "-c", script]);
     assert_eq!(ended.stdout, expected, "{ended:?}");
 }
+
+/// Files in memory that are not small have a descriptor each, which a sandbox has few of.
+#[test]
+fn many_files_need_not_as_many_descriptors() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "cd /tmp; v=$(head -c 70000 /dev/zero | tr '\\0' x); \
+                  for i in $(seq 350); do echo $v >z$i; done; ls | wc -l; cat z* | wc -c; \
+                  cp z350 y && cmp z350 y && echo same";
+    let limited = "ulimit -n 200; exec \"$@\"";
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_caisson-sentry"), "do"]);
+    command.args(MEMORY).args(["--env", "PATH=/bin", "--root"]).arg(sandbox.root());
+    let ended = sandbox::finish(command.args(["/bin/sh", "-c", script]));
+    assert_eq!(ended.stdout, "350\n24500350\nsame\n", "{ended:?}");
+}

@@ -2,7 +2,7 @@
 //! that they can be mapped.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::MemfdFlags;
@@ -12,11 +12,21 @@ use crate::ipc::queues::Queue;
 use crate::task::waiter::lock;
 
 use super::super::Kind;
+use super::super::host::most_handles;
 use super::directory::Entries;
 use super::{PAGE, TmpFs, TmpNode};
 
-/// A file of up to this much costs no descriptor.
-const SMALL: usize = 16 << 10;
+/// A file of up to this much costs no descriptor, until it is mapped.
+const SMALL: usize = 64 << 10;
+/// The same once there are many with one.
+const SMALL_AMONG_MANY: usize = 8 << 20;
+/// Files that have a descriptor.
+static LARGE: AtomicUsize = AtomicUsize::new(0);
+
+/// How large a file gets before it has a descriptor.
+fn small_limit() -> usize {
+    if LARGE.load(Ordering::Relaxed) < most_handles() { SMALL } else { SMALL_AMONG_MANY }
+}
 
 #[derive(Debug)]
 pub(super) enum Content {
@@ -37,13 +47,22 @@ pub(super) struct Bytes {
     booked: AtomicU64,
 }
 
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        if self.large.get().is_some() {
+            LARGE.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Content {
     pub(super) fn new(kind: Kind, text: &[u8]) -> Self {
         match kind {
             Kind::Directory => Content::Directory(Mutex::default()),
             Kind::Regular => {
-                let small = Mutex::new(text.to_vec());
-                Content::File(Bytes { small, ..Bytes::default() })
+                let bytes = Bytes::default();
+                *lock(&bytes.small) = text.to_vec();
+                Content::File(bytes)
             }
             Kind::Link => Content::Link(text.to_vec()),
             _ => Content::Nothing,
@@ -112,13 +131,21 @@ impl Bytes {
             return Ok(fd);
         }
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let fd = rustix::fs::memfd_create("tmpfs", flags)?;
+        let made = rustix::fs::memfd_create("tmpfs", flags);
+        let fd = made.map_err(|errno| match errno {
+            // Of the sentry, not of the guest's process.
+            Errno::MFILE | Errno::NFILE => Errno::NOSPC,
+            other => other,
+        })?;
         let mut done = 0;
         while let Some(rest) = small.get(done..).filter(|rest| !rest.is_empty()) {
             done += rustix::io::pwrite(&fd, rest, done as u64)?;
         }
         *small = Vec::new();
-        Ok(self.large.get_or_init(|| fd))
+        Ok(self.large.get_or_init(|| {
+            LARGE.fetch_add(1, Ordering::Relaxed);
+            fd
+        }))
     }
 }
 
@@ -163,7 +190,7 @@ impl TmpNode {
         let mut small = lock(&bytes.small);
         let start = if append { small.len() as u64 } else { offset };
         let end = start.checked_add(from.len() as u64).ok_or(Errno::FBIG)?;
-        let fits = usize::try_from(end).ok().filter(|end| *end <= SMALL);
+        let fits = usize::try_from(end).ok().filter(|end| *end <= small_limit());
         let count = match (bytes.large.get(), fits) {
             (None, Some(end)) => {
                 let before = bytes.booked.load(Ordering::SeqCst);
@@ -212,7 +239,7 @@ impl TmpNode {
     pub fn truncate(&self, size: u64) -> Result<(), Errno> {
         let bytes = self.bytes()?;
         let mut small = lock(&bytes.small);
-        match (bytes.large.get(), usize::try_from(size).ok().filter(|s| *s <= SMALL)) {
+        match (bytes.large.get(), usize::try_from(size).ok().filter(|s| *s <= small_limit())) {
             (None, Some(size)) => {
                 let after = pages(size as u64);
                 self.fs.book(bytes.booked.load(Ordering::SeqCst), after)?;

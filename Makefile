@@ -42,7 +42,7 @@ test: ## run the tests of every crate, and the house rules
 	@scripts/toolchain.sh
 	scripts/test.sh
 
-test-sentry: ## the sentry's tests, those that take long too, and programs of Debian (root); SCALE, MODULES
+test-sentry: ## the sentry's tests, those that take long too, and programs of Debian (root); PROGRAMS, SCALE, MODULES
 	@scripts/toolchain.sh
 	scripts/packages.sh busybox-static gcc libc6-dev python3 git strace gdb
 	cargo test $(CARGO_FLAGS) -p caisson-sentry -- --include-ignored

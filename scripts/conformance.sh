@@ -17,7 +17,7 @@ mkdir -p "$logs"
 
 if ((EUID != 0)); then
     echo "conformance: containers of other engines need root; asking sudo"
-    exec sudo -- env RUNTIME="$RUNTIME" CAISSON="${CAISSON:-}" KILLS="${KILLS:-}" SEED="${SEED:-}" ROUNDS="${ROUNDS:-}" PARTS="${PARTS:-}" FORM="${FORM:-}" SCALE="${SCALE:-}" MODULES="${MODULES:-}" HANDLER="${HANDLER:-}" FOCUS="${FOCUS:-}" PART="${PART:-}" SUITE_TIMEOUT="${SUITE_TIMEOUT:-}" PATH="$PATH" HOME="$HOME" "$0" "$@"
+    exec sudo -- env RUNTIME="$RUNTIME" CAISSON="${CAISSON:-}" KILLS="${KILLS:-}" SEED="${SEED:-}" ROUNDS="${ROUNDS:-}" PARTS="${PARTS:-}" FORM="${FORM:-}" SCALE="${SCALE:-}" MODULES="${MODULES:-}" PROGRAMS="${PROGRAMS:-}" HANDLER="${HANDLER:-}" FOCUS="${FOCUS:-}" PART="${PART:-}" SUITE_TIMEOUT="${SUITE_TIMEOUT:-}" PATH="$PATH" HOME="$HOME" "$0" "$@"
 fi
 
 # Suites that build Go modules.

@@ -2,8 +2,8 @@
 # Unmodified programs of Debian packages, each with a piece of real work, in one bundle that
 # is run by caisson-native and then by caisson-sentry: what they write and how they end must
 # be the same. run.sh RUNTIME-PATH [PART...], whose folder has caisson-sentry, too; a part is
-# a file of inside/ or checks/. FORM=short (what `make conformance` takes) or whole (what
-# `make test-sentry` takes), SCALE the percentage of the work of the whole form.
+# a file of inside/ or checks/, and PROGRAMS may name them instead. FORM=short (what `make
+# conformance` takes) or whole (what `make test-sentry` takes), SCALE the percentage of the work of the whole form.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../.." && pwd)
@@ -25,6 +25,8 @@ fi
 . "$here/../namespaces.sh"
 own_namespaces "$@"
 shift
+# shellcheck disable=SC2086  # words
+(($#)) || set -- ${PROGRAMS:-}
 # shellcheck source=bundle.sh
 . "$here/bundle.sh"
 

@@ -13,6 +13,8 @@ pub const FIRST_FREE_PORT: &str = "net/ipv4/ip_unprivileged_port_start";
 /// Whether packets for others go on: a sandbox has one interface that packets come in by, so
 /// there is nowhere for them to go.
 pub const FORWARDING: &str = "net/ipv4/ip_forward";
+/// Groups that may ask for echoes without a raw socket: the first and the last.
+pub const PING_GROUPS: &str = "net/ipv4/ping_group_range";
 /// Whether shared memory goes with the last process that has it attached.
 pub const SEGMENTS_GO: &str = "kernel/shm_rmid_forced";
 /// Messages in a POSIX queue at most.
@@ -41,12 +43,25 @@ impl Settings {
     }
 }
 
+/// Two groups, as one number.
+fn groups(value: &str) -> Option<u64> {
+    let mut words = value.split_ascii_whitespace().map(str::parse::<u32>);
+    match (words.next(), words.next(), words.next()) {
+        (Some(Ok(first)), Some(Ok(last)), None) => Some(u64::from(first) << 32 | u64::from(last)),
+        _ => None,
+    }
+}
+
 /// Gives a container what its configuration says, by path below `/proc/sys`. What this
 /// kernel does not heed is said in its log: for the host's kernel it holds.
 pub fn apply(kernel: &Kernel, given: &[(String, String)]) {
     for (path, value) in given {
         let range = HEEDED.iter().find(|(name, _)| name == path).map(|(_, range)| range);
         let number = value.trim().parse::<u64>().ok();
+        if let (PING_GROUPS, Some(groups)) = (path.as_str(), groups(value)) {
+            lock(&kernel.network.settings.0).insert(path.clone(), groups);
+            continue;
+        }
         match (range, number) {
             (Some(range), Some(number)) if range.contains(&number) => {
                 let net = path.starts_with("net/");

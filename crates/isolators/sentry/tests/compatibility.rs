@@ -114,7 +114,7 @@ fn sockets_behave_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["unix", "inet", "interfaces"] {
+    for name in ["unix", "inet", "interfaces", "icmp"] {
         same_program(&sandbox, name);
     }
 }
@@ -137,9 +137,24 @@ fn tasks_are_governed_the_same() {
         "tracing",
         "filters",
         "notices",
+        "aio",
     ] {
         same_program(&sandbox, name);
     }
+}
+
+/// Namespaces of a process's own.
+#[test]
+fn namespaces_are_the_same() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("namespaces", &["-static"]);
+    let inside = sandbox.run(&["/bin/namespaces"]);
+    let host = sandbox.run_on_host_as_root(&["/bin/namespaces"]);
+    assert_eq!(inside, host);
+    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
 }
 
 /// Limits of memory, and what is told of it; attributes of tasks.

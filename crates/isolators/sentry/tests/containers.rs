@@ -120,6 +120,31 @@ fn settings_of_the_configuration_hold() {
     assert_eq!(ended.stdout, expected, "{}", ended.stderr);
 }
 
+/// By who is in no group of the range by default: `net.ipv4.ping_group_range`.
+#[test]
+fn echoes_are_asked_for_by_the_groups_that_may() {
+    if !sandbox::possible() {
+        return;
+    }
+    let container = Container::new(&["icmp", "x"], |config| {
+        config["linux"]["sysctl"] = json!({"net.ipv4.ping_group_range": "0 10"});
+        config["process"]["capabilities"] = json!({});
+    });
+    container.sandbox.compile("icmp", &["-static"]);
+    let ended = container.call(&["run"], &[]);
+    let [four, six] =
+        ["four, sizeof four", "six, sizeof six"].map(|to| format!("0, (void *)&{to})"));
+    let expected = format!(
+        "sendto(fd, text, sizeof text, {four}: ok\n\
+         11 bytes from 2/0: type 0 id 0 seq 1 data odd good 1 [0 2 64]\nnothing\n\
+         sendto(fd, text, sizeof text, {four}: EINVAL\nsendto(fd, text, 7, {four}: EINVAL\n\
+         sendto(fd6, text, sizeof text, {six}: ok\n\
+         11 bytes from 10/0: type 129 id 0 seq 1 data odd\nnothing\n\
+         bind(fd, (void *)&own, sizeof own): ok\nport 77\ndone\n"
+    );
+    assert_eq!(ended.stdout, expected, "{}", ended.stderr);
+}
+
 #[test]
 fn limits_and_devices_of_the_configuration_are_told() {
     if !sandbox::possible() {

@@ -147,6 +147,30 @@ fn containers_of_a_pod_share_its_network_and_little_else() {
     assert_eq!(pod.exec(&["sh", "-c", "exit 4"]).code, 4);
 }
 
+/// One container's programs look for what another one has, by every name that there is.
+#[test]
+fn a_container_finds_nothing_of_another_ones() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    let one = member(&pod, HEED, &["network"]);
+    for container in [&pod, &one] {
+        container.sandbox.compile("trespass", &["-static", "-w"]);
+    }
+    start(&one);
+    let keeper = pod.command(&["exec"], &["trespass", "keep"]).stdout(Stdio::piped()).spawn();
+    let keeper = keeper.unwrap();
+    until("it keeps", || pod.sandbox.path("ready").exists().then_some(()));
+    let found = one.exec(&["trespass", "look"]);
+    let expected = "segment 0 queue 0 set 0 named 0\nsegments seen 0 file 0\nsocket 0\n\
+                    signals 0 traces 0 reads 0 opens 0 limits 0 others 0 own 1\nall 1\n\
+                    given 0\nthrough it 0\nmade 0\nlinked 0\nfrom there 0\ndone\n";
+    assert_eq!(found.stdout, expected, "{found:?}");
+    assert_eq!(keeper.wait_with_output().unwrap().stdout, b"kept kept\ndone\n");
+    assert!(!pod.sandbox.path("made").exists() && !one.sandbox.path("linked").exists());
+}
+
 #[test]
 fn processes_are_shared_if_they_are_to_be() {
     if !sandbox::possible() {

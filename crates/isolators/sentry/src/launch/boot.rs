@@ -1,7 +1,7 @@
 //! A sandbox's kernel, in the process that is to be the sentry.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use caisson_sys::signal_fd::SignalFd;
 use rustix::io::Errno;
@@ -115,7 +115,8 @@ fn over(
 ) -> Result<FileSystem, Errno> {
     let mounts = MountTable::default();
     let root = layout.root(&mounts, root)?;
-    Ok(FileSystem { root, mounts, broker, poller, fifos })
+    let mounts = Arc::new(mounts);
+    Ok(FileSystem { root, mounts, copies: Mutex::default(), broker, poller, fifos })
 }
 
 /// A further container of a sandbox.

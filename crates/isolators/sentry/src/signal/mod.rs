@@ -8,6 +8,9 @@ mod take;
 
 use std::collections::VecDeque;
 
+use crate::task::Credentials;
+use crate::task::user_namespace::Ids;
+
 pub use deliver::{force, reported, resume};
 pub use send::{Sender, Target, count_overrun, send};
 pub use take::take;
@@ -76,6 +79,18 @@ impl Info {
         info.put(16, pid);
         info.put(20, uid.cast_signed());
         info
+    }
+
+    /// With the sender's user as the receiver's user namespace has it.
+    #[must_use]
+    pub(super) fn seen_by(mut self, receiver: &Credentials) -> Self {
+        let by_kernel = matches!(self.code(), SI_USER | SI_TKILL);
+        let of_child = self.signal() == SIGCHLD && self.code() > 0;
+        if receiver.space.is_some() && (by_kernel || of_child) {
+            let user = self.get(20).cast_unsigned();
+            self.put(20, receiver.id_for(Ids::Users, user).cast_signed());
+        }
+        self
     }
 
     /// Of a child that changed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
-use crate::task::{Process, Status, Thread, exit_process, go_on};
+use crate::task::{Caps, Credentials, Process, Status, Thread, exit_process, go_on};
 
 use super::{DefaultAction, Info, SIGCONT, SIGKILL, bit, default_of};
 
@@ -18,22 +18,18 @@ pub enum Target {
 }
 
 /// Who sends it, for permission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
-    /// The kernel, or who may signal anybody.
-    Able,
-    /// A process with these real and effective users.
-    User(u32, u32),
-}
+#[derive(Clone, Debug)]
+pub struct Sender(pub Credentials);
 
 impl Sender {
     /// Whether kill(2) lets it signal `process`.
     #[must_use]
-    pub fn may(self, process: &Process) -> bool {
-        let Sender::User(real, effective) = self else { return true };
-        let users = lock(&process.credentials).users;
-        let [target_real, _, target_saved, _] = users;
+    pub fn may(&self, process: &Process) -> bool {
+        let [real, effective, ..] = self.0.users;
+        let theirs = lock(&process.credentials).clone();
+        let [target_real, _, target_saved, _] = theirs.users;
         [target_real, target_saved].iter().any(|u| *u == real || *u == effective)
+            || self.0.can_in(&theirs.space, Caps::KILL)
     }
 }
 
@@ -69,6 +65,7 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
         Target::Thread(thread) => &thread.process,
         Target::Process(process) => process,
     };
+    let info = info.seen_by(&lock(&process.credentials).clone());
     if signal == SIGKILL {
         exit_process(kernel, process, Status::Killed(9, false));
         return;

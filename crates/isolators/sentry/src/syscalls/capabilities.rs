@@ -106,7 +106,7 @@ pub(super) fn prctl(call: &Call<'_>) -> Outcome {
     const GET_NO_NEW_PRIVS: i32 = 39;
     const CAP_AMBIENT: i32 = 47;
     let mut who = lock(&call.thread.credentials);
-    let able = who.can(Caps::SETPCAP);
+    let able = who.can_here(Caps::SETPCAP);
     let caps = &mut who.caps;
     let rest_is_zero = |from: usize| (from..5).all(|index| call.arg(index) == 0);
     match call.int(0) {

@@ -26,7 +26,9 @@ pub(super) fn gain(walker: &Walker<'_>, entry: &Entry) -> Result<Gain, Errno> {
     if who.caps.no_new_privs || entry.mount.flags().contains(MountFlags::NO_SUID) {
         return Ok(Gain { hidden, ..Gain::default() });
     }
-    let has = |bits: u32| file.mode & bits == bits;
+    // Owners whom the namespace does not know give nothing.
+    let known = who.knows((file.user, file.group));
+    let has = |bits: u32| known && file.mode & bits == bits;
     Ok(Gain {
         user: has(0o4000).then_some(file.user),
         // Without the execute bit it once meant locks.
@@ -51,7 +53,7 @@ impl Gain {
             new.groups[1] = group;
         }
         let set_id = new.users[1] != who.users[1] || new.groups[1] != who.groups[1];
-        let gained = new.caps.execute(new.users, self.caps, set_id)?;
+        let gained = new.caps.execute(new.users_inside(), self.caps, set_id)?;
         for ids in [&mut new.users, &mut new.groups] {
             (ids[2], ids[3]) = (ids[1], ids[1]);
         }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials};
 
@@ -17,20 +18,27 @@ pub(super) fn who(call: &Call<'_>) -> Credentials {
     lock(&call.thread.credentials).clone()
 }
 
+/// The caller's users, or groups, as its user namespace has them.
+fn own(call: &Call<'_>, ids: Ids) -> [u32; 4] {
+    let who = lock(&call.thread.credentials);
+    let own = if ids == Ids::Users { who.users } else { who.groups };
+    own.map(|id| who.id_for(ids, id))
+}
+
 pub(super) fn getuid(call: &Call<'_>) -> Outcome {
-    Ok(who(call).users[0].into())
+    Ok(own(call, Ids::Users)[0].into())
 }
 
 pub(super) fn geteuid(call: &Call<'_>) -> Outcome {
-    Ok(who(call).users[1].into())
+    Ok(own(call, Ids::Users)[1].into())
 }
 
 pub(super) fn getgid(call: &Call<'_>) -> Outcome {
-    Ok(who(call).groups[0].into())
+    Ok(own(call, Ids::Groups)[0].into())
 }
 
 pub(super) fn getegid(call: &Call<'_>) -> Outcome {
-    Ok(who(call).groups[1].into())
+    Ok(own(call, Ids::Groups)[1].into())
 }
 
 fn give_three(call: &Call<'_>, ids: [u32; 4]) -> Outcome {
@@ -41,11 +49,11 @@ fn give_three(call: &Call<'_>, ids: [u32; 4]) -> Outcome {
 }
 
 pub(super) fn getresuid(call: &Call<'_>) -> Outcome {
-    give_three(call, who(call).users)
+    give_three(call, own(call, Ids::Users))
 }
 
 pub(super) fn getresgid(call: &Call<'_>) -> Outcome {
-    give_three(call, who(call).groups)
+    give_three(call, own(call, Ids::Groups))
 }
 
 /// Sets real, effective, saved id (or leaves them); who is able to may set any, others
@@ -71,14 +79,17 @@ fn change(
     wanted: impl FnOnce(&[u32; 4], bool) -> [u32; 3],
 ) -> Outcome {
     let mut who = lock(&call.thread.credentials);
-    let able = who.can(if groups { Caps::SETGID } else { Caps::SETUID });
+    let able = who.can_here(if groups { Caps::SETGID } else { Caps::SETUID });
     let old = who.clone();
     let ids = if groups { &mut who.groups } else { &mut who.users };
-    let wanted = wanted(ids, able);
+    let mut wanted = wanted(&ids.map(|id| old.id_for(kind(groups), id)), able);
+    for id in &mut wanted {
+        *id = old.id_or_same(kind(groups), *id)?;
+    }
     set(ids, able, wanted)?;
     if !groups {
-        let new = who.users;
-        who.caps.follow(old.users, new);
+        let new = who.users_inside();
+        who.caps.follow(old.users_inside(), new);
     }
     let of = |who: &Credentials| (who.users[1], who.groups[1], who.users[3], who.groups[3]);
     let other = of(&old) != of(&who);
@@ -88,6 +99,10 @@ fn change(
         changed_person(call);
     }
     Ok(0)
+}
+
+fn kind(groups: bool) -> Ids {
+    if groups { Ids::Groups } else { Ids::Users }
 }
 
 /// Who has become another is not looked into by those who are like him now, and gets no
@@ -102,20 +117,21 @@ fn changed_person(call: &Call<'_>) {
 
 /// setfsuid(2), setfsgid(2): the old one, whatever comes of it.
 fn set_of_files(call: &Call<'_>, groups: bool) -> Outcome {
-    let id = call.uint(0);
     let mut who = lock(&call.thread.credentials);
-    let able = who.can(if groups { Caps::SETGID } else { Caps::SETUID });
+    let id = who.id_or_same(kind(groups), call.uint(0)).unwrap_or(SAME);
+    let able = who.can_here(if groups { Caps::SETGID } else { Caps::SETUID });
+    let old = if groups { who.groups[3] } else { who.users[3] };
+    let (seen_old, seen) = (who.id_for(kind(groups), old), who.id_for(kind(groups), id));
     let ids = if groups { &mut who.groups } else { &mut who.users };
-    let old = ids[3];
     if id != SAME && id != old && (able || ids.contains(&id)) {
         ids[3] = id;
         if !groups {
-            who.caps.follow_file_user(old, id);
+            who.caps.follow_file_user(seen_old, seen);
         }
         drop(who);
         changed_person(call);
     }
-    Ok(old.into())
+    Ok(seen_old.into())
 }
 
 pub(super) fn setfsuid(call: &Call<'_>) -> Outcome {
@@ -170,7 +186,8 @@ pub(super) fn setresgid(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn getgroups(call: &Call<'_>) -> Outcome {
-    let others = who(call).others;
+    let who = who(call);
+    let others: Vec<u32> = who.others.iter().map(|id| who.id_for(Ids::Groups, *id)).collect();
     let room = usize::try_from(call.int(0)).map_err(|_| Errno::INVAL)?;
     if room > 0 {
         if room < others.len() {
@@ -184,12 +201,16 @@ pub(super) fn getgroups(call: &Call<'_>) -> Outcome {
 
 pub(super) fn setgroups(call: &Call<'_>) -> Outcome {
     const MOST: usize = 65_536;
-    who(call).require(Caps::SETGID)?;
+    let who = who(call);
+    if !who.can_here(Caps::SETGID) || !who.sets_groups() {
+        return Err(Errno::PERM.into());
+    }
     let count = usize::try_from(call.arg(0)).ok().filter(|c| *c <= MOST).ok_or(Errno::INVAL)?;
     let mut bytes = vec![0; count * 4];
     call.memory().read(call.arg(1), &mut bytes)?;
     let groups = bytes.chunks_exact(4).map(|g| g.try_into().map_or(0, u32::from_le_bytes));
-    let mut groups: Vec<u32> = groups.collect();
+    let groups: Result<Vec<u32>, Errno> = groups.map(|id| who.id_from(Ids::Groups, id)).collect();
+    let mut groups = groups?;
     // As Linux keeps them.
     groups.sort_unstable();
     lock(&call.thread.credentials).others = groups;

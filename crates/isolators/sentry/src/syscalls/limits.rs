@@ -102,7 +102,7 @@ pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
         let theirs = lock(&process.credentials).clone();
         let same = |own: [u32; 4], theirs: [u32; 4]| theirs.iter().take(3).all(|id| *id == own[0]);
         if !same(who.users, theirs.users) || !same(who.groups, theirs.groups) {
-            who.require(Caps::SYS_RESOURCE)?;
+            who.require_in(&theirs.space, Caps::SYS_RESOURCE)?;
         }
     }
     let which = call.uint(1);

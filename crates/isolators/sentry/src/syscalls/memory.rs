@@ -53,11 +53,11 @@ pub(super) fn range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
 }
 
 /// What to note once the host has made a call.
-type Note = Box<dyn FnOnce(&mut Areas) + Send>;
+pub(super) type Note = Box<dyn FnOnce(&mut Areas) + Send>;
 
 /// Has the stub make a call that changes the space, whose turn the caller took;
 /// the guest gets `answer` if it succeeds.
-fn change(
+pub(super) fn change(
     call: &Call<'_>,
     space: Arc<Space>,
     frame: &Frame,

@@ -1,5 +1,6 @@
 //! System calls, one family a file, and the table that finds them.
 
+mod aio;
 mod approved;
 mod capabilities;
 mod copying;
@@ -18,6 +19,7 @@ mod locks;
 mod memory;
 mod messages;
 mod mounts;
+mod namespaces;
 mod notices;
 mod owners;
 mod parked;

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::task::Caps;
+use crate::task::namespaces::mounts_of;
+use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::vfs::kinds::make;
-use crate::vfs::mount::{Description, Options};
+use crate::vfs::mount::{Description, Mount, Options};
 use crate::vfs::overlay::{self, OverlayOptions};
 use crate::vfs::setup::same_mount;
-use crate::vfs::{Entry, Kind, MountFlags, Node, ProcNode, Resolve};
+use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node, ProcNode, Resolve};
 
 use super::paths::walk;
 use super::{Call, Outcome};
 
+/// `MS_MGC_VAL`, `MS_MGC_MSK`
+const MARK: u64 = 0xc0ed_0000;
+const MARK_MASK: u64 = 0xffff_0000;
 const REMOUNT: u64 = 32;
 const BIND: u64 = 4096;
 const MOVE: u64 = 8192;
@@ -22,8 +27,11 @@ const RECURSIVE: u64 = 16384;
 /// `MS_UNBINDABLE`, `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`
 const PROPAGATION: u64 = 0xf << 17;
 
-fn permitted(call: &Call<'_>) -> Result<(), Errno> {
-    lock(&call.thread.credentials).require(Caps::SYS_ADMIN)
+/// The mounts that the caller sees, if it may change them.
+fn permitted(call: &Call<'_>) -> Result<Arc<MountTable>, Errno> {
+    let mounts = mounts_of(call.kernel, &call.thread.process);
+    lock(&call.thread.credentials).require_in(&mounts.owner, Caps::SYS_ADMIN)?;
+    Ok(mounts)
 }
 
 fn text(call: &Call<'_>, index: usize) -> Result<Vec<u8>, Errno> {
@@ -31,8 +39,12 @@ fn text(call: &Call<'_>, index: usize) -> Result<Vec<u8>, Errno> {
 }
 
 pub(super) fn mount(call: &Call<'_>) -> Outcome {
-    permitted(call)?;
-    let flags = call.arg(3);
+    let mounts = permitted(call)?;
+    let mut flags = call.arg(3);
+    // As programs of old marked that there are flags.
+    if flags & MARK_MASK == MARK {
+        flags &= !MARK_MASK;
+    }
     let target = walk(call, None, 1, true)?.existing()?;
     if flags & PROPAGATION != 0 {
         // Nobody else sees this namespace of mounts.
@@ -44,11 +56,16 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
         if !is_root(&target) {
             return Err(Errno::INVAL.into());
         }
+        // The file system itself is changed only by who has mounted it.
+        let who = lock(&call.thread.credentials).clone();
+        let own = flags & BIND != 0 || who.can_in(&target.mount.owner, Caps::SYS_ADMIN);
+        if !own || !wanted.contains(target.mount.kept_flags()) {
+            return Err(Errno::PERM.into());
+        }
         // What the host mounted read-only for good stays so: it refuses by itself.
         target.mount.set_flags(wanted);
         return Ok(0);
     }
-    let mounts = &call.kernel.files.mounts;
     if flags & MOVE != 0 {
         let source = walk(call, None, 0, true)?.existing()?;
         mounts.relocate(&source, &target)?;
@@ -56,7 +73,7 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     }
     if flags & BIND != 0 {
         let source = source_of_bind(call)?;
-        bind(call, &source, &target, flags & RECURSIVE != 0)?;
+        bind(call, (&mounts, &source, &target), flags & RECURSIVE != 0)?;
         return Ok(0);
     }
     let kind = String::from_utf8(text(call, 2)?).map_err(|_| Errno::NODEV)?;
@@ -64,21 +81,42 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     if kind == "overlay" {
-        return mount_overlay(call, &target, wanted);
+        // It keeps what it needs in attributes that only root of all may set.
+        if mounts.owner.is_some() {
+            return Err(Errno::PERM.into());
+        }
+        return mount_overlay(call, (&mounts, &target), wanted);
     }
     let data = String::from_utf8(text(call, 4)?).map_err(|_| Errno::INVAL)?;
-    let options = Options::parse(&kind, data.split(',')).map_err(|_| Errno::INVAL)?;
+    let mut options = Options::parse(&kind, data.split(',')).map_err(|_| Errno::INVAL)?;
+    let who = lock(&call.thread.credentials).clone();
     // A devtmpfs would be a way to nodes that the container was not given.
-    let known = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devpts"].contains(&kind.as_str());
-    let made = if known { make(&kind, &options, call.kernel)? } else { None };
+    if !["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devpts"].contains(&kind.as_str()) {
+        return Err(Errno::NODEV.into());
+    }
+    // Others show what belongs to namespaces that are not this one's.
+    if mounts.owner.is_some() && !["tmpfs", "ramfs", "devpts"].contains(&kind.as_str()) {
+        return Err(Errno::PERM.into());
+    }
+    let own = |ids, given: Option<u32>, own: u32| {
+        given.map_or(Ok(own), |given| who.id_from(ids, given)).map(Some)
+    };
+    options.user = own(Ids::Users, options.user, who.users[3])?;
+    options.group = own(Ids::Groups, options.group, who.groups[3])?;
+    let made = make(&kind, &options, call.kernel)?;
     let (node, device, options) = made.ok_or(Errno::NODEV)?;
     let (source, inside) = (text(call, 0)?, b"/".to_vec());
-    let of = Description { kind, source, inside, options, device, flags: wanted };
+    let (owner, kept) = (who.space, MountFlags::empty());
+    let of = Description { kind, source, inside, options, device, flags: wanted, owner, kept };
     mounts.attach(&target, of, node, Kind::Directory)?;
     Ok(0)
 }
 
-fn mount_overlay(call: &Call<'_>, target: &Arc<Entry>, flags: MountFlags) -> Outcome {
+fn mount_overlay(
+    call: &Call<'_>,
+    (mounts, target): (&MountTable, &Arc<Entry>),
+    flags: MountFlags,
+) -> Outcome {
     let data = text(call, 4)?;
     let options = OverlayOptions::parse(&data)?;
     let walker = call.walker();
@@ -89,8 +127,9 @@ fn mount_overlay(call: &Call<'_>, target: &Arc<Entry>, flags: MountFlags) -> Out
     let flags = if writes { flags } else { flags | MountFlags::READ_ONLY };
     let (kind, options) = ("overlay".to_owned(), String::from_utf8_lossy(&data).into_owned());
     let (source, inside) = (text(call, 0)?, b"/".to_vec());
-    let of = Description { kind, source, inside, options, device, flags };
-    call.kernel.files.mounts.attach(target, of, node, Kind::Directory)?;
+    let mut of = Description { kind, source, inside, options, device, ..Description::default() };
+    of.flags = flags;
+    mounts.attach(target, of, node, Kind::Directory)?;
     Ok(0)
 }
 
@@ -109,12 +148,21 @@ fn source_of_bind(call: &Call<'_>) -> Result<Arc<Entry>, Errno> {
 
 fn bind(
     call: &Call<'_>,
-    source: &Arc<Entry>,
-    target: &Arc<Entry>,
+    (mounts, source, target): (&Arc<MountTable>, &Arc<Entry>, &Arc<Entry>),
     recursive: bool,
 ) -> Result<(), Errno> {
-    let mounts = &call.kernel.files.mounts;
-    let below = if recursive { mounts.all() } else { Vec::new() };
+    // What a mount hides that stays where it is would show.
+    let hides = |mount: &Arc<Mount>| {
+        let root = mount.root().filter(|_| mount.is_locked());
+        let path = root.and_then(|root| root.path_below(source));
+        path.is_some_and(|path| path != b"/")
+    };
+    let all = mounts.all();
+    if !all.iter().any(|mount| mount.id == source.mount.id) || (!recursive && all.iter().any(hides))
+    {
+        return Err(Errno::INVAL);
+    }
+    let below = if recursive { all } else { Vec::new() };
     let of = same_mount(source, source.mount.flags());
     let new = mounts.attach(target, of, source.node.clone(), source.kind())?;
     let mut walker = call.walker();
@@ -125,7 +173,9 @@ fn bind(
         let Ok(at) = walker.walk(&new, &path, false).and_then(Resolve::existing) else {
             continue;
         };
-        mounts.attach(&at, same_mount(&root, mount.flags()), root.node.clone(), root.kind())?;
+        let of = same_mount(&root, mount.flags());
+        let copy = mounts.attach(&at, of, root.node.clone(), root.kind())?;
+        copy.mount.stay_as(&mount);
     }
     Ok(())
 }
@@ -139,21 +189,21 @@ pub(super) fn umount2(call: &Call<'_>) -> Outcome {
     if flags & !(FORCE | DETACH | NO_FOLLOW) != 0 || flags & EXPIRE != 0 {
         return Err(Errno::INVAL.into());
     }
-    permitted(call)?;
+    let mounts = permitted(call)?;
     let target = walk(call, None, 0, flags & NO_FOLLOW == 0)?.existing()?;
-    call.kernel.files.mounts.detach(&target, flags & DETACH != 0)?;
+    mounts.detach(&target, flags & DETACH != 0)?;
     Ok(0)
 }
 
 pub(super) fn pivot_root(call: &Call<'_>) -> Outcome {
-    permitted(call)?;
+    let mounts = permitted(call)?;
     let new = walk(call, None, 0, true)?.existing()?;
     let put_old = walk(call, None, 1, true)?.existing()?;
     if new.kind() != Kind::Directory || put_old.kind() != Kind::Directory {
         return Err(Errno::NOTDIR.into());
     }
     let old = Arc::clone(&lock(&call.thread.process.directories).root);
-    call.kernel.files.mounts.pivot(&old, &new, &put_old)?;
+    mounts.pivot(&old, &new, &put_old)?;
     // Everybody whose root or working directory that was is in the new one.
     let processes: Vec<_> = {
         let tree = lock(&call.kernel.tree);
@@ -176,7 +226,9 @@ pub(super) fn chroot(call: &Call<'_>) -> Outcome {
     if entry.kind() != Kind::Directory {
         return Err(Errno::NOTDIR.into());
     }
-    lock(&call.thread.credentials).require(Caps::SYS_CHROOT)?;
+    if !lock(&call.thread.credentials).can_here(Caps::SYS_CHROOT) {
+        return Err(Errno::PERM.into());
+    }
     lock(&call.thread.process.directories).root = entry;
     Ok(0)
 }

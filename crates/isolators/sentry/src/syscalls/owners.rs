@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use crate::task::user_namespace::Ids;
 use crate::vfs::{Entry, MountFlags, NewTime, Node, ProcNode, Time};
 
 use super::paths::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, walk};
@@ -49,7 +50,10 @@ pub(super) fn fchmodat(call: &Call<'_>) -> Outcome {
 }
 
 fn change_owner(call: &Call<'_>, what: &Subject, user: u32, group: u32) -> Outcome {
-    call.walker().change_owner(&*subject(call, what)?, user, group)?;
+    let walker = call.walker();
+    let user = walker.credentials.id_or_same(Ids::Users, user)?;
+    let group = walker.credentials.id_or_same(Ids::Groups, group)?;
+    walker.change_owner(&*subject(call, what)?, user, group)?;
     Ok(0)
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, SecureBits};
 use crate::vfs::{
@@ -90,8 +91,15 @@ fn attributes(
     attributes_and_entry(call, directory, index, flags).map(|(attributes, _)| attributes)
 }
 
+/// With the owner as the caller's user namespace has it.
+fn seen(call: &Call<'_>, attributes: &Attributes) -> Attributes {
+    let who = lock(&call.thread.credentials);
+    let user = who.id_for(Ids::Users, attributes.user);
+    Attributes { user, group: who.id_for(Ids::Groups, attributes.group), ..*attributes }
+}
+
 fn give_stat(call: &Call<'_>, index: usize, attributes: &Attributes) -> Outcome {
-    call.memory().write(call.arg(index), &attributes.stat_bytes())?;
+    call.memory().write(call.arg(index), &seen(call, attributes).stat_bytes())?;
     Ok(0)
 }
 
@@ -123,7 +131,7 @@ pub(super) fn statx(call: &Call<'_>) -> Outcome {
         let root = entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, &entry));
         (u64::from(entry.mount.id), root)
     });
-    call.memory().write(call.arg(4), &found.statx_bytes(mount))?;
+    call.memory().write(call.arg(4), &seen(call, &found).statx_bytes(mount))?;
     Ok(0)
 }
 
@@ -139,7 +147,8 @@ fn check_access(call: &Call<'_>, directory: Option<usize>, index: usize, flags: 
         who.groups[3] = who.groups[0];
         // As the real user would be, had it executed something.
         if !who.caps.secure.contains(SecureBits::NO_FIXUP) {
-            let root = who.users[0] == 0;
+            let [user, ..] = who.users_inside();
+            let root = user == 0;
             who.caps.effective = if root { who.caps.permitted } else { Caps::empty() };
         }
     }

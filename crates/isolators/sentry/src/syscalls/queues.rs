@@ -93,11 +93,15 @@ pub(super) fn mq_unlink(call: &Call<'_>) -> Outcome {
     let name = name(call)?;
     let root = &call.kernel.ipc.queues.root;
     let (who, above) = (who(call), root.attributes()?);
-    let owner = root.child(&name)?.attributes()?.user;
+    let file = root.child(&name)?.attributes()?;
+    let owner = file.user;
     permit(&who, &above, access::WRITE | access::EXECUTE)?;
     let [_, _, _, user] = who.users;
-    if above.mode & 0o1000 != 0 && ![owner, above.user].contains(&user) {
-        who.require(Caps::FOWNER)?;
+    if above.mode & 0o1000 != 0
+        && ![owner, above.user].contains(&user)
+        && !who.can_about((file.user, file.group), Caps::FOWNER)
+    {
+        return Err(Errno::PERM.into());
     }
     root.remove(&name, false)?;
     Ok(0)

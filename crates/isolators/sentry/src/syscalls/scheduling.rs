@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Process, Thread};
 
@@ -35,8 +36,12 @@ fn any_thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
 pub(super) fn may_change(call: &Call<'_>, other: &Process) -> Result<(), Errno> {
     let who = lock(&call.thread.credentials).clone();
     let [_, own, ..] = who.users;
-    let [real, effective, ..] = lock(&other.credentials).users;
-    if own == real || own == effective { Ok(()) } else { who.require(Caps::SYS_NICE) }
+    let theirs = lock(&other.credentials).clone();
+    let [real, effective, ..] = theirs.users;
+    if own == real || own == effective {
+        return Ok(());
+    }
+    who.require_in(&theirs.space, Caps::SYS_NICE)
 }
 
 fn all() -> u64 {
@@ -207,14 +212,16 @@ pub(super) fn of(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Proces
     let own = call.thread.process.pid;
     let tree = lock(&call.kernel.tree);
     let group = tree.row(own).map_or(0, |row| row.group);
-    let [user, ..] = lock(&call.thread.credentials).users;
+    let own_credentials = lock(&call.thread.credentials).clone();
+    let [user, ..] = own_credentials.users;
+    let named = own_credentials.id_from(Ids::Users, who.cast_unsigned());
     let is = |pid: i32, row: &crate::task::Row| match which {
         0 if who == 0 => pid == own,
         0 => pid == who || row.threads.contains_key(&who),
         1 => row.group == if who == 0 { group } else { who },
         _ => {
             let [theirs, ..] = lock(&row.process.credentials).users;
-            theirs == if who == 0 { user } else { who.cast_unsigned() }
+            if who == 0 { theirs == user } else { Ok(theirs) == named }
         }
     };
     if !(0..=2).contains(&which) {

@@ -103,7 +103,7 @@ fn filter(call: &Call<'_>, flags: u64, address: u64) -> Outcome {
     }
     let who = super::identity::who(call);
     let steps = program(call, address)?;
-    if !who.caps.no_new_privs && !who.can(Caps::SYS_ADMIN) {
+    if !who.caps.no_new_privs && !who.can_here(Caps::SYS_ADMIN) {
         return Err(Errno::ACCESS.into());
     }
     // One installation in a process at a time.

@@ -9,7 +9,7 @@ use crate::signal::{
     self, Action, Info, MAX, SI_TKILL, SI_USER, SIGKILL, SIGSTOP, Sender, Target, send, unmaskable,
 };
 use crate::task::waiter::{Woken, lock};
-use crate::task::{Caps, Process, Restart};
+use crate::task::{Process, Restart};
 use crate::vfs::{OpenFile, SignalFd, status};
 
 use super::{Call, Failure, Outcome, time};
@@ -148,10 +148,9 @@ pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn sender(call: &Call<'_>) -> (Sender, u32) {
-    let who = lock(&call.thread.credentials);
-    let [real, effective, ..] = who.users;
-    let sender = if who.can(Caps::KILL) { Sender::Able } else { Sender::User(real, effective) };
-    (sender, real)
+    let who = lock(&call.thread.credentials).clone();
+    let [real, ..] = who.users;
+    (Sender(who), real)
 }
 
 fn check_number(number: i32) -> Result<(), Errno> {

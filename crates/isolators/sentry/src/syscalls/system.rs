@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::Caps;
+use crate::task::namespaces::host_name_of;
 use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
@@ -50,7 +51,7 @@ pub(super) fn personality(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn uname(call: &Call<'_>) -> Outcome {
-    let node = lock(&call.kernel.host_name).clone();
+    let node = host_name_of(call.kernel, &call.thread.process);
     let personality = call.thread.process.personality.load(Ordering::SeqCst);
     let machine: &[u8] = if personality & PER_LINUX32 == 0 { b"x86_64" } else { b"i686" };
     let fields: [&[u8]; 6] =
@@ -65,11 +66,16 @@ pub(super) fn uname(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn sethostname(call: &Call<'_>) -> Outcome {
-    lock(&call.thread.credentials).require(Caps::SYS_ADMIN)?;
+    let names = lock(&call.thread.process.namespaces).names.clone();
+    let owner = names.as_ref().and_then(|names| names.owner.clone());
+    lock(&call.thread.credentials).require_in(&owner, Caps::SYS_ADMIN)?;
     let length = usize::try_from(call.arg(1)).ok().filter(|l| *l <= 64).ok_or(Errno::INVAL)?;
     let mut name = vec![0; length];
     call.memory().read(call.arg(0), &mut name)?;
-    *lock(&call.kernel.host_name) = name;
+    match names {
+        Some(names) => *lock(&names.host) = name,
+        None => *lock(&call.kernel.host_name) = name,
+    }
     Ok(0)
 }
 

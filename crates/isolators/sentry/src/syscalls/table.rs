@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use rustix::io::Errno;
 
 use super::{
-    Call, Failure, Outcome, approved, capabilities, copying, descriptors, epoll, extended, files,
-    futex, identity, inotify, limits, locking, locks, memory, messages, mounts, owners, paths,
-    pidfd, polling, priorities, process_vm, processes, ptrace, queues, scheduling, seccomp,
-    semaphores, shared_memory, signals, sockets, system, threads, time, timers, transfer, usage,
-    wait,
+    Call, Failure, Outcome, aio, approved, capabilities, copying, descriptors, epoll, extended,
+    files, futex, identity, inotify, limits, locking, locks, memory, messages, mounts, namespaces,
+    owners, paths, pidfd, polling, priorities, process_vm, processes, ptrace, queues, scheduling,
+    seccomp, semaphores, shared_memory, signals, sockets, system, threads, time, timers, transfer,
+    usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -244,6 +244,11 @@ pub static TABLE: &[Row] = &[
     both(202, "futex", futex::futex, futex::futex_with_frame),
     plain(203, "sched_setaffinity", scheduling::sched_setaffinity),
     plain(204, "sched_getaffinity", scheduling::sched_getaffinity),
+    both(206, "io_setup", aio::with_frame, aio::io_setup),
+    both(207, "io_destroy", aio::with_frame, aio::io_destroy),
+    plain(208, "io_getevents", aio::io_getevents),
+    plain(209, "io_submit", aio::io_submit),
+    plain(210, "io_cancel", aio::io_cancel),
     plain(213, "epoll_create", epoll::epoll_create),
     plain(217, "getdents64", files::getdents64),
     plain(218, "set_tid_address", threads::set_tid_address),
@@ -293,6 +298,7 @@ pub static TABLE: &[Row] = &[
     plain(269, "faccessat", paths::faccessat),
     plain(270, "pselect6", polling::pselect6),
     plain(271, "ppoll", polling::ppoll),
+    plain(272, "unshare", namespaces::unshare),
     plain(273, "set_robust_list", threads::set_robust_list),
     plain(274, "get_robust_list", threads::get_robust_list),
     plain(275, "splice", copying::splice),
@@ -340,6 +346,7 @@ pub static TABLE: &[Row] = &[
     plain(327, "preadv2", transfer::preadv2),
     plain(328, "pwritev2", transfer::pwritev2),
     plain(332, "statx", paths::statx),
+    plain(333, "io_pgetevents", aio::io_pgetevents),
     refused(334, "rseq", Errno::NOSYS),
     plain(424, "pidfd_send_signal", pidfd::pidfd_send_signal),
     refused(425, "io_uring_setup", Errno::NOSYS),

@@ -10,8 +10,8 @@ use super::{Caps, Credentials, Process};
 /// always; that is the caller's to know.
 #[must_use]
 pub fn may_trace(who: &Credentials, target: &Process, by_files: bool) -> bool {
-    let able = who.can(Caps::SYS_PTRACE);
     let theirs = lock(&target.credentials).clone();
+    let able = who.can_in(&theirs.space, Caps::SYS_PTRACE);
     let index = if by_files { 3 } else { 0 };
     let same = |own: [u32; 4], theirs: [u32; 4]| {
         own.get(index).is_some_and(|own| theirs.iter().take(3).all(|id| id == own))
@@ -20,5 +20,6 @@ pub fn may_trace(who: &Credentials, target: &Process, by_files: bool) -> bool {
     let mine = if by_files { who.caps.effective } else { who.caps.permitted };
     able || (alike
         && target.dumpable.load(Ordering::SeqCst)
+        && who.is_beside(&theirs)
         && mine.contains(theirs.caps.permitted))
 }

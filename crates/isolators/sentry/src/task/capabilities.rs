@@ -126,6 +126,12 @@ impl FileCaps {
 }
 
 impl CapabilitySets {
+    /// Those of who has made a user namespace, in that.
+    pub fn fill(&mut self) {
+        let no_new_privs = self.no_new_privs;
+        *self = CapabilitySets { no_new_privs, ..CapabilitySets::of_user(0) };
+    }
+
     /// Those of root, or of another user, who has nothing but what he may get.
     #[must_use]
     pub fn of_user(user: u32) -> Self {

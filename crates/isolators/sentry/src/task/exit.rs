@@ -59,6 +59,7 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
     lock(&process.timers).clear();
     kernel.ipc.semaphores.take_back(kernel.ipc_key(process.pid));
     crate::ipc::shared_memory::left(kernel, process.pid);
+    process.aio.clear();
     let files = std::mem::replace(&mut *lock(&process.files), FileTable::empty());
     drop(files);
     // What a leader leaves has no terminal; nobody else has one of its number.

@@ -15,6 +15,7 @@ use crate::time::Usage;
 use crate::vfs::{OpenFile, PidFd, status};
 
 use super::limits::{INFINITY, resource};
+use super::namespaces::{self, new};
 use super::process::Directories;
 use super::thread::Place;
 use super::trace::{self, Leaving};
@@ -75,7 +76,8 @@ const SUPPORTED: u64 = flags::VM
     | flags::CHILD_CLEARTID
     | flags::DETACHED
     | flags::CHILD_SETTID
-    | flags::IO;
+    | flags::IO
+    | new::ALL;
 
 fn check(request: &CloneRequest) -> Result<(), Errno> {
     let has = |flag: u64| request.flags & flag != 0;
@@ -83,6 +85,9 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
         || (has(flags::THREAD) && !has(flags::SIGHAND))
         || (has(flags::SIGHAND) && !has(flags::VM))
         || (has(flags::PIDFD) && (has(flags::THREAD) || has(flags::DETACHED)))
+        || (has(new::MOUNTS | new::USERS) && has(flags::FS))
+        || (has(new::ALL) && has(flags::THREAD))
+        || (has(new::USERS) && has(flags::PARENT))
         || !(0..=signal::MAX).contains(&request.exit_signal)
     {
         return Err(Errno::INVAL);
@@ -116,6 +121,12 @@ pub fn clone(
         }
     }
     let has = |flag: u64| request.flags & flag != 0;
+    let made = if has(new::ALL) {
+        let who = lock(&thread.credentials).clone();
+        Some(namespaces::make(kernel, (&thread.process, &who), request.flags)?)
+    } else {
+        None
+    };
     let tid = lock(&kernel.tree).new_id()?;
     let space = thread.space();
     space.take_turn()?;
@@ -143,6 +154,9 @@ pub fn clone(
         child_frame.context.set(Register::Rsp, request.stack);
     }
     let child = make_thread(kernel, thread, tid, place.clone(), &request);
+    if let Some(made) = made {
+        made.enter(kernel, &child.process);
+    }
     let pidfd = match has(flags::PIDFD).then(|| open_pidfd(kernel, thread, &child)).transpose() {
         Ok(pidfd) => pidfd,
         Err(errno) => {
@@ -372,6 +386,7 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
     if let Some(home) = old.home.get() {
         let _ = new.home.set(home.clone());
     }
+    *lock(&new.namespaces) = lock(&old.namespaces).clone();
     *lock(&new.actions) = lock(&old.actions).clone();
     *lock(&new.limits) = *lock(&old.limits);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);

@@ -1,12 +1,14 @@
 //! Processes and threads of the guest.
 
 mod access;
+pub mod aio;
 mod bpf;
 pub mod capabilities;
 pub mod exit;
 pub mod filter;
 mod fork;
 pub mod limits;
+pub mod namespaces;
 pub mod notice;
 pub mod process;
 mod robust;
@@ -14,6 +16,7 @@ mod stop;
 pub mod thread;
 pub mod trace;
 mod tree;
+pub mod user_namespace;
 pub mod wait;
 pub mod waiter;
 

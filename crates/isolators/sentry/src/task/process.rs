@@ -12,9 +12,12 @@ use crate::time::{Accounts, ProcessTimers, Usage};
 use crate::vfs::{Entry, FileTable};
 
 use super::Pid;
+use super::aio::Contexts;
 use super::capabilities::{CapabilitySets, Caps};
 use super::filter::Filter;
 use super::limits::Limits;
+use super::namespaces::Namespaces;
+use super::user_namespace::Space;
 use super::waiter::lock;
 
 /// How a process ended.
@@ -47,8 +50,10 @@ pub struct Credentials {
     pub groups: [u32; 4],
     /// Supplementary groups.
     pub others: Vec<u32>,
-    /// Capabilities.
+    /// Capabilities, in `space`.
     pub caps: CapabilitySets,
+    /// The user namespace that it is in.
+    pub space: Space,
 }
 
 impl Credentials {
@@ -56,13 +61,13 @@ impl Credentials {
     #[must_use]
     pub fn of(user: u32, group: u32, others: Vec<u32>) -> Self {
         let caps = CapabilitySets::of_user(user);
-        Credentials { users: [user; 4], groups: [group; 4], others, caps }
+        Credentials { users: [user; 4], groups: [group; 4], others, caps, space: None }
     }
 
-    /// Whether it may do what takes these capabilities.
+    /// Whether it may do what takes these capabilities in the first user namespace.
     #[must_use]
     pub fn can(&self, caps: Caps) -> bool {
-        self.caps.effective.contains(caps)
+        self.space.is_none() && self.can_here(caps)
     }
 
     /// The same, as an answer.
@@ -119,6 +124,10 @@ pub struct Process {
     pub filtering: Mutex<()>,
     /// The filter of its container's configuration, if a program of that was started.
     pub configured: Mutex<Option<Arc<Filter>>>,
+    /// Contexts of asynchronous input and output.
+    pub aio: Contexts,
+    /// Namespaces of its own.
+    pub namespaces: Mutex<Namespaces>,
     /// Processor time.
     pub accounts: Mutex<Accounts>,
     /// Its timers.
@@ -159,6 +168,8 @@ impl Process {
             auxiliary: Mutex::default(),
             filtering: Mutex::default(),
             configured: Mutex::default(),
+            aio: Contexts::default(),
+            namespaces: Mutex::default(),
             accounts: Mutex::default(),
             timers: Mutex::default(),
             limits: Mutex::default(),

@@ -157,8 +157,10 @@ impl Walker<'_> {
         if any || parent.mode & 0o1000 == 0 || parent.user == user {
             return Ok(());
         }
-        let owner = entry.attributes(self.kernel)?.user;
-        if owner == user { Ok(()) } else { Err(Errno::PERM) }
+        let file = entry.attributes(self.kernel)?;
+        let owner = (file.user, file.group);
+        let may = file.user == user || self.credentials.can_about(owner, Caps::FOWNER);
+        if may { Ok(()) } else { Err(Errno::PERM) }
     }
 
     /// Takes a name away.

@@ -22,7 +22,8 @@ pub enum NewTime {
 /// Only the owner, or who may act for any.
 fn check_owner(who: &Credentials, file: &Attributes) -> Result<(), Errno> {
     let [_, _, _, user] = who.users;
-    if user == file.user { Ok(()) } else { who.require(Caps::FOWNER) }
+    let may = user == file.user || who.can_about((file.user, file.group), Caps::FOWNER);
+    if may { Ok(()) } else { Err(Errno::PERM) }
 }
 
 /// Whether a file was changed so lately that another change, which leaves all as it is, could
@@ -66,7 +67,8 @@ impl Walker<'_> {
         check_owner(&self.credentials, &file)?;
         let mut mode = mode & 0o7777;
         let who = &self.credentials;
-        if !who.in_group(file.group) && !who.can(Caps::FSETID) {
+        let owner = (file.user, file.group);
+        if !who.in_group(file.group) && !who.can_about(owner, Caps::FSETID) {
             mode &= !0o2000;
         }
         let done = match &entry.node {
@@ -97,7 +99,7 @@ impl Walker<'_> {
         Walker::writable(entry)?;
         let file = entry.attributes(self.kernel)?;
         let who = &self.credentials;
-        if !who.can(Caps::CHOWN) {
+        if !who.can_about((file.user, file.group), Caps::CHOWN) {
             let [_, _, _, own_user] = who.users;
             let own = group == u32::MAX || group == file.group || who.in_group(group);
             if own_user != file.user || (user != u32::MAX && user != file.user) || !own {

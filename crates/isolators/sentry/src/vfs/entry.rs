@@ -11,7 +11,7 @@ use crate::task::waiter::lock;
 
 use super::host::{Since, many_handles, most_handles};
 use super::mount::Mount;
-use super::{Attributes, HostNode, Kind, Node, Walker};
+use super::{Attributes, HostNode, Kind, MountTable, Node, Walker};
 
 /// A name in a mount, and what it stands for.
 #[derive(Debug)]
@@ -211,6 +211,17 @@ impl Entry {
         lock(&self.children).extend(children);
     }
 
+    /// Lets everything below go, of a tree that nobody has any more.
+    pub(super) fn dissolve(&self) {
+        let mut left: Vec<Arc<Entry>> = lock(&self.children).drain().map(|(_, c)| c).collect();
+        while let Some(entry) = left.pop() {
+            if !matches!(entry.node, Node::Point) {
+                CACHED.fetch_sub(1, Ordering::Relaxed);
+            }
+            left.extend(lock(&entry.children).drain().map(|(_, child)| child));
+        }
+    }
+
     /// Follows a rename: the child called `from` is `to` in `other` from now on.
     pub fn rename(self: &Arc<Self>, from: &[u8], other: &Arc<Entry>, to: &[u8]) {
         other.forget(to);
@@ -386,9 +397,18 @@ fn let_some_go(kernel: &Kernel) {
     }
     ADDED.store(0, Ordering::Relaxed);
     // Those that were looked up since the last time stay, if that is enough.
-    kernel.files.root.trim(0);
-    if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT / 4 * 3 || many_handles() {
+    let copies: Vec<Arc<MountTable>> = {
+        let mut copies = lock(&kernel.files.copies);
+        copies.retain(|table| table.strong_count() > 0);
+        copies.iter().filter_map(std::sync::Weak::upgrade).collect()
+    };
+    let trim = || {
         kernel.files.root.trim(0);
+        copies.iter().filter_map(|table| table.top()).for_each(|top| top.trim(0));
+    };
+    trim();
+    if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT / 4 * 3 || many_handles() {
+        trim();
     }
 }
 

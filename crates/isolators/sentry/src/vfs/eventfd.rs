@@ -67,6 +67,10 @@ impl File for EventFd {
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(Attributes { device: 14, inode: 1, mode: 0o600, links: 1, ..Attributes::default() })
     }
+
+    fn own(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
+    }
 }
 
 #[cfg(test)]

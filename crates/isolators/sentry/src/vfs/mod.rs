@@ -37,7 +37,7 @@ pub mod tmpfs;
 pub mod tty;
 mod walk;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 pub use attributes::{Attributes, Kind, Time};
 pub use broker::{Broker, BrokerClient, Found, StartBrokerError, pair, served_tree};
@@ -71,7 +71,9 @@ pub struct FileSystem {
     /// Its root.
     pub root: Arc<Entry>,
     /// What is mounted.
-    pub mounts: MountTable,
+    pub mounts: Arc<MountTable>,
+    /// Other namespaces of mounts.
+    pub copies: Mutex<Vec<Weak<MountTable>>>,
     /// The process that opens.
     pub broker: BrokerClient,
     /// Waits for the host's streams.

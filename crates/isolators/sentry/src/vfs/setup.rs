@@ -316,6 +316,7 @@ impl Layout {
                     options,
                     device,
                     flags: request.options.flags,
+                    ..Description::default()
                 };
                 (node, of)
             };
@@ -386,6 +387,8 @@ pub fn same_mount(entry: &Arc<Entry>, flags: MountFlags) -> Description {
         options: mount.options.clone(),
         device: mount.device,
         flags,
+        owner: mount.owner.clone(),
+        kept: mount.kept_flags(),
     }
 }
 
@@ -399,6 +402,7 @@ fn bound(request: &MountRequest, source: OwnedFd) -> Result<(Node, Description),
         options: String::new(),
         device: attributes.device,
         flags: request.options.flags | MountFlags::RELATIVE_ACCESS_TIMES,
+        ..Description::default()
     };
     Ok((Node::Host(Arc::new(node)), of))
 }

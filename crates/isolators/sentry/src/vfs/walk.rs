@@ -81,6 +81,7 @@ pub mod access {
 /// `EACCES`
 pub fn permit(who: &Credentials, file: &Attributes, wanted: u32) -> Result<(), Errno> {
     let [_, _, _, user] = who.users;
+    let owner = (file.user, file.group);
     let bits = if user == file.user {
         file.mode >> 6
     } else if who.in_group(file.group) {
@@ -93,8 +94,9 @@ pub fn permit(who: &Credentials, file: &Attributes, wanted: u32) -> Result<(), E
     let executable = file.mode & 0o111 != 0 || is_directory;
     let looks = wanted & access::WRITE == 0 && (is_directory || wanted & access::EXECUTE == 0);
     let may = bits & wanted == wanted
-        || (who.can(Caps::DAC_OVERRIDE) && (wanted & access::EXECUTE == 0 || executable))
-        || (who.can(Caps::DAC_READ_SEARCH) && looks);
+        || (who.can_about(owner, Caps::DAC_OVERRIDE)
+            && (wanted & access::EXECUTE == 0 || executable))
+        || (who.can_about(owner, Caps::DAC_READ_SEARCH) && looks);
     if may { Ok(()) } else { Err(Errno::ACCESS) }
 }
 

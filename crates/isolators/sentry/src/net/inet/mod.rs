@@ -1,6 +1,7 @@
 //! TCP and UDP, over IPv4 and IPv6.
 
 pub mod address;
+pub mod icmp;
 pub mod options;
 pub mod ports;
 mod tcp;
@@ -21,10 +22,24 @@ pub struct Inet {
     pub udp: Arc<Ports<Udp>>,
     /// Ports of UDP-Lite, whose shorter checksums there is nothing for here.
     pub udp_lite: Arc<Ports<Udp>>,
+    /// Identities of echo requests, as ports.
+    pub ping4: Arc<Ports<Udp>>,
+    /// Those over IPv6.
+    pub ping6: Arc<Ports<Udp>>,
+    /// Raw sockets, by the number of their protocol.
+    pub raw: Arc<Ports<Udp>>,
 }
 
 impl Default for Inet {
     fn default() -> Self {
-        Inet { tcp: Ports::new(true), udp: Ports::new(false), udp_lite: Ports::new(false) }
+        let ports = || Ports::new(false);
+        Inet {
+            tcp: Ports::new(true),
+            udp: ports(),
+            udp_lite: ports(),
+            ping4: ports(),
+            ping6: ports(),
+            raw: ports(),
+        }
     }
 }

@@ -39,6 +39,8 @@ pub struct Udp {
     changed: WaitQueue,
     ports: Arc<Ports<Udp>>,
     state: Mutex<State>,
+    /// Types of messages that a raw socket does not see, a bit for each.
+    filter: Mutex<[u32; 8]>,
 }
 
 impl Udp {
@@ -51,7 +53,30 @@ impl Udp {
             changed: WaitQueue::default(),
             ports: Arc::clone(ports),
             state: Mutex::default(),
+            filter: Mutex::default(),
         })
+    }
+
+    /// Sets which types of messages it does not see.
+    pub fn set_filter(&self, words: impl Iterator<Item = u32>) {
+        let mut filter = lock(&self.filter);
+        filter.iter_mut().zip(words).for_each(|(own, word)| *own = word);
+    }
+
+    /// Whether it does not see messages of a type.
+    #[must_use]
+    pub fn filters(&self, kind: u8) -> bool {
+        let word = lock(&self.filter).get(usize::from(kind / 32)).copied().unwrap_or(0);
+        word & 1 << (kind % 32) != 0
+    }
+
+    /// Has another address, at the port that it holds.
+    pub fn move_to(&self, ip: IpAddr) {
+        let mut state = lock(&self.state);
+        state.local = state.local.map(|local| SocketAddr::new(ip, local.port()));
+        if let Some(held) = &state.held {
+            held.narrow(ip);
+        }
     }
 
     /// Its address; any if it has none yet.

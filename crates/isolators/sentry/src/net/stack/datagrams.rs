@@ -10,7 +10,7 @@ use smoltcp::wire::{
 };
 
 use crate::net::inbox::Packet;
-use crate::net::inet::{Ports, Udp, udp::deliver};
+use crate::net::inet::{Inet, Ports, Udp, icmp, udp::deliver};
 
 /// Packets and bytes that may wait.
 const PACKETS: usize = 256;
@@ -25,11 +25,30 @@ pub(super) struct Datagram {
     pub(super) hops: u8,
 }
 
-/// A socket for all datagrams of a version of IP.
-pub(super) fn socket(version: IpVersion) -> raw::Socket<'static> {
+/// A socket for all packets of a protocol over a version of IP.
+pub(super) fn socket(version: IpVersion, protocol: IpProtocol) -> raw::Socket<'static> {
     let buffer =
         || raw::PacketBuffer::new(vec![raw::PacketMetadata::EMPTY; PACKETS], vec![0; BYTES]);
-    raw::Socket::new(Some(version), Some(IpProtocol::Udp), buffer(), buffer())
+    raw::Socket::new(Some(version), Some(protocol), buffer(), buffer())
+}
+
+/// Gives a packet of ICMP that came to the sockets that see it.
+pub(super) fn receive_message(bytes: &[u8], inet: &Inet) -> Option<()> {
+    let (ends, hops, body): ((IpAddr, IpAddr), u8, &[u8]) = match bytes.first()? >> 4 {
+        4 => {
+            let packet = Ipv4Packet::new_checked(bytes).ok()?;
+            let ends = (packet.src_addr().into(), packet.dst_addr().into());
+            (ends, packet.hop_limit(), packet.payload())
+        }
+        _ => {
+            let packet = Ipv6Packet::new_checked(bytes).ok()?;
+            let ends = (packet.src_addr().into(), packet.dst_addr().into());
+            (ends, packet.hop_limit(), packet.payload())
+        }
+    };
+    // The interface has answered what asks for an echo.
+    let _ = icmp::arrive(inet, body, ends, hops);
+    Some(())
 }
 
 /// The packet of a datagram; `None` if its ends are of two versions.
@@ -68,8 +87,9 @@ pub(super) fn packet(datagram: &Datagram) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Gives a packet that came to the socket that it is for.
-pub(super) fn receive(bytes: &[u8], ports: &Ports<Udp>) -> Option<()> {
+/// Gives a packet that came to the socket that it is for. If there is none: the packet that
+/// tells so.
+pub(super) fn receive(bytes: &[u8], ports: &Ports<Udp>) -> Option<Option<Vec<u8>>> {
     let (from, to, body): (IpAddress, IpAddress, &[u8]) = match bytes.first()? >> 4 {
         4 => {
             let packet = Ipv4Packet::new_checked(bytes).ok()?;
@@ -84,8 +104,16 @@ pub(super) fn receive(bytes: &[u8], ports: &Ports<Udp>) -> Option<()> {
     let from = SocketAddr::new(from.into(), udp.src_port());
     let to = SocketAddr::new(to.into(), udp.dst_port());
     let mut packet = Packet { bytes: udp.payload().to_vec(), ..Packet::default() };
-    deliver(ports, &mut packet, from, to);
-    Some(())
+    if deliver(ports, &mut packet, from, to) || to.ip().is_multicast() || is_broadcast(to.ip()) {
+        return Some(None);
+    }
+    let message = icmp::refusal(bytes, to.ip(), from.ip());
+    Some(icmp::packet(&message, to.ip(), from.ip(), 64))
+}
+
+/// Whether an address may be that of all machines of a network.
+fn is_broadcast(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[3] == 255)
 }
 
 #[cfg(test)]

@@ -167,6 +167,8 @@ fn claim(link: &str) -> Result<OwnedFd, Errno> {
 enum Command {
     Connect(Arc<Tcp>, SocketAddr, SocketAddr),
     Send(Datagram),
+    /// A packet of ICMP, and whether it is of IPv6.
+    Whole(bool, Vec<u8>),
 }
 
 /// The way to the stack's thread.
@@ -208,6 +210,15 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// Sends a packet of ICMP; it is lost if too many wait.
+    pub fn send_whole(&self, is_v6: bool, packet: Vec<u8>) {
+        if lock(&self.commands).len() < COMMANDS {
+            self.give(Command::Whole(is_v6, packet));
+        }
+    }
+}
+
 /// What the thread has.
 struct Engine {
     kernel: Arc<Kernel>,
@@ -216,6 +227,7 @@ struct Engine {
     interface: Interface,
     sockets: SocketSet<'static>,
     datagrams: [SocketHandle; 2],
+    messages: [SocketHandle; 2],
     flows: Vec<Flow>,
     poke: Arc<Waiter>,
 }
@@ -266,12 +278,15 @@ pub fn start(
         }
     }
     let mut sockets = SocketSet::new(Vec::new());
-    let datagrams = [IpVersion::Ipv4, IpVersion::Ipv6].map(|v| sockets.add(datagrams::socket(v)));
+    let mut raw = |version, protocol| sockets.add(datagrams::socket(version, protocol));
+    let (four, six) = (IpVersion::Ipv4, IpVersion::Ipv6);
+    let datagrams = [raw(four, IpProtocol::Udp), raw(six, IpProtocol::Udp)];
+    let messages = [raw(four, IpProtocol::Icmp), raw(six, IpProtocol::Icmpv6)];
     let poke = Arc::new(Waiter::forwarding(Box::new(move || poke(&wake))));
     let (kernel, own) = (Arc::clone(kernel), Arc::clone(&stack));
     let flows = Vec::new();
     let mut engine =
-        Engine { kernel, stack: own, frames, interface, sockets, datagrams, flows, poke };
+        Engine { kernel, stack: own, frames, interface, sockets, datagrams, messages, flows, poke };
     let thread = std::thread::Builder::new().stack_size(STACK);
     thread.spawn(move || engine.run())?;
     Ok(stack)
@@ -340,7 +355,14 @@ impl Engine {
                         let _ = self.sockets.get_mut::<raw::Socket<'_>>(handle).send_slice(&bytes);
                     }
                 }
+                Command::Whole(is_v6, bytes) => self.send_message(is_v6, &bytes),
             }
+        }
+    }
+
+    fn send_message(&mut self, is_v6: bool, bytes: &[u8]) {
+        if let Some(handle) = self.messages.get(usize::from(is_v6)) {
+            let _ = self.sockets.get_mut::<raw::Socket<'_>>(*handle).send_slice(bytes);
         }
     }
 
@@ -359,11 +381,22 @@ impl Engine {
                 self.flows.retain(|flow| flow.handle != handle);
                 self.sockets.remove(handle);
             }
+            let inet = &self.kernel.network.inet;
+            let mut refused = Vec::new();
             for handle in self.datagrams {
                 let socket = self.sockets.get_mut::<raw::Socket<'_>>(handle);
                 while let Ok(bytes) = socket.recv() {
-                    let _ = datagrams::receive(bytes, &self.kernel.network.inet.udp);
+                    refused.extend(datagrams::receive(bytes, &inet.udp).flatten());
                 }
+            }
+            for handle in self.messages {
+                let socket = self.sockets.get_mut::<raw::Socket<'_>>(handle);
+                while let Ok(bytes) = socket.recv() {
+                    let _ = datagrams::receive_message(bytes, inet);
+                }
+            }
+            for packet in refused {
+                self.send_message(packet.first().is_some_and(|b| b >> 4 == 6), &packet);
             }
         }
         true

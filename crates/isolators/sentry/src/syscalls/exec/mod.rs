@@ -309,6 +309,7 @@ pub(super) fn execute(
         process.dumpable.store(open, Ordering::SeqCst);
         lock(&process.accounts).leave(Some(&old.space().stub));
         lock(&process.timers).execute();
+        process.aio.clear();
         lock(&process.actions).reset_handlers();
         let own = Arc::new(lock(&process.files).copy());
         own.execute();

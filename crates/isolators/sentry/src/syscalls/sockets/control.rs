@@ -9,6 +9,7 @@ use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6};
 use crate::net::links::Link;
 use crate::net::{Outgoing, Received, Rights, Sender, Socket};
 use crate::task::Caps;
+use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::vfs::OpenFile;
 
@@ -120,12 +121,13 @@ fn credentials(call: &Call<'_>, body: &[u8]) -> Result<Sender, Errno> {
     else {
         return Err(Errno::INVAL);
     };
-    let claimed = Sender { pid: pid.cast_signed(), user, group };
     let who = lock(&call.thread.credentials).clone();
+    let (user, group) = (who.id_from(Ids::Users, user)?, who.id_from(Ids::Groups, group)?);
+    let claimed = Sender { pid: pid.cast_signed(), user, group };
     let known = |ids: &[u32; 4], id: u32| ids.iter().take(3).any(|i| *i == id);
     let may = (claimed.pid == call.thread.process.pid || who.can(Caps::SYS_ADMIN))
-        && (known(&who.users, user) || who.can(Caps::SETUID))
-        && (known(&who.groups, group) || who.can(Caps::SETGID));
+        && (known(&who.users, user) || who.can_here(Caps::SETUID))
+        && (known(&who.groups, group) || who.can_here(Caps::SETGID));
     if may { Ok(claimed) } else { Err(Errno::PERM) }
 }
 
@@ -222,7 +224,9 @@ impl Writer {
     ) {
         let wanted = lock(&socket.options).pass_credentials;
         if let (true, Some(who)) = (wanted, received.sender) {
-            let words = [who.pid.cast_unsigned(), who.user, who.group];
+            let own = lock(&call.thread.credentials).clone();
+            let user = own.id_for(Ids::Users, who.user);
+            let words = [who.pid.cast_unsigned(), user, own.id_for(Ids::Groups, who.group)];
             let body: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
             self.put(SOL_SOCKET, SCM_CREDENTIALS, &body);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::net::inet::{Progress, address, options};
+use crate::net::inet::{Progress, address, icmp, options};
 use crate::net::{Body, Network, Outgoing, Socket, Tcp, Udp};
 use crate::settings::FIRST_FREE_PORT;
 use crate::task::Caps;
@@ -29,9 +29,8 @@ pub(super) fn make(
         (2, options::UDP_LITE) => {
             (Body::Udp(Udp::new(is_v6, &inet.udp_lite, default_buffer())), options::UDP_LITE)
         }
-        (3, _) => {
-            lock(&call.thread.credentials).require(Caps::NET_RAW)?;
-            return Err(Errno::PROTONOSUPPORT);
+        (3, _) | (2, icmp::ICMP | icmp::ICMP6) => {
+            (super::icmp::make(call, is_v6, kind, protocol)?, protocol)
         }
         (1 | 2, _) => return Err(Errno::PROTONOSUPPORT),
         _ => return Err(Errno::SOCKTNOSUPPORT),
@@ -71,6 +70,15 @@ pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), 
         return Err(Errno::INVAL);
     }
     network(call).check_bind(address.ip(), datagram)?;
+    if super::icmp::is_one(socket)
+        && let Body::Udp(udp) = &socket.body
+    {
+        if socket.kind == icmp::RAW {
+            udp.move_to(address.ip());
+            return Ok(());
+        }
+        return udp.bind(address);
+    }
     let any = lock(&call.thread.credentials).can(Caps::NET_BIND_SERVICE);
     let free = network(call).settings.get(FIRST_FREE_PORT).unwrap_or(FIRST_FREE);
     if (1..free).contains(&address.port().into()) && !any {
@@ -144,6 +152,9 @@ pub(super) fn send(
     udp: &Arc<Udp>,
     outgoing: &mut Outgoing,
 ) -> Result<(), Errno> {
+    if super::icmp::is_one(socket) {
+        return super::icmp::send(call, socket, udp, outgoing);
+    }
     let to = match &outgoing.to {
         Some(name) => address::itself(address::parse(name, udp.is_v6)?),
         None => udp.remote().map_err(|_| Errno::DESTADDRREQ)?,

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustix::io::Errno;
 
+use crate::net::inet::icmp::ICMP6;
 use crate::net::inet::options::{
     CONGESTION, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_INTERFACE, ONLY_V6, TCP, UDP,
     UDP_LITE,
@@ -35,6 +36,9 @@ fn check(socket: &Socket, level: i32) -> Result<(), Errno> {
 
 pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) -> Result<(), Errno> {
     let unix = matches!(socket.body, Body::Unix(_));
+    if matches!(level, 255 | ICMP6) && super::icmp::is_one(socket) {
+        return super::icmp::set(socket, (level, option), value);
+    }
     check(socket, level).map_err(|errno| if unix { errno } else { Errno::NOPROTOOPT })?;
     match (level, option) {
         // Groups, in which nothing is ever told, and how strict answers are.

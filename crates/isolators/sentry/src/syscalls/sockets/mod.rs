@@ -2,6 +2,7 @@
 
 mod control;
 mod host;
+mod icmp;
 mod inet;
 mod inet_options;
 mod messages;

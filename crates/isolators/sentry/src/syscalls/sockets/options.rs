@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::net::{Body, Options, Socket};
+use crate::net::{Body, Options, Sender, Socket};
 use crate::task::Caps;
+use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 
 use super::{AF_UNIX, Call, Failure, Outcome, host, inet_options, socket};
@@ -167,10 +168,10 @@ pub(in super::super) fn getsockopt(call: &Call<'_>) -> Outcome {
     let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
     let value = match (&socket.body, call.int(1), call.int(2)) {
         (Body::Host(_), SOL_SOCKET, option) if OF_SANDBOX.contains(&option) => {
-            get_common(&socket, option)?
+            get_common(call, &socket, option)?
         }
         (Body::Host(own), level, option) => host::get(own, (level, option), room)?,
-        (_, SOL_SOCKET, _) => get_common(&socket, call.int(2))?,
+        (_, SOL_SOCKET, _) => get_common(call, &socket, call.int(2))?,
         (_, level, _) => inet_options::get(&socket, (level, call.int(2)))?,
     };
     let part = value.get(..room).unwrap_or(&value);
@@ -194,7 +195,7 @@ fn time(timeout: Option<Duration>) -> Vec<u8> {
     parts.iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
-fn get_common(socket: &Socket, option: i32) -> Result<Vec<u8>, Errno> {
+fn get_common(call: &Call<'_>, socket: &Socket, option: i32) -> Result<Vec<u8>, Errno> {
     let options: Options = lock(&socket.options).clone();
     let number = match option {
         name::DEBUG | name::NO_CHECK => 0,
@@ -231,8 +232,12 @@ fn get_common(socket: &Socket, option: i32) -> Result<Vec<u8>, Errno> {
                 Body::Unix(unix) => unix.peer(),
                 _ => None,
             };
-            let (pid, user, group) =
-                peer.map_or((0, u32::MAX, u32::MAX), |p| (p.pid.cast_unsigned(), p.user, p.group));
+            let own = lock(&call.thread.credentials).clone();
+            let seen = |peer: Sender| {
+                let user = own.id_for(Ids::Users, peer.user);
+                (peer.pid.cast_unsigned(), user, own.id_for(Ids::Groups, peer.group))
+            };
+            let (pid, user, group) = peer.map_or((0, u32::MAX, u32::MAX), seen);
             return Ok([pid, user, group].iter().flat_map(|w| w.to_le_bytes()).collect());
         }
         // SO_PEERSEC among them: as without a security module.

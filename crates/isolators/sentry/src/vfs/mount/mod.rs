@@ -4,12 +4,13 @@ mod options;
 mod table;
 mod text;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 pub use options::{MountOptionError, Options};
-pub use table::MountTable;
+pub use table::{MountTable, moved};
 
+use crate::task::user_namespace::Space;
 use crate::task::waiter::lock;
 
 use super::Entry;
@@ -52,7 +53,13 @@ pub struct Mount {
     pub options: String,
     /// Device number of its files.
     pub device: u64,
+    /// Where capabilities count that change the file system.
+    pub owner: Space,
     flags: AtomicU32,
+    /// Flags that stay.
+    kept: AtomicU32,
+    /// Whether it stays where it is.
+    locked: AtomicBool,
     /// The mount that it is in, and the entry that it covers.
     place: Mutex<Option<Arc<Entry>>>,
     root: Mutex<Weak<Entry>>,
@@ -73,10 +80,29 @@ pub struct Description {
     pub device: u64,
     /// Flags.
     pub flags: MountFlags,
+    /// Where capabilities count that change the file system.
+    pub owner: Space,
+    /// Flags that stay.
+    pub kept: MountFlags,
+}
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// How many mounts there are, of all namespaces.
+#[must_use]
+pub fn count() -> usize {
+    COUNT.load(Ordering::Relaxed)
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        COUNT.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Mount {
     fn new(id: u32, of: Description) -> Arc<Self> {
+        COUNT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Mount {
             id,
             kind: of.kind,
@@ -84,7 +110,10 @@ impl Mount {
             inside: of.inside,
             options: of.options,
             device: of.device,
+            owner: of.owner,
             flags: AtomicU32::new(of.flags.bits()),
+            kept: AtomicU32::new(of.kept.bits()),
+            locked: AtomicBool::new(false),
             place: Mutex::default(),
             root: Mutex::default(),
         })
@@ -99,6 +128,34 @@ impl Mount {
     /// Gives it other flags.
     pub fn set_flags(&self, flags: MountFlags) {
         self.flags.store(flags.bits(), Ordering::SeqCst);
+    }
+
+    /// Flags that stay: of what a namespace has from above.
+    #[must_use]
+    pub fn kept_flags(&self) -> MountFlags {
+        MountFlags::from_bits_truncate(self.kept.load(Ordering::SeqCst))
+    }
+
+    /// Whether it stays where it is: it may hide something from the namespace.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.locked.load(Ordering::SeqCst)
+    }
+
+    /// As the copy of another one: what that must keep, this one must; all of it, if `locks`.
+    fn lock_as(&self, other: &Mount, locks: bool, is_inside: bool) {
+        const RESTRICTIONS: MountFlags = MountFlags::READ_ONLY
+            .union(MountFlags::NO_SUID)
+            .union(MountFlags::NO_DEVICES)
+            .union(MountFlags::NO_EXECUTE);
+        let more = if locks { self.flags() & RESTRICTIONS } else { MountFlags::empty() };
+        self.kept.store((other.kept_flags() | more).bits(), Ordering::SeqCst);
+        self.locked.store(other.is_locked() || (locks && is_inside), Ordering::SeqCst);
+    }
+
+    /// Stays where it is as `other` does.
+    pub fn stay_as(&self, other: &Mount) {
+        self.locked.store(other.is_locked(), Ordering::SeqCst);
     }
 
     /// The entry that it covers; `None` for the root of all, and what is no longer there.

@@ -2,6 +2,7 @@
 
 mod group;
 mod kernel;
+mod maps;
 mod memory;
 mod process;
 mod sys;
@@ -15,10 +16,12 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::net::procfs;
 use crate::task::Process;
+use crate::task::user_namespace::FIRST;
 use crate::task::waiter::lock;
 
 use super::{Attributes, File, Kind, OpenFile, Time, Walker};
 use kernel::{TEXTS, of_kernel};
+use maps::MapFile;
 use memory::MemoryFile;
 use process::of_process;
 pub(super) use text::{Names, TextFile};
@@ -99,7 +102,7 @@ const OF_PROCESS: [&str; 34] = [
     "uid_map",
     "wchan",
 ];
-/// Kinds of namespaces, each with the number of the only one that there is.
+/// Kinds of namespaces, each with the number of the first one.
 const NAMESPACES: [(&str, u32); 8] = [
     ("cgroup", 4_026_531_835),
     ("ipc", 4_026_531_839),
@@ -107,7 +110,7 @@ const NAMESPACES: [(&str, u32); 8] = [
     ("net", 4_026_531_992),
     ("pid", 4_026_531_836),
     ("time", 4_026_531_834),
-    ("user", 4_026_531_837),
+    ("user", FIRST),
     ("uts", 4_026_531_838),
 ];
 /// In place of a process: a text of `/proc/net`.
@@ -161,6 +164,11 @@ impl ProcNode {
             Kind::Directory => 0o555,
             Kind::Link => 0o777,
             Kind::Regular if matches!(self, ProcNode::Text("mem", _)) => 0o600,
+            Kind::Regular
+                if matches!(self, ProcNode::Text("uid_map" | "gid_map" | "setgroups", 1..)) =>
+            {
+                0o644
+            }
             _ => 0o444,
         };
         let pid = match self {
@@ -252,10 +260,11 @@ impl ProcNode {
                 let files = Arc::clone(&lock(&process.files));
                 ProcNode::Info(files.get(number).map_err(|_| Errno::NOENT)?)
             }
-            ProcNode::Namespaces(_) => {
+            ProcNode::Namespaces(pid) => {
                 let found = NAMESPACES.iter().find(|(kind, _)| kind.as_bytes() == name);
-                let (kind, number) = found.ok_or(Errno::NOENT)?;
-                ProcNode::Namespace(kind, *number)
+                let (kind, first) = found.ok_or(Errno::NOENT)?;
+                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
+                ProcNode::Namespace(kind, process.namespace(kind).unwrap_or(*first))
             }
             ProcNode::Thread(_) if name == b"task" => return Err(Errno::NOENT),
             ProcNode::Process(pid) | ProcNode::Thread(pid) => {
@@ -339,7 +348,7 @@ impl ProcNode {
         let attributes = self.attributes(kernel)?;
         let names = (attributes.kind() == Kind::Directory).then(|| self.names(kernel));
         let text = match self {
-            ProcNode::Setting(path, true) => sys::text(kernel, path),
+            ProcNode::Setting(path, true) => sys::text(walker, path),
             ProcNode::Info(file) => info(file),
             ProcNode::Text(name, OF_NET) => procfs::text(&kernel.network, name).into_bytes(),
             ProcNode::Text(name, OF_GROUP) => group::text(kernel, name).into_bytes(),
@@ -347,7 +356,7 @@ impl ProcNode {
             ProcNode::Text(name, 0) => of_kernel(kernel, name),
             ProcNode::Text(name, pid) => {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                of_process(kernel, &process, *pid, name)
+                of_process(kernel, &process, (*pid, &walker.credentials), name)
             }
             _ => Vec::new(),
         };
@@ -359,6 +368,11 @@ impl ProcNode {
     /// # Errors
     /// `EACCES`: nothing can.
     pub fn open_to_write(&self, walker: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
+        if let ProcNode::Text(name @ ("uid_map" | "gid_map" | "setgroups"), id) = self {
+            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+            let attributes = self.attributes(walker.kernel)?;
+            return Ok(Box::new(MapFile::open(walker, &process, name, attributes)?));
+        }
         self.open_memory(walker)?.ok_or(Errno::ACCESS)
     }
 

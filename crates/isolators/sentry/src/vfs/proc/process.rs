@@ -9,10 +9,12 @@ use crate::kernel::Kernel;
 use crate::mm::Backing;
 use crate::platform::GuestMemory;
 use crate::signal;
-use crate::task::Process;
 use crate::task::filter::Guard;
 use crate::task::limits::resource;
+use crate::task::namespaces::mounts_of;
+use crate::task::user_namespace::{Ids, Space, groups_text, map_text};
 use crate::task::waiter::lock;
+use crate::task::{Credentials, Process};
 
 /// What is there of a range of a process's memory.
 fn bytes_at(memory: &GuestMemory, range: Range<u64>) -> Vec<u8> {
@@ -61,7 +63,12 @@ fn signals(process: &Process, (waiting, held): (u64, u64)) -> String {
 }
 
 /// What a text says now.
-pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str) -> Vec<u8> {
+pub(super) fn of_process(
+    kernel: &Kernel,
+    process: &Process,
+    (id, reader): (i32, &Credentials),
+    name: &str,
+) -> Vec<u8> {
     let comm = String::from_utf8_lossy(&lock(&process.name)).into_owned();
     let row = {
         let tree = lock(&kernel.tree);
@@ -97,8 +104,8 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
         "auxv" => lock(&process.auxiliary).clone(),
         "cmdline" => space.map_or_else(Vec::new, |s| command_line(&s.memory, process)),
         "comm" => format!("{comm}\n").into_bytes(),
-        "mounts" => kernel.files.mounts.mounts_text(&lock(&process.directories).root),
-        "mountinfo" => kernel.files.mounts.mountinfo_text(&lock(&process.directories).root),
+        "mounts" => mounts_of(kernel, process).mounts_text(&lock(&process.directories).root),
+        "mountinfo" => mounts_of(kernel, process).mountinfo_text(&lock(&process.directories).root),
         "statm" => format!("{} 0 0 0 0 0 0\n", bytes / 4096).into_bytes(),
         "stat" => {
             let (tty, foreground) = kernel.terminals.of_session(session).unwrap_or((0, -1));
@@ -129,7 +136,10 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
             let own = credentials.unwrap_or_else(|| Arc::clone(&process.credentials));
             let who = lock(&own).clone();
             let signals = signals(process, waiting);
-            let ids = |ids: [u32; 4]| ids.map(|id| id.to_string()).join("\t");
+            let ids = |kind: Ids, ids: [u32; 4]| {
+                ids.map(|id| reader.id_for(kind, id).to_string()).join("\t")
+            };
+            let group = |id: &u32| format!("{} ", reader.id_for(Ids::Groups, *id));
             format!(
                 "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{state} ({})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
                  TracerPid:\t{tracer}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
@@ -143,10 +153,13 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
                     't' => "tracing stop",
                     _ => "sleeping",
                 },
-                ids(who.users),
-                ids(who.groups),
+                ids(Ids::Users, who.users),
+                ids(Ids::Groups, who.groups),
                 lock(&process.files).numbers().len().next_power_of_two().max(64),
-                who.others.iter().map(|id| format!("{id} ")).collect::<String>(),
+                match who.others.as_slice() {
+                    [] => " ".to_owned(),
+                    others => others.iter().map(group).collect(),
+                },
                 bytes / 1024,
                 who.caps.inheritable,
                 who.caps.permitted,
@@ -177,14 +190,19 @@ pub(super) fn of_process(kernel: &Kernel, process: &Process, id: i32, name: &str
         "personality" => {
             format!("{:08x}\n", process.personality.load(Ordering::SeqCst)).into_bytes()
         }
-        "setgroups" => b"allow\n".to_vec(),
-        "uid_map" | "gid_map" => format!("{:10} {:10} {:10}\n", 0, 0, u32::MAX).into_bytes(),
+        "setgroups" => groups_text(&space_of(process)).as_bytes().to_vec(),
+        "uid_map" => map_text(&space_of(process), Ids::Users, &reader.space).into_bytes(),
+        "gid_map" => map_text(&space_of(process), Ids::Groups, &reader.space).into_bytes(),
         "io" => ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes"]
             .map(|name| format!("{name}: 0\n"))
             .concat()
             .into_bytes(),
         _ => Vec::new(),
     }
+}
+
+fn space_of(process: &Process) -> Space {
+    lock(&process.credentials).space.clone()
 }
 
 fn limits(process: &Process) -> Vec<u8> {

@@ -1,7 +1,11 @@
 //! `/proc/sys`: settings, which can be read.
 
-use crate::kernel::Kernel;
+use std::sync::Arc;
+
+use super::super::Walker;
+use crate::settings::PING_GROUPS;
 use crate::syscalls::system;
+use crate::task::namespaces::host_name_of;
 use crate::task::waiter::lock;
 
 /// What a setting says.
@@ -72,6 +76,7 @@ const SETTINGS: &[(&str, Value)] = &[
     ("net/ipv4/ip_forward", Text("0")),
     ("net/ipv4/ip_local_port_range", Text("32768\t60999")),
     ("net/ipv4/ip_unprivileged_port_start", Text("1024")),
+    ("net/ipv4/ping_group_range", Text("1\t0")),
     ("net/unix/max_dgram_qlen", Text("512")),
     ("vm/max_map_count", Text("65530")),
     ("vm/min_free_kbytes", Text("16384")),
@@ -103,15 +108,25 @@ pub(super) fn names(path: &str) -> Vec<String> {
 }
 
 /// What a setting says.
-pub(super) fn text(kernel: &Kernel, path: &str) -> Vec<u8> {
+pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
+    let kernel = walker.kernel;
     let given = kernel.network.settings.get(path).or_else(|| kernel.ipc.settings.get(path));
+    if let (PING_GROUPS, Some(groups)) = (path, given) {
+        return format!("{}\t{}\n", groups >> 32, groups & 0xffff_ffff).into_bytes();
+    }
     if let Some(number) = given {
         return format!("{number}\n").into_bytes();
     }
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
     let mut text = match value {
         Some(Text(text)) => text.as_bytes().to_vec(),
-        Some(HostName) => lock(&kernel.host_name).clone(),
+        Some(HostName) => {
+            let own = lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
+            own.map_or_else(
+                || lock(&kernel.host_name).clone(),
+                |process| host_name_of(kernel, &process),
+            )
+        }
         Some(BootId) => {
             static BOOT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
             BOOT.get_or_init(uuid).clone().into_bytes()

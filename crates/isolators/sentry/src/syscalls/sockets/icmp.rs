@@ -1,0 +1,136 @@
+//! Sockets of ICMP: those that ask for echoes, and raw ones.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::net::inet::{address, icmp, options};
+use crate::net::{Body, Outgoing, Socket, Udp};
+use crate::settings::PING_GROUPS;
+use crate::task::waiter::lock;
+use crate::task::{Caps, Credentials};
+
+use super::{Call, default_buffer};
+
+/// The body of a socket of this protocol.
+///
+/// # Errors
+/// `EACCES`, `EPERM` for who may not; `EPROTONOSUPPORT`.
+pub(super) fn make(call: &Call<'_>, is_v6: bool, kind: u32, protocol: i32) -> Result<Body, Errno> {
+    let own = if is_v6 { icmp::ICMP6 } else { icmp::ICMP };
+    let who = lock(&call.thread.credentials).clone();
+    if kind == icmp::RAW {
+        who.require(Caps::NET_RAW)?;
+    }
+    if protocol != own {
+        return Err(Errno::PROTONOSUPPORT);
+    }
+    let inet = &call.kernel.network.inet;
+    if kind != icmp::RAW {
+        if !may_ask(call, &who) {
+            return Err(Errno::ACCESS);
+        }
+        let ports = if is_v6 { &inet.ping6 } else { &inet.ping4 };
+        return Ok(Body::Udp(Udp::new(is_v6, ports, default_buffer())));
+    }
+    let udp = Udp::new(is_v6, &inet.raw, default_buffer());
+    // Any number of them see the same.
+    udp.set(|wish| wish.reuse_port = true);
+    let number = u16::try_from(protocol).map_err(|_| Errno::PROTONOSUPPORT)?;
+    udp.bind(std::net::SocketAddr::new(address::any(is_v6), number))?;
+    Ok(Body::Udp(udp))
+}
+
+/// Whether one of its groups is among those that may ask for echoes.
+fn may_ask(call: &Call<'_>, who: &Credentials) -> bool {
+    // From 1 to 0: none.
+    let range = call.kernel.network.settings.get(PING_GROUPS).unwrap_or(1 << 32);
+    let range = (range >> 32)..=(range & 0xffff_ffff);
+    let mut groups = who.others.iter().chain([&who.groups[1]]);
+    groups.any(|group| range.contains(&u64::from(*group)))
+}
+
+/// Whether a socket is one of these.
+pub(super) fn is_one(socket: &Socket) -> bool {
+    matches!(socket.protocol, icmp::ICMP | icmp::ICMP6)
+}
+
+/// Sends a message.
+///
+/// # Errors
+/// As send(2).
+pub(super) fn send(
+    call: &Call<'_>,
+    socket: &Socket,
+    udp: &Arc<Udp>,
+    outgoing: &mut Outgoing,
+) -> Result<(), Errno> {
+    let to = match &outgoing.to {
+        Some(name) => address::itself(address::parse(name, udp.is_v6)?),
+        None => udp.remote().map_err(|_| Errno::DESTADDRREQ)?,
+    };
+    if to.is_ipv6() != udp.is_v6 {
+        return Err(Errno::NETUNREACH);
+    }
+    udp.check(&outgoing.packet, to)?;
+    let mut message = std::mem::take(&mut outgoing.packet.bytes);
+    let local = udp.local();
+    let network = &call.kernel.network;
+    let source = network.source(to.ip())?;
+    let from = if local.ip().is_unspecified() { source } else { local.ip() };
+    let raw = socket.kind == icmp::RAW;
+    if !raw {
+        icmp::request(&mut message, udp.is_v6, local.port())?;
+    }
+    if !raw || udp.is_v6 {
+        if message.len() < icmp::HEADER {
+            return Err(Errno::INVAL);
+        }
+        icmp::seal(&mut message, from, to.ip());
+    }
+    if network.is_own(to.ip()) {
+        const HOPS: u8 = 64;
+        let ends = (from, to.ip());
+        if let Some(answer) = icmp::arrive(&network.inet, &message, ends, HOPS) {
+            icmp::arrive(&network.inet, &answer, (ends.1, ends.0), HOPS);
+        }
+        return Ok(());
+    }
+    let stack = network.stack().ok_or(Errno::NETUNREACH)?;
+    let level = if udp.is_v6 { (options::IPV6, 16) } else { (options::IP, 2) };
+    let hops = lock(&socket.options).numbers.get(level.0, level.1).unwrap_or(64);
+    let hops = outgoing.hops.0.or_else(|| u8::try_from(hops).ok()).unwrap_or(64);
+    let packet = icmp::packet(&message, from, to.ip(), hops).ok_or(Errno::MSGSIZE)?;
+    stack.send_whole(to.is_ipv6(), packet);
+    Ok(())
+}
+
+/// Options of raw sockets: which types of messages they do not see, and where a checksum
+/// is.
+///
+/// # Errors
+/// `ENOPROTOOPT`, `EINVAL`
+pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) -> Result<(), Errno> {
+    const LEVEL_RAW: i32 = 255;
+    const FILTER: i32 = 1;
+    const CHECKSUM: i32 = 7;
+    let (Body::Udp(udp), icmp::RAW) = (&socket.body, socket.kind) else {
+        return Err(Errno::NOPROTOOPT);
+    };
+    match (level, option, udp.is_v6) {
+        (LEVEL_RAW, FILTER, false) | (icmp::ICMP6, FILTER, true) => {
+            if value.len() < 4 {
+                return Err(Errno::INVAL);
+            }
+            let words = value.chunks_exact(4).map(|w| w.try_into().map_or(0, u32::from_le_bytes));
+            udp.set_filter(words);
+            Ok(())
+        }
+        // That of ICMPv6 is where it is.
+        (LEVEL_RAW, CHECKSUM, true) => match value.first_chunk() {
+            Some([2, 0, 0, 0]) => Ok(()),
+            _ => Err(Errno::INVAL),
+        },
+        _ => Err(Errno::NOPROTOOPT),
+    }
+}

@@ -1,0 +1,163 @@
+//! Namespaces of a process but that of its users, which is its credentials'.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use super::user_namespace::{Space, new_number, same as same_owner};
+use super::waiter::lock;
+use super::{Caps, Credentials, Process};
+use crate::kernel::Kernel;
+use crate::vfs::mount::moved;
+use crate::vfs::{Entry, MountTable};
+
+/// A host name of a process's own.
+#[derive(Debug)]
+pub struct Names {
+    /// The name.
+    pub host: Mutex<Vec<u8>>,
+    /// Where capabilities count that change it.
+    pub owner: Space,
+    number: u32,
+}
+
+impl Names {
+    /// With the name that it has so far.
+    #[must_use]
+    pub fn new(host: Vec<u8>, owner: Space) -> Arc<Self> {
+        Arc::new(Names { host: Mutex::new(host), owner, number: new_number() })
+    }
+}
+
+/// The mounts that a process sees.
+#[must_use]
+pub fn mounts_of(kernel: &Kernel, process: &Process) -> Arc<MountTable> {
+    let own = lock(&process.namespaces).mounts.clone();
+    own.unwrap_or_else(|| {
+        // With one numbering it may be another container's.
+        let home = process.kernel();
+        Arc::clone(&home.as_deref().unwrap_or(kernel).files.mounts)
+    })
+}
+
+/// The host name that a process sees.
+#[must_use]
+pub fn host_name_of(kernel: &Kernel, process: &Process) -> Vec<u8> {
+    match &lock(&process.namespaces).names {
+        Some(names) => lock(&names.host).clone(),
+        None => lock(&kernel.host_name).clone(),
+    }
+}
+
+/// `CLONE_NEW*`
+pub mod new {
+    #![allow(missing_docs, reason = "names of the manual page namespaces(7)")]
+    pub const MOUNTS: u64 = 0x2_0000;
+    pub const CGROUP: u64 = 0x200_0000;
+    pub const NAMES: u64 = 0x400_0000;
+    pub const USERS: u64 = 0x1000_0000;
+    /// Those that there are.
+    pub const ALL: u64 = MOUNTS | CGROUP | NAMES | USERS;
+}
+
+/// What a process that asks for namespaces of its own gets.
+pub struct Made {
+    credentials: Credentials,
+    namespaces: Namespaces,
+    /// Where its mounts are now.
+    roots: Option<HashMap<u32, Arc<Entry>>>,
+}
+
+/// Makes the namespaces that `flags` ask for, for who shares those of `process`.
+///
+/// # Errors
+/// As unshare(2).
+pub fn make(
+    kernel: &Kernel,
+    (process, who): (&Process, &Credentials),
+    flags: u64,
+) -> Result<Made, Errno> {
+    let has = |flag: u64| flags & flag != 0;
+    let mut credentials = who.clone();
+    let root = Arc::clone(&lock(&process.directories).root);
+    if has(new::USERS) {
+        // Who has changed his root could get out of it.
+        let base = mounts_of(kernel, process).base();
+        if !base.is_some_and(|base| Arc::ptr_eq(&base, &root.top())) {
+            return Err(Errno::PERM);
+        }
+        credentials = who.in_new_space()?;
+    }
+    if has(new::ALL & !new::USERS) && !credentials.can_here(Caps::SYS_ADMIN) {
+        return Err(Errno::PERM);
+    }
+    let owner = &credentials.space;
+    let mut namespaces = lock(&process.namespaces).clone();
+    let mut roots = None;
+    if has(new::MOUNTS) {
+        let old = mounts_of(kernel, process);
+        let locks = !same_owner(owner, &old.owner);
+        let (mounts, moved) = old.copy(kernel, owner, locks)?;
+        let mut copies = lock(&kernel.files.copies);
+        copies.retain(|table| table.strong_count() > 0);
+        copies.push(Arc::downgrade(&mounts));
+        namespaces.mounts = Some(mounts);
+        roots = Some(moved);
+    }
+    if has(new::NAMES) {
+        let name = host_name_of(kernel, process);
+        namespaces.names = Some(Names::new(name, owner.clone()));
+    }
+    if has(new::CGROUP) {
+        namespaces.cgroup = Some(new_number());
+    }
+    Ok(Made { credentials, namespaces, roots })
+}
+
+impl Made {
+    /// Puts a process in them.
+    pub fn enter(self, kernel: &Kernel, process: &Process) {
+        *lock(&process.credentials) = self.credentials;
+        if let Some(roots) = self.roots {
+            let mut directories = lock(&process.directories);
+            let root = moved(kernel, &roots, &directories.root);
+            let root = root.or_else(|| {
+                self.namespaces.mounts.as_ref().and_then(|mounts| mounts.top().cloned())
+            });
+            if let Some(root) = root {
+                let current = moved(kernel, &roots, &directories.current);
+                directories.current = current.unwrap_or_else(|| Arc::clone(&root));
+                directories.root = root;
+            }
+        }
+        *lock(&process.namespaces) = self.namespaces;
+    }
+}
+
+/// Those that are not its container's.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces {
+    /// Mounts.
+    pub mounts: Option<Arc<MountTable>>,
+    /// The host name.
+    pub names: Option<Arc<Names>>,
+    /// The number of that of cgroups, in which nothing looks different.
+    pub cgroup: Option<u32>,
+}
+
+impl Process {
+    /// The number of a namespace that it is in, by its name in procfs; `None` for its
+    /// container's.
+    #[must_use]
+    pub fn namespace(&self, kind: &str) -> Option<u32> {
+        let own = lock(&self.namespaces);
+        match kind {
+            "user" => lock(&self.credentials).space.as_ref().map(|space| space.number),
+            "mnt" => own.mounts.as_ref().map(|mounts| mounts.number),
+            "uts" => own.names.as_ref().map(|names| names.number),
+            "cgroup" => own.cgroup,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Namespaces, filters and listeners in the hands of a guest that wants more than it was
+//! given.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
+
+mod container;
+mod sandbox;
+
+use container::{Container, until};
+use sandbox::Sandbox;
+use serde_json::json;
+
+fn intrudes(words: &[&str], says: &str) {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("intruder", &["-static", "-pthread"]);
+    let script = format!("/bin/intruder {}; echo alive", words.join(" "));
+    let ended = sandbox.run(&["/bin/sh", "-c", &script]);
+    let expected = format!("{says}done\nalive\n");
+    assert_eq!((ended.stdout.as_str(), ended.code), (expected.as_str(), 0), "{ended:?}");
+}
+
+/// What a configuration hides from a container, and has it only read, is so for root of a
+/// user namespace.
+#[test]
+fn what_is_hidden_stays_hidden() {
+    if !sandbox::possible() {
+        return;
+    }
+    for user in ["0", "1000"] {
+        let volume = tempfile::tempdir().unwrap();
+        let container = Container::new(&["/bin/intruder", "hidden", user], |config| {
+            config["linux"]["maskedPaths"] = json!(["/hidden"]);
+            config["mounts"].as_array_mut().unwrap().push(json!({
+                "destination": "/fixed", "source": volume.path(), "options": ["rbind", "ro"],
+            }));
+            config["process"]["capabilities"] = json!({
+                "bounding": ["CAP_SETUID", "CAP_SETGID"],
+                "permitted": ["CAP_SETUID", "CAP_SETGID"],
+                "effective": ["CAP_SETUID", "CAP_SETGID"],
+            });
+        });
+        container.sandbox.compile("intruder", &["-static", "-pthread"]);
+        for name in ["hidden", "fixed"] {
+            std::fs::create_dir(container.sandbox.path(name)).unwrap();
+        }
+        std::fs::write(container.sandbox.path("hidden/secret"), "secret").unwrap();
+        let ended = container.call(&["run"], &[]);
+        let expected = "enter 0\numount -1 -1\nmove -1\nbelow -1\nall 0\nthere -1 -1\nwrite -1\n\
+                        write there -1\nwhole -1\nmade -1\nproc -1\ndevice -1\nsecret -1\n\
+                        roots 0\nagain -1\numount -1\nsecret -1\ndone\n";
+        assert_eq!(ended.stdout, expected, "user {user}: {}", ended.stderr);
+        assert_eq!(std::fs::read_dir(volume.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn thousands_of_filters_end_with_their_thread() {
+    intrudes(&["filters"], "filters 6554 ENOMEM\nended 0\n");
+}
+
+#[test]
+fn who_listens_to_itself_waits_for_nobody_else() {
+    intrudes(&["itself"], "ended e\nended 0\n");
+}
+
+/// Memory and threads of the sentry do not grow with namespaces that are gone.
+#[test]
+fn namespaces_leave_nothing_behind() {
+    if !sandbox::possible() {
+        return;
+    }
+    let words = ["sh", "-c", "echo up >/up; while :; do sleep 1; done"];
+    let able = json!(["CAP_SYS_ADMIN", "CAP_SETFCAP", "CAP_SETGID"]);
+    let container = Container::new(&words, |config| {
+        config["process"]["capabilities"] =
+            json!({"bounding": able, "permitted": able, "effective": able});
+    });
+    container.sandbox.compile("intruder", &["-static", "-pthread"]);
+    container.create();
+    container.does(&["start"], &[]);
+    until("it runs", || container.sandbox.path("up").exists().then_some(()));
+    let sentry = container.state()["pid"].as_u64().unwrap();
+    let figure = |name: &str| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{sentry}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let takes = || {
+        let ended = container.exec(&["/bin/intruder", "namespaces"]);
+        assert_eq!(ended.stdout, "namespaces 900\nnested 32 ENOSPC\ndone\n", "{ended:?}");
+        (figure("VmRSS:"), figure("Threads:"))
+    };
+    let first = takes();
+    let last = (0..3).map(|_| takes()).last().unwrap();
+    assert!(last.0 < first.0 + (8 << 10), "KiB: {first:?}, then {last:?}");
+    assert!(last.1 < first.1 + 8, "threads: {first:?}, then {last:?}");
+}

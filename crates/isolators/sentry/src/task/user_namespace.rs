@@ -11,7 +11,7 @@ use super::waiter::lock;
 use super::{Caps, Credentials};
 
 /// How deep they can be nested.
-const DEEPEST: u32 = 32;
+const DEEPEST: u32 = 33;
 /// Ranges of a map.
 const MOST_RANGES: usize = 340;
 /// What an id looks like that has none.

@@ -33,8 +33,8 @@ pub fn protocol(is_v6: bool) -> u8 {
 }
 
 fn sum(bytes: &[u8]) -> u64 {
-    let words = bytes.chunks(2);
-    words.map(|w| u64::from(w[0]) << 8 | w.get(1).map_or(0, |low| u64::from(*low))).sum()
+    let half = |byte: Option<&u8>| byte.map_or(0, |byte| u64::from(*byte));
+    bytes.chunks(2).map(|word| half(word.first()) << 8 | half(word.get(1))).sum()
 }
 
 fn folded(mut sum: u64) -> [u8; 2] {
@@ -121,8 +121,8 @@ pub fn refused(message: &[u8], is_v6: bool) -> Option<(SocketAddr, SocketAddr)> 
     const UDP: u8 = 17;
     let [four, six] = UNREACHABLE;
     let (kind, code) = if is_v6 { six } else { four };
-    let (head, packet) = message.split_first_chunk::<HEADER>()?;
-    if (head[0], head[1]) != (kind, code) {
+    let ([told, why, ..], packet) = message.split_first_chunk::<HEADER>()?;
+    if (*told, *why) != (kind, code) {
         return None;
     }
     let (protocol, from, to, ports): (u8, IpAddr, IpAddr, &[u8]) = if is_v6 {

@@ -174,7 +174,8 @@ impl Moves {
         let Moves { number, buffer, length, offset, way } = *self;
         let at = if file.seekable { offset } else { u64::MAX };
         let args = [number.into(), buffer, length, at, 0, way.into()];
-        let call = Call { args, continued: None, ..*call };
+        let Call { kernel, thread, id, .. } = *call;
+        let call = Call { kernel, thread, args, id, continued: None, held: None };
         match (vector, reads, file.seekable) {
             (true, true, _) => transfer::preadv2(&call),
             (true, false, _) => transfer::pwritev2(&call),

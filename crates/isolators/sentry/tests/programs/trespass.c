@@ -102,7 +102,7 @@ static void look(void) {
     recvmsg(t, &h, 0);
     int root;
     memcpy(&root, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof root);
-    /* Its broker opens nothing that is not below its own roots. */
+    /* It leads to what is below the other's root, as on Linux, and its root is its top. */
     int fd = openat(root, "kept", O_RDWR);
     P("through it %d\n", fd >= 0);
     P("made %d\n", openat(root, "made", O_CREAT | O_WRONLY, 0666) >= 0 || mkdirat(root, "made", 0777) == 0);

@@ -21,4 +21,6 @@ git clone -q --no-hardlinks /desk/one /desk/two; git clone -q file:///desk/one /
 git gc -q --prune=now; git fsck --full; git count-objects -v | grep -v size; git branch -a; git show pushed --stat | tail -n 1
 git tag v1; git archive v1 | tar t | md5sum; git bundle create -q /desk/b v1 && git bundle verify -q /desk/b; git worktree add -q /desk/tree side; git -C /desk/tree status --short --branch
 git rebase -q side pushed 2>&1 | tail -n 1; git grep -c 77 v1 | md5sum; git bisect start HEAD v1~8 >/dev/null; git bisect run sh -c 'test ! -e side' | tail -n 1 | md5sum; git bisect reset
-git repack -a -d -q --threads=2; git verify-pack -v .git/objects/pack/*.idx | wc -l; git clean -ndx; git status --short
+# Which deltas several threads find is theirs.
+git repack -a -d -f -q --threads=1; git verify-pack -v .git/objects/pack/*.idx | wc -l
+git repack -a -d -f -q --threads=2; git verify-pack -v .git/objects/pack/*.idx | grep -c '^[0-9a-f]\{40\} '; git clean -ndx; git status --short

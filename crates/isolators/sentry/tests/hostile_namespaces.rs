@@ -62,6 +62,11 @@ fn thousands_of_filters_end_with_their_thread() {
 }
 
 #[test]
+fn filters_and_contexts_of_all_have_an_end() {
+    intrudes(&["many"], "filters of all 1\nagain 0\ncontexts 1024 EAGAIN\n");
+}
+
+#[test]
 fn who_listens_to_itself_waits_for_nobody_else() {
     intrudes(&["itself"], "ended e\nended 0\n");
 }

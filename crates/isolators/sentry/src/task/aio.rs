@@ -13,6 +13,8 @@ use crate::vfs::{OpenFile, Ready};
 
 /// Requests that all contexts may be asked for (`fs.aio-max-nr`).
 pub const MOST: u64 = 65_536;
+/// Requests that a context counts for at least: it costs as much.
+const LEAST: u64 = 64;
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// What became of a request: `struct io_event`.
@@ -102,7 +104,8 @@ impl Context {
         if requests == 0 || requests > TOO_MANY {
             return Err(Errno::INVAL);
         }
-        let asked = u64::from(requests);
+        // One has room for more than a few, however few it is asked for.
+        let asked = u64::from(requests).max(LEAST);
         let more = |all: u64| all.checked_add(asked).filter(|all| *all <= MOST);
         let taken = ASKED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
         taken.map_err(|_| Errno::AGAIN)?;

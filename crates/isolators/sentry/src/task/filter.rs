@@ -1,6 +1,7 @@
 //! Seccomp filters of guests: classic BPF, verified and interpreted as Linux does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use caisson_sys::seccomp::SockFilter;
 use rustix::io::Errno;
@@ -106,8 +107,15 @@ pub struct Filter {
     listened: bool,
 }
 
+/// What all filters of the sandbox cost, in instructions, and what they may.
+static COST: AtomicUsize = AtomicUsize::new(0);
+const MOST_OF_SANDBOX: usize = 4 << 20;
+/// What a filter costs besides its instructions.
+const OVERHEAD: usize = 32;
+
 impl Drop for Filter {
     fn drop(&mut self) {
+        COST.fetch_sub(self.program.len() + OVERHEAD, Ordering::SeqCst);
         if let Some(notifier) = &self.notifier {
             notifier.orphan();
         }
@@ -189,6 +197,10 @@ impl Filter {
         if let Some(previous) = &previous {
             free.iter_mut().zip(previous.free).for_each(|(own, theirs)| *own &= theirs);
         }
+        let cost = program.len() + OVERHEAD;
+        let more = |all: usize| all.checked_add(cost).filter(|all| *all <= MOST_OF_SANDBOX);
+        let taken = COST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+        taken.map_err(|_| Errno::NOMEM)?;
         let count = before.0 + 1;
         let listened = notifier.is_some() || before_listens;
         Ok(Arc::new(Filter { program, previous, count, weight, free, notifier, listened }))

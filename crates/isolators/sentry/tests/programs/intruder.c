@@ -90,6 +90,44 @@ static void filters(void) {
     wait(&s);
     P("ended %x\n", s);
 }
+/* The same by many processes, and contexts of asynchronous input: there is an end to both. */
+static void many(void) {
+    struct sock_filter all[4096];
+    for (int i = 0; i < 4096; i++) all[i] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog p = {4096, all};
+    int n = 0, up[2], hold[2];
+    pipe(up), pipe(hold);
+    for (int round = 0; round < 400; round++) {
+        if (fork() == 0) {
+            char made = 0;
+            close(hold[1]);
+            while (made < 7 && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p) == 0) made++;
+            write(up[1], &made, 1);
+            read(hold[0], &made, 1);
+            _exit(0);
+        }
+        char made = 0;
+        read(up[0], &made, 1);
+        n += made;
+        if (made == 0) break;
+    }
+    P("filters of all %d\n", n > 500 && n < 2000);
+    close(hold[1]);
+    while (wait(NULL) > 0);
+    /* They go a moment after their processes. */
+    long again = -1;
+    for (int i = 0; i < 2000 && again; i++) {
+        again = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p);
+        if (again) usleep(10000);
+    }
+    P("again %ld\n", again);
+    unsigned long context;
+    for (n = 0; n < 100000; n++) {
+        context = 0;
+        if (syscall(SYS_io_setup, 1, &context)) break;
+    }
+    P("contexts %d %s\n", n, strerrorname_np(errno));
+}
 static int listener;
 static void *asks(void *p) { syscall(SYS_getppid); return 0; }
 /* A program that asks itself, and never answers. */
@@ -142,6 +180,7 @@ static void namespaces(void) {
 int main(int count, char **words) {
     if (!strcmp(words[1], "hidden")) hidden(atoi(words[2]));
     if (!strcmp(words[1], "filters")) filters();
+    if (!strcmp(words[1], "many")) many();
     if (!strcmp(words[1], "itself")) itself();
     if (!strcmp(words[1], "namespaces")) namespaces();
     P("done\n");

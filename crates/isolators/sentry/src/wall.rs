@@ -1,5 +1,7 @@
 //! What a process of the sandbox gives up before it serves: names, rights, identity.
 
+use std::os::fd::OwnedFd;
+
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -52,6 +54,23 @@ pub fn empty_root() -> Result<(), WallError> {
     rustix::process::fchdir(&old).map_err(step(ENTER))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(step("leave the old root"))?;
     rustix::process::chdir("/").map_err(step(ENTER))
+}
+
+/// A procfs of the PID namespace that this process is in, mounted nowhere, of which
+/// there are the folders of processes alone.
+///
+/// # Errors
+/// [`WallError`]
+pub fn processes() -> Result<OwnedFd, WallError> {
+    const PROC: &str = "make a procfs of its own";
+    let context = rustix::mount::fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(step(PROC))?;
+    rustix::mount::fsconfig_set_string(&context, "subset", "pid").map_err(step(PROC))?;
+    rustix::mount::fsconfig_create(&context).map_err(step(PROC))?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(step(PROC))
 }
 
 /// Becomes nobody with these capabilities and no way to others.

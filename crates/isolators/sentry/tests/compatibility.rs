@@ -77,6 +77,7 @@ fn compiled_programs_see_the_same() {
         "locks",
         "mappings",
         "memory",
+        "resident",
         "names",
         "processes",
         "races",

@@ -1,6 +1,6 @@
 //! A sandbox's kernel, in the process that is to be the sentry.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use caisson_sys::signal_fd::SignalFd;
@@ -14,7 +14,7 @@ use crate::net::{Network, Uplink};
 use crate::task::waiter::lock;
 use crate::vfs::setup::{Layout, root_credentials};
 use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, Walker, limit_handles};
-use crate::wall::{empty_root, shed, tie};
+use crate::wall::{empty_root, processes, shed, tie};
 use crate::{control, platform, settings, signal, syscalls};
 
 /// What a sandbox is given before its wall goes up.
@@ -44,6 +44,10 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     let Given { layout, mut roots, broker, host_name, control, tied, uplink, signals, counter } =
         given;
     raise_descriptors();
+    // The broker's from here on: only it opens.
+    let procfs = processes()?;
+    broker.keep_processes(procfs.as_fd()).map_err(step("give the broker a procfs"))?;
+    drop(procfs);
     empty_root()?;
     shed(CapabilitySet::empty())?;
     if tied {

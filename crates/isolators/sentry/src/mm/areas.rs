@@ -169,6 +169,15 @@ impl Areas {
         self.areas.iter().filter(|(_, area)| is(area)).map(|(start, area)| area.end - start).sum()
     }
 
+    /// Bytes of programs and libraries that can be executed.
+    #[must_use]
+    pub fn code(&self) -> u64 {
+        let is = |area: &Area| {
+            matches!(area.backing, Backing::File { .. }) && area.protection.0 & 4 != 0
+        };
+        self.areas.iter().filter(|(_, area)| is(area)).map(|(start, area)| area.end - start).sum()
+    }
+
     /// Notes that a range is locked.
     pub fn lock(&mut self, range: &Range<u64>) {
         self.unlock(range);

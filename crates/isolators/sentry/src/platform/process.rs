@@ -123,7 +123,10 @@ impl StubProcess {
 
 fn reap(pid: HostPid) {
     // SAFETY: a null status is allowed.
-    unsafe { libc::waitpid(pid.0, std::ptr::null_mut(), libc::__WALL) };
+    unsafe {
+        let id = libc::id_t::try_from(pid.0).unwrap_or(0);
+        libc::waitid(libc::P_PID, id, std::ptr::null_mut(), libc::WEXITED | libc::__WALL);
+    }
 }
 
 /// A zombie that nobody keeps an account of.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Instant;
 
 use rustix::io::Errno;
 
@@ -108,6 +109,8 @@ pub struct Process {
     pub credentials: Arc<Mutex<Credentials>>,
     /// Whether others of the same user may look into it: `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
+    /// When it was made.
+    pub began: Instant,
     /// Its execution domain, as personality(2) has it.
     pub personality: AtomicU32,
     /// What it does on signals.
@@ -160,6 +163,7 @@ impl Process {
             umask: AtomicU32::new(umask),
             credentials: Arc::new(Mutex::new(credentials)),
             dumpable: AtomicBool::new(true),
+            began: Instant::now(),
             personality: AtomicU32::new(0),
             actions: Mutex::default(),
             pending: Mutex::default(),

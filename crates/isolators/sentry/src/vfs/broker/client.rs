@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 
 use super::super::Attributes;
-use super::{ATTRIBUTES, EXTENDED, Found, Operation, Request, receive, send};
+use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, Request, receive, send};
+use crate::platform::HostPid;
 
 /// A socket, on which one asks at a time.
 type Line = Mutex<OwnedFd>;
@@ -120,6 +121,24 @@ impl BrokerClient {
         with: BorrowedFd<'_>,
     ) -> Result<OwnedFd, Errno> {
         self.ask(operation, numbers, [name, b""], &[with])?.ok_or(Errno::IO)
+    }
+
+    /// Gives the broker the procfs of the sentry's PID namespace, once.
+    ///
+    /// # Errors
+    /// `EBUSY` if it has one.
+    pub fn keep_processes(&self, procfs: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.ask(Operation::KeepProcesses, [0; 5], [b"", b""], &[procfs]).map(drop)
+    }
+
+    /// What the host says of a process of that namespace, to be read.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is none; `EXDEV` if no broker has been given the procfs.
+    pub fn process_file(&self, pid: HostPid, which: ProcessFile) -> Result<OwnedFd, Errno> {
+        let pid = u64::try_from(pid.number()).map_err(|_| Errno::SRCH)?;
+        let numbers = [pid, which as u64, 0, 0, 0];
+        self.ask(Operation::OpenProcess, numbers, [b"", b""], &[])?.ok_or(Errno::IO)
     }
 
     /// How much was asked.

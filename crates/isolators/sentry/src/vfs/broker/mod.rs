@@ -65,6 +65,18 @@ enum Operation {
     SetExtended,
     RemoveExtended,
     Stat,
+    KeepProcesses,
+    OpenProcess,
+}
+
+/// What the host says of a process of the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ProcessFile {
+    /// `/proc/<pid>/status`
+    Status = 1,
+    /// `/proc/<pid>/smaps`
+    Smaps,
 }
 
 /// Bytes of a file's attributes in an answer: `struct stat`.

@@ -1,6 +1,6 @@
 //! The broker's own side: what it does in its process.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -12,7 +12,8 @@ use rustix::io::Errno;
 
 use super::super::{Attributes, Kind};
 use super::{
-    EXTENDED, Found, MESSAGE, MOST_ASKED, Operation, Request, StartBrokerError, receive, send,
+    EXTENDED, Found, MESSAGE, MOST_ASKED, Operation, ProcessFile, Request, StartBrokerError,
+    receive, send,
 };
 
 /// Handles of a root's mounts that the broker will serve; a guest with more of them
@@ -37,6 +38,9 @@ pub struct Broker {
     own: OwnedFd,
     /// The mounts that it serves, by their numbers.
     mounts: RefCell<BTreeSet<u64>>,
+    /// A procfs of the sentry's PID namespace, `subset=pid`: of two files of each process
+    /// in it, handles to read are given.
+    processes: OnceCell<OwnedFd>,
 }
 
 impl Broker {
@@ -62,7 +66,7 @@ impl Broker {
         let mount_of = |root| told(root).map(|told| told.mount);
         let mounts = roots.iter().map(mount_of).collect::<Result<_, _>>();
         let mounts = mounts.map_err(|errno| StartBrokerError::Step { step: "statx", errno })?;
-        Ok(Broker { socket, own, mounts: RefCell::new(mounts) })
+        Ok(Broker { socket, own, mounts: RefCell::new(mounts), processes: OnceCell::new() })
     }
 
     /// Serves until the sentry is gone.
@@ -74,7 +78,7 @@ impl Broker {
             }
             let request = buffer.get(..length).and_then(Request::decode);
             let result = match request {
-                Some(request) => self.perform(&request, &descriptors),
+                Some(request) => self.perform(&request, descriptors),
                 None => Err(Errno::INVAL),
             };
             let mut answer = vec![0; 4];
@@ -104,7 +108,7 @@ impl Broker {
         fd.as_raw_fd().to_string()
     }
 
-    fn perform(&self, request: &Request, with: &[OwnedFd]) -> Result<Answer, Errno> {
+    fn perform(&self, request: &Request, with: Vec<OwnedFd>) -> Result<Answer, Errno> {
         const LOOKUP: u8 = Operation::Lookup as u8;
         const OPEN: u8 = Operation::Open as u8;
         const CREATE: u8 = Operation::Create as u8;
@@ -123,12 +127,21 @@ impl Broker {
         const REMOVE_EXTENDED: u8 = Operation::RemoveExtended as u8;
         const MAKE_NODE: u8 = Operation::MakeNode as u8;
         const STAT: u8 = Operation::Stat as u8;
+        const KEEP_PROCESSES: u8 = Operation::KeepProcesses as u8;
+        const OPEN_PROCESS: u8 = Operation::OpenProcess as u8;
         let [number, user, group, _, _] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
+        match request.operation {
+            KEEP_PROCESSES => return self.keep_processes(with),
+            OPEN_PROCESS => {
+                return self.process_file(number, low(user)).map(Answer::Descriptor);
+            }
+            _ => {}
+        }
         let first = with.first().ok_or(Errno::INVAL)?;
         let mut kind = None;
-        for handle in with {
+        for handle in &with {
             let told = told(handle)?;
             if !self.mounts.borrow().contains(&told.mount) {
                 return Err(Errno::XDEV);
@@ -269,6 +282,24 @@ impl Broker {
             }
         }
         Ok(Found { handle, reads: false, attributes })
+    }
+
+    fn keep_processes(&self, mut with: Vec<OwnedFd>) -> Result<Answer, Errno> {
+        let procfs = with.pop().ok_or(Errno::INVAL)?;
+        self.processes.set(procfs).map_err(|_| Errno::BUSY)?;
+        Ok(Answer::Done)
+    }
+
+    fn process_file(&self, pid: u64, which: u32) -> Result<OwnedFd, Errno> {
+        const STATUS: u32 = ProcessFile::Status as u32;
+        const SMAPS: u32 = ProcessFile::Smaps as u32;
+        let procfs = self.processes.get().ok_or(Errno::XDEV)?;
+        let name = match which {
+            STATUS => "status",
+            SMAPS => "smaps",
+            _ => return Err(Errno::INVAL),
+        };
+        beneath(procfs, format!("{pid}/{name}").as_bytes(), OFlags::RDONLY, 0)
     }
 
     /// Attributes of names that are separated by zeros.

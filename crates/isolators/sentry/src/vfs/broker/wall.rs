@@ -5,12 +5,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::thread::CapabilitySet;
 
 use crate::platform::broker_calls::{BROKER, OWN};
 use crate::platform::host_calls::confine;
-use crate::wall::{WallError, empty_root, shed, step, tie};
+use crate::wall::{WallError, empty_root, processes, shed, step, tie};
 
 /// What a broker keeps, to do for the guest what its kernel has permitted.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
@@ -40,16 +39,8 @@ pub(super) fn enter(keep: &[BorrowedFd<'_>]) -> Result<OwnedFd, WallError> {
 
 /// A handle of this process's `/proc/self/fd`, in a procfs that is mounted nowhere.
 fn own_descriptors() -> Result<OwnedFd, WallError> {
-    const PROC: &str = "make a procfs of its own";
-    let context = rustix::mount::fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(step(PROC))?;
-    rustix::mount::fsconfig_set_string(&context, "subset", "pid").map_err(step(PROC))?;
-    rustix::mount::fsconfig_create(&context).map_err(step(PROC))?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let proc = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .map_err(step(PROC))?;
+    const PROC: &str = "open its own descriptors";
+    let proc = processes()?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let own = rustix::fs::openat(&proc, "self/fd", flags, Mode::empty()).map_err(step(PROC))?;
     let own = rustix::io::fcntl_dupfd_cloexec(&own, OWN.cast_signed())

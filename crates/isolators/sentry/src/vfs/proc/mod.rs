@@ -5,6 +5,7 @@ mod kernel;
 mod maps;
 mod memory;
 mod process;
+mod resident;
 mod sys;
 mod text;
 
@@ -66,7 +67,7 @@ pub enum ProcNode {
 }
 
 /// What every process and every thread has.
-const OF_PROCESS: [&str; 34] = [
+const OF_PROCESS: [&str; 36] = [
     "auxv",
     "cgroup",
     "cmdline",
@@ -95,6 +96,8 @@ const OF_PROCESS: [&str; 34] = [
     "root",
     "sessionid",
     "setgroups",
+    "smaps",
+    "smaps_rollup",
     "stat",
     "statm",
     "status",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::kernel::Kernel;
-use crate::mm::Backing;
+use crate::mm::{Area, Backing};
 use crate::platform::GuestMemory;
 use crate::signal;
 use crate::task::filter::Guard;
@@ -15,6 +15,8 @@ use crate::task::namespaces::mounts_of;
 use crate::task::user_namespace::{Ids, Space, groups_text, map_text};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process};
+
+use super::resident::Resident;
 
 /// What is there of a range of a process's memory.
 fn bytes_at(memory: &GuestMemory, range: Range<u64>) -> Vec<u8> {
@@ -99,6 +101,11 @@ pub(super) fn of_process(
     });
     let space = thread.map(|t| t.space());
     let bytes = space.as_ref().map_or(0, |s| lock(&s.areas).total());
+    let (code, data) = space.as_ref().map_or((0, 0), |s| {
+        let areas = lock(&s.areas);
+        (areas.code(), areas.data())
+    });
+    let resident = || space.as_ref().map_or_else(Resident::default, |s| Resident::of(kernel, s));
     let (group_leader, pid) = (process.pid, id);
     match name {
         "auxv" => lock(&process.auxiliary).clone(),
@@ -106,7 +113,10 @@ pub(super) fn of_process(
         "comm" => format!("{comm}\n").into_bytes(),
         "mounts" => mounts_of(kernel, process).mounts_text(&lock(&process.directories).root),
         "mountinfo" => mounts_of(kernel, process).mountinfo_text(&lock(&process.directories).root),
-        "statm" => format!("{} 0 0 0 0 0 0\n", bytes / 4096).into_bytes(),
+        "statm" => resident().statm(bytes, code, data).into_bytes(),
+        "smaps" | "smaps_rollup" => space.map_or_else(Vec::new, |space| {
+            super::resident::smaps(kernel, &space, name == "smaps_rollup")
+        }),
         "stat" => {
             let (tty, foreground) = kernel.terminals.of_session(session).unwrap_or((0, -1));
             let mut text =
@@ -114,6 +124,7 @@ pub(super) fn of_process(
             let children = lock(&process.accounts).children;
             let ticks = |time: std::time::Duration| time.as_millis() / 10;
             let own = process.usage(kernel);
+            let resident = resident();
             let nice = process.nice.load(Ordering::SeqCst);
             // Of the 52 fields, those after flags.
             for field in 10..=52 {
@@ -125,7 +136,9 @@ pub(super) fn of_process(
                     18 => write!(text, " {}", 20 + nice),
                     19 => write!(text, " {nice}"),
                     20 => write!(text, " {threads}"),
+                    22 => write!(text, " {}", ticks(process.began - kernel.booted)),
                     23 => write!(text, " {bytes}"),
+                    24 => write!(text, " {}", resident.pages()),
                     _ => write!(text, " 0"),
                 };
             }
@@ -143,7 +156,7 @@ pub(super) fn of_process(
             format!(
                 "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{state} ({})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
                  TracerPid:\t{tracer}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
-                 VmSize:\t{:8} kB\nThreads:\t{threads}\n{signals}\
+                 {}Threads:\t{threads}\n{signals}\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
                  CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
                 process.umask.load(Ordering::SeqCst),
@@ -160,7 +173,7 @@ pub(super) fn of_process(
                     [] => " ".to_owned(),
                     others => others.iter().map(group).collect(),
                 },
-                bytes / 1024,
+                resident().lines(bytes, code, data),
                 who.caps.inheritable,
                 who.caps.permitted,
                 who.caps.effective,
@@ -237,27 +250,26 @@ fn limits(process: &Process) -> Vec<u8> {
 }
 
 fn maps(space: &crate::mm::Space) -> Vec<u8> {
-    let mut text = Vec::new();
-    for (start, area) in lock(&space.areas).iter() {
-        let flag = |bit: u64, c: char| if area.protection.0 & bit != 0 { c } else { '-' };
-        let (offset, (device, inode), shared, path) = match &area.backing {
-            Backing::Anonymous => (0, (0, 0), 'p', area.name.as_bytes().to_vec()),
-            Backing::Shared(_, offset) => (*offset, (1, 0), 's', b"/dev/zero (deleted)".to_vec()),
-            Backing::File { path, id, offset, shared, .. } => {
-                (*offset, *id, if *shared { 's' } else { 'p' }, path.clone())
-            }
-        };
-        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-        let line = format!(
-            "{start:08x}-{:08x} {}{}{}{shared} {offset:08x} {major:02x}:{minor:02x} {inode} ",
-            area.end,
-            flag(1, 'r'),
-            flag(2, 'w'),
-            flag(4, 'x'),
-        );
-        text.extend_from_slice(format!("{line:<73}").as_bytes());
-        text.extend_from_slice(&path);
-        text.push(b'\n');
-    }
-    text
+    lock(&space.areas).iter().flat_map(|(start, area)| maps_line(start, area)).collect()
+}
+
+/// What `maps` says of an area.
+pub(super) fn maps_line(start: u64, area: &Area) -> Vec<u8> {
+    let flag = |bit: u64, c: char| if area.protection.0 & bit != 0 { c } else { '-' };
+    let (offset, (device, inode), shared, path) = match &area.backing {
+        Backing::Anonymous => (0, (0, 0), 'p', area.name.as_bytes().to_vec()),
+        Backing::Shared(_, offset) => (*offset, (1, 0), 's', b"/dev/zero (deleted)".to_vec()),
+        Backing::File { path, id, offset, shared, .. } => {
+            (*offset, *id, if *shared { 's' } else { 'p' }, path.clone())
+        }
+    };
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let line = format!(
+        "{start:08x}-{:08x} {}{}{}{shared} {offset:08x} {major:02x}:{minor:02x} {inode} ",
+        area.end,
+        flag(1, 'r'),
+        flag(2, 'w'),
+        flag(4, 'x'),
+    );
+    [format!("{line:<73}").as_bytes(), &path, b"\n"].concat()
 }

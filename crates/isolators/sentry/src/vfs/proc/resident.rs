@@ -1,0 +1,227 @@
+//! How much of a process's memory is there: what the host says of its stub.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use crate::kernel::Kernel;
+use crate::mm::Space;
+use crate::task::waiter::lock;
+
+use super::super::broker::ProcessFile;
+use super::process::maps_line;
+
+const PAGE: u64 = 4096;
+/// Most bytes that are read of a host's text.
+const MOST: usize = 16 << 20;
+
+/// In kilobytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Resident {
+    most: u64,
+    anonymous: u64,
+    file: u64,
+    shared: u64,
+    tables: u64,
+    swapped: u64,
+}
+
+impl Resident {
+    /// Of an address space; nothing where the host does not say, as of one that has ended.
+    pub(super) fn of(kernel: &Kernel, space: &Space) -> Self {
+        text(kernel, space, ProcessFile::Status).map_or_else(Self::default, |t| Self::parse(&t))
+    }
+
+    fn parse(status: &str) -> Self {
+        let mut found = Resident::default();
+        for (name, value) in status.lines().filter_map(|line| line.split_once(':')) {
+            let field = match name {
+                "VmHWM" => &mut found.most,
+                "RssAnon" => &mut found.anonymous,
+                "RssFile" => &mut found.file,
+                "RssShmem" => &mut found.shared,
+                "VmPTE" => &mut found.tables,
+                "VmSwap" => &mut found.swapped,
+                _ => continue,
+            };
+            *field = kilobytes(value);
+        }
+        found
+    }
+
+    fn total(self) -> u64 {
+        self.anonymous + self.file + self.shared
+    }
+
+    /// In pages.
+    pub(super) fn pages(self) -> u64 {
+        self.total() * 1024 / PAGE
+    }
+
+    /// `/proc/<pid>/statm` of one that has mapped so many bytes, so many of them of code
+    /// and so many that are its own to write.
+    pub(super) fn statm(self, mapped: u64, code: u64, data: u64) -> String {
+        let shared = (self.file + self.shared) * 1024 / PAGE;
+        let [mapped, code, data] = [mapped, code, data].map(|bytes| bytes / PAGE);
+        format!("{mapped} {} {shared} {code} 0 {data} 0\n", self.pages())
+    }
+
+    /// The lines of `/proc/<pid>/status`.
+    pub(super) fn lines(self, mapped: u64, code: u64, data: u64) -> String {
+        let lines = [
+            ("VmPeak", mapped / 1024),
+            ("VmSize", mapped / 1024),
+            ("VmHWM", self.most.max(self.total())),
+            ("VmRSS", self.total()),
+            ("RssAnon", self.anonymous),
+            ("RssFile", self.file),
+            ("RssShmem", self.shared),
+            ("VmData", data / 1024),
+            ("VmExe", code / 1024),
+            ("VmPTE", self.tables),
+            ("VmSwap", self.swapped),
+        ];
+        let line = |(name, kilobytes)| format!("{name}:\t{kilobytes:8} kB\n");
+        lines.map(line).concat()
+    }
+}
+
+fn kilobytes(text: &str) -> u64 {
+    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// What the host's procfs says of a stub.
+fn text(kernel: &Kernel, space: &Space, which: ProcessFile) -> Option<String> {
+    let file = kernel.files.broker.process_file(space.stub.pid(), which).ok()?;
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
+    loop {
+        match rustix::io::pread(&file, &mut piece, bytes.len() as u64) {
+            Ok(count @ 1..) if bytes.len() < MOST => {
+                bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
+            }
+            Ok(0) => return String::from_utf8(bytes).ok(),
+            _ => return None,
+        }
+    }
+}
+
+/// What `smaps` tells of each piece, in kilobytes, in the order of the host's.
+type Sums = Vec<(String, u64)>;
+
+/// The pieces of the host's `smaps`.
+fn pieces(text: &str) -> BTreeMap<u64, (u64, Sums)> {
+    let mut all = BTreeMap::new();
+    let mut now = None;
+    for line in text.lines() {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        if let Some(name) = first.strip_suffix(':') {
+            let told = line.ends_with(" kB") && !name.ends_with("PageSize") && name != "Size";
+            if let (true, Some((_, sums))) = (told, now.and_then(|start| all.get_mut(&start))) {
+                let sums: &mut Sums = sums;
+                sums.push((name.to_owned(), kilobytes(line.split_once(':').map_or("", |l| l.1))));
+            }
+            continue;
+        }
+        let number = |part: &str| u64::from_str_radix(part, 16).ok();
+        let range = first.split_once('-').and_then(|(a, b)| Some((number(a)?, number(b)?)));
+        now = range.map(|(start, end)| {
+            all.insert(start, (end, Sums::new()));
+            start
+        });
+    }
+    all
+}
+
+/// What the host's pieces say of a range: of one that is cut, by its share of the bytes.
+fn sums_of(pieces: &BTreeMap<u64, (u64, Sums)>, range: &Range<u64>) -> Sums {
+    let mut sums = Sums::new();
+    let first = pieces.range(..=range.start).next_back().map_or(range.start, |(start, _)| *start);
+    for (start, (end, told)) in pieces.range(first..range.end) {
+        let common = (*end).min(range.end).saturating_sub((*start).max(range.start));
+        if common == 0 {
+            continue;
+        }
+        let share = |kilobytes: u64| {
+            let part = u128::from(kilobytes) * u128::from(common) / u128::from(end - start);
+            u64::try_from(part).unwrap_or(kilobytes)
+        };
+        for (index, (name, kilobytes)) in told.iter().enumerate() {
+            match sums.get_mut(index) {
+                Some((known, sum)) if known == name => *sum += share(*kilobytes),
+                _ => sums.push((name.clone(), share(*kilobytes))),
+            }
+        }
+    }
+    sums
+}
+
+fn write_sums(into: &mut String, sums: &Sums) {
+    for (name, kilobytes) in sums {
+        let name = format!("{name}:");
+        let _ = writeln!(into, "{name:<16}{kilobytes:8} kB");
+    }
+}
+
+/// `/proc/<pid>/smaps`, or `smaps_rollup` if `all` are summed up.
+pub(super) fn smaps(kernel: &Kernel, space: &Space, all: bool) -> Vec<u8> {
+    let host = text(kernel, space, ProcessFile::Smaps).unwrap_or_default();
+    let pieces = pieces(&host);
+    let areas = lock(&space.areas);
+    let mut bytes = Vec::new();
+    if all {
+        let (start, end) = areas.iter().fold((u64::MAX, 0), |(first, last), (start, area)| {
+            (first.min(start), last.max(area.end))
+        });
+        let mut total: BTreeMap<String, u64> = BTreeMap::new();
+        let mut order: Vec<String> = Vec::new();
+        for (start, area) in areas.iter() {
+            for (name, kilobytes) in sums_of(&pieces, &(start..area.end)) {
+                if !total.contains_key(&name) {
+                    order.push(name.clone());
+                }
+                *total.entry(name).or_default() += kilobytes;
+            }
+        }
+        let head = format!("{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
+        let mut text = format!("{head:<73}[rollup]\n");
+        let sums = order.into_iter().map(|name| {
+            let sum = total.get(&name).copied().unwrap_or(0);
+            (name, sum)
+        });
+        write_sums(&mut text, &sums.collect());
+        return text.into_bytes();
+    }
+    for (start, area) in areas.iter() {
+        bytes.extend_from_slice(&maps_line(start, area));
+        let size = (area.end - start) / 1024;
+        let mut text = format!(
+            "Size:           {size:8} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n"
+        );
+        write_sums(&mut text, &sums_of(&pieces, &(start..area.end)));
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_s_texts_are_read() {
+        let status = "Name:\tx\nVmHWM:\t     900 kB\nRssAnon:\t  100 kB\nRssFile:\t 60 kB\n\
+                      RssShmem:\t 4 kB\nVmSwap:\t 0 kB\n";
+        let resident = Resident::parse(status);
+        assert_eq!((resident.total(), resident.pages(), resident.most), (164, 41, 900));
+        assert_eq!(resident.statm(8 << 20, 8192, 4096), "2048 41 16 2 0 1 0\n");
+        let smaps = "00400000-00402000 r-xp 00000000 00:00 0 \nSize: 8 kB\nRss:    8 kB\nPss: 4 kB\n\
+                     VmFlags: rd\n00500000-00504000 rw-p 00000000 00:00 0   [heap]\nRss: 16 kB\n";
+        let pieces = pieces(smaps);
+        let rss = |range: Range<u64>| sums_of(&pieces, &range).first().map(|(_, sum)| *sum);
+        assert_eq!(rss(0x40_0000..0x40_2000), Some(8));
+        // A part of one, parts of two, and nothing.
+        assert_eq!(rss(0x40_1000..0x40_2000), Some(4));
+        assert_eq!(rss(0x40_1000..0x50_1000), Some(8));
+        assert_eq!(rss(0x60_0000..0x70_0000), None);
+    }
+}

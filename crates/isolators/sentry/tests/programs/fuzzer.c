@@ -77,6 +77,10 @@ static const struct { short number; const char *types; } table[] = {
     {SYS_syslog, "nbl"}, {SYS_get_robust_list, "ibb"}, {SYS_set_tid_address, "b"}, {SYS_mq_open, "pgmb"},
     {SYS_add_key, "ppbln"}, {SYS_quotactl, "xpnb"}, {SYS_acct, "p"}, {SYS_swapon, "pn"}, {SYS_reboot, "xxxx"},
     {SYS_init_module, "blp"}, {SYS_perf_event_open, "binfx"}, {SYS_userfaultfd, "g"}, {SYS_pivot_root, "pp"},
+    {SYS_io_submit, "xnb"}, {SYS_io_getevents, "xnnbt"}, {SYS_io_cancel, "xbb"}, {SYS_io_destroy, "x"},
+    {SYS_mq_timedsend, "fblnt"}, {SYS_mq_timedreceive, "fblbt"}, {SYS_mq_unlink, "p"}, {SYS_mq_getsetattr, "fbb"},
+    {SYS_msgctl, "nnb"}, {SYS_semctl, "nnnb"}, {SYS_msgsnd, "nblg"}, {SYS_msgrcv, "nblng"}, {SYS_shmctl, "nnb"},
+    {449, "bnntn"},
 };
 /* They end, wait for good, or make what nobody ends; 335 is uretprobe, which hosts let
  * past every filter. */
@@ -86,7 +90,8 @@ static const short never[] = {SYS_exit, SYS_exit_group, SYS_fork, SYS_vfork, SYS
     SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, 297, 424, SYS_execve, SYS_execveat, SYS_setrlimit, SYS_prlimit64, SYS_set_robust_list, 24};
 static const char *paths[] = {"/tmp/z/a", "/tmp/z/b", "/tmp/z/d", "/tmp/z/d/e", "/tmp/z/l", "/tmp/z", ".",
     "..", "", "a", "d/e", "/proc/self/maps", "/proc/self/status", "/proc/self/fd/3", "/proc", "/dev/null",
-    "/dev/zero", "/dev/tty", "/dev/ptmx", "/dev/shm/x", "/proc/1/stat", "/none/x", "user.name", "tmpfs",
+    "/dev/zero", "/dev/tty", "/dev/ptmx", "/dev/shm/x", "/proc/1/stat", "/proc/self/uid_map",
+    "/proc/self/gid_map", "/proc/self/setgroups", "/proc/self/smaps", "/proc/self/statm", "overlay", "/none/x", "user.name", "tmpfs",
     "/tmp/z/../z/d/./e", "/sys", "/proc/self/exe", "/proc/self/task/1/stat"};
 static struct { volatile long calls[PROCESSES]; } *shared;
 static struct { char buffer[1 << 16]; long words[64]; } memory[THREADS];

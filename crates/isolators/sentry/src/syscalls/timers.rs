@@ -201,7 +201,7 @@ pub(super) fn timerfd_create(call: &Call<'_>) -> Outcome {
         _ => return Err(Errno::INVAL.into()),
     }
     let keep = flags & status::NONBLOCK | status::READ_WRITE;
-    let file = OpenFile::stream(Box::new(TimerFd::new(clock)), keep);
+    let file = OpenFile::stream(Box::new(TimerFd::new(call.kernel, clock)), keep);
     Ok(call.files().add(file, 0, flags & status::CLOSE_ON_EXEC != 0)?.into())
 }
 

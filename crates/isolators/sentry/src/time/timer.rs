@@ -101,6 +101,22 @@ impl Timer {
         left(&lock(&self.state), now)
     }
 
+    /// Has it fire now as often as it should have by now: its alarm may be late.
+    pub fn catch_up(self: &Arc<Self>, kernel: &Arc<Kernel>) {
+        let Some(now) = self.now(kernel) else { return };
+        let serial = {
+            let mut state = lock(&self.state);
+            if state.next.is_none_or(|next| now < next) {
+                return;
+            }
+            state.cancel();
+            // An alarm that rings at this moment does nothing.
+            state.serial += 1;
+            state.serial
+        };
+        self.ring(kernel, serial);
+    }
+
     fn schedule(
         self: &Arc<Self>,
         kernel: &Arc<Kernel>,

@@ -1,7 +1,7 @@
 //! timerfd_create(2): a timer that can be read.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
@@ -26,12 +26,13 @@ pub struct TimerFd {
     /// Its clock's number.
     pub clock: i32,
     fired: Arc<Fired>,
+    kernel: Weak<Kernel>,
 }
 
 impl TimerFd {
     /// That is not set.
     #[must_use]
-    pub fn new(clock: i32) -> Self {
+    pub fn new(kernel: &Arc<Kernel>, clock: i32) -> Self {
         let fired = Arc::new(Fired::default());
         let theirs = Arc::clone(&fired);
         let fire = move |_: &Arc<Kernel>, times: u64| {
@@ -40,7 +41,8 @@ impl TimerFd {
             drop(all);
             theirs.changed.wake();
         };
-        TimerFd { timer: Timer::new(Source::Wall, Box::new(fire)), clock, fired }
+        let timer = Timer::new(Source::Wall, Box::new(fire));
+        TimerFd { timer, clock, fired, kernel: Arc::downgrade(kernel) }
     }
 
     /// Forgets what was not read: it is set anew.
@@ -52,6 +54,9 @@ impl TimerFd {
 impl File for TimerFd {
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
         let room = into.get_mut(..8).ok_or(Errno::INVAL)?;
+        if let Some(kernel) = self.kernel.upgrade() {
+            self.timer.catch_up(&kernel);
+        }
         let times = std::mem::take(&mut *lock(&self.fired.times));
         if times == 0 {
             return Err(Errno::AGAIN);

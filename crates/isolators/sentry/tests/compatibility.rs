@@ -71,6 +71,7 @@ fn compiled_programs_see_the_same() {
     for name in [
         "clocks",
         "events",
+        "nested",
         "files",
         "watches",
         "futexes",

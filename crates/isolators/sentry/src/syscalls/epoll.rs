@@ -44,12 +44,20 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
         events = call.memory().read_u32(call.arg(3))?;
         data = call.memory().read_u64(call.arg(3).wrapping_add(4))?;
     }
-    // Sets in sets could form a circle; they are not there yet.
-    if file.epoll.is_some() {
-        return Err(Errno::INVAL.into());
-    }
     if file.seekable {
         return Err(Errno::PERM.into());
+    }
+    if let Some(other) = &file.epoll {
+        /// `EPOLLEXCLUSIVE`
+        const EXCLUSIVE: u32 = 1 << 28;
+        if Arc::ptr_eq(&set, other) || events & EXCLUSIVE != 0 {
+            return Err(Errno::INVAL.into());
+        }
+        match operation {
+            ADD => return Ok(set.add_set(number, (&file, other), events, data).map(|()| 0)?),
+            DELETE => return Ok(set.remove_set(number, (&file, other)).map(|()| 0)?),
+            _ => {}
+        }
     }
     match operation {
         ADD => set.add(number, &file, events, data)?,

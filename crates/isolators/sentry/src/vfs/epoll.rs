@@ -36,7 +36,17 @@ struct Item {
 pub struct Epoll {
     items: Mutex<BTreeMap<u32, Item>>,
     changed: Arc<WaitQueue>,
+    /// Sets that this one is in, once for each time.
+    above: Mutex<Vec<Weak<Epoll>>>,
 }
+
+/// Sets are put into each other one at a time: together two could close a circle.
+static NESTING: Mutex<()> = Mutex::new(());
+/// `EP_MAX_NESTS`: how often a set may be in a set.
+const DEEPEST: usize = 4;
+/// Ways that lead through a set, from those that it is in to those in it: a look at the
+/// outermost goes them all.
+const MOST_WAYS: usize = 1000;
 
 impl Epoll {
     /// Adds a file under its descriptor number.
@@ -68,6 +78,87 @@ impl Epoll {
         drop(items);
         self.changed.wake();
         Ok(())
+    }
+
+    /// Adds another set, whose file this is.
+    ///
+    /// # Errors
+    /// `EEXIST`; `EINVAL` for the set itself, or if there are too many ways through it;
+    /// `ELOOP` if it would be in itself, or too deep.
+    pub fn add_set(
+        self: &Arc<Self>,
+        number: u32,
+        (file, other): (&Arc<OpenFile>, &Arc<Epoll>),
+        events: u32,
+        data: u64,
+    ) -> Result<(), Errno> {
+        if Arc::ptr_eq(self, other) {
+            return Err(Errno::INVAL);
+        }
+        let _one = lock(&NESTING);
+        let (below, ways_below) = other.sets_in_it(self)?;
+        let (above, ways_above) = self.sets_around_it();
+        if below + 1 + above > DEEPEST {
+            return Err(Errno::LOOP);
+        }
+        if ways_below.saturating_mul(ways_above) > MOST_WAYS {
+            return Err(Errno::INVAL);
+        }
+        self.add(number, file, events, data)?;
+        let mut sets = lock(&other.above);
+        sets.retain(|set| set.strong_count() > 0);
+        sets.push(Arc::downgrade(self));
+        Ok(())
+    }
+
+    /// Takes a set out.
+    ///
+    /// # Errors
+    /// `ENOENT`
+    pub fn remove_set(
+        self: &Arc<Self>,
+        number: u32,
+        (file, other): (&Arc<OpenFile>, &Arc<Epoll>),
+    ) -> Result<(), Errno> {
+        let _one = lock(&NESTING);
+        self.remove(number, file)?;
+        let mut sets = lock(&other.above);
+        let this = Arc::downgrade(self);
+        if let Some(at) = sets.iter().position(|set| Weak::ptr_eq(set, &this)) {
+            sets.swap_remove(at);
+        }
+        Ok(())
+    }
+
+    /// How deep sets are in it, and by how many ways one comes to them or stays.
+    fn sets_in_it(self: &Arc<Self>, outer: &Arc<Epoll>) -> Result<(usize, usize), Errno> {
+        if Arc::ptr_eq(self, outer) {
+            return Err(Errno::LOOP);
+        }
+        let sets: Vec<_> = {
+            let items = lock(&self.items);
+            let files = items.values().filter_map(|item| item.file.upgrade());
+            files.filter_map(|file| file.epoll.clone()).collect()
+        };
+        let (mut depth, mut ways) = (0, 1_usize);
+        for set in sets {
+            let (below, through) = set.sets_in_it(outer)?;
+            depth = depth.max(below + 1);
+            ways = ways.saturating_add(through);
+        }
+        Ok((depth, ways))
+    }
+
+    /// The same of the sets that it is in.
+    fn sets_around_it(&self) -> (usize, usize) {
+        let sets: Vec<_> = lock(&self.above).iter().filter_map(Weak::upgrade).collect();
+        let (mut depth, mut ways) = (0, 1_usize);
+        for set in sets {
+            let (above, through) = set.sets_around_it();
+            depth = depth.max(above + 1);
+            ways = ways.saturating_add(through);
+        }
+        (depth, ways)
     }
 
     /// Changes what a file is waited for.

@@ -79,6 +79,7 @@ fn compiled_programs_see_the_same() {
         "mappings",
         "memory",
         "resident",
+        "stack",
         "names",
         "processes",
         "races",

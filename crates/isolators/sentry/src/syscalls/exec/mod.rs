@@ -16,6 +16,7 @@ use crate::platform::context::{Context, Register};
 use crate::platform::{Event, HostCall, Slot, StubProcess};
 use crate::signal::{self, ThreadSignals};
 use crate::task::filter::Guard;
+use crate::task::limits::resource;
 use crate::task::thread::Place;
 use crate::task::trace::{self, Leaving};
 use crate::task::waiter::lock;
@@ -28,8 +29,8 @@ use super::memory::host;
 
 use super::{Call, Failure, Framed, sites};
 
-/// Bytes of all arguments and variables (a quarter of the stack).
-const STRINGS_LIMIT: usize = 2 << 20;
+/// Bytes of all arguments and variables: a quarter of the stack's limit, within these.
+const STRINGS_LIMIT: std::ops::RangeInclusive<u64> = 128 << 10..=6 << 20;
 /// Bytes of one (`MAX_ARG_STRLEN`).
 const STRING_LIMIT: usize = 128 << 10;
 /// Scripts that name scripts.
@@ -59,6 +60,9 @@ fn strings(call: &Call<'_>, address: u64, total: &mut usize) -> Result<Vec<Vec<u
     if address == 0 {
         return Ok(list);
     }
+    let stack = lock(&call.thread.process.limits).get(resource::STACK);
+    let most = stack.map_or(u64::MAX, |(soft, _)| soft / 4);
+    let most = most.clamp(*STRINGS_LIMIT.start(), *STRINGS_LIMIT.end());
     for index in 0_u64.. {
         let pointer = memory.read_u64(address.wrapping_add(index * 8))?;
         if pointer == 0 {
@@ -66,7 +70,7 @@ fn strings(call: &Call<'_>, address: u64, total: &mut usize) -> Result<Vec<Vec<u
         }
         let text = memory.read_string(pointer, STRING_LIMIT)?.ok_or(Errno::TOOBIG)?;
         *total += text.len() + 9;
-        if *total > STRINGS_LIMIT {
+        if *total as u64 > most {
             return Err(Errno::TOOBIG);
         }
         list.push(text);

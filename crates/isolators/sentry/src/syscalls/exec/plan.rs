@@ -13,12 +13,15 @@ use crate::loader::{Auxiliary, Stack};
 use crate::mm::{Area, Areas, Backing, PAGE, Protection, round_up};
 use crate::platform::{GUEST_END, HostCall, VDSO, VDSO_SIZE};
 use crate::task::Process;
+use crate::task::limits::resource;
+use crate::task::waiter::lock;
 
 use super::super::memory::{host, map};
 use super::super::system::ADDR_NO_RANDOMIZE;
 use super::{Binary, Program};
 
-const STACK_SIZE: u64 = 8 << 20;
+/// A stack is no longer, whatever `RLIMIT_STACK` says: all of it is reserved.
+const LONGEST_STACK: u64 = 1 << 30;
 /// Where relocatable programs begin, before a random distance is added.
 const RELOCATED: u64 = 0x5500_0000_0000;
 
@@ -43,6 +46,19 @@ pub(super) struct Plan {
     pub(super) strings: [Range<u64>; 2],
 }
 
+/// Bytes to reserve for the stack of a program that `process` executes, whose arguments
+/// and variables take so many of them. A part of `RLIMIT_AS` at most, as the whole counts.
+fn stack_size(process: &Process, strings: u64) -> u64 {
+    let (stack, all) = {
+        let limits = lock(&process.limits);
+        let soft = |which| limits.get(which).map_or(u64::MAX, |(soft, _)| soft);
+        (soft(resource::STACK), soft(resource::AS) / 8)
+    };
+    // As much as Linux gives a new stack besides.
+    let least = strings + (128 << 10);
+    round_up(stack.min(all).min(LONGEST_STACK).max(least)).unwrap_or(LONGEST_STACK)
+}
+
 impl Plan {
     fn map_anonymous(&mut self, start: u64, end: u64, protection: u64, name: &'static str) {
         let flags = map::PRIVATE | map::ANONYMOUS | map::FIXED | map::NORESERVE;
@@ -53,14 +69,14 @@ impl Plan {
     }
 
     /// Maps all parts of a binary at `base`.
-    fn map_image(&mut self, binary: Binary, base: u64) -> Result<(), Errno> {
+    fn map_image(&mut self, binary: Binary, base: u64, most: u64) -> Result<(), Errno> {
         let index = self.files.len();
         for segment in &binary.image.segments {
             let start = base + segment.address;
             let (page, lead) = (start & !(PAGE - 1), start % PAGE);
             let file_end = start + segment.file_size;
             let end = round_up(start + segment.memory_size).ok_or(Errno::NOEXEC)?;
-            if end > GUEST_END - STACK_SIZE || page < 0x1_0000 {
+            if end > most || page < 0x1_0000 {
                 return Err(Errno::NOEXEC);
             }
             let mut mapped = page;
@@ -136,11 +152,13 @@ pub(super) fn plan(
     };
     auxiliary.random.copy_from_slice(random.get(16..).unwrap_or(&[0; 16]));
     let (_, end) = binary.image.extent();
-    plan.map_image(binary, base)?;
+    let strings: usize = arguments.iter().chain(&environment).map(|text| text.len() + 9).sum();
+    let below = GUEST_END - stack_size(process, strings as u64 + called.len() as u64);
+    plan.map_image(binary, base, below)?;
     let heap = base + end;
     plan.areas.heap = (heap, heap);
     plan.entry = auxiliary.entry;
-    plan.map_anonymous(GUEST_END - STACK_SIZE, GUEST_END, protection, "[stack]");
+    plan.map_anonymous(below, GUEST_END, protection, "[stack]");
     if let Some(interpreter) = interpreter {
         let (start, end) = interpreter.image.extent();
         let room = end - start + chance(4, 16) * PAGE;
@@ -148,7 +166,7 @@ pub(super) fn plan(
         let base = if interpreter.image.relocatable { place.wrapping_sub(start) } else { 0 };
         plan.entry = base + interpreter.image.entry;
         auxiliary.base = base;
-        plan.map_image(interpreter, base)?;
+        plan.map_image(interpreter, base, below)?;
     }
     let (backing, protection) = (Backing::Anonymous, Protection(5));
     let vdso = Area { end: VDSO + VDSO_SIZE, protection, backing, name: "[vdso]" };

@@ -75,8 +75,10 @@ pub struct Kernel {
     pub booted: Instant,
     /// The clocks that guests read.
     pub clock: Arc<Clock>,
-    /// Names of this machine.
+    /// The name of this machine.
     pub host_name: Arc<Mutex<Vec<u8>>>,
+    /// That of its domain (NIS); empty: none.
+    pub domain_name: Arc<Mutex<Vec<u8>>>,
     /// What judges calls of programs that are started from outside, and of what they start.
     pub filter: OnceLock<Arc<crate::task::filter::Filter>>,
     /// What its container's cgroup is limited to.
@@ -129,6 +131,7 @@ impl Kernel {
             booted: Instant::now(),
             clock: Arc::new(clock),
             host_name: Arc::new(Mutex::new(b"caisson".to_vec())),
+            domain_name: Arc::default(),
             filter: OnceLock::new(),
             limits: Limits::default(),
         })
@@ -165,6 +168,7 @@ impl Kernel {
             booted: self.booted,
             clock: Arc::clone(&self.clock),
             host_name: or_new(shared.host_name, &self.host_name),
+            domain_name: or_new(shared.host_name, &self.domain_name),
             filter: OnceLock::new(),
             limits: Limits::default(),
         })

@@ -54,6 +54,8 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
         tie()?;
     }
     let started = platform::start(counter)?;
+    let domain =
+        host_name.is_some().then(|| rustix::system::uname().domainname().to_bytes().to_vec());
     // Libraries ask files and the host once, which they can't from here on.
     let _ = (syscalls::system::processors(), crate::vfs::Time::now());
     let calls = if matches!(uplink, Uplink::HostSockets(_)) {
@@ -69,6 +71,9 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     kernel.clock.set_processors(u32::try_from(syscalls::system::processors()).unwrap_or(1));
     if let Some(name) = host_name {
         *lock(&kernel.host_name) = name;
+    }
+    if let Some(domain) = domain.filter(|domain| domain != syscalls::system::NO_DOMAIN) {
+        *lock(&kernel.domain_name) = domain;
     }
     kernel.log.write(&format!(
         "Linux version {} {}",

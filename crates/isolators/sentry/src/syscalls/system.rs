@@ -1,11 +1,12 @@
 //! The machine: names, memory, log, limits, random bytes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
 use crate::task::Caps;
-use crate::task::namespaces::host_name_of;
+use crate::task::namespaces::{Names, domain_name_of, host_name_of};
 use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
@@ -54,8 +55,10 @@ pub(super) fn uname(call: &Call<'_>) -> Outcome {
     let node = host_name_of(call.kernel, &call.thread.process);
     let personality = call.thread.process.personality.load(Ordering::SeqCst);
     let machine: &[u8] = if personality & PER_LINUX32 == 0 { b"x86_64" } else { b"i686" };
+    let own = domain_name_of(call.kernel, &call.thread.process);
+    let domain: &[u8] = if own.is_empty() { NO_DOMAIN } else { &own };
     let fields: [&[u8]; 6] =
-        [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), machine, b"(none)"];
+        [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), machine, domain];
     let mut bytes = Vec::new();
     for (field, end) in fields.iter().zip((65..).step_by(65)) {
         bytes.extend(field.iter().take(64));
@@ -65,16 +68,34 @@ pub(super) fn uname(call: &Call<'_>) -> Outcome {
     Ok(0)
 }
 
-pub(super) fn sethostname(call: &Call<'_>) -> Outcome {
+/// What uname(2) says where there is no domain.
+pub const NO_DOMAIN: &[u8] = b"(none)";
+
+/// A name of the machine, for who may change it.
+fn new_name(call: &Call<'_>) -> Result<(Vec<u8>, Option<Arc<Names>>), Errno> {
     let names = lock(&call.thread.process.namespaces).names.clone();
     let owner = names.as_ref().and_then(|names| names.owner.clone());
     lock(&call.thread.credentials).require_in(&owner, Caps::SYS_ADMIN)?;
-    let length = usize::try_from(call.arg(1)).ok().filter(|l| *l <= 64).ok_or(Errno::INVAL)?;
+    let length = usize::try_from(call.int(1)).ok().filter(|l| *l <= 64).ok_or(Errno::INVAL)?;
     let mut name = vec![0; length];
     call.memory().read(call.arg(0), &mut name)?;
+    Ok((name, names))
+}
+
+pub(super) fn sethostname(call: &Call<'_>) -> Outcome {
+    let (name, names) = new_name(call)?;
     match names {
         Some(names) => *lock(&names.host) = name,
         None => *lock(&call.kernel.host_name) = name,
+    }
+    Ok(0)
+}
+
+pub(super) fn setdomainname(call: &Call<'_>) -> Outcome {
+    let (name, names) = new_name(call)?;
+    match names {
+        Some(names) => *lock(&names.domain) = name,
+        None => *lock(&call.kernel.domain_name) = name,
     }
     Ok(0)
 }

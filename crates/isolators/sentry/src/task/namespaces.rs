@@ -12,21 +12,24 @@ use crate::kernel::Kernel;
 use crate::vfs::mount::moved;
 use crate::vfs::{Entry, MountTable};
 
-/// A host name of a process's own.
+/// Names of the machine of a process's own.
 #[derive(Debug)]
 pub struct Names {
-    /// The name.
+    /// The host's.
     pub host: Mutex<Vec<u8>>,
+    /// The domain's; empty: none.
+    pub domain: Mutex<Vec<u8>>,
     /// Where capabilities count that change it.
     pub owner: Space,
     number: u32,
 }
 
 impl Names {
-    /// With the name that it has so far.
+    /// With the names that it has so far: host and domain.
     #[must_use]
-    pub fn new(host: Vec<u8>, owner: Space) -> Arc<Self> {
-        Arc::new(Names { host: Mutex::new(host), owner, number: new_number() })
+    pub fn new((host, domain): (Vec<u8>, Vec<u8>), owner: Space) -> Arc<Self> {
+        let (host, domain) = (Mutex::new(host), Mutex::new(domain));
+        Arc::new(Names { host, domain, owner, number: new_number() })
     }
 }
 
@@ -47,6 +50,15 @@ pub fn host_name_of(kernel: &Kernel, process: &Process) -> Vec<u8> {
     match &lock(&process.namespaces).names {
         Some(names) => lock(&names.host).clone(),
         None => lock(&kernel.host_name).clone(),
+    }
+}
+
+/// The name of the domain that a process sees; empty: none.
+#[must_use]
+pub fn domain_name_of(kernel: &Kernel, process: &Process) -> Vec<u8> {
+    match &lock(&process.namespaces).names {
+        Some(names) => lock(&names.domain).clone(),
+        None => lock(&kernel.domain_name).clone(),
     }
 }
 
@@ -106,8 +118,8 @@ pub fn make(
         roots = Some(moved);
     }
     if has(new::NAMES) {
-        let name = host_name_of(kernel, process);
-        namespaces.names = Some(Names::new(name, owner.clone()));
+        let names = (host_name_of(kernel, process), domain_name_of(kernel, process));
+        namespaces.names = Some(Names::new(names, owner.clone()));
     }
     if has(new::CGROUP) {
         namespaces.cgroup = Some(new_number());

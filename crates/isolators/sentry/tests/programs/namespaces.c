@@ -119,6 +119,7 @@ static void plain(void) {
     TRY(mknod("/tmp/own/null", S_IFCHR | 0666, 0x103));
     TRY(rmdir("/tmp/own"));
     TRY(sethostname("x", 1));
+    TRY(setdomainname("x", 1));
     TRY(mount("none", "/tmp", "tmpfs", 0, NULL));
     TRY(kill(1, 0));
     TRY(kill(getppid(), 0));
@@ -159,8 +160,13 @@ static void own_mounts(void) {
     TRY(access("/bin/sh", X_OK));
     TRY(sethostname("inside", 6));
     struct utsname u;
+    TRY(setdomainname("example", 7));
     uname(&u);
-    puts(u.nodename);
+    printf("%s %s\n", u.nodename, u.domainname);
+    char text[64] = "";
+    int fd = open("/proc/sys/kernel/domainname", O_RDONLY);
+    if (fd >= 0) read(fd, text, sizeof text - 1);
+    fputs(text, stdout);
 }
 static void after(void) {
     owner("/tmp/m");

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use super::super::Walker;
 use crate::settings::PING_GROUPS;
 use crate::syscalls::system;
-use crate::task::namespaces::host_name_of;
+use crate::syscalls::system::NO_DOMAIN;
+use crate::task::namespaces::{domain_name_of, host_name_of};
 use crate::task::waiter::lock;
 
 /// What a setting says.
 enum Value {
     Text(&'static str),
     HostName,
+    DomainName,
     BootId,
     Uuid,
 }
 
-use Value::{BootId, HostName, Text, Uuid};
+use Value::{BootId, DomainName, HostName, Text, Uuid};
 
 /// All of them, by path.
 const SETTINGS: &[(&str, Value)] = &[
@@ -41,7 +43,7 @@ const SETTINGS: &[(&str, Value)] = &[
     ("kernel/cap_last_cap", Text("40")),
     ("kernel/core_pattern", Text("core")),
     ("kernel/core_uses_pid", Text("0")),
-    ("kernel/domainname", Text("(none)")),
+    ("kernel/domainname", DomainName),
     ("kernel/hostname", HostName),
     ("kernel/msgmax", Text("8192")),
     ("kernel/msgmnb", Text("16384")),
@@ -126,6 +128,14 @@ pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
                 || lock(&kernel.host_name).clone(),
                 |process| host_name_of(kernel, &process),
             )
+        }
+        Some(DomainName) => {
+            let own = lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
+            let name = own.map_or_else(
+                || lock(&kernel.domain_name).clone(),
+                |process| domain_name_of(kernel, &process),
+            );
+            if name.is_empty() { NO_DOMAIN.to_vec() } else { name }
         }
         Some(BootId) => {
             static BOOT: std::sync::OnceLock<String> = std::sync::OnceLock::new();

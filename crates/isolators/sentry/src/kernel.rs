@@ -213,8 +213,8 @@ impl Kernel {
         worker.spawn(move || kernel.work(called)).map(drop)
     }
 
-    /// Serves events. There is always a thread that waits for the next one, so
-    /// a call may block as long as it likes, if its thread steps aside.
+    /// Serves events. A call may block as long as it likes, if its thread steps aside
+    /// first, so that somebody waits for the next one.
     fn work(self: Arc<Self>, called: bool) {
         let workers = &self.machine.workers;
         let mut next = workers.join(called);

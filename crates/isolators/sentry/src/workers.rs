@@ -171,13 +171,14 @@ impl Workers {
         }
         resting.count += 1;
         let next = loop {
-            if let Some(work) = resting.work.pop_front() {
-                self.work.store(resting.work.len(), Ordering::SeqCst);
-                break Next::Work(work);
-            }
+            // First who is counted as waiting already.
             if resting.calls > 0 {
                 resting.calls -= 1;
                 break Next::Event;
+            }
+            if let Some(work) = resting.work.pop_front() {
+                self.work.store(resting.work.len(), Ordering::SeqCst);
+                break Next::Work(work);
             }
             resting = self.called.wait(resting).unwrap_or_else(PoisonError::into_inner);
         };

@@ -125,3 +125,48 @@ fn many_files_need_not_as_many_descriptors() {
     let ended = sandbox::finish(command.args(["/bin/sh", "-c", script]));
     assert_eq!(ended.stdout, "350\n24500350\nsame\n", "{ended:?}");
 }
+
+/// A bind mount of a single file, as engines make of `/etc/hosts`.
+#[test]
+fn a_file_that_is_a_mount_is_written_in_memory() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("hosts");
+    std::fs::write(&file, "old\n").unwrap();
+    std::fs::write(sandbox.path("etc/hosts"), "").unwrap();
+    let mount = format!("type=bind,src={},dst=/etc/hosts", file.display());
+    let script = "echo new >>/etc/hosts; cat /etc/hosts; chmod 600 /etc/hosts; \
+                  stat -c '%a %h' /etc/hosts; echo short >/etc/hosts; cat /etc/hosts";
+    let options = ["--mount", &mount, "--overlay2", "all:memory"];
+    let ended = sandbox.run_with(&options, &["/bin/sh", "-c", script]);
+    assert_eq!(ended.stdout, "old\nnew\n600 1\nshort\n", "{ended:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "old\n");
+}
+
+/// Files of two lower layers are different ones, whatever their numbers; and a layer may be
+/// above the place where the overlay is mounted, when names are forgotten, too.
+#[test]
+fn layers_are_told_apart_and_may_be_anywhere() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "cd /tmp; mkdir one two; mount -t tmpfs t one; mount -t tmpfs t two; \
+                  echo a >one/a; echo b >two/b; mkdir up; mount -t tmpfs t up; \
+                  mkdir up/u up/w m; \
+                  mount -t overlay -o lowerdir=one:two,upperdir=up/u,workdir=up/w o m; cd m; \
+                  test $(stat -c %i a) != $(stat -c %i b) && echo apart; mv a b; ls; cat b; \
+                  mkdir -p /tmp/top/m /tmp/side; echo x >/tmp/top/f; \
+                  mount -t overlay -o lowerdir=/tmp/top:/tmp/side o /tmp/top/m; cat /tmp/top/m/f; \
+                  mkdir /tmp/many; cd /tmp/many; i=0; while [ $i -lt 40 ]; do mkdir $i; \
+                  (cd $i; seq 1000 | xargs touch); i=$((i+1)); done; find / -xdev | wc -l >/dev/null; \
+                  find /tmp/top /tmp/many | wc -l; echo end";
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
+    command.args(["do", "--env", "PATH=/bin", "--root"]).arg(sandbox.root());
+    let ended = sandbox::finish_within(command.args(["/bin/sh", "-c", script]), 120);
+    let expected = "apart\nb\na\nx\n40046\nend\n";
+    assert_eq!(ended.stdout, expected, "{ended:?}");
+}

@@ -19,6 +19,8 @@ use super::inbox::Received;
 const PEEK: u32 = 2;
 /// `MSG_TRUNC`
 const TRUNCATED: u32 = 0x20;
+/// `MSG_CMSG_CLOEXEC`, which every call here has, and the host tells.
+const CLOSE_ON_EXEC: u32 = 0x4000_0000;
 /// Most bytes that are received at once.
 const PIECE: usize = 256 << 10;
 /// Room for control messages: what all options together bring.
@@ -149,7 +151,7 @@ impl HostSocket {
             pieces: vec![(bytes, 0)],
             from: (!got.from.is_empty()).then_some(got.from),
             control: got.control,
-            flags: got.flags & !TRUNCATED,
+            flags: got.flags & !(TRUNCATED | CLOSE_ON_EXEC),
             ..Received::default()
         })
     }
@@ -188,7 +190,19 @@ impl HostSocket {
 
     /// Has the waiter called when that changes.
     pub fn watch(&self, waiter: &Arc<Waiter>) {
-        self.queue.get_or_init(|| self.poller.follow(self.fd())).join(waiter);
+        let known = self.queue.get().cloned().or_else(|| {
+            let queue = self.poller.follow(self.fd())?;
+            Some(Arc::clone(self.queue.get_or_init(|| queue)))
+        });
+        match known {
+            Some(queue) => queue.join(waiter),
+            // The host has no memory to follow it with: who waits looks again.
+            None => {
+                let now = WaitQueue::default();
+                now.join(waiter);
+                now.wake();
+            }
+        }
     }
 }
 

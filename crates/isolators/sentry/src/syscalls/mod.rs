@@ -63,7 +63,7 @@ use crate::kernel::{Frame, Kernel};
 use crate::platform::context::Register;
 use crate::platform::{GuestMemory, HostCall};
 use crate::signal;
-use crate::task::waiter::{self, Waiter, lock};
+use crate::task::waiter::{self, Leave, Waiter, lock};
 use crate::task::{Restart, Thread};
 use crate::vfs::{FileTable, OpenFile, Walker};
 
@@ -178,6 +178,9 @@ fn serve(
     let outcome = match table::find(host.number) {
         Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) => loop {
             let leave = parked::leave(&call, host.number);
+            if leave != Leave::Never && call.held.is_none() {
+                call.held = parked::file(&call, host.number);
+            }
             let (outcome, left) = waiter::leaving(leave, || handler(&call));
             let interrupted =
                 matches!(outcome, Err(Failure::Interrupted(_) | Failure::Errno(Errno::INTR)));

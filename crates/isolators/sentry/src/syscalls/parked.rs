@@ -4,6 +4,7 @@
 //!
 //! They are those that have done nothing by then.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -34,8 +35,8 @@ pub(super) fn leave(call: &Call<'_>, number: u64) -> Leave {
     }
 }
 
-/// The file that a call is made on by its first argument.
-fn file(call: &Call<'_>, number: u64) -> Option<Held> {
+/// The file that a call is made on by its first argument, which it keeps while it waits.
+pub(super) fn file(call: &Call<'_>, number: u64) -> Option<Held> {
     const BY_FILE: [u64; 7] = [0, 43, 45, 47, 232, 281, 288];
     let file = BY_FILE.contains(&number).then(|| call.file(0).ok()).flatten()?;
     Some((call.uint(0), file))
@@ -44,9 +45,16 @@ fn file(call: &Call<'_>, number: u64) -> Option<Held> {
 /// Parks a call that was left, until `end`; false if it is to be made again at once.
 pub(super) fn park(call: &Call<'_>, number: u64, end: Option<Instant>) -> bool {
     let (kernel, thread) = (Arc::clone(call.kernel), Arc::clone(call.thread));
-    let held = call.held.clone().or_else(|| file(call, number));
+    let held = call.held.clone();
     let (id, host) = (call.id, HostCall { number, args: call.args });
-    let work = move || super::serve(&kernel, &thread, id, host, (end, held));
+    let work = move || {
+        if thread.doomed.load(Ordering::SeqCst) {
+            thread.kick();
+            kernel.listener.answer(id, 0);
+        } else {
+            super::serve(&kernel, &thread, id, host, (end, held));
+        }
+    };
     let parked = Parked::new(&call.kernel.machine.workers, end, Box::new(work));
     if !call.thread.waiter.park(parked) {
         return false;
@@ -65,7 +73,8 @@ fn wake_at(call: &Call<'_>, end: Instant) {
 
 fn set_alarm(kernel: &Arc<crate::kernel::Kernel>, thread: &Arc<Thread>, end: Instant) {
     let mut alarm = lock(&thread.alarm);
-    if alarm.is_some_and(|(at, _)| at <= end) {
+    // One that has ended takes its alarm back under the same lock.
+    if thread.doomed.load(Ordering::SeqCst) || alarm.is_some_and(|(at, _)| at <= end) {
         return;
     }
     if let Some((_, key)) = alarm.take() {

@@ -49,7 +49,8 @@ pub(super) fn before(call: &Call<'_>, number: u64, at: u64) -> Before {
     };
     match super::seccomp::judge(call, number, at) {
         Verdict::Allow | Verdict::Log => Before::Serve,
-        Verdict::Trace(_) if passed => Before::Serve,
+        // It was asked already who is to say so.
+        Verdict::Trace(_) | Verdict::Notify if passed => Before::Serve,
         Verdict::Notify => match super::notices::ask(call, number, at) {
             Ok(None) => {
                 thread.let_be.store(true, Ordering::SeqCst);
@@ -102,6 +103,7 @@ pub(super) fn enter(
 ) -> Next {
     let traced = thread.is_traced();
     if traced && matches!(lock(&thread.trace).phase, Phase::Serving(_)) {
+        forget_answers(thread);
         return Next::Serve;
     }
     if !traced {
@@ -125,6 +127,7 @@ pub(super) fn enter(
         Judged::Done => return Next::Done,
     };
     if number >= trace::LAST {
+        forget_answers(thread);
         trace::served(thread);
         signal::resume(kernel, thread, *id, frame);
         return Next::Done;
@@ -139,10 +142,12 @@ pub(super) fn enter(
     // Of those that are served with registers, too, these are served so whatever they ask.
     let memory = (9..=11).contains(&number);
     if memory || matches!(row, Some(Row { handler: Handler::Framed(_), .. })) {
+        forget_answers(thread);
         trace::served(thread);
         return Next::Serve;
     }
     if number == FUTEX && super::futex::waits_on_host(frame.context.args()) {
+        forget_answers(thread);
         trace::served(thread);
         wait_on_host(kernel, thread, *id, frame);
         return Next::Done;
@@ -152,6 +157,12 @@ pub(super) fn enter(
     frame.context.set(Register::Rip, at.wrapping_sub(2));
     signal::resume(kernel, thread, *id, frame);
     Next::Done
+}
+
+/// The call is served: what was said of it does not hold for the next one.
+fn forget_answers(thread: &Thread) {
+    thread.let_be.store(false, Ordering::SeqCst);
+    lock(&thread.trace).passed = false;
 }
 
 /// A futex on which threads of the stub wait on the host: this one does, too, by an order
@@ -235,7 +246,13 @@ fn judged(
         }
         Verdict::Notify => {
             match super::notices::ask(&call, number, frame.context.get(Register::Rip)) {
-                Ok(None) => Judged::Let(number),
+                Ok(None) => {
+                    if thread.is_traced() {
+                        // The call may be made again, which is not asked about.
+                        lock(&thread.trace).passed = true;
+                    }
+                    Judged::Let(number)
+                }
                 Ok(Some(value)) => answer(value.cast_unsigned(), frame),
                 Err(_) => {
                     *lock(&thread.restart) = Some(Restart::IfAsked);

@@ -169,6 +169,10 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
         place.space.pass_turn();
     }
     thread.interrupt();
+    let alarm = lock(&thread.alarm).take();
+    if let Some((_, key)) = alarm {
+        kernel.alarms.cancel(key);
+    }
     futex::ended(kernel, thread.tid);
     place.space.leave();
 }

@@ -354,29 +354,24 @@ impl Entry {
     }
 
     /// Drops cached names that nobody uses and nobody has looked up since the last time, down to
-    /// a depth.
-    fn trim(&self, depth: usize) {
+    /// a depth. `layers` gets what lies below overlays, to be trimmed by itself: it may be
+    /// above this entry, whose names are locked.
+    fn trim(&self, depth: usize, layers: &mut Vec<Arc<Entry>>) {
         if depth > DEEPEST {
             return;
         }
         let covering = lock(&self.covering).clone();
         if let Some(root) = covering {
-            root.trim(depth + 1);
+            root.trim(depth + 1, layers);
         }
         if let Node::Overlay(node) = &self.node
             && self.mount.root().is_some_and(|root| std::ptr::eq(&*root, self))
         {
             // Names of its layers are cached beside its own.
-            self.trim_children(depth);
-            node.lowers().iter().for_each(|lower| lower.trim(depth + 1));
-            return;
+            layers.extend(node.lowers().iter().cloned());
         }
-        self.trim_children(depth);
-    }
-
-    fn trim_children(&self, depth: usize) {
         lock(&self.children).retain(|_, child| {
-            child.trim(depth + 1);
+            child.trim(depth + 1, layers);
             let used = child.used.swap(false, Ordering::Relaxed)
                 || child.is_fast()
                 || Arc::strong_count(child) > 1
@@ -403,8 +398,17 @@ fn let_some_go(kernel: &Kernel) {
         copies.iter().filter_map(std::sync::Weak::upgrade).collect()
     };
     let trim = || {
-        kernel.files.root.trim(0);
-        copies.iter().filter_map(|table| table.top()).for_each(|top| top.trim(0));
+        let mut layers = Vec::new();
+        kernel.files.root.trim(0, &mut layers);
+        copies.iter().filter_map(|table| table.top()).for_each(|top| top.trim(0, &mut layers));
+        let mut seen = Vec::new();
+        while let Some(layer) = layers.pop() {
+            let at = Arc::as_ptr(&layer);
+            if !seen.contains(&at) {
+                seen.push(at);
+                layer.trim(0, &mut layers);
+            }
+        }
     };
     trim();
     if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT / 4 * 3 || many_handles() {

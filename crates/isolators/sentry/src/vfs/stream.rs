@@ -41,20 +41,26 @@ impl Poller {
     }
 
     /// The queue that is woken whenever something happens to a stream (`EPOLLET`), until
-    /// it is forgotten; a stream is followed once at most.
-    pub fn follow(&self, stream: BorrowedFd<'_>) -> Arc<WaitQueue> {
+    /// it is forgotten; `None` if the host refuses. Of several calls for one stream all
+    /// get the same.
+    pub fn follow(&self, stream: BorrowedFd<'_>) -> Option<Arc<WaitQueue>> {
         let key = u64::from(stream.as_raw_fd().cast_unsigned());
+        let mut queues = lock(&self.queues);
+        if let Some(known) = queues.get(&key) {
+            return Some(Arc::clone(known));
+        }
         let queue = Arc::new(WaitQueue::default());
-        lock(&self.queues).insert(key, Arc::clone(&queue));
+        queues.insert(key, Arc::clone(&queue));
         let flags = epoll::EventFlags::IN
             | epoll::EventFlags::OUT
             | epoll::EventFlags::PRI
             | epoll::EventFlags::RDHUP
             | epoll::EventFlags::ET;
-        // Who waits looks once more after this, so a socket that can't be followed (there
-        // is no memory) is found ready or not at the next wait.
-        let _ = epoll::add(&self.epoll, stream, epoll::EventData::new_u64(key), flags);
-        queue
+        if epoll::add(&self.epoll, stream, epoll::EventData::new_u64(key), flags).is_err() {
+            queues.remove(&key);
+            return None;
+        }
+        Some(queue)
     }
 
     /// Undoes [`Self::follow`], before the stream is closed.

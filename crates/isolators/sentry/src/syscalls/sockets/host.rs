@@ -43,7 +43,8 @@ pub(super) fn make(
 /// bind(2). The host says by itself which ports are free to all; the sandbox may say
 /// less.
 pub(super) fn bind(call: &Call<'_>, host: &HostSocket, name: &[u8]) -> Result<(), Errno> {
-    let inet = matches!(family(name)?, address::V4 | address::V6);
+    // Linux takes a name without a family, too.
+    let inet = matches!(family(name)?, 0 | address::V4 | address::V6);
     let port = name.get(2..4).and_then(|b| b.try_into().ok()).map_or(0, u16::from_be_bytes);
     let free = call.kernel.network.settings.get(FIRST_FREE_PORT).unwrap_or(1024);
     if inet && (1..free).contains(&port.into()) {
@@ -86,9 +87,10 @@ pub(super) fn accept(
 
 /// `MSG_OOB`
 const URGENT: u32 = 1;
-/// Flags of send(2) that the host gets: `OOB`, `DONTROUTE`, `EOR`, `CONFIRM`, `MORE`,
-/// `FASTOPEN`.
-const SEND: u32 = URGENT | 0x4 | 0x80 | 0x800 | 0x8000 | 0x2000_0000;
+/// Flags of send(2) that the host gets: `OOB`, `DONTROUTE`, `EOR`, `CONFIRM`, `MORE`.
+const SEND: u32 = URGENT | 0x4 | 0x80 | 0x800 | 0x8000;
+/// `MSG_FASTOPEN`: a connection is made by connect(2).
+const FAST_OPEN: u32 = 0x2000_0000;
 /// Most bytes that are copied at once, and of a datagram.
 const PIECE: u64 = 256 << 10;
 
@@ -100,6 +102,9 @@ pub(super) fn send(
     flags: u32,
     patience: &Patience,
 ) -> Result<u64, Failure> {
+    if flags & FAST_OPEN != 0 {
+        return Err(Errno::OPNOTSUPP.into());
+    }
     if !host.is_stream() && span.left > PIECE {
         return Err(Errno::MSGSIZE.into());
     }
@@ -156,10 +161,11 @@ fn is_plain(level: i32, option: i32) -> bool {
         IP => matches!(option, 1..=4 | 6..=15 | 20..=25 | 32..=50),
         // UNICAST_HOPS to V6ONLY, groups, what is received, TCLASS, FREEBIND, MINHOPCOUNT.
         IPV6 => {
-            matches!(option, 11 | 16..=29 | 33 | 42..=49 | 51 | 53 | 56 | 58 | 60..=62 | 66..=78)
+            matches!(option, 11 | 16..=29 | 33 | 42..=49 | 51 | 53 | 56 | 58 | 60..=62 | 66 | 67 | 70 | 72..=74 | 76..=78)
         }
-        // Not the repair of connections (19 to 22), protocols above (31) or pages (35).
-        TCP => matches!(option, 1..=13 | 15..=18 | 23..=30 | 32 | 33 | 36 | 37),
+        // Not the repair of connections (19 to 22, 29), connections made by sending (30),
+        // protocols above (31) or pages (35).
+        TCP => matches!(option, 1..=13 | 15..=18 | 23..=28 | 32 | 33 | 36 | 37),
         UDP => matches!(option, 1 | 101..=104),
         _ => false,
     }

@@ -85,11 +85,16 @@ impl OverlayNode {
         let _changing = self.fs.changing();
         if !self.is_gone() {
             let place = lock(&self.place).clone();
-            let (parent, name) = place.ok_or(Errno::STALE)?;
-            let directory = parent.above().ok_or(Errno::STALE)?;
-            let before = directory.attributes()?;
-            directory.adopt(&name, &copy)?;
-            directory.set_times(Some(before.accessed), Some(before.modified));
+            match place {
+                Some((parent, name)) => {
+                    let directory = parent.above().ok_or(Errno::STALE)?;
+                    let before = directory.attributes()?;
+                    directory.adopt(&name, &copy)?;
+                    directory.set_times(Some(before.accessed), Some(before.modified));
+                }
+                // A file that is all of its mount has its name elsewhere.
+                None => copy.linked(1),
+            }
         }
         if !stays {
             self.inode.store(self.fs.number_above(&copy), Ordering::SeqCst);

@@ -92,7 +92,7 @@ impl OverlayFs {
             devices.push(device);
             devices.len() - 1
         });
-        inode ^ (at as u64 & (UPPER - 1)) << LAYER
+        inode ^ (at as u64).min(UPPER - 1) << LAYER
     }
 
     /// The same of one of the upper layer.

@@ -294,7 +294,8 @@ impl TmpNode {
         now.changed = now.modified;
     }
 
-    fn linked(&self, by: i64) {
+    /// It has so many names more.
+    pub fn linked(&self, by: i64) {
         let mut now = lock(&self.changeable);
         now.links = now.links.saturating_add_signed(by);
         now.changed = Time::now();

@@ -260,3 +260,17 @@ fn few_descriptors_are_enough_for_many_files() {
     let ended = sandbox::finish(&mut command);
     assert_eq!(ended.stdout, "1500\n1500\n1500\n1\n", "{}", ended.stderr);
 }
+
+/// A devpts that is mounted in a user namespace has the terminals that are made in it.
+#[test]
+fn terminals_of_others_are_not_in_a_namespace() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("apart", &["-static"]);
+    let words = ["/bin/apart"];
+    let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));
+    assert_eq!(inside, host);
+    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+}

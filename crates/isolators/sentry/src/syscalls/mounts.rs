@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::task::Caps;
 use crate::task::namespaces::mounts_of;
 use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
-use crate::vfs::kinds::make;
+use crate::task::{Caps, Credentials};
+use crate::vfs::kinds::{anonymous_device, make};
 use crate::vfs::mount::{Description, Mount, Options};
 use crate::vfs::overlay::{self, OverlayOptions};
 use crate::vfs::setup::same_mount;
@@ -103,13 +103,33 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     };
     options.user = own(Ids::Users, options.user, who.users[3])?;
     options.group = own(Ids::Groups, options.group, who.groups[3])?;
-    let made = make(&kind, &options, call.kernel)?;
-    let (node, device, options) = made.ok_or(Errno::NODEV)?;
+    let (node, device, options) = if kind == "devpts" && mounts.owner.is_some() {
+        devpts_apart(call, &who, options)?
+    } else {
+        make(&kind, &options, call.kernel)?.ok_or(Errno::NODEV)?
+    };
     let (source, inside) = (text(call, 0)?, b"/".to_vec());
     let (owner, kept) = (who.space, MountFlags::empty());
     let of = Description { kind, source, inside, options, device, flags: wanted, owner, kept };
     mounts.attach(&target, of, node, Kind::Directory)?;
     Ok(0)
+}
+
+/// A devpts of a user namespace.
+fn devpts_apart(
+    call: &Call<'_>,
+    who: &Credentials,
+    mut options: Options,
+) -> Result<(Node, u64, String), Errno> {
+    for option in &mut options.others {
+        if let Some(group) = option.strip_prefix("gid=") {
+            let group = group.parse().map_err(|_| Errno::INVAL)?;
+            *option = format!("gid={}", who.id_from(Ids::Groups, group)?);
+        }
+    }
+    let device = anonymous_device();
+    let root = call.kernel.terminals.devpts_apart(device, &options)?;
+    Ok((Node::Tmp(root), device, options.others.join(",")))
 }
 
 fn mount_overlay(

@@ -56,15 +56,21 @@ struct State {
 pub struct Tty {
     /// Its number: `/dev/pts/<number>`.
     pub number: u32,
+    /// Who made it.
+    owner: (u32, u32),
+    /// It is in one devpts alone.
+    apart: bool,
     kernel: Weak<Kernel>,
     state: Mutex<State>,
     changed: WaitQueue,
 }
 
 impl Tty {
-    fn new(kernel: &Arc<Kernel>, number: u32) -> Arc<Self> {
+    fn new(kernel: &Arc<Kernel>, number: u32, owner: (u32, u32), apart: bool) -> Arc<Self> {
         Arc::new(Tty {
             number,
+            owner,
+            apart,
             kernel: Arc::downgrade(kernel),
             state: Mutex::default(),
             changed: WaitQueue::default(),

@@ -14,7 +14,7 @@ use crate::task::waiter::lock;
 use crate::task::{Pid, signal_group};
 use crate::vfs::mount::Options;
 use crate::vfs::tmpfs::{New, TmpFs};
-use crate::vfs::{Entry, File, HostStream, Kind, OpenFile, Resolve, TmpNode, Walker, status};
+use crate::vfs::{Entry, File, HostStream, Kind, Node, OpenFile, Resolve, TmpNode, Walker, status};
 
 use super::pair::{Master, Slave};
 use super::{Tty, console};
@@ -25,6 +25,8 @@ struct Devpts {
     root: Weak<TmpNode>,
     mode: u32,
     group: Option<u32>,
+    /// Only terminals that are made by its own `ptmx` are in it, and in no other.
+    apart: bool,
 }
 
 /// Terminals.
@@ -49,6 +51,23 @@ impl Terminals {
     /// # Errors
     /// If there is no memory.
     pub fn devpts(&self, device: u64, options: &Options) -> Result<Arc<TmpNode>, Errno> {
+        self.new_devpts(device, options, false)
+    }
+
+    /// The same for a user namespace: it has no terminals but those that are made in it.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn devpts_apart(&self, device: u64, options: &Options) -> Result<Arc<TmpNode>, Errno> {
+        self.new_devpts(device, options, true)
+    }
+
+    fn new_devpts(
+        &self,
+        device: u64,
+        options: &Options,
+        apart: bool,
+    ) -> Result<Arc<TmpNode>, Errno> {
         let root = TmpFs::with_root(device, 1 << 20, u64::from(MOST) + 8, DIRECTORY);
         let number = rustix::fs::makedev(5, 2);
         let value = |name: &str, radix: u32| {
@@ -60,28 +79,39 @@ impl Terminals {
         let permissions = value("ptmxmode", 8).unwrap_or(0) & 0o777;
         root.make(b"ptmx", New { kind: Kind::Character, permissions, number, ..DIRECTORY })?;
         let mode = value("mode", 8).unwrap_or(0o600) & 0o777;
-        let pts = Devpts { root: Arc::downgrade(&root), mode, group: value("gid", 10) };
-        for (number, tty) in lock(&self.pairs).iter() {
-            if tty.strong_count() > 0 {
-                add_name(&pts, *number, (0, 0))?;
+        let (root_of, group) = (Arc::downgrade(&root), value("gid", 10));
+        let pts = Devpts { root: root_of, mode, group, apart };
+        for (number, tty) in lock(&self.pairs).iter().filter(|_| !apart) {
+            if let Some(tty) = tty.upgrade().filter(|tty| !tty.apart) {
+                add_name(&pts, *number, tty.owner)?;
             }
         }
         lock(&self.mounted).push(pts);
         Ok(root)
     }
 
-    fn make(&self, kernel: &Arc<Kernel>, owner: (u32, u32)) -> Result<Arc<Tty>, Errno> {
+    /// `within`: the devpts whose `ptmx` is opened, if it is one apart.
+    fn make(
+        &self,
+        kernel: &Arc<Kernel>,
+        owner: (u32, u32),
+        within: Option<&Arc<TmpNode>>,
+    ) -> Result<Arc<Tty>, Errno> {
         let tty = {
             let mut pairs = lock(&self.pairs);
             pairs.retain(|_, tty| tty.strong_count() > 0);
             let free = (0..MOST).find(|number| !pairs.contains_key(number)).ok_or(Errno::NOSPC)?;
-            let tty = Tty::new(kernel, free);
+            let tty = Tty::new(kernel, free, owner, within.is_some());
             pairs.insert(free, Arc::downgrade(&tty));
             tty
         };
         let mut mounted = lock(&self.mounted);
         mounted.retain(|pts| pts.root.strong_count() > 0);
-        for pts in mounted.iter() {
+        let is_in = |pts: &&Devpts| match within {
+            Some(root) => std::ptr::eq(pts.root.as_ptr(), Arc::as_ptr(root)),
+            None => !pts.apart,
+        };
+        for pts in mounted.iter().filter(is_in) {
             add_name(pts, tty.number, owner)?;
         }
         Ok(tty)
@@ -93,6 +123,15 @@ impl Terminals {
         for root in lock(&self.mounted).iter().filter_map(|pts| pts.root.upgrade()) {
             let _ = root.remove(number.to_string().as_bytes(), false);
         }
+    }
+
+    /// The devpts apart that an entry is in, if it is in one.
+    fn apart(&self, entry: &Entry) -> Option<Arc<TmpNode>> {
+        let Node::Tmp(node) = &entry.node else { return None };
+        let mounted = lock(&self.mounted);
+        let roots = mounted.iter().filter(|pts| pts.apart).filter_map(|pts| pts.root.upgrade());
+        let mut roots = roots.filter(|root| Arc::ptr_eq(root.file_system(), node.file_system()));
+        roots.next()
     }
 
     /// Opens a device with a terminal's number; `None` if it is none.
@@ -110,7 +149,8 @@ impl Terminals {
         let tty = match (rustix::fs::major(number), rustix::fs::minor(number)) {
             (5, 2) => {
                 let who = &walker.credentials;
-                let tty = self.make(call.kernel, (who.users[3], who.groups[3]))?;
+                let within = self.apart(entry);
+                let tty = self.make(call.kernel, (who.users[3], who.groups[3]), within.as_ref())?;
                 lock(&tty.state).locked = true;
                 return Ok(Some(Box::new(Master(tty))));
             }
@@ -213,7 +253,7 @@ impl Terminals {
         host: OwnedFd,
         owner: (u32, u32),
     ) -> Result<Arc<Tty>, Errno> {
-        let tty = self.make(kernel, owner)?;
+        let tty = self.make(kernel, owner, None)?;
         let stream = HostStream::new(host, &kernel.files.poller);
         console::serve(&tty, stream)?;
         lock(&self.console).get_or_insert_with(|| Arc::clone(&tty));

@@ -22,37 +22,52 @@ fn intrudes(words: &[&str], says: &str) {
     assert_eq!((ended.stdout.as_str(), ended.code), (expected.as_str(), 0), "{ended:?}");
 }
 
+/// What the program says in a container with something hidden at `/hidden` and a volume at
+/// `/fixed` that is only read.
+fn guarded(what: &str, user: &str, expected: &str) {
+    if !sandbox::possible() {
+        return;
+    }
+    let volume = tempfile::tempdir().unwrap();
+    let container = Container::new(&["/bin/intruder", what, user], |config| {
+        config["linux"]["maskedPaths"] = json!(["/hidden"]);
+        config["mounts"].as_array_mut().unwrap().push(json!({
+            "destination": "/fixed", "source": volume.path(), "options": ["rbind", "ro"],
+        }));
+        let able = json!(["CAP_SETUID", "CAP_SETGID"]);
+        config["process"]["capabilities"] =
+            json!({"bounding": able, "permitted": able, "effective": able});
+    });
+    container.sandbox.compile("intruder", &["-static", "-pthread"]);
+    for name in ["hidden", "fixed"] {
+        std::fs::create_dir(container.sandbox.path(name)).unwrap();
+    }
+    std::fs::write(container.sandbox.path("hidden/secret"), "secret").unwrap();
+    let ended = container.call(&["run"], &[]);
+    assert_eq!(ended.stdout, expected, "user {user}: {}", ended.stderr);
+    assert_eq!(std::fs::read_dir(volume.path()).unwrap().count(), 0);
+}
+
 /// What a configuration hides from a container, and has it only read, is so for root of a
 /// user namespace.
 #[test]
 fn what_is_hidden_stays_hidden() {
-    if !sandbox::possible() {
-        return;
-    }
     for user in ["0", "1000"] {
-        let volume = tempfile::tempdir().unwrap();
-        let container = Container::new(&["/bin/intruder", "hidden", user], |config| {
-            config["linux"]["maskedPaths"] = json!(["/hidden"]);
-            config["mounts"].as_array_mut().unwrap().push(json!({
-                "destination": "/fixed", "source": volume.path(), "options": ["rbind", "ro"],
-            }));
-            config["process"]["capabilities"] = json!({
-                "bounding": ["CAP_SETUID", "CAP_SETGID"],
-                "permitted": ["CAP_SETUID", "CAP_SETGID"],
-                "effective": ["CAP_SETUID", "CAP_SETGID"],
-            });
-        });
-        container.sandbox.compile("intruder", &["-static", "-pthread"]);
-        for name in ["hidden", "fixed"] {
-            std::fs::create_dir(container.sandbox.path(name)).unwrap();
-        }
-        std::fs::write(container.sandbox.path("hidden/secret"), "secret").unwrap();
-        let ended = container.call(&["run"], &[]);
         let expected = "enter 0\numount -1 -1\nmove -1\nbelow -1\nall 0\nthere -1 -1\nwrite -1\n\
                         write there -1\nwhole -1\nmade -1\nproc -1\ndevice -1\nsecret -1\n\
                         roots 0\nagain -1\numount -1\nsecret -1\ndone\n";
-        assert_eq!(ended.stdout, expected, "user {user}: {}", ended.stderr);
-        assert_eq!(std::fs::read_dir(volume.path()).unwrap().count(), 0);
+        guarded("hidden", user, expected);
+    }
+}
+
+/// Mounts and roots of another namespace are not changed by way of descriptors, and no tree
+/// leads back to itself.
+#[test]
+fn mounts_of_others_are_left_alone() {
+    for user in ["0", "1000"] {
+        let expected = "enter 0\nremount -1 EINVAL\ntmpfs 0\nroot 0\npivot -1 EINVAL\n\
+                        above -1 EINVAL\nmounts 1\nthere 0 -1\nmade -1 EROFS\ndone\n";
+        guarded("strangers", user, expected);
     }
 }
 

@@ -53,7 +53,8 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     let low = u32::try_from(flags & 0xffff_ffff).unwrap_or(0);
     let wanted = MountFlags::from_bits_truncate(low);
     if flags & REMOUNT != 0 {
-        if !is_root(&target) {
+        // It may be in another namespace, by way of a descriptor.
+        if !is_root(&target) || !mounts.has(&target.mount) {
             return Err(Errno::INVAL.into());
         }
         // The file system itself is changed only by who has mounted it.
@@ -224,12 +225,15 @@ pub(super) fn pivot_root(call: &Call<'_>) -> Outcome {
     }
     let old = Arc::clone(&lock(&call.thread.process.directories).root);
     mounts.pivot(&old, &new, &put_old)?;
-    // Everybody whose root or working directory that was is in the new one.
+    // Everybody in this namespace whose root or working directory that was is in the new one.
     let processes: Vec<_> = {
         let tree = lock(&call.kernel.tree);
         tree.rows().map(|(_, row)| Arc::clone(&row.process)).collect()
     };
     for process in processes {
+        if !Arc::ptr_eq(&mounts_of(call.kernel, &process), &mounts) {
+            continue;
+        }
         let mut directories = lock(&process.directories);
         if Arc::ptr_eq(&directories.root, &old) {
             directories.root = Arc::clone(&new);

@@ -70,6 +70,41 @@ static void hidden(int user) {
     P("umount %d\n", umount2("hidden", MNT_DETACH));
     P("secret %d\n", reads("hidden/secret"));
 }
+/* Changes what others see, by way of descriptors that are older than the namespace. */
+static void strangers(int user) {
+    int root = open("/", O_PATH), fixed = open("/fixed", O_PATH);
+    if (fork() == 0) {
+        P("enter %d\n", enter(user));
+        int own = open("/", O_PATH), proc = open("/proc", O_PATH);
+        fchdir(fixed);
+        int r = mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND, NULL);
+        P("remount %d %s\n", r, strerrorname_np(errno));
+        P("tmpfs %d\n", mount("t", "/tmp", "tmpfs", 0, NULL));
+        mkdir("/tmp/old", 0755);
+        int new = open("/tmp", O_PATH);
+        fchdir(root);
+        P("root %d\n", chroot("."));
+        fchdir(new);
+        r = syscall(SYS_pivot_root, ".", "old");
+        P("pivot %d %s\n", r, strerrorname_np(errno));
+        /* What is above the root would be mounted in itself. */
+        fchdir(own);
+        chroot(".");
+        mkdir("/tmp/in", 0755);
+        mount("t", "/tmp/in", "tmpfs", 0, NULL);
+        chroot("/tmp/in");
+        fchdir(new);
+        r = syscall(SYS_pivot_root, ".", ".");
+        P("above %d %s\n", r, strerrorname_np(errno));
+        fchdir(proc);
+        P("mounts %d\n", reads("self/mountinfo"));
+        _exit(0);
+    }
+    wait(NULL);
+    P("there %d %d\n", access("/bin/intruder", X_OK), access("/old", F_OK));
+    int r = mknod("/fixed/x", S_IFREG | 0600, 0);
+    P("made %d %s\n", r, strerrorname_np(errno));
+}
 static long filter(unsigned verdict, int nr, int flags) {
     struct sock_filter f[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
                               BPF_STMT(BPF_RET | BPF_K, verdict), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
@@ -179,6 +214,7 @@ static void namespaces(void) {
 }
 int main(int count, char **words) {
     if (!strcmp(words[1], "hidden")) hidden(atoi(words[2]));
+    if (!strcmp(words[1], "strangers")) strangers(atoi(words[2]));
     if (!strcmp(words[1], "filters")) filters();
     if (!strcmp(words[1], "many")) many();
     if (!strcmp(words[1], "itself")) itself();

@@ -160,22 +160,29 @@ impl MountTable {
             || !is_root(new)
             || new.mount.place().is_none()
             || new.mount.is_locked()
-            || !state.mounts.contains_key(&new.mount.id)
+            // They may be in another namespace, by way of a descriptor.
+            || [old, new, put_old].iter().any(|at| !state.mounts.contains_key(&at.mount.id))
         {
             return Err(Errno::INVAL);
         }
         if old.mount.id == new.mount.id || old.mount.id == put_old.mount.id {
             return Err(Errno::BUSY);
         }
-        if !state.below(new.mount.id).contains(&put_old.mount.id) {
+        // Else the tree would lead back to itself.
+        if !state.below(new.mount.id).contains(&put_old.mount.id)
+            || !state.below(old.mount.id).contains(&new.mount.id)
+        {
             return Err(Errno::INVAL);
         }
         uncover(&new.mount);
         match old.mount.place() {
-            // Of a process in a root that is itself mounted somewhere.
+            // Of a process in a root that is itself mounted somewhere: what it covers there
+            // stays covered.
             Some(place) => {
                 uncover(&old.mount);
                 cover(&place, new);
+                new.mount.locked.store(old.mount.is_locked(), Ordering::SeqCst);
+                old.mount.locked.store(false, Ordering::SeqCst);
             }
             None => new.stand(None),
         }
@@ -240,6 +247,12 @@ impl MountTable {
     #[must_use]
     pub fn top(&self) -> Option<&Arc<Entry>> {
         self.top.get()
+    }
+
+    /// Whether a mount is one of these.
+    #[must_use]
+    pub fn has(&self, mount: &Mount) -> bool {
+        lock(&self.state).mounts.contains_key(&mount.id)
     }
 
     /// All mounts, by number.

@@ -137,6 +137,7 @@ fn tasks_are_governed_the_same() {
         "sysv",
         "queues",
         "identity",
+        "gains",
         "tracing",
         "filters",
         "notices",

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use crate::task::{Credentials, FileCaps};
+use crate::task::{Caps, Credentials, FileCaps};
 use crate::vfs::{Entry, MountFlags, Walker, access, permit};
 
 /// What a file gives to who executes it.
@@ -38,13 +38,32 @@ pub(super) fn gain(walker: &Walker<'_>, entry: &Entry) -> Result<Gain, Errno> {
     })
 }
 
+/// Who runs a program.
+#[derive(Clone, Debug)]
+pub(super) struct Becomes {
+    /// Whom it has become.
+    pub(super) who: Credentials,
+    /// Whether the program is told that it is not to trust its user.
+    pub(super) secure: bool,
+    /// Whether others may look into it.
+    pub(super) open: bool,
+}
+
+impl Becomes {
+    /// Whether both come to the same.
+    pub(super) fn is_as(&self, other: &Becomes) -> bool {
+        let all = |of: &Becomes| (of.who.users, of.who.groups, of.who.caps, of.secure, of.open);
+        all(self) == all(other)
+    }
+}
+
 impl Gain {
-    /// Who `who` is once the program runs; whether it is to be told, and whether others
-    /// may look into it.
+    /// Who `who` is once the program runs. `watched`: somebody traces it who may not trace
+    /// what it would become; so it becomes no more than it is.
     ///
     /// # Errors
     /// `EPERM`: [`crate::task::CapabilitySets::execute`]
-    pub(super) fn apply(self, who: &Credentials) -> Result<(Credentials, bool, bool), Errno> {
+    pub(super) fn apply(self, who: &Credentials, watched: bool) -> Result<Becomes, Errno> {
         let mut new = who.clone();
         if let Some(user) = self.user {
             new.users[1] = user;
@@ -54,10 +73,21 @@ impl Gain {
         }
         let set_id = new.users[1] != who.users[1] || new.groups[1] != who.groups[1];
         let gained = new.caps.execute(new.users_inside(), self.caps, set_id)?;
+        let mut closed = gained;
+        let id = new.users[1] != who.users[1] || new.groups[1] != who.groups[1];
+        let more = id || !who.caps.permitted.contains(new.caps.permitted);
+        if more && (watched || who.caps.no_new_privs) {
+            if who.caps.no_new_privs || !who.can_here(Caps::SETUID) {
+                (new.users[1], new.groups[1]) = (who.users[1], who.groups[1]);
+            }
+            new.caps.permitted &= who.caps.permitted;
+            new.caps.effective &= new.caps.permitted;
+            closed = new.users[1] != new.users[0] || new.groups[1] != new.groups[0];
+        }
         for ids in [&mut new.users, &mut new.groups] {
             (ids[2], ids[3]) = (ids[1], ids[1]);
         }
         let secure = gained || new.users[0] != new.users[1] || new.groups[0] != new.groups[1];
-        Ok((new, secure, !gained && !self.hidden))
+        Ok(Becomes { who: new, secure, open: !closed && !self.hidden })
     }
 }

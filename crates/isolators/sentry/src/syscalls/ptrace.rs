@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use crate::platform::context::Register;
 use crate::signal::{Info, MAX};
-use crate::task::trace::{self, Kind, Mode, Piece, Stopped, Trace, options};
+use crate::task::trace::{self, Kind, Mode, Piece, Stopped, Trace, Tracer, options};
 use crate::task::waiter::lock;
-use crate::task::{Status, Thread, exit_process, may_trace};
+use crate::task::{Caps, Status, Thread, exit_process, may_trace};
 
 use super::ptrace_registers as registers;
 use super::{Call, Failure, Outcome};
@@ -48,11 +48,15 @@ pub(super) fn ptrace(call: &Call<'_>) -> Outcome {
     let own = call.thread.process.pid;
     if request == TRACEME {
         let parent = lock(&call.kernel.tree).row(own).map_or(0, |row| row.parent);
-        if parent == 0 {
-            return Err(Errno::PERM.into());
-        }
+        let tracer = lock(&call.kernel.tree).row(parent).map(|row| Arc::clone(&row.process));
+        let tracer = tracer.ok_or(Errno::PERM)?;
+        let (rights, theirs) = (super::identity::who(call), lock(&tracer.credentials).clone());
+        // A parent that can do less does not get at what its child can do.
+        let may = theirs.can_in(&rights.space, Caps::SYS_PTRACE)
+            || (rights.is_beside(&theirs) && theirs.caps.permitted.contains(rights.caps.permitted));
         call.kernel.tracees.any.store(true, Ordering::SeqCst);
-        trace::attach(call.thread, parent, 0, false)?;
+        let tracer = Tracer { pid: parent, rights, options: 0, seized: false };
+        trace::attach(call.thread, tracer, || may)?;
         super::sites::report_all(call.kernel, &call.thread.process);
         return Ok(0);
     }
@@ -81,11 +85,13 @@ pub(super) fn ptrace(call: &Call<'_>) -> Outcome {
 fn attach(call: &Call<'_>, thread: &Arc<Thread>, chosen: u32, seized: bool) -> Outcome {
     let own = call.thread.process.pid;
     let who = super::identity::who(call);
-    if thread.process.pid == own || !may_trace(&who, &thread.process, false) {
+    let may = || may_trace(&who, &thread.process, false);
+    if thread.process.pid == own || !may() {
         return Err(Errno::PERM.into());
     }
     call.kernel.tracees.any.store(true, Ordering::SeqCst);
-    trace::attach_other(call.kernel, thread, own, chosen, seized)?;
+    let tracer = Tracer { pid: own, rights: who.clone(), options: chosen, seized };
+    trace::attach_other(call.kernel, thread, tracer, may)?;
     super::sites::report_all(call.kernel, &thread.process);
     Ok(0)
 }

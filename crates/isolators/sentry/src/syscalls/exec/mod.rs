@@ -24,7 +24,7 @@ use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, r
 use crate::vfs::{Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
 
 use self::plan::{Plan, Step, plan};
-use super::gain::{Gain, gain};
+use super::gain::{Becomes, Gain, gain};
 use super::memory::host;
 
 use super::{Call, Failure, Framed, sites};
@@ -36,6 +36,7 @@ const STRING_LIMIT: usize = 128 << 10;
 /// Scripts that name scripts.
 const SCRIPT_DEPTH: usize = 5;
 
+#[derive(Clone)]
 struct Binary {
     file: Arc<OwnedFd>,
     image: Image,
@@ -44,6 +45,7 @@ struct Binary {
 }
 
 /// A program that was found and understood, with its arguments.
+#[derive(Clone)]
 pub(super) struct Program {
     binary: Binary,
     interpreter: Option<Binary>,
@@ -283,9 +285,20 @@ pub(super) fn execute(
     let process = Arc::clone(&call.thread.process);
     let name = short_name(path);
     let own = lock(&call.thread.credentials).clone();
-    let (who, secure, open) = program.gain.apply(&own)?;
-    let plan = plan(program, &process, (ids(&who), secure))?;
+    let way = |program: Program, becomes: Becomes| {
+        let plan = plan(program, &process, (ids(&becomes.who), becomes.secure))?;
+        Ok::<_, Errno>((becomes, plan))
+    };
+    // Whether it is traced counts when there is no way back.
+    let free = program.gain.apply(&own, false)?;
+    let watched = program.gain.apply(&own, true)?;
+    let watched = match watched.is_as(&free) {
+        true => None,
+        false => Some(way(program.clone(), watched)?),
+    };
+    let free = way(program, free)?;
     let (old, address, id) = (Arc::clone(call.thread), frame.address, call.id);
+    let process = Arc::clone(&process);
     let arrival = move |kernel: &Arc<Kernel>, event: Event| {
         if old.doomed.load(Ordering::SeqCst) {
             // It was killed meanwhile; so is the new stub.
@@ -309,8 +322,18 @@ pub(super) fn execute(
                 ..ThreadSignals::default()
             }
         };
-        *lock(&process.credentials) = who;
-        process.dumpable.store(open, Ordering::SeqCst);
+        let plan = {
+            // Who is to trace it asks under the same lock whether he may.
+            let trace = lock(&old.trace);
+            let space = &free.0.who.space;
+            let (becomes, plan) = match watched {
+                Some(watched) if trace.is_watched_by_less(space) => watched,
+                _ => free,
+            };
+            *lock(&process.credentials) = becomes.who;
+            process.dumpable.store(becomes.open, Ordering::SeqCst);
+            plan
+        };
         lock(&process.accounts).leave(Some(&old.space().stub));
         lock(&process.timers).execute();
         process.aio.clear();
@@ -352,7 +375,7 @@ pub fn start_first(
     let program = find(&walker, &start, path, arguments, environment)?;
     *lock(&process.name) = short_name(path);
     let own = lock(&process.credentials).clone();
-    let (who, secure, open) = program.gain.apply(&own)?;
+    let Becomes { who, secure, open } = program.gain.apply(&own, false)?;
     let plan = plan(program, process, (ids(&who), secure))?;
     *lock(&process.credentials) = who;
     process.dumpable.store(open, Ordering::SeqCst);

@@ -25,8 +25,9 @@ pub use wait::{Waited, wait};
 use crate::kernel::{Frame, Kernel};
 use crate::signal::{Info, SIGSTOP, Target, send};
 
+use super::user_namespace::Space;
 use super::waiter::lock;
-use super::{Pid, Thread};
+use super::{Caps, Credentials, Pid, Thread};
 
 /// `SIGTRAP`
 pub const SIGTRAP: i32 = 5;
@@ -127,6 +128,8 @@ pub struct Stopped {
 pub struct Trace {
     /// The process that traces it.
     pub tracer: Option<Pid>,
+    /// What that could do when it began.
+    rights: Option<Arc<Credentials>>,
     /// Whether by `PTRACE_SEIZE`.
     pub seized: bool,
     /// `PTRACE_O_*`
@@ -158,6 +161,13 @@ impl Trace {
         self.tracer.is_some() && self.options & option != 0
     }
 
+    /// Whether who traces it may not trace everybody of this namespace.
+    #[must_use]
+    pub fn is_watched_by_less(&self, space: &Space) -> bool {
+        let may = |rights: &Arc<Credentials>| rights.can_in(space, Caps::SYS_PTRACE);
+        self.tracer.is_some() && !self.rights.as_ref().is_some_and(may)
+    }
+
     /// Whether it is to tell of an event.
     #[must_use]
     pub fn tells(&self, event: u32) -> bool {
@@ -177,18 +187,33 @@ pub struct Tracees {
     leaving: Mutex<Vec<(Pid, Pid, Pid)>>,
 }
 
-/// Makes `tracer` the tracer of `thread`. Under the trace's lock, so that only one does.
+/// Who traces, and how.
+pub struct Tracer {
+    /// The process.
+    pub pid: Pid,
+    /// What it can do, and can do later with what the tracee becomes.
+    pub rights: Credentials,
+    /// `PTRACE_O_*`
+    pub options: u32,
+    /// By `PTRACE_SEIZE`.
+    pub seized: bool,
+}
+
+/// Makes `by` the tracer of `thread`, if `may` says so. Under the trace's lock, so that only
+/// one does, and that nobody does who might have until the thread executed a program.
 ///
 /// # Errors
-/// `EPERM` if it has one.
-pub fn attach(thread: &Arc<Thread>, tracer: Pid, options: u32, seized: bool) -> Result<(), Errno> {
+/// `EPERM` if it has one, or may not have this one.
+pub fn attach(thread: &Arc<Thread>, by: Tracer, may: impl FnOnce() -> bool) -> Result<(), Errno> {
+    let Tracer { pid, rights, options, seized } = by;
     let mut trace = lock(&thread.trace);
-    if trace.tracer.is_some() || thread.doomed.load(Ordering::SeqCst) {
+    if trace.tracer.is_some() || thread.doomed.load(Ordering::SeqCst) || !may() {
         return Err(Errno::PERM);
     }
     // One that a tracer has just let go of may not have gone on yet.
     let (stop, go) = (trace.stop.take(), trace.go.take());
-    *trace = Trace { tracer: Some(tracer), options, seized, stop, go, ..Trace::default() };
+    let rights = Some(Arc::new(rights));
+    *trace = Trace { tracer: Some(pid), rights, options, seized, stop, go, ..Trace::default() };
     thread.watch(true);
     Ok(())
 }
@@ -200,11 +225,11 @@ pub fn attach(thread: &Arc<Thread>, tracer: Pid, options: u32, seized: bool) -> 
 pub fn attach_other(
     kernel: &Arc<Kernel>,
     thread: &Arc<Thread>,
-    tracer: Pid,
-    options: u32,
-    seized: bool,
+    by: Tracer,
+    may: impl FnOnce() -> bool,
 ) -> Result<(), Errno> {
-    attach(thread, tracer, options, seized)?;
+    let seized = by.seized;
+    attach(thread, by, may)?;
     if !seized {
         let info = Info::new(SIGSTOP, crate::signal::SI_KERNEL);
         send(kernel, &Target::Thread(Arc::clone(thread)), info);
@@ -220,6 +245,7 @@ pub fn inherit(parent: &Thread, child: &Arc<Thread>) {
     let Some(tracer) = own.tracer else { return };
     *lock(&child.trace) = Trace {
         tracer: Some(tracer),
+        rights: own.rights.clone(),
         seized: own.seized,
         options: own.options,
         trap: own.seized,

@@ -65,11 +65,11 @@ static void *count(void *a) {
     }
     return a;
 }
+static long inner;
 static void *second(void *a) {
     futex(&s->second, FUTEX_LOCK_PI | priv, 0, 0, 0, 0);
     s->state = 1;
-    long r = futex(&s->word, FUTEX_LOCK_PI | priv, 0, 0, 0, 0);
-    P("inner %ld\n", r);
+    inner = futex(&s->word, FUTEX_LOCK_PI | priv, 0, 0, 0, 0);
     futex(&s->word, FUTEX_UNLOCK_PI | priv, 0, 0, 0, 0);
     futex(&s->second, FUTEX_UNLOCK_PI | priv, 0, 0, 0, 0);
     return a;
@@ -121,9 +121,11 @@ static void inherited(void) {
     pthread_kill(t, SIGUSR1);
     while (!caught) nap();
     struct timespec soon = in(CLOCK_REALTIME, 0.02);
-    P("circle %ld\n", futex(&s->second, FUTEX_LOCK_PI | priv, 0, 0, 0, 0));
+    /* Who closes it is told: the other one, if it comes back to its wait after this. */
+    long outer = futex(&s->second, FUTEX_LOCK_PI | priv, 0, 0, 0, 0);
     futex(&s->word, FUTEX_UNLOCK_PI | priv, 0, 0, 0, 0);
     pthread_join(t, 0);
+    P("circle %ld one %d\n", outer + inner, !outer != !inner);
     s->word = s->state = 0;
     pthread_create(&t, 0, keep, 0);
     while (!s->state) nap();

@@ -57,6 +57,9 @@ fn same_program(sandbox: &Sandbox, name: &str) {
     let path = format!("/bin/{name}");
     let inside = sandbox.run(&[&path]);
     let host = sandbox.run_on_host(&[&path]);
+    for (ours, theirs) in inside.stdout.lines().zip(host.stdout.lines()) {
+        assert_eq!(ours, theirs, "{name}");
+    }
     assert_eq!(inside, host, "{name}");
     assert!(inside.stdout.ends_with("done\n"), "{name}: {inside:?}");
 }

@@ -197,6 +197,8 @@ fn serve(
         Some(Row { handler: Handler::Framed(_), .. }) | None => missing(&call, host.number),
         Some(Row { handler: Handler::Refused(errno), .. }) => Err((*errno).into()),
     };
+    // Once it is answered, the guest may close the file for good.
+    call.held = None;
     if outcome == Err(Failure::Answered) {
         return;
     }

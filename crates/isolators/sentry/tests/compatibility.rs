@@ -164,6 +164,25 @@ fn namespaces_are_the_same() {
     assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
 }
 
+/// What of a process is nobody else's business.
+#[test]
+fn processes_are_as_private() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("private", &["-static"]);
+    let inside = sandbox.run(&["/bin/private"]);
+    let host = sandbox.run_on_host_as_root(&["/bin/private"]);
+    let lines =
+        |ended: &sandbox::Ended| ended.stdout.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (left, right) = (lines(&inside), lines(&host));
+    let other: Vec<_> = left.iter().zip(&right).enumerate().filter(|(_, (l, r))| l != r).collect();
+    assert!(other.is_empty(), "line, inside, on the host: {other:#?}");
+    assert_eq!(inside, host);
+    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+}
+
 /// Limits of memory, and what is told of it; attributes of tasks.
 #[test]
 fn memory_is_limited_the_same() {

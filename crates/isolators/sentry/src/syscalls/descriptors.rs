@@ -50,7 +50,11 @@ fn make_pipe(call: &Call<'_>, flags: u32) -> Outcome {
     if flags & !(status::CLOSE_ON_EXEC | status::NONBLOCK) != 0 {
         return Err(Errno::INVAL.into());
     }
-    let (reader, writer) = pipe(INODE.fetch_add(1, Ordering::Relaxed));
+    let owner = {
+        let who = lock(&call.thread.credentials);
+        (who.users[3], who.groups[3])
+    };
+    let (reader, writer) = pipe(INODE.fetch_add(1, Ordering::Relaxed), owner);
     let keep = flags & status::NONBLOCK;
     let reader = OpenFile::stream(reader, keep);
     let writer = OpenFile::stream(writer, keep | status::WRITE_ONLY);

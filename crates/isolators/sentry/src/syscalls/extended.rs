@@ -28,7 +28,7 @@ fn entry(call: &Call<'_>, of: Of) -> Result<Arc<Entry>, Errno> {
         Of::Link => walk(call, None, 0, false)?.existing()?,
     };
     match &entry.node {
-        Node::Proc(ProcNode::Descriptor(file)) if !matches!(of, Of::Link) => {
+        Node::Proc(ProcNode::Descriptor(file, _)) if !matches!(of, Of::Link) => {
             file.entry.clone().ok_or(Errno::OPNOTSUPP)
         }
         _ => Ok(entry),

@@ -313,7 +313,7 @@ impl Call<'_> {
             kernel: self.kernel,
             pid: process.pid,
             root: Arc::clone(&lock(&process.directories).root),
-            credentials: lock(&process.credentials).clone(),
+            credentials: lock(&self.thread.credentials).clone(),
         }
     }
 

@@ -162,7 +162,7 @@ fn is_root(entry: &Arc<Entry>) -> bool {
 fn source_of_bind(call: &Call<'_>) -> Result<Arc<Entry>, Errno> {
     let source = walk(call, None, 0, true)?.existing()?;
     match &source.node {
-        Node::Proc(ProcNode::Descriptor(file)) => file.entry.clone().ok_or(Errno::INVAL),
+        Node::Proc(ProcNode::Descriptor(file, _)) => file.entry.clone().ok_or(Errno::INVAL),
         _ => Ok(source),
     }
 }

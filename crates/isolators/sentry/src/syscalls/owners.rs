@@ -22,7 +22,7 @@ fn subject(call: &Call<'_>, subject: &Subject) -> Result<Arc<Entry>, Errno> {
         Subject::Path(directory, index, follow) => {
             let entry = walk(call, directory, index, follow)?.existing()?;
             match &entry.node {
-                Node::Proc(ProcNode::Descriptor(file)) if follow => {
+                Node::Proc(ProcNode::Descriptor(file, _)) if follow => {
                     file.entry.clone().ok_or(Errno::PERM)
                 }
                 _ => Ok(entry),

@@ -75,7 +75,7 @@ fn attributes_and_entry(
     }
     let entry = walk(call, directory, index, flags & AT_SYMLINK_NOFOLLOW == 0)?.existing()?;
     match &entry.node {
-        Node::Proc(ProcNode::Descriptor(file)) if flags & AT_SYMLINK_NOFOLLOW == 0 => {
+        Node::Proc(ProcNode::Descriptor(file, _)) if flags & AT_SYMLINK_NOFOLLOW == 0 => {
             Ok((file.file.attributes()?, file.entry.clone()))
         }
         _ => Ok((entry.attributes(call.kernel)?, Some(entry))),
@@ -358,7 +358,7 @@ fn hard_link(
             let follow = flags & AT_SYMLINK_FOLLOW != 0;
             let entry = walk(call, from.0, from.1, follow)?.existing()?;
             match &entry.node {
-                Node::Proc(ProcNode::Descriptor(file)) if follow => open(file)?,
+                Node::Proc(ProcNode::Descriptor(file, _)) if follow => open(file)?,
                 _ => entry,
             }
         }

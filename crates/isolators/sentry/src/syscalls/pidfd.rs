@@ -89,10 +89,11 @@ pub(super) fn pidfd_getfd(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let (target, _) = process(call, 0)?;
+    // First: then a program that is executed meanwhile has not opened it.
+    let file = Arc::clone(&lock(&target.files)).get(call.uint(1));
     let who = super::identity::who(call);
     if target.pid != call.thread.process.pid && !may_trace(&who, &target, false) {
         return Err(Errno::PERM.into());
     }
-    let file = Arc::clone(&lock(&target.files)).get(call.uint(1))?;
-    Ok(call.files().add(file, 0, true)?.into())
+    Ok(call.files().add(file?, 0, true)?.into())
 }

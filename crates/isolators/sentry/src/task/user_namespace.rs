@@ -269,11 +269,24 @@ fn parse(text: &[u8]) -> Result<Vec<Range>, Errno> {
     if ranges.is_empty() { Err(Errno::INVAL) } else { Ok(ranges) }
 }
 
-/// Writes the map of a namespace, once, as `writer`: `/proc/<pid>/uid_map`.
+/// Whether `who` can have the namespace have others' ids of the one above.
+#[must_use]
+pub fn maps_others(space: &Space, ids: Ids, who: &Credentials) -> bool {
+    let able = if ids == Ids::Users { Caps::SETUID } else { Caps::SETGID };
+    space.as_ref().is_some_and(|own| who.can_in(&own.parent, able))
+}
+
+/// Writes the map of a namespace, once: `/proc/<pid>/uid_map`. `writer` has opened it; `able`:
+/// whether [`maps_others`] is true of who writes, too.
 ///
 /// # Errors
 /// As user_namespaces(7): `EPERM`, `EINVAL`.
-pub fn write_map(space: &Space, ids: Ids, writer: &Credentials, text: &[u8]) -> Result<(), Errno> {
+pub fn write_map(
+    space: &Space,
+    ids: Ids,
+    (writer, able): (&Credentials, bool),
+    text: &[u8],
+) -> Result<(), Errno> {
     let Some(own) = space else { return Err(Errno::PERM) };
     let inside = same(&writer.space, space);
     if !(inside || same(&writer.space, &own.parent)) {
@@ -293,7 +306,6 @@ pub fn write_map(space: &Space, ids: Ids, writer: &Credentials, text: &[u8]) -> 
     if takes_root && !may_root {
         return Err(Errno::PERM);
     }
-    let able = if ids == Ids::Users { Caps::SETUID } else { Caps::SETGID };
     let itself = match ranges.as_slice() {
         [one] if one.count == 1 && own.owner.0 == writer.users[1] => {
             let below = enter(&own.parent, ids, one.outside);
@@ -304,7 +316,8 @@ pub fn write_map(space: &Space, ids: Ids, writer: &Credentials, text: &[u8]) -> 
         }
         _ => false,
     };
-    if !itself && !writer.can_in(&own.parent, able) {
+    let others = able && maps_others(space, ids, writer);
+    if !itself && !others {
         return Err(Errno::PERM);
     }
     let mut mapped = Vec::new();
@@ -376,16 +389,16 @@ mod tests {
         assert_eq!(new.id_for(Ids::Users, 1000), OVERFLOW);
         assert!(new.can_here(Caps::SYS_ADMIN) && !new.can(Caps::SYS_ADMIN));
         let space = &new.space;
-        assert_eq!(write_map(space, Ids::Users, &new, b"0 1001 1\n"), Err(Errno::PERM));
-        assert_eq!(write_map(space, Ids::Users, &new, b"0 1000 2\n"), Err(Errno::PERM));
-        assert_eq!(write_map(space, Ids::Users, &new, b"0 1000 1\n"), Ok(()));
-        assert_eq!(write_map(space, Ids::Users, &new, b"0 1000 1\n"), Err(Errno::PERM));
+        assert_eq!(write_map(space, Ids::Users, (&new, true), b"0 1001 1\n"), Err(Errno::PERM));
+        assert_eq!(write_map(space, Ids::Users, (&new, true), b"0 1000 2\n"), Err(Errno::PERM));
+        assert_eq!(write_map(space, Ids::Users, (&new, true), b"0 1000 1\n"), Ok(()));
+        assert_eq!(write_map(space, Ids::Users, (&new, true), b"0 1000 1\n"), Err(Errno::PERM));
         assert_eq!(new.users_inside(), [0; 4]);
         assert_eq!(new.id_from(Ids::Users, 0), Ok(1000));
         assert_eq!(new.id_from(Ids::Users, 1), Err(Errno::INVAL));
-        assert_eq!(write_map(space, Ids::Groups, &new, b"0 1000 1"), Err(Errno::PERM));
+        assert_eq!(write_map(space, Ids::Groups, (&new, true), b"0 1000 1"), Err(Errno::PERM));
         assert_eq!(write_groups(space, &new, b"deny\n"), Ok(()));
-        assert_eq!(write_map(space, Ids::Groups, &new, b"0 1000 1"), Ok(()));
+        assert_eq!(write_map(space, Ids::Groups, (&new, true), b"0 1000 1"), Ok(()));
         assert_eq!(write_groups(space, &new, b"allow"), Err(Errno::PERM));
         assert!(!new.sets_groups());
         assert!(who.can_in(space, Caps::SYS_ADMIN), "its maker");
@@ -400,16 +413,21 @@ mod tests {
     fn ranges_are_within_those_above() {
         let root = user(0);
         let one = root.in_new_space().unwrap();
-        assert_eq!(write_map(&one.space, Ids::Users, &root, b"0 100 10\n20 200 5\n"), Ok(()));
+        assert_eq!(
+            write_map(&one.space, Ids::Users, (&root, true), b"0 100 10\n20 200 5\n"),
+            Ok(())
+        );
         assert_eq!(one.id_from(Ids::Users, 22), Ok(202));
         let mut inner = one.clone();
         inner.users = [100; 4];
         inner.groups = [0; 4];
         assert_eq!(inner.in_new_space().err(), Some(Errno::PERM), "its group is not mapped");
-        assert_eq!(write_map(&one.space, Ids::Groups, &root, b"0 0 10"), Ok(()));
+        let groups = Ids::Groups;
+        assert_eq!(write_map(&one.space, groups, (&root, false), b"0 0 10"), Err(Errno::PERM));
+        assert_eq!(write_map(&one.space, groups, (&root, true), b"0 0 10"), Ok(()));
         let two = inner.in_new_space().unwrap();
-        assert_eq!(write_map(&two.space, Ids::Users, &inner, b"0 8 4"), Err(Errno::PERM));
-        assert_eq!(write_map(&two.space, Ids::Users, &inner, b"5 2 4"), Ok(()));
+        assert_eq!(write_map(&two.space, Ids::Users, (&inner, true), b"0 8 4"), Err(Errno::PERM));
+        assert_eq!(write_map(&two.space, Ids::Users, (&inner, true), b"5 2 4"), Ok(()));
         assert_eq!(two.id_from(Ids::Users, 6), Ok(103));
         assert_eq!(map_text(&two.space, Ids::Users, &two.space).trim(), "5          2          4");
         assert_eq!(map_text(&two.space, Ids::Users, &None).trim(), "5        102          4");
@@ -437,8 +455,8 @@ mod tests {
         let mut who = user(0);
         for _ in 0..DEEPEST {
             let new = who.in_new_space().unwrap();
-            write_map(&new.space, Ids::Users, &who, b"0 0 1").unwrap();
-            write_map(&new.space, Ids::Groups, &who, b"0 0 1").unwrap();
+            write_map(&new.space, Ids::Users, (&who, true), b"0 0 1").unwrap();
+            write_map(&new.space, Ids::Groups, (&who, true), b"0 0 1").unwrap();
             who = new;
         }
         assert_eq!(who.in_new_space().err(), Some(Errno::NOSPC));

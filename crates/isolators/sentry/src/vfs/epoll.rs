@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn levels_stay_edges_and_one_shots_are_told_once() {
-        let (reader, writer) = pipe(1);
+        let (reader, writer) = pipe(1, (0, 0));
         let (reader, writer) = (OpenFile::stream(reader, 0), OpenFile::stream(writer, 1));
         let (level, edge, once) = (Epoll::default(), Epoll::default(), Epoll::default());
         level.add(3, &reader, 1, 7).unwrap();

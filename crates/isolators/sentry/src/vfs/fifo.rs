@@ -18,11 +18,12 @@ pub struct Fifos {
     pipes: Mutex<HashMap<(u64, u64), Weak<Pipe>>>,
 }
 
-/// An end, or both, of a FIFO's pipe.
+/// An end, or both, of a FIFO's pipe, or of one without a name that was opened again.
 struct FifoFile {
     reader: Option<Reader>,
     writer: Option<Writer>,
-    entry: Arc<Entry>,
+    pipe: Arc<Pipe>,
+    entry: Option<Arc<Entry>>,
 }
 
 impl Fifos {
@@ -32,7 +33,7 @@ impl Fifos {
             return pipe;
         }
         pipes.retain(|_, pipe| pipe.strong_count() > 0);
-        let pipe = Pipe::without_ends(id.1);
+        let pipe = Pipe::without_ends(id.1, (0, 0));
         pipes.insert(id, Arc::downgrade(&pipe));
         pipe
     }
@@ -64,7 +65,8 @@ impl Fifos {
         let file = FifoFile {
             reader: reads.then(|| Reader::of(&pipe)),
             writer: writes.then(|| Writer::of(&pipe)),
-            entry: Arc::clone(entry),
+            pipe: Arc::clone(&pipe),
+            entry: Some(Arc::clone(entry)),
         };
         if waits && !met && !(reads && writes) {
             loop {
@@ -114,7 +116,10 @@ impl File for FifoFile {
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        self.entry.node.now_there()?.ok_or(Errno::IO)
+        match &self.entry {
+            Some(entry) => entry.node.now_there()?.ok_or(Errno::IO),
+            None => Ok(self.pipe.attributes()),
+        }
     }
 
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
@@ -126,12 +131,19 @@ impl File for FifoFile {
     }
 }
 
+/// Opens a pipe without a name again; `None` if the file is none of one.
+pub(super) fn ends_again(file: &dyn File, reads: bool, writes: bool) -> Option<Box<dyn File>> {
+    let pipe = super::pipe::shared_pipe(file)?;
+    let (reader, writer) = (reads.then(|| Reader::of(&pipe)), writes.then(|| Writer::of(&pipe)));
+    Some(Box::new(FifoFile { reader, writer, pipe, entry: None }))
+}
+
 /// The pipe of an open FIFO.
 pub(super) fn pipe_of(own: &dyn std::any::Any) -> Option<&Pipe> {
-    let file = own.downcast_ref::<FifoFile>()?;
-    match (&file.reader, &file.writer) {
-        (Some(reader), _) => super::pipe::pipe_of(reader),
-        (None, Some(writer)) => super::pipe::pipe_of(writer),
-        (None, None) => None,
-    }
+    own.downcast_ref::<FifoFile>().map(|file| &*file.pipe)
+}
+
+/// The same, to be opened again.
+pub(super) fn shared_pipe(own: &dyn std::any::Any) -> Option<Arc<Pipe>> {
+    own.downcast_ref::<FifoFile>().map(|file| Arc::clone(&file.pipe))
 }

@@ -1,6 +1,6 @@
 //! Opening: from a name to an open file.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::io::Errno;
@@ -23,6 +23,9 @@ use super::{
 
 /// What an open file is made of: itself, and its names if it is a directory.
 type Parts = (Box<dyn File>, Option<Box<dyn Directory>>);
+
+/// Flags that count only while a file is opened.
+const ONCE: u32 = status::CREATE | status::EXCLUSIVE | status::NO_TTY | status::TRUNCATE;
 
 /// Opens what a walk found, or makes it if `O_CREAT` says so. `mode` has the
 /// umask applied.
@@ -52,30 +55,80 @@ pub fn open(
         }
         None => return Err(Errno::NOENT.into()),
     };
-    if let Node::Proc(ProcNode::Descriptor(file)) = &entry.node {
-        if has(status::NO_FOLLOW) && !has(status::PATH) {
+    if let Node::Proc(ProcNode::Descriptor(file, _)) = &entry.node {
+        if !has(status::NO_FOLLOW) {
+            return again(walker, call, (&entry, file), flags);
+        }
+        if !has(status::PATH) {
             return Err(Errno::LOOP.into());
         }
-        return again(walker, call, file, flags, mode);
     }
     open_entry(walker, call, &entry, flags)
 }
 
-/// Opens a file that is open already, by the name that procfs has for it.
+/// Opens a file that is open already, by the link that procfs has to it.
 fn again(
     walker: &Walker<'_>,
     call: &Call<'_>,
-    file: &Arc<OpenFile>,
+    (link, file): (&Arc<Entry>, &Arc<OpenFile>),
     flags: u32,
-    mode: u32,
 ) -> Result<Arc<OpenFile>, Failure> {
     match &file.entry {
-        Some(entry) if matches!(entry.node, Node::Host(_) | Node::Tmp(_) | Node::Overlay(_)) => {
-            let _ = mode;
+        Some(entry) => {
+            if let Node::Proc(ProcNode::Descriptor(file, _)) = &entry.node {
+                return again(walker, call, (entry, file), flags);
+            }
             open_entry(walker, call, entry, flags)
         }
-        _ => Ok(Arc::clone(file)),
+        None => nameless(walker, (link, file), flags).map_err(Failure::from),
     }
+}
+
+/// The same with one that has no name.
+fn nameless(
+    walker: &Walker<'_>,
+    (link, file): (&Arc<Entry>, &Arc<OpenFile>),
+    flags: u32,
+) -> Result<Arc<OpenFile>, Errno> {
+    /// Those of the kind.
+    const KIND: u32 = 0o170_000;
+    let attributes = file.file.attributes()?;
+    if flags & status::DIRECTORY != 0 {
+        return Err(Errno::NOTDIR);
+    }
+    if flags & status::PATH != 0 {
+        return Ok(opened((Box::new(PathFile::new(link, attributes)), None), link, flags));
+    }
+    let keep = flags & !ONCE & !status::CLOSE_ON_EXEC;
+    let (reads, writes) = match flags & status::ACCESS {
+        0 => (true, false),
+        status::WRITE_ONLY => (false, true),
+        _ => (true, true),
+    };
+    let read = if reads { access::READ } else { 0 };
+    let wanted = read | if writes { access::WRITE } else { 0 };
+    if attributes.mode & KIND == 0 {
+        permit(&walker.credentials, &attributes, wanted)?;
+    }
+    if attributes.mode & KIND == 0 || file.file.socket().is_some() {
+        return Err(Errno::NXIO);
+    }
+    if let Some(ends) = super::fifo::ends_again(&*file.file, reads, writes) {
+        permit(&walker.credentials, &attributes, wanted)?;
+        return Ok(OpenFile::stream(ends, keep));
+    }
+    if let Some(memory) = super::tmpfs::memory_again(&*file.file) {
+        permit(&walker.credentials, &attributes, wanted)?;
+        if flags & status::TRUNCATE != 0 {
+            memory.truncate(0)?;
+        }
+        let file = OpenFile::nameless(memory);
+        file.flags.store(keep, Ordering::SeqCst);
+        return Ok(file);
+    }
+    // What the sandbox was given is the same file, with no more rights.
+    let may = (!reads || file.readable()) && (!writes || file.writable());
+    if may { Ok(Arc::clone(file)) } else { Err(Errno::ACCESS) }
 }
 
 fn open_entry(
@@ -108,7 +161,7 @@ fn open_entry(
     }
     let read = if flags & status::ACCESS == status::WRITE_ONLY { 0 } else { access::READ };
     let write = if writes || has(status::TRUNCATE) { access::WRITE } else { 0 };
-    permit(&walker.credentials, &attributes, read | write)?;
+    walker.permit(entry, &attributes, read | write)?;
     if write != 0 && kind == Kind::Regular {
         if kernel.executes((attributes.device, attributes.inode)) {
             return Err(Errno::TXTBSY.into());
@@ -232,8 +285,7 @@ pub(super) fn names(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn D
 }
 
 fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
-    let once = status::CREATE | status::EXCLUSIVE | status::NO_TTY | status::TRUNCATE;
-    let keep = flags & !once & !status::CLOSE_ON_EXEC;
+    let keep = flags & !ONCE & !status::CLOSE_ON_EXEC;
     let (file, directory) = parts;
     if flags & status::TRUNCATE != 0 {
         inotify::happened(entry, event::MODIFY);

@@ -34,6 +34,7 @@ pub struct Pipe {
     state: Mutex<State>,
     pub(super) changed: WaitQueue,
     inode: u64,
+    owner: (u32, u32),
     made: Time,
 }
 
@@ -66,19 +67,19 @@ impl Writer {
     }
 }
 
-/// Both ends of a new pipe: for reading, for writing.
+/// Both ends of a new pipe of this user and group: for reading, for writing.
 #[must_use]
-pub fn pipe(inode: u64) -> (Box<dyn File>, Box<dyn File>) {
-    let pipe = Pipe::without_ends(inode);
+pub fn pipe(inode: u64, owner: (u32, u32)) -> (Box<dyn File>, Box<dyn File>) {
+    let pipe = Pipe::without_ends(inode, owner);
     (Box::new(Reader::of(&pipe)), Box::new(Writer::of(&pipe)))
 }
 
 impl Pipe {
-    pub(super) fn without_ends(inode: u64) -> Arc<Self> {
+    pub(super) fn without_ends(inode: u64, owner: (u32, u32)) -> Arc<Self> {
         let bytes = VecDeque::new();
         let state = State { bytes, capacity: CAPACITY, readers: 0, writers: 0, opened: (0, 0) };
         let (state, changed) = (Mutex::new(state), WaitQueue::default());
-        Arc::new(Pipe { state, changed, inode, made: Time::now() })
+        Arc::new(Pipe { state, changed, inode, owner, made: Time::now() })
     }
 
     pub(super) fn has_readers(&self) -> bool {
@@ -120,10 +121,11 @@ impl Pipe {
         Ok(capacity)
     }
 
-    fn attributes(&self) -> Attributes {
+    pub(super) fn attributes(&self) -> Attributes {
         let mode = Kind::Fifo as u32 | 0o600;
         let (accessed, modified, changed) = (self.made, self.made, self.made);
-        let base = Attributes { accessed, modified, changed, ..Attributes::default() };
+        let (user, group) = self.owner;
+        let base = Attributes { accessed, modified, changed, user, group, ..Attributes::default() };
         Attributes { device: 12, inode: self.inode, mode, links: 1, block_size: 4096, ..base }
     }
 
@@ -136,6 +138,14 @@ impl Pipe {
         call.thread.memory().write(argument, &waiting.to_le_bytes())?;
         Ok(0)
     }
+}
+
+/// The same, to be opened again, unless it has a name.
+pub(super) fn shared_pipe(file: &dyn File) -> Option<Arc<Pipe>> {
+    let own = file.own()?;
+    let reader = own.downcast_ref::<Reader>().map(|end| Arc::clone(&end.0));
+    let writer = || own.downcast_ref::<Writer>().map(|end| Arc::clone(&end.0));
+    reader.or_else(writer).or_else(|| super::fifo::shared_pipe(own))
 }
 
 /// The pipe that a file is an end of.

@@ -101,6 +101,17 @@ pub fn permit(who: &Credentials, file: &Attributes, wanted: u32) -> Result<(), E
 }
 
 impl Walker<'_> {
+    /// Whether the walker may do `wanted` to a file (see [`access`]).
+    ///
+    /// # Errors
+    /// `EACCES`
+    pub fn permit(&self, entry: &Entry, of: &Attributes, wanted: u32) -> Result<(), Errno> {
+        match &entry.node {
+            Node::Proc(node) => node.permit(self, of, wanted),
+            _ => permit(&self.credentials, of, wanted),
+        }
+    }
+
     /// Refuses what changes a file on a mount that is read-only.
     ///
     /// # Errors
@@ -180,8 +191,8 @@ impl Walker<'_> {
             if at.kind() != Kind::Directory {
                 return Err(Errno::NOTDIR);
             }
-            if !self.credentials.can(Caps::DAC_OVERRIDE) {
-                permit(&self.credentials, &at.attributes(self.kernel)?, access::EXECUTE)?;
+            if matches!(at.node, Node::Proc(_)) || !self.credentials.can(Caps::DAC_OVERRIDE) {
+                self.permit(&at, &at.attributes(self.kernel)?, access::EXECUTE)?;
             }
             if name == b"." {
                 continue;
@@ -221,7 +232,13 @@ impl Walker<'_> {
                 let refused = limits.contains(Limits::NO_MAGIC_LINKS);
                 return Err(if refused { Errno::LOOP } else { Errno::XDEV });
             }
-            if child.kind() == Kind::Link && (!last || follow || slash) && !(magic && last) {
+            if followed
+                && magic
+                && let Node::Proc(node) = &child.node
+            {
+                node.may_follow(self)?;
+            }
+            if followed && !(magic && last) {
                 links += 1;
                 if links > LINKS_LIMIT {
                     return Err(Errno::LOOP);

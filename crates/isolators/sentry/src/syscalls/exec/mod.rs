@@ -86,7 +86,7 @@ fn open_binary(
     path: &[u8],
 ) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
     let mut entry = walker.walk_to(start, path, true, Limits::empty(), true)?.existing()?;
-    if let Node::Proc(ProcNode::Descriptor(open)) = &entry.node {
+    if let Node::Proc(ProcNode::Descriptor(open, _)) = &entry.node {
         entry = open.entry.clone().ok_or(Errno::ACCESS)?;
     }
     if entry.kind() != Kind::Regular {

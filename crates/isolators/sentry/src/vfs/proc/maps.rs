@@ -1,10 +1,12 @@
 //! Maps of a user namespace, open to be written: `/proc/<pid>/uid_map` and its like.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::io::Errno;
 
-use crate::task::user_namespace::{Ids, Space, write_groups, write_map};
+use crate::syscalls::{Call, Failure};
+use crate::task::user_namespace::{Ids, Space, maps_others, write_groups, write_map};
 use crate::task::waiter::{Waiter, lock};
 use crate::task::{Caps, Credentials, Process};
 
@@ -18,6 +20,8 @@ pub(super) struct MapFile {
     ids: Option<Ids>,
     /// Who opened it.
     opener: Credentials,
+    /// Who writes.
+    writers: AtomicU8,
     text: TextFile,
     attributes: Attributes,
 }
@@ -46,11 +50,28 @@ impl MapFile {
         let own = (process.pid, &opener);
         let text = super::of_process(walker.kernel, process, own, name);
         let text = TextFile::new(text, attributes);
-        Ok(MapFile { space, ids, opener, text, attributes })
+        let writers = AtomicU8::new(NOBODY);
+        Ok(MapFile { space, ids, opener, writers, text, attributes })
     }
 }
 
+/// Nobody has begun to write.
+const NOBODY: u8 = 0;
+/// All who did might map others' ids.
+const ABLE: u8 = 1;
+/// Somebody could not.
+const UNABLE: u8 = 2;
+
 impl File for MapFile {
+    fn admit(&self, call: &Call<'_>, what: Ready, _: bool) -> Result<Option<usize>, Failure> {
+        if let Some(ids) = self.ids.filter(|_| what.contains(Ready::OUT)) {
+            let able = maps_others(&self.space, ids, &lock(&call.thread.credentials).clone());
+            // Who can less may be about to write for ever.
+            self.writers.fetch_max(if able { ABLE } else { UNABLE }, Ordering::SeqCst);
+        }
+        Ok(None)
+    }
+
     fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.text.read(into, offset)
     }
@@ -62,7 +83,10 @@ impl File for MapFile {
             return Err(Errno::INVAL);
         }
         match self.ids {
-            Some(ids) => write_map(&self.space, ids, &self.opener, from)?,
+            Some(ids) => {
+                let able = self.writers.load(Ordering::SeqCst) == ABLE;
+                write_map(&self.space, ids, (&self.opener, able), from)?;
+            }
             None => write_groups(&self.space, &self.opener, from)?,
         }
         Ok(from.len())

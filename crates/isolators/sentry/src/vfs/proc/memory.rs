@@ -29,15 +29,16 @@ impl MemoryFile {
         process: &Process,
         attributes: Attributes,
     ) -> Result<Self, Errno> {
-        if walker.pid != process.pid && !may_trace(&walker.credentials, process, true) {
-            return Err(Errno::ACCESS);
-        }
         let thread = {
             let tree = lock(&walker.kernel.tree);
             tree.row(process.pid).and_then(|row| row.threads.values().next().cloned())
         };
         let kernel = Arc::downgrade(&process.kernel().ok_or(Errno::SRCH)?);
         let space = Arc::downgrade(&thread.ok_or(Errno::SRCH)?.own_space());
+        // Afterwards: then it is not that of a program that was executed meanwhile.
+        if walker.pid != process.pid && !may_trace(&walker.credentials, process, true) {
+            return Err(Errno::ACCESS);
+        }
         Ok(MemoryFile { kernel, space, attributes })
     }
 

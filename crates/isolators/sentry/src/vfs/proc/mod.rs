@@ -4,6 +4,7 @@ mod group;
 mod kernel;
 mod maps;
 mod memory;
+mod privacy;
 mod process;
 mod resident;
 mod sys;
@@ -44,8 +45,8 @@ pub enum ProcNode {
     Text(&'static str, i32),
     /// `/proc/<pid>/fd`
     Descriptors(i32),
-    /// `/proc/<pid>/fd/<n>`: leads to the file itself.
-    Descriptor(Arc<OpenFile>),
+    /// `/proc/<pid>/fd/<n>`: leads to the file itself; of which process.
+    Descriptor(Arc<OpenFile>, i32),
     /// `exe`, `cwd` or `root` of a process.
     Link(&'static str, i32),
     /// `/proc/thread-self`
@@ -57,11 +58,11 @@ pub enum ProcNode {
     /// `/proc/<pid>/fdinfo`
     Infos(i32),
     /// `/proc/<pid>/fdinfo/<n>`
-    Info(Arc<OpenFile>),
+    Info(Arc<OpenFile>, i32),
     /// `/proc/<pid>/ns`
     Namespaces(i32),
     /// A link in it.
-    Namespace(&'static str, u32),
+    Namespace(&'static str, u32, i32),
     /// Below `/proc/sys`: its path, and whether it is a setting.
     Setting(String, bool),
 }
@@ -134,7 +135,7 @@ impl ProcNode {
     /// Whether it leads somewhere without a path.
     #[must_use]
     pub fn is_magic(&self) -> bool {
-        matches!(self, ProcNode::Descriptor(_))
+        matches!(self, ProcNode::Descriptor(..))
     }
 
     fn kind(&self) -> Kind {
@@ -149,8 +150,8 @@ impl ProcNode {
             | ProcNode::Setting(_, false)
             | ProcNode::Descriptors(_) => Kind::Directory,
             ProcNode::OwnThread | ProcNode::Namespace(..) => Kind::Link,
-            ProcNode::Info(_) | ProcNode::Setting(..) => Kind::Regular,
-            ProcNode::Own | ProcNode::Mounts | ProcNode::Descriptor(_) | ProcNode::Link(..) => {
+            ProcNode::Info(..) | ProcNode::Setting(..) => Kind::Regular,
+            ProcNode::Own | ProcNode::Mounts | ProcNode::Descriptor(..) | ProcNode::Link(..) => {
                 Kind::Link
             }
             ProcNode::Text(..) => Kind::Regular,
@@ -163,33 +164,8 @@ impl ProcNode {
     /// None at present; what is gone was not found.
     pub fn attributes(&self, kernel: &Kernel) -> Result<Attributes, Errno> {
         let kind = self.kind();
-        let permissions = match kind {
-            Kind::Directory => 0o555,
-            Kind::Link => 0o777,
-            Kind::Regular if matches!(self, ProcNode::Text("mem", _)) => 0o600,
-            Kind::Regular
-                if matches!(self, ProcNode::Text("uid_map" | "gid_map" | "setgroups", 1..)) =>
-            {
-                0o644
-            }
-            _ => 0o444,
-        };
-        let pid = match self {
-            ProcNode::Process(pid)
-            | ProcNode::Text(_, pid)
-            | ProcNode::Descriptors(pid)
-            | ProcNode::Threads(pid)
-            | ProcNode::Thread(pid)
-            | ProcNode::Infos(pid)
-            | ProcNode::Namespaces(pid)
-            | ProcNode::Link(_, pid) => *pid,
-            _ => 0,
-        };
-        let owner = process(kernel, pid).map(|p| {
-            let who = lock(&p.credentials);
-            (who.users[1], who.groups[1])
-        });
-        let (user, group) = owner.unwrap_or((0, 0));
+        let (permissions, pid) = (self.permissions(), self.about());
+        let (user, group) = self.owner(kernel);
         let now = Time::now();
         Ok(Attributes {
             device: 20,
@@ -261,13 +237,13 @@ impl ProcNode {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
                 let number = number().and_then(|n| u32::try_from(n).ok()).ok_or(Errno::NOENT)?;
                 let files = Arc::clone(&lock(&process.files));
-                ProcNode::Info(files.get(number).map_err(|_| Errno::NOENT)?)
+                ProcNode::Info(files.get(number).map_err(|_| Errno::NOENT)?, *pid)
             }
             ProcNode::Namespaces(pid) => {
                 let found = NAMESPACES.iter().find(|(kind, _)| kind.as_bytes() == name);
                 let (kind, first) = found.ok_or(Errno::NOENT)?;
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                ProcNode::Namespace(kind, process.namespace(kind).unwrap_or(*first))
+                ProcNode::Namespace(kind, process.namespace(kind).unwrap_or(*first), *pid)
             }
             ProcNode::Thread(_) if name == b"task" => return Err(Errno::NOENT),
             ProcNode::Process(pid) | ProcNode::Thread(pid) => {
@@ -285,7 +261,7 @@ impl ProcNode {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
                 let number = number().and_then(|n| u32::try_from(n).ok()).ok_or(Errno::NOENT)?;
                 let files = Arc::clone(&lock(&process.files));
-                ProcNode::Descriptor(files.get(number).map_err(|_| Errno::NOENT)?)
+                ProcNode::Descriptor(files.get(number).map_err(|_| Errno::NOENT)?, *pid)
             }
             _ => return Err(Errno::NOENT),
         };
@@ -296,16 +272,18 @@ impl ProcNode {
     /// Where a link leads, as process `own` sees it.
     ///
     /// # Errors
-    /// `EINVAL` if it is none, `ENOENT` if the process is gone.
+    /// `EINVAL` if it is none, `ENOENT` if the process is gone, `EACCES` for who may not
+    /// trace it.
     pub fn target(&self, walker: &Walker<'_>) -> Result<Vec<u8>, Errno> {
         let kernel = walker.kernel;
         let unreachable = || b"(unreachable)".to_vec();
+        self.may_follow(walker)?;
         match self {
             ProcNode::Mounts => Ok(b"self/mounts".to_vec()),
-            ProcNode::Namespace(kind, number) => Ok(format!("{kind}:[{number}]").into_bytes()),
+            ProcNode::Namespace(kind, number, _) => Ok(format!("{kind}:[{number}]").into_bytes()),
             ProcNode::OwnThread => Ok(format!("{0}/task/{0}", walker.pid).into_bytes()),
             ProcNode::Own => Ok(walker.pid.to_string().into_bytes()),
-            ProcNode::Descriptor(file) => match &file.entry {
+            ProcNode::Descriptor(file, _) => match &file.entry {
                 Some(entry) => Ok(entry.path_below(&walker.root).unwrap_or_else(unreachable)),
                 None => {
                     if let Some(label) = file.file.label() {
@@ -345,14 +323,14 @@ impl ProcNode {
     /// Opens it: content now, and names.
     ///
     /// # Errors
-    /// `ENOENT` if the process is gone.
+    /// `ENOENT` if the process is gone, `EACCES` for who may not trace it.
     pub fn open(&self, walker: &Walker<'_>) -> Result<(TextFile, Option<Names>), Errno> {
         let kernel = walker.kernel;
         let attributes = self.attributes(kernel)?;
         let names = (attributes.kind() == Kind::Directory).then(|| self.names(kernel));
         let text = match self {
             ProcNode::Setting(path, true) => sys::text(walker, path),
-            ProcNode::Info(file) => info(file),
+            ProcNode::Info(file, _) => info(file),
             ProcNode::Text(name, OF_NET) => procfs::text(&kernel.network, name).into_bytes(),
             ProcNode::Text(name, OF_GROUP) => group::text(kernel, name).into_bytes(),
             ProcNode::Text(name, OF_IPC) => crate::ipc::text::of(kernel, name).into_bytes(),
@@ -363,6 +341,8 @@ impl ProcNode {
             }
             _ => Vec::new(),
         };
+        // Afterwards: then it is no text of a program that was executed meanwhile.
+        self.may_open(walker)?;
         Ok((TextFile::new(text, attributes), names))
     }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use content::Content;
 pub use directory::Names;
+pub(super) use open::memory_again;
 pub use open::{MemoryFile, TmpDirectory, TmpFile};
 use rustix::io::Errno;
 

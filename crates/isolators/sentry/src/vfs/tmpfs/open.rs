@@ -91,7 +91,18 @@ impl MemoryFile {
     }
 }
 
+/// Opens a file in memory without a name again; `None` if the file is none.
+pub(in crate::vfs) fn memory_again(file: &dyn File) -> Option<Box<dyn File>> {
+    let MemoryFile { file, label } = file.own()?.downcast_ref()?;
+    let (file, label) = (TmpFile(Arc::clone(&file.0)), label.clone());
+    Some(Box::new(MemoryFile { file, label }))
+}
+
 impl File for MemoryFile {
+    fn own(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
+    }
+
     fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.file.read(into, offset)
     }

@@ -1,0 +1,129 @@
+//! What of a process others see: modes and owners, and what only who may trace it may read.
+
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::kernel::Kernel;
+use crate::task::may_trace;
+use crate::task::waiter::lock;
+
+use super::super::walk::{access, permit};
+use super::super::{Attributes, Kind, OpenFile, Walker};
+use super::{ProcNode, process};
+
+/// Texts that only who may trace the process opens.
+const PRIVATE: [&str; 7] =
+    ["auxv", "environ", "io", "maps", "personality", "smaps", "smaps_rollup"];
+
+/// Whether the walker may read of a process what only who may trace it may.
+///
+/// # Errors
+/// `EACCES`; `ENOENT` if it is gone.
+pub(super) fn look(walker: &Walker<'_>, id: i32) -> Result<(), Errno> {
+    let process = process(walker.kernel, id).ok_or(Errno::NOENT)?;
+    let may = walker.pid == process.pid || may_trace(&walker.credentials, &process, true);
+    if may { Ok(()) } else { Err(Errno::ACCESS) }
+}
+
+impl ProcNode {
+    /// The process that it is about; 0 for none.
+    pub(super) fn about(&self) -> i32 {
+        match self {
+            ProcNode::Process(pid)
+            | ProcNode::Text(_, pid)
+            | ProcNode::Descriptors(pid)
+            | ProcNode::Descriptor(_, pid)
+            | ProcNode::Threads(pid)
+            | ProcNode::Thread(pid)
+            | ProcNode::Infos(pid)
+            | ProcNode::Info(_, pid)
+            | ProcNode::Namespaces(pid)
+            | ProcNode::Namespace(_, _, pid)
+            | ProcNode::Link(_, pid) => *pid,
+            _ => 0,
+        }
+    }
+
+    /// Permission bits.
+    pub(super) fn permissions(&self) -> u32 {
+        match self {
+            ProcNode::Text("mem", 1..) => 0o600,
+            ProcNode::Text("auxv" | "environ" | "io" | "personality", 1..) => 0o400,
+            ProcNode::Text("uid_map" | "gid_map" | "setgroups", 1..) => 0o644,
+            ProcNode::Descriptors(_) => 0o500,
+            ProcNode::Namespaces(_) => 0o511,
+            ProcNode::Descriptor(file, _) => of_descriptor(file),
+            _ => match self.kind() {
+                Kind::Directory => 0o555,
+                Kind::Link => 0o777,
+                _ => 0o444,
+            },
+        }
+    }
+
+    /// Its owner: root of what nobody else may look into, but for folders that all may read.
+    pub(super) fn owner(&self, kernel: &Kernel) -> (u32, u32) {
+        let Some(process) = process(kernel, self.about()) else { return (0, 0) };
+        let open = self.kind() == Kind::Directory && self.permissions() == 0o555;
+        if !open && !process.dumpable.load(Ordering::SeqCst) {
+            return (0, 0);
+        }
+        let who = lock(&process.credentials);
+        (who.users[1], who.groups[1])
+    }
+
+    /// Whether the walker may do `wanted`.
+    ///
+    /// # Errors
+    /// `EACCES`
+    pub(in crate::vfs) fn permit(
+        &self,
+        walker: &Walker<'_>,
+        attributes: &Attributes,
+        wanted: u32,
+    ) -> Result<(), Errno> {
+        let permitted = permit(&walker.credentials, attributes, wanted);
+        match self {
+            // Its own files are a process's own, whoever it has become.
+            ProcNode::Descriptors(pid) if wanted & access::WRITE == 0 => permitted.or_else(|no| {
+                let own = process(walker.kernel, *pid).is_some_and(|p| p.pid == walker.pid);
+                if own { Ok(()) } else { Err(no) }
+            }),
+            ProcNode::Infos(pid) => look(walker, *pid).and(permitted),
+            _ => permitted,
+        }
+    }
+
+    /// Whether the walker may open it, its mode aside.
+    ///
+    /// # Errors
+    /// `EACCES`; `ENOENT` if the process is gone.
+    pub(super) fn may_open(&self, walker: &Walker<'_>) -> Result<(), Errno> {
+        match self {
+            ProcNode::Text(name, pid @ 1..) if PRIVATE.contains(name) => look(walker, *pid),
+            ProcNode::Info(_, pid) => look(walker, *pid),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the walker may follow it, or read where it leads.
+    ///
+    /// # Errors
+    /// `EACCES`; `ENOENT` if the process is gone.
+    pub(in crate::vfs) fn may_follow(&self, walker: &Walker<'_>) -> Result<(), Errno> {
+        match self {
+            ProcNode::Descriptor(_, pid)
+            | ProcNode::Link(_, pid)
+            | ProcNode::Namespace(_, _, pid) => look(walker, *pid),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A link to a file tells what the file is open for.
+fn of_descriptor(file: &OpenFile) -> u32 {
+    let reads = if file.readable() { 0o500 } else { 0 };
+    let writes = if file.writable() { 0o300 } else { 0 };
+    reads | writes
+}

@@ -30,7 +30,8 @@ fn guarded(what: &str, user: &str, expected: &str) {
     }
     let volume = tempfile::tempdir().unwrap();
     let container = Container::new(&["/bin/intruder", what, user], |config| {
-        config["linux"]["maskedPaths"] = json!(["/hidden"]);
+        config["linux"]["maskedPaths"] =
+            json!(["/hidden", "/deep/hidden", "/own/hidden", "/secret"]);
         config["mounts"].as_array_mut().unwrap().push(json!({
             "destination": "/fixed", "source": volume.path(), "options": ["rbind", "ro"],
         }));
@@ -39,10 +40,15 @@ fn guarded(what: &str, user: &str, expected: &str) {
             json!({"bounding": able, "permitted": able, "effective": able});
     });
     container.sandbox.compile("intruder", &["-static", "-pthread"]);
-    for name in ["hidden", "fixed"] {
+    for name in ["hidden", "fixed", "deep", "deep/hidden", "own", "own/hidden"] {
         std::fs::create_dir(container.sandbox.path(name)).unwrap();
     }
-    std::fs::write(container.sandbox.path("hidden/secret"), "secret").unwrap();
+    let files = ["hidden/secret", "deep/hidden/secret", "deep/plain", "secret"];
+    for name in files.into_iter().chain(["own/hidden/secret", "own/plain"]) {
+        std::fs::write(container.sandbox.path(name), "secret").unwrap();
+    }
+    let user_id = user.parse().ok();
+    std::os::unix::fs::chown(container.sandbox.path("own"), user_id, user_id).unwrap();
     let ended = container.call(&["run"], &[]);
     assert_eq!(ended.stdout, expected, "user {user}: {}", ended.stderr);
     assert_eq!(std::fs::read_dir(volume.path()).unwrap().count(), 0);
@@ -69,6 +75,34 @@ fn mounts_of_others_are_left_alone() {
                         above -1 EINVAL\nmounts 1\nthere 0 -1\nmade -1 EROFS\ndone\n";
         guarded("strangers", user, expected);
     }
+}
+
+/// Nor does it show when what hides it ends, to who still has a descriptor.
+#[test]
+fn what_was_hidden_stays_hidden_from_descriptors() {
+    for user in ["0", "1000"] {
+        let expected = "enter 0\nall 0\nbelow -1 -1\numount 0\nbind -1 -1\nname -1\nfile -1 -1\n\
+                        link -1 -1\nother 1 1\nmade -1\npivot 0\nbefore -1\numount 0\nroot -1 -1\n\
+                        up -1\ndone\n";
+        guarded("remains", user, expected);
+        guarded("ends", user, "ends 1\nother 1\ndone\n");
+        guarded("races", user, "enter 0\ndone\n");
+    }
+}
+
+/// No copy of mounts is without what hides something, whoever may search the way to it.
+#[test]
+fn copies_of_mounts_hide_the_same() {
+    for user in ["0", "1000"] {
+        let expected = "enter 0\ncaps 0\nmode 0\nall 0\nagain 0\nmode 0\nthere 1 1\nsecret -1 -1\n\
+                        done\n";
+        guarded("covers", user, expected);
+    }
+}
+
+#[test]
+fn mounts_that_are_gone_make_room() {
+    intrudes(&["mounts"], "mounts 500\nagain 110\nnested 20000 0\nend 0\n");
 }
 
 #[test]

@@ -9,10 +9,9 @@ use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials};
 use crate::vfs::kinds::{anonymous_device, make};
-use crate::vfs::mount::{Description, Mount, Options};
+use crate::vfs::mount::{Description, Options};
 use crate::vfs::overlay::{self, OverlayOptions};
-use crate::vfs::setup::same_mount;
-use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node, ProcNode, Resolve};
+use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node, ProcNode};
 
 use super::paths::walk;
 use super::{Call, Outcome};
@@ -74,7 +73,7 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     }
     if flags & BIND != 0 {
         let source = source_of_bind(call)?;
-        bind(call, (&mounts, &source, &target), flags & RECURSIVE != 0)?;
+        mounts.bind(call.kernel, (&source, &target), flags & RECURSIVE != 0)?;
         return Ok(0);
     }
     let kind = String::from_utf8(text(call, 2)?).map_err(|_| Errno::NODEV)?;
@@ -165,40 +164,6 @@ fn source_of_bind(call: &Call<'_>) -> Result<Arc<Entry>, Errno> {
         Node::Proc(ProcNode::Descriptor(file, _)) => file.entry.clone().ok_or(Errno::INVAL),
         _ => Ok(source),
     }
-}
-
-fn bind(
-    call: &Call<'_>,
-    (mounts, source, target): (&Arc<MountTable>, &Arc<Entry>, &Arc<Entry>),
-    recursive: bool,
-) -> Result<(), Errno> {
-    // What a mount hides that stays where it is would show.
-    let hides = |mount: &Arc<Mount>| {
-        let root = mount.root().filter(|_| mount.is_locked());
-        let path = root.and_then(|root| root.path_below(source));
-        path.is_some_and(|path| path != b"/")
-    };
-    let all = mounts.all();
-    if !all.iter().any(|mount| mount.id == source.mount.id) || (!recursive && all.iter().any(hides))
-    {
-        return Err(Errno::INVAL);
-    }
-    let below = if recursive { all } else { Vec::new() };
-    let of = same_mount(source, source.mount.flags());
-    let new = mounts.attach(target, of, source.node.clone(), source.kind())?;
-    let mut walker = call.walker();
-    walker.root = Arc::clone(&new);
-    for mount in below {
-        let Some(root) = mount.root().filter(|_| mount.place().is_some()) else { continue };
-        let Some(path) = root.path_below(source).filter(|path| path != b"/") else { continue };
-        let Ok(at) = walker.walk(&new, &path, false).and_then(Resolve::existing) else {
-            continue;
-        };
-        let of = same_mount(&root, mount.flags());
-        let copy = mounts.attach(&at, of, root.node.clone(), root.kind())?;
-        copy.mount.stay_as(&mount);
-    }
-    Ok(())
 }
 
 pub(super) fn umount2(call: &Call<'_>) -> Outcome {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
@@ -40,6 +40,27 @@ const TRIM_AFTER: usize = 512;
 /// How deep the cache is walked: a guest can nest directories deeper than this thread's
 /// stack goes.
 const DEEPEST: usize = 200;
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // A guest can nest directories, and mounts on each other, deeper than this thread's
+        // stack goes.
+        let take = |own: &mut Entry| {
+            let above = own.place.get_mut().unwrap_or_else(PoisonError::into_inner).0.take();
+            let over = own.covering.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+            (above, over)
+        };
+        let (mut next, over) = take(self);
+        let mut left = Vec::from_iter(over);
+        while let Some(entry) = next.take().or_else(|| left.pop()) {
+            if let Some(mut entry) = Arc::into_inner(entry) {
+                let (above, over) = take(&mut entry);
+                left.extend(over);
+                next = above;
+            }
+        }
+    }
+}
 
 impl Entry {
     /// A child that is not cached.
@@ -189,7 +210,9 @@ impl Entry {
     pub fn forget(&self, name: &[u8]) {
         let child = lock(&self.children).remove(name);
         if let Some(child) = child {
-            CACHED.fetch_sub(1, Ordering::Relaxed);
+            if !matches!(child.node, Node::Point) {
+                CACHED.fetch_sub(1, Ordering::Relaxed);
+            }
             child.clear(0);
         }
     }
@@ -284,18 +307,39 @@ impl Entry {
     }
 
     pub(super) fn keep(&self, name: &[u8], child: &Arc<Entry>, kernel: &Kernel) {
-        if CACHED.fetch_add(1, Ordering::Relaxed) > CACHE_LIMIT || many_handles() {
+        if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT || many_handles() {
             let_some_go(kernel);
         }
-        lock(&self.children).insert(name.to_vec(), Arc::clone(child));
+        let mut children = lock(&self.children);
+        // Looked at with the lock held: who dissolves its mount comes later, or has been here.
+        if self.mount.has_ended() {
+            return;
+        }
+        let before = children.insert(name.to_vec(), Arc::clone(child));
+        drop(children);
+        if before.is_none_or(|before| matches!(before.node, Node::Point)) {
+            CACHED.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A name in a directory; what is mounted there is not looked at. `opens` if it is about to
     /// be opened for reading.
     ///
     /// # Errors
-    /// `ENOENT`, and what the host says.
+    /// `ENOENT`, and what the host says; `ESTALE` for what was covered in a mount that is no
+    /// more.
     pub fn lookup(
+        self: &Arc<Self>,
+        kernel: &Kernel,
+        name: &[u8],
+        opens: bool,
+    ) -> Result<Arc<Entry>, Errno> {
+        let found = self.find(kernel, name, opens);
+        // The mount may have ended meanwhile.
+        if self.mount.seals(&self.node, name) { Err(Errno::STALE) } else { found }
+    }
+
+    fn find(
         self: &Arc<Self>,
         kernel: &Kernel,
         name: &[u8],

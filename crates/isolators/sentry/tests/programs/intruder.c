@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -104,6 +105,90 @@ static void strangers(int user) {
     P("there %d %d\n", access("/bin/intruder", X_OK), access("/old", F_OK));
     int r = mknod("/fixed/x", S_IFREG | 0600, 0);
     P("made %d %s\n", r, strerrorname_np(errno));
+}
+static int reads_at(int fd, const char *path) {
+    return fd >= 0 && fchdir(fd) == 0 ? reads(path) : -2;
+}
+/* Ways into what is hidden that are older than the end of the mounts that hide it. */
+static void remains(int user) {
+    P("enter %d\n", enter(user));
+    int fd, fixed, below, own = open("/", O_PATH), pipes[2];
+    P("all %d\n", mount("/", "/tmp", NULL, MS_BIND | MS_REC, NULL));
+    fd = open("/tmp", O_PATH), fixed = open("/tmp/fixed", O_PATH), below = open("/tmp/deep", O_PATH);
+    P("below %d %d\n", reads_at(fd, "hidden/secret"), reads_at(below, "hidden/secret"));
+    P("umount %d\n", umount2("/tmp", MNT_DETACH));
+    P("bind %d %d\n", reads_at(fd, "hidden/secret"), reads_at(below, "hidden/secret"));
+    P("name %d\n", open("hidden/secret", O_RDONLY | O_CREAT, 0600));
+    fchdir(fd);
+    P("file %d %d\n", reads("secret"), open("secret", O_RDWR | O_CREAT, 0600));
+    P("link %d %d\n", link("secret", "deep/x"), rename("hidden", "deep/x"));
+    P("other %d %d\n", reads_at(fd, "deep/plain"), reads_at(below, "plain"));
+    fchdir(fixed);
+    P("made %d\n", mknod("x", S_IFREG | 0600, 0));
+    /* The root that was. */
+    fchdir(own);
+    mount("t", "/tmp", "tmpfs", 0, NULL);
+    mkdir("/tmp/old", 0755);
+    P("pivot %d\n", syscall(SYS_pivot_root, "/tmp", "/tmp/old"));
+    fd = open("/old", O_PATH);
+    P("before %d\n", reads_at(fd, "hidden/secret"));
+    P("umount %d\n", umount2("/old", MNT_DETACH));
+    P("root %d %d\n", reads_at(fd, "hidden/secret"), reads_at(own, "hidden/secret"));
+    P("up %d\n", reads_at(below, "../hidden/secret"));
+}
+/* The same of a namespace that ends, by a descriptor that was made in it. */
+static int shared;
+static int opens(void *user) {
+    if (enter(*(int *)user) == 0) shared = open("/", O_PATH);
+    return 0;
+}
+static void ends(int user) {
+    static char stack[65536];
+    pid_t pid = clone(opens, stack + sizeof stack, CLONE_FILES | CLONE_VM | SIGCHLD, &user);
+    waitpid(pid, NULL, 0);
+    P("ends %d\n", shared >= 0);
+    /* It goes a moment after its process. */
+    for (int i = 0; i < 200; i++) {
+        int r = reads_at(shared, "hidden/secret");
+        if (r != -1) P("secret %d\n", r);
+        usleep(1000);
+    }
+    P("other %d\n", reads_at(shared, "deep/plain"));
+}
+/* A directory that is not searched meanwhile, and what is mounted in a tree. */
+static void covers(int user) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[2] = {};
+    P("enter %d\n", enter(user));
+    syscall(SYS_capget, &header, caps);
+    caps[0].effective &= ~(1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH);
+    P("caps %ld\n", syscall(SYS_capset, &header, caps));
+    P("mode %d\n", chmod("/own", 0));
+    P("all %d\n", mount("/", "/tmp", NULL, MS_BIND | MS_REC, NULL));
+    P("again %d\n", unshare(CLONE_NEWNS));
+    P("mode %d\n", chmod("/own", 0755));
+    P("there %d %d\n", reads("/own/plain"), reads("/tmp/own/plain"));
+    P("secret %d %d\n", reads("/own/hidden/secret"), reads("/tmp/own/hidden/secret"));
+}
+/* One looks all the time, the other makes and takes away. */
+static void *looks(void *p) {
+    for (;;) {
+        int fd = openat(100, "hidden/secret", O_RDONLY);
+        if (fd >= 0 || reads("/tmp/hidden/secret") > 0) P("secret\n");
+        close(fd);
+    }
+}
+static void races(int user) {
+    P("enter %d\n", enter(user));
+    pthread_t t;
+    pthread_create(&t, 0, looks, 0);
+    for (int i = 0; i < 60; i++) {
+        mount("/", "/tmp", NULL, MS_BIND | MS_REC, NULL);
+        int fd = open("/tmp", O_PATH);
+        dup2(fd, 100);
+        close(fd);
+        if (umount2("/tmp", MNT_DETACH)) P("umount %s\n", strerrorname_np(errno));
+    }
 }
 static long filter(unsigned verdict, int nr, int flags) {
     struct sock_filter f[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
@@ -212,9 +297,41 @@ static void namespaces(void) {
     }
     P("nested %d %s\n", n, strerrorname_np(errno));
 }
+/* More mounts than there can be, one after the other, and directories nested without end. */
+static void mounts(void) {
+    int n = 0;
+    mount("t", "/tmp", "tmpfs", 0, NULL);
+    mkdir("/tmp/a", 0755), mkdir("/tmp/b", 0755);
+    chdir("/tmp/a");
+    for (int i = 0; i < 500; i++) {
+        n += mkdir("x", 0755) == 0 && mount("t", "x", "tmpfs", 0, NULL) == 0;
+        chdir("x");
+    }
+    P("mounts %d\n", n);
+    for (n = 0; n < 110; n++) {
+        if (mount("/tmp/a", "/tmp/b", NULL, MS_BIND | MS_REC, NULL)) break;
+        int fd = open("/tmp/b/x", O_PATH);
+        if (umount2("/tmp/b", MNT_DETACH)) break;
+        /* Who is still in it makes no more of it stay. */
+        reads_at(fd, "x/in"), mkdirat(fd, "in", 0755), reads_at(fd, "in/x");
+        chdir("/"), close(fd);
+    }
+    P("again %d\n", n);
+    chdir("/tmp/a/x");
+    for (n = 0; n < 20000 && mkdir("d", 0755) == 0 && chdir("d") == 0; n++);
+    int fd = open(".", O_PATH);
+    chdir("/");
+    P("nested %d %d\n", n, umount2("/tmp/a/x", MNT_DETACH));
+    P("end %d\n", close(fd));
+}
 int main(int count, char **words) {
     if (!strcmp(words[1], "hidden")) hidden(atoi(words[2]));
     if (!strcmp(words[1], "strangers")) strangers(atoi(words[2]));
+    if (!strcmp(words[1], "remains")) remains(atoi(words[2]));
+    if (!strcmp(words[1], "ends")) ends(atoi(words[2]));
+    if (!strcmp(words[1], "covers")) covers(atoi(words[2]));
+    if (!strcmp(words[1], "mounts")) mounts();
+    if (!strcmp(words[1], "races")) races(atoi(words[2]));
     if (!strcmp(words[1], "filters")) filters();
     if (!strcmp(words[1], "many")) many();
     if (!strcmp(words[1], "itself")) itself();

@@ -1,5 +1,7 @@
 //! Mounts: which file system is where in the tree of names.
 
+mod copies;
+mod end;
 mod options;
 mod table;
 mod text;
@@ -7,8 +9,9 @@ mod text;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+pub use copies::moved;
 pub use options::{MountOptionError, Options};
-pub use table::{MountTable, moved};
+pub use table::MountTable;
 
 use crate::task::user_namespace::Space;
 use crate::task::waiter::lock;
@@ -63,6 +66,7 @@ pub struct Mount {
     /// The mount that it is in, and the entry that it covers.
     place: Mutex<Option<Arc<Entry>>>,
     root: Mutex<Weak<Entry>>,
+    end: end::End,
 }
 
 /// What a mount is made of, but its root.
@@ -116,6 +120,7 @@ impl Mount {
             locked: AtomicBool::new(false),
             place: Mutex::default(),
             root: Mutex::default(),
+            end: end::End::default(),
         })
     }
 
@@ -154,7 +159,7 @@ impl Mount {
     }
 
     /// Stays where it is as `other` does.
-    pub fn stay_as(&self, other: &Mount) {
+    fn stay_as(&self, other: &Mount) {
         self.locked.store(other.is_locked(), Ordering::SeqCst);
     }
 

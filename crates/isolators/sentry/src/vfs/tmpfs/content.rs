@@ -69,6 +69,14 @@ impl Content {
         }
     }
 
+    /// Takes all that is in a directory.
+    pub(super) fn emptied(&mut self) -> Vec<Arc<TmpNode>> {
+        match self {
+            Content::Directory(entries) => lock(entries).emptied(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Size in bytes, and bytes of memory.
     pub(super) fn size(&self) -> Result<(u64, u64), Errno> {
         match self {

@@ -43,6 +43,11 @@ impl Entries {
         self.names.insert(name.to_vec(), self.last + OWN);
     }
 
+    pub(super) fn emptied(&mut self) -> Vec<Arc<TmpNode>> {
+        self.names.clear();
+        std::mem::take(&mut self.order).into_values().map(|(_, node)| node).collect()
+    }
+
     fn take(&mut self, name: &[u8]) -> Option<Arc<TmpNode>> {
         let position = self.names.remove(name)?;
         self.order.remove(&position).map(|(_, node)| node)

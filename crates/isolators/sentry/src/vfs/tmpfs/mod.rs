@@ -192,6 +192,13 @@ impl Drop for TmpNode {
     fn drop(&mut self) {
         self.fs.alive.fetch_sub(1, Ordering::SeqCst);
         let _ = self.fs.book(self.content.booked(), 0);
+        // A guest can nest directories deeper than this thread's stack goes.
+        let mut left = self.content.emptied();
+        while let Some(node) = left.pop() {
+            if let Some(mut node) = Arc::into_inner(node) {
+                left.extend(node.content.emptied());
+            }
+        }
     }
 }
 

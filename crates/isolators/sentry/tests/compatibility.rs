@@ -171,16 +171,17 @@ fn processes_are_as_private() {
         return;
     }
     let sandbox = Sandbox::new();
-    sandbox.compile("private", &["-static"]);
-    let inside = sandbox.run(&["/bin/private"]);
-    let host = sandbox.run_on_host_as_root(&["/bin/private"]);
-    let lines =
-        |ended: &sandbox::Ended| ended.stdout.lines().map(str::to_owned).collect::<Vec<_>>();
-    let (left, right) = (lines(&inside), lines(&host));
-    let other: Vec<_> = left.iter().zip(&right).enumerate().filter(|(_, (l, r))| l != r).collect();
-    assert!(other.is_empty(), "line, inside, on the host: {other:#?}");
-    assert_eq!(inside, host);
-    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+    for name in ["private", "snoop"] {
+        sandbox.compile(name, &["-static"]);
+        let words = [&*format!("/bin/{name}")];
+        let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));
+        let differ = |(_, (inside, host)): &(usize, (&str, &str))| inside != host;
+        let lines = inside.stdout.lines().zip(host.stdout.lines()).enumerate();
+        let other: Vec<_> = lines.filter(differ).collect();
+        assert!(other.is_empty(), "{name}: line, inside, on the host: {other:#?}");
+        assert_eq!(inside, host);
+        assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+    }
 }
 
 /// Limits of memory, and what is told of it; attributes of tasks.

@@ -135,3 +135,30 @@ fn sockets_take_what_they_are_given() {
     let said = "chain ends with -109, long 1\nagain 1\nalive\n";
     assert_eq!((ended.stdout.as_str(), ended.code), (said, 0), "{ended:?}");
 }
+
+/// By programs that a user may execute, but not read, or that are set-id, he gets at nothing
+/// that he could not get at otherwise; nor by what processes of others have open.
+#[test]
+fn programs_of_others_stay_theirs() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for name in ["snoop", "gains"] {
+        sandbox.compile(name, &["-static"]);
+    }
+    let ended = sandbox.run(&["/bin/snoop"]);
+    let nothing = "  read EPERM 0 write EPERM mem EACCES maps EACCES environ EACCES fd EACCES \
+                   exe EACCES attach EPERM";
+    for what in ["/tmp/hidden 1", "/tmp/setuid 0", "/tmp/both 0", "/tmp/both 1", "of root"] {
+        let seen = ended.stdout.lines().skip_while(|line| *line != what).nth(1);
+        assert_eq!(seen, Some(nothing), "{what}: {ended:?}");
+    }
+    for line in
+        ["traced /tmp/setuid: peek ok 1 poke ok user 1000", "traced /tmp/both: peek EIO 0 poke EIO"]
+    {
+        assert!(ended.stdout.lines().any(|said| said == line), "{line}: {ended:?}");
+    }
+    let ended = sandbox.run(&["/bin/gains"]);
+    assert!(ended.stdout.lines().any(|line| line == "late 0"), "{ended:?}");
+}

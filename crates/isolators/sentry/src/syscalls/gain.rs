@@ -1,18 +1,22 @@
 //! What a file gives to who executes it: set-id bits and capabilities.
 
+use std::sync::atomic::Ordering;
+
 use rustix::io::Errno;
 
-use crate::task::{Caps, Credentials, FileCaps};
-use crate::vfs::{Entry, MountFlags, Walker, access, permit};
+use crate::task::user_namespace::{Space, knowing, outer};
+use crate::task::waiter::lock;
+use crate::task::{Caps, Credentials, FileCaps, Process};
+use crate::vfs::{Attributes, Entry, MountFlags, Walker, access, permit};
 
 /// What a file gives to who executes it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Gain {
     user: Option<u32>,
     group: Option<u32>,
     caps: Option<FileCaps>,
-    /// Whether it may not be read by who executes it.
-    hidden: bool,
+    /// If it may not be read by who executes it: the namespace that knows its owner.
+    hidden: Option<Space>,
 }
 
 /// Looks it up.
@@ -22,7 +26,7 @@ pub(super) struct Gain {
 pub(super) fn gain(walker: &Walker<'_>, entry: &Entry) -> Result<Gain, Errno> {
     let file = entry.attributes(walker.kernel)?;
     let who = &walker.credentials;
-    let hidden = permit(who, &file, access::READ).is_err();
+    let hidden = hidden(walker, &file);
     if who.caps.no_new_privs || entry.mount.flags().contains(MountFlags::NO_SUID) {
         return Ok(Gain { hidden, ..Gain::default() });
     }
@@ -47,9 +51,18 @@ pub(super) struct Becomes {
     pub(super) secure: bool,
     /// Whether others may look into it.
     pub(super) open: bool,
+    /// Where a capability lets do so else.
+    pub(super) seen_from: Space,
 }
 
 impl Becomes {
+    /// Hands it over to the process.
+    pub(super) fn enter(self, process: &Process) {
+        *lock(&process.credentials) = self.who;
+        *lock(&process.seen_from) = self.seen_from;
+        process.dumpable.store(self.open, Ordering::SeqCst);
+    }
+
     /// Whether both come to the same.
     pub(super) fn is_as(&self, other: &Becomes) -> bool {
         let all = |of: &Becomes| (of.who.users, of.who.groups, of.who.caps, of.secure, of.open);
@@ -57,13 +70,33 @@ impl Becomes {
     }
 }
 
+/// The namespace of who may look into a file that the walker may not read.
+fn hidden(walker: &Walker<'_>, file: &Attributes) -> Option<Space> {
+    let who = &walker.credentials;
+    let reads = permit(who, file, access::READ).is_ok();
+    (!reads).then(|| knowing(&who.space, (file.user, file.group)))
+}
+
 impl Gain {
+    /// Has the interpreter that is mapped besides hide what it is.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub(super) fn with(mut self, walker: &Walker<'_>, mapped: &Entry) -> Result<Self, Errno> {
+        if let Some(space) = hidden(walker, &mapped.attributes(walker.kernel)?) {
+            // Both are above who executes them: the outer one counts.
+            let other = self.hidden.take();
+            self.hidden = Some(other.map_or(space.clone(), |other| outer(other, space)));
+        }
+        Ok(self)
+    }
+
     /// Who `who` is once the program runs. `watched`: somebody traces it who may not trace
     /// what it would become; so it becomes no more than it is.
     ///
     /// # Errors
     /// `EPERM`: [`crate::task::CapabilitySets::execute`]
-    pub(super) fn apply(self, who: &Credentials, watched: bool) -> Result<Becomes, Errno> {
+    pub(super) fn apply(&self, who: &Credentials, watched: bool) -> Result<Becomes, Errno> {
         let mut new = who.clone();
         if let Some(user) = self.user {
             new.users[1] = user;
@@ -73,6 +106,7 @@ impl Gain {
         }
         let set_id = new.users[1] != who.users[1] || new.groups[1] != who.groups[1];
         let gained = new.caps.execute(new.users_inside(), self.caps, set_id)?;
+        let seen_from = self.hidden.clone().unwrap_or_else(|| who.space.clone());
         let mut closed = gained;
         let id = new.users[1] != who.users[1] || new.groups[1] != who.groups[1];
         let more = id || !who.caps.permitted.contains(new.caps.permitted);
@@ -88,6 +122,7 @@ impl Gain {
             (ids[2], ids[3]) = (ids[1], ids[1]);
         }
         let secure = gained || new.users[0] != new.users[1] || new.groups[0] != new.groups[1];
-        Ok(Becomes { who: new, secure, open: !closed && !self.hidden })
+        let open = !closed && self.hidden.is_none();
+        Ok(Becomes { who: new, secure, open, seen_from })
     }
 }

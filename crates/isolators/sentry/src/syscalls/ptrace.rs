@@ -133,8 +133,12 @@ fn on_stopped(call: &Call<'_>, thread: &Arc<Thread>, request: u64) -> Outcome {
     if trace.tracer != Some(call.thread.process.pid) || trace.go.is_some() {
         return Err(Errno::SRCH.into());
     }
+    let memory_is_seen = trace.sees(&thread.process);
     let stopped = trace.stop.as_mut().filter(|stop| !stop.listening).ok_or(Errno::SRCH)?;
     match request {
+        _ if !memory_is_seen && (PEEK.contains(&request) || POKE.contains(&request)) => {
+            return Err(Errno::IO.into());
+        }
         _ if PEEK.contains(&request) => {
             let mut word = [0; 8];
             let space = thread.space();

@@ -18,8 +18,12 @@ pub fn may_trace(who: &Credentials, target: &Process, by_files: bool) -> bool {
     };
     let alike = same(who.users, theirs.users) && same(who.groups, theirs.groups);
     let mine = if by_files { who.caps.effective } else { who.caps.permitted };
-    able || (alike
-        && target.dumpable.load(Ordering::SeqCst)
-        && who.is_beside(&theirs)
-        && mine.contains(theirs.caps.permitted))
+    let no_more = who.is_beside(&theirs) && mine.contains(theirs.caps.permitted);
+    (able || (alike && no_more)) && sees(who, target)
+}
+
+/// Whether `who`, who may trace `target` otherwise, may look into the program that it runs.
+#[must_use]
+pub fn sees(who: &Credentials, target: &Process) -> bool {
+    target.dumpable.load(Ordering::SeqCst) || who.can_in(&lock(&target.seen_from), Caps::SYS_PTRACE)
 }

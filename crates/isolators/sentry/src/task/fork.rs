@@ -382,6 +382,7 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
     let credentials = lock(&by.credentials).clone();
     let new = Process::new(pid, files, directories, umask, credentials);
     new.dumpable.store(old.dumpable.load(Ordering::SeqCst), Ordering::SeqCst);
+    (*lock(&new.seen_from)).clone_from(&lock(&old.seen_from));
     new.personality.store(old.personality.load(Ordering::SeqCst), Ordering::SeqCst);
     if let Some(home) = old.home.get() {
         let _ = new.home.set(home.clone());

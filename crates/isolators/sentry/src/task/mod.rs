@@ -20,7 +20,7 @@ pub mod user_namespace;
 pub mod wait;
 pub mod waiter;
 
-pub use access::may_trace;
+pub use access::{may_trace, sees};
 pub use capabilities::{CapabilitySets, Caps, FileCaps, SecureBits};
 pub use exit::{dismiss, end_container, exit_process, exit_thread, retire, stub_ended};
 pub use fork::{CloneRequest, clone};

@@ -109,6 +109,10 @@ pub struct Process {
     pub credentials: Arc<Mutex<Credentials>>,
     /// Whether others of the same user may look into it: `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
+    /// The user namespace in which a capability lets look into its program, if others of the
+    /// same user may not: that which it was executed in, or one above that knows the owner of
+    /// what could not be read.
+    pub seen_from: Mutex<Space>,
     /// When it was made.
     pub began: Instant,
     /// Its execution domain, as personality(2) has it.
@@ -156,6 +160,7 @@ impl Process {
         umask: u32,
         credentials: Credentials,
     ) -> Arc<Self> {
+        let space = credentials.space.clone();
         Arc::new(Process {
             pid,
             files: Mutex::new(files),
@@ -163,6 +168,7 @@ impl Process {
             umask: AtomicU32::new(umask),
             credentials: Arc::new(Mutex::new(credentials)),
             dumpable: AtomicBool::new(true),
+            seen_from: Mutex::new(space),
             began: Instant::now(),
             personality: AtomicU32::new(0),
             actions: Mutex::default(),

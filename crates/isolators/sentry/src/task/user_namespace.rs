@@ -228,6 +228,32 @@ impl Credentials {
     }
 }
 
+/// The first namespace from this one up that knows both ids of an owner.
+#[must_use]
+pub fn knowing(space: &Space, (user, group): (u32, u32)) -> Space {
+    let mut at = space.clone();
+    while let Some(own) = &at {
+        if leave(&at, Ids::Users, user).is_some() && leave(&at, Ids::Groups, group).is_some() {
+            break;
+        }
+        at = own.parent.clone();
+    }
+    at
+}
+
+/// Of two of which one is above the other, or which are the same, that one.
+#[must_use]
+pub fn outer(one: Space, other: Space) -> Space {
+    if level(&one) <= level(&other) { one } else { other }
+}
+
+/// Root's user and group of a namespace; the first one's, if it has none.
+#[must_use]
+pub fn root_of(space: &Space) -> (u32, u32) {
+    let root = |ids: Ids| enter(space, ids, 0).unwrap_or(0);
+    (root(Ids::Users), root(Ids::Groups))
+}
+
 /// The map of a namespace as `reader` sees it: `/proc/<pid>/uid_map`.
 #[must_use]
 pub fn map_text(space: &Space, ids: Ids, reader: &Space) -> String {

@@ -140,6 +140,7 @@ fn find(
             continue;
         }
         let binary = binary(file, &entry)?;
+        let mut gain = gain(walker, &entry)?;
         let interpreter = match binary.image.interpreter {
             None => None,
             Some((offset, length)) => {
@@ -147,10 +148,11 @@ fn find(
                 read_exact(&binary.file, offset, &mut name)?;
                 let name = name.strip_suffix(&[0]).ok_or(Errno::NOEXEC)?;
                 let (file, entry) = open_binary(walker, start, name)?;
+                gain = gain.with(walker, &entry)?;
                 Some(self::binary(file, &entry).map_err(|_| Errno::LIBBAD)?)
             }
         };
-        let (called, gain) = (path.to_vec(), gain(walker, &entry)?);
+        let called = path.to_vec();
         return Ok(Program { binary, interpreter, arguments, environment, called, gain });
     }
     Err(Errno::LOOP)
@@ -330,8 +332,7 @@ pub(super) fn execute(
                 Some(watched) if trace.is_watched_by_less(space) => watched,
                 _ => free,
             };
-            *lock(&process.credentials) = becomes.who;
-            process.dumpable.store(becomes.open, Ordering::SeqCst);
+            becomes.enter(&process);
             plan
         };
         lock(&process.accounts).leave(Some(&old.space().stub));
@@ -375,10 +376,9 @@ pub fn start_first(
     let program = find(&walker, &start, path, arguments, environment)?;
     *lock(&process.name) = short_name(path);
     let own = lock(&process.credentials).clone();
-    let Becomes { who, secure, open } = program.gain.apply(&own, false)?;
-    let plan = plan(program, process, (ids(&who), secure))?;
-    *lock(&process.credentials) = who;
-    process.dumpable.store(open, Ordering::SeqCst);
+    let becomes = program.gain.apply(&own, false)?;
+    let plan = plan(program, process, (ids(&becomes.who), becomes.secure))?;
+    becomes.enter(process);
     let process = Arc::clone(process);
     kernel.new_stub(Box::new(move |kernel, event| {
         arrive(kernel, &event, &process, (ThreadSignals::default(), None), plan);

@@ -27,7 +27,7 @@ use crate::signal::{Info, SIGSTOP, Target, send};
 
 use super::user_namespace::Space;
 use super::waiter::lock;
-use super::{Caps, Credentials, Pid, Thread};
+use super::{Caps, Credentials, Pid, Process, Thread, sees};
 
 /// `SIGTRAP`
 pub const SIGTRAP: i32 = 5;
@@ -166,6 +166,12 @@ impl Trace {
     pub fn is_watched_by_less(&self, space: &Space) -> bool {
         let may = |rights: &Arc<Credentials>| rights.can_in(space, Caps::SYS_PTRACE);
         self.tracer.is_some() && !self.rights.as_ref().is_some_and(may)
+    }
+
+    /// Whether who traces it may look into the program that it runs.
+    #[must_use]
+    pub fn sees(&self, process: &Process) -> bool {
+        self.rights.as_ref().is_some_and(|rights| sees(rights, process))
     }
 
     /// Whether it is to tell of an event.

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::task::may_trace;
+use crate::task::user_namespace::root_of;
 use crate::task::waiter::lock;
 
 use super::super::walk::{access, permit};
@@ -67,7 +68,7 @@ impl ProcNode {
         let Some(process) = process(kernel, self.about()) else { return (0, 0) };
         let open = self.kind() == Kind::Directory && self.permissions() == 0o555;
         if !open && !process.dumpable.load(Ordering::SeqCst) {
-            return (0, 0);
+            return root_of(&lock(&process.seen_from));
         }
         let who = lock(&process.credentials);
         (who.users[1], who.groups[1])

@@ -31,7 +31,8 @@ fn guarded(what: &str, user: &str, expected: &str) {
     let volume = tempfile::tempdir().unwrap();
     let container = Container::new(&["/bin/intruder", what, user], |config| {
         config["linux"]["maskedPaths"] =
-            json!(["/hidden", "/deep/hidden", "/own/hidden", "/secret"]);
+            json!(["/hidden", "/deep/hidden", "/own/hidden", "/secret", "/proc/uptime"]);
+        config["linux"]["readonlyPaths"] = json!(["/proc/sys", "/proc/loadavg", "/proc/bus"]);
         config["mounts"].as_array_mut().unwrap().push(json!({
             "destination": "/fixed", "source": volume.path(), "options": ["rbind", "ro"],
         }));
@@ -95,7 +96,7 @@ fn what_was_hidden_stays_hidden_from_descriptors() {
 fn copies_of_mounts_hide_the_same() {
     for user in ["0", "1000"] {
         let expected = "enter 0\ncaps 0\nmode 0\nall 0\nagain 0\nmode 0\nthere 1 1\nsecret -1 -1\n\
-                        done\n";
+                        proc 0 1 1 1\nfixed 1 1\ndone\n";
         guarded("covers", user, expected);
     }
 }

@@ -195,6 +195,27 @@ fn guests_mount_move_and_pivot() {
 }
 
 #[test]
+fn names_of_procfs_are_mounted_on() {
+    if !sandbox::possible() {
+        return;
+    }
+    let script = "echo mine >/tmp/f; mkdir /tmp/d; echo in >/tmp/d/x; \
+                  mount -o bind /tmp/f /proc/uptime; cat /proc/uptime; \
+                  mount -o bind /tmp/d /proc/sys/kernel; cat /proc/sys/kernel/x; \
+                  mount -o bind /tmp/f /proc/sys/net/core/somaxconn; \
+                  cat /proc/sys/net/core/somaxconn; \
+                  unshare -m sh -c 'cat /proc/uptime /proc/sys/kernel/x; umount /proc/uptime; \
+                  grep -c mine /proc/uptime'; \
+                  grep -c ' /proc/' /proc/mounts; \
+                  for at in /proc/uptime /proc/sys/kernel /proc/sys/net/core/somaxconn; do \
+                  umount $at; done; grep -c mine /proc/uptime; cat /proc/sys/kernel/ostype; \
+                  grep -c mine /proc/sys/net/core/somaxconn; \
+                  mount -o bind /tmp/f /proc/self/status 2>/dev/null || echo not there";
+    let expected = "mine\nin\nmine\nmine\nin\n0\n3\n0\nLinux\n0\nnot there\n";
+    says(&Sandbox::new(), &[], script, expected);
+}
+
+#[test]
 fn a_read_only_root_takes_no_change() {
     if !sandbox::possible() {
         return;

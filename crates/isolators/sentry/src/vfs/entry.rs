@@ -31,7 +31,7 @@ pub struct Entry {
     pub(super) found: AtomicU64,
 }
 
-static CACHED: AtomicUsize = AtomicUsize::new(0);
+pub(super) static CACHED: AtomicUsize = AtomicUsize::new(0);
 /// Names that are cached at most, give or take [`TRIM_AFTER`].
 const CACHE_LIMIT: usize = 32_768;
 static ADDED: AtomicUsize = AtomicUsize::new(0);
@@ -141,7 +141,7 @@ impl Entry {
     /// Whether it is the root of a mount that covers `other`.
     fn stands_on(&self, other: &Arc<Entry>) -> bool {
         let mut mount = Arc::clone(&self.mount);
-        if mount.root().is_none_or(|root| !std::ptr::eq(&*root, self)) {
+        if !self.is_root() {
             return false;
         }
         while let Some(place) = mount.place() {
@@ -165,6 +165,11 @@ impl Entry {
     /// Has the root of a mount cover this, or nothing any more.
     pub(super) fn set_covering(&self, root: Option<&Arc<Entry>>) {
         *lock(&self.covering) = root.map(Arc::clone);
+    }
+
+    /// Whether it is the root of its mount.
+    pub(super) fn is_root(&self) -> bool {
+        self.mount.root().is_some_and(|root| std::ptr::eq(&*root, self))
     }
 
     /// What is to be seen here: the root of the last mount, or this.
@@ -385,6 +390,11 @@ impl Entry {
             }
             Node::Proc(node) => {
                 let (node, kind) = node.lookup(kernel, name)?;
+                // Something is mounted in it.
+                let pinned = cached.filter(|child| !lock(&child.children).is_empty());
+                if let Some(child) = pinned.filter(|_| node.is_lasting()) {
+                    return Ok(child);
+                }
                 return Ok(Entry::new(self, name, Node::Proc(node), kind));
             }
             Node::Point => return Err(Errno::NOENT),
@@ -409,7 +419,7 @@ impl Entry {
             root.trim(depth + 1, layers);
         }
         if let Node::Overlay(node) = &self.node
-            && self.mount.root().is_some_and(|root| std::ptr::eq(&*root, self))
+            && self.is_root()
         {
             // Names of its layers are cached beside its own.
             layers.extend(node.lowers().iter().cloned());

@@ -32,7 +32,8 @@ impl Node {
             Node::Host(node) => node.kind(),
             Node::Tmp(node) => node.kind(),
             Node::Overlay(node) => node.kind(),
-            Node::Proc(_) | Node::Point => Kind::Directory,
+            Node::Proc(node) => node.kind(),
+            Node::Point => Kind::Directory,
         }
     }
 

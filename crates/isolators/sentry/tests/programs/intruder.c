@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -169,6 +170,11 @@ static void covers(int user) {
     P("mode %d\n", chmod("/own", 0755));
     P("there %d %d\n", reads("/own/plain"), reads("/tmp/own/plain"));
     P("secret %d %d\n", reads("/own/hidden/secret"), reads("/tmp/own/hidden/secret"));
+    P("proc %d %d ", reads("/proc/uptime"), reads("/proc/version"));
+    P("%d %d\n", reads("/proc/loadavg"), reads("/proc/sys/kernel/ostype"));
+    struct statvfs a, b;
+    statvfs("/proc/sys/kernel", &a), statvfs("/proc/loadavg", &b);
+    P("fixed %lu %lu\n", a.f_flag & ST_RDONLY, b.f_flag & ST_RDONLY);
 }
 /* One looks all the time, the other makes and takes away. */
 static void *looks(void *p) {

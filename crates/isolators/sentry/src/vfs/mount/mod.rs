@@ -3,6 +3,7 @@
 mod copies;
 mod end;
 mod options;
+mod place;
 mod table;
 mod text;
 

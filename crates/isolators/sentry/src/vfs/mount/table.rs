@@ -60,7 +60,7 @@ impl MountTable {
     ///
     /// # Errors
     /// `ENOTDIR` for a directory on something else or the reverse; `ENOSPC` if there are too
-    /// many.
+    /// many; `EOPNOTSUPP` on what is a process's own in procfs.
     pub fn attach(
         &self,
         at: &Arc<Entry>,
@@ -211,6 +211,9 @@ impl State {
         if (at.kind() == Kind::Directory) != (kind == Kind::Directory) {
             return Err(Errno::NOTDIR);
         }
+        if !at.can_be_covered() {
+            return Err(Errno::OPNOTSUPP);
+        }
         // It may be in another namespace, by way of a descriptor.
         if self.mounts.contains_key(&at.mount.id) { Ok(at) } else { Err(Errno::INVAL) }
     }
@@ -252,6 +255,7 @@ pub(super) fn cover(at: &Arc<Entry>, root: &Arc<Entry>) {
     root.stand(Some(at));
     *lock(&root.mount.place) = Some(Arc::clone(at));
     at.set_covering(Some(root));
+    at.pin();
 }
 
 pub(super) fn uncover(mount: &Mount) {

@@ -138,7 +138,21 @@ impl ProcNode {
         matches!(self, ProcNode::Descriptor(..))
     }
 
-    fn kind(&self) -> Kind {
+    /// Whether it is there as long as procfs is: not a process's own.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            ProcNode::Root
+                | ProcNode::Folder(..)
+                | ProcNode::Setting(..)
+                | ProcNode::Text(_, i32::MIN..=0)
+        )
+    }
+
+    /// The type of file.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
         match self {
             ProcNode::Root
             | ProcNode::Process(_)

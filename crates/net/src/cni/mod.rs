@@ -226,6 +226,10 @@ impl Attached {
             let known = self.result.as_ref().filter(|_| self.list.version() >= (0, 4));
             let input = self.input(plugin, known);
             let mut call = self.invocation(settings, pod);
+            if gone {
+                // The stand-in may have the number that the pod's namespace had.
+                call.netns = None;
+            }
             let plain = call.netns;
             if gone && stand_in::helps(plugin) {
                 call.netns = stand_in.as_ref().map(|other| other.path.as_path());

@@ -63,6 +63,14 @@ pub struct RuntimeOptions {
     pub engine: Vec<(&'static str, String)>,
 }
 
+impl RuntimeOptions {
+    /// The value of one of the engine's own flags, if it was given.
+    #[must_use]
+    pub fn engine_flag(&self, name: &str) -> Option<&str> {
+        self.engine.iter().find(|(flag, _)| *flag == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// The flags before the command.
 pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
     Flag::new("debug", Kind::Switch, "log what is done, not only what fails"),

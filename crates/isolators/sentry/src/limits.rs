@@ -1,9 +1,11 @@
 //! What a container's cgroup is limited to, as far as programs are told of it. That the
 //! limits hold is the host's work.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use caisson_runtime_spec::Resources;
+
+use crate::task::waiter::lock;
 
 const PAGE: u64 = 4096;
 /// cgroup(7): a period without a given one.
@@ -16,7 +18,7 @@ pub struct Limits(Mutex<Resources>);
 impl Limits {
     /// Takes over what is given; what is not stays as it was.
     pub fn update(&self, given: &Resources) {
-        let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = lock(&self.0);
         if let Some(memory) = &given.memory {
             let to = own.memory.get_or_insert_default();
             to.limit = memory.limit.or(to.limit);
@@ -35,7 +37,7 @@ impl Limits {
     }
 
     fn of<T>(&self, what: impl FnOnce(&Resources) -> Option<T>) -> Option<T> {
-        what(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        what(&lock(&self.0))
     }
 
     /// Bytes of memory, in whole pages.

@@ -180,8 +180,7 @@ fn start_alone(args: Vec<OsString>) -> u8 {
 const OVERLAY: &str = "overlay2";
 
 fn overlay(options: &RuntimeOptions) -> Result<Option<Overlay>, SandboxError> {
-    let given = options.engine.iter().find(|(name, _)| *name == OVERLAY);
-    let overlay = given.map(|(_, value)| Overlay::parse(value)).transpose();
+    let overlay = options.engine_flag(OVERLAY).map(Overlay::parse).transpose();
     overlay.map_err(|error| SandboxError::Unsupported {
         isolator: caisson_sentry::oci::NAME,
         operation: error.to_string(),
@@ -192,8 +191,7 @@ const NETWORK: &str = "network";
 
 /// Whether sockets are to be the host's.
 fn host_sockets(options: &RuntimeOptions) -> Result<bool, SandboxError> {
-    let given = options.engine.iter().find(|(name, _)| *name == NETWORK);
-    match given.map(|(_, value)| value.as_str()) {
+    match options.engine_flag(NETWORK) {
         None | Some("sandbox") => Ok(false),
         Some("host-sockets") => Ok(true),
         Some(other) => Err(SandboxError::Unsupported {

@@ -13,7 +13,7 @@ use super::{Answer, cause};
 use crate::kernel::Kernel;
 use crate::net::inet::options::TCP;
 use crate::net::inet::{Progress, address};
-use crate::net::{HostSocket, Packet, Received, Tcp, Type};
+use crate::net::{Body, HostSocket, Socket, SocketFile, Tcp, Type};
 use crate::task::waiter::{Waiter, Woken};
 use crate::vfs::{File as _, HostStream, Ready};
 
@@ -37,55 +37,12 @@ pub(super) fn serve(
     match four().or_else(|errno| six().map_err(|_| errno)) {
         Ok(socket) => {
             answer(connection, &Answer::Started(0));
+            let socket = SocketFile(socket);
             copy(&socket, &HostStream::new(stream, &kernel.files.poller));
-            // Whoever listens hears of the end.
-            socket.shutdown(true, true);
+            // Whoever listens hears of the end, unless he is gone.
+            let _ = socket.0.shutdown(true, true);
         }
         Err(errno) => answer(connection, &failed(&step, &cause(errno))),
-    }
-}
-
-/// A connection to a program inside.
-enum Connection {
-    Own(Arc<Tcp>),
-    Host(Arc<HostSocket>),
-}
-
-impl Connection {
-    fn watch(&self, waiter: &Arc<Waiter>) {
-        match self {
-            Connection::Own(tcp) => tcp.watch(waiter),
-            Connection::Host(socket) => socket.watch(waiter),
-        }
-    }
-
-    /// Sends all of a packet, or what there is room for.
-    fn send(&self, packet: &mut Packet) -> Result<(), Errno> {
-        match self {
-            Connection::Own(tcp) => tcp.send(packet, false)?,
-            Connection::Host(socket) => {
-                let sent = socket.send(&packet.bytes)?;
-                packet.bytes.drain(..sent.min(packet.bytes.len()));
-                return Ok(());
-            }
-        }
-        *packet = Packet::default();
-        Ok(())
-    }
-
-    fn receive(&self) -> Result<Received, Errno> {
-        match self {
-            Connection::Own(tcp) => tcp.receive(PIECE, false),
-            Connection::Host(socket) => socket.receive(PIECE, false),
-        }
-    }
-
-    fn shutdown(&self, receive: bool, send: bool) {
-        // Who is gone does not need to hear of it.
-        let _ = match self {
-            Connection::Own(tcp) => tcp.shutdown(receive, send),
-            Connection::Host(socket) => socket.shutdown(receive, send),
-        };
     }
 }
 
@@ -107,33 +64,30 @@ fn patiently(
     }
 }
 
-fn connect(kernel: &Kernel, to: SocketAddr) -> Result<Connection, Errno> {
-    if let Some(poller) = kernel.network.host_sockets() {
+fn connect(kernel: &Kernel, to: SocketAddr) -> Result<Arc<Socket>, Errno> {
+    let family = if to.is_ipv6() { address::V6 } else { address::V4 };
+    let body = if let Some(poller) = kernel.network.host_sockets() {
         let name = address::bytes(to, to.is_ipv6());
-        let family = if to.is_ipv6() { address::V6 } else { address::V4 };
-        let socket = HostSocket::new(poller, family, Type::Stream, TCP)?;
-        match socket.connect(&name) {
-            Err(Errno::INPROGRESS) => patiently(|w| socket.watch(w), || socket.outcome(&name))?,
+        let host = HostSocket::new(poller, family, Type::Stream, TCP)?;
+        match host.connect(&name) {
+            Err(Errno::INPROGRESS) => patiently(|w| host.watch(w), || host.outcome(&name))?,
             other => other?,
         }
-        return Ok(Connection::Host(socket));
-    }
-    let socket = Tcp::new(to.is_ipv6(), &kernel.network.inet.tcp);
-    if socket.connect(to, SocketAddr::new(to.ip(), 0))? == Progress::Started {
-        patiently(|w| socket.watch(w), || socket.outcome())?;
-    }
-    Ok(Connection::Own(socket))
-}
-
-fn bytes_of(received: &Received) -> Vec<u8> {
-    let pieces = received.pieces.iter();
-    pieces.flat_map(|(bytes, from)| bytes.get(*from..).unwrap_or_default()).copied().collect()
+        Body::Host(host)
+    } else {
+        let tcp = Tcp::new(to.is_ipv6(), &kernel.network.inet.tcp);
+        if tcp.connect(to, SocketAddr::new(to.ip(), 0))? == Progress::Started {
+            patiently(|w| tcp.watch(w), || tcp.outcome())?;
+        }
+        Body::Tcp(tcp)
+    };
+    Ok(Socket::new(family, Type::Stream as u32, TCP, body))
 }
 
 /// Until both have nothing more to say, or the stream's other end is gone.
-fn copy(socket: &Connection, stream: &HostStream) {
+fn copy(socket: &SocketFile, stream: &HostStream) {
     let waiter = Arc::new(Waiter::default());
-    let (mut out, mut into) = (Vec::new(), Packet::default());
+    let (mut out, mut into) = (Vec::new(), Vec::new());
     let (mut in_ended, mut out_ended) = (false, false);
     let mut buffer = [0; PIECE];
     loop {
@@ -144,36 +98,40 @@ fn copy(socket: &Connection, stream: &HostStream) {
         }
         socket.watch(&waiter);
         let mut moved = false;
-        if into.bytes.is_empty()
+        if into.is_empty()
             && !in_ended
             && stream.ready().intersects(Ready::IN | Ready::HUP | Ready::ERR)
         {
             match stream.read(&mut buffer, 0) {
                 Ok(0) => {
                     in_ended = true;
-                    socket.shutdown(false, true);
+                    // Who is gone does not need to hear of it.
+                    let _ = socket.0.shutdown(false, true);
                 }
-                Ok(count) => into.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => into.extend_from_slice(buffer.get(..count).unwrap_or_default()),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(_) => return,
             }
         }
-        if !into.bytes.is_empty() {
-            match socket.send(&mut into) {
-                Ok(()) => moved = true,
+        if !into.is_empty() {
+            match socket.write(&into, 0, false) {
+                Ok(count) => {
+                    into.drain(..count.min(into.len()));
+                    moved = true;
+                }
                 Err(Errno::AGAIN) => {}
                 Err(_) => return,
             }
         }
         if out.is_empty() && !out_ended {
-            match socket.receive() {
-                Ok(received) if received.length == 0 => {
+            match socket.read(&mut buffer, 0) {
+                Ok(0) => {
                     if stream.end_writing().is_err() {
                         return;
                     }
                     out_ended = true;
                 }
-                Ok(received) => out = bytes_of(&received),
+                Ok(count) => out.extend_from_slice(buffer.get(..count).unwrap_or_default()),
                 Err(Errno::AGAIN) => {}
                 Err(_) => return,
             }
@@ -188,7 +146,7 @@ fn copy(socket: &Connection, stream: &HostStream) {
                 Err(_) => return,
             }
         }
-        if in_ended && into.bytes.is_empty() && out.is_empty() {
+        if in_ended && into.is_empty() && out.is_empty() {
             // Nobody hears any more what the program has still to say.
             if out_ended || gone {
                 return;

@@ -12,8 +12,8 @@ use super::{LaunchError, io_step, step};
 use crate::kernel::{Kernel, Shared};
 use crate::net::{Network, Uplink};
 use crate::task::waiter::lock;
-use crate::vfs::setup::{Layout, root_credentials};
-use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, Walker, limit_handles};
+use crate::vfs::setup::{Layout, root_walker};
+use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, limit_handles};
 use crate::wall::{empty_root, processes, shed, tie};
 use crate::{control, platform, settings, signal, syscalls};
 
@@ -186,11 +186,5 @@ fn attach(kernel: &Arc<Kernel>, layout: &Layout, roots: Vec<OwnedFd>) -> Result<
         let _ = kernel.filter.set(Arc::clone(filter));
     }
     kernel.limits.update(&layout.resources);
-    let walker = Walker {
-        kernel,
-        pid: 1,
-        root: Arc::clone(&kernel.files.root),
-        credentials: root_credentials(),
-    };
-    Ok(layout.attach(&walker, roots)?)
+    Ok(layout.attach(&root_walker(kernel), roots)?)
 }

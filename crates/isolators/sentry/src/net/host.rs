@@ -162,13 +162,8 @@ impl HostSocket {
     /// What the host says: `ENOTCONN`, `EINVAL` of one that listens.
     pub fn waiting(&self) -> Result<usize, Errno> {
         // Nothing is copied of a stream; of a datagram its length is told.
-        let got = if self.is_stream {
-            let mut none = vec![0; PIECE];
-            host_socket::receive(self.fd(), &mut none, 0, PEEK | TRUNCATED)
-        } else {
-            host_socket::receive(self.fd(), &mut [], 0, PEEK | TRUNCATED)
-        };
-        match got {
+        let mut none = vec![0; if self.is_stream { PIECE } else { 0 }];
+        match host_socket::receive(self.fd(), &mut none, 0, PEEK | TRUNCATED) {
             Ok(got) => Ok(got.count),
             Err(Errno::AGAIN) => Ok(0),
             Err(errno) => Err(errno),

@@ -31,7 +31,8 @@ pub enum Type {
 /// Something to be sent.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    /// Bytes and descriptors; empty when it was sent.
+    /// Bytes and descriptors; when it was sent, what is left of them: of sockets of the
+    /// host's perhaps a part, else nothing.
     pub packet: Packet,
     /// Where to, if not where the socket is connected to.
     pub to: Option<Vec<u8>>,
@@ -186,6 +187,20 @@ impl Socket {
         }
     }
 
+    /// shutdown(2)
+    ///
+    /// # Errors
+    /// `ENOTCONN`; `EOPNOTSUPP` of netlink.
+    pub fn shutdown(&self, receive: bool, send: bool) -> Result<(), Errno> {
+        match &self.body {
+            Body::Unix(unix) => unix.shutdown(receive, send),
+            Body::Tcp(tcp) => tcp.shutdown(receive, send),
+            Body::Udp(udp) => udp.shutdown(receive, send),
+            Body::Netlink(_) => Err(Errno::OPNOTSUPP),
+            Body::Host(host) => host.shutdown(receive, send),
+        }
+    }
+
     /// What can be done without waiting.
     #[must_use]
     pub fn ready(&self) -> Ready {
@@ -271,9 +286,7 @@ impl File for SocketFile {
         let packet = Packet { bytes: part.to_vec(), ..Packet::default() };
         let mut outgoing = Outgoing { packet, ..Outgoing::default() };
         self.0.send(&mut outgoing)?;
-        // The host may take a part.
-        let left = if let Body::Host(_) = &self.0.body { outgoing.packet.bytes.len() } else { 0 };
-        Ok(part.len() - left.min(part.len()))
+        Ok(part.len().saturating_sub(outgoing.packet.bytes.len()))
     }
 
     fn ready(&self) -> Ready {

@@ -60,17 +60,13 @@ pub(super) fn park(call: &Call<'_>, number: u64, end: Option<Instant>) -> bool {
         return false;
     }
     if let Some(end) = end {
-        wake_at(call, end);
+        set_alarm(call.kernel, call.thread, end);
     }
     true
 }
 
 /// Has a thread's parked call end then. There is one alarm for each thread, which may come
 /// too early: most waits end before their time.
-fn wake_at(call: &Call<'_>, end: Instant) {
-    set_alarm(call.kernel, call.thread, end);
-}
-
 fn set_alarm(kernel: &Arc<crate::kernel::Kernel>, thread: &Arc<Thread>, end: Instant) {
     let mut alarm = lock(&thread.alarm);
     // One that has ended takes its alarm back under the same lock.

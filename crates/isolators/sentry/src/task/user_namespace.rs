@@ -181,9 +181,8 @@ impl Credentials {
 
     /// Whether both ids of an owner are there in its namespace.
     #[must_use]
-    pub fn knows(&self, (user, group): (u32, u32)) -> bool {
-        leave(&self.space, Ids::Users, user).is_some()
-            && leave(&self.space, Ids::Groups, group).is_some()
+    pub fn knows(&self, owner: (u32, u32)) -> bool {
+        knows(&self.space, owner)
     }
 
     /// Who he is in a namespace of his own that he makes, where he can do everything.
@@ -228,12 +227,16 @@ impl Credentials {
     }
 }
 
+fn knows(space: &Space, (user, group): (u32, u32)) -> bool {
+    leave(space, Ids::Users, user).is_some() && leave(space, Ids::Groups, group).is_some()
+}
+
 /// The first namespace from this one up that knows both ids of an owner.
 #[must_use]
-pub fn knowing(space: &Space, (user, group): (u32, u32)) -> Space {
+pub fn knowing(space: &Space, owner: (u32, u32)) -> Space {
     let mut at = space.clone();
     while let Some(own) = &at {
-        if leave(&at, Ids::Users, user).is_some() && leave(&at, Ids::Groups, group).is_some() {
+        if knows(&at, owner) {
             break;
         }
         at = own.parent.clone();

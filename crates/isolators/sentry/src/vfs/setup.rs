@@ -10,6 +10,7 @@ use std::sync::Arc;
 use caisson_runtime_spec::{Device, Resources};
 use rustix::io::Errno;
 
+use crate::kernel::Kernel;
 use crate::task::Credentials;
 use crate::task::filter::Filter;
 
@@ -484,6 +485,7 @@ fn missing(
 
 /// Root, as the sandbox is set up.
 #[must_use]
-pub fn root_credentials() -> Credentials {
-    Credentials::of(0, 0, Vec::new())
+pub fn root_walker(kernel: &Kernel) -> Walker<'_> {
+    let credentials = Credentials::of(0, 0, Vec::new());
+    Walker { kernel, pid: 1, root: Arc::clone(&kernel.files.root), credentials }
 }

@@ -68,10 +68,7 @@ pub(super) fn connect(
         other => return other.map_err(Failure::from),
     }
     let waited = patience.wait(call, || host.watch(call.waiter()), || host.outcome(name));
-    waited.map_err(|failure| match failure {
-        Failure::Errno(Errno::AGAIN) => Errno::INPROGRESS.into(),
-        other => other,
-    })
+    waited.map_err(super::inet::still_connecting)
 }
 
 /// accept(2): the connection, and who made it.

@@ -65,10 +65,7 @@ pub(super) fn send(
     udp: &Arc<Udp>,
     outgoing: &mut Outgoing,
 ) -> Result<(), Errno> {
-    let to = match &outgoing.to {
-        Some(name) => address::itself(address::parse(name, udp.is_v6)?),
-        None => udp.remote().map_err(|_| Errno::DESTADDRREQ)?,
-    };
+    let to = super::inet::destination(udp, outgoing)?;
     if to.is_ipv6() != udp.is_v6 {
         return Err(Errno::NETUNREACH);
     }

@@ -128,10 +128,23 @@ pub(super) fn connect(
         Err(errno) => return Err(errno.into()),
     }
     let waited = patience.wait(call, || tcp.watch(call.waiter()), || tcp.outcome());
-    waited.map_err(|failure| match failure {
+    waited.map_err(still_connecting)
+}
+
+/// What connect(2) says when the time of its socket is up.
+pub(super) fn still_connecting(failure: Failure) -> Failure {
+    match failure {
         Failure::Errno(Errno::AGAIN) => Errno::INPROGRESS.into(),
         other => other,
-    })
+    }
+}
+
+/// Where a datagram is sent to.
+pub(super) fn destination(udp: &Udp, outgoing: &Outgoing) -> Result<SocketAddr, Errno> {
+    match &outgoing.to {
+        Some(name) => Ok(address::itself(address::parse(name, udp.is_v6)?)),
+        None => udp.remote().map_err(|_| Errno::DESTADDRREQ),
+    }
 }
 
 /// connect(2) of a UDP socket.
@@ -155,10 +168,7 @@ pub(super) fn send(
     if super::icmp::is_one(socket) {
         return super::icmp::send(call, socket, udp, outgoing);
     }
-    let to = match &outgoing.to {
-        Some(name) => address::itself(address::parse(name, udp.is_v6)?),
-        None => udp.remote().map_err(|_| Errno::DESTADDRREQ)?,
-    };
+    let to = destination(udp, outgoing)?;
     if to.port() == 0 {
         return Err(Errno::INVAL);
     }

@@ -306,13 +306,7 @@ pub(super) fn shutdown(call: &Call<'_>) -> Outcome {
         2 => (true, true),
         _ => return Err(Errno::INVAL.into()),
     };
-    match &socket.body {
-        Body::Unix(unix) => unix.shutdown(receive, send)?,
-        Body::Tcp(tcp) => tcp.shutdown(receive, send)?,
-        Body::Udp(udp) => udp.shutdown(receive, send)?,
-        Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
-        Body::Host(own) => own.shutdown(receive, send)?,
-    }
+    socket.shutdown(receive, send)?;
     Ok(0)
 }
 

@@ -83,14 +83,8 @@ impl MountTable {
     /// in it.
     pub fn detach(&self, root: &Arc<Entry>, lazily: bool) -> Result<(), Errno> {
         let mut state = lock(&self.state);
+        state.check_free(root)?;
         let mount = &root.mount;
-        if mount.root().is_none_or(|r| !Arc::ptr_eq(&r, root)) || mount.place().is_none() {
-            return Err(Errno::INVAL);
-        }
-        // It shows what it covers to nobody who could not see it before.
-        if mount.is_locked() || !state.mounts.contains_key(&mount.id) {
-            return Err(Errno::INVAL);
-        }
         let below = state.below([mount.id]);
         if below.len() > 1 && !lazily {
             return Err(Errno::BUSY);
@@ -108,13 +102,8 @@ impl MountTable {
     /// As mount(2) with `MS_MOVE`.
     pub fn relocate(&self, root: &Arc<Entry>, to: &Arc<Entry>) -> Result<(), Errno> {
         let state = lock(&self.state);
+        state.check_free(root)?;
         let mount = &root.mount;
-        if mount.root().is_none_or(|r| !Arc::ptr_eq(&r, root)) || mount.place().is_none() {
-            return Err(Errno::INVAL);
-        }
-        if mount.is_locked() || !state.mounts.contains_key(&mount.id) {
-            return Err(Errno::INVAL);
-        }
         let to = state.place_for(to, root.kind())?;
         if state.below([mount.id]).contains(&to.mount.id) {
             return Err(Errno::LOOP);
@@ -203,6 +192,20 @@ impl State {
         let root = made(of, node, kind);
         self.mounts.insert(root.mount.id, Arc::clone(&root.mount));
         root
+    }
+
+    /// Whether what is mounted at `root` may leave its place: the root of a mount of this
+    /// table, but not the root of all.
+    fn check_free(&self, root: &Arc<Entry>) -> Result<(), Errno> {
+        let mount = &root.mount;
+        if mount.root().is_none_or(|r| !Arc::ptr_eq(&r, root)) || mount.place().is_none() {
+            return Err(Errno::INVAL);
+        }
+        // It shows what it covers to nobody who could not see it before.
+        if mount.is_locked() || !self.mounts.contains_key(&mount.id) {
+            return Err(Errno::INVAL);
+        }
+        Ok(())
     }
 
     /// What something of a kind is to cover that is mounted at `at`: what is seen there.

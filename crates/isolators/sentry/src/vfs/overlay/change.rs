@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
 use super::super::tmpfs::{Names, New};
-use super::super::{Kind, TmpNode, Walker, open, setup};
+use super::super::{Kind, TmpNode, open, setup};
 use super::OverlayNode;
 
 /// The mark of a name that is to be missing.
@@ -164,12 +164,7 @@ impl OverlayNode {
             }
         }
         for lower in self.lowers() {
-            let walker = Walker {
-                kernel,
-                pid: 1,
-                root: Arc::clone(&kernel.files.root),
-                credentials: setup::root_credentials(),
-            };
+            let walker = setup::root_walker(kernel);
             let names = open::names(&walker, lower)?;
             let mut position = 0;
             loop {

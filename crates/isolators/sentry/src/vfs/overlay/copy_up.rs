@@ -50,12 +50,7 @@ impl OverlayNode {
         let fs = self.fs.upper.as_ref().ok_or(Errno::ROFS)?;
         let lower = self.below()?;
         let from = lower.attributes(kernel)?;
-        let walker = Walker {
-            kernel,
-            pid: 1,
-            root: Arc::clone(&kernel.files.root),
-            credentials: setup::root_credentials(),
-        };
+        let walker = setup::root_walker(kernel);
         let target = if self.kind == Kind::Link { lower.target(&walker)? } else { Vec::new() };
         let copy = fs.unnamed(New {
             kind: self.kind,

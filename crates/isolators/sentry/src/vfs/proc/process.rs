@@ -16,7 +16,7 @@ use crate::task::user_namespace::{Ids, Space, groups_text, map_text};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process};
 
-use super::resident::Resident;
+use super::resident::Memory;
 
 /// What is there of a range of a process's memory.
 fn bytes_at(memory: &GuestMemory, range: Range<u64>) -> Vec<u8> {
@@ -100,12 +100,7 @@ pub(super) fn of_process(
         (signals.pending.set(), signals.mask)
     });
     let space = thread.map(|t| t.space());
-    let bytes = space.as_ref().map_or(0, |s| lock(&s.areas).total());
-    let (code, data) = space.as_ref().map_or((0, 0), |s| {
-        let areas = lock(&s.areas);
-        (areas.code(), areas.data())
-    });
-    let resident = || space.as_ref().map_or_else(Resident::default, |s| Resident::of(kernel, s));
+    let memory = || space.as_ref().map_or_else(Memory::default, |s| Memory::of(kernel, s));
     let (group_leader, pid) = (process.pid, id);
     match name {
         "auxv" => lock(&process.auxiliary).clone(),
@@ -113,7 +108,7 @@ pub(super) fn of_process(
         "comm" => format!("{comm}\n").into_bytes(),
         "mounts" => mounts_of(kernel, process).mounts_text(&lock(&process.directories).root),
         "mountinfo" => mounts_of(kernel, process).mountinfo_text(&lock(&process.directories).root),
-        "statm" => resident().statm(bytes, code, data).into_bytes(),
+        "statm" => memory().statm().into_bytes(),
         "smaps" | "smaps_rollup" => space.map_or_else(Vec::new, |space| {
             super::resident::smaps(kernel, &space, name == "smaps_rollup")
         }),
@@ -124,7 +119,7 @@ pub(super) fn of_process(
             let children = lock(&process.accounts).children;
             let ticks = |time: std::time::Duration| time.as_millis() / 10;
             let own = process.usage(kernel);
-            let resident = resident();
+            let memory = memory();
             let nice = process.nice.load(Ordering::SeqCst);
             // Of the 52 fields, those after flags.
             for field in 10..=52 {
@@ -137,8 +132,8 @@ pub(super) fn of_process(
                     19 => write!(text, " {nice}"),
                     20 => write!(text, " {threads}"),
                     22 => write!(text, " {}", ticks(process.began - kernel.booted)),
-                    23 => write!(text, " {bytes}"),
-                    24 => write!(text, " {}", resident.pages()),
+                    23 => write!(text, " {}", memory.mapped),
+                    24 => write!(text, " {}", memory.pages()),
                     _ => write!(text, " 0"),
                 };
             }
@@ -173,7 +168,7 @@ pub(super) fn of_process(
                     [] => " ".to_owned(),
                     others => others.iter().map(group).collect(),
                 },
-                resident().lines(bytes, code, data),
+                memory().lines(),
                 who.caps.inheritable,
                 who.caps.permitted,
                 who.caps.effective,

@@ -15,9 +15,14 @@ const PAGE: u64 = 4096;
 /// Most bytes that are read of a host's text.
 const MOST: usize = 16 << 20;
 
-/// In kilobytes.
+/// Bytes that are mapped, and kilobytes that are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Resident {
+pub(super) struct Memory {
+    pub(super) mapped: u64,
+    /// Of programs and libraries, to be executed.
+    code: u64,
+    /// Private, to be written.
+    data: u64,
     most: u64,
     anonymous: u64,
     file: u64,
@@ -26,14 +31,18 @@ pub(super) struct Resident {
     swapped: u64,
 }
 
-impl Resident {
-    /// Of an address space; nothing where the host does not say, as of one that has ended.
+impl Memory {
+    /// Of an address space; nothing is there where the host does not say, as of one that has
+    /// ended.
     pub(super) fn of(kernel: &Kernel, space: &Space) -> Self {
-        text(kernel, space, ProcessFile::Status).map_or_else(Self::default, |t| Self::parse(&t))
+        let text = text(kernel, space, ProcessFile::Status);
+        let told = text.map_or_else(Self::default, |text| Self::parse(&text));
+        let areas = lock(&space.areas);
+        Memory { mapped: areas.total(), code: areas.code(), data: areas.data(), ..told }
     }
 
     fn parse(status: &str) -> Self {
-        let mut found = Resident::default();
+        let mut found = Memory::default();
         for (name, value) in status.lines().filter_map(|line| line.split_once(':')) {
             let field = match name {
                 "VmHWM" => &mut found.most,
@@ -58,26 +67,25 @@ impl Resident {
         self.total() * 1024 / PAGE
     }
 
-    /// `/proc/<pid>/statm` of one that has mapped so many bytes, so many of them of code
-    /// and so many that are its own to write.
-    pub(super) fn statm(self, mapped: u64, code: u64, data: u64) -> String {
+    /// `/proc/<pid>/statm`
+    pub(super) fn statm(self) -> String {
         let shared = (self.file + self.shared) * 1024 / PAGE;
-        let [mapped, code, data] = [mapped, code, data].map(|bytes| bytes / PAGE);
+        let [mapped, code, data] = [self.mapped, self.code, self.data].map(|bytes| bytes / PAGE);
         format!("{mapped} {} {shared} {code} 0 {data} 0\n", self.pages())
     }
 
     /// The lines of `/proc/<pid>/status`.
-    pub(super) fn lines(self, mapped: u64, code: u64, data: u64) -> String {
+    pub(super) fn lines(self) -> String {
         let lines = [
-            ("VmPeak", mapped / 1024),
-            ("VmSize", mapped / 1024),
+            ("VmPeak", self.mapped / 1024),
+            ("VmSize", self.mapped / 1024),
             ("VmHWM", self.most.max(self.total())),
             ("VmRSS", self.total()),
             ("RssAnon", self.anonymous),
             ("RssFile", self.file),
             ("RssShmem", self.shared),
-            ("VmData", data / 1024),
-            ("VmExe", code / 1024),
+            ("VmData", self.data / 1024),
+            ("VmExe", self.code / 1024),
             ("VmPTE", self.tables),
             ("VmSwap", self.swapped),
         ];
@@ -145,14 +153,16 @@ fn sums_of(pieces: &BTreeMap<u64, (u64, Sums)>, range: &Range<u64>) -> Sums {
             let part = u128::from(kilobytes) * u128::from(common) / u128::from(end - start);
             u64::try_from(part).unwrap_or(kilobytes)
         };
-        for (index, (name, kilobytes)) in told.iter().enumerate() {
-            match sums.get_mut(index) {
-                Some((known, sum)) if known == name => *sum += share(*kilobytes),
-                _ => sums.push((name.clone(), share(*kilobytes))),
-            }
-        }
+        told.iter().for_each(|(name, kilobytes)| add(&mut sums, name, share(*kilobytes)));
     }
     sums
+}
+
+fn add(sums: &mut Sums, name: &str, kilobytes: u64) {
+    match sums.iter_mut().find(|(known, _)| known == name) {
+        Some((_, sum)) => *sum += kilobytes,
+        None => sums.push((name.to_owned(), kilobytes)),
+    }
 }
 
 fn write_sums(into: &mut String, sums: &Sums) {
@@ -172,23 +182,14 @@ pub(super) fn smaps(kernel: &Kernel, space: &Space, all: bool) -> Vec<u8> {
         let (start, end) = areas.iter().fold((u64::MAX, 0), |(first, last), (start, area)| {
             (first.min(start), last.max(area.end))
         });
-        let mut total: BTreeMap<String, u64> = BTreeMap::new();
-        let mut order: Vec<String> = Vec::new();
+        let mut total = Sums::new();
         for (start, area) in areas.iter() {
-            for (name, kilobytes) in sums_of(&pieces, &(start..area.end)) {
-                if !total.contains_key(&name) {
-                    order.push(name.clone());
-                }
-                *total.entry(name).or_default() += kilobytes;
-            }
+            let sums = sums_of(&pieces, &(start..area.end));
+            sums.iter().for_each(|(name, kilobytes)| add(&mut total, name, *kilobytes));
         }
         let head = format!("{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
         let mut text = format!("{head:<73}[rollup]\n");
-        let sums = order.into_iter().map(|name| {
-            let sum = total.get(&name).copied().unwrap_or(0);
-            (name, sum)
-        });
-        write_sums(&mut text, &sums.collect());
+        write_sums(&mut text, &total);
         return text.into_bytes();
     }
     for (start, area) in areas.iter() {
@@ -211,9 +212,10 @@ mod tests {
     fn the_host_s_texts_are_read() {
         let status = "Name:\tx\nVmHWM:\t     900 kB\nRssAnon:\t  100 kB\nRssFile:\t 60 kB\n\
                       RssShmem:\t 4 kB\nVmSwap:\t 0 kB\n";
-        let resident = Resident::parse(status);
-        assert_eq!((resident.total(), resident.pages(), resident.most), (164, 41, 900));
-        assert_eq!(resident.statm(8 << 20, 8192, 4096), "2048 41 16 2 0 1 0\n");
+        let told = Memory::parse(status);
+        assert_eq!((told.total(), told.pages(), told.most), (164, 41, 900));
+        let memory = Memory { mapped: 8 << 20, code: 8192, data: 4096, ..told };
+        assert_eq!(memory.statm(), "2048 41 16 2 0 1 0\n");
         let smaps = "00400000-00402000 r-xp 00000000 00:00 0 \nSize: 8 kB\nRss:    8 kB\nPss: 4 kB\n\
                      VmFlags: rd\n00500000-00504000 rw-p 00000000 00:00 0   [heap]\nRss: 16 kB\n";
         let pieces = pieces(smaps);

@@ -119,22 +119,18 @@ pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
     if let Some(number) = given {
         return format!("{number}\n").into_bytes();
     }
+    let reader = || lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
     let mut text = match value {
         Some(Text(text)) => text.as_bytes().to_vec(),
         Some(HostName) => {
-            let own = lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
-            own.map_or_else(
-                || lock(&kernel.host_name).clone(),
-                |process| host_name_of(kernel, &process),
-            )
+            let process = reader();
+            process.map_or_else(|| lock(&kernel.host_name).clone(), |p| host_name_of(kernel, &p))
         }
         Some(DomainName) => {
-            let own = lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
-            let name = own.map_or_else(
-                || lock(&kernel.domain_name).clone(),
-                |process| domain_name_of(kernel, &process),
-            );
+            let process = reader();
+            let name = process
+                .map_or_else(|| lock(&kernel.domain_name).clone(), |p| domain_name_of(kernel, &p));
             if name.is_empty() { NO_DOMAIN.to_vec() } else { name }
         }
         Some(BootId) => {

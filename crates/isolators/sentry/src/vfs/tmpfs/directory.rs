@@ -122,6 +122,18 @@ impl TmpNode {
         Ok(node)
     }
 
+    fn name(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
+        let mut entries = lock(self.entries()?);
+        if entries.gone {
+            return Err(Errno::NOENT);
+        }
+        if entries.get(name).is_some() {
+            return Err(Errno::EXIST);
+        }
+        entries.insert(name, Arc::clone(node));
+        Ok(())
+    }
+
     /// Gives a file, which is none of these, a name in this directory.
     ///
     /// # Errors
@@ -133,15 +145,7 @@ impl TmpNode {
         if self.fs.queues.is_some() {
             return Err(Errno::PERM);
         }
-        let mut entries = lock(self.entries()?);
-        if entries.gone {
-            return Err(Errno::NOENT);
-        }
-        if entries.get(name).is_some() {
-            return Err(Errno::EXIST);
-        }
-        entries.insert(name, Arc::clone(node));
-        drop(entries);
+        self.name(name, node)?;
         node.linked(1);
         self.touched();
         Ok(())
@@ -152,15 +156,7 @@ impl TmpNode {
     /// # Errors
     /// `EEXIST`; `ENOENT` if the directory was removed.
     pub fn adopt(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
-        let mut entries = lock(self.entries()?);
-        if entries.gone {
-            return Err(Errno::NOENT);
-        }
-        if entries.get(name).is_some() {
-            return Err(Errno::EXIST);
-        }
-        entries.insert(name, Arc::clone(node));
-        drop(entries);
+        self.name(name, node)?;
         let is_directory = node.kind == Kind::Directory;
         node.linked(1 + i64::from(is_directory));
         self.linked(i64::from(is_directory));

@@ -124,12 +124,26 @@ is "pod: the first goes on" "RUNNING" "$(status "$mark-pod")"
 like "pod: the second's exit code" 'exit code 5' "$(ctr_ task rm "$mark-other" 2>&1)"
 is "pod: it is still there" "RUNNING" "$(status "$mark-pod")"
 succeeds "pod: the second comes again" ctr_ task start -d "$mark-other"
-# kill -9 of the shim: containerd has it removed by its `delete`.
+# kill -9 of the shim: containerd has it removed by its `delete`, which may come
+# when the bundle is half gone.
+rm "$scratch/state/io.containerd.runtime.v2.task/$mark/$mark-other/config.json"
 shim=$(ps -eo pid=,comm=,args= | grep -F "$(dirname "$(pods | head -n 1)")" | awk '$2 == "caisson-shim" {print $1; exit}')
 kill -KILL "$shim"
 eventually "a killed shim takes its containers along" 60 no_tasks_run
 ctr_ task ls -q 2>/dev/null | while read -r id; do ctr_ task rm -f "$id" >/dev/null 2>&1; done
 for id in "$mark-pod" "$mark-other"; do succeeds "container rm after it" ctr_ container rm "$id"; done
+eventually "the pod's directory goes with it" 60 no_pods
+# Or never, if who sees the end first has the whole bundle removed.
+for round in 1 2 3 4 5 6; do
+    pod "$mark-pod" sleep 1000 >/dev/null
+    pod "$mark-other" sleep 1000 >/dev/null
+    shim=$(ps -eo pid=,comm=,args= | grep -F "$(dirname "$(pods | head -n 1)")" | awk '$2 == "caisson-shim" {print $1; exit}')
+    kill -KILL "$shim"
+    eventually "killed, $round: nothing runs" 60 no_tasks_run
+    ctr_ task ls -q 2>/dev/null | while read -r id; do ctr_ task rm -f "$id" >/dev/null 2>&1; done
+    ctr_ container rm "$mark-pod" "$mark-other" >/dev/null 2>&1
+    eventually "killed and forgotten at once: nothing stays, $round" 60 no_pods
+done
 
 # The same program by its other name: a kernel of the container's own, one for a pod.
 with=(--runtime io.containerd.caisson-sentry.v2)

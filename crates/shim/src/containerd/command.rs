@@ -14,7 +14,8 @@ use caisson_sentry::oci::{self as sentry, SentryIsolator};
 use serde::Deserialize;
 
 use crate::client::{CollectError, LaunchFds, collect, connect, exit_record, is_alive, launch};
-use crate::{ContainerdConfig, ExitRecord, PodConfig, SentryOptions, names};
+use crate::supervisor::remove_forgotten;
+use crate::{ContainerConfig, ContainerdConfig, ExitRecord, PodConfig, SentryOptions, names};
 use caisson_containerd::info;
 use caisson_containerd::protobuf::Message;
 use caisson_containerd::start::Bootstrap;
@@ -170,6 +171,16 @@ fn group_of(bundle: &Path, id: &str) -> Result<String, CommandError> {
     Ok(named.map_or_else(|| id.to_owned(), Clone::clone))
 }
 
+/// The directory of the pod that has noted a container of this bundle.
+fn pod_of(bundle: &Path, id: &str) -> Option<PathBuf> {
+    let pods = std::fs::read_dir(PODS).ok()?;
+    pods.filter_map(Result::ok).map(|pod| pod.path()).find(|pod| {
+        let noted = std::fs::read(pod.join(names::CONTAINERS).join(id)).unwrap_or_default();
+        let noted = serde_json::from_slice::<ContainerConfig>(&noted);
+        noted.is_ok_and(|noted| noted.bundle.as_deref() == Some(bundle))
+    })
+}
+
 /// Does what containerd asks; what it is to read on standard output.
 /// `name`: what the program was called.
 pub(crate) fn run(
@@ -287,8 +298,11 @@ fn asks_for_systemd(told: &[u8]) -> bool {
 
 /// Removes what is left of a container whose supervisor does not answer.
 fn delete(program: &Path, flags: &Flags, bundle: &Path) -> Vec<u8> {
-    let group = group_of(bundle, &flags.id).unwrap_or_else(|_| flags.id.clone());
-    let dir = flags.pod_dir(&group);
+    let dir = match group_of(bundle, &flags.id) {
+        Ok(group) => flags.pod_dir(&group),
+        // Whoever has asked containerd to forget the container may be first.
+        Err(_) => pod_of(bundle, &flags.id).unwrap_or_else(|| flags.pod_dir(&flags.id)),
+    };
     let lost = ExitRecord::lost("its supervisor was lost");
     let record = match connect(&dir) {
         Ok(shim) => {
@@ -310,10 +324,7 @@ fn delete(program: &Path, flags: &Flags, bundle: &Path) -> Vec<u8> {
             for kind in [names::CONTAINERS, names::EXIT] {
                 let _ = std::fs::remove_file(dir.join(kind).join(&flags.id));
             }
-            let left = std::fs::read_dir(dir.join(names::CONTAINERS));
-            if left.is_ok_and(|mut left| left.next().is_none()) {
-                let _ = std::fs::remove_dir_all(&dir);
-            }
+            remove_forgotten(dir, end);
             record
         }
     };

@@ -1,5 +1,8 @@
 //! What is left when a supervisor was killed.
 
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
 use caisson_isolator::ContainerId;
 
 use super::engine::Engine;
@@ -28,5 +31,48 @@ fn one(dir: &PodDir, engine: &Engine, id: &ContainerId) -> Result<(), StepError>
     match crate::client::exit_record(&dir.path, id.as_str()) {
         Some(_) => Ok(()),
         None => dir.save_exit(id, &ExitRecord::lost("the supervisor was killed")),
+    }
+}
+
+/// How long containerd may take to ask what became of the containers of a
+/// supervisor that was killed. It asks at once, and for each once, or never: not
+/// about one whose bundle was removed meanwhile.
+const ASKING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until containerd has asked, and removes the pod's directory if nobody
+/// else has.
+pub(super) fn remove_when_asked(dir: &PodDir) -> Result<(), StepError> {
+    let end = Instant::now() + ASKING;
+    while Instant::now() < end {
+        if !dir.is_there() {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    match dir.lock()? {
+        Some(_lock) => dir.remove(),
+        // Another collects: he asks.
+        None => Ok(()),
+    }
+}
+
+/// Removes the directory of a pod whose containers are all forgotten, unless a
+/// supervisor lives in it. Whoever collects there meanwhile is waited for, until `end`.
+pub(crate) fn remove_forgotten(dir: PathBuf, end: Instant) {
+    let remove = || {
+        let dir = PodDir::open(dir)?;
+        loop {
+            if let Some(_lock) = dir.lock()? {
+                return if dir.remembered()?.is_empty() { dir.remove() } else { Ok(()) };
+            }
+            if Instant::now() >= end || !dir.is_there() {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+    };
+    if let Err(error) = remove() {
+        warn(&error);
     }
 }

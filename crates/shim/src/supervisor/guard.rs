@@ -15,7 +15,7 @@ use rustix::io::retry_on_intr;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::collect::collect;
+use super::collect::{collect, remove_when_asked};
 use super::engine::Engine;
 use super::exit_command;
 use super::pod::{Pod, PodDir};
@@ -110,7 +110,11 @@ fn stand(
         warn(&error);
         return false;
     }
-    exit_command::execute(&config.exit_command)
+    let done = exit_command::execute(&config.exit_command);
+    if !orderly && config.containerd.is_some() {
+        return remove_when_asked(dir).map_err(|error| warn(&error)).is_ok() && done;
+    }
+    done
 }
 
 /// Workers that the supervisor has left may hold its lock for a moment.

@@ -6,13 +6,16 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use caisson_isolator::ContainerId;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, renameat, statat, unlinkat};
 
 use super::engine::Engine;
 use super::host_mounts::MountView;
 use super::job::Mounted;
 use super::step::{Context as _, StepError};
 use crate::{ContainerConfig, ExitRecord, NamespaceKind, PodConfig, names};
+
+/// How often a directory is emptied in which others make files.
+const REMOVALS: u32 = 16;
 
 /// A pod's directory, open.
 #[derive(Debug)]
@@ -121,6 +124,37 @@ impl PodDir {
         let file = openat(&self.fd, "new", flags | OFlags::NOFOLLOW, Mode::from_raw_mode(0o600))?;
         std::fs::File::from(file).write_all(text)?;
         Ok(renameat(&self.fd, "new", &self.fd, name)?)
+    }
+
+    /// Whether its path still leads to it.
+    pub(super) fn is_there(&self) -> bool {
+        let here = statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW);
+        let (Ok(here), Ok(own)) = (here, fstat(&self.fd)) else { return false };
+        (here.st_dev, here.st_ino) == (own.st_dev, own.st_ino)
+    }
+
+    /// Removes the directory and all in it, unless another has come in its place.
+    /// For who holds its lock.
+    pub(super) fn remove(&self) -> Result<(), StepError> {
+        if !self.is_there() {
+            return Ok(());
+        }
+        let step = || format!("remove {}", self.path.display());
+        // At once: another may come in its place.
+        let gone = self.path.with_extension(names::GONE);
+        let _ = std::fs::remove_dir_all(&gone);
+        std::fs::rename(&self.path, &gone).context(step)?;
+        // Who has opened it before may still make its lock in it, once.
+        let mut removed = std::fs::remove_dir_all(&gone);
+        for _ in 0..REMOVALS {
+            match &removed {
+                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                    removed = std::fs::remove_dir_all(&gone);
+                }
+                _ => break,
+            }
+        }
+        removed.context(step)
     }
 
     pub(super) fn remove_task_socket(&self) {

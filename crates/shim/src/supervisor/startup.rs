@@ -260,11 +260,8 @@ impl Supervisor {
         pod.dir.remove_socket();
         if front.is_some() {
             // Nobody else knows of it.
-            // At once: another may come in its place.
-            let gone = pod.dir.path.with_extension(crate::names::GONE);
-            let _ = std::fs::remove_dir_all(&gone);
-            if std::fs::rename(&pod.dir.path, &gone).is_ok() {
-                let _ = std::fs::remove_dir_all(&gone);
+            if let Err(error) = pod.dir.remove() {
+                super::step::warn(&error);
             }
         }
         drop(listener);

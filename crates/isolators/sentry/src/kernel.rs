@@ -240,7 +240,7 @@ impl Kernel {
 
     fn handle(self: &Arc<Self>, event: Event) {
         match self.machine.thread(event.thread) {
-            Some((kernel, thread)) => kernel.serve_thread(&thread, event),
+            Some((kernel, thread)) => thread.serve(|| kernel.serve_thread(&thread, event)),
             None => self.machine.handle_stranger(&self.listener, &self.log, event),
         }
     }

@@ -162,3 +162,18 @@ fn programs_of_others_stay_theirs() {
     let ended = sandbox.run(&["/bin/gains"]);
     assert!(ended.stdout.lines().any(|line| line == "late 0"), "{ended:?}");
 }
+
+/// What a process becomes by executing a set-id program is not for its other threads' calls,
+/// nor for a program that another thread executes at the same time.
+#[test]
+fn threads_of_before_have_nothing_of_a_set_id_program() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("usurp", &["-static", "-pthread"]);
+    let ended = sandbox.run(&["/bin/usurp", "100"]);
+    let races = ["names", "ids", "files", "threads"].map(|way| format!("{way}: bad 0 made 0\n"));
+    let expected = format!("{}two: bad 0\ndone\n", races.concat());
+    assert_eq!((ended.stdout, ended.code), (expected, 0), "{}", ended.stderr);
+}

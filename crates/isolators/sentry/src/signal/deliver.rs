@@ -185,6 +185,10 @@ fn parked(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: &mut u64, frame: &mut 
 /// Lets a thread go on that waits with a frame: through a handler, if a signal
 /// is there for it.
 pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Frame) {
+    if thread.doomed.load(Ordering::SeqCst) {
+        // Signals of its process are not for it any more.
+        return dismiss(kernel, thread, id, frame.address);
+    }
     let mut id = id;
     if thread.is_traced() {
         match trace::before_resume(kernel, thread, &mut id, frame) {

@@ -26,7 +26,7 @@ impl Sender {
     #[must_use]
     pub fn may(&self, process: &Process) -> bool {
         let [real, effective, ..] = self.0.users;
-        let theirs = lock(&process.credentials).clone();
+        let theirs = process.who();
         let [target_real, _, target_saved, _] = theirs.users;
         [target_real, target_saved].iter().any(|u| *u == real || *u == effective)
             || self.0.can_in(&theirs.space, Caps::KILL)
@@ -65,7 +65,7 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
         Target::Thread(thread) => &thread.process,
         Target::Process(process) => process,
     };
-    let info = info.seen_by(&lock(&process.credentials).clone());
+    let info = info.seen_by(&process.who());
     if signal == SIGKILL {
         exit_process(kernel, process, Status::Killed(9, false));
         return;

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::task::user_namespace::{Space, knowing, outer};
 use crate::task::waiter::lock;
-use crate::task::{Caps, Credentials, FileCaps, Process};
+use crate::task::{CapabilitySets, Caps, Credentials, FileCaps, Process};
 use crate::vfs::{Attributes, Entry, MountFlags, Walker, access, permit};
 
 /// What a file gives to who executes it.
@@ -58,14 +58,15 @@ pub(super) struct Becomes {
 impl Becomes {
     /// Hands it over to the process.
     pub(super) fn enter(self, process: &Process) {
-        *lock(&process.credentials) = self.who;
+        process.becomes(self.who);
         *lock(&process.seen_from) = self.seen_from;
         process.dumpable.store(self.open, Ordering::SeqCst);
     }
 
-    /// Whether both come to the same.
+    /// Whether both come to the same, whether or not they can gain more later.
     pub(super) fn is_as(&self, other: &Becomes) -> bool {
-        let all = |of: &Becomes| (of.who.users, of.who.groups, of.who.caps, of.secure, of.open);
+        let caps = |of: &Becomes| CapabilitySets { no_new_privs: true, ..of.who.caps };
+        let all = |of: &Becomes| (of.who.users, of.who.groups, caps(of), of.secure, of.open);
         all(self) == all(other)
     }
 }
@@ -89,6 +90,16 @@ impl Gain {
             self.hidden = Some(other.map_or(space.clone(), |other| outer(other, space)));
         }
         Ok(self)
+    }
+
+    /// [`Self::apply`] for who is never to gain anything any more.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn confined(&self, who: &Credentials) -> Result<Becomes, Errno> {
+        let mut who = who.clone();
+        who.caps.no_new_privs = true;
+        self.apply(&who, false)
     }
 
     /// Who `who` is once the program runs. `watched`: somebody traces it who may not trace

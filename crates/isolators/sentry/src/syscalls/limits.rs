@@ -99,7 +99,7 @@ pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
     };
     if process.pid != call.thread.process.pid {
         let who = lock(&call.thread.credentials).clone();
-        let theirs = lock(&process.credentials).clone();
+        let theirs = process.who();
         let same = |own: [u32; 4], theirs: [u32; 4]| theirs.iter().take(3).all(|id| *id == own[0]);
         if !same(who.users, theirs.users) || !same(who.groups, theirs.groups) {
             who.require_in(&theirs.space, Caps::SYS_RESOURCE)?;

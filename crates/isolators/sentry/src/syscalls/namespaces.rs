@@ -31,7 +31,7 @@ pub(super) fn unshare(call: &Call<'_>) -> Outcome {
         let who = super::identity::who(call);
         make(call.kernel, (process, &who), flags)?.enter(call.kernel, process);
         // Its first thread may have ended before.
-        let now = lock(&process.credentials).clone();
+        let now = process.who();
         *lock(&call.thread.credentials) = now;
     }
     if flags & FILES != 0 {

@@ -48,12 +48,15 @@ pub(super) fn park(call: &Call<'_>, number: u64, end: Option<Instant>) -> bool {
     let held = call.held.clone();
     let (id, host) = (call.id, HostCall { number, args: call.args });
     let work = move || {
-        if thread.doomed.load(Ordering::SeqCst) {
-            thread.kick();
-            kernel.listener.answer(id, 0);
-        } else {
-            super::serve(&kernel, &thread, id, host, (end, held));
-        }
+        let parked = Arc::clone(&thread);
+        parked.serve(|| {
+            if thread.doomed.load(Ordering::SeqCst) {
+                thread.kick();
+                kernel.listener.answer(id, 0);
+            } else {
+                super::serve(&kernel, &thread, id, host, (end, held));
+            }
+        });
     };
     let parked = Parked::new(&call.kernel.machine.workers, end, Box::new(work));
     if !call.thread.waiter.park(parked) {

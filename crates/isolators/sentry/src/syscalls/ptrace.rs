@@ -50,7 +50,7 @@ pub(super) fn ptrace(call: &Call<'_>) -> Outcome {
         let parent = lock(&call.kernel.tree).row(own).map_or(0, |row| row.parent);
         let tracer = lock(&call.kernel.tree).row(parent).map(|row| Arc::clone(&row.process));
         let tracer = tracer.ok_or(Errno::PERM)?;
-        let (rights, theirs) = (super::identity::who(call), lock(&tracer.credentials).clone());
+        let (rights, theirs) = (super::identity::who(call), tracer.who());
         // A parent that can do less does not get at what its child can do.
         let may = theirs.can_in(&rights.space, Caps::SYS_PTRACE)
             || (rights.is_beside(&theirs) && theirs.caps.permitted.contains(rights.caps.permitted));

@@ -36,7 +36,7 @@ fn any_thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
 pub(super) fn may_change(call: &Call<'_>, other: &Process) -> Result<(), Errno> {
     let who = lock(&call.thread.credentials).clone();
     let [_, own, ..] = who.users;
-    let theirs = lock(&other.credentials).clone();
+    let theirs = other.who();
     let [real, effective, ..] = theirs.users;
     if own == real || own == effective {
         return Ok(());
@@ -220,7 +220,7 @@ pub(super) fn of(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Proces
         0 => pid == who || row.threads.contains_key(&who),
         1 => row.group == if who == 0 { group } else { who },
         _ => {
-            let [theirs, ..] = lock(&row.process.credentials).users;
+            let [theirs, ..] = lock(&row.process.credentials()).users;
             if who == 0 { theirs == user } else { Ok(theirs) == named }
         }
     };

@@ -324,6 +324,8 @@ fn kill(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Frame, all:
     let others = {
         let mut tree = lock(&kernel.tree);
         match tree.row_mut(process.pid) {
+            // Another one executes a program.
+            Some(row) if !row.has(thread) => true,
             Some(row) if !all && row.threads.len() > 1 => {
                 trace::leaves(kernel, thread, row.group);
                 row.threads.remove(&thread.tid).is_some()

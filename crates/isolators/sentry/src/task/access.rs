@@ -10,7 +10,7 @@ use super::{Caps, Credentials, Process};
 /// always; that is the caller's to know.
 #[must_use]
 pub fn may_trace(who: &Credentials, target: &Process, by_files: bool) -> bool {
-    let theirs = lock(&target.credentials).clone();
+    let theirs = target.who();
     let able = who.can_in(&theirs.space, Caps::SYS_PTRACE);
     let index = if by_files { 3 } else { 0 };
     let same = |own: [u32; 4], theirs: [u32; 4]| {

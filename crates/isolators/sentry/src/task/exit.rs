@@ -71,7 +71,7 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
     if orphaned_zombie {
         kernel.children.wake();
     }
-    let [user, ..] = lock(&process.credentials).users;
+    let [user, ..] = lock(&process.credentials()).users;
     for (child, number) in mourners {
         let info = Info::from_user(number, SI_USER, process.pid, user);
         signal::send(kernel, &signal::Target::Process(child), info);
@@ -136,7 +136,7 @@ fn tell_parent(
             Status::Killed(signal, false) => (CLD_KILLED, i32::from(signal)),
             Status::Killed(signal, true) => (CLD_DUMPED, i32::from(signal)),
         };
-        let [user, ..] = lock(&process.credentials).users;
+        let [user, ..] = lock(&process.credentials()).users;
         let mut info = Info::of_child(code, process.pid, user, value);
         info.set_times(lock(&process.accounts).past);
         info.set(exit_signal, code);
@@ -182,7 +182,10 @@ pub fn exit_thread(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, code: u8
     let last = {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row_mut(thread.process.pid) else { return };
-        if row.threads.len() > 1 {
+        if !row.has(thread) {
+            // Another one executes a program.
+            false
+        } else if row.threads.len() > 1 {
             row.threads.remove(&thread.tid);
             trace::leaves(kernel, thread, row.group);
             false

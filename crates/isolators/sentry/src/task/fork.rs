@@ -12,7 +12,7 @@ use crate::platform::{EventKind, GuestMemory, HostCall, StubProcess, XSTATE_OFFS
 use crate::signal::{self, ThreadSignals};
 use crate::syscalls;
 use crate::time::Usage;
-use crate::vfs::{OpenFile, PidFd, status};
+use crate::vfs::{FileTable, OpenFile, PidFd, status};
 
 use super::limits::{INFINITY, resource};
 use super::namespaces::{self, new};
@@ -114,7 +114,7 @@ pub fn clone(
         let free = user == 0 || who.can(Caps::SYS_RESOURCE) || who.can(Caps::SYS_ADMIN);
         if !free && limit != INFINITY {
             let tree = lock(&kernel.tree);
-            let own = |row: &Row| lock(&row.process.credentials).users[0] == user;
+            let own = |row: &Row| lock(&row.process.credentials()).users[0] == user;
             if tree.rows().filter(|(_, row)| own(row)).count() as u64 >= limit {
                 return Err(Errno::AGAIN);
             }
@@ -157,7 +157,9 @@ pub fn clone(
     if let Some(made) = made {
         made.enter(kernel, &child.process);
     }
-    let pidfd = match has(flags::PIDFD).then(|| open_pidfd(kernel, thread, &child)).transpose() {
+    let files = Arc::clone(&lock(&thread.process.files));
+    let pidfd = has(flags::PIDFD).then(|| open_pidfd(kernel, &files, &child)).transpose();
+    let pidfd = match pidfd {
         Ok(pidfd) => pidfd,
         Err(errno) => {
             space.pass_turn();
@@ -223,7 +225,6 @@ pub fn clone(
                 kernel.forget_arrival(cookie);
                 undo(kernel, &made, has_flag(request.flags, flags::VM));
                 if let Some(number) = pidfd {
-                    let files = Arc::clone(&lock(&thread.process.files));
                     drop(files.remove(number));
                 }
                 frame.context.set(Register::Rax, result.cast_unsigned());
@@ -272,14 +273,9 @@ fn event_of(request: &CloneRequest) -> u32 {
 }
 
 /// A descriptor of a child, in its parent's table alone.
-fn open_pidfd(
-    kernel: &Arc<Kernel>,
-    parent: &Arc<Thread>,
-    child: &Arc<Thread>,
-) -> Result<u32, Errno> {
+fn open_pidfd(kernel: &Arc<Kernel>, files: &FileTable, child: &Arc<Thread>) -> Result<u32, Errno> {
     let file = PidFd::new(kernel, Arc::clone(&child.process));
     let file = OpenFile::stream(Box::new(file), status::READ_WRITE);
-    let files = Arc::clone(&lock(&parent.process.files));
     files.add(file, 0, true)
 }
 
@@ -401,7 +397,10 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
 fn undo(kernel: &Arc<Kernel>, thread: &Arc<Thread>, shared: bool) {
     let place = lock(&thread.place).clone();
     if shared {
-        place.space.leave();
+        // Its process may have ended it meanwhile.
+        if !thread.doomed.swap(true, Ordering::SeqCst) {
+            place.space.leave();
+        }
         place.space.free_slot(place.slot);
     }
     let mut tree = lock(&kernel.tree);

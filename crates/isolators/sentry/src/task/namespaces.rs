@@ -130,7 +130,7 @@ pub fn make(
 impl Made {
     /// Puts a process in them.
     pub fn enter(self, kernel: &Kernel, process: &Process) {
-        *lock(&process.credentials) = self.credentials;
+        *lock(&process.credentials()) = self.credentials;
         if let Some(roots) = self.roots {
             let mut directories = lock(&process.directories);
             let root = moved(kernel, &roots, &directories.root);
@@ -165,7 +165,7 @@ impl Process {
     pub fn namespace(&self, kind: &str) -> Option<u32> {
         let own = lock(&self.namespaces);
         match kind {
-            "user" => lock(&self.credentials).space.as_ref().map(|space| space.number),
+            "user" => lock(&self.credentials()).space.as_ref().map(|space| space.number),
             "mnt" => own.mounts.as_ref().map(|mounts| mounts.number),
             "uts" => own.names.as_ref().map(|names| names.number),
             "cgroup" => own.cgroup,

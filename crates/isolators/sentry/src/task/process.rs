@@ -105,8 +105,7 @@ pub struct Process {
     pub directories: Mutex<Directories>,
     /// `umask`
     pub umask: AtomicU32,
-    /// Who its first thread is, and whom others find.
-    pub credentials: Arc<Mutex<Credentials>>,
+    credentials: Mutex<Arc<Mutex<Credentials>>>,
     /// Whether others of the same user may look into it: `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
     /// The user namespace in which a capability lets look into its program, if others of the
@@ -166,7 +165,7 @@ impl Process {
             files: Mutex::new(files),
             directories: Mutex::new(directories),
             umask: AtomicU32::new(umask),
-            credentials: Arc::new(Mutex::new(credentials)),
+            credentials: Mutex::new(Arc::new(Mutex::new(credentials))),
             dumpable: AtomicBool::new(true),
             seen_from: Mutex::new(space),
             began: Instant::now(),
@@ -187,6 +186,24 @@ impl Process {
             io_priority: AtomicI32::new(0),
             home: OnceLock::new(),
         })
+    }
+
+    /// Who its first thread is, and whom others find. Those of the program that it runs now:
+    /// the next one has others.
+    #[must_use]
+    pub fn credentials(&self) -> Arc<Mutex<Credentials>> {
+        Arc::clone(&lock(&self.credentials))
+    }
+
+    /// The same, as they are now.
+    #[must_use]
+    pub fn who(&self) -> Credentials {
+        lock(&self.credentials()).clone()
+    }
+
+    /// It runs another program: what threads of the one before still have is not its.
+    pub fn becomes(&self, who: Credentials) {
+        *lock(&self.credentials) = Arc::new(Mutex::new(who));
     }
 
     /// Its container's kernel, unless that is gone.

@@ -142,7 +142,7 @@ fn tell(kernel: &Arc<Kernel>, process: &Arc<Process>, code: i32, value: i32) {
     if action.flags & NO_CHILD_STOP != 0 {
         return;
     }
-    let [user, ..] = lock(&process.credentials).users;
+    let [user, ..] = lock(&process.credentials()).users;
     let mut info = Info::of_child(code, process.pid, user, value);
     info.set_times(lock(&process.accounts).past);
     signal::send(kernel, &signal::Target::Process(father), info);

@@ -1,6 +1,6 @@
 //! A guest's thread and the stub thread that runs it.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -88,6 +88,8 @@ pub struct Thread {
     pub robust_list: AtomicU64,
     /// It is to end as soon as it reports.
     pub doomed: AtomicBool,
+    /// How many threads of the sentry are at something for it.
+    serving: AtomicU32,
     /// What its stub was told to do.
     pub order: Mutex<Option<Order>>,
     /// A change of its space may be in flight ([`crate::mm::Flight`]).
@@ -128,12 +130,9 @@ impl Thread {
     /// A thread that has not reported yet.
     #[must_use]
     pub fn new(tid: Pid, process: Arc<Process>, place: Place, signals: ThreadSignals) -> Self {
-        let own = &process.credentials;
-        let credentials = if tid == process.pid {
-            Arc::clone(own)
-        } else {
-            Arc::new(Mutex::new(lock(own).clone()))
-        };
+        let own = process.credentials();
+        let credentials =
+            if tid == process.pid { own } else { Arc::new(Mutex::new(lock(&own).clone())) };
         Thread {
             tid,
             process,
@@ -146,6 +145,7 @@ impl Thread {
             clear_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
+            serving: AtomicU32::new(0),
             order: Mutex::new(None),
             flying: AtomicBool::new(false),
             host_wait: Mutex::new(None),
@@ -163,6 +163,20 @@ impl Thread {
             affinity: AtomicU64::new(0),
             policy: AtomicI32::new(0),
         }
+    }
+
+    /// Whoever does something for it says so first, and then looks whether it is doomed.
+    pub fn serve<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.serving.fetch_add(1, Ordering::SeqCst);
+        let result = f();
+        self.serving.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    /// Whether somebody does: of one that is doomed, a call that has begun before.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.serving.load(Ordering::SeqCst) > 0
     }
 
     /// Whether it has a tracer.

@@ -57,6 +57,12 @@ impl Row {
             death_signal: 0,
         }
     }
+
+    /// Whether a thread is one of its live ones.
+    #[must_use]
+    pub fn has(&self, thread: &Arc<Thread>) -> bool {
+        self.threads.get(&thread.tid).is_some_and(|own| Arc::ptr_eq(own, thread))
+    }
 }
 
 /// Every process.

@@ -121,7 +121,7 @@ impl Tree {
                 }
             };
             if let Some(change) = change {
-                let [user, ..] = lock(&row.process.credentials).users;
+                let [user, ..] = lock(&row.process.credentials()).users;
                 let accounts = *lock(&row.process.accounts);
                 let usage = accounts.past.plus(accounts.children);
                 found = Some((pid, change, user, usage));

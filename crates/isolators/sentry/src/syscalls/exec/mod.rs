@@ -1,11 +1,11 @@
 //! execve(2): a program in a fresh address space.
 
+mod alone;
 mod plan;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -291,31 +291,24 @@ pub(super) fn execute(
         let plan = plan(program, &process, (ids(&becomes.who), becomes.secure))?;
         Ok::<_, Errno>((becomes, plan))
     };
-    // Whether it is traced counts when there is no way back.
+    // Whether it is traced, and whether another thread has had it gain nothing any more,
+    // counts when there is no way back.
     let free = program.gain.apply(&own, false)?;
-    let watched = program.gain.apply(&own, true)?;
-    let watched = match watched.is_as(&free) {
-        true => None,
-        false => Some(way(program.clone(), watched)?),
+    let other = |becomes: Becomes| match becomes.is_as(&free) {
+        true => Ok(None),
+        false => way(program.clone(), becomes).map(Some),
     };
+    let watched = other(program.gain.apply(&own, true)?)?;
+    let confined = other(program.gain.confined(&own)?)?;
     let free = way(program, free)?;
     let (old, address, id) = (Arc::clone(call.thread), frame.address, call.id);
     let process = Arc::clone(&process);
     let arrival = move |kernel: &Arc<Kernel>, event: Event| {
-        if old.doomed.load(Ordering::SeqCst) {
-            // It was killed meanwhile; so is the new stub.
+        if !alone::is_left(kernel, &old) {
             StubProcess::new(event.thread.process()).kill();
             return;
         }
         // From here on there is no way back.
-        let others: Vec<Arc<Thread>> =
-            kernel.threads_of(process.pid).into_iter().filter(|t| !Arc::ptr_eq(t, &old)).collect();
-        for thread in &others {
-            if thread.tid != process.pid {
-                trace::ended(kernel, thread, 0, Status::Killed(9, false));
-            }
-            retire(kernel, thread);
-        }
         let signals = {
             let mut signals = lock(&old.signals);
             ThreadSignals {
@@ -328,10 +321,13 @@ pub(super) fn execute(
             // Who is to trace it asks under the same lock whether he may.
             let trace = lock(&old.trace);
             let space = &free.0.who.space;
-            let (becomes, plan) = match watched {
-                Some(watched) if trace.is_watched_by_less(space) => watched,
+            let confines = lock(&old.credentials).caps.no_new_privs;
+            let (mut becomes, plan) = match (confined, watched) {
+                (Some(confined), _) if confines => confined,
+                (_, Some(watched)) if trace.is_watched_by_less(space) => watched,
                 _ => free,
             };
+            becomes.who.caps.no_new_privs = confines;
             becomes.enter(&process);
             plan
         };
@@ -369,13 +365,13 @@ pub fn start_first(
         kernel,
         pid: process.pid,
         root: Arc::clone(&directories.root),
-        credentials: lock(&process.credentials).clone(),
+        credentials: process.who(),
     };
     let start = Arc::clone(&directories.current);
     drop(directories);
     let program = find(&walker, &start, path, arguments, environment)?;
     *lock(&process.name) = short_name(path);
-    let own = lock(&process.credentials).clone();
+    let own = process.who();
     let becomes = program.gain.apply(&own, false)?;
     let plan = plan(program, process, (ids(&becomes.who), becomes.secure))?;
     becomes.enter(process);

@@ -48,7 +48,7 @@ fn socket(call: &Call<'_>) -> Result<(Arc<OpenFile>, Arc<Socket>), Errno> {
 /// Who calls.
 fn sender(call: &Call<'_>) -> Sender {
     let process = &call.thread.process;
-    let who = lock(&process.credentials);
+    let who = lock(&call.thread.credentials);
     Sender { pid: process.pid, user: who.users[1], group: who.groups[1] }
 }
 

@@ -38,7 +38,7 @@ impl MapFile {
         attributes: Attributes,
     ) -> Result<Self, Errno> {
         let opener = walker.credentials.clone();
-        let space = lock(&process.credentials).space.clone();
+        let space = lock(&process.credentials()).space.clone();
         let ids = match name {
             "uid_map" => Some(Ids::Users),
             "gid_map" => Some(Ids::Groups),

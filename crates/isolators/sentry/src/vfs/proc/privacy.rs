@@ -70,7 +70,7 @@ impl ProcNode {
         if !open && !process.dumpable.load(Ordering::SeqCst) {
             return root_of(&lock(&process.seen_from));
         }
-        let who = lock(&process.credentials);
+        let who = process.who();
         (who.users[1], who.groups[1])
     }
 

@@ -141,7 +141,7 @@ pub(super) fn of_process(
             text.into_bytes()
         }
         "status" => {
-            let own = credentials.unwrap_or_else(|| Arc::clone(&process.credentials));
+            let own = credentials.unwrap_or_else(|| process.credentials());
             let who = lock(&own).clone();
             let signals = signals(process, waiting);
             let ids = |kind: Ids, ids: [u32; 4]| {
@@ -210,7 +210,7 @@ pub(super) fn of_process(
 }
 
 fn space_of(process: &Process) -> Space {
-    lock(&process.credentials).space.clone()
+    lock(&process.credentials()).space.clone()
 }
 
 fn limits(process: &Process) -> Vec<u8> {

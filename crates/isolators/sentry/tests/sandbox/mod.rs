@@ -82,7 +82,7 @@ impl Sandbox {
     /// Runs it on the host, in the same root.
     pub fn run_on_host(&self, words: &[&str]) -> Ended {
         let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--mount", "--uts", "--ipc", "--net"]);
+        command.args(["--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc", "--net"]);
         let mount = "ip link set lo up && mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
                      root=$0 && exec chroot \"$root\" /bin/env -i PATH=/bin \"$@\"";
         command.args(["sh", "-c", mount]).arg(self.root()).args(words);
@@ -93,7 +93,7 @@ impl Sandbox {
     /// can't make a user namespace.
     pub fn run_on_host_as_root(&self, words: &[&str]) -> Ended {
         let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--mount", "--uts", "--ipc", "--net"]);
+        command.args(["--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc", "--net"]);
         let mount = "ip link set lo up && mount --bind \"$0\" \"$0\" && cd \"$0\" && \
                      mount -t proc proc proc && mount --rbind /dev dev && mkdir old && \
                      pivot_root . old && exec /bin/sh -c 'umount -l /old && rmdir /old && \

@@ -164,6 +164,23 @@ fn namespaces_are_the_same() {
     assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
 }
 
+/// Links of procfs lead to what is open, not to what is at its path.
+#[test]
+fn open_directories_are_gone_through() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("through", &["-static"]);
+    let inside = sandbox.run(&["/bin/through"]);
+    let host = sandbox.run_on_host_as_root(&["/bin/through"]);
+    for (ours, theirs) in inside.stdout.lines().zip(host.stdout.lines()) {
+        assert_eq!(ours, theirs, "inside, on the host");
+    }
+    assert_eq!(inside, host);
+    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+}
+
 /// What of a process is nobody else's business.
 #[test]
 fn processes_are_as_private() {

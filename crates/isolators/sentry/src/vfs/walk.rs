@@ -232,19 +232,27 @@ impl Walker<'_> {
                 let refused = limits.contains(Limits::NO_MAGIC_LINKS);
                 return Err(if refused { Errno::LOOP } else { Errno::XDEV });
             }
+            // What is open is for who asks; a directory to go on from is it itself.
+            let open = last && !slash && matches!(&child.node, Node::Proc(node) if node.is_open());
             if followed
-                && magic
+                && open
                 && let Node::Proc(node) = &child.node
             {
                 node.may_follow(self)?;
             }
-            if followed && !(magic && last) {
+            if followed && !open {
                 links += 1;
                 if links > LINKS_LIMIT {
                     return Err(Errno::LOOP);
                 }
                 if child.mount.flags().contains(MountFlags::NO_LINKS) {
                     return Err(Errno::LOOP);
+                }
+                if let Node::Proc(node) = &child.node
+                    && let Some(place) = node.place(self)?
+                {
+                    at = place;
+                    continue;
                 }
                 let target = child.target(self)?;
                 if target.starts_with(b"/") {
@@ -260,6 +268,9 @@ impl Walker<'_> {
                 return Ok(Resolve { parent: at, name, entry: Some(child), slash });
             }
             at = child;
+        }
+        if slash && at.kind() != Kind::Directory {
+            return Err(Errno::NOTDIR);
         }
         let parent = at.parent().unwrap_or_else(|| Arc::clone(&at));
         Ok(Resolve { parent, name: Vec::new(), entry: Some(at), slash })

@@ -21,7 +21,7 @@ use crate::task::Process;
 use crate::task::user_namespace::FIRST;
 use crate::task::waiter::lock;
 
-use super::{Attributes, File, Kind, OpenFile, Time, Walker};
+use super::{Attributes, Entry, File, Kind, OpenFile, Time, Walker};
 use kernel::{TEXTS, of_kernel};
 use maps::MapFile;
 use memory::MemoryFile;
@@ -132,10 +132,35 @@ fn known<const N: usize>(names: [&'static str; N], name: &[u8]) -> Option<&'stat
 }
 
 impl ProcNode {
-    /// Whether it leads somewhere without a path.
+    /// Whether it stands for what is open, which those who find it at a path's end ask.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, ProcNode::Descriptor(..))
+    }
+
+    /// Whether it leads somewhere that its text does not say.
     #[must_use]
     pub fn is_magic(&self) -> bool {
-        matches!(self, ProcNode::Descriptor(..))
+        matches!(self, ProcNode::Descriptor(..) | ProcNode::Link(..) | ProcNode::Namespace(..))
+    }
+
+    /// The place itself that it leads to, whatever is at its path by now; `None` if it is
+    /// known by its path alone.
+    ///
+    /// # Errors
+    /// `ENOTDIR` if it is open and has no place; as [`ProcNode::may_follow`].
+    pub fn place(&self, walker: &Walker<'_>) -> Result<Option<Arc<Entry>>, Errno> {
+        self.may_follow(walker)?;
+        match self {
+            ProcNode::Descriptor(file, _) => file.entry.clone().map(Some).ok_or(Errno::NOTDIR),
+            ProcNode::Link(which @ ("cwd" | "root"), pid) => {
+                let process = process(walker.kernel, *pid).ok_or(Errno::NOENT)?;
+                let directories = lock(&process.directories);
+                let place = if *which == "cwd" { &directories.current } else { &directories.root };
+                Ok(Some(Arc::clone(place)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Whether it is there as long as procfs is: not a process's own.

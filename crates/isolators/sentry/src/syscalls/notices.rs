@@ -57,7 +57,7 @@ pub(super) fn control(call: &Call<'_>, notifier: &Notifier, request: u32, at: u6
         RECEIVE => receive(call, notifier, at),
         SEND => send(call, notifier, at),
         ID_VALID | ID_VALID_BEFORE => {
-            notifier.asker(call.memory().read_u64(at)?).map_err(|_| Errno::NOENT)?;
+            notifier.waits(call.memory().read_u64(at)?).map_err(|_| Errno::NOENT)?;
             Ok(0)
         }
         ADD_FD => add_descriptor(call, notifier, at),
@@ -126,17 +126,20 @@ fn add_descriptor(call: &Call<'_>, notifier: &Notifier, at: u64) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let file = call.files().get(source)?;
-    let thread = notifier.asker(id)?;
-    let files = Arc::clone(&lock(&thread.process.files));
     let close_on_exec = file_flags != 0;
-    let given = if flags & AT != 0 {
-        files.put(number, file, close_on_exec).map(|()| number)
-    } else {
-        files.add(file, 0, close_on_exec)
-    };
-    let given = i64::from(given?);
-    if flags & AND_SEND != 0 {
-        notifier.answer(id, Answer::Value(given))?;
+    // All of it goes when the notifier is free again: it may be its listener's.
+    let (mut table, mut replaced, kept) = (None, None, Arc::clone(&file));
+    let given = notifier.act(id, flags & AND_SEND != 0, |thread| {
+        let files = table.insert(Arc::clone(&lock(&thread.process.files)));
+        if flags & AT == 0 {
+            return files.add(file, 0, close_on_exec).map(i64::from);
+        }
+        replaced = files.exchange(number, file, close_on_exec)?;
+        Ok(i64::from(number))
+    });
+    drop(kept);
+    if let Some((files, replaced)) = table.zip(replaced) {
+        files.closed(&replaced);
     }
-    Ok(given)
+    Ok(given?)
 }

@@ -132,8 +132,12 @@ impl Notifier {
             }
         };
         lock(&thread.parked).take();
-        lock(&self.state).notices.remove(&id);
-        outcome
+        let notice = lock(&self.state).notices.remove(&id);
+        match (outcome, notice.map(|notice| notice.step)) {
+            // Whoever answered has been told that it counts.
+            (Err(Interrupted), Some(Step::Answered(answer))) => Ok(answer),
+            (outcome, _) => outcome,
+        }
     }
 
     /// The oldest call that nobody was told of; `None` if there is none.
@@ -171,33 +175,60 @@ impl Notifier {
         self.asked.wake();
     }
 
-    /// The thread that waits for an answer.
+    /// The call that waits for an answer.
+    fn waiting(state: &mut State, id: u64) -> Result<&mut Notice, Errno> {
+        let notice = state.notices.get_mut(&id).ok_or(Errno::NOENT)?;
+        match notice.step {
+            Step::Told => Ok(notice),
+            _ => Err(Errno::INPROGRESS),
+        }
+    }
+
+    /// Whether a call waits for an answer.
     ///
     /// # Errors
     /// `ENOENT` if there is no such call, `EINPROGRESS` if nobody was told of it or it
     /// was answered.
-    pub fn asker(&self, id: u64) -> Result<Arc<Thread>, Errno> {
-        let state = lock(&self.state);
-        let notice = state.notices.get(&id).ok_or(Errno::NOENT)?;
-        match notice.step {
-            Step::Told => Ok(Arc::clone(&notice.thread)),
-            _ => Err(Errno::INPROGRESS),
+    pub fn waits(&self, id: u64) -> Result<(), Errno> {
+        Notifier::waiting(&mut lock(&self.state), id).map(|_| ())
+    }
+
+    /// Does something for the thread whose call waits for an answer, which neither ends
+    /// nor is answered meanwhile; answers with what is told, if `sends`. `act` must not
+    /// drop what is the guest's.
+    ///
+    /// # Errors
+    /// As [`Self::waits`]; `ENOENT` if the thread is about to end; those of `act`.
+    pub fn act(
+        &self,
+        id: u64,
+        sends: bool,
+        act: impl FnOnce(&Thread) -> Result<i64, Errno>,
+    ) -> Result<i64, Errno> {
+        let value = {
+            let mut state = lock(&self.state);
+            let notice = Notifier::waiting(&mut state, id)?;
+            if notice.thread.doomed.load(std::sync::atomic::Ordering::SeqCst) {
+                return Err(Errno::NOENT);
+            }
+            let value = act(&notice.thread)?;
+            if sends {
+                notice.step = Step::Answered(Answer::Value(value));
+            }
+            value
+        };
+        if sends {
+            self.answered.wake();
         }
+        Ok(value)
     }
 
     /// Answers.
     ///
     /// # Errors
-    /// As [`Self::asker`].
+    /// As [`Self::waits`].
     pub fn answer(&self, id: u64, answer: Answer) -> Result<(), Errno> {
-        {
-            let mut state = lock(&self.state);
-            let notice = state.notices.get_mut(&id).ok_or(Errno::NOENT)?;
-            if notice.step != Step::Told {
-                return Err(Errno::INPROGRESS);
-            }
-            notice.step = Step::Answered(answer);
-        }
+        Notifier::waiting(&mut lock(&self.state), id)?.step = Step::Answered(answer);
         self.answered.wake();
         Ok(())
     }

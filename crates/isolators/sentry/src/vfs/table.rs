@@ -105,14 +105,27 @@ impl FileTable {
     /// # Errors
     /// `EBADF` if the number is too high.
     pub fn put(&self, number: u32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<(), Errno> {
+        if let Some(old) = self.exchange(number, file, close_on_exec)? {
+            self.closed(&old);
+        }
+        Ok(())
+    }
+
+    /// The same, but that what was there is handed over, for [`Self::closed`].
+    ///
+    /// # Errors
+    /// `EBADF` if the number is too high.
+    pub fn exchange(
+        &self,
+        number: u32,
+        file: Arc<OpenFile>,
+        close_on_exec: bool,
+    ) -> Result<Option<Arc<OpenFile>>, Errno> {
         if number >= self.limit() {
             return Err(Errno::BADF);
         }
         let old = lock(&self.slots).insert(number, Slot { file, close_on_exec });
-        if let Some(old) = old {
-            self.closed(&old.file);
-        }
-        Ok(())
+        Ok(old.map(|old| old.file))
     }
 
     /// Takes one out.
@@ -132,7 +145,7 @@ impl FileTable {
 
     /// Whoever closes any descriptor of a file gives up the locks that fcntl(2) gave the
     /// process, and the notice that mq_notify(2) promised it.
-    fn closed(&self, file: &OpenFile) {
+    pub fn closed(&self, file: &OpenFile) {
         LOCKS.closed(file, self);
         super::queue_file::closed(file, self);
     }

@@ -214,6 +214,49 @@ static void killable(void) {
     kill(pid, SIGKILL);
     end(fd);
 }
+// A descriptor that is given with the answer is there if the call returned it, and only
+// then: what it replaces, which takes a while to close, tells.
+static int pieces[2];
+static void often(void) {
+    struct sigaction a = {.sa_handler = on_signal};
+    sigaction(SIGUSR1, &a, 0);
+    int got = 0, lost = 0;
+    for (long fd = 0; fd != 1 << 20;) {
+        dup2(syscall(SYS_memfd_create, "big", MFD_ALLOW_SEALING), 77);
+        for (int i = 3; i < 77; i++) if (i != pieces[1]) close(i);
+        posix_fallocate(77, 0, 16 << 20);
+        fd = syscall(SYS_getppid);
+        got += fd == 77;
+        lost += fd < 0 && fcntl(77, F_GET_SEALS) < 0;
+    }
+    printf("lost %d\n", lost);
+    write(pieces[1], &got, sizeof got);
+}
+static void races(void) {
+    int count = 0, given = 0, status;
+    pipe(pieces);
+    int fd = start(SYS_getppid, 0, often);
+    pid_t noise = fork();
+    if (noise == 0) {
+        close(fd);
+        for (int i = 0;; i += 37) kill(pid, SIGUSR1), usleep(i % 3000);
+    }
+    while (given < 40) {
+        memset(&notif, 0, sizeof notif);
+        if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &notif)) continue;
+        struct seccomp_notif_addfd a = {notif.id, SECCOMP_ADDFD_FLAG_SETFD | SECCOMP_ADDFD_FLAG_SEND, fd, 77, 0};
+        given += ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, &a) > 0;
+    }
+    kill(noise, SIGKILL);
+    waitpid(noise, &status, 0);
+    do {
+        memset(&notif, 0, sizeof notif);
+        ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &notif);
+    } while (say(fd, 1 << 20, 0, 0));
+    read(pieces[0], &count, sizeof count);
+    printf("given %d got %d\n", given, count);
+    end(fd);
+}
 static void *threads(void *p) { return (void *)syscall(SYS_getppid); }
 static void several(void) {
     pthread_t t[4];
@@ -280,6 +323,7 @@ int main(void) {
     run("closes", closes);
     run("signals", signals);
     run("killable", killable);
+    run("races", races);
     run("many", many);
     run("refused", refused);
     puts("done");

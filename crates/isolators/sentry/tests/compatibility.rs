@@ -142,6 +142,7 @@ fn tasks_are_governed_the_same() {
         "identity",
         "gains",
         "tracing",
+        "emulation",
         "filters",
         "notices",
         "aio",
@@ -208,7 +209,7 @@ fn memory_is_limited_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["room", "attributes"] {
+    for name in ["room", "attributes", "advice", "told"] {
         same_program(&sandbox, name);
     }
 }

@@ -137,6 +137,11 @@ impl Semaphores {
         }
     }
 
+    /// Whether there are any.
+    pub fn remembers(&self, process: Key) -> bool {
+        lock(&self.undo).contains_key(&process)
+    }
+
     /// Forgets them, for a semaphore whose value was set, or a set that is gone.
     pub fn forget(&self, set: i32, number: Option<u16>) {
         for all in lock(&self.undo).values_mut() {

@@ -59,6 +59,17 @@ impl Backing {
     }
 }
 
+bitflags::bitflags! {
+    /// What else there is to know of an area.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Marks: u8 {
+        /// A fork's child does not have it.
+        const NOT_INHERITED = 1;
+        /// It grows downwards, where it is touched below its start.
+        const GROWS = 2;
+    }
+}
+
 /// A piece of the address space with one kind of access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {
@@ -70,6 +81,15 @@ pub struct Area {
     pub backing: Backing,
     /// `[heap]`, `[stack]`.
     pub name: &'static str,
+    /// What else.
+    pub marks: Marks,
+}
+
+impl Area {
+    /// Where others may begin to end, if it starts at `start`.
+    fn low(&self, start: u64) -> u64 {
+        if self.marks.contains(Marks::GROWS) { start.saturating_sub(GAP) } else { start }
+    }
 }
 
 /// All areas, by start. They don't overlap.
@@ -84,6 +104,8 @@ pub struct Areas {
     pub heap: (u64, u64),
 }
 
+/// What is kept free below an area that grows (`stack_guard_gap`).
+const GAP: u64 = 256 * PAGE;
 /// Addresses are given from here downwards.
 const TOP: u64 = 0x7ff0_0000_0000;
 /// Nothing is mapped below (`vm.mmap_min_addr`).
@@ -221,6 +243,7 @@ impl Areas {
             && let Some(end) = hint.checked_add(length)
             && end <= below.unwrap_or(GUEST_END)
             && self.is_free(&(hint..end))
+            && self.areas.range(end..).next().is_none_or(|(start, area)| area.low(*start) >= end)
         {
             return Some(hint);
         }
@@ -232,7 +255,7 @@ impl Areas {
             if area.end <= end && end - area.end >= length {
                 break;
             }
-            end = end.min(*start);
+            end = end.min(area.low(*start));
         }
         let start = end.checked_sub(length)?;
         if start < LOWEST || !self.is_free(&(start..end)) {
@@ -292,6 +315,7 @@ impl Areas {
         let alike = lower.end == address
             && lower.protection == upper.protection
             && lower.name == upper.name
+            && lower.marks == upper.marks
             && lower.backing.advanced(address - start) == upper.backing;
         if alike {
             let (start, end) = (*start, upper.end);
@@ -302,13 +326,47 @@ impl Areas {
         }
     }
 
+    /// What a fork's child has of it.
+    #[must_use]
+    pub fn inherited(&self) -> Self {
+        let mut areas = self.clone();
+        let gone = |(start, area): (u64, &Area)| {
+            area.marks.contains(Marks::NOT_INHERITED).then_some(start..area.end)
+        };
+        self.iter().filter_map(gone).for_each(|range| areas.remove(&range));
+        areas
+    }
+
+    /// Whether forks' children have what is mapped in `range`.
+    pub fn inherit(&mut self, range: &Range<u64>, inherited: bool) {
+        self.change(range, |area| area.marks.set(Marks::NOT_INHERITED, !inherited));
+    }
+
+    /// Where the area that grows starts, if it is touched at `address`, and what it is; none if
+    /// there is no such area, or something else is too near.
+    #[must_use]
+    pub fn grown(&self, address: u64) -> Option<(u64, &Area)> {
+        let (start, area) = self.areas.range(address..).next()?;
+        let to = address & !(PAGE - 1);
+        if to < LOWEST || !area.marks.contains(Marks::GROWS) || self.at(address).is_some() {
+            return None;
+        }
+        let below = self.areas.range(..*start).next_back().filter(|(_, below)| {
+            !below.marks.contains(Marks::GROWS) && below.protection.0 & 7 != 0
+        });
+        let near = below.is_some_and(|(_, below)| to - below.end < GAP);
+        (!near).then_some((*start, area))
+    }
+
     /// Changes the access of all that is mapped in `range`.
     pub fn protect(&mut self, range: &Range<u64>, protection: Protection) {
+        self.change(range, |area| area.protection = protection);
+    }
+
+    fn change(&mut self, range: &Range<u64>, change: impl Fn(&mut Area)) {
         self.cut(range.start);
         self.cut(range.end);
-        for (_, area) in self.areas.range_mut(range.clone()) {
-            area.protection = protection;
-        }
+        self.areas.range_mut(range.clone()).for_each(|(_, area)| change(area));
         let starts: Vec<u64> = self.areas.range(range.clone()).map(|(start, _)| *start).collect();
         for start in starts.into_iter().chain([range.end]) {
             self.join(start);
@@ -321,7 +379,8 @@ mod tests {
     use super::*;
 
     fn anonymous(end: u64) -> Area {
-        Area { end, protection: Protection(3), backing: Backing::Anonymous, name: "" }
+        let (protection, backing) = (Protection(3), Backing::Anonymous);
+        Area { end, protection, backing, name: "", marks: Marks::default() }
     }
 
     fn ranges(areas: &Areas) -> Vec<(u64, u64)> {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-pub use areas::{Area, Areas, Backing, PAGE, Protection, round_up};
+pub use areas::{Area, Areas, Backing, Marks, PAGE, Protection, round_up};
 pub use flight::Flight;
 use rustix::io::Errno;
 pub use sites::Sites;

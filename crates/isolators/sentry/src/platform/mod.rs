@@ -40,7 +40,7 @@ pub use machine::{auxiliary, random};
 pub use memory::{Fault, GuestMemory};
 pub use packet::open_packet_socket;
 pub use process::{
-    HostPid, HostTid, StubProcess, copy_of, reap_stray, signal_first_thread, wait_for_any,
+    Counted, HostPid, HostTid, StubProcess, copy_of, reap_stray, signal_first_thread, wait_for_any,
 };
 pub use stub::{
     GUEST_END, INJECT_ADDRESS, KICK, MAP_LIMIT, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET,

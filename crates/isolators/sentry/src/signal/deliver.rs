@@ -20,6 +20,8 @@ use super::{
 const SIGSYS: i32 = 31;
 const RT_SIGRETURN: u64 = 15;
 const EINTR: u64 = 4;
+/// Nothing is mapped there.
+const SEGV_MAPERR: i32 = 1;
 /// `SYS_SECCOMP`: why a filter's SIGSYS comes.
 const SYS_SECCOMP: i32 = 1;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
@@ -90,7 +92,13 @@ pub fn reported(
             if thread.is_traced() {
                 match trace::entry(kernel, thread, &mut id, &mut frame) {
                     trace::Entry::Gone => return,
-                    trace::Entry::Serve(_) => trace::served(thread),
+                    trace::Entry::Serve(number) => {
+                        trace::served(thread);
+                        if number >= trace::LAST {
+                            resume(kernel, thread, id, &mut frame);
+                            return;
+                        }
+                    }
                 }
             }
             sigreturn(kernel, thread, id, &mut frame);
@@ -100,6 +108,12 @@ pub fn reported(
         return;
     }
     // Only the host's kernel sends others: faults of the guest's code.
+    if signal == SIGSEGV
+        && info.code() == SEGV_MAPERR
+        && syscalls::grow(kernel, thread, id, &frame, info)
+    {
+        return;
+    }
     force(thread, info);
     resume(kernel, thread, id, &mut frame);
 }

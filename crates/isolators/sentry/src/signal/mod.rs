@@ -139,6 +139,13 @@ impl Info {
         self.get(20)
     }
 
+    /// Where a fault was.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        let bytes = self.bytes.get(16..24).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u64::from_le_bytes)
+    }
+
     /// As given by a guest or the host.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 128]) -> Self {

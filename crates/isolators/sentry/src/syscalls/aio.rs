@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::kernel::Frame;
-use crate::mm::{Area, Backing, PAGE, Protection};
+use crate::mm::{Area, Backing, Marks, PAGE, Protection};
 use crate::platform::HostCall;
 use crate::task::Restart;
 use crate::task::aio::{Context, Request};
@@ -46,6 +46,7 @@ pub(super) fn io_setup(call: &Call<'_>, frame: &Frame) -> Framed {
         protection: Protection(3),
         backing: Backing::Anonymous,
         name: "/[aio] (deleted)",
+        marks: Marks::empty(),
     };
     let flags = map::PRIVATE | map::ANONYMOUS | map::FIXED;
     let call_of_host = HostCall { number: host::MMAP, args: [start, PAGE, 3, flags, u64::MAX, 0] };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Area, Backing, Flight, Protection, Space};
+use crate::mm::{Area, Backing, Flight, Marks, Protection, Space};
 use crate::platform::MAP_LIMIT;
 use crate::platform::context::{Context, Register};
 use crate::signal;
@@ -47,7 +47,7 @@ fn depart(
 
 /// In the space's turn: has `judge` look whether the host may make the call, and
 /// notes with `note` that it does.
-fn approve(
+pub(super) fn approve(
     call: &Call<'_>,
     at: Range<u64>,
     judge: impl FnOnce(&Space) -> Result<(), Failure>,
@@ -82,7 +82,7 @@ pub(super) fn mmap(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let (end, backing, protection) = (at.end, Backing::Anonymous, Protection(protection));
-    let area = Area { end, protection, backing, name: "" };
+    let area = Area { end, protection, backing, name: "", marks: Marks::empty() };
     let (judged, data) = (at.clone(), protection.0 & 2 != 0);
     let judge = |space: &Space| {
         let areas = lock(&space.areas);
@@ -128,27 +128,6 @@ pub(super) fn mprotect(call: &Call<'_>) -> Outcome {
     let changed = at.clone();
     let protection = Protection(protection);
     approve(call, at, judge, |space| lock(&space.areas).protect(&changed, protection))
-}
-
-/// Nothing of it changes what is mapped, so the host can answer for itself.
-pub(super) fn madvise(call: &Call<'_>) -> Outcome {
-    // What the host does with guest memory as it is: normal, random, sequential,
-    // willneed, dontneed, free, remove, hugepage, nohugepage, wipeonfork,
-    // keeponfork, cold, pageout, populate, dontneed though locked.
-    const PASSED: [u64; 17] = [0, 1, 2, 3, 4, 8, 9, 14, 15, 18, 19, 20, 21, 22, 23, 24, 25];
-    // Hints without effect here: mergeable, dump.
-    const IGNORED: [u64; 4] = [12, 13, 16, 17];
-    let at = range(call.arg(0), call.arg(1)).map_err(|_| Errno::INVAL)?;
-    // An `int`: the host ignores the upper half, too.
-    let advice = call.uint(2).into();
-    if IGNORED.contains(&advice) {
-        let mapped = lock(&call.thread.space().areas).is_mapped(&at);
-        return if mapped { Ok(0) } else { Err(Errno::NOMEM.into()) };
-    }
-    if !PASSED.contains(&advice) {
-        return Err(Errno::INVAL.into());
-    }
-    Err(Failure::Host)
 }
 
 /// Has the stub of a trapped call map private memory at `start`, in the space's

@@ -122,8 +122,18 @@ pub(super) fn allow_memory(
     more: u64,
     data: bool,
 ) -> Result<(), Errno> {
+    allow_memory_of(&call.thread.process, areas, more, data)
+}
+
+/// The same, for who makes no call.
+pub(super) fn allow_memory_of(
+    process: &Process,
+    areas: &Areas,
+    more: u64,
+    data: bool,
+) -> Result<(), Errno> {
     let (all, own) = {
-        let limits = lock(&call.thread.process.limits);
+        let limits = lock(&process.limits);
         (limits.soft(resource::AS), limits.soft(resource::DATA))
     };
     let over = |limit: u64, now: &dyn Fn() -> u64| {

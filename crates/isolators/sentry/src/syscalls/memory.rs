@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Area, Areas, Backing, PAGE, Protection, Space, round_up};
+use crate::mm::{Area, Areas, Backing, Marks, PAGE, Protection, Space, round_up};
 use crate::platform::context::Register;
 use crate::platform::{GUEST_END, HostCall};
 use crate::signal;
@@ -36,6 +36,7 @@ pub(super) mod map {
     pub(in super::super) const FIXED: u64 = 0x10;
     pub(in super::super) const ANONYMOUS: u64 = 0x20;
     pub(in super::super) const LOW: u64 = 0x40;
+    pub(in super::super) const GROWS_DOWN: u64 = 0x100;
     pub(in super::super) const NORESERVE: u64 = 0x4000;
     pub(in super::super) const POPULATE: u64 = 0x8000;
     pub(in super::super) const HUGETLB: u64 = 0x4_0000;
@@ -119,6 +120,9 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
         _ => return Err(Errno::INVAL),
     };
     let shared = kind == map::SHARED;
+    if shared && flags & map::GROWS_DOWN != 0 {
+        return Err(Errno::INVAL);
+    }
     let passed = kind | map::NORESERVE | (flags & map::POPULATE);
     if flags & map::ANONYMOUS != 0 {
         let number = || SHARED_OBJECTS.fetch_add(1, Ordering::Relaxed);
@@ -164,6 +168,8 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
     let protection = protection & 7;
     let length = round_up(length).ok_or(Errno::NOMEM)?;
     let want = wanted(call, flags, protection)?;
+    // Of a file it has no effect.
+    let grows = flags & map::GROWS_DOWN != 0 && flags & map::ANONYMOUS != 0;
     let data = protection & 2 != 0 && flags & 0xf == map::PRIVATE;
     let decide = |space: &Arc<Space>| {
         let areas = lock(&space.areas);
@@ -191,6 +197,7 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
         protection: Protection(protection),
         backing: want.backing,
         name: "",
+        marks: if grows { Marks::GROWS } else { Marks::empty() },
     };
     // What the stub maps in answer to the call is like this.
     let simple = want.descriptor.is_none() && want.host_flags == PLAIN;
@@ -264,6 +271,7 @@ pub(super) fn munmap(call: &Call<'_>, frame: &Frame) -> Framed {
 }
 
 pub(super) fn mprotect(call: &Call<'_>, frame: &Frame) -> Framed {
+    const GROWS_DOWN: u64 = 0x100_0000;
     const GROWS: u64 = 0x300_0000;
     let at = range(call.arg(0), call.arg(1))?;
     let protection = call.arg(2);
@@ -273,8 +281,21 @@ pub(super) fn mprotect(call: &Call<'_>, frame: &Frame) -> Framed {
     if at.is_empty() {
         return Ok(Some(0));
     }
-    let (space, ()) = in_turn(call, |space| {
+    if protection & GROWS == GROWS {
+        return Err(Errno::INVAL.into());
+    }
+    let (space, at) = in_turn(call, |space| {
         let areas = lock(&space.areas);
+        let mut at = at;
+        if protection & GROWS != 0 {
+            // From where an area that grows starts; none grows upwards.
+            let first = areas.iter().find(|(_, area)| area.end > at.start);
+            let (start, area) = first.filter(|(start, _)| *start < at.end).ok_or(Errno::NOMEM)?;
+            if protection & GROWS != GROWS_DOWN || !area.marks.contains(Marks::GROWS) {
+                return Err(Errno::INVAL.into());
+            }
+            at.start = start;
+        }
         if !areas.is_mapped(&at) {
             return Err(Errno::NOMEM.into());
         }
@@ -282,7 +303,8 @@ pub(super) fn mprotect(call: &Call<'_>, frame: &Frame) -> Framed {
             return Err(Errno::ACCESS.into());
         }
         drop(areas);
-        Ok(space.settle(call.thread.tid, &at)?)
+        space.settle(call.thread.tid, &at)?;
+        Ok(at)
     })?;
     let protection = protection & 7;
     let args = [at.start, at.end - at.start, protection, 0, 0, 0];
@@ -327,7 +349,8 @@ pub(super) fn brk(call: &Call<'_>, frame: &Frame) -> Framed {
         return keep(old);
     }
     let backing = Backing::Anonymous;
-    let area = Area { end: to, protection: Protection(3), backing, name: "[heap]" };
+    let (protection, marks) = (Protection(3), Marks::empty());
+    let area = Area { end: to, protection, backing, name: "[heap]", marks };
     let heap = Some(((start, old), wanted));
     if approved::map_in_stub(call, &space, frame, &area, from, heap)? {
         return Ok(None);

@@ -1,5 +1,6 @@
 //! System calls, one family a file, and the table that finds them.
 
+mod advice;
 mod aio;
 mod approved;
 mod capabilities;
@@ -11,8 +12,10 @@ mod extended;
 mod files;
 pub mod futex;
 mod gain;
+mod growth;
 mod identity;
 mod inotify;
+mod kcmp;
 mod limits;
 mod locking;
 mod locks;
@@ -55,6 +58,7 @@ use std::time::Instant;
 
 pub use approved::missed;
 pub use exec::start_first;
+pub use growth::grow;
 pub use limits::{allow_size, watch as watch_processor_time};
 use rustix::io::Errno;
 pub use table::{Framed, Handler, Row, TABLE};

@@ -14,7 +14,11 @@ const MOST: u64 = 1024;
 const CHUNK: usize = 64 << 10;
 
 /// Ranges that a list tells of.
-fn ranges(memory: &GuestMemory, list: u64, count: u64) -> Result<Vec<(u64, u64)>, Errno> {
+pub(super) fn ranges(
+    memory: &GuestMemory,
+    list: u64,
+    count: u64,
+) -> Result<Vec<(u64, u64)>, Errno> {
     if count > MOST {
         return Err(Errno::INVAL);
     }

@@ -29,6 +29,9 @@ const SET_FP_REGS: u64 = 15;
 const ATTACH: u64 = 16;
 const DETACH: u64 = 17;
 const SYSCALL: u64 = 24;
+const ARCH_PRCTL: u64 = 30;
+const EMULATE: u64 = 31;
+const EMULATE_STEP: u64 = 32;
 const SET_OPTIONS: u64 = 0x4200;
 const GET_EVENT_MESSAGE: u64 = 0x4201;
 const GET_SIG_INFO: u64 = 0x4202;
@@ -41,6 +44,8 @@ const LISTEN: u64 = 0x4208;
 const PEEK_SIG_INFO: u64 = 0x4209;
 const GET_SIG_MASK: u64 = 0x420a;
 const SET_SIG_MASK: u64 = 0x420b;
+const GET_FILTER: u64 = 0x420c;
+const GET_METADATA: u64 = 0x420d;
 const GET_SYSCALL_INFO: u64 = 0x420e;
 
 pub(super) fn ptrace(call: &Call<'_>) -> Outcome {
@@ -224,6 +229,20 @@ fn on_stopped(call: &Call<'_>, thread: &Arc<Thread>, request: u64) -> Outcome {
         CONT => return go_on(call, &mut trace, Mode::Run),
         SYSCALL => return go_on(call, &mut trace, Mode::Calls),
         SINGLE_STEP => return go_on(call, &mut trace, Mode::Step),
+        EMULATE => return go_on(call, &mut trace, Mode::Emulate),
+        EMULATE_STEP => return go_on(call, &mut trace, Mode::EmulateStep),
+        ARCH_PRCTL => match registers::base_request(data)? {
+            (index, true) => trace::set_base(call.kernel, thread, stopped, index, address)?,
+            (index, false) => {
+                let bases = trace::read_bases(call.kernel, thread, stopped)?;
+                let base = bases.get(index).copied().unwrap_or(0);
+                memory.write(address, &base.to_le_bytes())?;
+            }
+        },
+        GET_FILTER | GET_METADATA => {
+            drop(trace);
+            return super::seccomp::told(call, thread, request == GET_METADATA);
+        }
         DETACH => {
             let signal = i32::try_from(data).ok().filter(|s| (0..=MAX).contains(s));
             trace::detach(call.kernel, thread, &mut trace, signal.ok_or(Errno::IO)?);

@@ -18,6 +18,17 @@ const USER: u64 = 912;
 const DEBUG: u64 = 848;
 /// `NT_PRSTATUS`, `NT_PRFPREG`, `NT_X86_XSTATE`
 const SETS: [u64; 3] = [1, 2, 0x202];
+/// `ARCH_*`: the base that a request is about, and whether it sets it.
+pub(super) fn base_request(request: u64) -> Result<(usize, bool), Errno> {
+    match request {
+        0x1001 => Ok((1, true)),
+        0x1002 => Ok((0, true)),
+        0x1003 => Ok((0, false)),
+        0x1004 => Ok((1, false)),
+        _ => Err(Errno::INVAL),
+    }
+}
+
 /// Where the extended state tells of itself.
 const SOFTWARE: std::ops::Range<usize> = 464..512;
 

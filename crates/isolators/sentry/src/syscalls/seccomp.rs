@@ -160,3 +160,40 @@ pub(super) fn judge(call: &Call<'_>, number: u64, pointer: u64) -> Verdict {
     }
     verdict
 }
+
+/// What a tracer is told of a tracee's filter: its instructions, or its flags.
+pub(super) fn told(call: &Call<'_>, thread: &Thread, flags: bool) -> Outcome {
+    const METADATA: usize = 16;
+    let memory = call.memory();
+    let may = lock(&call.thread.credentials).can(Caps::SYS_ADMIN);
+    if !may || lock(&call.thread.guard).mode() != 0 {
+        return Err(Errno::ACCESS.into());
+    }
+    let size = usize::try_from(call.arg(2)).unwrap_or(usize::MAX);
+    if flags && size < 8 {
+        return Err(Errno::INVAL.into());
+    }
+    let number = if flags { memory.read_u64(call.arg(3))? } else { call.arg(2) };
+    let guard = lock(&thread.guard).clone();
+    let Guard::Filters(all) = guard else { return Err(Errno::INVAL.into()) };
+    let number = usize::try_from(number).map_err(|_| Errno::NOENT)?;
+    let filter = all.nth(number).ok_or(Errno::NOENT)?;
+    let bytes: Vec<u8> = if flags {
+        // The flag to log has no effect, and is not kept.
+        [(number as u64).to_le_bytes(), [0; 8]].concat()
+    } else {
+        let instructions = filter.instructions().iter();
+        instructions
+            .flat_map(|i| {
+                let [code, k] = [&i.code.to_le_bytes()[..], &i.k.to_le_bytes()[..]];
+                [code, &[i.jt, i.jf], k].concat()
+            })
+            .collect()
+    };
+    let told = if flags { size.min(METADATA) } else { bytes.len() };
+    if call.arg(3) != 0 {
+        memory.write(call.arg(3), bytes.get(..told).unwrap_or_default())?;
+    }
+    let count = if flags { told } else { filter.instructions().len() };
+    Ok(i64::try_from(count).unwrap_or(0))
+}

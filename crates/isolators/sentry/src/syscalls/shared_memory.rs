@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::ipc::objects::{Object, access};
 use crate::ipc::shared_memory::{self, MARKED, MOST, Segment};
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Area, Backing, PAGE, Protection, Space, round_up};
+use crate::mm::{Area, Backing, Marks, PAGE, Protection, Space, round_up};
 use crate::platform::HostCall;
 use crate::task::Thread;
 use crate::task::waiter::lock;
@@ -93,7 +93,8 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
         most: Protection(if read_only { 5 } else { 7 }),
     };
     let protection = Protection(protection);
-    let area = Area { end: start + length, protection, backing, name: "" };
+    let (end, marks) = (start + length, Marks::empty());
+    let area = Area { end, protection, backing, name: "", marks };
     let host_flags = map::SHARED | map::NORESERVE;
     let descriptor = Some(descriptor);
     memory::make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset: 0 })

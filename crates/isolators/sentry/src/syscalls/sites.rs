@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Area, Backing, PAGE, Protection, Space};
+use crate::mm::{Area, Backing, Marks, PAGE, Protection, Space};
 use crate::platform::context::{Context, Register};
 use crate::platform::fast::{self, GETPID, GETTID, SITE, TRAMPOLINE};
 use crate::platform::{HostCall, Slot};
@@ -139,7 +139,8 @@ fn steps(thread: &Thread, space: &Space, site: u64, number: u64) -> Option<VecDe
                 return None;
             }
             let (backing, protection) = (Backing::Anonymous, Protection(READ_EXECUTE));
-            areas.insert(page, Area { end: page + PAGE, protection, backing, name: "[calls]" });
+            let (end, marks) = (page + PAGE, Marks::empty());
+            areas.insert(page, Area { end, protection, backing, name: "[calls]", marks });
             let flags = map::PRIVATE | map::FIXED | map::ANONYMOUS | map::NORESERVE;
             let args = [page, PAGE, READ_EXECUTE, flags, u64::MAX, 0];
             steps.push_back(Step::Call(HostCall { number: host::MMAP, args }));

@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use rustix::io::Errno;
 
 use super::{
-    Call, Failure, Outcome, aio, approved, capabilities, copying, descriptors, epoll, extended,
-    files, futex, identity, inotify, limits, locking, locks, memory, messages, mounts, namespaces,
-    owners, paths, pidfd, polling, priorities, process_vm, processes, ptrace, queues, scheduling,
-    seccomp, semaphores, shared_memory, signals, sockets, system, threads, time, timers, transfer,
-    usage, wait,
+    Call, Failure, Outcome, advice, aio, approved, capabilities, copying, descriptors, epoll,
+    extended, files, futex, identity, inotify, kcmp, limits, locking, locks, memory, messages,
+    mounts, namespaces, owners, paths, pidfd, polling, priorities, process_vm, processes, ptrace,
+    queues, scheduling, seccomp, semaphores, shared_memory, signals, sockets, system, threads,
+    time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -92,7 +92,7 @@ pub static TABLE: &[Row] = &[
     framed(25, "mremap", memory::mremap),
     plain(26, "msync", memory::msync),
     plain(27, "mincore", memory::mincore),
-    plain(28, "madvise", approved::madvise),
+    plain(28, "madvise", advice::madvise),
     plain(29, "shmget", shared_memory::shmget),
     framed(30, "shmat", shared_memory::shmat),
     plain(31, "shmctl", shared_memory::shmctl),
@@ -336,6 +336,7 @@ pub static TABLE: &[Row] = &[
     plain(309, "getcpu", system::getcpu),
     plain(310, "process_vm_readv", process_vm::process_vm_readv),
     plain(311, "process_vm_writev", process_vm::process_vm_writev),
+    plain(312, "kcmp", kcmp::kcmp),
     plain(314, "sched_setattr", scheduling::sched_setattr),
     plain(315, "sched_getattr", scheduling::sched_getattr),
     plain(316, "renameat2", paths::renameat2),
@@ -359,6 +360,7 @@ pub static TABLE: &[Row] = &[
     plain(437, "openat2", files::openat2),
     plain(438, "pidfd_getfd", pidfd::pidfd_getfd),
     plain(439, "faccessat2", paths::faccessat2),
+    plain(440, "process_madvise", advice::process_madvise),
     plain(441, "epoll_pwait2", epoll::epoll_pwait2),
     plain(449, "futex_waitv", futex::futex_waitv),
     plain(452, "fchmodat2", owners::fchmodat2),

@@ -63,11 +63,11 @@ pub(super) fn prctl(call: &Call<'_>) -> Outcome {
                 None => call.memory().read_array::<15>(call.arg(1))?.to_vec(),
             };
             name.truncate(15);
-            *lock(&call.thread.process.name) = name;
+            *lock(&call.thread.name) = name;
             Ok(0)
         }
         GET_NAME => {
-            let mut name = lock(&call.thread.process.name).clone();
+            let mut name = lock(&call.thread.name).clone();
             name.resize(16, 0);
             call.memory().write(call.arg(1), &name)?;
             Ok(0)

@@ -1,16 +1,16 @@
 //! What processes used: getrusage(2), times(2).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::platform::HostCall;
 use crate::platform::context::Register;
+use crate::platform::{Counted, HostCall};
 use crate::signal;
-use crate::task::Thread;
 use crate::task::waiter::lock;
-use crate::time::Usage;
+use crate::task::{Spent, Thread};
+use crate::time::{self, Usage};
 
 use super::{Call, Failure, Framed, Outcome};
 
@@ -31,13 +31,34 @@ pub(super) fn times_of(usage: Usage) -> [u8; 32] {
     bytes
 }
 
-/// A `struct rusage` that knows the times alone.
-pub(super) fn bytes_of(usage: Usage) -> [u8; SIZE] {
+/// Where `struct rusage` has the most memory, and the events that are counted.
+const MEMORY: usize = 32;
+const EVENTS: [usize; 6] = [64, 72, 88, 96, 128, 136];
+
+/// Adds what was counted elsewhere to a `struct rusage`.
+fn add(bytes: &mut [u8; SIZE], more: Counted) {
+    let mut change = |at: usize, f: &dyn Fn(u64) -> u64| {
+        if let Some(room) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<8>()) {
+            *room = f(u64::from_le_bytes(*room)).to_le_bytes();
+        }
+    };
+    change(MEMORY, &|old| old.max(more.most_memory));
+    EVENTS.iter().zip(more.events).for_each(|(at, count)| change(*at, &|old| old + count));
+}
+
+/// A `struct rusage`.
+fn whole(times: Usage, counted: Counted) -> [u8; SIZE] {
     let mut bytes = [0; SIZE];
     if let Some(room) = bytes.get_mut(..32) {
-        room.copy_from_slice(&times_of(usage));
+        room.copy_from_slice(&times_of(times));
     }
+    add(&mut bytes, counted);
     bytes
+}
+
+/// That of a child. What its stub counted is waited for.
+pub(super) fn bytes_of(spent: Spent) -> [u8; SIZE] {
+    whole(spent.times, time::sum(&Mutex::new(spent.tally), |tally| tally))
 }
 
 pub(super) fn getrusage(call: &Call<'_>) -> Outcome {
@@ -47,7 +68,9 @@ pub(super) fn getrusage(call: &Call<'_>) -> Outcome {
     match call.int(0) {
         CHILDREN => {
             let children = lock(&call.thread.process.accounts).children;
-            call.memory().write(call.arg(1), &bytes_of(children))?;
+            let counting = &call.thread.process.counting;
+            let counted = time::sum(counting, |counting| &mut counting.children);
+            call.memory().write(call.arg(1), &whole(children, counted))?;
             Ok(0)
         }
         OWN => Err(Failure::NeedsFrame),
@@ -65,7 +88,9 @@ pub(super) fn getrusage_of_process(call: &Call<'_>, frame: &Frame) -> Framed {
     let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, result: i64| {
         let memory = thread.memory();
         let times = times_of(thread.process.usage(kernel));
+        let former = time::sum(&thread.process.counting, |counting| &mut counting.own);
         let copy = memory.read_array::<SIZE>(scratch).and_then(|mut bytes| {
+            add(&mut bytes, former);
             if let Some(room) = bytes.get_mut(..32) {
                 room.copy_from_slice(&times);
             }

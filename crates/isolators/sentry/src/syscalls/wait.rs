@@ -5,8 +5,7 @@ use rustix::io::Errno;
 use crate::signal::{Info, SIGCONT};
 use crate::task::trace::{self, Waited};
 use crate::task::waiter::{Woken, lock};
-use crate::task::{Change, Pid, Restart, Status, WaitFor, WaitOptions, WaitResult};
-use crate::time::Usage;
+use crate::task::{Change, Pid, Restart, Spent, Status, WaitFor, WaitOptions, WaitResult};
 
 use super::{Call, Failure, Outcome, usage};
 
@@ -25,7 +24,7 @@ fn own_group(call: &Call<'_>) -> Result<Pid, Errno> {
 }
 
 /// A child that changed, its real user, and what it used.
-type Found = (Pid, Change, u32, Usage);
+type Found = (Pid, Change, u32, Spent);
 
 /// Waits for a change; `None` if none came and it is not to wait.
 fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<Found>, Failure> {
@@ -35,7 +34,7 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
         call.kernel.children.join(call.waiter());
         let tracees = match trace::wait(call.kernel, own, whom, options) {
             Waited::Changed(pid, change, user) => {
-                return Ok(Some((pid, change, user, Usage::default())));
+                return Ok(Some((pid, change, user, Spent::default())));
             }
             Waited::NotYet => true,
             Waited::None => false,
@@ -46,8 +45,8 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
             other => other?,
         };
         match result {
-            WaitResult::Changed(pid, change, user, usage) => {
-                return Ok(Some((pid, change, user, usage)));
+            WaitResult::Changed(pid, change, user, spent) => {
+                return Ok(Some((pid, change, user, spent)));
             }
             // Who has had the signal, and looks, finds it, even if it is that signal
             // which interrupts the wait.
@@ -73,9 +72,9 @@ fn word(change: Change) -> i32 {
     }
 }
 
-fn give_usage(call: &Call<'_>, index: usize, usage: Usage) -> Result<(), Failure> {
+fn give_usage(call: &Call<'_>, index: usize, spent: Spent) -> Result<(), Failure> {
     if call.arg(index) != 0 {
-        call.memory().write(call.arg(index), &usage::bytes_of(usage))?;
+        call.memory().write(call.arg(index), &usage::bytes_of(spent))?;
     }
     Ok(())
 }
@@ -85,13 +84,13 @@ pub(super) fn wait4(call: &Call<'_>) -> Outcome {
     let options = WaitOptions::from_bits(call.uint(2)).filter(|o| known.contains(*o));
     let options = options.ok_or(Errno::INVAL)? | WaitOptions::EXITED;
     let whom = whom(call, call.int(0))?;
-    let Some((pid, change, _, usage)) = wait(call, whom, options)? else {
+    let Some((pid, change, _, spent)) = wait(call, whom, options)? else {
         return Ok(0);
     };
     if call.arg(1) != 0 {
         call.memory().write(call.arg(1), &word(change).to_le_bytes())?;
     }
-    give_usage(call, 3, usage)?;
+    give_usage(call, 3, spent)?;
     Ok(pid.into())
 }
 
@@ -148,10 +147,10 @@ fn wait_for(call: &Call<'_>, info: &mut [u8; 128]) -> Outcome {
         }
         found => found,
     };
-    if let Some((pid, change, user, usage)) = found {
+    if let Some((pid, change, user, spent)) = found {
         let (code, value) = cause(change);
         *info = *Info::of_child(code, pid, user, value).bytes();
-        give_usage(call, 4, usage)?;
+        give_usage(call, 4, spent)?;
     }
     Ok(0)
 }

@@ -72,8 +72,10 @@ fn needs_frame(call: &Call<'_>, number: u64) -> bool {
         let trace = lock(&thread.trace);
         match (trace.phase, trace.mode) {
             (Phase::Entered(_), _) => None,
-            (_, Mode::Calls | Mode::Step) => Some(true),
-            _ => Some([EXIT, EXIT_GROUP].contains(&number) && trace.tells(events::EXIT)),
+            (_, Mode::Run) => {
+                Some([EXIT, EXIT_GROUP].contains(&number) && trace.tells(events::EXIT))
+            }
+            _ => Some(true),
         }
     };
     if let Some(wanted) = wanted {

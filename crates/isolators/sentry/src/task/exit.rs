@@ -40,6 +40,10 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         }
         {
             let space = threads.values().next().map(|thread| thread.space());
+            let own = threads.values().filter(|thread| lock(&thread.place).counted).count();
+            if let Some(space) = space.as_ref().filter(|space| space.users() == own) {
+                lock(&process.counting).own.add(Arc::clone(&space.stub));
+            }
             let mut accounts = lock(&process.accounts);
             accounts.leave(space.as_ref().map(|space| &*space.stub));
             accounts.closed = true;

@@ -212,6 +212,25 @@ impl Filter {
         place(number).is_some_and(|(word, bit)| self.free.get(word).is_some_and(|w| w & bit != 0))
     }
 
+    /// The filter of this number, the oldest first.
+    #[must_use]
+    pub fn nth(&self, number: usize) -> Option<&Filter> {
+        let mut at = Some(self);
+        while let Some(filter) = at {
+            if filter.count == number + 1 {
+                return Some(filter);
+            }
+            at = filter.previous.as_deref();
+        }
+        None
+    }
+
+    /// Its instructions, as they were given.
+    #[must_use]
+    pub fn instructions(&self) -> &[SockFilter] {
+        &self.program
+    }
+
     /// What all of them say: the strictest, and of equals the newest.
     #[must_use]
     pub fn judge(&self, data: &CallData) -> Verdict {

@@ -169,7 +169,7 @@ pub fn clone(
     };
     let stack = if has(flags::VM) { child_frame.address } else { 0 };
     let newborn = Arc::clone(&child);
-    let areas = if has(flags::VM) { Areas::default() } else { lock(&space.areas).clone() };
+    let areas = if has(flags::VM) { Areas::default() } else { lock(&space.areas).inherited() };
     let (program, sites) = (lock(&space.program).clone(), lock(&space.sites).clone());
     let cookie = kernel.expect_arrival(Box::new(move |kernel, event| {
         if !matches!(event.kind, EventKind::Done { result: 0, .. }) {
@@ -246,7 +246,9 @@ pub fn clone(
                     return;
                 }
                 if request.flags & flags::VFORK != 0 {
+                    thread.lent.store(true, Ordering::SeqCst);
                     wait_for_exec(kernel, thread, tid);
+                    thread.lent.store(false, Ordering::SeqCst);
                     let event = trace::events::VFORK_DONE;
                     if thread.is_traced()
                         && trace::event(kernel, thread, &mut id, &mut frame, event, message)
@@ -316,6 +318,9 @@ fn make_thread(
 ) -> Arc<Thread> {
     let has = |flag: u64| request.flags & flag != 0;
     let old = &parent.process;
+    if has(flags::SYSVSEM) {
+        old.undoes.store(true, Ordering::SeqCst);
+    }
     let process = if has(flags::THREAD) {
         Arc::clone(old)
     } else {
@@ -345,6 +350,8 @@ fn make_thread(
     if has(flags::THREAD) {
         let own = lock(&parent.credentials).clone();
         *lock(&thread.credentials) = own;
+        let name = lock(&parent.name).clone();
+        *lock(&thread.name) = name;
     }
     if has(flags::CHILD_CLEARTID) {
         thread.clear_tid.store(request.child_tid, Ordering::SeqCst);
@@ -387,7 +394,7 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
     *lock(&new.actions) = lock(&old.actions).clone();
     *lock(&new.limits) = *lock(&old.limits);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);
-    (*lock(&new.name)).clone_from(&lock(&old.name));
+    (*lock(&new.name)).clone_from(&lock(&by.name));
     (*lock(&new.strings)).clone_from(&lock(&old.strings));
     (*lock(&new.auxiliary)).clone_from(&lock(&old.auxiliary));
     new

@@ -28,7 +28,7 @@ pub use process::{Credentials, Process, Status};
 pub use stop::{Stop, enter_stop, go_on, park, signal_group, stop};
 pub use thread::{Order, Restart, Thread};
 pub use tree::{Row, Tree};
-pub use wait::{Change, WaitFor, WaitOptions, WaitResult};
+pub use wait::{Change, Spent, WaitFor, WaitOptions, WaitResult};
 pub use waiter::WaitQueue;
 
 /// A guest's id of a process or thread.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::signal::{Actions, Pending};
-use crate::time::{Accounts, ProcessTimers, Usage};
+use crate::time::{Accounts, Counting, ProcessTimers, Usage};
 use crate::vfs::{Entry, FileTable};
 
 use super::Pid;
@@ -120,8 +120,8 @@ pub struct Process {
     pub actions: Mutex<Actions>,
     /// Signals for any of its threads.
     pub pending: Mutex<Pending>,
-    /// `comm`: at most 15 bytes.
-    pub name: Mutex<Vec<u8>>,
+    /// `comm` of its first thread: at most 15 bytes.
+    pub name: Arc<Mutex<Vec<u8>>>,
     /// Where its memory has the arguments and variables that it was given; for procfs.
     pub strings: Mutex<[Range<u64>; 2]>,
     /// The auxiliary vector of its program; for procfs.
@@ -136,10 +136,14 @@ pub struct Process {
     pub namespaces: Mutex<Namespaces>,
     /// Processor time.
     pub accounts: Mutex<Accounts>,
+    /// What else it used.
+    pub counting: Mutex<Counting>,
     /// Its timers.
     pub timers: Mutex<ProcessTimers>,
     /// Its resource limits.
     pub limits: Mutex<Limits>,
+    /// Whether it has a list of semaphores' operations, perhaps an empty one.
+    pub undoes: AtomicBool,
     /// How nice it is: -20 to 19.
     pub nice: AtomicI32,
     /// What ioprio_set(2) set; 0 if nothing.
@@ -172,7 +176,7 @@ impl Process {
             personality: AtomicU32::new(0),
             actions: Mutex::default(),
             pending: Mutex::default(),
-            name: Mutex::default(),
+            name: Arc::default(),
             strings: Mutex::default(),
             auxiliary: Mutex::default(),
             filtering: Mutex::default(),
@@ -180,8 +184,10 @@ impl Process {
             aio: Contexts::default(),
             namespaces: Mutex::default(),
             accounts: Mutex::default(),
+            counting: Mutex::default(),
             timers: Mutex::default(),
             limits: Mutex::default(),
+            undoes: AtomicBool::new(false),
             nice: AtomicI32::new(0),
             io_priority: AtomicI32::new(0),
             home: OnceLock::new(),

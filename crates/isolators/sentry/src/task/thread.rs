@@ -72,6 +72,8 @@ pub struct Thread {
     pub process: Arc<Process>,
     /// Who it is: shared with the process if it is its first one.
     pub credentials: Arc<Mutex<Credentials>>,
+    /// `comm`: shared with the process if it is its first one.
+    pub name: Arc<Mutex<Vec<u8>>>,
     /// Where it runs.
     pub place: Mutex<Place>,
     /// Mask, pending signals, alternate stack.
@@ -101,6 +103,8 @@ pub struct Thread {
     /// Until when the next call waits, if it goes on with one that no handler
     /// interrupted.
     pub continued: Mutex<Option<Instant>>,
+    /// It waits for a child that has its memory: nothing but its death ends that.
+    pub lent: AtomicBool,
     /// The present call is to be served with all registers, once they are
     /// reported.
     pub reframed: AtomicBool,
@@ -131,12 +135,17 @@ impl Thread {
     #[must_use]
     pub fn new(tid: Pid, process: Arc<Process>, place: Place, signals: ThreadSignals) -> Self {
         let own = process.credentials();
-        let credentials =
-            if tid == process.pid { own } else { Arc::new(Mutex::new(lock(&own).clone())) };
+        let (credentials, name) = if tid == process.pid {
+            (own, Arc::clone(&process.name))
+        } else {
+            let name = lock(&process.name).clone();
+            (Arc::new(Mutex::new(lock(&own).clone())), Arc::new(Mutex::new(name)))
+        };
         Thread {
             tid,
             process,
             credentials,
+            name,
             place: Mutex::new(place),
             signals: Mutex::new(signals),
             waiter: Arc::new(Waiter::default()),
@@ -151,6 +160,7 @@ impl Thread {
             host_wait: Mutex::new(None),
             restart: Mutex::new(None),
             continued: Mutex::new(None),
+            lent: AtomicBool::new(false),
             reframed: AtomicBool::new(false),
             let_be: AtomicBool::new(false),
             site: AtomicU64::new(0),

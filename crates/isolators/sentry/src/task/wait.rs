@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use crate::signal::SIGCHLD;
-use crate::time::Usage;
+use crate::time::{Tally, Usage};
 
 use super::tree::Tree;
 use super::waiter::lock;
@@ -56,11 +56,20 @@ pub enum Change {
     Continued,
 }
 
+/// What a child has used, with its own children.
+#[derive(Clone, Debug, Default)]
+pub struct Spent {
+    /// Processor time.
+    pub times: Usage,
+    /// Memory and the rest.
+    pub tally: Tally,
+}
+
 /// What a wait found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum WaitResult {
     /// A child changed; its real user and, if it ended, what it used.
-    Changed(Pid, Change, u32, Usage),
+    Changed(Pid, Change, u32, Spent),
     /// Children are there, none changed.
     NotYet,
     /// One has changed, and its parent is just being told by a signal.
@@ -123,21 +132,25 @@ impl Tree {
             if let Some(change) = change {
                 let [user, ..] = lock(&row.process.credentials()).users;
                 let accounts = *lock(&row.process.accounts);
-                let usage = accounts.past.plus(accounts.children);
-                found = Some((pid, change, user, usage));
+                let times = accounts.past.plus(accounts.children);
+                let counting = lock(&row.process.counting);
+                let mut tally = counting.own.clone();
+                tally.absorb(counting.children.clone());
+                found = Some((pid, change, user, Spent { times, tally }));
                 break;
             }
         }
         match found {
-            Some((pid, change, user, usage)) => {
+            Some((pid, change, user, spent)) => {
                 if matches!(change, Change::Ended(_)) && !keep {
                     self.remove(pid);
                     if let Some(row) = self.row(parent) {
                         let mut accounts = lock(&row.process.accounts);
-                        accounts.children = accounts.children.plus(usage);
+                        accounts.children = accounts.children.plus(spent.times);
+                        lock(&row.process.counting).children.absorb(spent.tally.clone());
                     }
                 }
-                Ok(WaitResult::Changed(pid, change, user, usage))
+                Ok(WaitResult::Changed(pid, change, user, spent))
             }
             None if soon => Ok(WaitResult::Soon),
             None if any => Ok(WaitResult::NotYet),

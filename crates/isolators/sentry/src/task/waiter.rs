@@ -48,6 +48,8 @@ pub fn leaving<T>(leave: Leave, f: impl FnOnce() -> T) -> (T, Option<Option<Inst
 #[derive(Debug, Default)]
 struct State {
     parked: Option<Parked>,
+    /// A thread of the sentry's waits.
+    waits: bool,
     woken: bool,
     interrupted: bool,
     /// The same, by a signal that waits.
@@ -116,6 +118,13 @@ impl Waiter {
     pub fn is_interrupted(&self) -> bool {
         let state = lock(&self.state);
         state.interrupted || state.signalled
+    }
+
+    /// Whether somebody waits, or is parked.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let state = lock(&self.state);
+        state.waits || state.parked.is_some()
     }
 
     fn call(&self) {
@@ -191,6 +200,7 @@ impl Waiter {
             {
                 (end, at_the_end) = (Some(now + SHORT), Woken::Interrupted);
             }
+            state.waits = true;
             state = match end {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(end) => {
@@ -199,6 +209,7 @@ impl Waiter {
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            state.waits = false;
         }
     }
 }

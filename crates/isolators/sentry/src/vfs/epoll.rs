@@ -80,6 +80,12 @@ impl Epoll {
         Ok(())
     }
 
+    /// The file that is in it under `number`, if it is the first one.
+    #[must_use]
+    pub fn file_of(&self, number: u32, skip: u32) -> Option<Arc<OpenFile>> {
+        lock(&self.items).get(&number).filter(|_| skip == 0).and_then(|item| item.file.upgrade())
+    }
+
     /// Adds another set, whose file this is.
     ///
     /// # Errors

@@ -331,7 +331,12 @@ pub(super) fn execute(
             becomes.enter(&process);
             plan
         };
-        lock(&process.accounts).leave(Some(&old.space().stub));
+        let left = old.space();
+        lock(&process.accounts).leave(Some(&left.stub));
+        if left.users() == 1 {
+            lock(&process.counting).own.add(Arc::clone(&left.stub));
+        }
+        drop(left);
         lock(&process.timers).execute();
         process.aio.clear();
         lock(&process.actions).reset_handlers();

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::loader::{Auxiliary, Stack};
-use crate::mm::{Area, Areas, Backing, PAGE, Protection, round_up};
+use crate::mm::{Area, Areas, Backing, Marks, PAGE, Protection, round_up};
 use crate::platform::{GUEST_END, HostCall, VDSO, VDSO_SIZE};
 use crate::task::Process;
 use crate::task::limits::resource;
@@ -65,7 +65,9 @@ impl Plan {
         let args = [start, end - start, protection, flags, u64::MAX, 0];
         self.steps.push_back(Step::Call(HostCall { number: host::MMAP, args }));
         let backing = Backing::Anonymous;
-        self.areas.insert(start, Area { end, protection: Protection(protection), backing, name });
+        let marks = if name == "[stack]" { Marks::GROWS } else { Marks::empty() };
+        let protection = Protection(protection);
+        self.areas.insert(start, Area { end, protection, backing, name, marks });
     }
 
     /// Maps all parts of a binary at `base`.
@@ -91,7 +93,8 @@ impl Plan {
                 let backing =
                     Backing::File { path, id, offset, shared: false, most: Protection(7) };
                 let protection = Protection(segment.protection);
-                self.areas.insert(page, Area { end: mapped, protection, backing, name: "" });
+                let marks = Marks::empty();
+                self.areas.insert(page, Area { end: mapped, protection, backing, name: "", marks });
                 if segment.memory_size > segment.file_size && segment.protection & 2 != 0 {
                     let rest = usize::try_from(mapped - file_end).unwrap_or(0);
                     self.writes.push((file_end, vec![0; rest]));
@@ -169,7 +172,8 @@ pub(super) fn plan(
         plan.map_image(interpreter, base, below)?;
     }
     let (backing, protection) = (Backing::Anonymous, Protection(5));
-    let vdso = Area { end: VDSO + VDSO_SIZE, protection, backing, name: "[vdso]" };
+    let (end, marks) = (VDSO + VDSO_SIZE, Marks::empty());
+    let vdso = Area { end, protection, backing, name: "[vdso]", marks };
     plan.areas.insert(VDSO, vdso);
     let top = GUEST_END - chance(8, 12) * 16;
     let stack = Stack::new(top, &arguments, &environment, &called, &auxiliary);

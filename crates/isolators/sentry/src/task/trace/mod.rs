@@ -71,6 +71,22 @@ pub enum Mode {
     Calls,
     /// For one instruction.
     Step,
+    /// Until a call, which it does not make.
+    Emulate,
+    /// The same, or for one instruction.
+    EmulateStep,
+}
+
+impl Mode {
+    /// Whether it goes on for one instruction.
+    pub(super) fn steps(self) -> bool {
+        matches!(self, Mode::Step | Mode::EmulateStep)
+    }
+
+    /// Whether the tracer makes its calls for it.
+    pub(super) fn emulates(self) -> bool {
+        matches!(self, Mode::Emulate | Mode::EmulateStep)
+    }
 }
 
 /// Where a thread is in a call that its tracer sees.

@@ -68,7 +68,7 @@ fn stop(
         let Some(tracer) = trace.tracer else { return Some((told.code, None)) };
         let Told { code, kind, info, original } = told;
         let mut frame = frame.clone();
-        if trace.mode == Mode::Step {
+        if trace.mode.steps() {
             let flags = frame.context.get(Register::Flags);
             frame.context.set(Register::Flags, flags & !TRAP_FLAG);
         }
@@ -131,13 +131,14 @@ pub enum Entry {
 /// that. The number is in `rax` afterwards, as the tracer left it.
 pub fn entry(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: &mut u64, frame: &mut Frame) -> Entry {
     let number = frame.context.get(Register::Rax);
-    let (stops, good) = {
+    let (stops, emulates, good) = {
         let mut trace = lock(&thread.trace);
         if trace.tracer.is_none() || trace.phase != Phase::Outside {
             return Entry::Serve(number);
         }
         trace.phase = Phase::Entered(number);
-        (trace.mode == Mode::Calls, trace.has(options::GOOD))
+        let emulates = trace.mode.emulates();
+        (emulates || trace.mode == Mode::Calls, emulates, trace.has(options::GOOD))
     };
     if !stops {
         return Entry::Serve(number);
@@ -150,6 +151,7 @@ pub fn entry(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: &mut u64, frame: &m
     };
     // The upper half of a number does not count. For none the answer is there.
     let chosen = stopped.map_or(number, |stopped| stopped.original) & 0xffff_ffff;
+    let chosen = if emulates { NO_CALL } else { chosen };
     if chosen < LAST {
         frame.context.set(Register::Rax, chosen);
     }
@@ -308,7 +310,7 @@ pub fn before_resume(
             Mode::Step => {
                 lock(&thread.signals).pending.add(trap(TRAP_TRACE));
             }
-            Mode::Run => {}
+            Mode::Run | Mode::Emulate | Mode::EmulateStep => {}
         }
     }
     while std::mem::take(&mut lock(&thread.trace).trap) {
@@ -443,7 +445,7 @@ pub fn listen(kernel: &Arc<Kernel>, thread: &Arc<Thread>, at_once: bool) {
 
 /// Sets the trap flag of a thread that is to make one step.
 pub fn arm(thread: &Thread, frame: &mut Frame) {
-    if lock(&thread.trace).mode == Mode::Step {
+    if lock(&thread.trace).mode.steps() {
         let flags = frame.context.get(Register::Flags);
         frame.context.set(Register::Flags, flags | TRAP_FLAG);
     }
@@ -456,7 +458,7 @@ pub fn step_into_handler(
     id: &mut u64,
     frame: &mut Frame,
 ) -> Leaving {
-    if lock(&thread.trace).mode != Mode::Step {
+    if !lock(&thread.trace).mode.steps() {
         return Leaving::Stays;
     }
     let told = Told { code: SIGTRAP, kind: Kind::Signal, info: Some(trap(0)), original: NO_CALL };

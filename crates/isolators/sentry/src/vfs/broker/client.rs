@@ -10,7 +10,7 @@ use crate::task::waiter::lock;
 
 use super::super::Attributes;
 use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, Request, receive, send};
-use crate::platform::HostPid;
+use crate::platform::{HostPid, HostTid};
 
 /// A socket, on which one asks at a time.
 type Line = Mutex<OwnedFd>;
@@ -131,13 +131,20 @@ impl BrokerClient {
         self.ask(Operation::KeepProcesses, [0; 5], [b"", b""], &[procfs]).map(drop)
     }
 
-    /// What the host says of a process of that namespace, to be read.
+    /// What the host says of a process of that namespace, or of a thread of it, to be read.
     ///
     /// # Errors
     /// `ENOENT` if there is none; `EXDEV` if no broker has been given the procfs.
-    pub fn process_file(&self, pid: HostPid, which: ProcessFile) -> Result<OwnedFd, Errno> {
-        let pid = u64::try_from(pid.number()).map_err(|_| Errno::SRCH)?;
-        let numbers = [pid, which as u64, 0, 0, 0];
+    pub fn process_file(
+        &self,
+        pid: HostPid,
+        thread: Option<HostTid>,
+        which: ProcessFile,
+    ) -> Result<OwnedFd, Errno> {
+        let number = |number: i32| u64::try_from(number).map_err(|_| Errno::SRCH);
+        let thread = thread.filter(|thread| !thread.leads(pid));
+        let thread = thread.map_or(Ok(0), |thread| number(thread.process().number()))?;
+        let numbers = [number(pid.number())?, which as u64, thread, 0, 0];
         self.ask(Operation::OpenProcess, numbers, [b"", b""], &[])?.ok_or(Errno::IO)
     }
 

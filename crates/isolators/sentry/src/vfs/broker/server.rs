@@ -129,13 +129,13 @@ impl Broker {
         const STAT: u8 = Operation::Stat as u8;
         const KEEP_PROCESSES: u8 = Operation::KeepProcesses as u8;
         const OPEN_PROCESS: u8 = Operation::OpenProcess as u8;
-        let [number, user, group, _, _] = request.numbers;
+        let [number, user, group, ..] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
         match request.operation {
             KEEP_PROCESSES => return self.keep_processes(with),
             OPEN_PROCESS => {
-                return self.process_file(number, low(user)).map(Answer::Descriptor);
+                return self.process_file(number, low(user), group).map(Answer::Descriptor);
             }
             _ => {}
         }
@@ -290,7 +290,7 @@ impl Broker {
         Ok(Answer::Done)
     }
 
-    fn process_file(&self, pid: u64, which: u32) -> Result<OwnedFd, Errno> {
+    fn process_file(&self, pid: u64, which: u32, thread: u64) -> Result<OwnedFd, Errno> {
         const STATUS: u32 = ProcessFile::Status as u32;
         const SMAPS: u32 = ProcessFile::Smaps as u32;
         let procfs = self.processes.get().ok_or(Errno::XDEV)?;
@@ -299,7 +299,11 @@ impl Broker {
             SMAPS => "smaps",
             _ => return Err(Errno::INVAL),
         };
-        beneath(procfs, format!("{pid}/{name}").as_bytes(), OFlags::RDONLY, 0)
+        let path = match thread {
+            0 => format!("{pid}/{name}"),
+            _ => format!("{pid}/task/{thread}/{name}"),
+        };
+        beneath(procfs, path.as_bytes(), OFlags::RDONLY, 0)
     }
 
     /// Attributes of names that are separated by zeros.

@@ -1,5 +1,6 @@
 //! procfs: what programs ask most.
 
+mod comm;
 mod group;
 mod kernel;
 mod maps;
@@ -7,11 +8,12 @@ mod memory;
 mod privacy;
 mod process;
 mod resident;
+mod state;
 mod sys;
 mod text;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
@@ -22,6 +24,7 @@ use crate::task::user_namespace::FIRST;
 use crate::task::waiter::lock;
 
 use super::{Attributes, Entry, File, Kind, OpenFile, Time, Walker};
+use comm::NameFile;
 use kernel::{TEXTS, of_kernel};
 use maps::MapFile;
 use memory::MemoryFile;
@@ -266,7 +269,9 @@ impl ProcNode {
             }
             ProcNode::Threads(pid) => {
                 let tid = number().ok_or(Errno::NOENT)?;
-                if kernel.threads_of(*pid).iter().any(|thread| thread.tid == tid) {
+                // The first one's is there as long as the process is.
+                let own = tid == *pid && lock(&kernel.tree).row(tid).is_some();
+                if own || kernel.threads_of(*pid).iter().any(|thread| thread.tid == tid) {
                     ProcNode::Thread(tid)
                 } else {
                     return Err(Errno::NOENT);
@@ -388,12 +393,18 @@ impl ProcNode {
     /// Opens it to be written.
     ///
     /// # Errors
-    /// `EACCES`: nothing can.
+    /// `EACCES`: nothing else can.
     pub fn open_to_write(&self, walker: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
         if let ProcNode::Text(name @ ("uid_map" | "gid_map" | "setgroups"), id) = self {
             let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
             let attributes = self.attributes(walker.kernel)?;
             return Ok(Box::new(MapFile::open(walker, &process, name, attributes)?));
+        }
+        if let ProcNode::Text("comm", id @ 1..) = self {
+            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+            let attributes = self.attributes(walker.kernel)?;
+            let name = name_of(walker.kernel, &process, *id);
+            return Ok(Box::new(NameFile { process, name, attributes }));
         }
         self.open_memory(walker)?.ok_or(Errno::ACCESS)
     }
@@ -424,7 +435,10 @@ impl ProcNode {
             }
             ProcNode::Setting(path, false) => sys::names(path),
             ProcNode::Threads(pid) => {
-                kernel.threads_of(*pid).iter().map(|thread| thread.tid.to_string()).collect()
+                let own = lock(&kernel.tree).row(*pid).map(|_| *pid);
+                let others = kernel.threads_of(*pid).into_iter().map(|thread| thread.tid);
+                let others = others.filter(|tid| Some(*tid) != own);
+                own.into_iter().chain(others).map(|tid| tid.to_string()).collect()
             }
             ProcNode::Namespaces(_) => NAMESPACES.map(|(kind, _)| kind.to_owned()).to_vec(),
             ProcNode::Folder(names, _) => strings(names),
@@ -448,6 +462,12 @@ fn process(kernel: &Kernel, id: i32) -> Option<Arc<Process>> {
     let tree = lock(&kernel.tree);
     let own = tree.row(id).map(|row| Arc::clone(&row.process));
     own.or_else(|| tree.thread(id).map(|thread| Arc::clone(&thread.process)))
+}
+
+/// The name of a thread, or of the process if that is its number.
+fn name_of(kernel: &Kernel, process: &Process, id: i32) -> Arc<Mutex<Vec<u8>>> {
+    let thread = lock(&kernel.tree).thread(id).cloned();
+    Arc::clone(thread.as_ref().map_or(&process.name, |thread| &thread.name))
 }
 
 /// What a descriptor's file is about.

@@ -16,7 +16,9 @@ use crate::task::user_namespace::{Ids, Space, groups_text, map_text};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process};
 
+use super::comm::escaped;
 use super::resident::Memory;
+use super::state::State;
 
 /// What is there of a range of a process's memory.
 fn bytes_at(memory: &GuestMemory, range: Range<u64>) -> Vec<u8> {
@@ -71,41 +73,40 @@ pub(super) fn of_process(
     (id, reader): (i32, &Credentials),
     name: &str,
 ) -> Vec<u8> {
-    let comm = String::from_utf8_lossy(&lock(&process.name)).into_owned();
+    let own = lock(&super::name_of(kernel, process, id)).clone();
+    let comm = String::from_utf8_lossy(&own).into_owned();
     let row = {
         let tree = lock(&kernel.tree);
         tree.row(process.pid).map(|r| {
-            let state = match (r.ended, r.stopped) {
-                (Some(_), _) => 'Z',
-                (None, Some(_)) => 'T',
-                (None, None) => 'S',
-            };
+            let state = State::of_row(r, id);
             let first = r.threads.get(&id).or_else(|| r.threads.values().next()).cloned();
             (r.parent, r.group, r.session, state, r.threads.len(), first)
         })
     };
     let Some((parent, group, session, state, threads, thread)) = row else { return Vec::new() };
-    let (mut state, mut tracer) = (state, 0);
-    if let Some(thread) = &thread {
-        let trace = lock(&thread.trace);
-        tracer = trace.tracer.unwrap_or(0);
-        if trace.stop.is_some() {
-            state = 't';
+    let tracer = thread.as_ref().and_then(|thread| lock(&thread.trace).tracer).unwrap_or(0);
+    let state = |told: &Memory| {
+        let now = thread.as_ref().map(|thread| State::of_thread(thread, told.state));
+        match (state, now) {
+            (Some(State::Zombie), _) | (_, None) => State::Zombie,
+            (_, Some(State::TracingStop)) => State::TracingStop,
+            (state, Some(now)) => state.unwrap_or(now),
         }
-    }
+        .told()
+    };
     let guard = thread.as_ref().map_or(Guard::None, |t| lock(&t.guard).clone());
     let credentials = thread.as_ref().map(|t| Arc::clone(&t.credentials));
     let waiting = thread.as_ref().map_or((0, 0), |t| {
         let signals = lock(&t.signals);
         (signals.pending.set(), signals.mask)
     });
-    let space = thread.map(|t| t.space());
-    let memory = || space.as_ref().map_or_else(Memory::default, |s| Memory::of(kernel, s));
+    let space = thread.as_ref().map(|t| t.space());
+    let memory = || thread.as_ref().map_or_else(Memory::default, |t| Memory::of(kernel, t));
     let (group_leader, pid) = (process.pid, id);
     match name {
         "auxv" => lock(&process.auxiliary).clone(),
         "cmdline" => space.map_or_else(Vec::new, |s| command_line(&s.memory, process)),
-        "comm" => format!("{comm}\n").into_bytes(),
+        "comm" => [&own[..], b"\n"].concat(),
         "mounts" => mounts_of(kernel, process).mounts_text(&lock(&process.directories).root),
         "mountinfo" => mounts_of(kernel, process).mountinfo_text(&lock(&process.directories).root),
         "statm" => memory().statm().into_bytes(),
@@ -114,12 +115,13 @@ pub(super) fn of_process(
         }),
         "stat" => {
             let (tty, foreground) = kernel.terminals.of_session(session).unwrap_or((0, -1));
+            let memory = memory();
+            let (state, _) = state(&memory);
             let mut text =
                 format!("{pid} ({comm}) {state} {parent} {group} {session} {tty} {foreground} 0");
             let children = lock(&process.accounts).children;
             let ticks = |time: std::time::Duration| time.as_millis() / 10;
             let own = process.usage(kernel);
-            let memory = memory();
             let nice = process.nice.load(Ordering::SeqCst);
             // Of the 52 fields, those after flags.
             for field in 10..=52 {
@@ -141,6 +143,9 @@ pub(super) fn of_process(
             text.into_bytes()
         }
         "status" => {
+            let memory = memory();
+            let (state, meaning) = state(&memory);
+            let name = escaped(&own);
             let own = credentials.unwrap_or_else(|| process.credentials());
             let who = lock(&own).clone();
             let signals = signals(process, waiting);
@@ -149,18 +154,12 @@ pub(super) fn of_process(
             };
             let group = |id: &u32| format!("{} ", reader.id_for(Ids::Groups, *id));
             format!(
-                "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{state} ({})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
+                "Name:\t{name}\nUmask:\t{:04o}\nState:\t{state} ({meaning})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
                  TracerPid:\t{tracer}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
                  {}Threads:\t{threads}\n{signals}\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
                  CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
                 process.umask.load(Ordering::SeqCst),
-                match state {
-                    'Z' => "zombie",
-                    'T' => "stopped",
-                    't' => "tracing stop",
-                    _ => "sleeping",
-                },
                 ids(Ids::Users, who.users),
                 ids(Ids::Groups, who.groups),
                 lock(&process.files).numbers().len().next_power_of_two().max(64),
@@ -168,7 +167,7 @@ pub(super) fn of_process(
                     [] => " ".to_owned(),
                     others => others.iter().map(group).collect(),
                 },
-                memory().lines(),
+                memory.lines(),
                 who.caps.inheritable,
                 who.caps.permitted,
                 who.caps.effective,

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use crate::kernel::Kernel;
 use crate::mm::Space;
+use crate::platform::HostTid;
+use crate::task::Thread;
 use crate::task::waiter::lock;
 
 use super::super::broker::ProcessFile;
@@ -29,13 +31,17 @@ pub(super) struct Memory {
     shared: u64,
     tables: u64,
     swapped: u64,
+    /// What the host says that the thread does.
+    pub(super) state: Option<char>,
 }
 
 impl Memory {
-    /// Of an address space; nothing is there where the host does not say, as of one that has
-    /// ended.
-    pub(super) fn of(kernel: &Kernel, space: &Space) -> Self {
-        let text = text(kernel, space, ProcessFile::Status);
+    /// Of a thread's address space; nothing is there where the host does not say, as of one
+    /// that has ended.
+    pub(super) fn of(kernel: &Kernel, thread: &Thread) -> Self {
+        let place = lock(&thread.place).clone();
+        let space = place.space;
+        let text = text(kernel, &space, place.host, ProcessFile::Status);
         let told = text.map_or_else(Self::default, |text| Self::parse(&text));
         let areas = lock(&space.areas);
         Memory { mapped: areas.total(), code: areas.code(), data: areas.data(), ..told }
@@ -45,6 +51,10 @@ impl Memory {
         let mut found = Memory::default();
         for (name, value) in status.lines().filter_map(|line| line.split_once(':')) {
             let field = match name {
+                "State" => {
+                    found.state = value.trim_start().chars().next();
+                    continue;
+                }
                 "VmHWM" => &mut found.most,
                 "RssAnon" => &mut found.anonymous,
                 "RssFile" => &mut found.file,
@@ -99,8 +109,13 @@ fn kilobytes(text: &str) -> u64 {
 }
 
 /// What the host's procfs says of a stub.
-fn text(kernel: &Kernel, space: &Space, which: ProcessFile) -> Option<String> {
-    let file = kernel.files.broker.process_file(space.stub.pid(), which).ok()?;
+fn text(
+    kernel: &Kernel,
+    space: &Space,
+    thread: Option<HostTid>,
+    which: ProcessFile,
+) -> Option<String> {
+    let file = kernel.files.broker.process_file(space.stub.pid(), thread, which).ok()?;
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
     loop {
         match rustix::io::pread(&file, &mut piece, bytes.len() as u64) {
@@ -174,7 +189,7 @@ fn write_sums(into: &mut String, sums: &Sums) {
 
 /// `/proc/<pid>/smaps`, or `smaps_rollup` if `all` are summed up.
 pub(super) fn smaps(kernel: &Kernel, space: &Space, all: bool) -> Vec<u8> {
-    let host = text(kernel, space, ProcessFile::Smaps).unwrap_or_default();
+    let host = text(kernel, space, None, ProcessFile::Smaps).unwrap_or_default();
     let pieces = pieces(&host);
     let areas = lock(&space.areas);
     let mut bytes = Vec::new();

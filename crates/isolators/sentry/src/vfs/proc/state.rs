@@ -1,0 +1,64 @@
+//! What a thread does at the moment: the letter of `stat` and `status`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::task::waiter::lock;
+use crate::task::{Row, Thread};
+
+/// How a process is, and one of its threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Running,
+    Sleeping,
+    /// Nothing but its death ends its wait.
+    Waiting,
+    Stopped,
+    TracingStop,
+    Zombie,
+}
+
+impl State {
+    /// Of thread `id` of a process, as far as its row tells.
+    pub(super) fn of_row(row: &Row, id: i32) -> Option<Self> {
+        // The first thread's number stays, if it ends before the others.
+        let ended = row.ended.is_some() || !row.threads.contains_key(&id);
+        match (ended, row.stopped) {
+            (true, _) => Some(State::Zombie),
+            (false, Some(_)) => Some(State::Stopped),
+            (false, None) => None,
+        }
+    }
+
+    /// Of a thread of a process that is not stopped; `host` is the host's letter for the
+    /// stub's.
+    pub(super) fn of_thread(thread: &Arc<Thread>, host: Option<char>) -> Self {
+        if lock(&thread.trace).stop.is_some() {
+            return State::TracingStop;
+        }
+        if thread.lent.load(Ordering::SeqCst) {
+            return State::Waiting;
+        }
+        if host == Some('R') {
+            return State::Running;
+        }
+        // A thread whose call is being served sleeps, for the host.
+        if thread.waiter.is_waiting() || lock(&thread.host_wait).is_some() {
+            State::Sleeping
+        } else {
+            State::Running
+        }
+    }
+
+    /// The letter, and what it stands for.
+    pub(super) fn told(self) -> (char, &'static str) {
+        match self {
+            State::Running => ('R', "running"),
+            State::Sleeping => ('S', "sleeping"),
+            State::Waiting => ('D', "disk sleep"),
+            State::Stopped => ('T', "stopped"),
+            State::TracingStop => ('t', "tracing stop"),
+            State::Zombie => ('Z', "zombie"),
+        }
+    }
+}

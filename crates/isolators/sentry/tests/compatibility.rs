@@ -158,11 +158,13 @@ fn namespaces_are_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    sandbox.compile("namespaces", &["-static"]);
-    let inside = sandbox.run(&["/bin/namespaces"]);
-    let host = sandbox.run_on_host_as_root(&["/bin/namespaces"]);
-    assert_eq!(inside, host);
-    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+    for name in ["namespaces", "ipcs"] {
+        sandbox.compile(name, &["-static"]);
+        let words = [&*format!("/bin/{name}")];
+        let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));
+        assert_eq!(inside, host, "{name}");
+        assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+    }
 }
 
 /// Links of procfs lead to what is open, not to what is at its path.

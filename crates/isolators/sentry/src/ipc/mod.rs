@@ -11,8 +11,10 @@ pub mod text;
 use std::sync::Arc;
 
 use crate::settings::Settings;
+use crate::task::user_namespace::{Space, new_number};
+use crate::task::waiter::lock;
 
-/// The sandbox's IPC namespace.
+/// An IPC namespace: the container's, or one that a program has made.
 #[derive(Debug)]
 pub struct Ipc {
     /// Segments of shared memory.
@@ -25,6 +27,22 @@ pub struct Ipc {
     pub semaphores: semaphores::Semaphores,
     /// What its configuration says.
     pub settings: Arc<Settings>,
+    /// Its number; `None`: the container's.
+    pub number: Option<u32>,
+    /// Where capabilities count in it.
+    pub owner: Space,
+}
+
+impl Ipc {
+    /// An empty one, as a program makes it.
+    #[must_use]
+    pub fn of(owner: &Space) -> Arc<Self> {
+        let ipc = Ipc { number: Some(new_number()), owner: owner.clone(), ..Ipc::default() };
+        lock(&ipc.segments).owner.clone_from(owner);
+        lock(&ipc.messages.queues).owner.clone_from(owner);
+        lock(&ipc.semaphores.sets).owner.clone_from(owner);
+        Arc::new(ipc)
+    }
 }
 
 impl Default for Ipc {
@@ -36,6 +54,8 @@ impl Default for Ipc {
             segments: Default::default(),
             messages: Default::default(),
             semaphores: Default::default(),
+            number: None,
+            owner: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rustix::io::Errno;
 
+use crate::task::user_namespace::{Ids, Space};
 use crate::task::{Caps, Credentials};
 
 /// `IPC_PRIVATE`
@@ -27,7 +28,7 @@ pub mod access {
 }
 
 /// Who may do what with an object: `struct ipc_perm`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Permissions {
     /// Its key.
     pub key: i32,
@@ -37,12 +38,14 @@ pub struct Permissions {
     pub creator: (u32, u32),
     /// Its mode.
     pub mode: u32,
+    /// Where capabilities count for it.
+    space: Space,
 }
 
 impl Permissions {
-    fn new(key: i32, who: &Credentials, mode: u32) -> Self {
+    fn new(key: i32, who: &Credentials, mode: u32, space: Space) -> Self {
         let owner = (who.users[1], who.groups[1]);
-        Self { key, owner, creator: owner, mode: mode & 0o777 }
+        Self { key, owner, creator: owner, mode: mode & 0o777, space }
     }
 
     /// Whether `who` has `wanted` access.
@@ -59,7 +62,7 @@ impl Permissions {
         } else {
             self.mode
         };
-        if who.can(Caps::IPC_OWNER) || bits & wanted == wanted {
+        if who.can_in(&self.space, Caps::IPC_OWNER) || bits & wanted == wanted {
             Ok(())
         } else {
             Err(Errno::ACCESS)
@@ -73,20 +76,30 @@ impl Permissions {
     pub fn control(&self, who: &Credentials) -> Result<(), Errno> {
         let user = who.users[1];
         let own = user == self.owner.0 || user == self.creator.0;
-        let may = own || who.can(Caps::SYS_ADMIN);
+        let may = own || who.can_in(&self.space, Caps::SYS_ADMIN);
         if may { Ok(()) } else { Err(Errno::PERM) }
     }
 
-    /// `struct ipc64_perm` of x86-64; `more` are further bits of the mode.
+    /// Whether `who` may exceed what is usual for such an object.
+    ///
+    /// # Errors
+    /// `EPERM`
+    pub fn exceed(&self, who: &Credentials) -> Result<(), Errno> {
+        who.require_in(&self.space, Caps::SYS_RESOURCE)
+    }
+
+    /// `struct ipc64_perm` of x86-64, as `who` sees it; `more` are further bits of the mode.
     #[must_use]
-    pub fn bytes(&self, id: i32, more: u32) -> [u8; 48] {
+    pub fn bytes(&self, id: i32, more: u32, who: &Credentials) -> [u8; 48] {
         let mut bytes = [0; 48];
+        let user = |id| who.id_for(Ids::Users, id);
+        let group = |id| who.id_for(Ids::Groups, id);
         let words = [
             self.key.cast_unsigned(),
-            self.owner.0,
-            self.owner.1,
-            self.creator.0,
-            self.creator.1,
+            user(self.owner.0),
+            group(self.owner.1),
+            user(self.creator.0),
+            group(self.creator.1),
             self.mode | more,
             id.cast_unsigned() / PLACES,
         ];
@@ -96,14 +109,18 @@ impl Permissions {
         bytes
     }
 
-    /// Takes owner and mode from such a structure.
-    pub fn set(&mut self, bytes: &[u8; 48]) {
+    /// Takes owner and mode from such a structure of `who`'s.
+    ///
+    /// # Errors
+    /// `EINVAL` for an owner that its namespace does not know.
+    pub fn set(&mut self, bytes: &[u8; 48], who: &Credentials) -> Result<(), Errno> {
         let word = |at: usize| {
             let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
             word.map_or(0, u32::from_le_bytes)
         };
-        self.owner = (word(4), word(8));
+        self.owner = (who.id_from(Ids::Users, word(4))?, who.id_from(Ids::Groups, word(8))?);
         self.mode = word(20) & 0o777;
+        Ok(())
     }
 }
 
@@ -120,6 +137,8 @@ pub struct Object<T> {
 /// All objects of a kind.
 #[derive(Debug)]
 pub struct Objects<T> {
+    /// Where capabilities count for them.
+    pub owner: Space,
     places: BTreeMap<u32, Object<T>>,
     /// No place below is free.
     taken: u32,
@@ -128,7 +147,7 @@ pub struct Objects<T> {
 
 impl<T> Default for Objects<T> {
     fn default() -> Self {
-        Self { places: BTreeMap::new(), taken: 0, round: 0 }
+        Self { owner: None, places: BTreeMap::new(), taken: 0, round: 0 }
     }
 }
 
@@ -174,7 +193,7 @@ impl<T> Objects<T> {
         let round = self.round;
         // Ids of earlier objects stay without meaning for long.
         self.round = (self.round + 1) % (i32::MAX.cast_unsigned() / PLACES);
-        let permissions = Permissions::new(key, who, flags);
+        let permissions = Permissions::new(key, who, flags, self.owner.clone());
         self.places.insert(place, Object { permissions, content, round });
         Ok(id(place, round))
     }
@@ -263,11 +282,11 @@ mod tests {
         let permissions = &mut objects.find(id).unwrap().permissions;
         assert_eq!(permissions.control(&who(4)), Err(Errno::PERM));
         assert_eq!(permissions.permit(&who(3), access::WRITE), Err(Errno::ACCESS));
-        let mut bytes = permissions.bytes(id, 0o1000);
+        let mut bytes = permissions.bytes(id, 0o1000, &Credentials::default());
         assert_eq!(bytes[..8], [7, 0, 0, 0, 3, 0, 0, 0]);
         bytes[4] = 4;
         bytes[20] = 0o200;
-        permissions.set(&bytes);
+        permissions.set(&bytes, &Credentials::default()).unwrap();
         assert_eq!(permissions.control(&who(4)), Ok(()));
         assert_eq!(permissions.permit(&who(4), access::WRITE), Ok(()));
         assert_eq!(permissions.control(&who(3)), Ok(()));

@@ -14,6 +14,8 @@ use crate::task::Pid;
 use crate::task::waiter::lock;
 use crate::vfs::Time;
 
+use super::Ipc;
+
 /// `SHMMNI`
 pub const MOST: usize = 4096;
 /// `SHM_DEST`, a bit of the mode: removed, as soon as nobody is attached.
@@ -82,19 +84,19 @@ pub fn attachments(kernel: &Kernel, inode: (u64, u64)) -> u64 {
 }
 
 /// A process has ended: its own segments have no maker any more.
-pub fn left(kernel: &Kernel, pid: Pid) {
+pub fn left(kernel: &Kernel, ipc: &Ipc, pid: Pid) {
     let maker = kernel.ipc_key(pid);
-    for segment in lock(&kernel.ipc.segments).iter_mut() {
+    for segment in lock(&ipc.segments).iter_mut() {
         segment.content.maker.take_if(|its| *its == maker);
     }
-    sweep(kernel);
+    sweep(kernel, ipc);
 }
 
 /// Takes away what is marked, or goes by [`SEGMENTS_GO`], and attached nowhere.
-pub fn sweep(kernel: &Kernel) {
-    let forced = kernel.ipc.settings.get(SEGMENTS_GO) == Some(1);
+pub fn sweep(kernel: &Kernel, ipc: &Ipc) {
+    let forced = ipc.settings.get(SEGMENTS_GO) == Some(1);
     let marked: Vec<_> = {
-        let segments = lock(&kernel.ipc.segments);
+        let segments = lock(&ipc.segments);
         // One that nobody has attached yet goes with its maker.
         let goes = |segment: &Segment| {
             segment.marked || forced && (segment.times[0] != 0 || segment.maker.is_none())
@@ -104,16 +106,16 @@ pub fn sweep(kernel: &Kernel) {
     };
     for (id, inode) in marked {
         if attachments(kernel, inode) == 0 {
-            lock(&kernel.ipc.segments).remove(id);
+            lock(&ipc.segments).remove(id);
         }
     }
 }
 
 /// Notes that a process has detached a segment.
-pub fn detached(kernel: &Kernel, id: i32, pid: Pid) {
-    if let Ok(segment) = lock(&kernel.ipc.segments).find(id) {
+pub fn detached(kernel: &Kernel, ipc: &Ipc, id: i32, pid: Pid) {
+    if let Ok(segment) = lock(&ipc.segments).find(id) {
         segment.content.processes.1 = pid;
         segment.content.times[1] = Time::now().seconds;
     }
-    sweep(kernel);
+    sweep(kernel, ipc);
 }

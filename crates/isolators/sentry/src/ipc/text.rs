@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
+use super::Ipc;
 use super::objects::Permissions;
 use super::shared_memory::{self, MARKED};
 
@@ -18,19 +19,19 @@ fn owners(permissions: &Permissions) -> String {
 
 /// What a text says now.
 #[must_use]
-pub fn of(kernel: &Kernel, name: &str) -> String {
+pub fn of(kernel: &Kernel, ipc: &Ipc, name: &str) -> String {
     match name {
-        "msg" => messages(kernel),
-        "sem" => semaphores(kernel),
-        _ => segments(kernel),
+        "msg" => messages(ipc),
+        "sem" => semaphores(ipc),
+        _ => segments(kernel, ipc),
     }
 }
 
-fn messages(kernel: &Kernel) -> String {
+fn messages(ipc: &Ipc) -> String {
     let mut text = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  \
                     cuid  cgid      stime      rtime      ctime\n"
         .to_owned();
-    for (id, queue) in lock(&kernel.ipc.messages.queues).iter() {
+    for (id, queue) in lock(&ipc.messages.queues).iter() {
         let (content, permissions) = (&queue.content, &queue.permissions);
         let [sent, received, changed] = content.times;
         let _ = writeln!(
@@ -48,12 +49,12 @@ fn messages(kernel: &Kernel) -> String {
     text
 }
 
-fn semaphores(kernel: &Kernel) -> String {
+fn semaphores(ipc: &Ipc) -> String {
     let mut text =
         "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      \
                     ctime\n"
             .to_owned();
-    for (id, set) in lock(&kernel.ipc.semaphores.sets).iter() {
+    for (id, set) in lock(&ipc.semaphores.sets).iter() {
         let [operated, changed] = set.content.times;
         let _ = writeln!(
             text,
@@ -67,13 +68,13 @@ fn semaphores(kernel: &Kernel) -> String {
     text
 }
 
-fn segments(kernel: &Kernel) -> String {
+fn segments(kernel: &Kernel, ipc: &Ipc) -> String {
     let mut text = "       key      shmid perms                  size  cpid  lpid nattch   uid   \
                     gid  cuid  cgid      atime      dtime      ctime                   rss                  \
                     swap\n"
         .to_owned();
     let rows: Vec<_> = {
-        let segments = lock(&kernel.ipc.segments);
+        let segments = lock(&ipc.segments);
         let row = |(id, segment): (i32, &super::objects::Object<shared_memory::Segment>)| {
             let content = &segment.content;
             let held =

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::ipc::messages::{LARGEST, MOST_QUEUES, Message, Queue, ROOM, Wanted};
 use crate::ipc::objects::{Object, access, flag};
 use crate::task::waiter::{Woken, lock};
-use crate::task::{Caps, Restart};
+use crate::task::{Credentials, Restart};
 use crate::vfs::Time;
 
 use super::identity::who;
@@ -28,7 +28,8 @@ mod receive {
 }
 
 pub(super) fn msgget(call: &Call<'_>) -> Outcome {
-    let all = &call.kernel.ipc.messages;
+    let ipc = call.ipc();
+    let all = &ipc.messages;
     let wanted = (call.int(0), call.uint(1));
     let make = || Ok(all.empty());
     Ok(lock(&all.queues).get(wanted, &who(call), MOST_QUEUES, |_| Ok(()), make)?.into())
@@ -43,11 +44,12 @@ fn until<T>(
     blocked: Errno,
     mut attempt: impl FnMut(&mut Queue) -> Result<Option<T>, Errno>,
 ) -> Result<T, Failure> {
+    let ipc = call.ipc();
     let who = who(call);
     let mut waited = false;
     loop {
         let changed = {
-            let mut queues = lock(&call.kernel.ipc.messages.queues);
+            let mut queues = lock(&ipc.messages.queues);
             // Who waited for one that is gone is told so.
             let gone = |errno| if waited { Errno::IDRM } else { errno };
             let Object { permissions, content, .. } = queues.find(call.int(0)).map_err(gone)?;
@@ -125,8 +127,8 @@ pub(super) fn msgrcv(call: &Call<'_>) -> Outcome {
 }
 
 /// `struct msqid64_ds`
-fn describe(id: i32, queue: &Object<Queue>) -> Vec<u8> {
-    let mut bytes = queue.permissions.bytes(id, 0).to_vec();
+fn describe(who: &Credentials, id: i32, queue: &Object<Queue>) -> Vec<u8> {
+    let mut bytes = queue.permissions.bytes(id, 0, who).to_vec();
     let content = &queue.content;
     for time in content.times {
         bytes.extend_from_slice(&time.to_le_bytes());
@@ -144,9 +146,10 @@ fn describe(id: i32, queue: &Object<Queue>) -> Vec<u8> {
 
 /// `struct msginfo`; with what is in use for `MSG_INFO`.
 fn limits(call: &Call<'_>, in_use: bool) -> Vec<u8> {
+    let ipc = call.ipc();
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let room = i32::try_from(ROOM).unwrap_or(i32::MAX);
-    let queues = lock(&call.kernel.ipc.messages.queues);
+    let queues = lock(&ipc.messages.queues);
     let [pool, map, headers] = if in_use {
         let all = || queues.iter().map(|(_, queue)| &queue.content);
         let bytes: u64 = all().map(|queue| queue.bytes).sum();
@@ -160,11 +163,12 @@ fn limits(call: &Call<'_>, in_use: bool) -> Vec<u8> {
 }
 
 pub(super) fn msgctl(call: &Call<'_>) -> Outcome {
+    let ipc = call.ipc();
     // IPC_64 is how C libraries of old ask for what is the only form here.
     let (asked, what) = (call.int(0), call.uint(1) & !0x100);
     let address = call.arg(2);
     let who = who(call);
-    let all = &call.kernel.ipc.messages;
+    let all = &ipc.messages;
     if asked < 0 {
         return Err(Errno::INVAL.into());
     }
@@ -195,10 +199,10 @@ pub(super) fn msgctl(call: &Call<'_>) -> Outcome {
             let word = |at: usize| new.get(at..at + 8).and_then(|word| word.try_into().ok());
             let room = word(88).map_or(0, u64::from_le_bytes);
             if room > ROOM {
-                who.require(Caps::SYS_RESOURCE)?;
+                queue.permissions.exceed(&who)?;
             }
             if let Some(owner) = new.first_chunk() {
-                queue.permissions.set(owner);
+                queue.permissions.set(owner, &who)?;
             }
             queue.content.room = room;
             queue.content.times[2] = Time::now().seconds;
@@ -207,7 +211,7 @@ pub(super) fn msgctl(call: &Call<'_>) -> Outcome {
             changed.wake();
         }
         _ => {
-            call.memory().write(address, &describe(id, queue))?;
+            call.memory().write(address, &describe(&who, id, queue))?;
             return Ok(if by_place { id.into() } else { 0 });
         }
     }

@@ -95,7 +95,12 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
         return Err(Errno::NODEV.into());
     }
     // Others show what belongs to namespaces that are not this one's.
-    if mounts.owner.is_some() && !["tmpfs", "ramfs", "devpts"].contains(&kind.as_str()) {
+    let ipc = call.ipc();
+    let shown = match kind.as_str() {
+        "mqueue" => who.can_in(&ipc.owner, Caps::SYS_ADMIN),
+        kind => ["tmpfs", "ramfs", "devpts"].contains(&kind),
+    };
+    if mounts.owner.is_some() && !shown {
         return Err(Errno::PERM.into());
     }
     let own = |ids, given: Option<u32>, own: u32| {
@@ -106,7 +111,7 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     let (node, device, options) = if kind == "devpts" && mounts.owner.is_some() {
         devpts_apart(call, &who, options)?
     } else {
-        make(&kind, &options, call.kernel)?.ok_or(Errno::NODEV)?
+        make(&kind, &options, (call.kernel, &ipc))?.ok_or(Errno::NODEV)?
     };
     let (source, inside) = (text(call, 0)?, b"/".to_vec());
     let (owner, kept) = (who.space, MountFlags::empty());

@@ -4,10 +4,18 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::task::namespaces::{make, new};
+use crate::ipc::Ipc;
+use crate::task::namespaces::{ipc_of, leave_ipc, make, new};
 use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
+
+impl Call<'_> {
+    /// The caller's IPC namespace.
+    pub(super) fn ipc(&self) -> Arc<Ipc> {
+        ipc_of(self.kernel, &self.thread.process)
+    }
+}
 
 const VM: u64 = 0x100;
 const FS: u64 = 0x200;
@@ -29,7 +37,11 @@ pub(super) fn unshare(call: &Call<'_>) -> Outcome {
     }
     if flags & new::ALL != 0 {
         let who = super::identity::who(call);
-        make(call.kernel, (process, &who), flags)?.enter(call.kernel, process);
+        let made = make(call.kernel, (process, &who), flags)?;
+        if flags & new::IPC != 0 {
+            leave_ipc(call.kernel, process);
+        }
+        made.enter(call.kernel, process);
         // Its first thread may have ended before.
         let now = process.who();
         *lock(&call.thread.credentials) = now;

@@ -45,6 +45,7 @@ fn attributes(call: &Call<'_>, address: u64) -> Result<[i64; 4], Errno> {
 }
 
 pub(super) fn mq_open(call: &Call<'_>) -> Outcome {
+    let ipc = call.ipc();
     let flags = call.uint(1);
     let name = name(call)?;
     let has = |flag: u32| flags & flag != 0;
@@ -55,10 +56,10 @@ pub(super) fn mq_open(call: &Call<'_>) -> Outcome {
             let number = |number: i64| usize::try_from(number).unwrap_or(0);
             (number(most), number(largest))
         }
-        _ => call.kernel.ipc.queues.accounts.limits(),
+        _ => call.ipc().queues.accounts.limits(),
     };
     let who = who(call);
-    let all = &call.kernel.ipc.queues;
+    let all = &ipc.queues;
     let node = match all.root.child(&name) {
         Ok(_) if has(status::CREATE) && has(status::EXCLUSIVE) => return Err(Errno::EXIST.into()),
         Ok(node) => {
@@ -90,8 +91,9 @@ pub(super) fn mq_open(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn mq_unlink(call: &Call<'_>) -> Outcome {
+    let ipc = call.ipc();
     let name = name(call)?;
-    let root = &call.kernel.ipc.queues.root;
+    let root = &ipc.queues.root;
     let (who, above) = (who(call), root.attributes()?);
     let file = root.child(&name)?.attributes()?;
     let owner = file.user;

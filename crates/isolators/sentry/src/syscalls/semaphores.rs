@@ -9,8 +9,8 @@ use crate::ipc::semaphores::{
     Blocked, LARGEST_VALUE, MOST_IN_ALL, MOST_IN_SET, MOST_OPERATIONS, MOST_SETS, Operation,
     Semaphore, Set,
 };
-use crate::task::Restart;
 use crate::task::waiter::{Woken, lock};
+use crate::task::{Credentials, Restart};
 use crate::vfs::Time;
 
 use super::identity::who;
@@ -33,11 +33,12 @@ mod own {
 }
 
 pub(super) fn semget(call: &Call<'_>) -> Outcome {
+    let ipc = call.ipc();
     let count = call.int(1);
     let count = usize::try_from(count).ok().filter(|count| *count <= MOST_IN_SET);
     let count = count.ok_or(Errno::INVAL)?;
     let fits = |set: &Set| if count <= set.semaphores.len() { Ok(()) } else { Err(Errno::INVAL) };
-    let mut sets = lock(&call.kernel.ipc.semaphores.sets);
+    let mut sets = lock(&ipc.semaphores.sets);
     let wanted = (call.int(0), call.uint(2));
     let all =
         if count == 0 { 0 } else { sets.iter().map(|(_, set)| set.content.semaphores.len()).sum() };
@@ -75,7 +76,8 @@ fn operations(call: &Call<'_>) -> Result<Vec<Operation>, Failure> {
 }
 
 fn operate(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
-    let all = &call.kernel.ipc.semaphores;
+    let ipc = call.ipc();
+    let all = &ipc.semaphores;
     let operations = operations(call)?;
     let (id, pid, who) = (call.int(0), call.thread.process.pid, who(call));
     let changes = operations.iter().any(|operation| operation.add != 0);
@@ -123,8 +125,8 @@ fn operate(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
 }
 
 /// `struct semid64_ds`
-fn describe(id: i32, set: &Object<Set>) -> Vec<u8> {
-    let mut bytes = set.permissions.bytes(id, 0).to_vec();
+fn describe(who: &Credentials, id: i32, set: &Object<Set>) -> Vec<u8> {
+    let mut bytes = set.permissions.bytes(id, 0, who).to_vec();
     let [operated, changed] = set.content.times;
     let count = set.content.semaphores.len() as u64;
     for word in [operated.cast_unsigned(), 0, changed.cast_unsigned(), 0, count, 0, 0] {
@@ -135,7 +137,8 @@ fn describe(id: i32, set: &Object<Set>) -> Vec<u8> {
 
 /// `struct seminfo`; with what is in use for `SEM_INFO`.
 fn limits(call: &Call<'_>, in_use: bool) -> Vec<u8> {
-    let sets = lock(&call.kernel.ipc.semaphores.sets);
+    let ipc = call.ipc();
+    let sets = lock(&ipc.semaphores.sets);
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let (used, last) = if in_use {
         let all = sets.iter().map(|(_, set)| set.content.semaphores.len()).sum();
@@ -171,9 +174,10 @@ fn set_values(call: &Call<'_>, set: &mut Set, number: usize, all: bool) -> Resul
 }
 
 pub(super) fn semctl(call: &Call<'_>) -> Outcome {
+    let ipc = call.ipc();
     // IPC_64 is how C libraries of old ask for what is the only form here.
     let (asked, what) = (call.int(0), call.uint(2) & !0x100);
-    let all = &call.kernel.ipc.semaphores;
+    let all = &ipc.semaphores;
     let who = who(call);
     if matches!(what, command::LIMITS | own::USE) {
         call.memory().write(call.arg(3), &limits(call, what == own::USE))?;
@@ -210,11 +214,11 @@ pub(super) fn semctl(call: &Call<'_>) -> Outcome {
         }
         command::SET => {
             set.permissions.control(&who)?;
-            set.permissions.set(&call.memory().read_array(call.arg(3))?);
+            set.permissions.set(&call.memory().read_array(call.arg(3))?, &who)?;
             set.content.times[1] = Time::now().seconds;
         }
         command::STATUS | own::STATUS_AT | own::ANY_STATUS_AT => {
-            call.memory().write(call.arg(3), &describe(id, set))?;
+            call.memory().write(call.arg(3), &describe(&who, id, set))?;
             return Ok(if by_place { id.into() } else { 0 });
         }
         own::GET_PROCESS => return Ok(semaphore()?.process.into()),

@@ -9,8 +9,8 @@ use crate::ipc::shared_memory::{self, MARKED, MOST, Segment};
 use crate::kernel::{Frame, Kernel};
 use crate::mm::{Area, Backing, Marks, PAGE, Protection, Space, round_up};
 use crate::platform::HostCall;
-use crate::task::Thread;
 use crate::task::waiter::lock;
+use crate::task::{Credentials, Thread};
 use crate::vfs::Time;
 
 use super::identity::who;
@@ -42,18 +42,20 @@ mod flag {
 }
 
 pub(super) fn shmget(call: &Call<'_>) -> Outcome {
+    let ipc = call.ipc();
     let (key, size, flags) = (call.int(0), call.arg(1), call.uint(2));
-    shared_memory::sweep(call.kernel);
+    shared_memory::sweep(call.kernel, &ipc);
     let fits = |segment: &Segment| if size <= segment.size { Ok(()) } else { Err(Errno::INVAL) };
     let make = || match flags & flag::HUGE {
         0 => Segment::new(size, call.kernel.ipc_key(call.thread.process.pid)),
         _ => Err(Errno::NOMEM),
     };
-    let mut segments = lock(&call.kernel.ipc.segments);
+    let mut segments = lock(&ipc.segments);
     Ok(segments.get((key, flags), &who(call), MOST, fits, make)?.into())
 }
 
 pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
+    let ipc = call.ipc();
     let (id, address, flags) = (call.int(0), call.arg(1), call.uint(2));
     let read_only = flags & flag::READ_ONLY != 0;
     let execute = flags & flag::EXECUTE != 0;
@@ -62,7 +64,7 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
         return Err(Errno::INVAL.into());
     }
     let (memory, size, key, inode) = {
-        let mut segments = lock(&call.kernel.ipc.segments);
+        let mut segments = lock(&ipc.segments);
         let Object { permissions, content, .. } = segments.find(id)?;
         let write = if read_only { 0 } else { access::WRITE };
         permissions.permit(&who(call), access::READ | write | u32::from(execute))?;
@@ -101,17 +103,22 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
 }
 
 pub(super) fn shmdt(call: &Call<'_>, frame: &Frame) -> Framed {
+    let ipc = call.ipc();
     let start = call.arg(0);
     let decide = |space: &Arc<Space>| {
         let areas = lock(&space.areas);
         let (at, first) = areas.at(start).ok_or(Errno::INVAL)?;
-        let Backing::File { id: inode, offset: 0, shared: true, .. } = &first.backing else {
+        let Backing::File { path, id: inode, offset: 0, shared: true, .. } = &first.backing else {
             return Err(Failure::Errno(Errno::INVAL));
         };
-        let segments = lock(&call.kernel.ipc.segments);
+        let segments = lock(&ipc.segments);
         let segment = segments.iter().find(|(_, segment)| segment.content.inode == *inode);
-        let (id, segment) = segment.filter(|_| at == start).ok_or(Errno::INVAL)?;
-        let length = round_up(segment.content.size).unwrap_or(PAGE);
+        let (id, length) = match segment.filter(|_| at == start) {
+            Some((id, segment)) => (Some(id), round_up(segment.content.size).unwrap_or(PAGE)),
+            // It has left the namespace that the segment is of.
+            None if at == start && path.starts_with(b"/SYSV") => (None, u64::MAX - start),
+            None => return Err(Errno::INVAL.into()),
+        };
         // As much as is still there in one piece.
         let mut end = start;
         while let Some((from, area)) = areas.at(end).filter(|_| end < start + length) {
@@ -136,8 +143,8 @@ pub(super) fn shmdt(call: &Call<'_>, frame: &Frame) -> Framed {
             lock(&space.areas).remove(&at);
         }
         space.pass_turn();
-        if result >= 0 {
-            shared_memory::detached(kernel, id, thread.process.pid);
+        if let (Some(id), 0..) = (id, result) {
+            shared_memory::detached(kernel, &ipc, id, thread.process.pid);
         }
         memory::finish(kernel, thread, number, saved, result);
     };
@@ -147,9 +154,9 @@ pub(super) fn shmdt(call: &Call<'_>, frame: &Frame) -> Framed {
 }
 
 /// `struct shmid64_ds`
-fn describe(id: i32, segment: &Object<Segment>, attached: u64) -> Vec<u8> {
+fn describe(who: &Credentials, id: i32, segment: &Object<Segment>, attached: u64) -> Vec<u8> {
     let Segment { size, processes, times, marked, .. } = &segment.content;
-    let mut bytes = segment.permissions.bytes(id, if *marked { MARKED } else { 0 }).to_vec();
+    let mut bytes = segment.permissions.bytes(id, if *marked { MARKED } else { 0 }, who).to_vec();
     bytes.extend_from_slice(&size.to_le_bytes());
     for time in times {
         bytes.extend_from_slice(&time.to_le_bytes());
@@ -171,7 +178,8 @@ fn limits() -> Vec<u8> {
 
 /// `struct shm_info`
 fn in_use(call: &Call<'_>) -> Vec<u8> {
-    let segments = lock(&call.kernel.ipc.segments);
+    let ipc = call.ipc();
+    let segments = lock(&ipc.segments);
     let pages: u64 =
         segments.iter().filter_map(|(_, s)| round_up(s.content.size)).map(|s| s / PAGE).sum();
     let words = [segments.iter().count() as u64, pages, pages, 0, 0, 0];
@@ -179,33 +187,34 @@ fn in_use(call: &Call<'_>) -> Vec<u8> {
 }
 
 pub(super) fn shmctl(call: &Call<'_>) -> Outcome {
+    let ipc = call.ipc();
     let (asked, what) = (call.int(0), call.uint(1) & !0x100);
-    shared_memory::sweep(call.kernel);
+    shared_memory::sweep(call.kernel, &ipc);
     if matches!(what, command::LIMITS | own::USE) {
         let bytes = if what == own::USE { in_use(call) } else { limits() };
         call.memory().write(call.arg(2), &bytes)?;
-        return Ok(lock(&call.kernel.ipc.segments).highest());
+        return Ok(lock(&ipc.segments).highest());
     }
     let by_place = matches!(what, own::STATUS_AT | own::ANY_STATUS_AT);
     let (id, inode) = {
-        let mut segments = lock(&call.kernel.ipc.segments);
+        let mut segments = lock(&ipc.segments);
         let id = if by_place { segments.at(asked)? } else { asked };
         (id, segments.find(id)?.content.inode)
     };
     // Not under the lock: it looks at address spaces.
     let attached = shared_memory::attachments(call.kernel, inode);
-    let mut segments = lock(&call.kernel.ipc.segments);
+    let mut segments = lock(&ipc.segments);
     let segment = segments.find(id)?;
     match what {
         command::STATUS | own::STATUS_AT | own::ANY_STATUS_AT => {
             let wanted = if what == own::ANY_STATUS_AT { 0 } else { access::READ };
             segment.permissions.permit(&who(call), wanted)?;
-            call.memory().write(call.arg(2), &describe(id, segment, attached))?;
+            call.memory().write(call.arg(2), &describe(&who(call), id, segment, attached))?;
             return Ok(if by_place { id.into() } else { 0 });
         }
         command::SET => {
             segment.permissions.control(&who(call))?;
-            segment.permissions.set(&call.memory().read_array(call.arg(2))?);
+            segment.permissions.set(&call.memory().read_array(call.arg(2))?, &who(call))?;
             segment.content.times[2] = Time::now().seconds;
         }
         command::REMOVE => {
@@ -214,7 +223,7 @@ pub(super) fn shmctl(call: &Call<'_>) -> Outcome {
             // Nobody finds it by its key from here on.
             segment.permissions.key = 0;
             drop(segments);
-            shared_memory::sweep(call.kernel);
+            shared_memory::sweep(call.kernel, &ipc);
         }
         // Nothing is swapped out here.
         own::LOCK | own::UNLOCK => segment.permissions.control(&who(call))?,

@@ -12,6 +12,7 @@ use crate::signal::{self, Info, NO_CHILD_WAIT, SI_USER, SIGCHLD};
 use crate::syscalls::futex;
 use crate::vfs::FileTable;
 
+use super::namespaces::leave_ipc;
 use super::robust;
 use super::stop::free_orphans;
 use super::waiter::lock;
@@ -61,8 +62,7 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         retire(kernel, thread);
     }
     lock(&process.timers).clear();
-    kernel.ipc.semaphores.take_back(kernel.ipc_key(process.pid));
-    crate::ipc::shared_memory::left(kernel, process.pid);
+    leave_ipc(kernel, process);
     process.aio.clear();
     let files = std::mem::replace(&mut *lock(&process.files), FileTable::empty());
     drop(files);

@@ -87,6 +87,7 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
         || (has(flags::PIDFD) && (has(flags::THREAD) || has(flags::DETACHED)))
         || (has(new::MOUNTS | new::USERS) && has(flags::FS))
         || (has(new::ALL) && has(flags::THREAD))
+        || (has(new::IPC) && has(flags::SYSVSEM))
         || (has(new::USERS) && has(flags::PARENT))
         || !(0..=signal::MAX).contains(&request.exit_signal)
     {

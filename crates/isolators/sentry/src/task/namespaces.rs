@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::user_namespace::{Space, new_number, same as same_owner};
 use super::waiter::lock;
 use super::{Caps, Credentials, Process};
+use crate::ipc::{Ipc, shared_memory};
 use crate::kernel::Kernel;
 use crate::vfs::mount::moved;
 use crate::vfs::{Entry, MountTable};
@@ -44,6 +45,23 @@ pub fn mounts_of(kernel: &Kernel, process: &Process) -> Arc<MountTable> {
     })
 }
 
+/// The IPC namespace that a process is in.
+#[must_use]
+pub fn ipc_of(kernel: &Kernel, process: &Process) -> Arc<Ipc> {
+    let own = lock(&process.namespaces).ipc.clone();
+    own.unwrap_or_else(|| {
+        let home = process.kernel();
+        Arc::clone(&home.as_deref().unwrap_or(kernel).ipc)
+    })
+}
+
+/// A process ends, or goes to another namespace of IPC: what it is to undo is undone.
+pub fn leave_ipc(kernel: &Kernel, process: &Process) {
+    let ipc = ipc_of(kernel, process);
+    ipc.semaphores.take_back(kernel.ipc_key(process.pid));
+    shared_memory::left(kernel, &ipc, process.pid);
+}
+
 /// The host name that a process sees.
 #[must_use]
 pub fn host_name_of(kernel: &Kernel, process: &Process) -> Vec<u8> {
@@ -68,9 +86,10 @@ pub mod new {
     pub const MOUNTS: u64 = 0x2_0000;
     pub const CGROUP: u64 = 0x200_0000;
     pub const NAMES: u64 = 0x400_0000;
+    pub const IPC: u64 = 0x800_0000;
     pub const USERS: u64 = 0x1000_0000;
     /// Those that there are.
-    pub const ALL: u64 = MOUNTS | CGROUP | NAMES | USERS;
+    pub const ALL: u64 = MOUNTS | CGROUP | NAMES | IPC | USERS;
 }
 
 /// What a process that asks for namespaces of its own gets.
@@ -121,6 +140,9 @@ pub fn make(
         let names = (host_name_of(kernel, process), domain_name_of(kernel, process));
         namespaces.names = Some(Names::new(names, owner.clone()));
     }
+    if has(new::IPC) {
+        namespaces.ipc = Some(Ipc::of(owner));
+    }
     if has(new::CGROUP) {
         namespaces.cgroup = Some(new_number());
     }
@@ -154,6 +176,8 @@ pub struct Namespaces {
     pub mounts: Option<Arc<MountTable>>,
     /// The host name.
     pub names: Option<Arc<Names>>,
+    /// System V IPC and message queues.
+    pub ipc: Option<Arc<Ipc>>,
     /// The number of that of cgroups, in which nothing looks different.
     pub cgroup: Option<u32>,
 }
@@ -167,6 +191,7 @@ impl Process {
         match kind {
             "user" => lock(&self.credentials()).space.as_ref().map(|space| space.number),
             "mnt" => own.mounts.as_ref().map(|mounts| mounts.number),
+            "ipc" => own.ipc.as_ref().and_then(|ipc| ipc.number),
             "uts" => own.names.as_ref().map(|names| names.number),
             "cgroup" => own.cgroup,
             _ => None,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 
 use super::mount::Options;
@@ -26,10 +27,10 @@ pub fn anonymous_device() -> u64 {
 pub fn make(
     kind: &str,
     options: &Options,
-    kernel: &Kernel,
+    (kernel, ipc): (&Kernel, &Ipc),
 ) -> Result<Option<(Node, u64, String)>, Errno> {
     if kind == "mqueue" {
-        let root = Arc::clone(&kernel.ipc.queues.root);
+        let root = Arc::clone(&ipc.queues.root);
         let device = root.file_system().device;
         return Ok(Some((Node::Tmp(root), device, String::new())));
     }

@@ -17,9 +17,11 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
+use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 use crate::net::procfs;
 use crate::task::Process;
+use crate::task::namespaces::ipc_of;
 use crate::task::user_namespace::FIRST;
 use crate::task::waiter::lock;
 
@@ -377,7 +379,9 @@ impl ProcNode {
             ProcNode::Info(file, _) => info(file),
             ProcNode::Text(name, OF_NET) => procfs::text(&kernel.network, name).into_bytes(),
             ProcNode::Text(name, OF_GROUP) => group::text(kernel, name).into_bytes(),
-            ProcNode::Text(name, OF_IPC) => crate::ipc::text::of(kernel, name).into_bytes(),
+            ProcNode::Text(name, OF_IPC) => {
+                crate::ipc::text::of(kernel, &ipc_of_reader(walker), name).into_bytes()
+            }
             ProcNode::Text(name, 0) => of_kernel(kernel, name),
             ProcNode::Text(name, pid) => {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
@@ -455,6 +459,13 @@ impl ProcNode {
         });
         Names::new(kinds.collect())
     }
+}
+
+/// The IPC namespace of who reads.
+fn ipc_of_reader(walker: &Walker<'_>) -> Arc<Ipc> {
+    let kernel = walker.kernel;
+    let reader = lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
+    reader.map_or_else(|| Arc::clone(&kernel.ipc), |process| ipc_of(kernel, &process))
 }
 
 /// The process of this number, or that of a thread.

@@ -112,7 +112,11 @@ pub(super) fn names(path: &str) -> Vec<String> {
 /// What a setting says.
 pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
     let kernel = walker.kernel;
-    let given = kernel.network.settings.get(path).or_else(|| kernel.ipc.settings.get(path));
+    let given = kernel
+        .network
+        .settings
+        .get(path)
+        .or_else(|| super::ipc_of_reader(walker).settings.get(path));
     if let (PING_GROUPS, Some(groups)) = (path, given) {
         return format!("{}\t{}\n", groups >> 32, groups & 0xffff_ffff).into_bytes();
     }

@@ -43,17 +43,21 @@ pub(super) fn before(call: &Call<'_>, number: u64, at: u64) -> Before {
     if !thread.is_guarded() {
         return Before::Serve;
     }
+    let made = (number, call.args);
     let (passed, tells) = {
         let mut trace = lock(&thread.trace);
-        (std::mem::take(&mut trace.passed), trace.tells(events::SECCOMP))
+        (std::mem::take(&mut trace.passed) == Some(made), trace.tells(events::SECCOMP))
     };
     match super::seccomp::judge(call, number, at) {
         Verdict::Allow | Verdict::Log => Before::Serve,
         // It was asked already who is to say so.
-        Verdict::Trace(_) | Verdict::Notify if passed => Before::Serve,
+        Verdict::Trace(_) | Verdict::Notify if passed => {
+            thread.let_be(made);
+            Before::Serve
+        }
         Verdict::Notify => match super::notices::ask(call, number, at) {
             Ok(None) => {
-                thread.let_be.store(true, Ordering::SeqCst);
+                thread.let_be(made);
                 Before::Serve
             }
             Ok(Some(value)) => Before::Answer(value),
@@ -69,7 +73,11 @@ pub(super) fn before(call: &Call<'_>, number: u64, at: u64) -> Before {
 fn needs_frame(call: &Call<'_>, number: u64) -> bool {
     let thread = call.thread;
     let wanted = {
-        let trace = lock(&thread.trace);
+        let mut trace = lock(&thread.trace);
+        // Code that was changed meanwhile may make another one: that is a call of its own.
+        if matches!(trace.phase, Phase::Entered(before) if before != number) {
+            trace.phase = Phase::Outside;
+        }
         match (trace.phase, trace.mode) {
             (Phase::Entered(_), _) => None,
             (_, Mode::Run) => {
@@ -104,16 +112,18 @@ pub(super) fn enter(
     frame: &mut Frame,
 ) -> Next {
     let traced = thread.is_traced();
-    if traced && matches!(lock(&thread.trace).phase, Phase::Serving(_)) {
-        forget_answers(thread);
-        return Next::Serve;
-    }
-    if !traced {
+    if !traced || matches!(lock(&thread.trace).phase, Phase::Serving(_)) {
         let number = frame.context.get(Register::Rax);
-        return match judged(kernel, thread, id, frame, number) {
-            Judged::Let(_) => Next::Serve,
-            Judged::Done => Next::Done,
+        let number = match judged(kernel, thread, id, frame, number) {
+            Judged::Let(number) => number,
+            Judged::Done => return Next::Done,
         };
+        forget_answers(thread);
+        if number >= trace::LAST && traced {
+            signal::resume(kernel, thread, *id, frame);
+            return Next::Done;
+        }
+        return Next::Serve;
     }
     let number = match trace::entry(kernel, thread, id, frame) {
         Entry::Gone => return Next::Done,
@@ -164,7 +174,7 @@ pub(super) fn enter(
 /// The call is served: what was said of it does not hold for the next one.
 fn forget_answers(thread: &Thread) {
     thread.let_be.store(false, Ordering::SeqCst);
-    lock(&thread.trace).passed = false;
+    lock(&thread.trace).passed = None;
 }
 
 /// A futex on which threads of the stub wait on the host: this one does, too, by an order
@@ -224,56 +234,65 @@ fn judged(
     frame: &mut Frame,
     number: u64,
 ) -> Judged {
-    if !thread.is_guarded() || thread.let_be.swap(false, Ordering::SeqCst) {
-        return Judged::Let(number);
-    }
-    let args = frame.context.args();
-    let call = Call { kernel, thread, args, id: *id, continued: None, held: None };
-    let answer = |value: u64, frame: &mut Frame| {
-        trace::served(thread);
-        frame.context.set(Register::Rax, value);
-        signal::resume(kernel, thread, *id, frame);
-        Judged::Done
-    };
-    let errno = |value: u64| value.wrapping_neg();
-    match super::seccomp::judge(&call, number, frame.context.get(Register::Rip)) {
-        Verdict::Allow | Verdict::Log => Judged::Let(number),
-        Verdict::Errno(value) => answer(errno(value.into()), frame),
-        Verdict::Trap(data) => {
-            trace::served(thread);
-            frame.context.set(Register::Rax, number);
-            signal::force(thread, blocked(data, number, frame));
-            signal::resume(kernel, thread, *id, frame);
-            Judged::Done
+    let mut number = number;
+    // Whether the tracer was asked; what it left is judged once more, as on Linux.
+    let mut told = false;
+    loop {
+        let args = frame.context.args();
+        if !thread.is_guarded() || thread.is_let_be((number, args)) {
+            return Judged::Let(number);
         }
-        Verdict::Notify => {
-            match super::notices::ask(&call, number, frame.context.get(Register::Rip)) {
+        let call = Call { kernel, thread, args, id: *id, continued: None, held: None };
+        let at = frame.context.get(Register::Rip);
+        let value = match super::seccomp::judge(&call, number, at) {
+            Verdict::Allow | Verdict::Log => return Judged::Let(number),
+            Verdict::Trace(_) if told => {
+                lock(&thread.trace).passed = Some((number, args));
+                return Judged::Let(number);
+            }
+            Verdict::Trace(data) => {
+                if lock(&thread.trace).tells(events::SECCOMP) {
+                    match ask_tracer(kernel, thread, id, frame, (number, data)) {
+                        Judged::Let(chosen) if chosen < trace::LAST => number = chosen,
+                        over => return over,
+                    }
+                    told = true;
+                    continue;
+                }
+                -i64::from(Errno::NOSYS.raw_os_error())
+            }
+            Verdict::Errno(value) => -i64::from(value),
+            Verdict::Trap(data) => {
+                trace::served(thread);
+                frame.context.set(Register::Rax, number);
+                signal::force(thread, blocked(data, number, frame));
+                signal::resume(kernel, thread, *id, frame);
+                return Judged::Done;
+            }
+            Verdict::Notify => match super::notices::ask(&call, number, at) {
                 Ok(None) => {
                     if thread.is_traced() {
                         // The call may be made again, which is not asked about.
-                        lock(&thread.trace).passed = true;
+                        lock(&thread.trace).passed = Some((number, args));
                     }
-                    Judged::Let(number)
+                    return Judged::Let(number);
                 }
-                Ok(Some(value)) => answer(value.cast_unsigned(), frame),
+                Ok(Some(value)) => value,
                 Err(_) => {
                     *lock(&thread.restart) = Some(Restart::IfAsked);
-                    let at = frame.context.get(Register::Rip);
                     frame.context.set(Register::Rip, at.wrapping_sub(2));
-                    answer(number, frame)
+                    number.cast_signed()
                 }
+            },
+            verdict @ (Verdict::KillThread | Verdict::KillProcess) => {
+                kill(kernel, thread, *id, frame, verdict == Verdict::KillProcess);
+                return Judged::Done;
             }
-        }
-        Verdict::Trace(data) => {
-            if !lock(&thread.trace).tells(events::SECCOMP) {
-                return answer(errno(38), frame);
-            }
-            ask_tracer(kernel, thread, id, frame, (number, data))
-        }
-        verdict @ (Verdict::KillThread | Verdict::KillProcess) => {
-            kill(kernel, thread, *id, frame, verdict == Verdict::KillProcess);
-            Judged::Done
-        }
+        };
+        trace::served(thread);
+        frame.context.set(Register::Rax, value.cast_unsigned());
+        signal::resume(kernel, thread, *id, frame);
+        return Judged::Done;
     }
 }
 
@@ -312,7 +331,6 @@ fn ask_tracer(
         Some(chosen) => {
             if chosen < trace::LAST {
                 frame.context.set(Register::Rax, chosen);
-                lock(&thread.trace).passed = true;
             }
             Judged::Let(chosen)
         }

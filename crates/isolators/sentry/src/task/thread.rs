@@ -110,6 +110,8 @@ pub struct Thread {
     pub reframed: AtomicBool,
     /// Who listens to its filters has let the present call be made.
     pub let_be: AtomicBool,
+    /// That call, by number and arguments.
+    let_through: Mutex<(u64, [u64; 6])>,
     /// The call site that is to be rewritten before the present call is made; or 0.
     pub site: AtomicU64,
     /// Who traces it, and what of.
@@ -163,6 +165,7 @@ impl Thread {
             lent: AtomicBool::new(false),
             reframed: AtomicBool::new(false),
             let_be: AtomicBool::new(false),
+            let_through: Mutex::default(),
             site: AtomicU64::new(0),
             trace: Mutex::default(),
             traced: AtomicBool::new(false),
@@ -199,6 +202,19 @@ impl Thread {
     #[must_use]
     pub fn is_guarded(&self) -> bool {
         self.guarded.load(Ordering::SeqCst)
+    }
+
+    /// Its present call, by number and arguments, may be made whatever filters say.
+    pub fn let_be(&self, call: (u64, [u64; 6])) {
+        *lock(&self.let_through) = call;
+        self.let_be.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that was said of this call; once. Its registers may come from memory of the
+    /// guest's, where another thread can have changed them.
+    #[must_use]
+    pub fn is_let_be(&self, call: (u64, [u64; 6])) -> bool {
+        self.let_be.swap(false, Ordering::SeqCst) && *lock(&self.let_through) == call
     }
 
     /// They do now: no filter is ever taken away.

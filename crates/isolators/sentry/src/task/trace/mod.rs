@@ -164,8 +164,9 @@ pub struct Trace {
     pub group: u64,
     /// For `PTRACE_GETEVENTMSG`.
     pub message: u64,
-    /// A filter asked the tracer, who has seen the call.
-    pub passed: bool,
+    /// The call, by number and arguments, about which the tracer, or who listens to a
+    /// filter, was asked: it is to be made.
+    pub passed: Option<(u64, [u64; 6])>,
     /// SIGCONT came while it was stopped.
     pub continued: bool,
 }

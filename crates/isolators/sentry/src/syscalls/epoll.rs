@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
+use crate::task::Restart;
 use crate::task::waiter::Woken;
 use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, status};
 
 use super::polling::with_mask;
-use super::{Call, Outcome, time};
+use super::{Call, Failure, Outcome, time};
 
 fn create(call: &Call<'_>, flags: u32) -> Outcome {
     if flags & !status::CLOSE_ON_EXEC != 0 {
@@ -71,11 +72,12 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
 fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
     const MOST: usize = 4096;
     let deadline = call.continued.or(deadline);
+    let restart = deadline.map_or(Restart::Never, Restart::Until);
     let set = set(call)?;
     let most = usize::try_from(call.int(2)).ok().filter(|m| *m > 0).ok_or(Errno::INVAL)?;
     loop {
         set.join(call.waiter());
-        let found = set.collect(most.min(MOST), true);
+        let found = set.collect(most.min(MOST), true, Some(call.thread));
         if !found.is_empty() {
             let bytes: Vec<u8> = found
                 .iter()
@@ -89,7 +91,7 @@ fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
         match call.waiter().wait(deadline) {
             Woken::Called => {}
             Woken::TimedOut => return Ok(0),
-            Woken::Interrupted => return Err(Errno::INTR.into()),
+            Woken::Interrupted => return Err(Failure::Interrupted(restart)),
         }
     }
 }

@@ -37,7 +37,7 @@ fn poll_all(
         for watch in watches.iter_mut() {
             let mask = watch.wanted | Ready::ERR | Ready::HUP | Ready::NVAL;
             if let Some(file) = &watch.file {
-                watch.found = file.file.ready() & mask;
+                watch.found = file.file.ready_for(call.thread) & mask;
             }
             count += usize::from(!watch.found.is_empty());
         }

@@ -215,26 +215,41 @@ impl Waiter {
 }
 
 /// Those who wait for one thing. Standing in it is cheap to undo: a place is
-/// weak, and those who left are dropped at the next wake.
+/// weak, and those who left are dropped at the next wake, or when there are many.
 #[derive(Debug, Default)]
 pub struct WaitQueue {
-    waiting: Mutex<Vec<Weak<Waiter>>>,
+    waiting: Mutex<Places>,
 }
+
+#[derive(Debug, Default)]
+struct Places {
+    taken: Vec<Weak<Waiter>>,
+    /// When there are more, it is looked who has left.
+    enough: usize,
+}
+
+/// Few enough not to be looked through.
+const FEW: usize = 16;
 
 impl WaitQueue {
     /// Adds a waiter until the next wake. Look at the condition after this.
     pub fn join(&self, waiter: &Arc<Waiter>) {
-        let mut waiting = lock(&self.waiting);
+        let mut places = lock(&self.waiting);
         let this = Arc::downgrade(waiter);
-        if !waiting.iter().any(|w| w.ptr_eq(&this)) {
-            waiting.push(this);
+        if places.taken.iter().any(|w| w.ptr_eq(&this)) {
+            return;
         }
+        if places.taken.len() >= places.enough.max(FEW) {
+            places.taken.retain(|w| w.strong_count() > 0);
+            places.enough = places.taken.len() * 2;
+        }
+        places.taken.push(this);
     }
 
     /// Calls all of them.
     pub fn wake(&self) {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
-        for waiter in waiting.iter().filter_map(Weak::upgrade) {
+        for waiter in waiting.taken.iter().filter_map(Weak::upgrade) {
             waiter.call();
         }
     }
@@ -255,6 +270,21 @@ mod tests {
         assert_eq!(waiter.wait(soon), Woken::TimedOut);
         queue.wake();
         assert_eq!(waiter.wait(soon), Woken::TimedOut, "it stands in the queue no more");
+    }
+
+    #[test]
+    fn who_left_is_forgotten_without_a_wake() {
+        let queue = WaitQueue::default();
+        let stay: Vec<_> = (0..40).map(|_| Arc::new(Waiter::default())).collect();
+        stay.iter().for_each(|waiter| queue.join(waiter));
+        for _ in 0..10_000 {
+            queue.join(&Arc::new(Waiter::default()));
+        }
+        assert!(lock(&queue.waiting).taken.len() < 200);
+        queue.wake();
+        for waiter in stay {
+            assert_eq!(waiter.wait(Some(Instant::now())), Woken::Called);
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
-use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
+use crate::task::{Thread, WaitQueue};
 
 use super::{Attributes, File, OpenFile, Ready};
 
@@ -205,8 +205,8 @@ impl Epoll {
     }
 
     /// What is ready now: events and data of up to `most` files. With `take`, edges
-    /// and one-shots count as told.
-    pub fn collect(&self, most: usize, take: bool) -> Vec<(u32, u64)> {
+    /// and one-shots count as told. Some files tell each thread something else.
+    pub fn collect(&self, most: usize, take: bool, who: Option<&Thread>) -> Vec<(u32, u64)> {
         let mut found = Vec::new();
         lock(&self.items).retain(|_, item| {
             // Closed everywhere.
@@ -223,7 +223,11 @@ impl Epoll {
                 file.file.watch(&item.waiter);
             }
             let always = u32::from((Ready::ERR | Ready::HUP).bits());
-            let ready = u32::from(file.file.ready().bits()) & (item.events & CONDITIONS | always);
+            let ready = match who {
+                Some(thread) => file.file.ready_for(thread),
+                None => file.file.ready(),
+            };
+            let ready = u32::from(ready.bits()) & (item.events & CONDITIONS | always);
             if ready != 0 {
                 found.push((ready, item.data));
                 if !take {
@@ -256,7 +260,12 @@ impl File for EpollFile {
     }
 
     fn ready(&self) -> Ready {
-        if self.0.collect(1, false).is_empty() { Ready::empty() } else { Ready::IN }
+        if self.0.collect(1, false, None).is_empty() { Ready::empty() } else { Ready::IN }
+    }
+
+    fn ready_for(&self, thread: &Thread) -> Ready {
+        let any = !self.0.collect(1, false, Some(thread)).is_empty();
+        if any { Ready::IN } else { Ready::empty() }
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {
@@ -282,23 +291,23 @@ mod tests {
         edge.add(3, &reader, 1 | flag::EDGE, 8).unwrap();
         once.add(3, &reader, 1 | flag::ONE_SHOT, 9).unwrap();
         assert_eq!(level.add(3, &reader, 1, 7), Err(Errno::EXIST));
-        assert!(level.collect(8, true).is_empty() && edge.collect(8, true).is_empty());
+        assert!(level.collect(8, true, None).is_empty() && edge.collect(8, true, None).is_empty());
         writer.file.write(b"x", 0, false).unwrap();
         for _ in 0..2 {
-            assert_eq!(level.collect(8, true), [(1, 7)]);
+            assert_eq!(level.collect(8, true, None), [(1, 7)]);
         }
-        assert_eq!(edge.collect(8, true), [(1, 8)]);
-        assert_eq!(edge.collect(8, true), []);
-        assert_eq!(once.collect(8, true), [(1, 9)]);
-        assert_eq!(once.collect(8, true), []);
+        assert_eq!(edge.collect(8, true, None), [(1, 8)]);
+        assert_eq!(edge.collect(8, true, None), []);
+        assert_eq!(once.collect(8, true, None), [(1, 9)]);
+        assert_eq!(once.collect(8, true, None), []);
         // Another byte is another edge, although the first one was not read.
         writer.file.write(b"y", 0, false).unwrap();
-        assert_eq!(edge.collect(8, true), [(1, 8)]);
+        assert_eq!(edge.collect(8, true, None), [(1, 8)]);
         once.modify(3, &reader, 1 | flag::ONE_SHOT, 10).unwrap();
-        assert_eq!(once.collect(8, true), [(1, 10)]);
+        assert_eq!(once.collect(8, true, None), [(1, 10)]);
         drop(writer);
-        assert_eq!(level.collect(8, true), [(0x11, 7)]);
+        assert_eq!(level.collect(8, true, None), [(0x11, 7)]);
         drop(reader);
-        assert_eq!(level.collect(8, true), []);
+        assert_eq!(level.collect(8, true, None), []);
     }
 }

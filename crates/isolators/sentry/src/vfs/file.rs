@@ -3,15 +3,14 @@
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use crate::net::Socket;
 use crate::syscalls::{Call, Failure};
-use crate::task::Restart;
 use crate::task::waiter::{Waiter, Woken, lock};
+use crate::task::{Restart, Thread};
 
 use super::inotify::{self, Inotify, event};
 use super::{Attributes, Entry, Epoll, Kind};
@@ -51,6 +50,14 @@ pub trait File: Send + Sync {
     /// `EAGAIN` if it would have to wait.
     fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno>;
 
+    /// The same for a caller: of signals, everyone reads his own.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it would have to wait.
+    fn read_for(&self, _: &Call<'_>, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.read(into, offset)
+    }
+
     /// Writes at `offset`, which a stream ignores; at the end, if `append`.
     ///
     /// # Errors
@@ -59,6 +66,11 @@ pub trait File: Send + Sync {
 
     /// What can be done without waiting.
     fn ready(&self) -> Ready;
+
+    /// The same for a thread that asks.
+    fn ready_for(&self, _: &Thread) -> Ready {
+        self.ready()
+    }
 
     /// Has the waiter called when that changes.
     fn watch(&self, waiter: &Arc<Waiter>);
@@ -334,8 +346,9 @@ impl OpenFile {
         if !self.readable() {
             return Err(Errno::BADF.into());
         }
-        let done =
-            self.at(offset, |at| self.wait_until(call, Ready::IN, || self.file.read(into, at)))?;
+        let done = self.at(offset, |at| {
+            self.wait_until(call, Ready::IN, || self.file.read_for(call, into, at))
+        })?;
         if done > 0 {
             self.tell(event::ACCESS);
         }
@@ -455,7 +468,13 @@ impl OpenFile {
         what: Ready,
         mut f: impl FnMut() -> Result<usize, Errno>,
     ) -> Result<usize, Failure> {
+        let mut watched = false;
         loop {
+            // First listen, then try: only what changes afterwards ends the wait. What
+            // poll(2) says is not asked, for it may see it differently.
+            if watched {
+                self.file.watch(&call.thread.waiter);
+            }
             let nonblocking = self.flag(status::NONBLOCK);
             if let Some(done) = self.file.admit(call, what, nonblocking)? {
                 return Ok(done);
@@ -464,22 +483,12 @@ impl OpenFile {
                 Err(Errno::AGAIN) if !self.flag(status::NONBLOCK) => {}
                 other => return other.map_err(Failure::from),
             }
-            self.wait(call, what, None)?;
-        }
-    }
-
-    /// Waits until one of `what` is possible, an error or the end is there, or
-    /// the time is up.
-    fn wait(&self, call: &Call<'_>, what: Ready, deadline: Option<Instant>) -> Result<(), Failure> {
-        loop {
-            self.file.watch(&call.thread.waiter);
-            if self.file.ready().intersects(what | Ready::ERR | Ready::HUP) {
-                return Ok(());
+            if !std::mem::replace(&mut watched, true) {
+                continue;
             }
-            match call.thread.waiter.wait(deadline) {
-                Woken::Called => {}
-                Woken::TimedOut => return Ok(()),
-                Woken::Interrupted => return Err(Failure::Interrupted(Restart::IfAsked)),
+            let waiter = &call.thread.waiter;
+            if waiter.is_interrupted() || waiter.wait(None) == Woken::Interrupted {
+                return Err(Failure::Interrupted(Restart::IfAsked));
             }
         }
     }

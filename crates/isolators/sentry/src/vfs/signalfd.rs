@@ -1,30 +1,27 @@
 //! signalfd(2): signals that are read.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::signal::{self, Info};
-use crate::syscalls::{Call, Failure};
-use crate::task::Process;
+use crate::syscalls::Call;
 use crate::task::waiter::{Waiter, lock};
+use crate::task::{Process, Thread};
 
 use super::{Attributes, File, Ready};
 
 /// Bytes of `struct signalfd_siginfo`.
 const SIZE: usize = 128;
 
-/// Reads signals of a set: those of the process that reads.
+/// Reads signals of a set: those of the thread that reads, and of its process.
 pub struct SignalFd {
     kernel: Weak<Kernel>,
-    /// Who made it: whose signals poll(2) tells of.
+    /// Who made it: whose signals it tells of where nobody asks.
     process: Weak<Process>,
     set: Mutex<u64>,
-    /// Taken by a read that is about to give them away.
-    taken: Mutex<VecDeque<Info>>,
 }
 
 impl SignalFd {
@@ -35,7 +32,6 @@ impl SignalFd {
             kernel: Arc::downgrade(kernel),
             process: Arc::downgrade(process),
             set: Mutex::new(set),
-            taken: Mutex::default(),
         }
     }
 
@@ -45,6 +41,10 @@ impl SignalFd {
         if let Some(kernel) = self.kernel.upgrade() {
             kernel.signals.wake();
         }
+    }
+
+    fn among(&self, pending: u64) -> Ready {
+        if pending & *lock(&self.set) == 0 { Ready::empty() } else { Ready::IN }
     }
 }
 
@@ -73,14 +73,19 @@ fn told(info: &Info) -> [u8; SIZE] {
 }
 
 impl File for SignalFd {
-    fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
+    fn read(&self, _: &mut [u8], _: u64) -> Result<usize, Errno> {
+        // Nobody in particular has signals.
+        Err(Errno::INVAL)
+    }
+
+    fn read_for(&self, call: &Call<'_>, into: &mut [u8], _: u64) -> Result<usize, Errno> {
         if into.len() < SIZE {
             return Err(Errno::INVAL);
         }
-        let mut taken = lock(&self.taken);
+        let set = *lock(&self.set);
         let mut done = 0;
         for room in into.chunks_exact_mut(SIZE) {
-            let Some(info) = taken.pop_front() else { break };
+            let Some(info) = signal::take(call.thread, set) else { break };
             room.copy_from_slice(&told(&info));
             done += SIZE;
         }
@@ -91,31 +96,19 @@ impl File for SignalFd {
         Err(Errno::INVAL)
     }
 
-    fn admit(&self, call: &Call<'_>, what: Ready, _: bool) -> Result<Option<usize>, Failure> {
-        const MOST: usize = 16;
-        if what == Ready::IN && call.arg(2) >= SIZE as u64 {
-            let set = *lock(&self.set);
-            let mut taken = lock(&self.taken);
-            while taken.len() < MOST
-                && let Some(info) = signal::take(call.thread, set)
-            {
-                taken.push_back(info);
-            }
-        }
-        Ok(None)
-    }
-
     fn ready(&self) -> Ready {
-        let set = *lock(&self.set);
         let waits = || {
             let (kernel, process) = (self.kernel.upgrade()?, self.process.upgrade()?);
             let own = lock(&process.pending).set();
             let threads = kernel.threads_of(process.pid);
-            let all = threads.iter().fold(own, |all, t| all | lock(&t.signals).pending.set());
-            Some(all & set != 0)
+            Some(threads.iter().fold(own, |all, t| all | lock(&t.signals).pending.set()))
         };
-        let any = !lock(&self.taken).is_empty() || waits() == Some(true);
-        if any { Ready::IN } else { Ready::empty() }
+        self.among(waits().unwrap_or(0))
+    }
+
+    fn ready_for(&self, thread: &Thread) -> Ready {
+        let own = lock(&thread.signals).pending.set();
+        self.among(own | lock(&thread.process.pending).set())
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {

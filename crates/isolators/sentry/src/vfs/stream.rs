@@ -124,6 +124,16 @@ impl HostStream {
         rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Write)
     }
 
+    /// Has whoever waits called when something more than this can be done.
+    fn follow(&self, ready: Ready) {
+        let Some(key) = self.key else { return };
+        let data = epoll::EventData::new_u64(key);
+        let mut flags = epoll::EventFlags::ONESHOT;
+        flags.set(epoll::EventFlags::IN, !ready.contains(Ready::IN));
+        flags.set(epoll::EventFlags::OUT, !ready.contains(Ready::OUT));
+        let _ = epoll::modify(&self.poller.epoll, &self.fd, data, flags);
+    }
+
     /// The size of its window, if it is a terminal.
     #[must_use]
     pub fn window_size(&self) -> Option<[u16; 4]> {
@@ -143,14 +153,20 @@ impl Drop for HostStream {
 
 impl File for HostStream {
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
-        if !self.ready().intersects(Ready::IN | Ready::HUP | Ready::ERR) {
+        let ready = self.ready();
+        if !ready.intersects(Ready::IN | Ready::HUP | Ready::ERR) {
+            // Another may have taken what was there when the waiter joined.
+            self.follow(ready);
             return Err(Errno::AGAIN);
         }
         rustix::io::read(&self.fd, into)
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
-        if !self.ready().intersects(Ready::OUT | Ready::HUP | Ready::ERR) {
+        let ready = self.ready();
+        if !ready.intersects(Ready::OUT | Ready::HUP | Ready::ERR) {
+            // Another may have taken what was there when the waiter joined.
+            self.follow(ready);
             return Err(Errno::AGAIN);
         }
         // No more than a pipe that can be written at all takes at once.
@@ -172,14 +188,10 @@ impl File for HostStream {
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {
-        let Some(key) = self.key else { return };
-        self.queue.join(waiter);
-        let data = epoll::EventData::new_u64(key);
-        let ready = self.ready();
-        let mut flags = epoll::EventFlags::ONESHOT;
-        flags.set(epoll::EventFlags::IN, !ready.contains(Ready::IN));
-        flags.set(epoll::EventFlags::OUT, !ready.contains(Ready::OUT));
-        let _ = epoll::modify(&self.poller.epoll, &self.fd, data, flags);
+        if self.key.is_some() {
+            self.queue.join(waiter);
+            self.follow(self.ready());
+        }
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {

@@ -11,6 +11,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/select.h>
+#include <sys/signalfd.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
@@ -18,7 +21,69 @@
 #define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
 static int out[2];
 static void *later(void *a) { usleep(20000); if (write(out[1], "x", 1) != 1) P("write\n"); return a; }
-static void handler(int s) { (void)s; }
+static int handled;
+static void handler(int s) { (void)s, handled++; }
+static int readers;
+static void *idle(void *a) { read(*(int *)a, &readers, 1); return a; }
+/* Has a signal come again and again until it is told not to. */
+static void alarms(int on) {
+    struct itimerval t = {{0, on * 20000}, {0, on * 20000}};
+    setitimer(ITIMER_REAL, &t, 0);
+}
+/* A call that waits is ended by a signal, also where poll(2) says that it need not wait. */
+static void waits(void) {
+    struct sigaction a = {.sa_handler = handler};
+    sigaction(SIGALRM, &a, 0);
+    int event = eventfd(1, 0), out[2];
+    uint64_t n = 0xfffffffffffffffe;
+    alarms(1);
+    P("counter %ld\n", E(write(event, &n, 8)));
+    alarms(0);
+    /* Signals of another thread are not this one's. */
+    sigset_t set;
+    sigemptyset(&set), sigaddset(&set, SIGUSR2), sigaddset(&set, SIGRTMIN);
+    pthread_sigmask(SIG_BLOCK, &set, 0);
+    int file = signalfd(-1, &set, 0);
+    struct signalfd_siginfo got[4];
+    struct iovec v = {got, sizeof got[0]};
+    pthread_t t;
+    pipe(out);
+    pthread_create(&t, 0, idle, out);
+    pthread_kill(t, SIGUSR2);
+    struct pollfd p = {file, POLLIN};
+    P("another's %ld", E(poll(&p, 1, 0)));
+    alarms(1);
+    P(" %ld\n", E(read(file, got, sizeof got)));
+    alarms(0);
+    write(out[1], "x", 1), pthread_join(t, 0);
+    raise(SIGUSR2);
+    P("pieces %ld", E(readv(file, &v, 1)));
+    P(" signal %d\n", got[0].ssi_signo == SIGUSR2);
+    /* What is not read stays. */
+    for (int i = 0; i < 3; i++) raise(SIGRTMIN);
+    P("one of three %ld", E(read(file, got, sizeof got[0])));
+    close(file);
+    file = signalfd(-1, &set, SFD_NONBLOCK);
+    P(" rest %ld", E(read(file, got, sizeof got)) / (long)sizeof got[0]);
+    P(" none %ld\n", E(read(file, got, sizeof got)));
+    /* Who asks is told of his own. */
+    fflush(stdout);
+    if (!fork()) {
+        struct epoll_event e = {EPOLLIN, {.u32 = 1}};
+        int own = epoll_create1(0);
+        epoll_ctl(own, EPOLL_CTL_ADD, file, &e);
+        P("child's %ld", E(epoll_wait(own, &e, 1, 0)));
+        raise(SIGUSR2);
+        p.fd = file;
+        P(" %ld", E(poll(&p, 1, -1)));
+        P(" %ld\n", E(epoll_wait(own, &e, 1, -1)));
+        _exit(0);
+    }
+    wait(0);
+    p.fd = file;
+    P("parent's %ld\n", E(poll(&p, 1, 0)));
+    close(file), close(event), close(out[0]), close(out[1]);
+}
 int main(void) {
     int in[2];
     char c;
@@ -87,9 +152,13 @@ int main(void) {
     P("pwait %ld\n", E(epoll_pwait(set, got, 0 + 8, 0, &none)) >= -EINTR);
     epoll_ctl(set, EPOLL_CTL_DEL, out[0], 0);
     raise(SIGUSR1);
-    P("pwait interrupted %ld\n", E(epoll_pwait(set, got, 8, 5000, &none)));
+    handled = 0;
+    P("pwait interrupted %ld", E(epoll_pwait(set, got, 8, 5000, &none)));
+    P(" handled %d", handled);
+    P(" then %ld\n", E(epoll_pwait(set, got, 8, 1, &none)));
     raise(SIGUSR1);
     struct timespec long_ = {5, 0};
     P("ppoll interrupted %ld\n", E(ppoll(0, 0, &long_, &none)));
+    waits();
     P("done\n");
 }

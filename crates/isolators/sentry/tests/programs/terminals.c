@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -210,6 +211,20 @@ int main(void) {
     strcpy(b, ptsname(m));
     close(s); close(m);
     P("gone %ld\n", E(open(b, O_RDWR)));
+    /* nobody reads what is typed: it waits, until a signal comes */
+    m = posix_openpt(O_RDWR | O_NOCTTY), unlockpt(m);
+    s = open(ptsname(m), O_RDWR | O_NOCTTY);
+    struct termios raw;
+    tcgetattr(s, &raw), cfmakeraw(&raw), tcsetattr(s, TCSANOW, &raw);
+    close(s);
+    struct itimerval often = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+    set(SIGALRM, 0);
+    setitimer(ITIMER_REAL, &often, 0);
+    do n = E(write(m, b, sizeof b));
+    while (n > 0);
+    P("nobody reads %d\n", n);
+    setitimer(ITIMER_REAL, &never, 0);
+    close(m);
     int pid = forkpty(&m, 0, 0, 0);
     if (!pid) { printf("in %d\n", isatty(0)); exit(0); }
     waitpid(pid, &st, 0);

@@ -97,7 +97,9 @@ impl Tty {
         if let (Some(group), Some(kernel)) = (foreground, self.kernel.upgrade()) {
             signals.into_iter().for_each(|signal| signal_group(&kernel, group, signal));
         }
-        self.changed.wake();
+        if done > 0 {
+            self.changed.wake();
+        }
         done
     }
 

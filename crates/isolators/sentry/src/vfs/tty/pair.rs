@@ -185,10 +185,10 @@ impl File for Slave {
             return Ok(0);
         }
         let super::State { line, termios, .. } = &mut *state;
-        let count = line.read(termios, into);
+        let count = line.read(termios, into).ok_or(Errno::AGAIN)?;
         drop(state);
         self.tty.changed.wake();
-        count.ok_or(Errno::AGAIN)
+        Ok(count)
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
@@ -199,8 +199,11 @@ impl File for Slave {
         let super::State { line, termios, .. } = &mut *state;
         let count = line.write(termios, from);
         drop(state);
+        if count == 0 && !from.is_empty() {
+            return Err(Errno::AGAIN);
+        }
         self.tty.changed.wake();
-        if count == 0 && !from.is_empty() { Err(Errno::AGAIN) } else { Ok(count) }
+        Ok(count)
     }
 
     fn ready(&self) -> Ready {

@@ -16,12 +16,16 @@ six: from outside
 own: from inside
 wget: can't connect to remote host (10.9.0.1): Connection refused
 datagram from inside
+after our end: 5242880 end
+after both ends: 409599 end
 in: from inside
 in six: from inside
 closed: wget: can't connect to remote host (10.9.0.2): Connection refused
 ten: 10 from inside
 2 packets received
 datagram from outside
+unread: reset
+served: 8
 ";
 
 #[test]
@@ -30,7 +34,9 @@ fn machines_talk_through_our_own_stack() {
         return;
     }
     let (sandbox, place) = (Sandbox::new(), tempfile::tempdir().unwrap());
-    sandbox.compile("datagram", &["-static"]);
+    for name in ["datagram", "peers"] {
+        sandbox.compile(name, &["-static"]);
+    }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/network.sh");
     let sentry = env!("CARGO_BIN_EXE_caisson-sentry");
     let mut command = std::process::Command::new("unshare");

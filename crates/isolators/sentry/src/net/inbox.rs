@@ -161,6 +161,22 @@ impl Inbox {
         Ok(())
     }
 
+    /// Adds bytes that have come already, whether there is room or not.
+    ///
+    /// # Errors
+    /// `EPIPE` if nothing more is taken.
+    pub fn take_in(&self, bytes: Vec<u8>) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        if state.shut {
+            return Err(Errno::PIPE);
+        }
+        state.used += bytes.len() + OVERHEAD;
+        state.packets.push_back(Packet { bytes, ..Packet::default() });
+        drop(state);
+        self.readable.wake();
+        Ok(())
+    }
+
     /// Adds a byte of urgent data, which takes the place of one that is there.
     pub fn push_urgent(&self, byte: u8) {
         let mut state = lock(&self.state);

@@ -34,6 +34,8 @@ enter() {
 busybox httpd -f -p 80 -h "$place/www" &
 server=$!
 chroot "$root" /bin/datagram 5001 &
+chroot "$root" /bin/peers outside 10.9.0.2 >"$place/peers" 2>&1 &
+peers=$!
 enter /bin/sh -c '
     httpd -f -p 8080 -h /tmp/www &
     datagram 5000 &
@@ -43,6 +45,7 @@ enter /bin/sh -c '
     echo own: $(wget -q -O - http://10.9.0.2:8080/f)
     wget -q -O - http://10.9.0.1:9/ 2>&1
     datagram 10.9.0.1 5001 "datagram from inside"
+    peers inside 10.9.0.1 2>&1
     : >/tmp/ready
     i=0; until [ -e /tmp/over ]; do i=$((i+1)); [ $i -lt 250 ] || break; sleep 0.2; done' &
 guest=$!
@@ -58,6 +61,8 @@ echo "closed: $(get http://10.9.0.2:8081/f)"
 for i in 1 2 3 4 5 6 7 8 9 10; do get http://10.9.0.2:8080/f & done | sort | uniq -c | sed 's/^ */ten: /'
 busybox ping -q -c 2 -W 10 10.9.0.2 | grep -o "2 packets received"
 chroot "$root" /bin/datagram 10.9.0.2 5000 "datagram from outside" || true
+wait "$peers" || echo "the peers failed"
+cat "$place/peers"
 : >"$root/tmp/over"
 wait "$guest" || echo "the sandbox failed"
 kill "$server" "$holder"

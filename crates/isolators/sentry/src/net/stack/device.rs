@@ -36,6 +36,11 @@ impl Frames {
         }
         self.seen.and_then(|length| self.buffer.get(..length))
     }
+
+    /// Loses the frame that was looked at, as any wire may.
+    pub(super) fn lose(&mut self) {
+        self.seen = None;
+    }
 }
 
 /// A frame that came.

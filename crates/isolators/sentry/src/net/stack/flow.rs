@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use smoltcp::iface::SocketHandle;
-use smoltcp::socket::tcp::{self, State};
+use smoltcp::socket::tcp::{self, RecvError, State};
 
 use crate::net::inbox::{Inbox, Packet};
 use crate::net::inet::Tcp;
@@ -17,6 +17,8 @@ const WINDOW: usize = 256 << 10;
 
 /// How long another machine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The same of one that has asked for a connection.
+const HURRY: Duration = Duration::from_secs(30);
 
 /// How far a connection is.
 enum Stage {
@@ -38,15 +40,22 @@ pub(super) struct Flow {
     /// What is sent next.
     rest: Packet,
     since: Instant,
+    /// It is over, but for what its socket still has to say: a reset, or that the other
+    /// side's end has arrived.
+    ended: bool,
 }
 
-/// A socket of the stack for one connection.
-pub(super) fn socket() -> tcp::Socket<'static> {
+fn time(duration: Duration) -> smoltcp::time::Duration {
+    smoltcp::time::Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A socket of the stack for one connection; `asked` if it is another machine's wish.
+pub(super) fn socket(asked: bool) -> tcp::Socket<'static> {
     let buffer = || tcp::SocketBuffer::new(vec![0; WINDOW]);
     let mut socket = tcp::Socket::new(buffer(), buffer());
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(None);
-    socket.set_timeout(Some(smoltcp::time::Duration::from_secs(PATIENCE.as_secs())));
+    socket.set_timeout(Some(time(if asked { HURRY } else { PATIENCE })));
     socket
 }
 
@@ -57,7 +66,15 @@ impl Flow {
         let (inbox, wire) = (Arc::clone(&tcp.inbox), Inbox::new(WINDOW));
         // To other machines it goes with the rest.
         wire.set_urgent_inline(true);
-        Flow { handle, stage, inbox, wire, rest: Packet::default(), since: Instant::now() }
+        Flow {
+            handle,
+            stage,
+            inbox,
+            wire,
+            rest: Packet::default(),
+            since: Instant::now(),
+            ended: false,
+        }
     }
 
     /// To a listener.
@@ -66,7 +83,15 @@ impl Flow {
         let stage = Stage::Arriving(Arc::downgrade(listener), child);
         // To other machines it goes with the rest.
         wire.set_urgent_inline(true);
-        Flow { handle, stage, inbox, wire, rest: Packet::default(), since: Instant::now() }
+        Flow {
+            handle,
+            stage,
+            inbox,
+            wire,
+            rest: Packet::default(),
+            since: Instant::now(),
+            ended: false,
+        }
     }
 
     /// Whether it still waits for the other machine's answer.
@@ -74,9 +99,22 @@ impl Flow {
         !matches!(self.stage, Stage::Open(_))
     }
 
+    /// Whether another machine has asked for it, and not confirmed yet.
+    pub(super) fn is_arriving(&self) -> bool {
+        matches!(self.stage, Stage::Arriving(..))
+    }
+
+    /// Whether the next round is its last: [`Self::pump`] is to be called once more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Moves what can be moved; whether it goes on. `poke` is called when the guest has
     /// moved something.
     pub(super) fn pump(&mut self, socket: &mut tcp::Socket<'_>, poke: &Arc<Waiter>) -> bool {
+        if self.ended {
+            return false;
+        }
         // First listen, then look.
         self.wire.readable.join(poke);
         self.inbox.room.join(poke);
@@ -88,21 +126,21 @@ impl Flow {
         }
         if matches!(&self.stage, Stage::Open(tcp) if tcp.strong_count() == 0) {
             // Nobody is left to wait for the other side's end.
-            socket.set_timeout(Some(smoltcp::time::Duration::from_secs(60)));
+            socket.set_timeout(Some(time(Duration::from_secs(60))));
         }
-        self.receive(socket);
-        self.send(socket);
-        match socket.state() {
-            State::TimeWait => false,
-            State::Closed => {
-                if !self.inbox.is_shut() {
-                    self.inbox.reset(Errno::CONNRESET);
-                }
-                self.wire.shut();
-                false
+        let over = |state| matches!(state, State::TimeWait | State::Closed);
+        self.receive(socket, over(socket.state()));
+        if !over(socket.state()) {
+            self.send(socket);
+        }
+        self.ended = over(socket.state());
+        if socket.state() == State::Closed {
+            if !self.inbox.is_shut() {
+                self.inbox.reset(Errno::CONNRESET);
             }
-            _ => true,
+            self.wire.shut();
         }
+        true
     }
 
     fn advance(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
@@ -112,6 +150,7 @@ impl Flow {
             Stage::Connecting(tcp) => {
                 let Some(tcp) = tcp.upgrade() else {
                     socket.abort();
+                    self.ended = true;
                     return true;
                 };
                 if over {
@@ -138,6 +177,7 @@ impl Flow {
                 let arrived = listener.upgrade().map(|l| l.arrive(Arc::clone(child)));
                 if !matches!(arrived, Some(Ok(()))) {
                     socket.abort();
+                    self.ended = true;
                     return true;
                 }
                 weak
@@ -149,25 +189,24 @@ impl Flow {
         true
     }
 
-    fn receive(&self, socket: &mut tcp::Socket<'_>) {
-        while socket.can_recv() && self.inbox.has_room() {
+    /// Hands over what came: as much as there is room for, or `all` if the socket is
+    /// about to go.
+    fn receive(&self, socket: &mut tcp::Socket<'_>, all: bool) {
+        while socket.can_recv() && (all || self.inbox.has_room()) {
             let taken = socket.recv(|bytes| (bytes.len(), bytes.to_vec()));
             let Ok(bytes) = taken else { break };
             if bytes.is_empty() {
                 break;
             }
-            let mut packet = Packet { bytes, ..Packet::default() };
-            if self.inbox.push(&mut packet, false).is_err() {
+            if self.inbox.take_in(bytes).is_err() {
                 // Nobody is there to receive it: that is answered by a reset.
                 socket.abort();
                 return;
             }
         }
-        let ended = matches!(
-            socket.state(),
-            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
-        );
-        if ended && !socket.can_recv() && !self.inbox.is_shut() {
+        // All was received, and that was all.
+        let ended = socket.recv(|_| (0, ())) == Err(RecvError::Finished);
+        if ended && !self.inbox.is_shut() {
             self.inbox.shut();
         }
     }

@@ -5,6 +5,7 @@
 //! and the inboxes. A connection that comes in gets a socket when its first packet
 //! comes, if somebody listens and has room, so listeners cost nothing.
 
+mod arrivals;
 mod datagrams;
 mod device;
 mod flow;
@@ -19,10 +20,7 @@ use rustix::io::Errno;
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::{raw, tcp};
 use smoltcp::time::Instant;
-use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpCidr,
-    IpListenEndpoint, IpProtocol, IpVersion, Ipv4Packet, Ipv6Packet, TcpPacket,
-};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpProtocol, IpVersion};
 
 use crate::kernel::Kernel;
 use crate::task::waiter::{Waiter, lock};
@@ -30,12 +28,11 @@ use crate::task::waiter::{Waiter, lock};
 use super::inet::Tcp;
 use super::links::{Link, Links};
 use super::netlink::host::Host;
+use arrivals::Expected;
 use datagrams::Datagram;
 use device::Frames;
 use flow::Flow;
 
-/// Connections from outside that may be half open.
-const HALF_OPEN: usize = 512;
 /// The thread's stack: an interface has buffers for fragments in itself.
 const STACK: usize = 8 << 20;
 /// Frames that are processed before anything else is looked at.
@@ -296,8 +293,8 @@ impl Engine {
     fn run(&mut self) {
         loop {
             self.take_commands();
-            let more = self.take_frames();
-            self.pump();
+            let mut more = self.take_frames();
+            more |= self.pump();
             // Not poll(): it would take in frames that nobody has looked at.
             self.give_frames();
             self.interface.poll_maintenance(now());
@@ -336,7 +333,7 @@ impl Engine {
             let Some(command) = lock(&self.stack.commands).pop_front() else { return };
             match command {
                 Command::Connect(tcp, local, remote) => {
-                    let mut socket = flow::socket();
+                    let mut socket = flow::socket(false);
                     let remote = (IpAddress::from(remote.ip()), remote.port());
                     let local = (IpAddress::from(local.ip()), local.port());
                     let context = self.interface.context();
@@ -370,8 +367,14 @@ impl Engine {
     fn take_frames(&mut self) -> bool {
         for _ in 0..BURST {
             let Some(frame) = self.frames.look() else { return false };
-            let opening = opening(frame);
-            let handle = opening.and_then(|(to, from)| self.expect(to, from));
+            let handle = match arrivals::opening(frame).map(|(to, from)| self.expect(to, from)) {
+                Some(Expected::At(handle)) => Some(handle),
+                Some(Expected::Later) => {
+                    self.frames.lose();
+                    continue;
+                }
+                Some(Expected::Not) | None => None,
+            };
             let time = now();
             self.interface.poll_ingress_single(time, &mut self.frames, &mut self.sockets);
             if let Some(handle) = handle
@@ -412,67 +415,19 @@ impl Engine {
         }
     }
 
-    /// Makes a socket for a connection that comes in, if somebody wants it.
-    fn expect(&mut self, to: SocketAddr, from: SocketAddr) -> Option<SocketHandle> {
-        let known = self.interface.has_ip_addr(IpAddress::from(to.ip()));
-        let ports = &self.kernel.network.inet.tcp;
-        let listener = ports.at(to).into_iter().find(|tcp| tcp.listens());
-        let listener = listener.filter(|l| known && l.has_room())?;
-        let half_open = self.flows.iter().filter(|f| f.is_half_open()).count();
-        let again = |flow: &Flow| {
-            let socket = self.sockets.get::<tcp::Socket<'_>>(flow.handle);
-            let remote = (IpAddress::from(from.ip()), from.port()).into();
-            socket.remote_endpoint() == Some(remote)
-                && socket.local_endpoint().is_some_and(|l| l.port == to.port())
-        };
-        if half_open >= HALF_OPEN || self.flows.iter().any(again) {
-            return None;
-        }
-        let mut socket = flow::socket();
-        let place = IpListenEndpoint { addr: Some(to.ip().into()), port: to.port() };
-        socket.listen(place).ok()?;
-        let handle = self.sockets.add(socket);
-        let child = listener.child(to, from);
-        self.flows.push(Flow::arriving(handle, &listener, child));
-        Some(handle)
-    }
-
-    fn pump(&mut self) {
+    /// Moves what can be moved; whether there is to be another round for those that end.
+    fn pump(&mut self) -> bool {
         let (sockets, poke) = (&mut self.sockets, &self.poke);
+        let mut again = false;
         self.flows.retain_mut(|flow| {
             let goes_on = flow.pump(sockets.get_mut::<tcp::Socket<'_>>(flow.handle), poke);
             if !goes_on {
                 flow.abandon();
                 sockets.remove(flow.handle);
             }
+            again |= goes_on && flow.has_ended();
             goes_on
         });
+        again
     }
-}
-
-/// Where a frame goes and comes from, if it asks for a connection.
-fn opening(frame: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
-    let frame = EthernetFrame::new_checked(frame).ok()?;
-    let (to, from, body): (IpAddress, IpAddress, &[u8]) = match frame.ethertype() {
-        EthernetProtocol::Ipv4 => {
-            let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
-            let whole = packet.frag_offset() == 0 && packet.next_header() == IpProtocol::Tcp;
-            if !whole {
-                return None;
-            }
-            (packet.dst_addr().into(), packet.src_addr().into(), packet.payload())
-        }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
-            if packet.next_header() != IpProtocol::Tcp {
-                return None;
-            }
-            (packet.dst_addr().into(), packet.src_addr().into(), packet.payload())
-        }
-        _ => return None,
-    };
-    let tcp = TcpPacket::new_checked(body).ok()?;
-    let opens = tcp.syn() && !tcp.ack() && !tcp.rst();
-    let to = SocketAddr::new(to.into(), tcp.dst_port());
-    opens.then(|| (to, SocketAddr::new(from.into(), tcp.src_port())))
 }

@@ -158,8 +158,8 @@ fn namespaces_are_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["namespaces", "ipcs"] {
-        sandbox.compile(name, &["-static"]);
+    for name in ["namespaces", "ipcs", "pids"] {
+        sandbox.compile(name, &["-static", "-pthread"]);
         let words = [&*format!("/bin/{name}")];
         let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));
         assert_eq!(inside, host, "{name}");
@@ -182,6 +182,27 @@ fn open_directories_are_gone_through() {
     }
     assert_eq!(inside, host);
     assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+}
+
+/// Programs of Debian that make namespaces, in the host's own root file system.
+#[test]
+fn programs_that_make_namespaces_do_the_same() {
+    if !sandbox::possible() {
+        return;
+    }
+    for text in [
+        "unshare -Urpf --mount-proc sh -c 'echo $$; id -u; ls /proc | grep -c ^[0-9]; \
+         cat /proc/self/uid_map; readlink /proc/self; grep ^NS /proc/self/status'",
+        "unshare -pf --mount-proc sh -c 'sleep 9 & ps -e -o pid= -o ppid= -o comm= | tr -s \" \"'",
+        "unshare -fp --kill-child sh -c 'echo $$ $PPID; kill -9 $$; echo alive; exit 3'; echo $?",
+        "unshare -iu sh -c 'hostname x; hostname; ipcs -q | wc -l'",
+        "unshare -Urpf bash -c '(exit 3); echo $?; sleep 0.1 & wait $!; echo $? $BASHPID'",
+    ] {
+        let inside = sandbox::run_in(std::path::Path::new("/"), &["/bin/sh", "-c", text]);
+        let host = sandbox::run_plain(&["sh", "-c", text]);
+        assert_eq!(inside, host, "{text}");
+        assert!(!inside.stdout.is_empty(), "{text}: says nothing: {inside:?}");
+    }
 }
 
 /// What of a process is nobody else's business.

@@ -14,7 +14,7 @@ use crate::task::{Restart, Status, Thread, dismiss, enter_stop, exit_process, pa
 
 use super::{
     Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGCONT, SIGKILL, SIGSEGV,
-    bit, default_of, frame, take,
+    SIGSTOP, bit, default_of, frame, take,
 };
 
 const SIGSYS: i32 = 31;
@@ -250,7 +250,8 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         if action.handler == 0 {
             // The first process lives on, unless its own code is at fault.
             let fault = info.code() > 0 && [4, 5, 7, 8, 11, 31].contains(&signal);
-            if thread.process.pid == 1 && !fault {
+            let held = signal == SIGSTOP && thread.process.pid != 1;
+            if thread.process.is_first() && !fault && !held {
                 continue;
             }
             match default_of(signal) {

@@ -8,7 +8,7 @@ mod take;
 
 use std::collections::VecDeque;
 
-use crate::task::Credentials;
+use crate::task::Process;
 use crate::task::user_namespace::Ids;
 
 pub use deliver::{force, reported, resume};
@@ -81,11 +81,15 @@ impl Info {
         info
     }
 
-    /// With the sender's user as the receiver's user namespace has it.
+    /// With the sender as the receiver's namespaces have it.
     #[must_use]
-    pub(super) fn seen_by(mut self, receiver: &Credentials) -> Self {
+    pub(super) fn seen_by(mut self, process: &Process) -> Self {
+        let receiver = process.who();
         let by_kernel = matches!(self.code(), SI_USER | SI_TKILL);
         let of_child = self.signal() == SIGCHLD && self.code() > 0;
+        if by_kernel || of_child {
+            self.put(16, process.number_of(self.get(16)));
+        }
         if receiver.space.is_some() && (by_kernel || of_child) {
             let user = self.get(20).cast_unsigned();
             self.put(20, receiver.id_for(Ids::Users, user).cast_signed());

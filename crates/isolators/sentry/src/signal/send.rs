@@ -65,7 +65,7 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
         Target::Thread(thread) => &thread.process,
         Target::Process(process) => process,
     };
-    let info = info.seen_by(&process.who());
+    let info = info.seen_by(process);
     if signal == SIGKILL {
         exit_process(kernel, process, Status::Killed(9, false));
         return;

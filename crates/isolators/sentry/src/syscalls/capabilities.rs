@@ -36,7 +36,7 @@ pub(super) fn capget(call: &Call<'_>) -> Outcome {
     }
     let thread = match pid {
         0 => call.thread.clone(),
-        tid => lock(&call.kernel.tree).thread(tid).cloned().ok_or(Errno::SRCH)?,
+        tid => lock(&call.kernel.tree).thread(call.id_of(tid)).cloned().ok_or(Errno::SRCH)?,
     };
     if call.arg(1) == 0 {
         return Ok(0);
@@ -52,7 +52,7 @@ pub(super) fn capget(call: &Call<'_>) -> Outcome {
 
 pub(super) fn capset(call: &Call<'_>) -> Outcome {
     let Some((words, pid)) = header(call)? else { return Err(Errno::FAULT.into()) };
-    if pid != 0 && pid != call.thread.tid {
+    if pid != 0 && call.id_of(pid) != call.thread.tid {
         return Err(Errno::PERM.into());
     }
     let mut bytes = vec![0; words * 12];

@@ -90,7 +90,7 @@ pub(super) fn setrlimit(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
-    let pid = call.int(0);
+    let pid = call.id_of(call.int(0));
     let process = if pid == 0 {
         Arc::clone(&call.thread.process)
     } else {

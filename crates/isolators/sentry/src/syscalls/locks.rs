@@ -117,7 +117,7 @@ pub(super) fn get(call: &Call<'_>, file: &Arc<OpenFile>, of_file: bool) -> Outco
             bytes.extend_from_slice(&[0; 4]);
             bytes.extend_from_slice(&other.start.to_le_bytes());
             bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(&other.pid.to_le_bytes());
+            bytes.extend_from_slice(&call.number_of(other.pid).to_le_bytes());
             memory.write(address, &bytes)?;
         }
     }

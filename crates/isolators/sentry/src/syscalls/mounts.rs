@@ -96,7 +96,12 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     }
     // Others show what belongs to namespaces that are not this one's.
     let ipc = call.ipc();
+    let pids = call.thread.process.pids();
     let shown = match kind.as_str() {
+        "proc" => {
+            let owner = pids.as_ref().and_then(|pids| pids.owner.clone());
+            who.can_in(&owner, Caps::SYS_ADMIN) && mounts.shows_whole("proc", wanted)
+        }
         "mqueue" => who.can_in(&ipc.owner, Caps::SYS_ADMIN),
         kind => ["tmpfs", "ramfs", "devpts"].contains(&kind),
     };
@@ -111,7 +116,7 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     let (node, device, options) = if kind == "devpts" && mounts.owner.is_some() {
         devpts_apart(call, &who, options)?
     } else {
-        make(&kind, &options, (call.kernel, &ipc))?.ok_or(Errno::NODEV)?
+        make(&kind, &options, (call.kernel, &ipc, &pids))?.ok_or(Errno::NODEV)?
     };
     let (source, inside) = (text(call, 0)?, b"/".to_vec());
     let (owner, kept) = (who.space, MountFlags::empty());

@@ -5,12 +5,23 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::ipc::Ipc;
+use crate::task::Pid;
 use crate::task::namespaces::{ipc_of, leave_ipc, make, new};
 use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
 
 impl Call<'_> {
+    /// The id that a number of the caller's PID namespace means; what is none stays so.
+    pub(super) fn id_of(&self, number: Pid) -> Pid {
+        self.thread.process.id_of(number)
+    }
+
+    /// The number that the caller knows an id by; 0 for none.
+    pub(super) fn number_of(&self, id: Pid) -> Pid {
+        self.thread.process.number_of(id)
+    }
+
     /// The caller's IPC namespace.
     pub(super) fn ipc(&self) -> Arc<Ipc> {
         ipc_of(self.kernel, &self.thread.process)

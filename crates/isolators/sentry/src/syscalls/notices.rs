@@ -80,7 +80,7 @@ fn receive(call: &Call<'_>, notifier: &Notifier, at: u64) -> Outcome {
     };
     let mut bytes = Vec::with_capacity(NOTICE);
     bytes.extend(told.id.to_le_bytes());
-    bytes.extend(told.tid.to_le_bytes());
+    bytes.extend(call.number_of(told.tid).to_le_bytes());
     bytes.extend([0; 4]);
     bytes.extend(told.data.bytes());
     if call.memory().write(at, &bytes).is_err() {

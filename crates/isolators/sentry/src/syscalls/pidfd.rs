@@ -24,7 +24,7 @@ pub(super) fn process(call: &Call<'_>, index: usize) -> Result<(Arc<Process>, bo
 }
 
 pub(super) fn pidfd_open(call: &Call<'_>) -> Outcome {
-    let (pid, flags) = (call.int(0), call.uint(1));
+    let (pid, flags) = (call.id_of(call.int(0)), call.uint(1));
     if flags & !status::NONBLOCK != 0 || pid <= 0 {
         return Err(Errno::INVAL.into());
     }
@@ -45,7 +45,7 @@ pub(super) fn pidfd_open(call: &Call<'_>) -> Outcome {
 /// The process whose folder of procfs the first argument is, if it is one.
 fn named(call: &Call<'_>) -> Result<Option<Arc<Process>>, Errno> {
     let file = call.file(0)?;
-    let Some(Node::Proc(ProcNode::Process(pid))) = file.entry.as_ref().map(|entry| &entry.node)
+    let Some(Node::Proc(ProcNode::Process(pid, _))) = file.entry.as_ref().map(|entry| &entry.node)
     else {
         return Ok(None);
     };

@@ -56,7 +56,8 @@ fn copy(call: &Call<'_>, write: bool) -> Outcome {
     let own = call.memory();
     let mut local = ranges(&own, call.arg(1), call.arg(2))?;
     let mut remote = ranges(&own, call.arg(3), call.arg(4))?;
-    let other = lock(&call.kernel.tree).thread(call.int(0)).cloned().ok_or(Errno::SRCH)?;
+    let other =
+        lock(&call.kernel.tree).thread(call.id_of(call.int(0))).cloned().ok_or(Errno::SRCH)?;
     let who = super::identity::who(call);
     let same = other.process.pid == call.thread.process.pid;
     if !same && !may_trace(&who, &other.process, false) {

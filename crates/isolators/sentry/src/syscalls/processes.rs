@@ -85,35 +85,36 @@ pub(super) fn exit_group(call: &Call<'_>) {
 }
 
 pub(super) fn getpid(call: &Call<'_>) -> Outcome {
-    Ok(call.thread.process.pid.into())
+    Ok(call.number_of(call.thread.process.pid).into())
 }
 
 pub(super) fn gettid(call: &Call<'_>) -> Outcome {
-    Ok(call.thread.tid.into())
+    Ok(call.number_of(call.thread.tid).into())
 }
 
 pub(super) fn getppid(call: &Call<'_>) -> Outcome {
     let tree = lock(&call.kernel.tree);
-    Ok(tree.row(call.thread.process.pid).map_or(0, |row| row.parent).into())
+    let parent = tree.row(call.thread.process.pid).map_or(0, |row| row.parent);
+    Ok(call.number_of(parent).into())
 }
 
 /// The row that a pid argument names; zero is the caller.
 fn of_argument(call: &Call<'_>, pid: Pid) -> Result<(Pid, Pid, Pid), Errno> {
-    let pid = if pid == 0 { call.thread.process.pid } else { pid };
+    let pid = if pid == 0 { call.thread.process.pid } else { call.id_of(pid) };
     let tree = lock(&call.kernel.tree);
     tree.row(pid).map(|r| (pid, r.group, r.session)).ok_or(Errno::SRCH)
 }
 
 pub(super) fn getpgid(call: &Call<'_>) -> Outcome {
-    Ok(of_argument(call, call.int(0))?.1.into())
+    Ok(call.number_of(of_argument(call, call.int(0))?.1).into())
 }
 
 pub(super) fn getpgrp(call: &Call<'_>) -> Outcome {
-    Ok(of_argument(call, 0)?.1.into())
+    Ok(call.number_of(of_argument(call, 0)?.1).into())
 }
 
 pub(super) fn getsid(call: &Call<'_>) -> Outcome {
-    Ok(of_argument(call, call.int(0))?.2.into())
+    Ok(call.number_of(of_argument(call, call.int(0))?.2).into())
 }
 
 pub(super) fn setpgid(call: &Call<'_>) -> Outcome {
@@ -122,8 +123,8 @@ pub(super) fn setpgid(call: &Call<'_>) -> Outcome {
     if group < 0 {
         return Err(Errno::INVAL.into());
     }
-    let pid = if pid == 0 { own } else { pid };
-    let group = if group == 0 { pid } else { group };
+    let pid = if pid == 0 { own } else { call.id_of(pid) };
+    let group = if group == 0 { pid } else { call.id_of(group) };
     let mut tree = lock(&call.kernel.tree);
     let session = tree.row(own).map(|r| r.session).ok_or(Errno::SRCH)?;
     let exists = tree.rows().any(|(_, r)| r.group == group && r.session == session);
@@ -149,7 +150,7 @@ pub(super) fn setsid(call: &Call<'_>) -> Outcome {
     }
     let row = tree.row_mut(own).ok_or(Errno::SRCH)?;
     (row.group, row.session) = (own, own);
-    Ok(own.into())
+    Ok(call.number_of(own).into())
 }
 
 pub(super) fn execve(call: &Call<'_>, frame: &Frame) -> Framed {

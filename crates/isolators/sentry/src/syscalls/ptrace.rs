@@ -49,7 +49,7 @@ const GET_METADATA: u64 = 0x420d;
 const GET_SYSCALL_INFO: u64 = 0x420e;
 
 pub(super) fn ptrace(call: &Call<'_>) -> Outcome {
-    let (request, tid) = (call.arg(0), call.int(1));
+    let (request, tid) = (call.arg(0), call.id_of(call.int(1)));
     let own = call.thread.process.pid;
     if request == TRACEME {
         let parent = lock(&call.kernel.tree).row(own).map_or(0, |row| row.parent);

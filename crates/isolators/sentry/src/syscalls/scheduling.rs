@@ -23,7 +23,7 @@ fn thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
     match tid {
         0 => Ok(Arc::clone(call.thread)),
         ..0 => Err(Errno::INVAL),
-        _ => lock(&call.kernel.tree).thread(tid).cloned().ok_or(Errno::SRCH),
+        _ => lock(&call.kernel.tree).thread(call.id_of(tid)).cloned().ok_or(Errno::SRCH),
     }
 }
 
@@ -215,6 +215,7 @@ pub(super) fn of(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Proces
     let own_credentials = lock(&call.thread.credentials).clone();
     let [user, ..] = own_credentials.users;
     let named = own_credentials.id_from(Ids::Users, who.cast_unsigned());
+    let who = if which < 2 { call.id_of(who) } else { who };
     let is = |pid: i32, row: &crate::task::Row| match which {
         0 if who == 0 => pid == own,
         0 => pid == who || row.threads.contains_key(&who),

@@ -123,7 +123,11 @@ fn filter(call: &Call<'_>, flags: u64, address: u64) -> Outcome {
             _ => true,
         });
         if let Some(thread) = in_the_way {
-            return if has(PLAIN_ERROR) { Err(Errno::SRCH.into()) } else { Ok(thread.tid.into()) };
+            return if has(PLAIN_ERROR) {
+                Err(Errno::SRCH.into())
+            } else {
+                Ok(call.number_of(thread.tid).into())
+            };
         }
         others
     } else {

@@ -161,16 +161,19 @@ fn check_number(number: i32) -> Result<(), Errno> {
 fn targets(call: &Call<'_>, pid: i32) -> Result<Vec<Arc<Process>>, Errno> {
     let own = call.thread.process.pid;
     let tree = lock(&call.kernel.tree);
+    let process = &call.thread.process;
+    let first = process.pids().and_then(|space| space.first()).unwrap_or(1);
+    let pid = call.id_of(pid);
     let group = match pid {
         0 => tree.row(own).map(|r| r.group),
         i32::MIN => return Err(Errno::SRCH),
-        -0x7fff_ffff..=-2 => Some(-pid),
+        -0x7fff_ffff..=-2 => Some(call.id_of(-pid)),
         _ => None,
     };
     let found: Vec<Arc<Process>> = tree
         .rows()
         .filter(|(id, row)| match (pid, group) {
-            (-1, _) => *id != 1 && *id != own,
+            (-1, _) => ![first, own].contains(id) && process.sees(&row.process),
             (_, Some(group)) => row.group == group,
             _ => *id == pid,
         })
@@ -210,7 +213,8 @@ pub(super) fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
         let threads = call.kernel.threads_of(process.pid);
         threads.iter().all(|thread| lock(&thread.signals).mask & bit != 0)
     };
-    if process.pid == 1 && lock(&process.actions).get(info.signal()).handler <= 1 && !held() {
+    let first = process.is_first_for(&call.thread.process) && info.signal() != 0;
+    if first && lock(&process.actions).get(info.signal()).handler <= 1 && !held() {
         return;
     }
     send(call.kernel, target, info);
@@ -221,8 +225,9 @@ fn to_thread(call: &Call<'_>, group: Option<i32>, tid: i32, number: i32, info: I
     if tid <= 0 || group.is_some_and(|g| g <= 0) {
         return Err(Errno::INVAL.into());
     }
+    let tid = call.id_of(tid);
     let thread = lock(&call.kernel.tree).thread(tid).cloned().ok_or(Errno::SRCH)?;
-    if group.is_some_and(|group| thread.process.pid != group) {
+    if group.is_some_and(|group| thread.process.pid != call.id_of(group)) {
         return Err(Errno::SRCH.into());
     }
     let (who, _) = sender(call);
@@ -266,7 +271,7 @@ pub(super) fn given_info(
 }
 
 pub(super) fn sigqueueinfo(call: &Call<'_>) -> Outcome {
-    let (pid, number) = (call.int(0), call.int(1));
+    let (pid, number) = (call.id_of(call.int(0)), call.int(1));
     check_number(number)?;
     let info = given_info(call, 2, number, pid)?;
     let process = lock(&call.kernel.tree).row(pid).map(|r| Arc::clone(&r.process));
@@ -284,7 +289,7 @@ pub(super) fn sigqueueinfo(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn tgsigqueueinfo(call: &Call<'_>) -> Outcome {
-    let info = given_info(call, 3, call.int(2), call.int(0))?;
+    let info = given_info(call, 3, call.int(2), call.id_of(call.int(0)))?;
     to_thread(call, Some(call.int(0)), call.int(1), call.int(2), info)
 }
 

@@ -211,8 +211,9 @@ pub fn arrived(thread: &Thread) {
 }
 
 fn tell(thread: &Thread, slot: Slot, space: &Space, off: bool) {
+    let number = |id: i32| thread.process.number_of(id);
     let id = |id: i32| if off { 0 } else { id.cast_unsigned() };
-    fast::tell_ids(&space.memory, slot, id(thread.process.pid), id(thread.tid));
+    fast::tell_ids(&space.memory, slot, id(number(thread.process.pid)), id(number(thread.tid)));
 }
 
 /// Whether filters of the thread have a say about calls that a site makes none of.

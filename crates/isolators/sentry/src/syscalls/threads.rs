@@ -11,7 +11,7 @@ use super::{Call, Outcome};
 
 pub(super) fn set_tid_address(call: &Call<'_>) -> Outcome {
     call.thread.clear_tid.store(call.arg(0), Ordering::SeqCst);
-    Ok(call.thread.tid.into())
+    Ok(call.number_of(call.thread.tid).into())
 }
 
 const LIST_SIZE: u64 = 24;
@@ -25,7 +25,7 @@ pub(super) fn set_robust_list(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn get_robust_list(call: &Call<'_>) -> Outcome {
-    if call.int(0) != 0 && call.int(0) != call.thread.tid {
+    if call.int(0) != 0 && call.id_of(call.int(0)) != call.thread.tid {
         return Err(Errno::PERM.into());
     }
     let head = call.thread.robust_list.load(Ordering::SeqCst);

@@ -113,7 +113,7 @@ pub(super) fn clock(call: &Call<'_>, id: i32) -> Result<Clock, Errno> {
         10 | 12.. => Err(Errno::INVAL),
         // clock_getcpuclockid(3): a number of a process or thread, upside down.
         _ => {
-            let (pid, user) = (!(id >> 3), id & 3 == 1);
+            let (pid, user) = (call.id_of(!(id >> 3)), id & 3 == 1);
             if id & 3 == 3 {
                 return Err(Errno::INVAL);
             }

@@ -104,7 +104,7 @@ fn notify(call: &Call<'_>, address: u64) -> Result<(Notify, bool), Errno> {
         SIGNAL | THREAD => Notify::Process(number, value),
         NONE => Notify::None,
         THREAD_ID => {
-            let tid = memory.read_u32(address.wrapping_add(16))?.cast_signed();
+            let tid = call.id_of(memory.read_u32(address.wrapping_add(16))?.cast_signed());
             let thread = lock(&call.kernel.tree).thread(tid).cloned().ok_or(Errno::INVAL)?;
             if thread.process.pid != call.thread.process.pid {
                 return Err(Errno::INVAL);

@@ -14,8 +14,8 @@ fn whom(call: &Call<'_>, id: Pid) -> Result<WaitFor, Errno> {
         -1 => Ok(WaitFor::Any),
         0 => Ok(WaitFor::Group(own_group(call)?)),
         Pid::MIN => Err(Errno::SRCH),
-        -0x7fff_ffff..=-2 => Ok(WaitFor::Group(-id)),
-        _ => Ok(WaitFor::One(id)),
+        -0x7fff_ffff..=-2 => Ok(WaitFor::Group(call.id_of(-id))),
+        _ => Ok(WaitFor::One(call.id_of(id))),
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn wait4(call: &Call<'_>) -> Outcome {
         call.memory().write(call.arg(1), &word(change).to_le_bytes())?;
     }
     give_usage(call, 3, spent)?;
-    Ok(pid.into())
+    Ok(call.number_of(pid).into())
 }
 
 /// `si_code` and `si_status`.
@@ -137,8 +137,8 @@ fn wait_for(call: &Call<'_>, info: &mut [u8; 128]) -> Outcome {
             WaitFor::One(process.pid)
         }
         0 => WaitFor::Any,
-        1 if id > 0 => WaitFor::One(id),
-        2 if id >= 0 => WaitFor::Group(if id == 0 { own_group(call)? } else { id }),
+        1 if id > 0 => WaitFor::One(call.id_of(id)),
+        2 if id >= 0 => WaitFor::Group(if id == 0 { own_group(call)? } else { call.id_of(id) }),
         _ => return Err(Errno::INVAL.into()),
     };
     let found = match wait(call, whom, options | extra)? {
@@ -149,7 +149,7 @@ fn wait_for(call: &Call<'_>, info: &mut [u8; 128]) -> Outcome {
     };
     if let Some((pid, change, user, spent)) = found {
         let (code, value) = cause(change);
-        *info = *Info::of_child(code, pid, user, value).bytes();
+        *info = *Info::of_child(code, call.number_of(pid), user, value).bytes();
         give_usage(call, 4, spent)?;
     }
     Ok(0)

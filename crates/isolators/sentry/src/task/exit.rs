@@ -13,6 +13,7 @@ use crate::syscalls::futex;
 use crate::vfs::FileTable;
 
 use super::namespaces::leave_ipc;
+use super::pid_namespace::PidNamespace;
 use super::robust;
 use super::stop::free_orphans;
 use super::waiter::lock;
@@ -72,6 +73,9 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         kernel.finish(status);
         return;
     }
+    if let Some(space) = process.leads() {
+        end_namespace(kernel, space, process.pid);
+    }
     if orphaned_zombie {
         kernel.children.wake();
     }
@@ -97,6 +101,42 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         announce(kernel, process.pid);
     }
     kernel.stops.wake();
+}
+
+/// The first process of a PID namespace has ended: so do all others in it.
+fn end_namespace(kernel: &Arc<Kernel>, space: &Arc<PidNamespace>, first: Pid) {
+    space.end();
+    let inside: Vec<Arc<Process>> = {
+        let tree = lock(&kernel.tree);
+        let inside =
+            tree.rows().filter(|(pid, row)| *pid != first && space.has(&row.process.pids()));
+        inside.map(|(_, row)| Arc::clone(&row.process)).collect()
+    };
+    for process in &inside {
+        exit_process(kernel, process, Status::Killed(9, false));
+    }
+    // It has waited for them, if nobody outside does.
+    let mut tree = lock(&kernel.tree);
+    let own = |pid: Pid| pid == first || inside.iter().any(|process| process.pid == pid);
+    for process in &inside {
+        let ended = tree.row(process.pid).is_some_and(|row| row.ended.is_some() && own(row.parent));
+        if ended {
+            tree.remove(process.pid);
+        }
+    }
+}
+
+/// Ends a process that was being made when the first one of its PID namespace ended.
+pub(super) fn end_late(kernel: &Arc<Kernel>, process: &Arc<Process>) {
+    if !process.pids().is_some_and(|space| space.has_ended()) || process.leads().is_some() {
+        return;
+    }
+    exit_process(kernel, process, Status::Killed(9, false));
+    let mut tree = lock(&kernel.tree);
+    let parent = tree.row(process.pid).map_or(0, |row| row.parent);
+    if tree.row(parent).is_none_or(|row| row.ended.is_some()) {
+        tree.remove(process.pid);
+    }
 }
 
 /// The parent of a process that has ended is told.
@@ -161,7 +201,7 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     };
     let list = thread.robust_list.load(Ordering::SeqCst);
     if list != 0 {
-        robust::release(kernel, &place.space, list, thread.tid);
+        robust::release(kernel, &place.space, list, thread.number());
     }
     let address = thread.clear_tid.load(Ordering::SeqCst);
     let shared = place.space.users() > 1;
@@ -177,7 +217,7 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     if let Some((_, key)) = alarm {
         kernel.alarms.cancel(key);
     }
-    futex::ended(kernel, thread.tid);
+    futex::ended(kernel, thread);
     place.space.leave();
 }
 

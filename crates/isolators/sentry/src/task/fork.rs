@@ -15,7 +15,8 @@ use crate::time::Usage;
 use crate::vfs::{FileTable, OpenFile, PidFd, status};
 
 use super::limits::{INFINITY, resource};
-use super::namespaces::{self, new};
+use super::namespaces::{self, Namespaces, new};
+use super::pid_namespace::{self, Pids};
 use super::process::Directories;
 use super::thread::Place;
 use super::trace::{self, Leaving};
@@ -88,7 +89,6 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
         || (has(new::MOUNTS | new::USERS) && has(flags::FS))
         || (has(new::ALL) && has(flags::THREAD))
         || (has(new::IPC) && has(flags::SYSVSEM))
-        || (has(new::USERS) && has(flags::PARENT))
         || !(0..=signal::MAX).contains(&request.exit_signal)
     {
         return Err(Errno::INVAL);
@@ -108,6 +108,11 @@ pub fn clone(
     request: CloneRequest,
 ) -> Result<(), Errno> {
     check(&request)?;
+    if request.flags & flags::PARENT != 0 && thread.process.is_first()
+        || request.flags & flags::THREAD != 0 && lock(&thread.process.namespaces).pids.is_some()
+    {
+        return Err(Errno::INVAL);
+    }
     if request.flags & flags::THREAD == 0 {
         let limit = lock(&thread.process.limits).soft(resource::NPROC);
         let who = lock(&thread.credentials).clone();
@@ -128,7 +133,20 @@ pub fn clone(
     } else {
         None
     };
-    let tid = lock(&kernel.tree).new_id()?;
+    let pids = match &made {
+        Some(made) => made.pids(),
+        None => lock(&thread.process.namespaces).pids.clone(),
+    };
+    let pids = pids.or_else(|| thread.process.pids());
+    let tid = {
+        let mut tree = lock(&kernel.tree);
+        let tid = tree.new_id()?;
+        pid_namespace::enter(&pids, tid, &tree)?;
+        tid
+    };
+    // As each side sees it.
+    let (number, own_number) =
+        (thread.process.number_of(tid), pid_namespace::number_of(&pids, tid));
     let space = thread.space();
     space.take_turn()?;
     if !has(flags::VM) {
@@ -154,9 +172,10 @@ pub fn clone(
     if request.stack != 0 {
         child_frame.context.set(Register::Rsp, request.stack);
     }
-    let child = make_thread(kernel, thread, tid, place.clone(), &request);
+    let child = make_thread(kernel, thread, (tid, pids), place.clone(), &request);
     if let Some(made) = made {
         made.enter(kernel, &child.process);
+        lock(&child.process.namespaces).pids = None;
     }
     let files = Arc::clone(&lock(&thread.process.files));
     let pidfd = has(flags::PIDFD).then(|| open_pidfd(kernel, &files, &child)).transpose();
@@ -196,16 +215,17 @@ pub fn clone(
         kernel.attach(event.thread, &newborn);
         syscalls::sites::arrived(&newborn);
         if request.flags & flags::CHILD_SETTID != 0 {
-            let _ = newborn.memory().write(request.child_tid, &newborn.tid.to_le_bytes());
+            let _ = newborn.memory().write(request.child_tid, &own_number.to_le_bytes());
         }
         if newborn.doomed.load(Ordering::SeqCst) {
             newborn.kick();
         }
+        super::exit::end_late(kernel, &newborn.process);
         signal::resume(kernel, &newborn, event.id, &mut frame);
     }));
     if has(flags::VM) && has(flags::PARENT_SETTID) {
         // Before the child runs: its end clears the same word.
-        let _ = thread.memory().write(request.parent_tid, &tid.to_le_bytes());
+        let _ = thread.memory().write(request.parent_tid, &number.to_le_bytes());
     }
     let sharing = flags::VM | flags::FS | flags::FILES | flags::SIGHAND | flags::THREAD;
     let host_flags = if has(flags::VM) { sharing | flags::SYSVSEM } else { flags::PARENT }
@@ -235,9 +255,9 @@ pub fn clone(
                     let _ = thread.memory().write(request.pidfd, &number.to_le_bytes());
                 }
                 if request.flags & (flags::PARENT_SETTID | flags::VM) == flags::PARENT_SETTID {
-                    let _ = thread.memory().write(request.parent_tid, &tid.to_le_bytes());
+                    let _ = thread.memory().write(request.parent_tid, &number.to_le_bytes());
                 }
-                let (mut id, message) = (id, u64::try_from(tid).unwrap_or(0));
+                let (mut id, message) = (id, u64::try_from(number).unwrap_or(0));
                 let event = event_of(&request);
                 frame.context.set(Register::Rax, message);
                 if thread.is_traced()
@@ -313,7 +333,7 @@ fn copy_xstate(memory: &GuestMemory, from: u64, to: u64) -> Result<(), crate::pl
 fn make_thread(
     kernel: &Arc<Kernel>,
     parent: &Arc<Thread>,
-    tid: Pid,
+    (tid, pids): (Pid, Pids),
     place: Place,
     request: &CloneRequest,
 ) -> Arc<Thread> {
@@ -325,7 +345,7 @@ fn make_thread(
     let process = if has(flags::THREAD) {
         Arc::clone(old)
     } else {
-        let new = copy_process(parent, tid, has(flags::FILES));
+        let new = copy_process(parent, (tid, pids), has(flags::FILES));
         if has(flags::VM) {
             // Its stub is its parent's, which has used some already.
             lock(&new.accounts).base = Usage::of_stub(&place.space.stub);
@@ -374,7 +394,7 @@ fn make_thread(
     thread
 }
 
-fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
+fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), share_files: bool) -> Arc<Process> {
     let old = &by.process;
     let files =
         if share_files { Arc::clone(&lock(&old.files)) } else { Arc::new(lock(&old.files).copy()) };
@@ -391,7 +411,10 @@ fn copy_process(by: &Thread, pid: Pid, share_files: bool) -> Arc<Process> {
     if let Some(home) = old.home.get() {
         let _ = new.home.set(home.clone());
     }
-    *lock(&new.namespaces) = lock(&old.namespaces).clone();
+    if let Some(pids) = pids {
+        let _ = new.pids.set(pids);
+    }
+    *lock(&new.namespaces) = Namespaces { pids: None, ..lock(&old.namespaces).clone() };
     *lock(&new.actions) = lock(&old.actions).clone();
     *lock(&new.limits) = *lock(&old.limits);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);

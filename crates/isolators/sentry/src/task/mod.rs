@@ -10,6 +10,7 @@ mod fork;
 pub mod limits;
 pub mod namespaces;
 pub mod notice;
+pub mod pid_namespace;
 pub mod process;
 mod robust;
 mod stop;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
+use super::pid_namespace::{PidNamespace, Pids};
 use super::user_namespace::{Space, new_number, same as same_owner};
 use super::waiter::lock;
 use super::{Caps, Credentials, Process};
@@ -88,8 +89,9 @@ pub mod new {
     pub const NAMES: u64 = 0x400_0000;
     pub const IPC: u64 = 0x800_0000;
     pub const USERS: u64 = 0x1000_0000;
+    pub const PIDS: u64 = 0x2000_0000;
     /// Those that there are.
-    pub const ALL: u64 = MOUNTS | CGROUP | NAMES | IPC | USERS;
+    pub const ALL: u64 = MOUNTS | CGROUP | NAMES | IPC | USERS | PIDS;
 }
 
 /// What a process that asks for namespaces of its own gets.
@@ -125,6 +127,14 @@ pub fn make(
     }
     let owner = &credentials.space;
     let mut namespaces = lock(&process.namespaces).clone();
+    if has(new::PIDS) {
+        // One below that of its children would have nobody in it yet.
+        if namespaces.pids.is_some() {
+            return Err(Errno::INVAL);
+        }
+        let mut tree = lock(&kernel.tree);
+        namespaces.pids = Some(PidNamespace::new(&mut tree, &process.pids(), owner)?);
+    }
     let mut roots = None;
     if has(new::MOUNTS) {
         let old = mounts_of(kernel, process);
@@ -150,6 +160,12 @@ pub fn make(
 }
 
 impl Made {
+    /// The PID namespace of children.
+    #[must_use]
+    pub fn pids(&self) -> Pids {
+        self.namespaces.pids.clone()
+    }
+
     /// Puts a process in them.
     pub fn enter(self, kernel: &Kernel, process: &Process) {
         *lock(&process.credentials()) = self.credentials;
@@ -178,6 +194,8 @@ pub struct Namespaces {
     pub names: Option<Arc<Names>>,
     /// System V IPC and message queues.
     pub ipc: Option<Arc<Ipc>>,
+    /// The PID namespace of its children, if they are not to be in its own.
+    pub pids: Pids,
     /// The number of that of cgroups, in which nothing looks different.
     pub cgroup: Option<u32>,
 }
@@ -192,6 +210,8 @@ impl Process {
             "user" => lock(&self.credentials()).space.as_ref().map(|space| space.number),
             "mnt" => own.mounts.as_ref().map(|mounts| mounts.number),
             "ipc" => own.ipc.as_ref().and_then(|ipc| ipc.number),
+            "pid" => self.pids().map(|pids| pids.number),
+            "pid_for_children" => own.pids.clone().or_else(|| self.pids()).map(|pids| pids.number),
             "uts" => own.names.as_ref().map(|names| names.number),
             "cgroup" => own.cgroup,
             _ => None,

@@ -18,6 +18,7 @@ use super::capabilities::{CapabilitySets, Caps};
 use super::filter::Filter;
 use super::limits::Limits;
 use super::namespaces::Namespaces;
+use super::pid_namespace::PidNamespace;
 use super::user_namespace::Space;
 use super::waiter::lock;
 
@@ -132,6 +133,8 @@ pub struct Process {
     pub configured: Mutex<Option<Arc<Filter>>>,
     /// Contexts of asynchronous input and output.
     pub aio: Contexts,
+    /// The PID namespace that it is in; none: the container's.
+    pub(super) pids: OnceLock<Arc<PidNamespace>>,
     /// Namespaces of its own.
     pub namespaces: Mutex<Namespaces>,
     /// Processor time.
@@ -182,6 +185,7 @@ impl Process {
             filtering: Mutex::default(),
             configured: Mutex::default(),
             aio: Contexts::default(),
+            pids: OnceLock::new(),
             namespaces: Mutex::default(),
             accounts: Mutex::default(),
             counting: Mutex::default(),

@@ -192,6 +192,12 @@ impl Thread {
         self.serving.load(Ordering::SeqCst) > 0
     }
 
+    /// Its id as it knows it itself: as its PID namespace has it.
+    #[must_use]
+    pub fn number(&self) -> Pid {
+        self.process.number_of(self.tid)
+    }
+
     /// Whether it has a tracer.
     #[must_use]
     pub fn is_traced(&self) -> bool {

@@ -1,10 +1,11 @@
 //! Who is whose child: ids, groups, sessions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;
 
+use super::pid_namespace::PidNamespace;
 use super::{Pid, Process, Status, Stop, Thread};
 
 /// A process's row.
@@ -70,6 +71,8 @@ impl Row {
 pub struct Tree {
     rows: BTreeMap<Pid, Row>,
     last: Pid,
+    /// PID namespaces, which have numbers for what is here.
+    spaces: Vec<Weak<PidNamespace>>,
 }
 
 const PID_MAX: Pid = 32_768;
@@ -83,14 +86,26 @@ impl Tree {
         for _ in 0..PID_MAX {
             self.last = if self.last + 1 >= PID_MAX { 1 } else { self.last + 1 };
             let id = self.last;
-            let taken = self.rows.iter().any(|(pid, row)| {
-                *pid == id || row.group == id || row.session == id || row.threads.contains_key(&id)
-            });
-            if !taken {
+            if !self.is_used(id) {
+                self.spaces.iter().filter_map(Weak::upgrade).for_each(|space| space.forget(id));
                 return Ok(id);
             }
         }
         Err(Errno::AGAIN)
+    }
+
+    /// Whether an id is that of a process, a thread, a group or a session.
+    #[must_use]
+    pub fn is_used(&self, id: Pid) -> bool {
+        self.rows.iter().any(|(pid, row)| {
+            *pid == id || row.group == id || row.session == id || row.threads.contains_key(&id)
+        })
+    }
+
+    /// Has a namespace forget ids that become others'.
+    pub fn note(&mut self, space: &Arc<PidNamespace>) {
+        self.spaces.retain(|space| space.strong_count() > 0);
+        self.spaces.push(Arc::downgrade(space));
     }
 
     /// Adds a process.
@@ -132,19 +147,22 @@ impl Tree {
     }
 
     /// Who gets the children of one that ends: the closest ancestor that asked for
-    /// them, or the first process.
+    /// them, or the first process; in its PID namespace.
     #[must_use]
     pub fn heir(&self, pid: Pid) -> Pid {
         let mut at = self.rows.get(&pid).map_or(1, |row| row.parent);
+        let own = self.rows.get(&pid).and_then(|row| row.process.pids());
+        let first = own.as_ref().and_then(|space| space.first()).unwrap_or(1);
         // As deep as there are processes at most.
         for _ in 0..self.rows.len() {
             match self.rows.get(&at) {
+                Some(row) if own.as_ref().is_some_and(|own| !own.has(&row.process.pids())) => break,
                 Some(row) if row.subreaper && row.ended.is_none() => return at,
-                Some(row) if at != 1 => at = row.parent,
+                Some(row) if at != first => at = row.parent,
                 _ => break,
             }
         }
-        1
+        first
     }
 
     /// Gives the children of one that ends to `heir`. Returns whether one of them has

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use crate::ipc::Ipc;
 use crate::kernel::Kernel;
+use crate::task::pid_namespace::Pids;
 
 use super::mount::Options;
 use super::tmpfs::{New, TmpFs};
@@ -27,7 +28,7 @@ pub fn anonymous_device() -> u64 {
 pub fn make(
     kind: &str,
     options: &Options,
-    (kernel, ipc): (&Kernel, &Ipc),
+    (kernel, ipc, pids): (&Kernel, &Ipc, &Pids),
 ) -> Result<Option<(Node, u64, String)>, Errno> {
     if kind == "mqueue" {
         let root = Arc::clone(&ipc.queues.root);
@@ -37,7 +38,7 @@ pub fn make(
     let device = anonymous_device();
     let mut told = options.others.clone();
     let node = match kind {
-        "proc" => Node::Proc(ProcNode::Root),
+        "proc" => Node::Proc(ProcNode::Root(pids.clone())),
         "cgroup2" => Node::Proc(GROUP),
         "sysfs" => Node::Tmp(sysfs::new(device)?),
         "tmpfs" | "ramfs" => {

@@ -305,9 +305,12 @@ impl Layout {
                     _ => (node, of),
                 }
             } else {
-                let made =
-                    make(&request.kind, &request.options, (walker.kernel, &walker.kernel.ipc))
-                        .map_err(fail)?;
+                let made = make(
+                    &request.kind,
+                    &request.options,
+                    (walker.kernel, &walker.kernel.ipc, &None),
+                )
+                .map_err(fail)?;
                 let Some((node, device, options)) = made else {
                     let (target, kind) = (request.target_text(), request.kind.clone());
                     return Err(MountError::Kind { target, kind });

@@ -84,7 +84,7 @@ fn hand_over(queues: &mut Queues, key: Key, more: u32) -> Option<Result<(), Errn
             continue;
         }
         held.owner = next.thread.tid;
-        let word = number(next.thread.tid) | WAITERS | more;
+        let word = number(next.thread.number()) | WAITERS | more;
         let written = write(&next.space, next.address, word);
         if held.waiting.is_empty() {
             queues.locks.remove(&key);
@@ -111,7 +111,7 @@ fn is_circle(queues: &Queues, mut owner: Pid, tid: Pid) -> bool {
 }
 
 fn exists(call: &Call<'_>, tid: u32) -> bool {
-    lock(&call.kernel.tree).thread(tid.cast_signed()).is_some()
+    lock(&call.kernel.tree).thread(call.id_of(tid.cast_signed())).is_some()
 }
 
 pub(super) fn take(call: &Call<'_>, tries: bool, deadline: Option<Instant>) -> Outcome {
@@ -121,7 +121,8 @@ pub(super) fn take(call: &Call<'_>, tries: bool, deadline: Option<Instant>) -> O
     let mut queues = lock(&call.kernel.futexes.queues);
     let outcome = (|| {
         let mut word = space.memory.read_u32(address)?;
-        if word & TID == number(own) {
+        let shown = number(call.thread.number());
+        if word & TID == shown {
             return Err(Errno::DEADLK.into());
         }
         if word & WAITERS == 0 {
@@ -132,14 +133,14 @@ pub(super) fn take(call: &Call<'_>, tries: bool, deadline: Option<Instant>) -> O
             if hand_over(&mut queues, key, word & DIED).is_some() {
                 word = space.memory.read_u32(address)?;
             } else {
-                write(&space, address, number(own) | word & DIED)?;
+                write(&space, address, shown | word & DIED)?;
                 return Ok(0);
             }
         }
         if tries {
             return Err(Errno::AGAIN.into());
         }
-        let owner = (word & TID).cast_signed();
+        let owner = call.id_of((word & TID).cast_signed());
         if !exists(call, word & TID) {
             return Err(Errno::SRCH.into());
         }
@@ -164,7 +165,7 @@ pub(super) fn release(call: &Call<'_>) -> Outcome {
     let key = key(&space, address);
     let mut queues = lock(&call.kernel.futexes.queues);
     let word = space.memory.read_u32(address)?;
-    if word & TID != number(call.thread.tid) {
+    if word & TID != number(call.thread.number()) {
         return Err(Errno::PERM.into());
     }
     if word & WAITERS == 0 {
@@ -208,7 +209,7 @@ pub(super) fn requeue(call: &Call<'_>) -> Outcome {
     }
     let count = places.len();
     let held = queues.locks.entry(to).or_default();
-    held.owner = (word & TID).cast_signed();
+    held.owner = call.id_of((word & TID).cast_signed());
     for place in places {
         *lock(&place.waiting.keys) = vec![to];
         place.waiting.moved.store(true, Ordering::SeqCst);
@@ -233,7 +234,8 @@ pub fn died(kernel: &Kernel, space: &Arc<Space>, address: u64, tid: Pid) {
 }
 
 /// A thread has ended: what it held is given to those who wait for it.
-pub fn ended(kernel: &Kernel, tid: Pid) {
+pub fn ended(kernel: &Kernel, thread: &Thread) {
+    let (tid, shown) = (thread.tid, thread.number());
     let mut queues = lock(&kernel.futexes.queues);
     // Another container's thread can have the same number.
     let of_container = |held: &Held| {
@@ -246,9 +248,9 @@ pub fn ended(kernel: &Kernel, tid: Pid) {
         let first = queues.locks.get(&key).and_then(|held| held.waiting.front());
         let Some(first) = first.map(Arc::clone) else { continue };
         match first.space.memory.read_u32(first.address).map(|word| word & TID) {
-            Ok(other) if other != 0 && other != number(tid) => {
+            Ok(other) if other != 0 && other != number(shown) => {
                 if let Some(held) = queues.locks.get_mut(&key) {
-                    held.owner = other.cast_signed();
+                    held.owner = thread.process.id_of(other.cast_signed());
                 }
             }
             _ => drop(hand_over(&mut queues, key, DIED)),

@@ -123,7 +123,7 @@ fn credentials(call: &Call<'_>, body: &[u8]) -> Result<Sender, Errno> {
     };
     let who = lock(&call.thread.credentials).clone();
     let (user, group) = (who.id_from(Ids::Users, user)?, who.id_from(Ids::Groups, group)?);
-    let claimed = Sender { pid: pid.cast_signed(), user, group };
+    let claimed = Sender { pid: call.id_of(pid.cast_signed()), user, group };
     let known = |ids: &[u32; 4], id: u32| ids.iter().take(3).any(|i| *i == id);
     let may = (claimed.pid == call.thread.process.pid || who.can(Caps::SYS_ADMIN))
         && (known(&who.users, user) || who.can_here(Caps::SETUID))
@@ -226,7 +226,8 @@ impl Writer {
         if let (true, Some(who)) = (wanted, received.sender) {
             let own = lock(&call.thread.credentials).clone();
             let user = own.id_for(Ids::Users, who.user);
-            let words = [who.pid.cast_unsigned(), user, own.id_for(Ids::Groups, who.group)];
+            let words =
+                [call.number_of(who.pid).cast_unsigned(), user, own.id_for(Ids::Groups, who.group)];
             let body: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
             self.put(SOL_SOCKET, SCM_CREDENTIALS, &body);
         }

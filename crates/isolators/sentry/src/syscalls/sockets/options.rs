@@ -235,7 +235,11 @@ fn get_common(call: &Call<'_>, socket: &Socket, option: i32) -> Result<Vec<u8>, 
             let own = lock(&call.thread.credentials).clone();
             let seen = |peer: Sender| {
                 let user = own.id_for(Ids::Users, peer.user);
-                (peer.pid.cast_unsigned(), user, own.id_for(Ids::Groups, peer.group))
+                (
+                    call.number_of(peer.pid).cast_unsigned(),
+                    user,
+                    own.id_for(Ids::Groups, peer.group),
+                )
             };
             let (pid, user, group) = peer.map_or((0, u32::MAX, u32::MAX), seen);
             return Ok([pid, user, group].iter().flat_map(|w| w.to_le_bytes()).collect());

@@ -11,7 +11,7 @@ use crate::task::waiter::lock;
 
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end};
-use super::{Description, Mount};
+use super::{Description, Mount, MountFlags};
 
 /// Mounts that there may be.
 pub(super) const MOST: usize = 10_000;
@@ -74,6 +74,24 @@ impl MountTable {
         let root = state.add(of, node, kind);
         cover(&at, &root);
         Ok(root)
+    }
+
+    /// Whether a file system of a type is mounted here of which nothing is hidden for good,
+    /// so that another one with `flags` shows no more.
+    #[must_use]
+    pub fn shows_whole(&self, kind: &str, flags: MountFlags) -> bool {
+        let state = lock(&self.state);
+        let covered = |mount: &Arc<Mount>| {
+            let within = |other: &Arc<Mount>| {
+                other.is_locked() && other.place().is_some_and(|at| at.mount.id == mount.id)
+            };
+            state.mounts.values().any(within)
+        };
+        let whole = |mount: &&Arc<Mount>| {
+            let kept = mount.kept_flags() & MountFlags::READ_ONLY;
+            mount.kind == kind && mount.inside == b"/" && flags.contains(kept) && !covered(mount)
+        };
+        state.mounts.values().any(|mount| whole(&mount))
     }
 
     /// Takes away what is mounted at `root`, the root of a mount; mounts in it too if `lazily`.

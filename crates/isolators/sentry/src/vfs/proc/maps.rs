@@ -47,8 +47,8 @@ impl MapFile {
         if ids.is_none() && !opener.can_in(&space, Caps::SYS_ADMIN) {
             return Err(Errno::ACCESS);
         }
-        let own = (process.pid, &opener);
-        let text = super::of_process(walker.kernel, process, own, name);
+        let own = (process.pid, &None);
+        let text = super::of_process(walker.kernel, process, own, &opener, name);
         let text = TextFile::new(text, attributes);
         let writers = AtomicU8::new(NOBODY);
         Ok(MapFile { space, ids, opener, writers, text, attributes })

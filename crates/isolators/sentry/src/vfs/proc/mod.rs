@@ -22,6 +22,7 @@ use crate::kernel::Kernel;
 use crate::net::procfs;
 use crate::task::Process;
 use crate::task::namespaces::ipc_of;
+use crate::task::pid_namespace::{Pids, id_of, number_of};
 use crate::task::user_namespace::FIRST;
 use crate::task::waiter::lock;
 
@@ -36,18 +37,18 @@ pub(super) use text::{Names, TextFile};
 /// Something in procfs.
 #[derive(Clone, Debug)]
 pub enum ProcNode {
-    /// `/proc`
-    Root,
+    /// `/proc`, of a PID namespace
+    Root(Pids),
     /// `/proc/self`
-    Own,
+    Own(Pids),
     /// `/proc/mounts`: leads to the process's own
     Mounts,
-    /// `/proc/<pid>`
-    Process(i32),
+    /// `/proc/<pid>`, by its id; numbers in it are those of the namespace.
+    Process(i32, Pids),
     /// A directory of fixed names.
     Folder(&'static [&'static str], &'static str),
     /// A text, by its path below `/proc`, and the process it is about.
-    Text(&'static str, i32),
+    Text(&'static str, i32, Pids),
     /// `/proc/<pid>/fd`
     Descriptors(i32),
     /// `/proc/<pid>/fd/<n>`: leads to the file itself; of which process.
@@ -55,11 +56,11 @@ pub enum ProcNode {
     /// `exe`, `cwd` or `root` of a process.
     Link(&'static str, i32),
     /// `/proc/thread-self`
-    OwnThread,
+    OwnThread(Pids),
     /// `/proc/<pid>/task`
-    Threads(i32),
+    Threads(i32, Pids),
     /// `/proc/<pid>/task/<tid>`, which says what the process says.
-    Thread(i32),
+    Thread(i32, Pids),
     /// `/proc/<pid>/fdinfo`
     Infos(i32),
     /// `/proc/<pid>/fdinfo/<n>`
@@ -112,13 +113,15 @@ const OF_PROCESS: [&str; 36] = [
     "wchan",
 ];
 /// Kinds of namespaces, each with the number of the first one.
-const NAMESPACES: [(&str, u32); 8] = [
+const NAMESPACES: [(&str, u32); 10] = [
     ("cgroup", 4_026_531_835),
     ("ipc", 4_026_531_839),
     ("mnt", 4_026_531_840),
     ("net", 4_026_531_992),
     ("pid", 4_026_531_836),
+    ("pid_for_children", 4_026_531_836),
     ("time", 4_026_531_834),
+    ("time_for_children", 4_026_531_834),
     ("user", FIRST),
     ("uts", 4_026_531_838),
 ];
@@ -173,10 +176,10 @@ impl ProcNode {
     pub fn is_lasting(&self) -> bool {
         matches!(
             self,
-            ProcNode::Root
+            ProcNode::Root(_)
                 | ProcNode::Folder(..)
                 | ProcNode::Setting(..)
-                | ProcNode::Text(_, i32::MIN..=0)
+                | ProcNode::Text(_, i32::MIN..=0, _)
         )
     }
 
@@ -184,18 +187,18 @@ impl ProcNode {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            ProcNode::Root
-            | ProcNode::Process(_)
+            ProcNode::Root(_)
+            | ProcNode::Process(..)
             | ProcNode::Folder(..)
-            | ProcNode::Threads(_)
-            | ProcNode::Thread(_)
+            | ProcNode::Threads(..)
+            | ProcNode::Thread(..)
             | ProcNode::Infos(_)
             | ProcNode::Namespaces(_)
             | ProcNode::Setting(_, false)
             | ProcNode::Descriptors(_) => Kind::Directory,
-            ProcNode::OwnThread | ProcNode::Namespace(..) => Kind::Link,
+            ProcNode::OwnThread(_) | ProcNode::Namespace(..) => Kind::Link,
             ProcNode::Info(..) | ProcNode::Setting(..) => Kind::Regular,
-            ProcNode::Own | ProcNode::Mounts | ProcNode::Descriptor(..) | ProcNode::Link(..) => {
+            ProcNode::Own(_) | ProcNode::Mounts | ProcNode::Descriptor(..) | ProcNode::Link(..) => {
                 Kind::Link
             }
             ProcNode::Text(..) => Kind::Regular,
@@ -233,22 +236,22 @@ impl ProcNode {
     pub fn lookup(&self, kernel: &Kernel, name: &[u8]) -> Result<(ProcNode, Kind), Errno> {
         let number = || std::str::from_utf8(name).ok().and_then(|n| n.parse::<i32>().ok());
         let node = match self {
-            ProcNode::Root if name == b"self" => ProcNode::Own,
-            ProcNode::Root if name == b"mounts" => ProcNode::Mounts,
-            ProcNode::Root if name == b"net" => NET,
-            ProcNode::Root if name == b"sysvipc" => {
+            ProcNode::Root(pids) if name == b"self" => ProcNode::Own(pids.clone()),
+            ProcNode::Root(_) if name == b"mounts" => ProcNode::Mounts,
+            ProcNode::Root(_) if name == b"net" => NET,
+            ProcNode::Root(_) if name == b"sysvipc" => {
                 ProcNode::Folder(crate::ipc::text::NAMES, "sysvipc")
             }
-            ProcNode::Root if name == b"thread-self" => ProcNode::OwnThread,
-            ProcNode::Root if name == b"sys" => ProcNode::Setting(String::new(), false),
-            ProcNode::Root => match known(TEXTS, name) {
-                Some(text) => ProcNode::Text(text, 0),
+            ProcNode::Root(pids) if name == b"thread-self" => ProcNode::OwnThread(pids.clone()),
+            ProcNode::Root(_) if name == b"sys" => ProcNode::Setting(String::new(), false),
+            ProcNode::Root(pids) => match known(TEXTS, name) {
+                Some(text) => ProcNode::Text(text, 0, None),
                 None => {
-                    let pid = number().ok_or(Errno::NOENT)?;
+                    let pid = id_of(pids, number().ok_or(Errno::NOENT)?);
                     let tree = lock(&kernel.tree);
                     match (tree.row(pid), tree.thread(pid)) {
-                        (Some(_), _) => ProcNode::Process(pid),
-                        (None, Some(_)) => ProcNode::Thread(pid),
+                        (Some(_), _) => ProcNode::Process(pid, pids.clone()),
+                        (None, Some(_)) => ProcNode::Thread(pid, pids.clone()),
                         (None, None) => return Err(Errno::NOENT),
                     }
                 }
@@ -260,7 +263,7 @@ impl ProcNode {
                     "cgroup" => OF_GROUP,
                     _ => OF_IPC,
                 };
-                ProcNode::Text(name, about)
+                ProcNode::Text(name, about, None)
             }
             ProcNode::Setting(above, false) => {
                 let name = std::str::from_utf8(name).map_err(|_| Errno::NOENT)?;
@@ -269,12 +272,12 @@ impl ProcNode {
                 let setting = sys::kind(&path).ok_or(Errno::NOENT)?;
                 ProcNode::Setting(path, setting)
             }
-            ProcNode::Threads(pid) => {
-                let tid = number().ok_or(Errno::NOENT)?;
+            ProcNode::Threads(pid, pids) => {
+                let tid = id_of(pids, number().ok_or(Errno::NOENT)?);
                 // The first one's is there as long as the process is.
                 let own = tid == *pid && lock(&kernel.tree).row(tid).is_some();
                 if own || kernel.threads_of(*pid).iter().any(|thread| thread.tid == tid) {
-                    ProcNode::Thread(tid)
+                    ProcNode::Thread(tid, pids.clone())
                 } else {
                     return Err(Errno::NOENT);
                 }
@@ -291,16 +294,16 @@ impl ProcNode {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
                 ProcNode::Namespace(kind, process.namespace(kind).unwrap_or(*first), *pid)
             }
-            ProcNode::Thread(_) if name == b"task" => return Err(Errno::NOENT),
-            ProcNode::Process(pid) | ProcNode::Thread(pid) => {
+            ProcNode::Thread(..) if name == b"task" => return Err(Errno::NOENT),
+            ProcNode::Process(pid, pids) | ProcNode::Thread(pid, pids) => {
                 match known(OF_PROCESS, name).ok_or(Errno::NOENT)? {
                     "fd" => ProcNode::Descriptors(*pid),
                     "net" => NET,
                     link @ ("exe" | "cwd" | "root") => ProcNode::Link(link, *pid),
-                    "task" => ProcNode::Threads(*pid),
+                    "task" => ProcNode::Threads(*pid, pids.clone()),
                     "fdinfo" => ProcNode::Infos(*pid),
                     "ns" => ProcNode::Namespaces(*pid),
-                    text => ProcNode::Text(text, *pid),
+                    text => ProcNode::Text(text, *pid, pids.clone()),
                 }
             }
             ProcNode::Descriptors(pid) => {
@@ -326,9 +329,15 @@ impl ProcNode {
         self.may_follow(walker)?;
         match self {
             ProcNode::Mounts => Ok(b"self/mounts".to_vec()),
-            ProcNode::Namespace(kind, number, _) => Ok(format!("{kind}:[{number}]").into_bytes()),
-            ProcNode::OwnThread => Ok(format!("{0}/task/{0}", walker.pid).into_bytes()),
-            ProcNode::Own => Ok(walker.pid.to_string().into_bytes()),
+            ProcNode::Namespace(kind, number, _) => {
+                let kind = kind.strip_suffix("_for_children").unwrap_or(kind);
+                Ok(format!("{kind}:[{number}]").into_bytes())
+            }
+            ProcNode::OwnThread(pids) => {
+                let own = own_number(pids, walker)?;
+                Ok(format!("{own}/task/{own}").into_bytes())
+            }
+            ProcNode::Own(pids) => Ok(own_number(pids, walker)?.to_string().into_bytes()),
             ProcNode::Descriptor(file, _) => match &file.entry {
                 Some(entry) => Ok(entry.path_below(&walker.root).unwrap_or_else(unreachable)),
                 None => {
@@ -377,15 +386,15 @@ impl ProcNode {
         let text = match self {
             ProcNode::Setting(path, true) => sys::text(walker, path),
             ProcNode::Info(file, _) => info(file),
-            ProcNode::Text(name, OF_NET) => procfs::text(&kernel.network, name).into_bytes(),
-            ProcNode::Text(name, OF_GROUP) => group::text(kernel, name).into_bytes(),
-            ProcNode::Text(name, OF_IPC) => {
+            ProcNode::Text(name, OF_NET, _) => procfs::text(&kernel.network, name).into_bytes(),
+            ProcNode::Text(name, OF_GROUP, _) => group::text(kernel, name).into_bytes(),
+            ProcNode::Text(name, OF_IPC, _) => {
                 crate::ipc::text::of(kernel, &ipc_of_reader(walker), name).into_bytes()
             }
-            ProcNode::Text(name, 0) => of_kernel(kernel, name),
-            ProcNode::Text(name, pid) => {
+            ProcNode::Text(name, 0, _) => of_kernel(kernel, name),
+            ProcNode::Text(name, pid, pids) => {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                of_process(kernel, &process, (*pid, &walker.credentials), name)
+                of_process(kernel, &process, (*pid, pids), &walker.credentials, name)
             }
             _ => Vec::new(),
         };
@@ -399,12 +408,12 @@ impl ProcNode {
     /// # Errors
     /// `EACCES`: nothing else can.
     pub fn open_to_write(&self, walker: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
-        if let ProcNode::Text(name @ ("uid_map" | "gid_map" | "setgroups"), id) = self {
+        if let ProcNode::Text(name @ ("uid_map" | "gid_map" | "setgroups"), id, _) = self {
             let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
             let attributes = self.attributes(walker.kernel)?;
             return Ok(Box::new(MapFile::open(walker, &process, name, attributes)?));
         }
-        if let ProcNode::Text("comm", id @ 1..) = self {
+        if let ProcNode::Text("comm", id @ 1.., _) = self {
             let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
             let attributes = self.attributes(walker.kernel)?;
             let name = name_of(walker.kernel, &process, *id);
@@ -418,7 +427,7 @@ impl ProcNode {
     /// # Errors
     /// `EACCES` for who may not trace it.
     pub fn open_memory(&self, walker: &Walker<'_>) -> Result<Option<Box<dyn File>>, Errno> {
-        let ProcNode::Text("mem", id) = self else { return Ok(None) };
+        let ProcNode::Text("mem", id, _) = self else { return Ok(None) };
         let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
         let attributes = self.attributes(walker.kernel)?;
         Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
@@ -427,22 +436,25 @@ impl ProcNode {
     fn names(&self, kernel: &Kernel) -> Names {
         let strings = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
         let mut names: Vec<String> = match self {
-            ProcNode::Root => {
+            ProcNode::Root(pids) => {
                 let mut names: Vec<String> = strings(&TEXTS);
                 names.extend(["self", "thread-self", "sys", "sysvipc"].map(str::to_owned));
-                names.extend(lock(&kernel.tree).rows().map(|(pid, _)| pid.to_string()));
+                let tree = lock(&kernel.tree);
+                let numbers = tree.rows().map(|(pid, _)| number_of(pids, pid));
+                names.extend(numbers.filter(|number| *number > 0).map(|n| n.to_string()));
+                drop(tree);
                 names
             }
-            ProcNode::Process(_) => strings(&OF_PROCESS),
-            ProcNode::Thread(_) => {
+            ProcNode::Process(..) => strings(&OF_PROCESS),
+            ProcNode::Thread(..) => {
                 strings(&OF_PROCESS).into_iter().filter(|name: &String| name != "task").collect()
             }
             ProcNode::Setting(path, false) => sys::names(path),
-            ProcNode::Threads(pid) => {
+            ProcNode::Threads(pid, pids) => {
                 let own = lock(&kernel.tree).row(*pid).map(|_| *pid);
                 let others = kernel.threads_of(*pid).into_iter().map(|thread| thread.tid);
                 let others = others.filter(|tid| Some(*tid) != own);
-                own.into_iter().chain(others).map(|tid| tid.to_string()).collect()
+                own.into_iter().chain(others).map(|tid| number_of(pids, tid).to_string()).collect()
             }
             ProcNode::Namespaces(_) => NAMESPACES.map(|(kind, _)| kind.to_owned()).to_vec(),
             ProcNode::Folder(names, _) => strings(names),
@@ -459,6 +471,11 @@ impl ProcNode {
         });
         Names::new(kinds.collect())
     }
+}
+
+/// The number of who reads, in a namespace.
+fn own_number(pids: &Pids, walker: &Walker<'_>) -> Result<i32, Errno> {
+    Some(number_of(pids, walker.pid)).filter(|number| *number > 0).ok_or(Errno::NOENT)
 }
 
 /// The IPC namespace of who reads.

@@ -31,12 +31,12 @@ impl ProcNode {
     /// The process that it is about; 0 for none.
     pub(super) fn about(&self) -> i32 {
         match self {
-            ProcNode::Process(pid)
-            | ProcNode::Text(_, pid)
+            ProcNode::Process(pid, _)
+            | ProcNode::Text(_, pid, _)
             | ProcNode::Descriptors(pid)
             | ProcNode::Descriptor(_, pid)
-            | ProcNode::Threads(pid)
-            | ProcNode::Thread(pid)
+            | ProcNode::Threads(pid, _)
+            | ProcNode::Thread(pid, _)
             | ProcNode::Infos(pid)
             | ProcNode::Info(_, pid)
             | ProcNode::Namespaces(pid)
@@ -49,9 +49,9 @@ impl ProcNode {
     /// Permission bits.
     pub(super) fn permissions(&self) -> u32 {
         match self {
-            ProcNode::Text("mem", 1..) => 0o600,
-            ProcNode::Text("auxv" | "environ" | "io" | "personality", 1..) => 0o400,
-            ProcNode::Text("comm" | "uid_map" | "gid_map" | "setgroups", 1..) => 0o644,
+            ProcNode::Text("mem", 1.., _) => 0o600,
+            ProcNode::Text("auxv" | "environ" | "io" | "personality", 1.., _) => 0o400,
+            ProcNode::Text("comm" | "uid_map" | "gid_map" | "setgroups", 1.., _) => 0o644,
             ProcNode::Descriptors(_) => 0o500,
             ProcNode::Namespaces(_) => 0o511,
             ProcNode::Descriptor(file, _) => of_descriptor(file),
@@ -102,7 +102,7 @@ impl ProcNode {
     /// `EACCES`; `ENOENT` if the process is gone.
     pub(super) fn may_open(&self, walker: &Walker<'_>) -> Result<(), Errno> {
         match self {
-            ProcNode::Text(name, pid @ 1..) if PRIVATE.contains(name) => look(walker, *pid),
+            ProcNode::Text(name, pid @ 1.., _) if PRIVATE.contains(name) => look(walker, *pid),
             ProcNode::Info(_, pid) => look(walker, *pid),
             _ => Ok(()),
         }

@@ -12,6 +12,7 @@ use crate::signal;
 use crate::task::filter::Guard;
 use crate::task::limits::resource;
 use crate::task::namespaces::mounts_of;
+use crate::task::pid_namespace::{Pids, number_of, numbers};
 use crate::task::user_namespace::{Ids, Space, groups_text, map_text};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process};
@@ -70,7 +71,8 @@ fn signals(process: &Process, (waiting, held): (u64, u64)) -> String {
 pub(super) fn of_process(
     kernel: &Kernel,
     process: &Process,
-    (id, reader): (i32, &Credentials),
+    (id, pids): (i32, &Pids),
+    reader: &Credentials,
     name: &str,
 ) -> Vec<u8> {
     let own = lock(&super::name_of(kernel, process, id)).clone();
@@ -84,6 +86,14 @@ pub(super) fn of_process(
         })
     };
     let Some((parent, group, session, state, threads, thread)) = row else { return Vec::new() };
+    let seen = |id: i32| number_of(pids, id);
+    let inner = |name: &str, id: i32| {
+        let numbers = numbers(pids, &process.pids(), id);
+        let numbers: String = numbers.iter().map(|number| format!("\t{number}")).collect();
+        format!("{name}:{numbers}\n")
+    };
+    let nested = [("NStgid", process.pid), ("NSpid", id), ("NSpgid", group), ("NSsid", session)];
+    let nested: String = nested.into_iter().map(|(name, id)| inner(name, id)).collect();
     let tracer = thread.as_ref().and_then(|thread| lock(&thread.trace).tracer).unwrap_or(0);
     let state = |told: &Memory| {
         let now = thread.as_ref().map(|thread| State::of_thread(thread, told.state));
@@ -102,7 +112,7 @@ pub(super) fn of_process(
     });
     let space = thread.as_ref().map(|t| t.space());
     let memory = || thread.as_ref().map_or_else(Memory::default, |t| Memory::of(kernel, t));
-    let (group_leader, pid) = (process.pid, id);
+    let (group_leader, pid) = (seen(process.pid), seen(id));
     match name {
         "auxv" => lock(&process.auxiliary).clone(),
         "cmdline" => space.map_or_else(Vec::new, |s| command_line(&s.memory, process)),
@@ -115,6 +125,8 @@ pub(super) fn of_process(
         }),
         "stat" => {
             let (tty, foreground) = kernel.terminals.of_session(session).unwrap_or((0, -1));
+            let (parent, group, session) = (seen(parent), seen(group), seen(session));
+            let foreground = seen(foreground);
             let memory = memory();
             let (state, _) = state(&memory);
             let mut text =
@@ -149,17 +161,19 @@ pub(super) fn of_process(
             let own = credentials.unwrap_or_else(|| process.credentials());
             let who = lock(&own).clone();
             let signals = signals(process, waiting);
+            let parent = seen(parent);
             let ids = |kind: Ids, ids: [u32; 4]| {
                 ids.map(|id| reader.id_for(kind, id).to_string()).join("\t")
             };
             let group = |id: &u32| format!("{} ", reader.id_for(Ids::Groups, *id));
             format!(
                 "Name:\t{name}\nUmask:\t{:04o}\nState:\t{state} ({meaning})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
-                 TracerPid:\t{tracer}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n\
+                 TracerPid:\t{}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n{nested}\
                  {}Threads:\t{threads}\n{signals}\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
                  CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
                 process.umask.load(Ordering::SeqCst),
+                seen(tracer),
                 ids(Ids::Users, who.users),
                 ids(Ids::Groups, who.groups),
                 lock(&process.files).numbers().len().next_power_of_two().max(64),

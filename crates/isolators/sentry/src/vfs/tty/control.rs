@@ -61,6 +61,11 @@ fn caller(call: &Call<'_>) -> Result<(Pid, Pid), Errno> {
     tree.row(call.thread.process.pid).map(|row| (row.group, row.session)).ok_or(Errno::SRCH)
 }
 
+/// How the caller knows a group or session.
+fn number(call: &Call<'_>, id: Pid) -> u32 {
+    call.thread.process.number_of(id).cast_unsigned()
+}
+
 /// Whether a request changes the terminal, which stops processes of the background.
 pub(super) fn changes(request: u32) -> bool {
     use request::*;
@@ -131,11 +136,11 @@ fn of_both(tty: &Tty, call: &Call<'_>, request: u32, argument: u64) -> Result<i6
         TIOCEXCL | TIOCNXCL => lock(&tty.state).exclusive = request == TIOCEXCL,
         TIOCGPGRP => {
             let foreground = lock(&tty.state).foreground.unwrap_or(0);
-            return give(call, argument, foreground.cast_unsigned());
+            return give(call, argument, number(call, foreground));
         }
         TIOCGSID => {
             let session = lock(&tty.state).session.ok_or(Errno::NOTTY)?;
-            return give(call, argument, session.cast_unsigned());
+            return give(call, argument, number(call, session));
         }
         TIOCGEXCL => return give(call, argument, lock(&tty.state).exclusive.into()),
         TIOCGDEV => {
@@ -236,7 +241,7 @@ pub(super) fn of_slave(
             Ok(0)
         }
         TIOCSPGRP => {
-            let group = memory.read_u32(argument)?.cast_signed();
+            let group = call.thread.process.id_of(memory.read_u32(argument)?.cast_signed());
             let session = own_session(tty, call)?;
             if group < 0 {
                 return Err(Errno::INVAL);

@@ -191,9 +191,9 @@ fn programs_that_make_namespaces_do_the_same() {
         return;
     }
     for text in [
-        "unshare -Urpf --mount-proc sh -c 'echo $$; id -u; ls /proc | grep -c ^[0-9]; \
+        "unshare -Urpf --mount-proc sh -c 'echo $$; id -u; set -- /proc/[0-9]*; echo $#; \
          cat /proc/self/uid_map; readlink /proc/self; grep ^NS /proc/self/status'",
-        "unshare -pf --mount-proc sh -c 'sleep 9 & ps -e -o pid= -o ppid= -o comm= | tr -s \" \"'",
+        "unshare -pf --mount-proc sh -c 'sleep 9 & x=$(ps -e -o pid= -o ppid=); echo $x'",
         "unshare -fp --kill-child sh -c 'echo $$ $PPID; kill -9 $$; echo alive; exit 3'; echo $?",
         "unshare -iu sh -c 'hostname x; hostname; ipcs -q | wc -l'",
         "unshare -Urpf bash -c '(exit 3); echo $?; sleep 0.1 & wait $!; echo $? $BASHPID'",

@@ -14,7 +14,8 @@ use caisson_sys::process_stat::ProcessStat;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, bind, listen, shutdown,
+    socket_with,
 };
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
@@ -467,6 +468,8 @@ fn control_socket(dir: &StateDir) -> Result<OwnedFd, StepError> {
     let name = format!("{}/{CONTROL}", caisson_sys::descriptors::proc_path(dir.as_fd()));
     let address = SocketAddrUnix::new(name).context(step)?;
     bind(&socket, &address).context(step)?;
+    // Who has it hears requests, and reaches nobody else's socket by it.
+    shutdown(&socket, Shutdown::Write).context(step)?;
     Ok(socket)
 }
 

@@ -271,11 +271,14 @@ impl Kernel {
                 match order.as_mut() {
                     Some(order) if order.call == call && !order.made => {
                         order.made = true;
-                        if call.number == EXIT {
-                            // It does not come back, and its number will be another's.
-                            self.detach(event.thread);
+                        if call.number != EXIT {
+                            return self.listener.let_go_on(event.id);
                         }
+                        // It does not come back, and its number will be another's.
+                        self.detach(event.thread);
                         self.listener.let_go_on(event.id);
+                        let place = lock(&thread.place).clone();
+                        place.space.free_slot(place.slot);
                     }
                     _ => {
                         drop(order);
@@ -428,9 +431,13 @@ impl Kernel {
         lock(&self.tree).row(pid).map(|r| r.threads.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Logs a message the first time that `key` occurs.
+    /// Logs a message the first time that `key` occurs; guests choose keys, so that only so
+    /// many are told apart.
     pub fn log_once(&self, key: &str, message: &str) {
-        if lock(&self.logged).insert(key.to_owned()) {
+        const MOST: usize = 1000;
+        let mut logged = lock(&self.logged);
+        if logged.len() < MOST && logged.insert(key.to_owned()) {
+            drop(logged);
             self.log.write(message);
         }
     }

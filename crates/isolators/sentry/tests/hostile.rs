@@ -177,3 +177,18 @@ fn threads_of_before_have_nothing_of_a_set_id_program() {
     let expected = format!("{}two: bad 0\ndone\n", races.concat());
     assert_eq!((ended.stdout, ended.code), (expected, 0), "{}", ended.stderr);
 }
+
+/// What a guest does to a tracee's call, or with more children than a process has places,
+/// keeps nobody from going on.
+#[test]
+fn the_kernel_goes_on() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("wedge", &["-static", "-pthread"]);
+    for (what, says) in [("scribbled", "killed\n"), ("vforks", "vforked\n")] {
+        let ended = sandbox.run(&["/bin/wedge", what]);
+        assert_eq!((ended.stdout.as_str(), ended.code), (says, 0), "{what}: {}", ended.stderr);
+    }
+}

@@ -46,7 +46,7 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     raise_descriptors();
     // The broker's from here on: only it opens.
     let procfs = processes()?;
-    broker.keep_processes(procfs.as_fd()).map_err(step("give the broker a procfs"))?;
+    broker.keep_processes(Some(procfs.as_fd())).map_err(step("give the broker a procfs"))?;
     drop(procfs);
     empty_root()?;
     shed(CapabilitySet::empty())?;

@@ -184,6 +184,8 @@ impl Join {
         let streams = streams(preserve_fds, terminal).context(step)?;
         let roots = launch::open_roots(Path::new("/"), layout).context(step)?;
         let (_, broker) = launch::start_broker(&roots, complain).context(step)?;
+        // The first container's has it, and nobody else is to give it one.
+        broker.keep_processes(None).context(step)?;
         let broker = broker.socket().context(step)?;
         request.streams = streams.list.iter().map(|(number, _)| *number).collect();
         request.roots = roots.len();

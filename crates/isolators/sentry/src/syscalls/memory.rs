@@ -1,10 +1,11 @@
 //! Mapping: each change is decided here, made by the stub, then noted.
 
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
@@ -107,8 +108,18 @@ pub(super) fn in_turn<T>(
 /// What mmap(2) is to map.
 struct Wanted {
     backing: Backing,
-    descriptor: Option<rustix::fd::OwnedFd>,
+    descriptor: Option<OwnedFd>,
     host_flags: u64,
+}
+
+/// A descriptor for a stub that is to see a file and not to change it: a guest may well make
+/// our list of its areas wrong, but not the host's.
+pub(super) fn read_only(call: &Call<'_>, fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    if flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
+        return call.kernel.files.broker.read_only(fd);
+    }
+    fd.try_clone_to_owned().map_err(|_| Errno::NFILE)
 }
 
 static SHARED_OBJECTS: AtomicU64 = AtomicU64::new(1);
@@ -140,7 +151,11 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
     }
     let fd = file.file.descriptor().ok_or(Errno::NODEV)?;
     file.file.is_mapped(shared);
-    let descriptor = fd.try_clone_to_owned().map_err(|_| Errno::NFILE)?;
+    let descriptor = if shared && !file.writable() {
+        read_only(call, fd)?
+    } else {
+        fd.try_clone_to_owned().map_err(|_| Errno::NFILE)?
+    };
     let attributes = file.file.attributes()?;
     let path = file.entry.as_ref().map(|e| e.path()).unwrap_or_default();
     let id = (attributes.device, attributes.inode);
@@ -212,7 +227,7 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
 pub(super) struct Mapping {
     pub(super) start: u64,
     pub(super) area: Area,
-    pub(super) descriptor: Option<rustix::fd::OwnedFd>,
+    pub(super) descriptor: Option<OwnedFd>,
     pub(super) host_flags: u64,
     pub(super) offset: u64,
 }

@@ -83,7 +83,12 @@ pub(super) fn ptrace(call: &Call<'_>) -> Outcome {
             exit_process(call.kernel, &thread.process, Status::Killed(9, false));
             Ok(0)
         }
-        _ => on_stopped(call, &thread, request),
+        _ => {
+            let done = on_stopped(call, &thread, request);
+            // Others of the tracer's that wait passed it over meanwhile.
+            call.kernel.children.wake();
+            done
+        }
     }
 }
 

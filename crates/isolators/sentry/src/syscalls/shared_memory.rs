@@ -1,5 +1,6 @@
 //! System V shared memory: shmget(2), shmat(2), shmdt(2), shmctl(2).
 
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -84,7 +85,11 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
         }
         Ok(at.start)
     };
-    let descriptor = memory.try_clone().map_err(|_| Errno::NFILE)?;
+    let descriptor = if read_only {
+        memory::read_only(call, memory.as_fd())?
+    } else {
+        memory.try_clone().map_err(|_| Errno::NFILE)?
+    };
     let (space, start) = in_turn(call, decide)?;
     let protection = 1 | u64::from(!read_only) << 1 | u64::from(execute) << 2;
     let backing = Backing::File {

@@ -207,7 +207,8 @@ pub(super) fn clock_gettime_of_thread(call: &Call<'_>, frame: &Frame) -> Framed 
         signal::resume(kernel, thread, id, &mut frame);
     };
     let host_call = HostCall { number: CLOCK_GETTIME, args };
-    call.kernel.order(call.thread, call.id, order, host_call, Box::new(then));
+    let then = (false, Box::new(then) as crate::task::thread::Then);
+    call.kernel.order_aside(call.thread, call.id, order, host_call, then);
     Ok(None)
 }
 

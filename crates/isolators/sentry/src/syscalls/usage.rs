@@ -105,7 +105,8 @@ pub(super) fn getrusage_of_process(call: &Call<'_>, frame: &Frame) -> Framed {
         signal::resume(kernel, thread, id, &mut own);
     };
     let host = HostCall { number: GETRUSAGE, args: [0, scratch, 0, 0, 0, 0] };
-    call.kernel.order(call.thread, call.id, frame, host, Box::new(then));
+    let then = (false, Box::new(then) as crate::task::thread::Then);
+    call.kernel.order_aside(call.thread, call.id, frame, host, then);
     Ok(None)
 }
 

@@ -117,7 +117,7 @@ pub struct Thread {
     /// Who traces it, and what of.
     pub trace: Mutex<Trace>,
     /// Whether anybody does.
-    traced: AtomicBool,
+    tracer: AtomicI32,
     /// What its own filters let it do.
     pub guard: Mutex<Guard>,
     /// Whether there are any.
@@ -168,7 +168,7 @@ impl Thread {
             let_through: Mutex::default(),
             site: AtomicU64::new(0),
             trace: Mutex::default(),
-            traced: AtomicBool::new(false),
+            tracer: AtomicI32::new(0),
             guard: Mutex::default(),
             guarded: AtomicBool::new(false),
             stop: AtomicU64::new(0),
@@ -201,7 +201,7 @@ impl Thread {
     /// Whether it has a tracer.
     #[must_use]
     pub fn is_traced(&self) -> bool {
-        self.traced.load(Ordering::SeqCst)
+        self.tracer.load(Ordering::SeqCst) != 0
     }
 
     /// Whether filters judge its calls.
@@ -236,9 +236,16 @@ impl Thread {
         }
     }
 
-    /// It has one now, or none any more.
-    pub fn watch(&self, traced: bool) {
-        self.traced.store(traced, Ordering::SeqCst);
+    /// The process of who traces it: told without the lock of `trace`, which a tracer holds
+    /// while the thread makes a call for it.
+    #[must_use]
+    pub fn tracer(&self) -> Option<Pid> {
+        Some(self.tracer.load(Ordering::SeqCst)).filter(|pid| *pid != 0)
+    }
+
+    /// It has one now, or none any more. For who holds the lock of `trace`.
+    pub fn watch(&self, tracer: Option<Pid>) {
+        self.tracer.store(tracer.unwrap_or(0), Ordering::SeqCst);
     }
 
     /// Its address space.

@@ -104,7 +104,7 @@ impl Tree {
             }
             // Its own tracer hears of its stops as such.
             let traced = row.stopped.is_some()
-                && row.threads.get(&pid).is_some_and(|t| lock(&t.trace).tracer == Some(parent));
+                && row.threads.get(&pid).is_some_and(|t| t.tracer() == Some(parent));
             // Nothing but its end can be told of one that ended.
             any |= !row.told || options.contains(WaitOptions::EXITED);
             soon |= match (row.ended, &row.stopped) {

@@ -96,6 +96,8 @@ pub struct HostStream {
     /// Its key with the poller; `None` if it is always ready, as a file is.
     key: Option<u64>,
     queue: Arc<WaitQueue>,
+    /// Who looks whether there is something to read, and reads it.
+    reading: Mutex<()>,
 }
 
 impl HostStream {
@@ -111,7 +113,7 @@ impl HostStream {
             lock(&poller.queues).insert(key, Arc::clone(&queue));
         }
         let key = added.then_some(key);
-        HostStream { fd, poller: Arc::clone(poller), key, queue }
+        HostStream { fd, poller: Arc::clone(poller), key, queue, reading: Mutex::default() }
     }
 }
 
@@ -153,6 +155,8 @@ impl Drop for HostStream {
 
 impl File for HostStream {
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
+        // Two that see the same bytes must not both read: one would wait in the host.
+        let _reading = lock(&self.reading);
         let ready = self.ready();
         if !ready.intersects(Ready::IN | Ready::HUP | Ready::ERR) {
             // Another may have taken what was there when the waiter joined.

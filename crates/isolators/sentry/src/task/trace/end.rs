@@ -31,7 +31,7 @@ pub struct Ended {
 /// A thread of this group is taken from the tree, which is locked, and is about to end: until
 /// [`ended`] its tracer still has it to wait for.
 pub fn leaves(kernel: &Kernel, thread: &Thread, group: Pid) {
-    if let Some(tracer) = lock(&thread.trace).tracer {
+    if let Some(tracer) = thread.tracer() {
         lock(&kernel.tracees.leaving).push((tracer, thread.tid, group));
     }
 }

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::mm::{Backing, PAGE, Space};
 use crate::platform::{GUEST_END, HostCall};
-use crate::task::Thread;
 use crate::task::waiter::lock;
+use crate::task::{Row, Thread};
 use crate::workers::let_others_serve;
 
 use super::Stopped;
@@ -35,13 +35,22 @@ fn make(
             stopped.id = id;
             return Ok(result);
         }
-        if !thread.space().stub.is_there() {
+        if !thread.space().stub.is_there() || !goes_on(kernel, thread) {
             return Err(Errno::SRCH);
         }
         let_others_serve();
         let pause = Duration::from_millis(50);
         made = done.1.wait_timeout(made, pause).unwrap_or_else(PoisonError::into_inner).0;
     }
+}
+
+/// Whether neither a tracee nor its tracer ends: what the tracee was to do is in memory of
+/// its own, where others change it, so that it may never be done.
+fn goes_on(kernel: &Kernel, thread: &Arc<Thread>) -> bool {
+    let tree = lock(&kernel.tree);
+    let lives = |row: &Row| row.ended.is_none();
+    tree.row(thread.process.pid).is_some_and(|row| lives(row) && row.has(thread))
+        && thread.tracer().and_then(|tracer| tree.row(tracer)).is_some_and(lives)
 }
 
 const ARCH_PRCTL: u64 = 158;

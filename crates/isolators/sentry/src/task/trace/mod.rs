@@ -237,7 +237,7 @@ pub fn attach(thread: &Arc<Thread>, by: Tracer, may: impl FnOnce() -> bool) -> R
     let (stop, go) = (trace.stop.take(), trace.go.take());
     let rights = Some(Arc::new(rights));
     *trace = Trace { tracer: Some(pid), rights, options, seized, stop, go, ..Trace::default() };
-    thread.watch(true);
+    thread.watch(Some(pid));
     Ok(())
 }
 
@@ -277,7 +277,7 @@ pub fn inherit(parent: &Thread, child: &Arc<Thread>) {
     if !own.seized {
         lock(&child.signals).pending.add(Info::new(SIGSTOP, crate::signal::SI_KERNEL));
     }
-    child.watch(true);
+    child.watch(Some(tracer));
 }
 
 /// A program was executed: its thread stops for that, or has a signal.
@@ -314,8 +314,10 @@ pub fn pass_on(old: &Thread, new: &Arc<Thread>) {
     }
     let taken = std::mem::take(&mut *from);
     drop(from);
-    *lock(&new.trace) = Trace { stop: None, go: None, ..taken };
-    new.watch(true);
+    let tracer = taken.tracer;
+    let mut trace = lock(&new.trace);
+    *trace = Trace { stop: None, go: None, ..taken };
+    new.watch(tracer);
 }
 
 /// Lets go of a thread; if it is stopped it goes on with `signal`.
@@ -326,6 +328,6 @@ pub fn detach(kernel: &Kernel, thread: &Thread, trace: &mut Trace, signal: i32) 
     }
     let go = stop.is_some().then_some(signal);
     *trace = Trace { stop, go, ..Trace::default() };
-    thread.watch(false);
+    thread.watch(None);
     kernel.stops.wake();
 }

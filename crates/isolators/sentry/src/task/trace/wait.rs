@@ -61,11 +61,12 @@ pub fn wait(kernel: &Arc<Kernel>, own: Pid, whom: WaitFor, options: WaitOptions)
     let mut found = if leaves { Waited::NotYet } else { Waited::None };
     let look = |row: &Row, found: &mut Waited| {
         for thread in row.threads.values() {
-            let mut trace = lock(&thread.trace);
-            if trace.tracer != Some(own) || !meant(thread.tid, row.group) {
+            if thread.tracer() != Some(own) || !meant(thread.tid, row.group) {
                 continue;
             }
             *found = Waited::NotYet;
+            // Another thread of its tracer's has it make a call, and wakes us behind it.
+            let Ok(mut trace) = thread.trace.try_lock() else { continue };
             if let Some(stopped) = trace.stop.as_mut()
                 && !stopped.told
             {

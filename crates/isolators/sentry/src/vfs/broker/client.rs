@@ -123,12 +123,13 @@ impl BrokerClient {
         self.ask(operation, numbers, [name, b""], &[with])?.ok_or(Errno::IO)
     }
 
-    /// Gives the broker the procfs of the sentry's PID namespace, once.
+    /// Gives the broker the procfs of the sentry's PID namespace, once, or says that it gets
+    /// none. To be called before the sentry can ask.
     ///
     /// # Errors
-    /// `EBUSY` if it has one.
-    pub fn keep_processes(&self, procfs: BorrowedFd<'_>) -> Result<(), Errno> {
-        self.ask(Operation::KeepProcesses, [0; 5], [b"", b""], &[procfs]).map(drop)
+    /// `EBUSY` if it was called before.
+    pub fn keep_processes(&self, procfs: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        self.ask(Operation::KeepProcesses, [0; 5], [b"", b""], procfs.as_slice()).map(drop)
     }
 
     /// What the host says of a process of that namespace, or of a thread of it, to be read.
@@ -214,6 +215,15 @@ impl BrokerClient {
     /// As open(2); `ENXIO` for anything else.
     pub fn open(&self, handle: BorrowedFd<'_>, flags: u32) -> Result<OwnedFd, Errno> {
         self.ask_descriptor(Operation::Open, [u64::from(flags), 0, 0, 0, 0], b"", handle)
+    }
+
+    /// A file that is open, of the roots or in memory, open for reading only: for who is to
+    /// have no more of it, whatever else he does with the descriptor.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn read_only(&self, file: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        self.ask_descriptor(Operation::ReadOnly, [0; 5], b"", file)
     }
 
     /// Makes a regular file that must not be there yet; returns it open for

@@ -67,6 +67,7 @@ enum Operation {
     Stat,
     KeepProcesses,
     OpenProcess,
+    ReadOnly,
 }
 
 /// What the host says of a process of the sandbox.

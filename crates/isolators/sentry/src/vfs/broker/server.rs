@@ -40,7 +40,7 @@ pub struct Broker {
     mounts: RefCell<BTreeSet<u64>>,
     /// A procfs of the sentry's PID namespace, `subset=pid`: of two files of each process
     /// in it, handles to read are given.
-    processes: OnceCell<OwnedFd>,
+    processes: OnceCell<Option<OwnedFd>>,
 }
 
 impl Broker {
@@ -129,6 +129,7 @@ impl Broker {
         const STAT: u8 = Operation::Stat as u8;
         const KEEP_PROCESSES: u8 = Operation::KeepProcesses as u8;
         const OPEN_PROCESS: u8 = Operation::OpenProcess as u8;
+        const READ_ONLY: u8 = Operation::ReadOnly as u8;
         let [number, user, group, ..] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
@@ -140,6 +141,10 @@ impl Broker {
             _ => {}
         }
         let first = with.first().ok_or(Errno::INVAL)?;
+        // Memory is on no mount. Who has it open for writing has read it, too.
+        if request.operation == READ_ONLY && rustix::fs::fcntl_get_seals(first).is_ok() {
+            return self.open(first, told(first)?.attributes.kind(), 0).map(Answer::Descriptor);
+        }
         let mut kind = None;
         for handle in &with {
             let told = told(handle)?;
@@ -154,6 +159,7 @@ impl Broker {
             LOOKUP => self.lookup(first, name?, number != 0).map(Answer::Found),
             STAT => self.stat(first, &request.first).map(Answer::Bytes),
             OPEN => self.open(first, kind, low(number)).map(Answer::Descriptor),
+            READ_ONLY => self.open(first, kind, 0).map(Answer::Descriptor),
             CREATE => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
                 let name = name?;
@@ -285,15 +291,14 @@ impl Broker {
     }
 
     fn keep_processes(&self, mut with: Vec<OwnedFd>) -> Result<Answer, Errno> {
-        let procfs = with.pop().ok_or(Errno::INVAL)?;
-        self.processes.set(procfs).map_err(|_| Errno::BUSY)?;
+        self.processes.set(with.pop()).map_err(|_| Errno::BUSY)?;
         Ok(Answer::Done)
     }
 
     fn process_file(&self, pid: u64, which: u32, thread: u64) -> Result<OwnedFd, Errno> {
         const STATUS: u32 = ProcessFile::Status as u32;
         const SMAPS: u32 = ProcessFile::Smaps as u32;
-        let procfs = self.processes.get().ok_or(Errno::XDEV)?;
+        let procfs = self.processes.get().and_then(Option::as_ref).ok_or(Errno::XDEV)?;
         let name = match which {
             STATUS => "status",
             SMAPS => "smaps",

@@ -94,7 +94,7 @@ pub(super) fn of_process(
     };
     let nested = [("NStgid", process.pid), ("NSpid", id), ("NSpgid", group), ("NSsid", session)];
     let nested: String = nested.into_iter().map(|(name, id)| inner(name, id)).collect();
-    let tracer = thread.as_ref().and_then(|thread| lock(&thread.trace).tracer).unwrap_or(0);
+    let tracer = thread.as_ref().and_then(|thread| thread.tracer()).unwrap_or(0);
     let state = |told: &Memory| {
         let now = thread.as_ref().map(|thread| State::of_thread(thread, told.state));
         match (state, now) {

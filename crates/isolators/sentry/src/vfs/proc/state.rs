@@ -33,7 +33,8 @@ impl State {
     /// Of a thread of a process that is not stopped; `host` is the host's letter for the
     /// stub's.
     pub(super) fn of_thread(thread: &Arc<Thread>, host: Option<char>) -> Self {
-        if lock(&thread.trace).stop.is_some() {
+        // Held, it makes a call for its tracer, which it does when it is stopped.
+        if thread.trace.try_lock().map_or(thread.is_traced(), |trace| trace.stop.is_some()) {
             return State::TracingStop;
         }
         if thread.lent.load(Ordering::SeqCst) {

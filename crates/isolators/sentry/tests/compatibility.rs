@@ -121,7 +121,7 @@ fn sockets_behave_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["unix", "inet", "interfaces", "icmp"] {
+    for name in ["unix", "inet", "endings", "interfaces", "icmp"] {
         same_program(&sandbox, name);
     }
 }

@@ -190,6 +190,16 @@ impl Inbox {
         self.readable.wake();
     }
 
+    /// Whether a byte of urgent data has room.
+    ///
+    /// # Errors
+    /// `EAGAIN`
+    pub fn check_urgent(&self) -> Result<(), Errno> {
+        let state = lock(&self.state);
+        let none = state.urgent_inline && state.used >= state.limit;
+        if none { Err(Errno::AGAIN) } else { Ok(()) }
+    }
+
     /// Whether urgent data comes with the rest of the stream.
     pub fn set_urgent_inline(&self, inline: bool) {
         lock(&self.state).urgent_inline = inline;

@@ -247,19 +247,43 @@ impl Socket {
         }
     }
 
+    /// Takes the options of the listener that it came from, as far as Linux does.
+    pub fn inherit(&self, listener: &Socket) {
+        let theirs = lock(&listener.options).clone();
+        let mut own = lock(&self.options);
+        if let Body::Unix(_) = self.body {
+            own.pass_credentials = theirs.pass_credentials;
+            return;
+        }
+        if let Body::Tcp(tcp) = &self.body {
+            tcp.set_abrupt(theirs.linger == Some(0));
+            tcp.inbox.set_urgent_inline(theirs.urgent_inline);
+        }
+        *own = theirs;
+    }
+
     /// Follows a change of `SO_SNDBUF` or `SO_RCVBUF`.
-    pub fn buffers_changed(&self) {
+    pub fn buffers_changed(&self, sending: bool) {
         let (send, receive) = {
             let options = lock(&self.options);
             (options.send_buffer, options.receive_buffer)
         };
         let size = |n: u32| usize::try_from(n).unwrap_or(0);
         match &self.body {
-            Body::Unix(unix) => unix.set_limit(size(send)),
+            Body::Unix(unix) if sending => unix.set_limit(size(send)),
             // Both sides' buffers are one here.
-            Body::Tcp(tcp) => tcp.set_limit(size(send) * 2),
-            Body::Udp(udp) => udp.inbox.set_limit(size(receive)),
-            Body::Netlink(_) | Body::Host(_) => {}
+            Body::Tcp(tcp) if sending => tcp.set_limit(size(send) * 2),
+            Body::Udp(udp) if !sending => udp.inbox.set_limit(size(receive)),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Those who wait for it may still hold what it is of.
+        if let Body::Unix(unix) = &self.body {
+            unix.close();
         }
     }
 }

@@ -24,6 +24,9 @@ struct FifoFile {
     writer: Option<Writer>,
     pipe: Arc<Pipe>,
     entry: Option<Arc<Entry>>,
+    /// It was opened before any writer: how many there had been. That none is there is
+    /// no hang-up until another one came and went.
+    unmet: Option<u64>,
 }
 
 impl Fifos {
@@ -67,6 +70,7 @@ impl Fifos {
             writer: writes.then(|| Writer::of(&pipe)),
             pipe: Arc::clone(&pipe),
             entry: Some(Arc::clone(entry)),
+            unmet: (reads && !writes && !waits && !met).then_some(writers),
         };
         if waits && !met && !(reads && writes) {
             loop {
@@ -100,7 +104,9 @@ impl File for FifoFile {
 
     fn ready(&self) -> Ready {
         let ends = [self.reader.as_ref().map(File::ready), self.writer.as_ref().map(File::ready)];
-        ends.into_iter().flatten().fold(Ready::empty(), |all, ready| all | ready)
+        let ready = ends.into_iter().flatten().fold(Ready::empty(), |all, ready| all | ready);
+        let unmet = self.unmet.is_some_and(|count| self.pipe.opened().1 == count);
+        if unmet { ready - Ready::HUP } else { ready }
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {
@@ -135,7 +141,7 @@ impl File for FifoFile {
 pub(super) fn ends_again(file: &dyn File, reads: bool, writes: bool) -> Option<Box<dyn File>> {
     let pipe = super::pipe::shared_pipe(file)?;
     let (reader, writer) = (reads.then(|| Reader::of(&pipe)), writes.then(|| Writer::of(&pipe)));
-    Some(Box::new(FifoFile { reader, writer, pipe, entry: None }))
+    Some(Box::new(FifoFile { reader, writer, pipe, entry: None, unmet: None }))
 }
 
 /// The pipe of an open FIFO.

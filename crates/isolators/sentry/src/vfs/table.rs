@@ -76,12 +76,16 @@ impl FileTable {
         lock(&self.slots).get(&number).map(|s| Arc::clone(&s.file)).ok_or(Errno::BADF)
     }
 
-    /// Adds a file under the lowest free number from `lowest` on.
+    /// Whether another file can be added.
     ///
     /// # Errors
     /// `EMFILE`
-    pub fn add(&self, file: Arc<OpenFile>, lowest: u32, close_on_exec: bool) -> Result<u32, Errno> {
-        let mut slots = lock(&self.slots);
+    pub fn check_room(&self) -> Result<(), Errno> {
+        let slots = lock(&self.slots);
+        self.lowest_free(&slots, 0).map(drop)
+    }
+
+    fn lowest_free(&self, slots: &BTreeMap<u32, Slot>, lowest: u32) -> Result<u32, Errno> {
         let from = lowest.max(self.taken.load(Ordering::SeqCst));
         let mut number = from;
         for taken in slots.range(from..).map(|(n, _)| *n) {
@@ -90,9 +94,16 @@ impl FileTable {
             }
             number += 1;
         }
-        if number >= self.limit() {
-            return Err(Errno::MFILE);
-        }
+        if number >= self.limit() { Err(Errno::MFILE) } else { Ok(number) }
+    }
+
+    /// Adds a file under the lowest free number from `lowest` on.
+    ///
+    /// # Errors
+    /// `EMFILE`
+    pub fn add(&self, file: Arc<OpenFile>, lowest: u32, close_on_exec: bool) -> Result<u32, Errno> {
+        let mut slots = lock(&self.slots);
+        let number = self.lowest_free(&slots, lowest)?;
         slots.insert(number, Slot { file, close_on_exec });
         if lowest <= self.taken.load(Ordering::SeqCst) {
             self.taken.store(number + 1, Ordering::SeqCst);

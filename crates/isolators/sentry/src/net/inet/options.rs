@@ -97,7 +97,6 @@ const ROWS: &[Row] = &[
     Row(UDP_LITE, 10, 0, 0..=65_535), // SEND_CSCOV
     Row(UDP_LITE, 11, 0, 0..=65_535), // RECV_CSCOV
     Row(UDP, 1, 0, BOOL),             // CORK
-    Row(UDP, 103, 0, 0..=65_535),     // SEGMENT
     Row(UDP, 104, 0, BOOL),           // GRO
 ];
 
@@ -140,5 +139,17 @@ impl Numbers {
     #[must_use]
     pub fn is_on(&self, level: i32, option: i32) -> bool {
         self.get(level, option).is_ok_and(|v| v != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_have_no_effect_is_refused() {
+        // UDP_SEGMENT: whoever relies on it would send too long datagrams.
+        assert_eq!(Numbers::default().set(UDP, 103, 1200), Err(Errno::NOPROTOOPT));
+        assert_eq!(Numbers::default().set(TCP, NO_DELAY, 5), Ok(()));
     }
 }

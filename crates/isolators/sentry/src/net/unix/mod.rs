@@ -1,6 +1,7 @@
 //! UNIX sockets, which live in the sentry alone.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
@@ -12,6 +13,7 @@ use crate::vfs::Ready;
 use crate::net::inbox::{Inbox, Received, Sender};
 use crate::net::socket::{Outgoing, Type};
 
+mod close;
 mod names;
 
 pub use names::{Name, Names};
@@ -56,6 +58,8 @@ pub struct Unix {
     /// Woken when its role changes, and when a listener has connections or room.
     changed: WaitQueue,
     state: Mutex<State>,
+    /// Nobody has it open any more.
+    closed: AtomicBool,
 }
 
 impl Unix {
@@ -65,7 +69,8 @@ impl Unix {
         let (name, peer_name, peer, send_shut) = (None, None, None, false);
         let state = State { name, role: Role::Idle, peer_name, peer, limit, send_shut };
         let (inbox, changed) = (Inbox::new(limit), WaitQueue::default());
-        Arc::new(Unix { kind, inbox, changed, state: Mutex::new(state) })
+        let (state, closed) = (Mutex::new(state), AtomicBool::new(false));
+        Arc::new(Unix { kind, inbox, changed, state, closed })
     }
 
     /// Two that are connected.
@@ -185,7 +190,8 @@ impl Unix {
             return Err(Errno::INVAL);
         };
         let full = waiting.len() > *backlog;
-        let next = waiting.pop_front().ok_or(Errno::AGAIN)?;
+        let none = if self.inbox.is_shut() { Errno::INVAL } else { Errno::AGAIN };
+        let next = waiting.pop_front().ok_or(none)?;
         drop(state);
         if full {
             self.changed.wake();
@@ -222,6 +228,9 @@ impl Unix {
         let Role::Listening { backlog, waiting, owner: listener } = &mut state.role else {
             return Err(Errno::CONNREFUSED);
         };
+        if target.inbox.is_shut() {
+            return Err(Errno::CONNREFUSED);
+        }
         if waiting.len() > *backlog {
             return Err(Errno::AGAIN);
         }
@@ -268,7 +277,9 @@ impl Unix {
     /// Where its datagrams go.
     fn directed(&self) -> Result<Arc<Unix>, Errno> {
         match &lock(&self.state).role {
-            Role::Directed(peer) => peer.upgrade().ok_or(Errno::CONNREFUSED),
+            Role::Directed(peer) => {
+                peer.upgrade().filter(|peer| !peer.is_closed()).ok_or(Errno::CONNREFUSED)
+            }
             _ => Err(Errno::NOTCONN),
         }
     }
@@ -298,6 +309,9 @@ impl Unix {
                 Some(target) => Arc::clone(target),
                 None => self.directed().inspect_err(|_| self.disconnect())?,
             };
+            if target.is_closed() {
+                return Err(Errno::CONNREFUSED);
+            }
             if target.kind != self.kind {
                 return Err(Errno::PROTOTYPE);
             }
@@ -384,7 +398,11 @@ impl Unix {
         let mut ready = Ready::empty();
         let (peer_shut, writable) = match &state.role {
             Role::Listening { waiting, .. } => {
-                return if waiting.is_empty() { ready } else { Ready::IN | Ready::RDNORM };
+                let shut = self.inbox.is_shut();
+                ready.set(Ready::IN | Ready::RDNORM, shut || !waiting.is_empty());
+                ready.set(Ready::RDHUP, shut);
+                ready.set(Ready::HUP, shut && state.send_shut);
+                return ready;
             }
             Role::Connected(peer) => (peer.is_shut(), peer.is_shut() || peer.has_room()),
             Role::Directed(peer) => {
@@ -432,36 +450,5 @@ impl Unix {
             Role::Connected(peer) => peer.bytes().0,
             _ => 0,
         }
-    }
-}
-
-impl Drop for Unix {
-    fn drop(&mut self) {
-        let state = std::mem::replace(&mut lock(&self.state).role, Role::Idle);
-        let unread = self.inbox.packets() > 0;
-        self.inbox.shut();
-        match state {
-            Role::Connected(peer) => {
-                if unread {
-                    peer.fail(Errno::CONNRESET);
-                }
-                peer.shut();
-            }
-            Role::Listening { waiting, .. } => {
-                for other in waiting {
-                    if let Role::Connected(peer) = &lock(&other.state).role {
-                        peer.fail(Errno::CONNRESET);
-                    }
-                }
-            }
-            Role::Directed(peer) => {
-                if let Some(peer) = peer.upgrade() {
-                    peer.changed.wake();
-                }
-            }
-            Role::Idle => {}
-        }
-        self.inbox.clear();
-        self.changed.wake();
     }
 }

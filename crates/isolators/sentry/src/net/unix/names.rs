@@ -23,6 +23,11 @@ pub struct Names {
     files: Mutex<HashMap<(u64, u64), Weak<Unix>>>,
 }
 
+/// The socket, unless it is closed.
+fn open(socket: &Weak<Unix>) -> Option<Arc<Unix>> {
+    socket.upgrade().filter(|socket| !socket.is_closed())
+}
+
 impl Names {
     /// Enters a socket's name.
     ///
@@ -33,7 +38,7 @@ impl Names {
             Name::Abstract(text) => {
                 let mut taken = lock(&self.abstracted);
                 let key = (socket.kind as u8, text.clone());
-                if taken.get(&key).is_some_and(|s| s.strong_count() > 0) {
+                if taken.get(&key).and_then(open).is_some() {
                     return Err(Errno::ADDRINUSE);
                 }
                 taken.retain(|_, socket| socket.strong_count() > 0);
@@ -51,15 +56,14 @@ impl Names {
     /// The socket of a type with an abstract name.
     #[must_use]
     pub fn abstracted(&self, kind: Type, name: Vec<u8>) -> Option<Arc<Unix>> {
-        lock(&self.abstracted).get(&(kind as u8, name)).and_then(Weak::upgrade)
+        lock(&self.abstracted).get(&(kind as u8, name)).and_then(open)
     }
 
     /// All of them: type, whether it listens, name.
     #[must_use]
     pub fn all(&self) -> Vec<(u8, bool, Vec<u8>)> {
-        let abstracted: Vec<_> =
-            lock(&self.abstracted).values().filter_map(Weak::upgrade).collect();
-        let files: Vec<_> = lock(&self.files).values().filter_map(Weak::upgrade).collect();
+        let abstracted: Vec<_> = lock(&self.abstracted).values().filter_map(open).collect();
+        let files: Vec<_> = lock(&self.files).values().filter_map(open).collect();
         let all = abstracted.iter().chain(&files).filter_map(|socket| {
             let name = socket.name()?;
             let name = name.strip_suffix(&[0]).unwrap_or(&name).get(2..)?.to_vec();
@@ -71,7 +75,7 @@ impl Names {
     /// The socket that is bound to the file of that device and inode.
     #[must_use]
     pub fn file(&self, id: (u64, u64)) -> Option<Arc<Unix>> {
-        lock(&self.files).get(&id).and_then(Weak::upgrade)
+        lock(&self.files).get(&id).and_then(open)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6};
+use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6, UDP};
 use crate::net::links::Link;
 use crate::net::{Outgoing, Received, Rights, Sender, Socket};
 use crate::task::Caps;
@@ -26,6 +26,8 @@ const CLASS: i32 = 67;
 const TTL: i32 = 2;
 /// `IP_TOS`
 const TOS: i32 = 1;
+/// `UDP_SEGMENT`
+const SEGMENT: i32 = 103;
 /// `IPV6_PKTINFO`
 const PACKET_INFO6: i32 = 50;
 /// `struct cmsghdr`
@@ -60,6 +62,9 @@ pub(super) fn read(
             let value = u8::try_from(value).ok();
             let (hops, class) = &mut outgoing.hops;
             *if matches!(kind, HOPS | TTL) { hops } else { class } = value;
+        } else if (level, kind) == (UDP, SEGMENT) {
+            // One call is one datagram here.
+            return Err(Errno::INVAL);
         }
         Ok(())
     })?;

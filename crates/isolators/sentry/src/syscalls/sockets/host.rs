@@ -86,8 +86,6 @@ pub(super) fn accept(
 const URGENT: u32 = 1;
 /// Flags of send(2) that the host gets: `OOB`, `DONTROUTE`, `EOR`, `CONFIRM`, `MORE`.
 const SEND: u32 = URGENT | 0x4 | 0x80 | 0x800 | 0x8000;
-/// `MSG_FASTOPEN`: a connection is made by connect(2).
-const FAST_OPEN: u32 = 0x2000_0000;
 /// Most bytes that are copied at once, and of a datagram.
 const PIECE: u64 = 256 << 10;
 
@@ -99,9 +97,6 @@ pub(super) fn send(
     flags: u32,
     patience: &Patience,
 ) -> Result<u64, Failure> {
-    if flags & FAST_OPEN != 0 {
-        return Err(Errno::OPNOTSUPP.into());
-    }
     if !host.is_stream() && span.left > PIECE {
         return Err(Errno::MSGSIZE.into());
     }

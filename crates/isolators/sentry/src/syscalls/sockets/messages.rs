@@ -28,6 +28,7 @@ mod flag {
     pub(super) const ERROR_QUEUE: u32 = 0x2000;
     pub(super) const NO_SIGNAL: u32 = 0x4000;
     pub(super) const WAIT_FOR_ONE: u32 = 0x10000;
+    pub(super) const FAST_OPEN: u32 = 0x2000_0000;
     pub(super) const CLOSE_ON_EXEC: u32 = 0x4000_0000;
 }
 
@@ -85,6 +86,10 @@ fn send(
 ) -> Result<u64, Failure> {
     let urgent = flags & flag::OUT_OF_BAND != 0;
     if urgent && !matches!(socket.body, Body::Tcp(_) | Body::Host(_)) {
+        return Err(Errno::OPNOTSUPP.into());
+    }
+    // A connection is made by connect(2).
+    if flags & flag::FAST_OPEN != 0 && matches!(socket.body, Body::Tcp(_) | Body::Host(_)) {
         return Err(Errno::OPNOTSUPP.into());
     }
     let memory = call.memory();

@@ -242,15 +242,18 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
     let timeout = lock(&socket.options).receive_timeout;
     let patience = Patience::of(&file, false, timeout);
     let watch = || socket.watch(call.waiter());
+    // Who waits stays in the queue if there is no descriptor for him.
+    let room = || call.files().check_room();
+    room()?;
     let (accepted, peer) = match &socket.body {
         Body::Unix(unix) => {
-            let other = patience.wait(call, watch, || unix.accept())?;
+            let other = patience.wait(call, watch, || room().and_then(|()| unix.accept()))?;
             let peer = other.peer_name()?;
             let body = Body::Unix(other);
             (Socket::new(socket.family, socket.kind, socket.protocol, body), peer)
         }
         Body::Tcp(tcp) => {
-            let other = patience.wait(call, watch, || tcp.accept())?;
+            let other = patience.wait(call, watch, || room().and_then(|()| tcp.accept()))?;
             other.told();
             // Who has gone already had an address, too.
             let peer = address::bytes(other.remote_ever(), other.is_v6);
@@ -260,10 +263,7 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
         Body::Udp(_) | Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
         Body::Host(own) => host::accept(call, (&socket, own), &patience)?,
     };
-    {
-        let options = lock(&socket.options).clone();
-        *lock(&accepted.options) = options;
-    }
+    accepted.inherit(&socket);
     let number = install(call, accepted, flags)?;
     if call.arg(1) != 0
         && let Err(errno) = write_address(call, &peer, call.arg(1), call.arg(2))

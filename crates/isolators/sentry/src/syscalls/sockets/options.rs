@@ -149,14 +149,10 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
         Body::Udp(udp) => udp.set(|w| (w.reuse_address, w.reuse_port) = wish),
         Body::Unix(_) | Body::Netlink(_) | Body::Host(_) => {}
     }
-    if matches!(
-        option,
-        name::SEND_BUFFER
-            | name::SEND_BUFFER_FORCE
-            | name::RECEIVE_BUFFER
-            | name::RECEIVE_BUFFER_FORCE
-    ) {
-        socket.buffers_changed();
+    match option {
+        name::SEND_BUFFER | name::SEND_BUFFER_FORCE => socket.buffers_changed(true),
+        name::RECEIVE_BUFFER | name::RECEIVE_BUFFER_FORCE => socket.buffers_changed(false),
+        _ => {}
     }
     Ok(())
 }

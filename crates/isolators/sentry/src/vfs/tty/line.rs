@@ -138,6 +138,10 @@ impl Line {
     }
 
     fn echo(&mut self, termios: &Termios, byte: u8) {
+        // Nobody looks: it is lost.
+        if self.output.len() >= OUTPUT_ROOM {
+            return;
+        }
         if termios.local & local::ECHOCTL != 0 && is_control(byte) && byte != b'\t' {
             self.put(termios, b'^');
             self.put(termios, byte ^ 0x40);
@@ -155,7 +159,7 @@ impl Line {
     fn push(&mut self, termios: &Termios, cell: Cell) {
         let room = if cell.ends { ROOM + 1 } else { ROOM };
         if self.cells.len() >= room {
-            if termios.input & input::IMAXBEL != 0 {
+            if termios.input & input::IMAXBEL != 0 && self.output.len() < OUTPUT_ROOM {
                 self.put(termios, 7);
             }
             return;
@@ -320,6 +324,9 @@ impl Line {
 
     /// Takes the last character that was echoed off the screen.
     fn wipe(&mut self, termios: &Termios, byte: u8) {
+        if self.output.len() >= OUTPUT_ROOM {
+            return;
+        }
         let controls = termios.local & local::ECHOCTL != 0;
         let width = |byte: u8| match byte {
             _ if continues(termios, byte) => 0,
@@ -434,6 +441,17 @@ mod tests {
         typed(&mut line, &termios, b"\x11");
         assert_eq!(line.write(&termios, b"b"), 1);
         assert!(shown(&mut line).ends_with("^\\a\r\nb"));
+    }
+
+    #[test]
+    fn echoes_that_nobody_looks_at_are_lost() {
+        let (mut line, termios) = (Line::default(), Termios::default());
+        for _ in 0..4 * OUTPUT_ROOM {
+            typed(&mut line, &termios, b"x\x15");
+        }
+        assert!(line.output_waiting() < OUTPUT_ROOM + 16, "{}", line.output_waiting());
+        typed(&mut line, &termios, b"end\n");
+        assert_eq!(read(&mut line, &termios).unwrap(), b"end\n");
     }
 
     #[test]

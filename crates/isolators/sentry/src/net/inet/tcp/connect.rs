@@ -22,11 +22,29 @@ pub enum Progress {
 }
 
 impl Tcp {
-    /// Goes on where [`Self::connect`] found a full backlog.
-    pub(super) fn meet(self: &Arc<Self>, listener: &Arc<Tcp>) {
-        if let Err(errno) = self.join(listener) {
-            self.fail(errno);
+    /// A listener has room again: for those who found it full, the first one first, if
+    /// they still want it.
+    pub(super) fn let_in(self: &Arc<Self>) {
+        loop {
+            let next = match &mut lock(&self.state).role {
+                Role::Listening { backlog, waiting, late } if waiting.len() <= *backlog => {
+                    late.pop_front()
+                }
+                _ => None,
+            };
+            let Some((next, to)) = next else { return };
+            if let Some(next) = next.upgrade().filter(|next| next.wants(to))
+                && let Err(errno) = next.join(self)
+            {
+                next.fail(errno);
+            }
         }
+    }
+
+    /// Whether it is about to connect there.
+    pub(super) fn wants(&self, to: SocketAddr) -> bool {
+        let state = lock(&self.state);
+        matches!(state.role, Role::Connecting) && state.remote == Some(to)
     }
 
     /// Begins to connect. The addresses are on this machine; `from` is what it is
@@ -115,16 +133,34 @@ impl Tcp {
             return Err(Errno::CONNREFUSED);
         };
         if waiting.len() > *backlog {
-            late.push_back(Arc::downgrade(self));
+            let own = Arc::downgrade(self);
+            late.retain(|(tcp, _)| tcp.strong_count() > 0 && !tcp.ptr_eq(&own));
+            late.push_back((own, remote));
+            return Ok(Progress::Started);
+        }
+        // A listener is never the one that connects, so no two wait for each other.
+        if !self.met(remote, &other.inbox) {
+            // It was ended meanwhile, and is another's by now.
             return Ok(Progress::Started);
         }
         other.connected(&self.inbox);
-        // A listener is never the one that connects, so no two wait for each other.
-        self.connected(&other.inbox);
         waiting.push_back(other);
         drop(state);
         listener.changed.wake();
         Ok(Progress::Done)
+    }
+
+    /// It is connected, if it still wants to be; what it sends goes to that inbox.
+    fn met(&self, to: SocketAddr, peer: &Arc<Inbox>) -> bool {
+        let mut state = lock(&self.state);
+        if !matches!(state.role, Role::Connecting) || state.remote != Some(to) {
+            return false;
+        }
+        peer.set_limit(state.limit);
+        state.role = Role::Connected { peer: Arc::clone(peer), told: false };
+        drop(state);
+        self.changed.wake();
+        true
     }
 
     /// It is connected: what it sends goes to that inbox.
@@ -170,5 +206,53 @@ impl Tcp {
             self.inbox.reset(error);
         }
         self.changed.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ports;
+    use super::*;
+
+    #[test]
+    fn who_found_no_room_comes_in_unless_he_left() {
+        let ports = Ports::new(true);
+        let tcp = || Tcp::new(false, &ports);
+        let place = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let from = place("127.0.0.1:0");
+        let (listener, other) = (tcp(), tcp());
+        for (socket, to) in [(&listener, "127.0.0.1:80"), (&other, "127.0.0.1:81")] {
+            socket.bind(place(to)).unwrap();
+            socket.listen(0).unwrap();
+        }
+        let connect = |tcp: &Arc<Tcp>, to: &str| tcp.connect(place(to), from);
+        let (first, last, moved) = (tcp(), tcp(), tcp());
+        assert_eq!(connect(&first, "127.0.0.1:80"), Ok(Progress::Done));
+        for _ in 0..100 {
+            assert_eq!(connect(&tcp(), "127.0.0.1:80"), Ok(Progress::Started));
+        }
+        // It goes elsewhere, and waits there.
+        let full = tcp();
+        assert_eq!(connect(&full, "127.0.0.1:81"), Ok(Progress::Done));
+        assert_eq!(connect(&moved, "127.0.0.1:80"), Ok(Progress::Started));
+        moved.disconnect();
+        assert_eq!(connect(&moved, "127.0.0.1:81"), Ok(Progress::Started));
+        assert_eq!(connect(&last, "127.0.0.1:80"), Ok(Progress::Started));
+        if let Role::Listening { late, .. } = &lock(&listener.state).role {
+            assert!(late.len() < 4, "{}", late.len());
+        }
+        assert!(listener.accept().is_ok());
+        assert_eq!(last.outcome(), Ok(()));
+        assert_eq!(moved.outcome(), Err(Errno::AGAIN));
+        assert!(listener.accept().is_ok());
+        assert_eq!(listener.accept().err(), Some(Errno::AGAIN));
+        assert!(other.accept().is_ok());
+        assert_eq!(moved.outcome(), Ok(()));
+        // What a listener that ends tells those who wait is for those who still do.
+        let (one, two) = (tcp(), tcp());
+        assert_eq!(connect(&one, "127.0.0.1:80"), Ok(Progress::Done));
+        assert_eq!(connect(&two, "127.0.0.1:80"), Ok(Progress::Started));
+        drop(listener);
+        assert_eq!(two.outcome(), Err(Errno::CONNREFUSED));
     }
 }

@@ -29,7 +29,8 @@ enum Role {
     Listening {
         backlog: usize,
         waiting: VecDeque<Arc<Tcp>>,
-        late: VecDeque<Weak<Tcp>>,
+        /// Who found it full, and the address that he wants.
+        late: VecDeque<(Weak<Tcp>, SocketAddr)>,
     },
     /// A backlog is full, or the other side has not answered yet.
     Connecting,
@@ -216,15 +217,12 @@ impl Tcp {
     /// `EAGAIN` if there is none, `EINVAL` if it doesn't listen.
     pub fn accept(self: &Arc<Self>) -> Result<Arc<Tcp>, Errno> {
         let mut state = lock(&self.state);
-        let Role::Listening { waiting, late, .. } = &mut state.role else {
+        let Role::Listening { waiting, .. } = &mut state.role else {
             return Err(Errno::INVAL);
         };
         let next = waiting.pop_front().ok_or(Errno::AGAIN)?;
-        let late = late.pop_front();
         drop(state);
-        if let Some(late) = late.and_then(|l| l.upgrade()) {
-            late.meet(self);
-        }
+        self.let_in();
         Ok(next)
     }
 
@@ -289,7 +287,7 @@ impl Tcp {
         }
         let last = if urgent { packet.bytes.pop() } else { None };
         let pushed = if packet.bytes.is_empty() && !peer.is_shut() {
-            Ok(())
+            peer.check_urgent()
         } else {
             peer.push(packet, true)
         };
@@ -433,8 +431,10 @@ fn abandon(role: Role) {
             for other in &waiting {
                 lock(&other.state).abrupt = true;
             }
-            for other in late.iter().filter_map(Weak::upgrade) {
-                other.fail(Errno::CONNREFUSED);
+            for (other, to) in late {
+                if let Some(other) = other.upgrade().filter(|other| other.wants(to)) {
+                    other.fail(Errno::CONNREFUSED);
+                }
             }
         }
         _ => {}

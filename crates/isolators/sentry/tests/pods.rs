@@ -325,6 +325,68 @@ fn descriptors_go_from_one_container_to_another() {
     assert!(!one.sandbox.path("folder").exists(), "it is the other one's");
 }
 
+/// Who shares numbers with another container traces its programs, if he can do what they can;
+/// nobody reaches the kernel by them, or anything of the host's.
+#[test]
+fn programs_of_other_containers_are_traced_as_on_linux() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    let beside = |user: u32, kinds: &[&str]| {
+        let one = Container::new(&["sh", "-c", HEED], |config| {
+            annotate(config, "container", &pod.id);
+            config["process"]["user"] = json!({"uid": user, "gid": user});
+            join(config, &pod, kinds);
+        });
+        let one = one.beside(&pod);
+        std::fs::write(one.sandbox.path("up"), "").unwrap();
+        one.sandbox.compile("meddles", &["-static"]);
+        start(&one);
+        one
+    };
+    pod.sandbox.compile("meddles", &["-static"]);
+    let apart = beside(0, &["network"]);
+    let weak = beside(1000, &["network", "pid"]);
+    let one = beside(0, &["network", "pid"]);
+    let sits = pod.command(&["exec"], &["meddles", "sits"]).stdout(Stdio::null()).spawn();
+    let mut sits = sits.unwrap();
+    let pid = until("it sits", || std::fs::read_to_string(pod.sandbox.path("sits")).ok());
+    let trace = |who: &Container| who.exec(&["meddles", "traces", &pid]).stdout;
+    assert_eq!(trace(&apart), "attach -3\n");
+    assert_eq!(trace(&weak), "attach -1\n");
+    let said = "attach 0\nstopped 137f\nregs 0 1\ncode -5\nforged 1\nthrough its root 0\nended 1\n";
+    assert_eq!(trace(&one), said);
+    assert!(!sits.wait().unwrap().success());
+    assert!(pod.sandbox.path("forged").exists() && !one.sandbox.path("forged").exists());
+    let escaped = std::path::Path::new("/caisson-sentry-escaped");
+    assert!(!escaped.exists(), "made on the host");
+    for container in [&pod, &one, &weak, &apart] {
+        assert_eq!(container.exec(&["echo", "sound"]).stdout, "sound\n");
+    }
+}
+
+/// One container's programs ask another one's about their calls.
+#[test]
+fn a_listener_may_be_another_containers() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    let one = member(&pod, HEED, &["network", "ipc"]);
+    start(&one);
+    for container in [&pod, &one] {
+        container.sandbox.compile("hears", &["-static"]);
+    }
+    let hears = pod.command(&["exec"], &["hears"]).stdout(Stdio::piped()).spawn().unwrap();
+    let asks = one.exec(&["hears", "asks"]);
+    let heard = hears.wait_with_output().unwrap();
+    assert_eq!(asks.stdout, "given 1 6 theirs 1\nchild 300\nalone -38\n", "{asks:?}");
+    let said = "heard 0 of 0\ngave 1\nover 1\nheard 0 of 0\ngave 1\nover 1\nheard 0\nanswered 0\n";
+    assert_eq!(String::from_utf8_lossy(&heard.stdout), said);
+    assert!(!one.sandbox.path("folder").exists(), "it is the other one's");
+}
+
 #[test]
 fn limits_are_each_containers() {
     if !sandbox::possible() {

@@ -78,9 +78,13 @@ fn receive(call: &Call<'_>, notifier: &Notifier, at: u64) -> Outcome {
             return Err(Failure::Interrupted(Restart::IfAsked));
         }
     };
+    // Another container's programs have numbers that mean others here, or nobody.
+    let theirs = told.thread.process.kernel();
+    let known = theirs.is_some_and(|kernel| Arc::ptr_eq(&kernel.tree, &call.kernel.tree));
+    let number = if known { call.number_of(told.thread.tid) } else { 0 };
     let mut bytes = Vec::with_capacity(NOTICE);
     bytes.extend(told.id.to_le_bytes());
-    bytes.extend(call.number_of(told.tid).to_le_bytes());
+    bytes.extend(number.to_le_bytes());
     bytes.extend([0; 4]);
     bytes.extend(told.data.bytes());
     if call.memory().write(at, &bytes).is_err() {

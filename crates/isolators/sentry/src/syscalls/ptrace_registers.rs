@@ -98,8 +98,8 @@ fn write(
     place: Place,
     value: u64,
 ) -> Result<(), Errno> {
-    /// Arithmetic and direction flags, and what programs may set besides.
-    const FLAGS: u64 = 0x0025_4dd5;
+    /// Arithmetic and direction flags, and what else tracers may set.
+    const FLAGS: u64 = 0x0005_4dd5;
     match place {
         Place::General(Register::Flags) => {
             let old = stopped.frame.context.get(Register::Flags);
@@ -109,6 +109,7 @@ fn write(
         Place::Original => stopped.original = value,
         Place::Base(index) => set_base(kernel, thread, stopped, index, value)?,
         // Other selectors than those of 64-bit programs there are none.
+        Place::Selector(own) if value != own => return Err(Errno::IO),
         Place::Selector(_) => {}
     }
     Ok(())

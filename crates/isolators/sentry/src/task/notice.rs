@@ -63,12 +63,12 @@ impl std::fmt::Debug for Notifier {
 }
 
 /// What somebody who listens is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Told {
     /// Names the call.
     pub id: u64,
     /// Whose it is.
-    pub tid: i32,
+    pub thread: Arc<Thread>,
     /// The call.
     pub data: CallData,
 }
@@ -154,7 +154,7 @@ impl Notifier {
                 None => return Ok(None),
                 Some((id, notice)) => {
                     notice.step = Step::Told;
-                    Told { id: *id, tid: notice.thread.tid, data: notice.data }
+                    Told { id: *id, thread: Arc::clone(&notice.thread), data: notice.data }
                 }
             }
         };

@@ -158,7 +158,7 @@ pub fn access(
             continue;
         }
         let page = at & !(PAGE - 1);
-        let room = usize::try_from(page + PAGE - at).unwrap_or(0);
+        let room = usize::try_from(PAGE - (at - page)).unwrap_or(0);
         let end = length.min(done + room);
         let wanted = if matches!(piece, Piece::Write(_)) { 3 } else { 1 };
         let mut copy = || piece.copy(space, at, done, end);

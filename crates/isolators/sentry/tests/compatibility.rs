@@ -82,6 +82,7 @@ fn compiled_programs_see_the_same() {
         "mappings",
         "memory",
         "resident",
+        "rights",
         "seen",
         "stack",
         "names",

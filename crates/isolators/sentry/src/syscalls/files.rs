@@ -217,6 +217,7 @@ pub(super) fn ftruncate(call: &Call<'_>) -> Outcome {
     if !file.writable() {
         return Err(Errno::INVAL.into());
     }
+    file.disarm(call);
     file.file.truncate(size)?;
     file.changed();
     Ok(0)

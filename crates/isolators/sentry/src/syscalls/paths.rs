@@ -349,6 +349,9 @@ fn hard_link(
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::INVAL.into());
     }
+    if flags & AT_EMPTY_PATH != 0 && !lock(&call.thread.credentials).can(Caps::DAC_READ_SEARCH) {
+        return Err(Errno::NOENT.into());
+    }
     let open = |file: &OpenFile| file.entry.clone().ok_or(Errno::XDEV);
     let entry = match from.0 {
         Some(directory) if flags & AT_EMPTY_PATH != 0 && call.path(from.1)?.is_empty() => {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::task::Caps;
+use crate::task::{Caps, Credentials};
 
 use super::broker::Found;
 use super::host::Since;
 use super::inotify::{self, event};
 use super::tmpfs::New;
-use super::{Attributes, Entry, HostNode, Kind, Node, Resolve, Walker};
+use super::{Attributes, Entry, HostNode, Kind, Node, Resolve, Walker, access, permit};
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,15 @@ impl<'a> Make<'a> {
     }
 }
 
+/// The mode of a new file: who is not in a directory's group makes no programs that run as it.
+pub(super) fn new_mode(who: &Credentials, above: &Attributes, mode: u32) -> u32 {
+    const GROUP_PROGRAM: u32 = 0o2010;
+    let gives = mode & GROUP_PROGRAM == GROUP_PROGRAM && above.mode & 0o2000 != 0;
+    let may =
+        || who.in_group(above.group) || who.can_about((above.user, above.group), Caps::FSETID);
+    if gives && !may() { mode & !0o2000 } else { mode }
+}
+
 /// What is known of a file of the host's may not be true any more.
 pub(super) fn alter(entry: &Entry) {
     if let Node::Host(node) = &entry.node {
@@ -57,6 +66,12 @@ impl Walker<'_> {
 
     fn make_there(&self, at: &Resolve, what: Make<'_>) -> Result<(), Errno> {
         let (above, owner) = self.directory_to_change(&at.parent)?;
+        let what = match what {
+            Make::Node(kind, mode, number) => {
+                Make::Node(kind, new_mode(&self.credentials, &above, mode), number)
+            }
+            other => other,
+        };
         let broker = &self.kernel.files.broker;
         match &at.parent.node {
             Node::Host(host) => {
@@ -119,7 +134,8 @@ impl Walker<'_> {
         name: &[u8],
         mode: u32,
     ) -> Result<(Arc<Entry>, Option<OwnedFd>), Errno> {
-        let (_, owner) = self.directory_to_change(parent)?;
+        let (above, owner) = self.directory_to_change(parent)?;
+        let mode = new_mode(&self.credentials, &above, mode);
         match &parent.node {
             Node::Host(host) => {
                 let broker = &self.kernel.files.broker;
@@ -277,6 +293,16 @@ impl Walker<'_> {
         let (above, _) = self.directory_to_change(&new.parent)?;
         if let Some(replaced) = &new.entry {
             self.check_sticky(&above, replaced)?;
+        }
+        if old.parent.node.id() != new.parent.node.id() {
+            // What `..` is in a directory changes.
+            let back = new.entry.as_ref().filter(|_| flags & EXCHANGE != 0);
+            for moved in [Some(entry), back].into_iter().flatten() {
+                if moved.kind() == Kind::Directory {
+                    let directory = moved.attributes(self.kernel)?;
+                    permit(&self.credentials, &directory, access::WRITE)?;
+                }
+            }
         }
         if flags & EXCHANGE == 0 && self.is_same_file(old, new) {
             return Ok(());

@@ -189,16 +189,21 @@ impl Walker<'_> {
         if self.kernel.executes((attributes.device, attributes.inode)) {
             return Err(Errno::TXTBSY);
         }
+        let who = || self.credentials.clone();
         let done = match &entry.node {
             Node::Host(node) => {
                 let broker = &self.kernel.files.broker;
                 let fd = broker.open(node.handle(broker)?, READ_WRITE)?;
                 rustix::fs::ftruncate(&fd, size)
             }
-            Node::Tmp(node) => node.truncate(size),
-            Node::Overlay(node) => {
-                node.copy_up(self.kernel, size > 0).and_then(|upper| upper.truncate(size))
+            Node::Tmp(node) => {
+                node.disarm(who);
+                node.truncate(size)
             }
+            Node::Overlay(node) => node.copy_up(self.kernel, size > 0).and_then(|upper| {
+                upper.disarm(who);
+                upper.truncate(size)
+            }),
             _ => Err(Errno::PERM),
         };
         changed(entry, done, event::MODIFY)

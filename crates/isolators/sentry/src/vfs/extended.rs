@@ -9,7 +9,7 @@ use super::{Entry, Kind, Node, Walker, access, permit};
 use crate::task::{Caps, FileCaps};
 
 /// What a file gives to who executes it.
-const FILE_CAPS: &[u8] = b"security.capability";
+pub(super) const FILE_CAPS: &[u8] = b"security.capability";
 
 /// Families of names.
 #[derive(Clone, Copy, PartialEq, Eq)]

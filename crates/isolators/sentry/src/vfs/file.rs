@@ -383,6 +383,9 @@ impl OpenFile {
             return Err(Errno::BADF.into());
         }
         let append = append || self.flag(status::APPEND);
+        if !from.is_empty() {
+            self.disarm(call);
+        }
         let done = self.at(offset, |at| {
             let from = match &self.entry {
                 Some(entry) if entry.kind() == Kind::Regular => {

@@ -6,6 +6,7 @@ mod change;
 mod change_attributes;
 mod device;
 mod devtmpfs;
+mod disarm;
 mod entry;
 mod epoll;
 mod eventfd;

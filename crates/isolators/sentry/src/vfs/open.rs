@@ -231,6 +231,7 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
         }
         Node::Tmp(node) => {
             if flags & status::TRUNCATE != 0 {
+                node.disarm(|| walker.credentials.clone());
                 node.truncate(0)?;
             }
             Ok((Box::new(TmpFile(Arc::clone(node))), None))
@@ -245,6 +246,7 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
             if truncates || flags & status::ACCESS != 0 {
                 let upper = node.copy_up(kernel, !truncates)?;
                 if truncates {
+                    upper.disarm(|| walker.credentials.clone());
                     upper.truncate(0)?;
                 }
             }
@@ -340,7 +342,8 @@ pub fn open_unnamed(
     if flags & status::ACCESS == 0 {
         return Err(Errno::INVAL);
     }
-    let (_, owner) = walker.directory_to_change(directory)?;
+    let (above, owner) = walker.directory_to_change(directory)?;
+    let mode = super::change::new_mode(&walker.credentials, &above, mode);
     let keep = flags & !(status::TEMPORARY & !status::DIRECTORY) & !status::DIRECTORY;
     let kind = Kind::Regular;
     let (node, file): (Node, Box<dyn File>) = match &directory.node {

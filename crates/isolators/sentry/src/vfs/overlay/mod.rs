@@ -24,6 +24,7 @@ use std::sync::{
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::task::Credentials;
 use crate::task::waiter::lock;
 
 use super::tmpfs::{TmpFile, TmpFs};
@@ -189,6 +190,13 @@ impl OverlayNode {
 
     fn above(&self) -> Option<&Arc<TmpNode>> {
         self.upper.get().map(|file| &file.0)
+    }
+
+    /// As [`TmpNode::disarm`], of what is written.
+    pub(super) fn disarm(&self, who: impl FnOnce() -> Credentials) {
+        if let Some(upper) = self.above() {
+            upper.disarm(who);
+        }
     }
 
     fn below(&self) -> Result<&Arc<Entry>, Errno> {

@@ -16,7 +16,9 @@ use rustix::io::Errno;
 
 use crate::ipc::queues::{Accounts, Queue};
 use crate::task::waiter::lock;
+use crate::task::{Caps, Credentials};
 
+use super::extended::FILE_CAPS;
 use super::{Attributes, Kind, Time};
 
 /// A file system in memory.
@@ -56,6 +58,14 @@ struct Changeable {
     modified: Time,
     changed: Time,
     extended: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Changeable {
+    /// One of a group that may not execute it means something else, which members keep.
+    fn drop_set_ids(&mut self, belongs: bool) {
+        let group_id = if self.permissions & 0o10 != 0 || !belongs { 0o2000 } else { 0 };
+        self.permissions &= !(0o4000 | group_id);
+    }
 }
 
 /// What a new file is.
@@ -275,12 +285,33 @@ impl TmpNode {
         if group != u32::MAX {
             now.group = group;
         }
-        if self.kind == Kind::Regular {
-            // Set-id bits don't change hands.
-            let group_id = if now.permissions & 0o10 != 0 { 0o2000 } else { 0 };
-            now.permissions &= !(0o4000 | group_id);
+        if self.kind != Kind::Directory {
+            // What it gives to who executes it doesn't change hands.
+            now.drop_set_ids(true);
+            now.extended.remove(FILE_CAPS);
         }
         now.changed = Time::now();
+    }
+
+    /// Before a file is written or cut: what it gives to who executes it goes, set-id bits
+    /// unless `who` writes may keep them.
+    pub fn disarm(&self, who: impl FnOnce() -> Credentials) {
+        if self.kind != Kind::Regular {
+            return;
+        }
+        let (permissions, owner) = {
+            let mut now = lock(&self.changeable);
+            now.extended.remove(FILE_CAPS);
+            (now.permissions, (now.user, now.group))
+        };
+        if permissions & 0o6000 == 0 {
+            return;
+        }
+        let who = who();
+        if !who.can(Caps::FSETID) {
+            let belongs = who.in_group(owner.1) || who.can_about(owner, Caps::FSETID);
+            lock(&self.changeable).drop_set_ids(belongs);
+        }
     }
 
     /// Sets the times that are given.

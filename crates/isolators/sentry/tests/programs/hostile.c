@@ -192,7 +192,7 @@ int main(int argc, char **argv) {
         say("userfaultfd", raw(SYS_userfaultfd, 0, 0, 0, 0, 0, 0) < 0);
         say("process_vm_readv", raw(SYS_process_vm_readv, 4999, 0, 0, 0, 0, 0) < 0);
         say("io_uring", raw(SYS_io_uring_setup, 1, 0, 0, 0, 0, 0) < 0);
-        say("unshare", raw(SYS_unshare, 0x20000000, 0, 0, 0, 0, 0) < 0);
+        say("unshare", raw(SYS_unshare, 0x80, 0, 0, 0, 0, 0) < 0);
         break;
     case 16: /* every number, most of them nonsense; but for uretprobe (335), which hosts
                 since 6.14 let past every filter, and end with SIGILL */

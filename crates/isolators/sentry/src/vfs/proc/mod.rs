@@ -5,6 +5,7 @@ mod group;
 mod kernel;
 mod maps;
 mod memory;
+mod names;
 mod privacy;
 mod process;
 mod resident;
@@ -23,7 +24,6 @@ use crate::net::procfs;
 use crate::task::Process;
 use crate::task::namespaces::ipc_of;
 use crate::task::pid_namespace::{Pids, id_of, number_of};
-use crate::task::user_namespace::FIRST;
 use crate::task::waiter::lock;
 
 use super::{Attributes, Entry, File, Kind, OpenFile, Time, Walker};
@@ -31,6 +31,7 @@ use comm::NameFile;
 use kernel::{TEXTS, of_kernel};
 use maps::MapFile;
 use memory::MemoryFile;
+use names::{NAMESPACES, OF_PROCESS, known};
 use process::of_process;
 pub(super) use text::{Names, TextFile};
 
@@ -73,58 +74,6 @@ pub enum ProcNode {
     Setting(String, bool),
 }
 
-/// What every process and every thread has.
-const OF_PROCESS: [&str; 36] = [
-    "auxv",
-    "cgroup",
-    "cmdline",
-    "comm",
-    "coredump_filter",
-    "cpuset",
-    "cwd",
-    "environ",
-    "exe",
-    "fd",
-    "fdinfo",
-    "gid_map",
-    "io",
-    "limits",
-    "loginuid",
-    "maps",
-    "mem",
-    "mountinfo",
-    "mounts",
-    "net",
-    "ns",
-    "oom_adj",
-    "oom_score",
-    "oom_score_adj",
-    "personality",
-    "root",
-    "sessionid",
-    "setgroups",
-    "smaps",
-    "smaps_rollup",
-    "stat",
-    "statm",
-    "status",
-    "task",
-    "uid_map",
-    "wchan",
-];
-/// Kinds of namespaces, each with the number of the first one.
-const NAMESPACES: [(&str, u32); 10] = [
-    ("cgroup", 4_026_531_835),
-    ("ipc", 4_026_531_839),
-    ("mnt", 4_026_531_840),
-    ("net", 4_026_531_992),
-    ("pid", 4_026_531_836),
-    ("pid_for_children", 4_026_531_836),
-    ("time", 4_026_531_834),
-    ("time_for_children", 4_026_531_834),
-    ("user", FIRST),
-    ("uts", 4_026_531_838),
-];
 /// In place of a process: a text of `/proc/net`.
 const OF_NET: i32 = -2;
 const NET: ProcNode = ProcNode::Folder(procfs::NAMES, "net");
@@ -134,10 +83,6 @@ const OF_IPC: i32 = -3;
 const OF_GROUP: i32 = -4;
 /// The root of a cgroup2.
 pub(super) const GROUP: ProcNode = ProcNode::Folder(group::NAMES, "cgroup");
-
-fn known<const N: usize>(names: [&'static str; N], name: &[u8]) -> Option<&'static str> {
-    names.into_iter().find(|n| n.as_bytes() == name)
-}
 
 impl ProcNode {
     /// Whether it stands for what is open, which those who find it at a path's end ask.

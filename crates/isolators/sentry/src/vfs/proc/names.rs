@@ -1,0 +1,61 @@
+//! Names in procfs that do not change.
+
+use crate::task::user_namespace::FIRST;
+
+/// What every process and every thread has.
+pub(super) const OF_PROCESS: [&str; 36] = [
+    "auxv",
+    "cgroup",
+    "cmdline",
+    "comm",
+    "coredump_filter",
+    "cpuset",
+    "cwd",
+    "environ",
+    "exe",
+    "fd",
+    "fdinfo",
+    "gid_map",
+    "io",
+    "limits",
+    "loginuid",
+    "maps",
+    "mem",
+    "mountinfo",
+    "mounts",
+    "net",
+    "ns",
+    "oom_adj",
+    "oom_score",
+    "oom_score_adj",
+    "personality",
+    "root",
+    "sessionid",
+    "setgroups",
+    "smaps",
+    "smaps_rollup",
+    "stat",
+    "statm",
+    "status",
+    "task",
+    "uid_map",
+    "wchan",
+];
+/// Kinds of namespaces, each with the number of the first one.
+pub(super) const NAMESPACES: [(&str, u32); 10] = [
+    ("cgroup", 4_026_531_835),
+    ("ipc", 4_026_531_839),
+    ("mnt", 4_026_531_840),
+    ("net", 4_026_531_992),
+    ("pid", 4_026_531_836),
+    ("pid_for_children", 4_026_531_836),
+    ("time", 4_026_531_834),
+    ("time_for_children", 4_026_531_834),
+    ("user", FIRST),
+    ("uts", 4_026_531_838),
+];
+
+/// The one of `names` that is this.
+pub(super) fn known<const N: usize>(names: [&'static str; N], name: &[u8]) -> Option<&'static str> {
+    names.into_iter().find(|n| n.as_bytes() == name)
+}

@@ -207,6 +207,23 @@ fn programs_that_make_namespaces_do_the_same() {
     }
 }
 
+/// Copies keep what is not taken, writes are whole, links to what is open are places.
+#[test]
+fn copies_and_places_are_the_same() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("copies", &["-static", "-pthread"]);
+    let inside = sandbox.run(&["/bin/copies"]);
+    let host = sandbox.run_on_host_as_root(&["/bin/copies"]);
+    for (ours, theirs) in inside.stdout.lines().zip(host.stdout.lines()) {
+        assert_eq!(ours, theirs, "inside, on the host");
+    }
+    assert_eq!(inside, host);
+    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+}
+
 /// What of a process is nobody else's business.
 #[test]
 fn processes_are_as_private() {

@@ -4,12 +4,49 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::task::waiter::lock;
-use crate::vfs::{Attributes, Kind, OpenFile, Ready, status};
+use crate::task::Restart;
+use crate::task::waiter::{Woken, lock};
+use crate::vfs::{Attributes, Kind, OpenFile, Pipe, Ready, pipe_of, status};
 
 use super::{Call, Failure, Outcome};
 
 const CHUNK: usize = 64 << 10;
+/// Most that one call moves (`MAX_RW_COUNT`).
+const MOST: u64 = 0x7fff_f000;
+
+/// Whether a copy that has moved something ends there: for a signal, or the thread's end.
+fn is_over(call: &Call<'_>) -> bool {
+    call.thread.doomed.load(Ordering::SeqCst) || call.waiter().is_interrupted()
+}
+
+/// Tries until the answer is another one than `EAGAIN`, whenever something of the files has
+/// changed.
+fn until<T>(
+    call: &Call<'_>,
+    files: &[&OpenFile],
+    mut attempt: impl FnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let waiter = call.waiter();
+    let mut watched = false;
+    loop {
+        if watched {
+            files.iter().for_each(|file| file.file.watch(waiter));
+        }
+        match attempt() {
+            Err(failure) if failure == Errno::AGAIN.into() => {}
+            other => return other,
+        }
+        if std::mem::replace(&mut watched, true)
+            && (waiter.is_interrupted() || waiter.wait(None) == Woken::Interrupted)
+        {
+            return Err(Failure::Interrupted(Restart::IfAsked));
+        }
+    }
+}
+
+fn size_of(left: u64) -> usize {
+    usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)
+}
 
 /// Copies up to `length` bytes; positions move if no offset is given.
 fn copy(
@@ -19,11 +56,11 @@ fn copy(
     mut offsets: (Option<u64>, Option<u64>),
     length: u64,
 ) -> Result<u64, Failure> {
-    let mut buffer = vec![0; CHUNK];
+    let length = length.min(MOST);
+    let mut buffer = vec![0; size_of(length)];
     let mut done = 0;
-    while done < length {
-        let size = usize::try_from(length - done).unwrap_or(CHUNK).min(CHUNK);
-        let part = buffer.get_mut(..size).unwrap_or_default();
+    while done < length && (done == 0 || !is_over(call)) {
+        let part = buffer.get_mut(..size_of(length - done)).unwrap_or_default();
         let count = match from.read(call, part, offsets.0) {
             Ok(0) => break,
             Ok(count) => count,
@@ -33,7 +70,14 @@ fn copy(
         let mut written = 0;
         while written < count {
             let rest = buffer.get(written..count).unwrap_or_default();
-            match to.write(call, rest, offsets.1) {
+            let taken = match to.write(call, rest, offsets.1) {
+                // What can't be read again waits until it can be written.
+                Err(failure) if failure == Errno::AGAIN.into() && !from.seekable => {
+                    until(call, &[to], || to.write_now(call, rest, offsets.1))
+                }
+                taken => taken,
+            };
+            match taken {
                 Ok(more) => {
                     written += more;
                     offsets.1 = offsets.1.map(|o| o + more as u64);
@@ -57,6 +101,74 @@ fn copy(
         }
     }
     Ok(done)
+}
+
+/// Moves up to `length` bytes out of a pipe, which keeps what is not taken.
+fn from_pipe(
+    call: &Call<'_>,
+    (from, pipe): (&OpenFile, &Pipe),
+    (to, mut offset): (&OpenFile, Option<u64>),
+    length: u64,
+    waits: bool,
+) -> Result<u64, Failure> {
+    let length = length.min(MOST);
+    let fills = is_pipe(to)?;
+    let mut buffer = vec![0; size_of(length)];
+    let mut done = 0;
+    while done < length && (done == 0 || !is_over(call)) {
+        let part = buffer.get_mut(..size_of(length - done)).unwrap_or_default();
+        let moved = until(call, &[from, to], || {
+            let mut full = false;
+            let moved = pipe.drain(part, |part| {
+                let taken = to.write_now(call, part, offset);
+                full = taken == Err(Errno::AGAIN.into());
+                taken
+            });
+            if moved != Err(Errno::AGAIN.into()) {
+                return moved.map(Some);
+            }
+            // A pipe takes what fits, and gives what it has; others take all.
+            let goes_on = if full && !fills { !is_nonblocking(to) } else { waits && done == 0 };
+            if goes_on { moved.map(Some) } else { Ok(None) }
+        });
+        match moved {
+            Ok(Some(0)) => break,
+            Ok(Some(count)) => {
+                done += count as u64;
+                offset = offset.map(|o| o + count as u64);
+            }
+            Ok(None) if done == 0 => return Err(Errno::AGAIN.into()),
+            Err(failure) if done == 0 => return Err(failure),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// Moves up to `length` bytes into a pipe: no more than fits.
+fn into_pipe(
+    call: &Call<'_>,
+    (from, offset): (&OpenFile, Option<u64>),
+    (to, pipe): (&OpenFile, &Pipe),
+    length: u64,
+    waits: bool,
+) -> Result<u64, Failure> {
+    let mut buffer = vec![0; room(call, to, length, waits)?];
+    let count = from.read(call, &mut buffer, offset)?;
+    let part = buffer.get(..count).unwrap_or_default();
+    if !part.is_empty() {
+        pipe.push(part)?;
+        to.changed();
+    }
+    Ok(count as u64)
+}
+
+/// Who writes where nobody reads is told by a signal too.
+fn told(call: &Call<'_>, done: Result<u64, Failure>) -> Result<u64, Failure> {
+    if done == Err(Errno::PIPE.into()) {
+        super::transfer::broken_pipe(call);
+    }
+    done
 }
 
 /// An offset in memory, if there is one.
@@ -83,7 +195,7 @@ pub(super) fn sendfile(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let start = offset(call, 2)?;
-    let done = copy(call, &from, &to, (start, None), call.arg(3))?;
+    let done = told(call, copy(call, &from, &to, (start, None), call.arg(3)))?;
     store(call, 2, start, done)?;
     Ok(done.cast_signed())
 }
@@ -125,23 +237,27 @@ mod flag {
     pub(super) const ALL: u32 = 15;
 }
 
+fn is_nonblocking(file: &OpenFile) -> bool {
+    file.flags.load(Ordering::SeqCst) & status::NONBLOCK != 0
+}
+
 fn is_pipe(file: &OpenFile) -> Result<bool, Errno> {
     Ok(!file.seekable && file.file.attributes()?.kind() == Kind::Fifo)
 }
 
-/// What of `length` is moved at once: no more than a pipe takes, or takes without waiting.
-fn piece(to: &OpenFile, length: u64, flags: u32) -> Result<usize, Failure> {
-    const AT_ONCE: u64 = 4096;
-    let mut most = length.min(CHUNK as u64);
-    let waits =
-        flags & flag::NO_WAIT == 0 && to.flags.load(Ordering::SeqCst) & status::NONBLOCK == 0;
-    if !waits && is_pipe(to)? {
-        if !to.file.ready().intersects(Ready::OUT | Ready::ERR) {
-            return Err(Errno::AGAIN.into());
-        }
-        most = most.min(AT_ONCE);
-    }
-    Ok(usize::try_from(most).unwrap_or(CHUNK))
+/// What of `length` a pipe takes at once; waits until that is something, if it may.
+fn room(call: &Call<'_>, to: &OpenFile, length: u64, waits: bool) -> Result<usize, Failure> {
+    /// A pipe that can be written takes so much.
+    const AT_ONCE: usize = 4096;
+    let room = || {
+        let room = match pipe_of(&*to.file) {
+            Some(pipe) => pipe.room()?,
+            None if to.file.ready().intersects(Ready::OUT | Ready::ERR) => AT_ONCE,
+            None => 0,
+        };
+        if room < AT_ONCE { Err(Errno::AGAIN.into()) } else { Ok(size_of(length).min(room)) }
+    };
+    if waits { until(call, &[to], room) } else { room() }
 }
 
 pub(super) fn splice(call: &Call<'_>) -> Outcome {
@@ -162,18 +278,39 @@ pub(super) fn splice(call: &Call<'_>) -> Outcome {
     if call.arg(4) == 0 {
         return Ok(0);
     }
-    let starts = (offset(call, 1)?, offset(call, 3)?);
-    let size = piece(&to, call.arg(4), flags)?;
-    if flags & flag::NO_WAIT != 0
-        && pipes.0
-        && !from.file.ready().intersects(Ready::IN | Ready::HUP)
-    {
-        return Err(Errno::AGAIN.into());
+    if !from.readable() || !to.writable() {
+        return Err(Errno::BADF.into());
     }
-    let done = copy(call, &from, &to, starts, size as u64)?;
+    let (source, target) = (pipe_of(&*from.file), pipe_of(&*to.file));
+    if is_same(source, target) {
+        return Err(Errno::INVAL.into());
+    }
+    let starts = (offset(call, 1)?, offset(call, 3)?);
+    let waits = flags & flag::NO_WAIT == 0
+        && !(pipes.0 && is_nonblocking(&from))
+        && !(pipes.1 && is_nonblocking(&to));
+    let length = call.arg(4);
+    let done = match (source, target) {
+        (Some(pipe), _) => from_pipe(call, (&from, pipe), (&to, starts.1), length, waits),
+        (None, Some(pipe)) => into_pipe(call, (&from, starts.0), (&to, pipe), length, waits),
+        // A pipe of the host's.
+        (None, None) => {
+            let ready = Ready::IN | Ready::HUP;
+            if pipes.0 && !waits && !from.file.ready().intersects(ready) {
+                return Err(Errno::AGAIN.into());
+            }
+            let size = if pipes.1 { room(call, &to, length, waits)? } else { size_of(length) };
+            copy(call, &from, &to, starts, size as u64)
+        }
+    };
+    let done = told(call, done)?;
     store(call, 1, starts.0, done)?;
     store(call, 3, starts.1, done)?;
     Ok(done.cast_signed())
+}
+
+fn is_same(one: Option<&Pipe>, other: Option<&Pipe>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| std::ptr::eq(one, other))
 }
 
 /// Copies from a pipe to another; the first keeps what it has.
@@ -185,9 +322,15 @@ pub(super) fn tee(call: &Call<'_>) -> Outcome {
     if !from.readable() || !to.writable() {
         return Err(Errno::BADF.into());
     }
-    let size = piece(&to, call.arg(2), flags)?;
-    let mut buffer = vec![0; size];
-    let count = from.peek(call, &mut buffer, flags & flag::NO_WAIT == 0)?;
+    if is_same(pipe_of(&*from.file), pipe_of(&*to.file)) {
+        return Err(Errno::INVAL.into());
+    }
+    if call.arg(2) == 0 {
+        return Ok(0);
+    }
+    let waits = flags & flag::NO_WAIT == 0 && !is_nonblocking(&from) && !is_nonblocking(&to);
+    let mut buffer = vec![0; room(call, &to, call.arg(2), waits)?];
+    let count = from.peek(call, &mut buffer, waits)?;
     let part = buffer.get(..count).unwrap_or_default();
     if part.is_empty() {
         return Ok(0);

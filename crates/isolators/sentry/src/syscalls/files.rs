@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
-use crate::vfs::{Kind, Limits, Listed, open, status};
+use crate::vfs::{End, Kind, Limits, Listed, open, status};
 
 use super::paths::start_of;
 use super::{Call, Outcome};
@@ -83,6 +83,8 @@ fn do_open(
     (flags, mode): (u32, u32),
     limits: Limits,
 ) -> Outcome {
+    // What can't be opened must not be made, nor emptied.
+    call.files().has_room()?;
     // With it, an absolute path starts at the directory too.
     let from = if limits.contains(Limits::IN_ROOT) { &b"."[..] } else { path };
     let start = start_of(call, directory, from)?;
@@ -100,10 +102,11 @@ fn do_open(
         flags & (status::CREATE | status::EXCLUSIVE) == status::CREATE | status::EXCLUSIVE;
     let follow = flags & status::NO_FOLLOW == 0 && !exclusive;
     let writes = flags & (status::ACCESS | status::CREATE | status::TRUNCATE) != 0;
-    let opens = !writes && flags & status::PATH == 0;
+    let reads = !writes && flags & status::PATH == 0;
+    let end = if reads { End::Read } else { End::File };
     let mut tries = 10;
     let file = loop {
-        let found = walker.walk_to(&start, path, follow, limits, opens)?;
+        let found = walker.walk_to(&start, path, follow, limits, end)?;
         match open::open(&walker, call, found, flags, mode) {
             // Somebody has made it since it was looked for.
             Err(failure) if failure == Errno::EXIST.into() && !exclusive && tries > 0 => tries -= 1,

@@ -9,7 +9,8 @@ use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, SecureBits};
 use crate::vfs::{
-    Attributes, Entry, Kind, Make, MountFlags, Node, OpenFile, ProcNode, Resolve, access, permit,
+    Attributes, End, Entry, Kind, Limits, Make, MountFlags, Node, OpenFile, ProcNode, Resolve,
+    access, permit,
 };
 
 use super::{Call, Outcome};
@@ -73,7 +74,11 @@ fn attributes_and_entry(
         let file = call.file(directory)?;
         return Ok((file.file.attributes()?, file.entry.clone()));
     }
-    let entry = walk(call, directory, index, flags & AT_SYMLINK_NOFOLLOW == 0)?.existing()?;
+    let path = call.path(index)?;
+    let start = start_of(call, directory, &path)?;
+    let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+    let entry = call.walker().walk_to(&start, &path, follow, Limits::empty(), End::File)?;
+    let entry = entry.existing()?;
     match &entry.node {
         Node::Proc(ProcNode::Descriptor(file, _)) if flags & AT_SYMLINK_NOFOLLOW == 0 => {
             Ok((file.file.attributes()?, file.entry.clone()))

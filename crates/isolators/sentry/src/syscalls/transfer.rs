@@ -1,11 +1,14 @@
 //! Reading and writing: between the guest's memory and files.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use crate::platform::GuestMemory;
 use crate::signal::{self, Info, SI_USER, SIGPIPE, Target};
-use crate::vfs::{OpenFile, Ready};
+use crate::task::waiter::lock;
+use crate::vfs::{OpenFile, Ready, status};
 
 use super::files::offset;
 use super::{Call, Failure, Outcome, sockets};
@@ -41,9 +44,9 @@ enum Step {
 }
 
 /// Moves up to `length` bytes between the guest's memory and a file, piece by piece: `step` gets
-/// the address, the offset and the room for one. An error counts only if nothing was moved.
+/// what is done, the offset and the room for one. An error counts only if nothing was moved.
 fn transfer(
-    mut address: u64,
+    call: &Call<'_>,
     length: u64,
     mut offset: Option<u64>,
     mut step: impl FnMut(u64, Option<u64>, usize) -> Result<Step, Failure>,
@@ -52,7 +55,7 @@ fn transfer(
     let mut done = 0;
     loop {
         let size = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-        let (count, last) = match step(address, offset, size) {
+        let (count, last) = match step(done, offset, size) {
             Ok(Step::More(count)) => (count, false),
             Ok(Step::Last(count)) => (count, true),
             Err(failure) if done == 0 => return Err(failure),
@@ -60,12 +63,39 @@ fn transfer(
         };
         done += count;
         left -= count.min(left);
-        address = address.wrapping_add(count);
         offset = offset.map(|o| o + count);
-        if left == 0 || last {
+        if left == 0 || last || call.thread.doomed.load(Ordering::SeqCst) {
             return Ok(done);
         }
     }
+}
+
+/// Reads what vectors have behind the first `skip` bytes: how much, up to where it can be read.
+fn gather(
+    memory: &GuestMemory,
+    vectors: &[(u64, u64)],
+    mut skip: u64,
+    buffer: &mut [u8],
+) -> Result<usize, Failure> {
+    let mut done = 0;
+    for (base, length) in vectors {
+        if skip >= *length {
+            skip -= length;
+            continue;
+        }
+        let room = buffer.get_mut(done..).unwrap_or_default();
+        let size = usize::try_from(length - skip).unwrap_or(usize::MAX).min(room.len());
+        match memory.read(base.wrapping_add(skip), room.get_mut(..size).unwrap_or_default()) {
+            Err(fault) if done == 0 => return Err(fault.into()),
+            Err(_) => break,
+            Ok(()) => done += size,
+        }
+        if done == buffer.len() {
+            break;
+        }
+        skip = 0;
+    }
+    Ok(done)
 }
 
 /// Flags of preadv2(2) and pwritev2(2).
@@ -85,6 +115,22 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
+    /// Runs `f` with the offset that it begins at. If that is the position, nobody else moves
+    /// it before all is done.
+    fn placed(
+        &self,
+        offset: Option<u64>,
+        f: impl FnOnce(Option<u64>) -> Result<u64, Failure>,
+    ) -> Result<u64, Failure> {
+        if offset.is_some() || !self.file.seekable {
+            return f(offset);
+        }
+        let mut position = lock(&self.file.position);
+        let done = f(Some(*position))?;
+        *position = position.saturating_add(done);
+        Ok(done)
+    }
+
     /// Reads into the guest's memory.
     fn read(
         &self,
@@ -94,13 +140,14 @@ impl Way<'_> {
         offset: Option<u64>,
     ) -> Result<u64, Failure> {
         let memory = call.memory();
-        transfer(address, length, offset, |address, offset, size| {
+        transfer(call, length, offset, |done, offset, size| {
             with_buffer(size, |buffer| {
                 if self.flags & how::NO_WAIT != 0 && !self.file.file.ready().contains(Ready::IN) {
                     return Err(Errno::AGAIN.into());
                 }
                 let count = self.file.read(call, buffer, offset)?;
-                memory.write(address, buffer.get(..count).unwrap_or_default())?;
+                let part = buffer.get(..count).unwrap_or_default();
+                memory.write(address.wrapping_add(done), part)?;
                 // A stream gives what it has; a file ends where it gives less.
                 let goes_on = self.file.seekable || self.file.file.is_endless();
                 let last = count < size || !goes_on;
@@ -110,34 +157,49 @@ impl Way<'_> {
         })
     }
 
-    /// Writes from the guest's memory.
+    /// Writes from the guest's memory, of several places as if they were one.
     fn write(
         &self,
         call: &Call<'_>,
-        address: u64,
-        length: u64,
+        vectors: &[(u64, u64)],
         offset: Option<u64>,
     ) -> Result<u64, Failure> {
         let memory = call.memory();
         let append = self.flags & how::APPEND != 0;
-        let done = transfer(address, length, offset, |address, offset, size| {
-            with_buffer(size, |buffer| {
-                memory.read(address, buffer)?;
-                let count = self.file.write_as(call, buffer, offset, append)? as u64;
-                // A file that takes less is full, or may not grow.
-                let last = count == 0 || (self.file.seekable && count < size as u64);
-                Ok(if last { Step::Last(count) } else { Step::More(count) })
+        let appends = append || self.file.flags.load(Ordering::SeqCst) & status::APPEND != 0;
+        let length = vectors.iter().map(|(_, length)| *length).sum();
+        let moves = offset.is_none();
+        let done = self.placed(offset, |offset| {
+            transfer(call, length, offset, |done, offset, size| {
+                with_buffer(size, |buffer| {
+                    let size = gather(&memory, vectors, done, buffer)?;
+                    let part = buffer.get(..size).unwrap_or_default();
+                    let count = self.file.write_as(call, part, offset, append)? as u64;
+                    // A file that takes less is full, or may not grow.
+                    let last = count == 0
+                        || size < buffer.len()
+                        || (self.file.seekable && count < size as u64);
+                    Ok(if last { Step::Last(count) } else { Step::More(count) })
+                })
             })
         });
+        if appends && moves && self.file.seekable && done.is_ok_and(|done| done > 0) {
+            *lock(&self.file.position) = self.file.file.attributes()?.size;
+        }
         if done == Err(Errno::PIPE.into()) {
-            let info = Info::from_user(SIGPIPE, SI_USER, call.thread.process.pid, 0);
-            signal::send(call.kernel, &Target::Thread(Arc::clone(call.thread)), info);
+            broken_pipe(call);
         }
         if self.flags & (how::DATA_SYNC | how::SYNC) != 0 {
             self.file.sync()?;
         }
         done
     }
+}
+
+/// Tells a thread that it writes where nobody reads.
+pub(super) fn broken_pipe(call: &Call<'_>) {
+    let info = Info::from_user(SIGPIPE, SI_USER, call.thread.process.pid, 0);
+    signal::send(call.kernel, &Target::Thread(Arc::clone(call.thread)), info);
 }
 
 fn read_to(
@@ -147,7 +209,8 @@ fn read_to(
     length: u64,
     offset: Option<u64>,
 ) -> Result<u64, Failure> {
-    Way { file, flags: 0 }.read(call, address, length, offset)
+    let way = Way { file, flags: 0 };
+    way.placed(offset, |offset| way.read(call, address, length, offset))
 }
 
 fn write_from(
@@ -157,7 +220,7 @@ fn write_from(
     length: u64,
     offset: Option<u64>,
 ) -> Result<u64, Failure> {
-    Way { file, flags: 0 }.write(call, address, length, offset)
+    Way { file, flags: 0 }.write(call, &[(address, length)], offset)
 }
 
 fn signed(count: u64) -> i64 {
@@ -222,33 +285,37 @@ fn vectored(call: &Call<'_>, reads: bool, at: Option<u64>, flags: u32) -> Outcom
         let transfer = if reads { sockets::readv } else { sockets::writev };
         return transfer(call, &file, socket);
     }
-    let mut done = 0;
-    for (base, length) in vectors(call)? {
-        if length == 0 {
-            continue;
-        }
-        let at = at.map(|a| a + done);
-        let moved = if reads {
-            way.read(call, base, length, at)
-        } else {
-            way.write(call, base, length, at)
-        };
-        match moved {
-            Ok(count) => {
-                done += count;
-                if count < length {
-                    break;
-                }
-            }
-            Err(failure) if done == 0 => return Err(failure),
-            Err(_) => break,
-        }
-        // What would block stays for the next call.
-        if reads && !file.seekable {
-            break;
-        }
+    let vectors = vectors(call)?;
+    if vectors.iter().all(|(_, length)| *length == 0) {
+        return Ok(0);
     }
-    Ok(signed(done))
+    if !reads {
+        return way.write(call, &vectors, at).map(signed);
+    }
+    let done = way.placed(at, |at| {
+        let mut done = 0;
+        for (base, length) in vectors {
+            if length == 0 {
+                continue;
+            }
+            match way.read(call, base, length, at.map(|a| a + done)) {
+                Ok(count) => {
+                    done += count;
+                    if count < length {
+                        break;
+                    }
+                }
+                Err(failure) if done == 0 => return Err(failure),
+                Err(_) => break,
+            }
+            // What would block stays for the next call.
+            if !file.seekable {
+                break;
+            }
+        }
+        Ok(done)
+    });
+    done.map(signed)
 }
 
 pub(super) fn readv(call: &Call<'_>) -> Outcome {

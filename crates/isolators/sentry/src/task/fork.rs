@@ -417,6 +417,7 @@ fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), share_files: bool) -> Arc
     *lock(&new.namespaces) = Namespaces { pids: None, ..lock(&old.namespaces).clone() };
     *lock(&new.actions) = lock(&old.actions).clone();
     *lock(&new.limits) = *lock(&old.limits);
+    *lock(&new.oom_adjustment) = *lock(&old.oom_adjustment);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);
     (*lock(&new.name)).clone_from(&lock(&by.name));
     (*lock(&new.strings)).clone_from(&lock(&old.strings));

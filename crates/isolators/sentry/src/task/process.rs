@@ -149,6 +149,8 @@ pub struct Process {
     pub undoes: AtomicBool,
     /// How nice it is: -20 to 19.
     pub nice: AtomicI32,
+    /// `oom_score_adj`, and what it may be lowered to by who has no capability for more.
+    pub oom_adjustment: Mutex<(i32, i32)>,
     /// What ioprio_set(2) set; 0 if nothing.
     pub io_priority: AtomicI32,
     /// The kernel of its container: with a shared numbering, not always that of who
@@ -193,6 +195,7 @@ impl Process {
             limits: Mutex::default(),
             undoes: AtomicBool::new(false),
             nice: AtomicI32::new(0),
+            oom_adjustment: Mutex::default(),
             io_priority: AtomicI32::new(0),
             home: OnceLock::new(),
         })

@@ -102,6 +102,10 @@ impl File for FifoFile {
         self.writer.as_ref().ok_or(Errno::BADF)?.write(from, offset, append)
     }
 
+    fn peek(&self, into: &mut [u8]) -> Result<usize, Errno> {
+        self.reader.as_ref().ok_or(Errno::BADF)?.peek(into)
+    }
+
     fn ready(&self) -> Ready {
         let ends = [self.reader.as_ref().map(File::ready), self.writer.as_ref().map(File::ready)];
         let ready = ends.into_iter().flatten().fold(Ready::empty(), |all, ready| all | ready);

@@ -368,6 +368,19 @@ impl OpenFile {
         self.write_as(call, from, offset, false)
     }
 
+    /// The same, but that it never waits.
+    ///
+    /// # Errors
+    /// As write(2); `EAGAIN` if it would have to wait.
+    pub fn write_now(
+        &self,
+        call: &Call<'_>,
+        from: &[u8],
+        offset: Option<u64>,
+    ) -> Result<usize, Failure> {
+        self.write_how(call, from, offset, (false, false))
+    }
+
     /// The same; at the end, if `append` or the file's flags say so.
     ///
     /// # Errors
@@ -378,6 +391,16 @@ impl OpenFile {
         from: &[u8],
         offset: Option<u64>,
         append: bool,
+    ) -> Result<usize, Failure> {
+        self.write_how(call, from, offset, (append, true))
+    }
+
+    fn write_how(
+        &self,
+        call: &Call<'_>,
+        from: &[u8],
+        offset: Option<u64>,
+        (append, waits): (bool, bool),
     ) -> Result<usize, Failure> {
         if !self.writable() {
             return Err(Errno::BADF.into());
@@ -395,6 +418,10 @@ impl OpenFile {
                 }
                 _ => from,
             };
+            if !waits {
+                let over = self.file.admit(call, Ready::OUT, true)?;
+                return over.map_or_else(|| Ok(self.file.write(from, at, append)?), Ok);
+            }
             self.wait_until(call, Ready::OUT, || self.file.write(from, at, append))
         })?;
         if done > 0 {

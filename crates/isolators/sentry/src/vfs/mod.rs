@@ -56,7 +56,7 @@ pub use node::Node;
 pub use notice_file::NoticeFile;
 pub use overlay::OverlayNode;
 pub use pidfd::PidFd;
-pub use pipe::{pipe, pipe_of};
+pub use pipe::{Pipe, pipe, pipe_of};
 use proc::GROUP;
 pub use proc::ProcNode;
 pub use signalfd::SignalFd;
@@ -64,7 +64,7 @@ pub use stream::{HostStream, Poller};
 pub use table::{FileTable, LIMIT};
 pub use timerfd::TimerFd;
 pub use tmpfs::TmpNode;
-pub use walk::{Limits, Resolve, Walker, access, permit};
+pub use walk::{End, Limits, Resolve, Walker, access, permit};
 
 /// The file system of the guest.
 #[derive(Debug)]

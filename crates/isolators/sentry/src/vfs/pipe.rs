@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use crate::syscalls::Call;
+use crate::syscalls::{Call, Failure};
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
@@ -26,6 +26,8 @@ struct State {
     writers: usize,
     /// How often each end was opened.
     opened: (u64, u64),
+    /// Somebody takes what is first, and others wait for what he leaves.
+    drained: bool,
 }
 
 /// What is between the ends.
@@ -77,7 +79,8 @@ pub fn pipe(inode: u64, owner: (u32, u32)) -> (Box<dyn File>, Box<dyn File>) {
 impl Pipe {
     pub(super) fn without_ends(inode: u64, owner: (u32, u32)) -> Arc<Self> {
         let bytes = VecDeque::new();
-        let state = State { bytes, capacity: CAPACITY, readers: 0, writers: 0, opened: (0, 0) };
+        let (capacity, opened, drained) = (CAPACITY, (0, 0), false);
+        let state = State { bytes, capacity, readers: 0, writers: 0, opened, drained };
         let (state, changed) = (Mutex::new(state), WaitQueue::default());
         Arc::new(Pipe { state, changed, inode, owner, made: Time::now() })
     }
@@ -119,6 +122,62 @@ impl Pipe {
         drop(state);
         self.changed.wake();
         Ok(capacity)
+    }
+
+    /// How much more fits in.
+    ///
+    /// # Errors
+    /// `EPIPE` if nobody reads.
+    pub fn room(&self) -> Result<usize, Errno> {
+        let state = lock(&self.state);
+        if state.readers == 0 {
+            return Err(Errno::PIPE);
+        }
+        Ok(state.capacity.saturating_sub(state.bytes.len()))
+    }
+
+    /// Puts in what was read for it when there was room, though others have written since.
+    ///
+    /// # Errors
+    /// `EPIPE` if nobody reads.
+    pub fn push(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        if state.readers == 0 {
+            return Err(Errno::PIPE);
+        }
+        state.bytes.extend(bytes);
+        drop(state);
+        self.changed.wake();
+        Ok(())
+    }
+
+    /// Shows `f` what is first, and takes out as much as it says; nobody else gets it
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is nothing, or somebody else takes it; what `f` says.
+    pub fn drain(
+        &self,
+        buffer: &mut [u8],
+        f: impl FnOnce(&[u8]) -> Result<usize, Failure>,
+    ) -> Result<usize, Failure> {
+        let mut state = lock(&self.state);
+        if state.drained {
+            return Err(Errno::AGAIN.into());
+        }
+        if state.bytes.is_empty() {
+            return if state.writers == 0 { Ok(0) } else { Err(Errno::AGAIN.into()) };
+        }
+        let count = copy(&state.bytes, buffer);
+        state.drained = true;
+        drop(state);
+        let taken = f(buffer.get(..count).unwrap_or_default());
+        let mut state = lock(&self.state);
+        state.drained = false;
+        state.bytes.drain(..taken.unwrap_or(0).min(count));
+        drop(state);
+        self.changed.wake();
+        taken
     }
 
     pub(super) fn attributes(&self) -> Attributes {
@@ -178,6 +237,9 @@ impl File for Reader {
             return Ok(0);
         }
         let mut state = lock(&self.0.state);
+        if state.drained {
+            return Err(Errno::AGAIN);
+        }
         if state.bytes.is_empty() {
             return if state.writers == 0 { Ok(0) } else { Err(Errno::AGAIN) };
         }
@@ -194,6 +256,9 @@ impl File for Reader {
 
     fn peek(&self, into: &mut [u8]) -> Result<usize, Errno> {
         let state = lock(&self.0.state);
+        if state.drained {
+            return Err(Errno::AGAIN);
+        }
         if state.bytes.is_empty() {
             return if state.writers == 0 { Ok(0) } else { Err(Errno::AGAIN) };
         }
@@ -203,8 +268,8 @@ impl File for Reader {
     fn ready(&self) -> Ready {
         let state = lock(&self.0.state);
         let mut ready = Ready::empty();
-        ready.set(Ready::IN, !state.bytes.is_empty());
-        ready.set(Ready::HUP, state.writers == 0);
+        ready.set(Ready::IN, !state.bytes.is_empty() && !state.drained);
+        ready.set(Ready::HUP, state.writers == 0 && !state.drained);
         ready
     }
 

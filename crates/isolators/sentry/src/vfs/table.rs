@@ -111,6 +111,18 @@ impl FileTable {
         Ok(number)
     }
 
+    /// Whether [`Self::add`] would find a number, as it is now.
+    ///
+    /// # Errors
+    /// `EMFILE`
+    pub fn has_room(&self) -> Result<(), Errno> {
+        let (slots, limit) = (lock(&self.slots), self.limit());
+        // Some may be beyond a limit that was lowered.
+        let below = |most: usize| most < limit as usize;
+        let room = below(slots.len()) || below(slots.range(..limit).count());
+        if room { Ok(()) } else { Err(Errno::MFILE) }
+    }
+
     /// Puts a file at a number, in place of what is there.
     ///
     /// # Errors

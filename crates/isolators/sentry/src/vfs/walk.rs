@@ -43,6 +43,17 @@ bitflags::bitflags! {
     }
 }
 
+/// What a walk's end is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The place: a link of procfs to an open file that has one leads there.
+    Place,
+    /// What is open: such a link is found itself, to be asked for its file.
+    File,
+    /// The same, to be opened for reading.
+    Read,
+}
+
 /// What a walk found.
 pub struct Resolve {
     /// The directory of the last name.
@@ -155,10 +166,10 @@ impl Walker<'_> {
         follow: bool,
         limits: Limits,
     ) -> Result<Resolve, Errno> {
-        self.walk_to(start, path, follow, limits, false)
+        self.walk_to(start, path, follow, limits, End::Place)
     }
 
-    /// The same; what is found is about to be opened for reading if `opens`.
+    /// The same for an end of its own.
     ///
     /// # Errors
     /// As openat2(2).
@@ -168,7 +179,7 @@ impl Walker<'_> {
         path: &[u8],
         follow: bool,
         limits: Limits,
-        opens: bool,
+        end: End,
     ) -> Result<Resolve, Errno> {
         let enclosed = limits.intersects(Limits::BENEATH | Limits::IN_ROOT);
         let root = if enclosed { start } else { &self.root };
@@ -214,7 +225,7 @@ impl Walker<'_> {
             if name.len() > NAME_LIMIT {
                 return Err(Errno::NAMETOOLONG);
             }
-            let child = match at.lookup(self.kernel, &name, last && opens) {
+            let child = match at.lookup(self.kernel, &name, last && end == End::Read) {
                 Err(Errno::NOENT) if last => {
                     return Ok(Resolve { parent: at, name, entry: None, slash });
                 }
@@ -233,7 +244,10 @@ impl Walker<'_> {
                 return Err(if refused { Errno::LOOP } else { Errno::XDEV });
             }
             // What is open is for who asks; a directory to go on from is it itself.
-            let open = last && !slash && matches!(&child.node, Node::Proc(node) if node.is_open());
+            let open = last
+                && !slash
+                && matches!(&child.node, Node::Proc(node)
+                    if if end == End::Place { node.is_nameless() } else { node.is_open() });
             if followed
                 && open
                 && let Node::Proc(node) = &child.node

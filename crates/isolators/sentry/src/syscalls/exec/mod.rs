@@ -21,7 +21,7 @@ use crate::task::thread::Place;
 use crate::task::trace::{self, Leaving};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, retire};
-use crate::vfs::{Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
+use crate::vfs::{End, Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
 
 use self::plan::{Plan, Step, plan};
 use super::gain::{Becomes, Gain, gain};
@@ -85,7 +85,7 @@ fn open_binary(
     start: &Arc<Entry>,
     path: &[u8],
 ) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
-    let mut entry = walker.walk_to(start, path, true, Limits::empty(), true)?.existing()?;
+    let mut entry = walker.walk_to(start, path, true, Limits::empty(), End::Read)?.existing()?;
     if let Node::Proc(ProcNode::Descriptor(open, _)) = &entry.node {
         entry = open.entry.clone().ok_or(Errno::ACCESS)?;
     }

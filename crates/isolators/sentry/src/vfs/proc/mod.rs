@@ -1,5 +1,6 @@
 //! procfs: what programs ask most.
 
+mod adjustment;
 mod comm;
 mod group;
 mod kernel;
@@ -21,12 +22,13 @@ use rustix::io::Errno;
 use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 use crate::net::procfs;
-use crate::task::Process;
 use crate::task::namespaces::ipc_of;
 use crate::task::pid_namespace::{Pids, id_of, number_of};
 use crate::task::waiter::lock;
+use crate::task::{Caps, Process};
 
 use super::{Attributes, Entry, File, Kind, OpenFile, Time, Walker};
+use adjustment::AdjustmentFile;
 use comm::NameFile;
 use kernel::{TEXTS, of_kernel};
 use maps::MapFile;
@@ -89,6 +91,12 @@ impl ProcNode {
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, ProcNode::Descriptor(..))
+    }
+
+    /// Whether it stands for what is open and has no place.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        matches!(self, ProcNode::Descriptor(file, _) if file.entry.is_none())
     }
 
     /// Whether it leads somewhere that its text does not say.
@@ -363,6 +371,12 @@ impl ProcNode {
             let attributes = self.attributes(walker.kernel)?;
             let name = name_of(walker.kernel, &process, *id);
             return Ok(Box::new(NameFile { process, name, attributes }));
+        }
+        if let ProcNode::Text("oom_score_adj", id @ 1.., _) = self {
+            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+            let attributes = self.attributes(walker.kernel)?;
+            let free = walker.credentials.can(Caps::SYS_RESOURCE);
+            return Ok(Box::new(AdjustmentFile { process, free, attributes }));
         }
         self.open_memory(walker)?.ok_or(Errno::ACCESS)
     }

@@ -3,7 +3,7 @@
 use crate::task::user_namespace::FIRST;
 
 /// What every process and every thread has.
-pub(super) const OF_PROCESS: [&str; 36] = [
+pub(super) const OF_PROCESS: [&str; 34] = [
     "auxv",
     "cgroup",
     "cmdline",
@@ -18,7 +18,6 @@ pub(super) const OF_PROCESS: [&str; 36] = [
     "gid_map",
     "io",
     "limits",
-    "loginuid",
     "maps",
     "mem",
     "mountinfo",
@@ -30,7 +29,6 @@ pub(super) const OF_PROCESS: [&str; 36] = [
     "oom_score_adj",
     "personality",
     "root",
-    "sessionid",
     "setgroups",
     "smaps",
     "smaps_rollup",

@@ -51,7 +51,9 @@ impl ProcNode {
         match self {
             ProcNode::Text("mem", 1.., _) => 0o600,
             ProcNode::Text("auxv" | "environ" | "io" | "personality", 1.., _) => 0o400,
-            ProcNode::Text("comm" | "uid_map" | "gid_map" | "setgroups", 1.., _) => 0o644,
+            ProcNode::Text("comm" | "oom_score_adj" | "uid_map" | "gid_map" | "setgroups", 1.., _) => {
+                0o644
+            }
             ProcNode::Descriptors(_) => 0o500,
             ProcNode::Namespaces(_) => 0o511,
             ProcNode::Descriptor(file, _) => of_descriptor(file),

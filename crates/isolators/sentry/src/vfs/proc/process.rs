@@ -204,8 +204,9 @@ pub(super) fn of_process(
         "cgroup" => b"0::/\n".to_vec(),
         "limits" => limits(process),
         "cpuset" => b"/\n".to_vec(),
-        "oom_adj" | "oom_score" | "oom_score_adj" | "sessionid" => b"0\n".to_vec(),
-        "loginuid" => u32::MAX.to_string().into_bytes(),
+        "oom_score" => b"0\n".to_vec(),
+        "oom_adj" => old_adjustment(lock(&process.oom_adjustment).0).into_bytes(),
+        "oom_score_adj" => format!("{}\n", lock(&process.oom_adjustment).0).into_bytes(),
         "wchan" => b"0".to_vec(),
         "coredump_filter" => b"00000033\n".to_vec(),
         "personality" => {
@@ -220,6 +221,11 @@ pub(super) fn of_process(
             .into_bytes(),
         _ => Vec::new(),
     }
+}
+
+/// As it was from -17 to 15.
+fn old_adjustment(now: i32) -> String {
+    format!("{}\n", if now == 1000 { 15 } else { now * 17 / 1000 })
 }
 
 fn space_of(process: &Process) -> Space {

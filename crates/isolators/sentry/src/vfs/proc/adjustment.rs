@@ -1,0 +1,64 @@
+//! `/proc/<pid>/oom_score_adj`, open to be written: what is said is kept and told, and children
+//! have it too. It is the host that ends programs for want of memory, a sandbox as a whole.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::task::Process;
+use crate::task::waiter::{Waiter, lock};
+
+use super::super::{Attributes, File, Ready};
+
+/// What it may be, and what the opposite of that is.
+const MOST: i32 = 1000;
+
+/// The adjustment of a process.
+pub(super) struct AdjustmentFile {
+    pub(super) process: Arc<Process>,
+    /// Whether who opened it may lower it below what it was set to.
+    pub(super) free: bool,
+    pub(super) attributes: Attributes,
+}
+
+impl File for AdjustmentFile {
+    fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let text = format!("{}\n", lock(&self.process.oom_adjustment).0);
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = text.as_bytes().get(at..).unwrap_or_default();
+        let count = rest.len().min(into.len());
+        into.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        Ok(count)
+    }
+
+    fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
+        let text = std::str::from_utf8(from).map_err(|_| Errno::INVAL)?;
+        let wanted = text.trim().parse::<i32>().map_err(|_| Errno::INVAL)?;
+        if !(-MOST..=MOST).contains(&wanted) {
+            return Err(Errno::INVAL);
+        }
+        let mut adjustment = lock(&self.process.oom_adjustment);
+        if !self.free && wanted < adjustment.1 {
+            return Err(Errno::ACCESS);
+        }
+        adjustment.0 = wanted;
+        if self.free {
+            adjustment.1 = wanted;
+        }
+        Ok(from.len())
+    }
+
+    fn ready(&self) -> Ready {
+        Ready::IN | Ready::OUT
+    }
+
+    fn watch(&self, _: &Arc<Waiter>) {}
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        Ok(self.attributes)
+    }
+
+    fn truncate(&self, _: u64) -> Result<(), Errno> {
+        Ok(())
+    }
+}

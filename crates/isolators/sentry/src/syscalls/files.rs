@@ -220,6 +220,10 @@ pub(super) fn ftruncate(call: &Call<'_>) -> Outcome {
     if !file.writable() {
         return Err(Errno::INVAL.into());
     }
+    let now = file.file.attributes()?;
+    if now.kind() == Kind::Regular {
+        super::allow_growth(call, now.size, size)?;
+    }
     file.disarm(call);
     file.file.truncate(size)?;
     file.changed();
@@ -272,13 +276,17 @@ pub(super) fn fallocate(call: &Call<'_>) -> Outcome {
     if length == 0 {
         return Err(Errno::INVAL.into());
     }
-    match file.file.attributes()?.kind() {
+    let now = file.file.attributes()?;
+    match now.kind() {
         Kind::Regular => {}
         Kind::Fifo => return Err(Errno::SPIPE.into()),
         Kind::Directory => return Err(Errno::ISDIR.into()),
         _ => return Err(Errno::NODEV.into()),
     }
     let mode = rustix::fs::FallocateFlags::from_bits(call.uint(1)).ok_or(Errno::OPNOTSUPP)?;
+    if !mode.contains(rustix::fs::FallocateFlags::KEEP_SIZE) {
+        super::allow_growth(call, now.size, start.saturating_add(length))?;
+    }
     file.file.allocate(mode, start, length)?;
     file.changed();
     Ok(0)

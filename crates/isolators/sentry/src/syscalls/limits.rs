@@ -163,3 +163,11 @@ pub fn allow_size(call: &Call<'_>, offset: u64, length: usize) -> Result<usize, 
     }
     Ok(length.min(usize::try_from(limit - offset).unwrap_or(length)))
 }
+
+/// Whether a file of `size` may come to have `wanted` bytes (`RLIMIT_FSIZE`).
+///
+/// # Errors
+/// `EFBIG`; then the thread has a signal.
+pub(super) fn allow_growth(call: &Call<'_>, size: u64, wanted: u64) -> Result<(), Failure> {
+    if wanted > size { allow_size(call, wanted - 1, 1).map(drop) } else { Ok(()) }
+}

@@ -40,6 +40,9 @@ pub(super) fn flock(call: &Call<'_>) -> Outcome {
         SHARED | EXCLUSIVE => {
             // A change is not one step: the old one is given up first, as on Linux.
             if let Some(id) = file.locked.get() {
+                if LOCKS.holds(*id, &lock) {
+                    return Ok(0);
+                }
                 LOCKS.free(*id, &lock);
             }
             LOCKS.take(call, &file, lock, operation & NO_WAIT == 0)?;

@@ -59,6 +59,7 @@ use std::time::Instant;
 pub use approved::missed;
 pub use exec::start_first;
 pub use growth::grow;
+use limits::allow_growth;
 pub use limits::{allow_size, watch as watch_processor_time};
 use rustix::io::Errno;
 pub use table::{Framed, Handler, Row, TABLE};

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::user_namespace::Ids;
-use crate::vfs::{Entry, MountFlags, NewTime, Node, ProcNode, Time};
+use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, OpenFile, ProcNode, Time, status};
 
 use super::paths::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, walk};
 use super::{Call, Failure, Outcome};
@@ -15,6 +15,8 @@ use super::{Call, Failure, Outcome};
 enum Subject {
     Path(Option<usize>, usize, bool),
     Open(usize),
+    /// The same, as a path that is empty: that may be of a file that stands for a path alone.
+    Empty(usize),
 }
 
 fn subject(call: &Call<'_>, subject: &Subject) -> Result<Arc<Entry>, Errno> {
@@ -28,8 +30,15 @@ fn subject(call: &Call<'_>, subject: &Subject) -> Result<Arc<Entry>, Errno> {
                 _ => Ok(entry),
             }
         }
-        Subject::Open(index) => call.file(index)?.entry.clone().ok_or(Errno::PERM),
+        Subject::Open(index) if is_path(&*call.file(index)?) => Err(Errno::BADF),
+        Subject::Open(index) | Subject::Empty(index) => {
+            call.file(index)?.entry.clone().ok_or(Errno::PERM)
+        }
     }
+}
+
+fn is_path(file: &OpenFile) -> bool {
+    file.flags.load(Ordering::SeqCst) & status::PATH != 0
 }
 
 fn change_mode(call: &Call<'_>, what: &Subject, mode: u32) -> Outcome {
@@ -72,7 +81,7 @@ pub(super) fn fchown(call: &Call<'_>) -> Outcome {
 pub(super) fn fchownat(call: &Call<'_>) -> Outcome {
     let flags = call.uint(4);
     if flags & AT_EMPTY_PATH != 0 && call.path(1)?.is_empty() {
-        return change_owner(call, &Subject::Open(0), call.uint(2), call.uint(3));
+        return change_owner(call, &Subject::Empty(0), call.uint(2), call.uint(3));
     }
     let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
     change_owner(call, &Subject::Path(Some(0), 1, follow), call.uint(2), call.uint(3))
@@ -85,7 +94,7 @@ pub(super) fn fchmodat2(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     if flags & AT_EMPTY_PATH != 0 && call.path(1)?.is_empty() {
-        return change_mode(call, &Subject::Open(0), call.uint(2));
+        return change_mode(call, &Subject::Empty(0), call.uint(2));
     }
     let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
     change_mode(call, &Subject::Path(Some(0), 1, follow), call.uint(2))
@@ -172,6 +181,9 @@ pub(super) fn truncate(call: &Call<'_>) -> Outcome {
     if call.arg(1).cast_signed() < 0 {
         return Err(Errno::INVAL.into());
     }
+    if entry.kind() == Kind::Regular {
+        super::allow_growth(call, entry.attributes(call.kernel)?.size, call.arg(1))?;
+    }
     call.walker().truncate(&entry, call.arg(1))?;
     Ok(0)
 }
@@ -184,10 +196,13 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
     const MQUEUE: u64 = 0x1980_0202;
     const SYSFS: u64 = 0x6265_6572;
     const OVERLAY: u64 = 0x794c_7630;
+    let mut sizes = [4096; 2];
     let (kind, figures) = match &entry.node {
         Node::Host(node) => {
             let host = rustix::fs::fstatfs(node.handle(&call.kernel.files.broker)?)
                 .map_err(Failure::from)?;
+            // What is counted is told with the size that it is counted in.
+            sizes = [host.f_bsize, host.f_frsize].map(i64::cast_unsigned);
             (EXT4, [host.f_blocks, host.f_bfree, host.f_bavail, host.f_files, host.f_ffree])
         }
         Node::Proc(_) if entry.mount.kind == "cgroup2" => (CGROUP, [0; 5]),
@@ -206,7 +221,8 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
         }
         Node::Point => (TMPFS, [0; 5]),
     };
-    let mut words = vec![kind, 4096];
+    let [block, fragment] = sizes;
+    let mut words = vec![kind, block];
     words.extend(figures);
     // Identity, longest name, fragment size, flags, four spare words.
     let flags = entry.mount.flags();
@@ -223,7 +239,7 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
             told |= bit;
         }
     }
-    words.extend([entry.mount.device, 255, 4096, told, 0, 0, 0, 0]);
+    words.extend([entry.mount.device, 255, fragment, told, 0, 0, 0, 0]);
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     call.memory().write(call.arg(1), bytes.get(..120).unwrap_or_default())?;
     Ok(0)

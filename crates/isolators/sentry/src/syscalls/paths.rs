@@ -215,7 +215,11 @@ pub(super) fn getcwd(call: &Call<'_>) -> Outcome {
         Some(path) => path,
         None => [&b"(unreachable)"[..], &directories.current.path()].concat(),
     };
+    let current = Arc::clone(&directories.current);
     drop(directories);
+    if current.is_gone(call.kernel) {
+        return Err(Errno::NOENT.into());
+    }
     path.push(0);
     if (path.len() as u64) > call.arg(1) {
         return Err(Errno::RANGE.into());

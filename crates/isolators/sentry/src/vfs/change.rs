@@ -392,8 +392,6 @@ impl Walker<'_> {
 
     fn link_there(&self, entry: &Entry, at: &Resolve) -> Result<(), Errno> {
         match (&entry.node, &at.parent.node) {
-            // The broker could only link what it points to.
-            (Node::Host(_), Node::Host(_)) if entry.kind() == Kind::Link => Err(Errno::PERM),
             (Node::Host(file), Node::Host(to)) => {
                 let broker = &self.kernel.files.broker;
                 to.expect_change();

@@ -13,7 +13,7 @@ use crate::task::waiter::{Waiter, Woken, lock};
 use crate::task::{Restart, Thread};
 
 use super::inotify::{self, Inotify, event};
-use super::{Attributes, Entry, Epoll, Kind};
+use super::{Attributes, Directory, Entry, Epoll, Kind, status};
 
 bitflags::bitflags! {
     /// What poll(2) tells.
@@ -182,48 +182,6 @@ pub trait File: Send + Sync {
     fn socket(&self) -> Option<&Arc<Socket>> {
         None
     }
-}
-
-/// A name in a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Where the next listing begins.
-    pub next: u64,
-    /// Its inode number.
-    pub inode: u64,
-    /// `d_type`
-    pub kind: u8,
-    /// Its name.
-    pub name: Vec<u8>,
-}
-
-/// What getdents64(2) needs.
-pub trait Directory: Send + Sync {
-    /// Names from a position on; an empty list at the end.
-    ///
-    /// # Errors
-    /// What the host says.
-    fn list(&self, position: u64) -> Result<Vec<Listed>, Errno>;
-}
-
-/// Flags that `F_SETFL` can change and others that matter later.
-pub mod status {
-    #![allow(missing_docs, reason = "names of open(2)")]
-    pub const ACCESS: u32 = 3;
-    pub const WRITE_ONLY: u32 = 1;
-    pub const READ_WRITE: u32 = 2;
-    pub const CREATE: u32 = 0o100;
-    pub const EXCLUSIVE: u32 = 0o200;
-    pub const NO_TTY: u32 = 0o400;
-    pub const TRUNCATE: u32 = 0o1000;
-    pub const APPEND: u32 = 0o2000;
-    pub const NONBLOCK: u32 = 0o4000;
-    pub const SYNC: u32 = 0o1_0000;
-    pub const DIRECTORY: u32 = 0o20_0000;
-    pub const NO_FOLLOW: u32 = 0o40_0000;
-    pub const CLOSE_ON_EXEC: u32 = 0o200_0000;
-    pub const PATH: u32 = 0o1000_0000;
-    pub const TEMPORARY: u32 = 0o2020_0000;
 }
 
 /// An open file description.

@@ -99,6 +99,12 @@ impl Locks {
         files.get(&id)?.iter().find(|held| held.conflicts(wanted)).copied()
     }
 
+    /// Whether its owner has this very lock.
+    #[must_use]
+    pub fn holds(&self, id: (u64, u64), wanted: &Lock) -> bool {
+        lock(&self.files).get(&id).is_some_and(|held| held.contains(wanted))
+    }
+
     /// Takes a lock in place of what its owner had there; returns what is in the way.
     fn try_take(&self, id: (u64, u64), wanted: Lock) -> Result<Option<Lock>, Errno> {
         let mut files = lock(&self.files);

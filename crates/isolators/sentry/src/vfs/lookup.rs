@@ -13,6 +13,13 @@ use super::host::Says;
 use super::{Entry, HostNode, Node};
 
 impl Entry {
+    /// Whether it has no name any more, by what its file system says.
+    #[must_use]
+    pub fn is_gone(&self, kernel: &Kernel) -> bool {
+        let stored = matches!(self.node, Node::Host(_) | Node::Tmp(_) | Node::Overlay(_));
+        stored && self.attributes(kernel).is_ok_and(|attributes| attributes.links == 0)
+    }
+
     /// A name in a directory of the host's.
     pub(super) fn on_host(
         self: &Arc<Self>,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -241,6 +242,103 @@ static void adjusted(void) {
     close(f);
 }
 
+/* A text that is read again from its beginning says what is so by then. */
+static void anew(void) {
+    char name[16];
+    int f = open("/proc/self/status", O_RDONLY), g = open("/proc/self/oom_score_adj", O_RDONLY);
+    int fd = open("/proc/self/environ", O_RDONLY);
+    int h = open("/proc/self/oom_score_adj", O_WRONLY);
+    write(h, "77", 2);
+    memset(back, 0, 10);
+    P("anew %ld %s", E(read(g, back, 9)), back);
+    write(h, "88", 2);
+    memset(back, 0, 10);
+    P(" %ld", E(read(g, back, 9)));
+    P(" %ld %s", E(pread(g, back, 9, 0)), back);
+    close(h);
+    pid_t child = fork();
+    if (!child) pause();
+    sprintf(back, "/proc/%d/stat", child);
+    int gone = open(back, O_RDONLY);
+    kill(child, SIGKILL);
+    waitpid(child, 0, 0);
+    P(" gone %ld\n", E(read(gone, back, 100)));
+    close(f), close(g), close(fd), close(gone);
+}
+
+static void hard_links(void) {
+    struct stat s, t;
+    symlink("nowhere", "/tmp/soft");
+    P("hard %ld", E(link("/tmp/soft", "/tmp/soft2")));
+    P(" %ld", E(lstat("/tmp/soft2", &s)));
+    lstat("/tmp/soft", &t);
+    P(" %d %ld %d", S_ISLNK(s.st_mode), (long)s.st_nlink, s.st_ino == t.st_ino);
+    memset(back, 0, 20);
+    P(" %ld %s\n", E(readlink("/tmp/soft2", back, 20)), back);
+    unlink("/tmp/soft"), unlink("/tmp/soft2");
+    struct statfs f;
+    P("sizes %ld", E(statfs("/", &f)));
+    P(" %ld %ld %ld %ld\n", (long)f.f_bsize, (long)f.f_frsize, (long)f.f_namelen, (long)f.f_blocks);
+}
+
+static void smaller(void) {
+    int f = open("/tmp/lock", O_CREAT | O_RDWR, 0600), g = open("/tmp/lock", O_RDWR);
+    P("lock %ld", E(flock(f, LOCK_EX)));
+    pid_t child = fork();
+    if (!child) { flock(g, LOCK_EX); _exit(0); }
+    usleep(50000);
+    for (int i = 0; i < 100; i++) flock(f, LOCK_EX), flock(f, LOCK_EX | LOCK_NB);
+    int status;
+    P(" kept %d", waitpid(child, &status, WNOHANG));
+    flock(f, LOCK_UN);
+    P(" free %d\n", waitpid(child, &status, 0) == child);
+    close(g);
+    mkdir("/tmp/leaves", 0755);
+    int fd = open("/tmp/leaves", O_RDONLY), path = open("/tmp/leaves", O_PATH);
+    chdir("/tmp/leaves");
+    P("there %s", getcwd(back, 100));
+    P(" path %ld", E(fchmod(path, 0700)));
+    P(" %ld", E(fchown(path, 0, 0)));
+    P(" %ld", E(futimens(path, 0)));
+    P(" %ld", E(fchownat(path, "", 0, 0, AT_EMPTY_PATH)));
+    rmdir("/tmp/leaves");
+    P(" gone %s", getcwd(back, 100) ? back : strerrorname_np(errno));
+    memset(back, 0, 100);
+    readlink("/proc/self/cwd", back, 99);
+    P(" %s", back);
+    memset(back, 0, 100);
+    char link[32];
+    sprintf(link, "/proc/self/fd/%d", fd);
+    readlink(link, back, 99);
+    P(" %s", back);
+    chdir("/");
+    unlink("/tmp/lock");
+    memset(back, 0, 100);
+    sprintf(link, "/proc/self/fd/%d", f);
+    readlink(link, back, 99);
+    P(" %s\n", back);
+    close(fd), close(path), close(f);
+    // Files grow no more than they may.
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit old, now;
+    getrlimit(RLIMIT_FSIZE, &old);
+    now = old;
+    now.rlim_cur = 1000;
+    f = open("/tmp/grows", O_CREAT | O_RDWR | O_TRUNC, 0600);
+    ftruncate(f, 3000);
+    setrlimit(RLIMIT_FSIZE, &now);
+    P("grow %ld", E(ftruncate(f, 4000)));
+    P(" %ld", E(ftruncate(f, 2000)));
+    P(" %ld", E(truncate("/tmp/grows", 2001)));
+    P(" %ld", E(truncate("/tmp/grows", 1000)));
+    P(" %ld", E(truncate("/tmp/grows", 1001)));
+    P(" %ld", E(fallocate(f, 0, 500, 501)));
+    P(" %ld\n", E(fallocate(f, 0, 500, 500)));
+    setrlimit(RLIMIT_FSIZE, &old);
+    close(f);
+    unlink("/tmp/grows");
+}
+
 int main(void) {
     kept();
     fifos();
@@ -250,5 +348,8 @@ int main(void) {
     turns();
     links();
     adjusted();
+    anew();
+    hard_links();
+    smaller();
     P("done\n");
 }

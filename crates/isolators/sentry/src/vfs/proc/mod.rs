@@ -7,6 +7,7 @@ mod kernel;
 mod maps;
 mod memory;
 mod names;
+mod opening;
 mod privacy;
 mod process;
 mod resident;
@@ -14,7 +15,6 @@ mod state;
 mod sys;
 mod text;
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -22,17 +22,13 @@ use rustix::io::Errno;
 use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 use crate::net::procfs;
+use crate::task::Process;
 use crate::task::namespaces::ipc_of;
 use crate::task::pid_namespace::{Pids, id_of, number_of};
 use crate::task::waiter::lock;
-use crate::task::{Caps, Process};
 
-use super::{Attributes, Entry, File, Kind, OpenFile, Time, Walker};
-use adjustment::AdjustmentFile;
-use comm::NameFile;
-use kernel::{TEXTS, of_kernel};
-use maps::MapFile;
-use memory::MemoryFile;
+use super::{Attributes, Entry, Kind, OpenFile, Time, Walker};
+use kernel::TEXTS;
 use names::{NAMESPACES, OF_PROCESS, known};
 use process::of_process;
 pub(super) use text::{Names, TextFile};
@@ -292,7 +288,10 @@ impl ProcNode {
             }
             ProcNode::Own(pids) => Ok(own_number(pids, walker)?.to_string().into_bytes()),
             ProcNode::Descriptor(file, _) => match &file.entry {
-                Some(entry) => Ok(entry.path_below(&walker.root).unwrap_or_else(unreachable)),
+                Some(entry) => {
+                    let path = entry.path_below(&walker.root).unwrap_or_else(unreachable);
+                    Ok(marked(path, entry, kernel))
+                }
                 None => {
                     if let Some(label) = file.file.label() {
                         return Ok(label.into_bytes());
@@ -307,8 +306,10 @@ impl ProcNode {
                 let directories = lock(&process.directories);
                 match *which {
                     "cwd" => {
-                        let path = directories.current.path_below(&walker.root);
-                        Ok(path.unwrap_or_else(unreachable))
+                        let current = Arc::clone(&directories.current);
+                        drop(directories);
+                        let path = current.path_below(&walker.root);
+                        Ok(marked(path.unwrap_or_else(unreachable), &current, kernel))
                     }
                     "root" => {
                         let path = directories.root.path_below(&walker.root);
@@ -326,70 +327,6 @@ impl ProcNode {
             }
             _ => Err(Errno::INVAL),
         }
-    }
-
-    /// Opens it: content now, and names.
-    ///
-    /// # Errors
-    /// `ENOENT` if the process is gone, `EACCES` for who may not trace it.
-    pub fn open(&self, walker: &Walker<'_>) -> Result<(TextFile, Option<Names>), Errno> {
-        let kernel = walker.kernel;
-        let attributes = self.attributes(kernel)?;
-        let names = (attributes.kind() == Kind::Directory).then(|| self.names(kernel));
-        let text = match self {
-            ProcNode::Setting(path, true) => sys::text(walker, path),
-            ProcNode::Info(file, _) => info(file),
-            ProcNode::Text(name, OF_NET, _) => procfs::text(&kernel.network, name).into_bytes(),
-            ProcNode::Text(name, OF_GROUP, _) => group::text(kernel, name).into_bytes(),
-            ProcNode::Text(name, OF_IPC, _) => {
-                crate::ipc::text::of(kernel, &ipc_of_reader(walker), name).into_bytes()
-            }
-            ProcNode::Text(name, 0, _) => of_kernel(kernel, name),
-            ProcNode::Text(name, pid, pids) => {
-                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                of_process(kernel, &process, (*pid, pids), &walker.credentials, name)
-            }
-            _ => Vec::new(),
-        };
-        // Afterwards: then it is no text of a program that was executed meanwhile.
-        self.may_open(walker)?;
-        Ok((TextFile::new(text, attributes), names))
-    }
-
-    /// Opens it to be written.
-    ///
-    /// # Errors
-    /// `EACCES`: nothing else can.
-    pub fn open_to_write(&self, walker: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
-        if let ProcNode::Text(name @ ("uid_map" | "gid_map" | "setgroups"), id, _) = self {
-            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
-            let attributes = self.attributes(walker.kernel)?;
-            return Ok(Box::new(MapFile::open(walker, &process, name, attributes)?));
-        }
-        if let ProcNode::Text("comm", id @ 1.., _) = self {
-            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
-            let attributes = self.attributes(walker.kernel)?;
-            let name = name_of(walker.kernel, &process, *id);
-            return Ok(Box::new(NameFile { process, name, attributes }));
-        }
-        if let ProcNode::Text("oom_score_adj", id @ 1.., _) = self {
-            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
-            let attributes = self.attributes(walker.kernel)?;
-            let free = walker.credentials.can(Caps::SYS_RESOURCE);
-            return Ok(Box::new(AdjustmentFile { process, free, attributes }));
-        }
-        self.open_memory(walker)?.ok_or(Errno::ACCESS)
-    }
-
-    /// Opens a process's memory, if that is what it is.
-    ///
-    /// # Errors
-    /// `EACCES` for who may not trace it.
-    pub fn open_memory(&self, walker: &Walker<'_>) -> Result<Option<Box<dyn File>>, Errno> {
-        let ProcNode::Text("mem", id, _) = self else { return Ok(None) };
-        let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
-        let attributes = self.attributes(walker.kernel)?;
-        Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
     }
 
     fn names(&self, kernel: &Kernel) -> Names {
@@ -437,6 +374,15 @@ fn own_number(pids: &Pids, walker: &Walker<'_>) -> Result<i32, Errno> {
     Some(number_of(pids, walker.pid)).filter(|number| *number > 0).ok_or(Errno::NOENT)
 }
 
+/// A path as it is told, whose file may be gone from there.
+fn marked(mut path: Vec<u8>, entry: &Entry, kernel: &Kernel) -> Vec<u8> {
+    const GONE: &[u8] = b" (deleted)";
+    if entry.is_gone(kernel) && !path.ends_with(GONE) {
+        path.extend_from_slice(GONE);
+    }
+    path
+}
+
 /// The IPC namespace of who reads.
 fn ipc_of_reader(walker: &Walker<'_>) -> Arc<Ipc> {
     let kernel = walker.kernel;
@@ -455,13 +401,4 @@ fn process(kernel: &Kernel, id: i32) -> Option<Arc<Process>> {
 fn name_of(kernel: &Kernel, process: &Process, id: i32) -> Arc<Mutex<Vec<u8>>> {
     let thread = lock(&kernel.tree).thread(id).cloned();
     Arc::clone(thread.as_ref().map_or(&process.name, |thread| &thread.name))
-}
-
-/// What a descriptor's file is about.
-fn info(file: &OpenFile) -> Vec<u8> {
-    let flags = file.flags.load(Ordering::SeqCst);
-    let mount = file.entry.as_ref().map_or(0, |entry| entry.mount.id);
-    let inode = file.file.attributes().map_or(0, |attributes| attributes.inode);
-    let position = *lock(&file.position);
-    format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes()
 }

@@ -51,9 +51,11 @@ impl ProcNode {
         match self {
             ProcNode::Text("mem", 1.., _) => 0o600,
             ProcNode::Text("auxv" | "environ" | "io" | "personality", 1.., _) => 0o400,
-            ProcNode::Text("comm" | "oom_score_adj" | "uid_map" | "gid_map" | "setgroups", 1.., _) => {
-                0o644
-            }
+            ProcNode::Text(
+                "comm" | "oom_score_adj" | "uid_map" | "gid_map" | "setgroups",
+                1..,
+                _,
+            ) => 0o644,
             ProcNode::Descriptors(_) => 0o500,
             ProcNode::Namespaces(_) => 0o511,
             ProcNode::Descriptor(file, _) => of_descriptor(file),
@@ -98,13 +100,18 @@ impl ProcNode {
         }
     }
 
+    /// Whether it is a text that only who may trace the process opens.
+    pub(super) fn is_private(&self) -> bool {
+        matches!(self, ProcNode::Text(name, 1.., _) if PRIVATE.contains(name))
+    }
+
     /// Whether the walker may open it, its mode aside.
     ///
     /// # Errors
     /// `EACCES`; `ENOENT` if the process is gone.
     pub(super) fn may_open(&self, walker: &Walker<'_>) -> Result<(), Errno> {
         match self {
-            ProcNode::Text(name, pid @ 1.., _) if PRIVATE.contains(name) => look(walker, *pid),
+            ProcNode::Text(_, pid, _) if self.is_private() => look(walker, *pid),
             ProcNode::Info(_, pid) => look(walker, *pid),
             _ => Ok(()),
         }

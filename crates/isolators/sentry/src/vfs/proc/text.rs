@@ -1,16 +1,23 @@
-//! Open files of procfs: texts and names as they were when they were opened.
+//! Open files of procfs: texts, most of them made anew for who reads from their beginning, and
+//! names as they were when their directory was opened.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use crate::task::waiter::Waiter;
+use crate::task::waiter::{Waiter, lock};
 
 use super::super::{Attributes, Directory, File, Kind, Listed, Ready};
 
-/// A text as it was when the file was opened.
+/// Makes a text.
+pub(super) type Make = Box<dyn Fn() -> Result<Vec<u8>, Errno> + Send + Sync>;
+
+/// A text.
 pub struct TextFile {
-    text: Vec<u8>,
+    /// As it was read last from its beginning.
+    text: Mutex<Option<Vec<u8>>>,
+    /// Makes it anew, unless it stays as it was when it was opened.
+    make: Option<Make>,
     attributes: Attributes,
 }
 
@@ -19,8 +26,15 @@ impl File for TextFile {
         if self.attributes.kind() == Kind::Directory {
             return Err(Errno::ISDIR);
         }
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.text.len());
-        let part = self.text.get(start..).unwrap_or_default();
+        let mut text = lock(&self.text);
+        if let Some(make) = &self.make
+            && (offset == 0 || text.is_none())
+        {
+            *text = Some(make()?);
+        }
+        let text = text.as_deref().unwrap_or_default();
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+        let part = text.get(start..).unwrap_or_default();
         let count = part.len().min(into.len());
         for (to, from) in into.iter_mut().zip(part) {
             *to = *from;
@@ -44,16 +58,22 @@ impl File for TextFile {
 }
 
 impl TextFile {
-    /// A text.
+    /// A text that stays as it is.
     #[must_use]
     pub fn new(text: Vec<u8>, attributes: Attributes) -> Self {
-        TextFile { text, attributes }
+        TextFile { text: Mutex::new(Some(text)), make: None, attributes }
+    }
+
+    /// A text that is made whenever it is read from its beginning.
+    #[must_use]
+    pub(super) fn anew(make: Make, attributes: Attributes) -> Self {
+        TextFile { text: Mutex::new(None), make: Some(make), attributes }
     }
 
     /// An open directory of the kernel's own: it has attributes, no text.
     #[must_use]
     pub fn directory(attributes: Attributes) -> Self {
-        TextFile { text: Vec::new(), attributes }
+        TextFile::new(Vec::new(), attributes)
     }
 }
 

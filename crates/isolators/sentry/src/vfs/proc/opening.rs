@@ -1,0 +1,133 @@
+//! Opening what is in procfs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::net::procfs;
+use crate::task::Caps;
+use crate::task::waiter::lock;
+
+use super::super::{File, Kind, OpenFile, Walker};
+use super::adjustment::AdjustmentFile;
+use super::comm::NameFile;
+use super::kernel::of_kernel;
+use super::maps::MapFile;
+use super::memory::MemoryFile;
+use super::process::of_process;
+use super::text::Make;
+use super::{
+    Names, OF_GROUP, OF_IPC, OF_NET, ProcNode, TextFile, group, ipc_of_reader, name_of, process,
+    sys,
+};
+
+impl ProcNode {
+    /// Opens it: content, and names now.
+    ///
+    /// # Errors
+    /// `ENOENT` if the process is gone, `EACCES` for who may not trace it.
+    pub fn open(&self, walker: &Walker<'_>) -> Result<(TextFile, Option<Names>), Errno> {
+        let kernel = walker.kernel;
+        let attributes = self.attributes(kernel)?;
+        let names = (attributes.kind() == Kind::Directory).then(|| self.names(kernel));
+        let file = match self.anew(walker) {
+            Some(make) => {
+                if let ProcNode::Text(_, pid @ 1.., _) = self {
+                    process(kernel, *pid).ok_or(Errno::NOENT)?;
+                }
+                TextFile::anew(make, attributes)
+            }
+            None => TextFile::new(self.text(walker).map_err(|_| Errno::NOENT)?, attributes),
+        };
+        // Afterwards: then it is no text of a program that was executed meanwhile.
+        self.may_open(walker)?;
+        Ok((file, names))
+    }
+
+    /// What it says now.
+    ///
+    /// # Errors
+    /// `ESRCH` if the process is gone.
+    fn text(&self, walker: &Walker<'_>) -> Result<Vec<u8>, Errno> {
+        let kernel = walker.kernel;
+        Ok(match self {
+            ProcNode::Setting(path, true) => sys::text(walker, path),
+            ProcNode::Info(file, _) => info(file),
+            ProcNode::Text(name, OF_NET, _) => procfs::text(&kernel.network, name).into_bytes(),
+            ProcNode::Text(name, OF_GROUP, _) => group::text(kernel, name).into_bytes(),
+            ProcNode::Text(name, OF_IPC, _) => {
+                crate::ipc::text::of(kernel, &ipc_of_reader(walker), name).into_bytes()
+            }
+            ProcNode::Text(name, 0, _) => of_kernel(kernel, name),
+            ProcNode::Text(name, pid, pids) => {
+                let process = process(kernel, *pid).ok_or(Errno::SRCH)?;
+                of_process(kernel, &process, (*pid, pids), &walker.credentials, name)
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    /// What makes its text for who has opened it; `None` if it stays as it is then, as does all
+    /// that not everybody may read: the process may have become another's.
+    fn anew(&self, walker: &Walker<'_>) -> Option<Make> {
+        let open = match self {
+            ProcNode::Text(..) => !self.is_private(),
+            ProcNode::Setting(_, true) => true,
+            _ => false,
+        };
+        let reader = process(walker.kernel, walker.pid).filter(|_| open)?;
+        let kernel = Arc::downgrade(&reader.kernel()?);
+        let (node, pid, credentials) = (self.clone(), walker.pid, walker.credentials.clone());
+        Some(Box::new(move || {
+            let kernel = kernel.upgrade().ok_or(Errno::SRCH)?;
+            let root = Arc::clone(&kernel.files.root);
+            node.text(&Walker { kernel: &kernel, pid, root, credentials: credentials.clone() })
+        }))
+    }
+
+    /// Opens it to be written.
+    ///
+    /// # Errors
+    /// `EACCES`: nothing else can.
+    pub fn open_to_write(&self, walker: &Walker<'_>) -> Result<Box<dyn File>, Errno> {
+        if let ProcNode::Text(name @ ("uid_map" | "gid_map" | "setgroups"), id, _) = self {
+            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+            let attributes = self.attributes(walker.kernel)?;
+            return Ok(Box::new(MapFile::open(walker, &process, name, attributes)?));
+        }
+        if let ProcNode::Text("comm", id @ 1.., _) = self {
+            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+            let attributes = self.attributes(walker.kernel)?;
+            let name = name_of(walker.kernel, &process, *id);
+            return Ok(Box::new(NameFile { process, name, attributes }));
+        }
+        if let ProcNode::Text("oom_score_adj", id @ 1.., _) = self {
+            let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+            let attributes = self.attributes(walker.kernel)?;
+            let free = walker.credentials.can(Caps::SYS_RESOURCE);
+            return Ok(Box::new(AdjustmentFile { process, free, attributes }));
+        }
+        self.open_memory(walker)?.ok_or(Errno::ACCESS)
+    }
+
+    /// Opens a process's memory, if that is what it is.
+    ///
+    /// # Errors
+    /// `EACCES` for who may not trace it.
+    pub fn open_memory(&self, walker: &Walker<'_>) -> Result<Option<Box<dyn File>>, Errno> {
+        let ProcNode::Text("mem", id, _) = self else { return Ok(None) };
+        let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+        let attributes = self.attributes(walker.kernel)?;
+        Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
+    }
+}
+
+/// What a descriptor's file is about.
+fn info(file: &OpenFile) -> Vec<u8> {
+    let flags = file.flags.load(Ordering::SeqCst);
+    let mount = file.entry.as_ref().map_or(0, |entry| entry.mount.id);
+    let inode = file.file.attributes().map_or(0, |attributes| attributes.inode);
+    let position = *lock(&file.position);
+    format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes()
+}

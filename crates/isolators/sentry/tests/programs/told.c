@@ -57,7 +57,11 @@ static const char *state_line(int pid) {
 
 // Until a thread is in a state; generously.
 static void await(const char *what, int pid, int tid, char wanted) {
-    for (int i = 0; i < 30000 && state(pid, tid) != wanted; i++) usleep(1000);
+    // For a while: what was woken goes through others on its way.
+    for (int i = 0, run = 0; i < 30000 && run < 20; i++) {
+        run = state(pid, tid) == wanted ? run + 1 : 0;
+        usleep(1000);
+    }
     printf("%s: %c\n", what, state(pid, tid));
 }
 

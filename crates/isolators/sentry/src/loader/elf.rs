@@ -32,6 +32,8 @@ pub struct Segment {
 pub struct Image {
     /// Whether it can be anywhere.
     pub relocatable: bool,
+    /// What its base is a multiple of: a power of two, a page at least.
+    pub alignment: u64,
     /// First instruction, relative to the base.
     pub entry: u64,
     /// Address of the program headers, relative to the base; 0 if not mapped.
@@ -83,6 +85,7 @@ impl Image {
         read(table_at, &mut table).map_err(|_| Errno::NOEXEC)?;
         let mut image = Image {
             relocatable: kind == SHARED,
+            alignment: PAGE,
             entry: number::<8>(&header, 24),
             headers: 0,
             header_count: count as u64,
@@ -100,6 +103,10 @@ impl Image {
                     let protection = (flags & 4) >> 2 | (flags & 2) | (flags & 1) << 2;
                     let segment = Segment { address, offset, file_size, memory_size, protection };
                     image.add(segment)?;
+                    let alignment = number::<8>(entry, 48);
+                    if alignment.is_power_of_two() {
+                        image.alignment = image.alignment.max(alignment);
+                    }
                     if table_at >= offset && table_at - offset < file_size {
                         image.headers = address + (table_at - offset);
                     }

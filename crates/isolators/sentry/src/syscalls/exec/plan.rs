@@ -142,7 +142,11 @@ pub(super) fn plan(
         auxiliary: Vec::new(),
         strings: [0..0, 0..0],
     };
-    let base = if binary.image.relocatable { RELOCATED + chance(0, 28) * PAGE } else { 0 };
+    let base = if binary.image.relocatable {
+        (RELOCATED + chance(0, 28) * PAGE) & !(binary.image.alignment - 1)
+    } else {
+        0
+    };
     let protection = if binary.image.executable_stack { 7 } else { 3 };
     let headers = if binary.image.headers == 0 { 0 } else { base + binary.image.headers };
     let mut auxiliary = Auxiliary {

@@ -157,8 +157,14 @@ impl Machine {
         }
         if let EventKind::Done { cookie, .. } = event.kind {
             let arrival = lock(&self.arrivals).remove(&cookie);
-            if let Some((kernel, arrival)) = arrival {
-                arrival(&kernel, event);
+            let process = event.thread.process();
+            match arrival {
+                Some((kernel, arrival)) => arrival(&kernel, event),
+                // Its parent has ended while it was made.
+                None if !lock(&self.stubs).contains_key(&process) => {
+                    StubProcess::new(process).kill();
+                }
+                None => {}
             }
         }
         // Others are threads that are being killed: no answer.

@@ -97,6 +97,39 @@ fn compiled_programs_see_the_same() {
     }
 }
 
+/// What is killed at whatever it does leaves nothing behind.
+#[test]
+fn ends_leave_nothing() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("ends", &["-static", "-pthread"]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
+    command.args(["do", "--root"]).arg(sandbox.root()).arg("/bin/ends");
+    let ended = sandbox::finish_within(&mut command, 180);
+    // What it says on the host.
+    let expected = "forking: bad 0\nexecuting: bad 0\nthreads: bad 0\nlocks: bad 0\nchain 1\n\
+                    continued: bad 0\nstopped: bad 0\nelsewhere 1\ninherited -10\ndone\n";
+    assert_eq!((ended.stdout.as_str(), ended.code), (expected, 0), "{ended:?}");
+}
+
+/// Programs that can be anywhere are where their parts are aligned as they say.
+#[test]
+fn programs_are_aligned() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("aligned", &["-static-pie", "-fPIE", "-Wl,-z,max-page-size=0x200000"]);
+    for _ in 0..4 {
+        let (inside, host) =
+            (sandbox.run(&["/bin/aligned"]), sandbox.run_on_host(&["/bin/aligned"]));
+        assert_eq!(inside, host);
+        assert_eq!(inside.stdout, "aligned 1\n", "{inside:?}");
+    }
+}
+
 /// Where a call is made often, it is made without a call.
 #[test]
 fn call_sites_are_rewritten() {
@@ -148,6 +181,7 @@ fn tasks_are_governed_the_same() {
         "filters",
         "notices",
         "aio",
+        "stacks",
     ] {
         same_program(&sandbox, name);
     }

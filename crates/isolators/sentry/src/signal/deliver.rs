@@ -14,7 +14,7 @@ use crate::task::{Restart, Status, Thread, dismiss, enter_stop, exit_process, pa
 
 use super::{
     Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGCONT, SIGKILL, SIGSEGV,
-    SIGSTOP, bit, default_of, frame, take,
+    SIGSTOP, bit, default_of, frame, retarget, take::take_counted,
 };
 
 const SIGSYS: i32 = 31;
@@ -148,11 +148,14 @@ pub fn force(thread: &Arc<Thread>, info: Info) {
 
 fn sigreturn(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut Frame) {
     match frame::pop(&thread.memory(), &mut frame.context) {
-        Ok((mask, stack)) => {
+        Ok((mask, (base, flags, size))) => {
             let mut signals = lock(&thread.signals);
             signals.set_mask(mask);
-            signals.stack = stack;
+            // As on Linux, what can't be is left as it is.
+            let pointer = frame.context.get(Register::Rsp);
+            let _ = signals.set_stack(pointer, (base, flags.cast_unsigned(), size));
             drop(signals);
+            retarget(kernel, thread, mask);
             resume(kernel, thread, id, frame);
         }
         Err(_) => {
@@ -179,7 +182,9 @@ fn parked(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: &mut u64, frame: &mut 
         if thread.is_traced() && enter_stop(kernel, thread) {
             match trace::group_stop(kernel, thread, id, frame) {
                 Some(Leaving::Gone) => return true,
-                Some(Leaving::Stays) => return false,
+                Some(Leaving::Stays) if thread.is_traced() => return false,
+                // Its tracer has left it: it is stopped as the others are.
+                Some(Leaving::Stays) => {}
                 None => {}
             }
         }
@@ -218,9 +223,9 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         return;
     }
     let mut frames = 0;
-    while let Some(info) = {
+    while let Some((info, continued)) = {
         let wanted = !lock(&thread.signals).mask;
-        take(thread, wanted)
+        take_counted(thread, wanted)
     } {
         let info = if thread.is_traced() {
             match trace::signal(kernel, thread, &mut id, frame, info) {
@@ -257,7 +262,7 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
             match default_of(signal) {
                 DefaultAction::Ignore | DefaultAction::Continue => continue,
                 DefaultAction::Stop => {
-                    stop(kernel, &thread.process, signal);
+                    stop(kernel, &thread.process, signal, continued);
                     if parked(kernel, thread, &mut id, frame) {
                         return;
                     }
@@ -294,11 +299,15 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         let pushed = frame::push(&thread.memory(), &mut frame.context, &signals, &action, &info);
         if pushed.is_err() {
             drop(signals);
-            // No room for a frame: Linux forces SIGSEGV, here its default.
-            exit_process(kernel, &thread.process, Status::Killed(11, true));
-            return;
+            // No room for a frame: its own handler may have a stack.
+            if signal == SIGSEGV {
+                lock(&thread.process.actions).set(SIGSEGV, Action::default());
+            }
+            force(thread, Info::new(SIGSEGV, super::SI_KERNEL));
+            continue;
         }
         signals.saved_mask = None;
+        signals.disarm_stack();
         let mut mask = signals.mask | action.mask;
         if action.flags & NO_DEFER == 0 {
             mask |= bit(signal);
@@ -306,6 +315,7 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
         signals.set_mask(mask);
         frames += 1;
         drop(signals);
+        retarget(kernel, thread, mask);
         if thread.is_traced()
             && trace::step_into_handler(kernel, thread, &mut id, frame) == Leaving::Gone
         {

@@ -8,10 +8,6 @@ use super::{Action, Info, ON_STACK, RESTORER, ThreadSignals};
 /// Bytes that a function may use below its stack pointer.
 const RED_ZONE: u64 = 128;
 const INFO_SIZE: u64 = 128;
-/// `SS_ONSTACK`
-const STACK_IN_USE: i32 = 1;
-/// `SS_DISABLE`
-const STACK_DISABLED: i32 = 2;
 
 /// The extended state that a context points to.
 pub(super) fn read_xstate(memory: &GuestMemory, address: u64) -> Result<Vec<u8>, Fault> {
@@ -35,7 +31,7 @@ pub(super) fn push(
     }
     let pointer = context.get(Register::Rsp);
     let (base, size) = signals.stack;
-    let switch = action.flags & ON_STACK != 0 && size > 0 && !signals.on_stack(pointer);
+    let switch = action.flags & ON_STACK != 0 && size > 0 && !signals.uses_stack(pointer);
     let mut top = if switch { base.wrapping_add(size) } else { pointer.wrapping_sub(RED_ZONE) };
 
     let mut saved = Context::default();
@@ -43,14 +39,7 @@ pub(super) fn push(
     saved.copy_fault_from(context);
     saved.set_flags(context.flags());
     saved.set_mask(signals.saved_mask.unwrap_or(signals.mask));
-    let state = if size == 0 {
-        STACK_DISABLED
-    } else if signals.on_stack(pointer) {
-        STACK_IN_USE
-    } else {
-        0
-    };
-    saved.set_stack(base, state, size);
+    saved.set_stack(base, signals.stack_flags.cast_signed(), size);
     if context.xstate() != 0 {
         let xstate = read_xstate(memory, context.xstate())?;
         top = top.wrapping_sub(xstate.len() as u64) & !63;
@@ -59,6 +48,10 @@ pub(super) fn push(
     }
     let frame_size = 8 + CONTEXT_SIZE as u64 + INFO_SIZE;
     let frame = (top.wrapping_sub(frame_size) & !15).wrapping_sub(8);
+    if (switch || signals.uses_stack(pointer)) && !signals.on_stack(frame) {
+        // It would reach below the alternate stack.
+        return Err(Fault);
+    }
     let mut bytes = Vec::with_capacity(8 + CONTEXT_SIZE + 128);
     bytes.extend_from_slice(&action.restorer.to_le_bytes());
     bytes.extend_from_slice(saved.bytes());
@@ -81,7 +74,10 @@ pub(super) fn push(
 
 /// Takes the frame at the stack pointer of `context` off: what rt_sigreturn(2)
 /// does. Returns the mask and the alternate stack that the frame holds.
-pub(super) fn pop(memory: &GuestMemory, context: &mut Context) -> Result<(u64, (u64, u64)), Fault> {
+pub(super) fn pop(
+    memory: &GuestMemory,
+    context: &mut Context,
+) -> Result<(u64, (u64, i32, u64)), Fault> {
     let at = context.get(Register::Rsp);
     let saved = Context::from_bytes(memory.read_array(at)?);
     context.copy_registers_from(&saved);
@@ -93,7 +89,5 @@ pub(super) fn pop(memory: &GuestMemory, context: &mut Context) -> Result<(u64, (
             memory.write(to, state.get(..room).unwrap_or(&state))?;
         }
     }
-    let (base, flags, size) = saved.stack();
-    let size = if flags & STACK_DISABLED != 0 { 0 } else { size };
-    Ok((saved.mask(), (base, size)))
+    Ok((saved.mask(), saved.stack()))
 }

@@ -8,11 +8,13 @@ mod take;
 
 use std::collections::VecDeque;
 
+use rustix::io::Errno;
+
 use crate::task::Process;
 use crate::task::user_namespace::Ids;
 
 pub use deliver::{force, reported, resume};
-pub use send::{Sender, Target, count_overrun, send};
+pub use send::{Sender, Target, count_overrun, retarget, send};
 pub use take::take;
 
 /// `SIGCHLD`
@@ -371,9 +373,18 @@ pub struct ThreadSignals {
     pub pending: Pending,
     /// Alternate stack: address, size; size 0 for none.
     pub stack: (u64, u64),
-    /// Flags of it (`SS_AUTODISARM`).
+    /// The flags that it was set with.
     pub stack_flags: u32,
 }
+
+/// `SS_ONSTACK`
+pub const STACK_IN_USE: u32 = 1;
+/// `SS_DISABLE`
+pub const STACK_DISABLED: u32 = 2;
+/// `SS_AUTODISARM`
+pub const STACK_DISARMS: u32 = 1 << 31;
+/// Bytes that an alternate stack has at least (`MINSIGSTKSZ`).
+const LEAST_STACK: u64 = 2048;
 
 impl ThreadSignals {
     /// Whether `address` lies on the alternate stack.
@@ -381,6 +392,47 @@ impl ThreadSignals {
     pub fn on_stack(&self, address: u64) -> bool {
         let (base, size) = self.stack;
         size > 0 && address > base && address - base <= size
+    }
+
+    /// Whether a thread with this stack pointer is on the alternate stack, which one that
+    /// disarms itself is not while it is there.
+    #[must_use]
+    pub fn uses_stack(&self, pointer: u64) -> bool {
+        self.stack_flags & STACK_DISARMS == 0 && self.on_stack(pointer)
+    }
+
+    /// Sets the alternate stack (address, flags, size) of a thread with this stack pointer.
+    ///
+    /// # Errors
+    /// As sigaltstack(2).
+    pub fn set_stack(&mut self, pointer: u64, new: (u64, u32, u64)) -> Result<(), Errno> {
+        let (base, flags, size) = new;
+        if self.uses_stack(pointer) {
+            return Err(Errno::PERM);
+        }
+        let mode = flags & !STACK_DISARMS;
+        if ![0, STACK_IN_USE, STACK_DISABLED].contains(&mode) {
+            return Err(Errno::INVAL);
+        }
+        if (base, size) == self.stack && flags == self.stack_flags {
+            return Ok(());
+        }
+        if mode == STACK_DISABLED {
+            self.stack = (0, 0);
+        } else if size < LEAST_STACK {
+            return Err(Errno::NOMEM);
+        } else {
+            self.stack = (base, size);
+        }
+        self.stack_flags = flags;
+        Ok(())
+    }
+
+    /// A handler runs: a stack that disarms itself is none from now on.
+    pub fn disarm_stack(&mut self) {
+        if self.stack_flags & STACK_DISARMS != 0 {
+            (self.stack, self.stack_flags) = ((0, 0), STACK_DISABLED);
+        }
     }
 
     /// Sets the mask, save those that can't be masked.

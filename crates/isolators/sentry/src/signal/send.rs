@@ -126,3 +126,31 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
         }
     }
 }
+
+/// A thread won't take signals of `held` that wait for any of its process's, as it holds them
+/// back now or ends: each is told to another one that takes it.
+pub fn retarget(kernel: &Kernel, thread: &Arc<Thread>, held: u64) {
+    let process = &thread.process;
+    let mut waiting = lock(&process.pending).set() & held;
+    if waiting == 0 {
+        return;
+    }
+    for other in kernel.threads_of(process.pid) {
+        let takes = waiting & !lock(&other.signals).mask;
+        if takes == 0 || Arc::ptr_eq(&other, thread) {
+            continue;
+        }
+        let left = {
+            let pending = lock(&process.pending);
+            let left = pending.set() & takes != 0;
+            if left {
+                other.waiter.signal();
+            }
+            left
+        };
+        if left {
+            other.rouse();
+        }
+        waiting &= !takes;
+    }
+}

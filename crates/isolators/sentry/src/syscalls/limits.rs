@@ -95,7 +95,7 @@ pub(super) fn prlimit64(call: &Call<'_>) -> Outcome {
         Arc::clone(&call.thread.process)
     } else {
         let tree = lock(&call.kernel.tree);
-        tree.row(pid).map(|row| Arc::clone(&row.process)).ok_or(Errno::SRCH)?
+        tree.process(pid).ok_or(Errno::SRCH)?
     };
     if process.pid != call.thread.process.pid {
         let who = lock(&call.thread.credentials).clone();

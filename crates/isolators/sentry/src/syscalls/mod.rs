@@ -62,6 +62,7 @@ pub use growth::grow;
 use limits::allow_growth;
 pub use limits::{allow_size, watch as watch_processor_time};
 use rustix::io::Errno;
+pub use scheduling::RESET_ON_FORK;
 pub use table::{Framed, Handler, Row, TABLE};
 
 use crate::kernel::{Frame, Kernel};

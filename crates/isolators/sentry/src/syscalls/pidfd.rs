@@ -74,7 +74,7 @@ pub(super) fn pidfd_send_signal(call: &Call<'_>) -> Outcome {
         }
         signals::given_info(call, 2, number, target.pid)?
     };
-    if !who.may(&target) {
+    if !signals::may_send(call, &who, &target, number) {
         return Err(Errno::PERM.into());
     }
     if number != 0 {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
+use crate::signal;
 use crate::task::Restart;
 use crate::task::limits::MOST_FILES;
 use crate::task::waiter::{Woken, lock};
@@ -116,6 +117,8 @@ pub(super) fn with_mask(
         signals.saved_mask = Some(old);
     } else {
         signals.set_mask(old);
+        drop(signals);
+        signal::retarget(call.kernel, call.thread, old);
     }
     outcome
 }

@@ -17,7 +17,7 @@ const FAIR: [i32; 3] = [0, 3, 5];
 /// `SCHED_FIFO`, `SCHED_RR`
 const REAL_TIME: [i32; 2] = [1, 2];
 /// `SCHED_RESET_ON_FORK`
-const RESET_ON_FORK: i32 = 0x4000_0000;
+pub const RESET_ON_FORK: i32 = 0x4000_0000;
 
 fn thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
     match tid {

@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
+use crate::kernel::Frame;
+use crate::platform::context::Register;
 use crate::signal::{
-    self, Action, Info, MAX, SI_TKILL, SI_USER, SIGKILL, SIGSTOP, Sender, Target, send, unmaskable,
+    self, Action, Info, MAX, SI_TKILL, SI_USER, SIGCONT, SIGKILL, SIGSTOP, STACK_DISABLED,
+    STACK_DISARMS, STACK_IN_USE, Sender, Target, send, unmaskable,
 };
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Process, Restart};
 use crate::vfs::{OpenFile, SignalFd, status};
 
-use super::{Call, Failure, Outcome, time};
+use super::{Call, Failure, Framed, Outcome, time};
 
 const SET_SIZE: u64 = 8;
 
@@ -20,14 +23,18 @@ fn check_size(size: u64) -> Result<(), Errno> {
     if size == SET_SIZE { Ok(()) } else { Err(Errno::INVAL) }
 }
 
-/// After a change of the mask: what waits may be let in now.
+/// After a change of the mask: what waits may be let in now, or be for another thread.
 pub(super) fn look_again(call: &Call<'_>) {
-    let waiting = {
+    let (waiting, held) = {
         let signals = lock(&call.thread.signals);
-        (signals.pending.set() | lock(&call.thread.process.pending).set()) & !signals.mask
+        let shared = lock(&call.thread.process.pending).set();
+        ((signals.pending.set() | shared) & !signals.mask, shared & signals.mask)
     };
     if waiting != 0 {
         call.thread.interrupt();
+    }
+    if held != 0 {
+        signal::retarget(call.kernel, call.thread, held);
     }
 }
 
@@ -153,6 +160,17 @@ pub(super) fn sender(call: &Call<'_>) -> (Sender, u32) {
     (Sender(who), real)
 }
 
+/// Whether a process may be sent a signal: SIGCONT by all of its session, too.
+pub(super) fn may_send(call: &Call<'_>, who: &Sender, to: &Process, number: i32) -> bool {
+    who.may(to)
+        || (number == SIGCONT && {
+            let tree = lock(&call.kernel.tree);
+            let own = tree.row(call.thread.process.pid).map(|row| row.session);
+            let theirs = tree.row(to.pid).filter(|row| std::ptr::eq(&raw const *row.process, to));
+            own.is_some() && own == theirs.map(|row| row.session)
+        })
+}
+
 fn check_number(number: i32) -> Result<(), Errno> {
     if (0..=MAX).contains(&number) { Ok(()) } else { Err(Errno::INVAL) }
 }
@@ -175,7 +193,8 @@ fn targets(call: &Call<'_>, pid: i32) -> Result<Vec<Arc<Process>>, Errno> {
         .filter(|(id, row)| match (pid, group) {
             (-1, _) => ![first, own].contains(id) && process.sees(&row.process),
             (_, Some(group)) => row.group == group,
-            _ => *id == pid,
+            // Of any of its threads.
+            _ => *id == pid || row.threads.contains_key(&pid),
         })
         .map(|(_, row)| Arc::clone(&row.process))
         .collect();
@@ -187,7 +206,7 @@ pub(super) fn kill(call: &Call<'_>) -> Outcome {
     check_number(number)?;
     let (who, user) = sender(call);
     let (all, own) = (targets(call, pid)?, call.thread.process.pid);
-    let allowed: Vec<_> = all.into_iter().filter(|p| who.may(p)).collect();
+    let allowed: Vec<_> = all.into_iter().filter(|p| may_send(call, &who, p, number)).collect();
     if allowed.is_empty() {
         return Err(Errno::PERM.into());
     }
@@ -231,7 +250,7 @@ fn to_thread(call: &Call<'_>, group: Option<i32>, tid: i32, number: i32, info: I
         return Err(Errno::SRCH.into());
     }
     let (who, _) = sender(call);
-    if !who.may(&thread.process) {
+    if !may_send(call, &who, &thread.process, number) {
         return Err(Errno::PERM.into());
     }
     if number != 0 {
@@ -274,9 +293,8 @@ pub(super) fn sigqueueinfo(call: &Call<'_>) -> Outcome {
     let (pid, number) = (call.id_of(call.int(0)), call.int(1));
     check_number(number)?;
     let info = given_info(call, 2, number, pid)?;
-    let process = lock(&call.kernel.tree).row(pid).map(|r| Arc::clone(&r.process));
-    let process = process.ok_or(Errno::SRCH)?;
-    if !sender(call).0.may(&process) {
+    let process = lock(&call.kernel.tree).process(pid).ok_or(Errno::SRCH)?;
+    if !may_send(call, &sender(call).0, &process, number) {
         return Err(Errno::PERM.into());
     }
     if number >= 32 && lock(&process.pending).is_full() {
@@ -293,11 +311,22 @@ pub(super) fn tgsigqueueinfo(call: &Call<'_>) -> Outcome {
     to_thread(call, Some(call.int(0)), call.int(1), call.int(2), info)
 }
 
-/// Without a frame the stack pointer is not known: whether the thread runs on
-/// the alternate stack is not told.
 pub(super) fn sigaltstack(call: &Call<'_>) -> Outcome {
-    const DISABLE: u32 = 2;
-    const LEAST: u64 = 2048;
+    {
+        let signals = lock(&call.thread.signals);
+        if signals.stack.1 > 0 && signals.stack_flags & STACK_DISARMS == 0 {
+            // Whether it is in use is in the stack pointer.
+            return Err(Failure::NeedsFrame);
+        }
+    }
+    set_stack(call, 0)
+}
+
+pub(super) fn sigaltstack_framed(call: &Call<'_>, frame: &Frame) -> Framed {
+    set_stack(call, frame.context.get(Register::Rsp)).map(Some)
+}
+
+fn set_stack(call: &Call<'_>, pointer: u64) -> Outcome {
     let memory = call.memory();
     let new = if call.arg(0) == 0 {
         None
@@ -308,13 +337,14 @@ pub(super) fn sigaltstack(call: &Call<'_>) -> Outcome {
     };
     let mut signals = lock(&call.thread.signals);
     let (base, size) = signals.stack;
-    let flags = if size == 0 { DISABLE } else { 0 };
-    match new {
-        Some((_, flags, _)) if flags & !(DISABLE | 1) != 0 => return Err(Errno::INVAL.into()),
-        Some((_, flags, _)) if flags & DISABLE != 0 => signals.stack = (0, 0),
-        Some((_, _, size)) if size < LEAST => return Err(Errno::NOMEM.into()),
-        Some((base, _, size)) => signals.stack = (base, size),
-        None => {}
+    let state = match size {
+        0 => STACK_DISABLED,
+        _ if signals.uses_stack(pointer) => STACK_IN_USE,
+        _ => 0,
+    };
+    let flags = state | signals.stack_flags & STACK_DISARMS;
+    if let Some(new) = new {
+        signals.set_stack(pointer, new)?;
     }
     drop(signals);
     if call.arg(1) != 0 {

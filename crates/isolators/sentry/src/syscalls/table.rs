@@ -195,7 +195,7 @@ pub static TABLE: &[Row] = &[
     plain(128, "rt_sigtimedwait", signals::sigtimedwait),
     plain(129, "rt_sigqueueinfo", signals::sigqueueinfo),
     plain(130, "rt_sigsuspend", signals::sigsuspend),
-    plain(131, "sigaltstack", signals::sigaltstack),
+    both(131, "sigaltstack", signals::sigaltstack, signals::sigaltstack_framed),
     plain(132, "utime", owners::utime),
     plain(133, "mknod", paths::mknod),
     plain(135, "personality", system::personality),

@@ -13,7 +13,7 @@ use crate::task::filter::Verdict;
 use crate::task::limits::resource;
 use crate::task::trace::{self, Entry, Leaving, Mode, Phase, events};
 use crate::task::waiter::lock;
-use crate::task::{Restart, Status, Thread, dismiss, exit_process, retire};
+use crate::task::{Restart, Status, Thread, dismiss, exit_process, recount, retire};
 
 use super::table::{self, Handler, Row};
 use super::{Call, Failure};
@@ -340,7 +340,7 @@ fn ask_tracer(
 /// A filter ends the thread, or with it the process.
 fn kill(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Frame, all: bool) {
     let process = &thread.process;
-    let signal = if lock(&thread.guard).mode() == 1 { 9 } else { 31 };
+    let number = if lock(&thread.guard).mode() == 1 { 9 } else { 31 };
     let others = {
         let mut tree = lock(&kernel.tree);
         match tree.row_mut(process.pid) {
@@ -354,11 +354,13 @@ fn kill(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Frame, all:
         }
     };
     if !others {
-        let core = signal == 31 && lock(&process.limits).soft(resource::CORE) > 0;
-        exit_process(kernel, process, Status::Killed(signal, core));
+        let core = number == 31 && lock(&process.limits).soft(resource::CORE) > 0;
+        exit_process(kernel, process, Status::Killed(number, core));
         return;
     }
-    trace::ended(kernel, thread, 0, Status::Killed(signal, false));
+    recount(kernel, process);
+    signal::retarget(kernel, thread, u64::MAX);
+    trace::ended(kernel, thread, 0, Status::Killed(number, false));
     retire(kernel, thread);
     dismiss(kernel, thread, id, frame.address);
 }

@@ -1,5 +1,7 @@
 //! Ends: of threads, of processes, of stubs.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,10 +14,11 @@ use crate::signal::{self, Info, NO_CHILD_WAIT, SI_USER, SIGCHLD};
 use crate::syscalls::futex;
 use crate::vfs::FileTable;
 
+use super::fork::abandon;
 use super::namespaces::leave_ipc;
 use super::pid_namespace::PidNamespace;
 use super::robust;
-use super::stop::free_orphans;
+use super::stop::{free_orphans, recount};
 use super::waiter::lock;
 use super::{Pid, Process, Status, Thread, trace};
 
@@ -23,12 +26,53 @@ const CLD_EXITED: i32 = 1;
 const CLD_KILLED: i32 = 2;
 const CLD_DUMPED: i32 = 3;
 
+thread_local! {
+    /// Ends that one has led to which this thread of the sentry is at.
+    static ENDS: RefCell<Option<VecDeque<End>>> = const { RefCell::new(None) };
+}
+
+/// Which process is to end, and how.
+type End = (Arc<Kernel>, Arc<Process>, Status);
+
 /// Ends a process with all its threads. The caller answers the call of its own
 /// thread, if it has one; a stub that is gone needs no answer.
+///
+/// An end can lead to others, and these to more than there is stack for: one that leads to
+/// this one comes to its own end first.
 pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status) {
+    let first = ENDS.with_borrow_mut(|ends| match ends {
+        Some(ends) => {
+            ends.push_back((Arc::clone(kernel), Arc::clone(process), status));
+            false
+        }
+        None => {
+            *ends = Some(VecDeque::new());
+            true
+        }
+    });
+    if !first {
+        return;
+    }
+    end_process(kernel, process, status);
+    let next = || {
+        ENDS.with_borrow_mut(|ends| {
+            let next = ends.as_mut().and_then(VecDeque::pop_front);
+            if next.is_none() {
+                *ends = None;
+            }
+            next
+        })
+    };
+    while let Some((kernel, process, status)) = next() {
+        end_process(&kernel, &process, status);
+    }
+}
+
+/// [`exit_process`] at once.
+pub(super) fn end_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status) {
     let home = process.kernel();
     let kernel = home.as_ref().unwrap_or(kernel);
-    let (threads, parent, orphaned_zombie, controlled, mourners) = {
+    let (threads, parent, zombies, controlled, mourners) = {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row_mut(process.pid) else { return };
         if row.ended.is_some() || !Arc::ptr_eq(&row.process, process) {
@@ -56,8 +100,8 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
         let mourners: Vec<_> =
             children.map(|(_, r)| (Arc::clone(&r.process), r.death_signal)).collect();
         let heir = tree.heir(process.pid);
-        let zombie = tree.orphan(process.pid, heir);
-        (threads, parent, zombie, controlled, mourners)
+        let zombies = tree.orphan(process.pid, heir);
+        (threads, parent, zombies, controlled, mourners)
     };
     for thread in threads.values() {
         retire(kernel, thread);
@@ -76,8 +120,8 @@ pub fn exit_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: Status
     if let Some(space) = process.leads() {
         end_namespace(kernel, space, process.pid);
     }
-    if orphaned_zombie {
-        kernel.children.wake();
+    for zombie in zombies {
+        announce(kernel, zombie);
     }
     let [user, ..] = lock(&process.credentials()).users;
     for (child, number) in mourners {
@@ -113,7 +157,7 @@ fn end_namespace(kernel: &Arc<Kernel>, space: &Arc<PidNamespace>, first: Pid) {
         inside.map(|(_, row)| Arc::clone(&row.process)).collect()
     };
     for process in &inside {
-        exit_process(kernel, process, Status::Killed(9, false));
+        end_process(kernel, process, Status::Killed(9, false));
     }
     // It has waited for them, if nobody outside does.
     let mut tree = lock(&kernel.tree);
@@ -139,20 +183,28 @@ pub(super) fn end_late(kernel: &Arc<Kernel>, process: &Arc<Process>) {
     }
 }
 
-/// The parent of a process that has ended is told.
+/// The parent of a process that has ended is told; its next one, too, if it ends meanwhile.
 pub(super) fn announce(kernel: &Arc<Kernel>, pid: Pid) {
-    let found = {
-        let tree = lock(&kernel.tree);
-        tree.row(pid).and_then(|row| {
-            Some((Arc::clone(&row.process), row.parent, row.exit_signal, row.ended?))
-        })
-    };
-    let Some((process, parent, exit_signal, status)) = found else { return };
-    tell_parent(kernel, &process, parent, exit_signal, status);
-    if let Some(row) = lock(&kernel.tree).row_mut(pid) {
-        row.told = true;
+    let mut told = None;
+    loop {
+        let found = {
+            let mut tree = lock(&kernel.tree);
+            let row = tree.row_mut(pid).filter(|row| row.ended.is_some());
+            row.and_then(|row| {
+                row.told |= told == Some(row.parent);
+                if told == Some(row.parent) {
+                    return None;
+                }
+                told = Some(row.parent);
+                Some((Arc::clone(&row.process), row.parent, row.exit_signal, row.ended?))
+            })
+        };
+        let Some((process, parent, exit_signal, status)) = found else { break };
+        tell_parent(kernel, &process, parent, exit_signal, status);
     }
-    kernel.children.wake();
+    if told.is_some() {
+        kernel.children.wake();
+    }
 }
 
 fn tell_parent(
@@ -199,6 +251,7 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
         }
         place.clone()
     };
+    abandon(kernel, thread);
     let list = thread.robust_list.load(Ordering::SeqCst);
     if list != 0 {
         robust::release(kernel, &place.space, list, thread.number());
@@ -223,6 +276,7 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
 
 /// exit(2) of one thread that waits with `id` in that very call.
 pub fn exit_thread(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, code: u8) {
+    let mut left = false;
     let last = {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row_mut(thread.process.pid) else { return };
@@ -232,11 +286,16 @@ pub fn exit_thread(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, code: u8
         } else if row.threads.len() > 1 {
             row.threads.remove(&thread.tid);
             trace::leaves(kernel, thread, row.group);
+            left = true;
             false
         } else {
             true
         }
     };
+    if left {
+        recount(kernel, &thread.process);
+        signal::retarget(kernel, thread, u64::MAX);
+    }
     if last {
         exit_process(kernel, &thread.process, Status::Exited(code));
     } else {

@@ -14,15 +14,17 @@ use crate::syscalls;
 use crate::time::Usage;
 use crate::vfs::{FileTable, OpenFile, PidFd, status};
 
+use super::exit::end_process;
 use super::limits::{INFINITY, resource};
 use super::namespaces::{self, Namespaces, new};
 use super::pid_namespace::{self, Pids};
 use super::process::Directories;
+use super::stop::recount;
 use super::thread::Place;
 use super::trace::{self, Leaving};
 use super::tree::Row;
 use super::waiter::{Woken, lock};
-use super::{Caps, Pid, Process, Thread};
+use super::{Caps, Pid, Process, Status, Thread};
 
 /// `CLONE_*`
 pub(super) mod flags {
@@ -172,7 +174,17 @@ pub fn clone(
     if request.stack != 0 {
         child_frame.context.set(Register::Rsp, request.stack);
     }
-    let child = make_thread(kernel, thread, (tid, pids), place.clone(), &request);
+    let child = match make_thread(kernel, thread, (tid, pids), place.clone(), &request) {
+        Ok(child) => child,
+        Err(errno) => {
+            space.pass_turn();
+            if has(flags::VM) {
+                space.leave();
+                space.free_slot(place.slot);
+            }
+            return Err(errno);
+        }
+    };
     if let Some(made) = made {
         made.enter(kernel, &child.process);
         lock(&child.process.namespaces).pids = None;
@@ -223,6 +235,17 @@ pub fn clone(
         super::exit::end_late(kernel, &newborn.process);
         signal::resume(kernel, &newborn, event.id, &mut frame);
     }));
+    if !has(flags::VM) {
+        *lock(&thread.making) = Some((Arc::clone(&child), cookie));
+        if thread.doomed.load(Ordering::SeqCst) {
+            space.pass_turn();
+            abandon(kernel, thread);
+            if let Some(number) = pidfd {
+                drop(files.remove(number));
+            }
+            return Err(Errno::INTR);
+        }
+    }
     if has(flags::VM) && has(flags::PARENT_SETTID) {
         // Before the child runs: its end clears the same word.
         let _ = thread.memory().write(request.parent_tid, &number.to_le_bytes());
@@ -241,6 +264,7 @@ pub fn clone(
         call,
         Box::new(move |kernel, thread, id, result| {
             space.pass_turn();
+            *lock(&thread.making) = None;
             let mut frame = parent_frame;
             if result < 0 {
                 kernel.forget_arrival(cookie);
@@ -329,14 +353,15 @@ fn copy_xstate(memory: &GuestMemory, from: u64, to: u64) -> Result<(), crate::pl
     memory.write(to, &state)
 }
 
-/// The guest's side: a thread of the same process, or a process of its own.
+/// The guest's side: a thread of the same process, or a process of its own. `EINTR` if the
+/// parent's process has ended, or executes a program in another thread.
 fn make_thread(
     kernel: &Arc<Kernel>,
     parent: &Arc<Thread>,
     (tid, pids): (Pid, Pids),
     place: Place,
     request: &CloneRequest,
-) -> Arc<Thread> {
+) -> Result<Arc<Thread>, Errno> {
     let has = |flag: u64| request.flags & flag != 0;
     let old = &parent.process;
     if has(flags::SYSVSEM) {
@@ -360,14 +385,21 @@ fn make_thread(
         let signals = lock(&parent.signals);
         // Linux keeps the alternate stack but for threads.
         let keep = !has(flags::VM) || has(flags::VFORK);
-        let stack = if keep { signals.stack } else { (0, 0) };
-        ThreadSignals { mask: signals.mask, stack, ..ThreadSignals::default() }
+        let (stack, stack_flags) = match keep {
+            true => (signals.stack, signals.stack_flags),
+            false => ((0, 0), signal::STACK_DISABLED),
+        };
+        ThreadSignals { mask: signals.mask, stack, stack_flags, ..ThreadSignals::default() }
     };
     let thread = Arc::new(Thread::new(tid, process, place, signals));
     thread.guard_as(lock(&parent.guard).clone());
     if parent.is_traced() && lock(&parent.trace).tells(event_of(request)) {
         trace::inherit(parent, &thread);
     }
+    thread.affinity.store(parent.affinity.load(Ordering::SeqCst), Ordering::SeqCst);
+    // None of those that there are is reset at a fork.
+    let policy = parent.policy.load(Ordering::SeqCst) & !syscalls::RESET_ON_FORK;
+    thread.policy.store(policy, Ordering::SeqCst);
     if has(flags::THREAD) {
         let own = lock(&parent.credentials).clone();
         *lock(&thread.credentials) = own;
@@ -378,20 +410,20 @@ fn make_thread(
         thread.clear_tid.store(request.child_tid, Ordering::SeqCst);
     }
     let mut tree = lock(&kernel.tree);
+    let row = tree.row_mut(old.pid).filter(|row| row.ended.is_none() && row.has(parent));
+    let row = row.ok_or(Errno::INTR)?;
     if has(flags::THREAD) {
-        if let Some(row) = tree.row_mut(old.pid) {
-            row.threads.insert(tid, Arc::clone(&thread));
-        }
+        row.threads.insert(tid, Arc::clone(&thread));
     } else {
-        let of_parent = tree.row(old.pid).map(|r| (r.group, r.session, r.parent));
-        let (group, session, grand) = of_parent.unwrap_or((tid, tid, 1));
+        let (group, session, grand) = (row.group, row.session, row.parent);
         let parent = if has(flags::PARENT) { grand } else { old.pid };
         let mut row = Row::new(Arc::clone(&thread.process), parent, group, session);
         row.exit_signal = request.exit_signal;
         row.threads.insert(tid, Arc::clone(&thread));
         tree.insert(tid, row);
     }
-    thread
+    drop(tree);
+    Ok(thread)
 }
 
 fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), share_files: bool) -> Arc<Process> {
@@ -436,11 +468,39 @@ fn undo(kernel: &Arc<Kernel>, thread: &Arc<Thread>, shared: bool) {
         place.space.free_slot(place.slot);
     }
     let mut tree = lock(&kernel.tree);
+    let Some(row) = tree.row_mut(thread.process.pid) else { return };
+    if !Arc::ptr_eq(&row.process, &thread.process) {
+        return;
+    }
     if thread.process.pid == thread.tid {
         tree.remove(thread.tid);
-    } else if let Some(row) = tree.row_mut(thread.process.pid) {
+    } else {
         row.threads.remove(&thread.tid);
+        drop(tree);
+        recount(kernel, &thread.process);
     }
+}
+
+/// A thread ends that may be forking: a child that has not been there yet never is. The host
+/// makes none any more, or one that is ended when it reports.
+pub(super) fn abandon(kernel: &Arc<Kernel>, thread: &Thread) {
+    let Some((child, cookie)) = lock(&thread.making).take() else { return };
+    {
+        let place = lock(&child.place);
+        if place.counted {
+            return;
+        }
+        // It looks under the same lock.
+        child.doomed.store(true, Ordering::SeqCst);
+    }
+    kernel.forget_arrival(cookie);
+    if let Some(row) = lock(&kernel.tree).row_mut(child.process.pid)
+        && Arc::ptr_eq(&row.process, &child.process)
+    {
+        row.exit_signal = 0;
+    }
+    end_process(kernel, &child.process, Status::Killed(9, false));
+    undo(kernel, &child, false);
 }
 
 /// vfork(2): until the child has executed a program, or ended. Only death

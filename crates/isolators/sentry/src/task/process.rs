@@ -1,7 +1,7 @@
 //! A guest's process: what its threads share.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Instant;
 
@@ -127,6 +127,8 @@ pub struct Process {
     pub strings: Mutex<[Range<u64>; 2]>,
     /// The auxiliary vector of its program; for procfs.
     pub auxiliary: Mutex<Vec<u8>>,
+    /// How often it was continued by SIGCONT, stopped or not.
+    pub continued: AtomicU64,
     /// Held while filters are installed.
     pub filtering: Mutex<()>,
     /// The filter of its container's configuration, if a program of that was started.
@@ -184,6 +186,7 @@ impl Process {
             name: Arc::default(),
             strings: Mutex::default(),
             auxiliary: Mutex::default(),
+            continued: AtomicU64::new(0),
             filtering: Mutex::default(),
             configured: Mutex::default(),
             aio: Contexts::default(),

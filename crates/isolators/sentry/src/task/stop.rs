@@ -35,11 +35,20 @@ impl Stop {
     pub fn is_being_told(&self) -> bool {
         self.sent && !self.complete
     }
+
+    /// Whether all of so many threads wait now, and the parent is to be told: by which
+    /// signal they are stopped.
+    fn completes(&mut self, threads: usize) -> Option<i32> {
+        let complete = self.parked >= threads && !self.complete && !self.sent;
+        self.sent |= complete;
+        complete.then_some(self.signal)
+    }
 }
 
 /// A signal stops a process, unless it is one that a terminal sends and nobody could
-/// continue it. Its threads stop at their next report.
-pub fn stop(kernel: &Arc<Kernel>, process: &Arc<Process>, signal: i32) {
+/// continue it, or it was continued since the signal was taken, when that was so often
+/// already. Its threads stop at their next report.
+pub fn stop(kernel: &Arc<Kernel>, process: &Arc<Process>, signal: i32, continued: u64) {
     let threads: Vec<Arc<Thread>> = {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row(process.pid) else { return };
@@ -47,7 +56,8 @@ pub fn stop(kernel: &Arc<Kernel>, process: &Arc<Process>, signal: i32) {
             return;
         }
         let Some(row) = tree.row_mut(process.pid) else { return };
-        if row.ended.is_some() || row.stopped.is_some() {
+        let again = process.continued.load(Ordering::SeqCst) != continued;
+        if again || row.ended.is_some() || row.stopped.is_some() {
             return;
         }
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
@@ -74,21 +84,38 @@ pub fn enter_stop(kernel: &Arc<Kernel>, thread: &Arc<Thread>) -> bool {
         if thread.stop.swap(stop.number, Ordering::SeqCst) != stop.number {
             stop.parked += 1;
         }
-        let complete = stop.parked >= threads && !stop.complete && !stop.sent;
-        stop.sent |= complete;
-        complete.then_some(stop.signal)
+        stop.completes(threads)
     };
     if let Some(signal) = complete {
-        // First the signal, then what waits tell.
-        tell(kernel, &thread.process, CLD_STOPPED, signal);
-        if let Some(row) = lock(&kernel.tree).row_mut(pid)
-            && let Some(stop) = row.stopped.as_mut()
-        {
-            stop.complete = true;
-        }
-        kernel.children.wake();
+        told(kernel, &thread.process, signal);
     }
     true
+}
+
+/// A thread has left a process, which the others may have been waiting for to be stopped.
+pub fn recount(kernel: &Arc<Kernel>, process: &Arc<Process>) {
+    let complete = {
+        let mut tree = lock(&kernel.tree);
+        let Some(row) = tree.row_mut(process.pid) else { return };
+        let Some(stop) = row.stopped.as_mut() else { return };
+        let parked = |thread: &&Arc<Thread>| thread.stop.load(Ordering::SeqCst) == stop.number;
+        stop.parked = row.threads.values().filter(parked).count();
+        stop.completes(row.threads.len())
+    };
+    if let Some(signal) = complete {
+        told(kernel, process, signal);
+    }
+}
+
+/// The parent hears that all of a process is stopped: first by the signal, then by waits.
+fn told(kernel: &Arc<Kernel>, process: &Arc<Process>, signal: i32) {
+    tell(kernel, process, CLD_STOPPED, signal);
+    if let Some(row) = lock(&kernel.tree).row_mut(process.pid)
+        && let Some(stop) = row.stopped.as_mut()
+    {
+        stop.complete = true;
+    }
+    kernel.children.wake();
 }
 
 /// Waits while the thread's process is stopped, and nobody traces it. False if it never
@@ -115,6 +142,7 @@ pub fn go_on(kernel: &Arc<Kernel>, process: &Arc<Process>) {
     {
         let mut tree = lock(&kernel.tree);
         let Some(row) = tree.row_mut(process.pid) else { return };
+        process.continued.fetch_add(1, Ordering::SeqCst);
         if row.stopped.take().is_none() {
             return;
         }

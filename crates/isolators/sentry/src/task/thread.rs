@@ -92,6 +92,9 @@ pub struct Thread {
     pub doomed: AtomicBool,
     /// How many threads of the sentry are at something for it.
     serving: AtomicU32,
+    /// The child of its fork, until the host has made it, and what the child's arrival is
+    /// known by.
+    pub making: Mutex<Option<(Arc<Thread>, u64)>>,
     /// What its stub was told to do.
     pub order: Mutex<Option<Order>>,
     /// A change of its space may be in flight ([`crate::mm::Flight`]).
@@ -157,6 +160,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
             serving: AtomicU32::new(0),
+            making: Mutex::new(None),
             order: Mutex::new(None),
             flying: AtomicBool::new(false),
             host_wait: Mutex::new(None),

@@ -146,6 +146,13 @@ impl Tree {
         own.or_else(|| self.rows.values().find_map(|row| row.threads.get(&tid)))
     }
 
+    /// The process of the thread with this id, which may be its first one and have ended.
+    #[must_use]
+    pub fn process(&self, tid: Pid) -> Option<Arc<Process>> {
+        let own = self.rows.get(&tid).map(|row| Arc::clone(&row.process));
+        own.or_else(|| self.thread(tid).map(|thread| Arc::clone(&thread.process)))
+    }
+
     /// Who gets the children of one that ends: the closest ancestor that asked for
     /// them, or the first process; in its PID namespace.
     #[must_use]
@@ -165,16 +172,18 @@ impl Tree {
         first
     }
 
-    /// Gives the children of one that ends to `heir`. Returns whether one of them has
-    /// ended already.
-    pub fn orphan(&mut self, parent: Pid, heir: Pid) -> bool {
-        let mut zombie = false;
-        for row in self.rows.values_mut().filter(|row| row.parent == parent) {
+    /// Gives the children of one that ends to `heir`. Returns those that have ended already:
+    /// their first parent was told, and this one is to be.
+    pub fn orphan(&mut self, parent: Pid, heir: Pid) -> Vec<Pid> {
+        let mut zombies = Vec::new();
+        for (pid, row) in self.rows.iter_mut().filter(|(_, row)| row.parent == parent) {
             row.parent = heir;
             row.exit_signal = crate::signal::SIGCHLD;
-            zombie |= row.ended.is_some();
+            if row.ended.is_some() && row.told {
+                zombies.push(*pid);
+            }
         }
-        zombie
+        zombies
     }
 
     /// Whether no process of a group has a parent in the same session and another

@@ -153,7 +153,17 @@ impl Locks {
         let id = *file.locked.get_or_init(|| (attributes.device, attributes.inode));
         loop {
             self.changed.join(call.waiter());
-            let Some(other) = self.try_take(id, wanted)? else { return Ok(()) };
+            // Who is killed may have closed his files already.
+            let killed = || call.thread.doomed.load(Ordering::SeqCst);
+            if killed() {
+                return Err(Errno::INTR.into());
+            }
+            let Some(other) = self.try_take(id, wanted)? else {
+                if killed() && matches!(wanted.owner, Owner::Process(_)) {
+                    self.free(id, &wanted);
+                }
+                return Ok(());
+            };
             if !waits {
                 return Err(Errno::AGAIN.into());
             }

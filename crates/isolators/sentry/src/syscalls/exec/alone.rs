@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
-use crate::task::{Status, Thread, retire, trace};
+use crate::task::{Status, Thread, recount, retire, trace};
 use crate::workers::let_others_serve;
 
 /// Ends all other threads of a thread's process, and waits until none of their calls is being
@@ -16,6 +16,7 @@ pub(super) fn is_left(kernel: &Arc<Kernel>, thread: &Arc<Thread>) -> bool {
     loop {
         // A call that makes a thread may have been under way.
         let Some(others) = take_others(kernel, thread) else { return false };
+        recount(kernel, &thread.process);
         if others.is_empty() {
             return !thread.doomed.load(Ordering::SeqCst);
         }

@@ -6,6 +6,7 @@ mod plan;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -239,6 +240,8 @@ fn arrive(
         lock(&space.sites).turn_off();
     }
     if let Some(old) = old {
+        thread.affinity.store(old.affinity.load(Ordering::SeqCst), Ordering::SeqCst);
+        thread.policy.store(old.policy.load(Ordering::SeqCst), Ordering::SeqCst);
         trace::pass_on(old, &thread);
         if thread.is_traced() {
             lock(&space.sites).turn_off();

@@ -172,14 +172,14 @@ impl Tree {
         first
     }
 
-    /// Gives the children of one that ends to `heir`. Returns those that have ended already:
-    /// their first parent was told, and this one is to be.
+    /// Gives the children of one that ends to `heir`. Returns those that have ended already,
+    /// of which their parent was told: this one is to be, and does not find them before.
     pub fn orphan(&mut self, parent: Pid, heir: Pid) -> Vec<Pid> {
         let mut zombies = Vec::new();
         for (pid, row) in self.rows.iter_mut().filter(|(_, row)| row.parent == parent) {
             row.parent = heir;
             row.exit_signal = crate::signal::SIGCHLD;
-            if row.ended.is_some() && row.told {
+            if row.ended.is_some() && std::mem::take(&mut row.told) {
                 zombies.push(*pid);
             }
         }

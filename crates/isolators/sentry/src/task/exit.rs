@@ -14,11 +14,11 @@ use crate::signal::{self, Info, NO_CHILD_WAIT, SI_USER, SIGCHLD};
 use crate::syscalls::futex;
 use crate::vfs::FileTable;
 
-use super::fork::abandon;
 use super::namespaces::leave_ipc;
 use super::pid_namespace::PidNamespace;
 use super::robust;
 use super::stop::{free_orphans, recount};
+use super::unmade::abandon;
 use super::waiter::lock;
 use super::{Pid, Process, Status, Thread, trace};
 

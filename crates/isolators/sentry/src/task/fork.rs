@@ -14,17 +14,16 @@ use crate::syscalls;
 use crate::time::Usage;
 use crate::vfs::{FileTable, OpenFile, PidFd, status};
 
-use super::exit::end_process;
 use super::limits::{INFINITY, resource};
 use super::namespaces::{self, Namespaces, new};
 use super::pid_namespace::{self, Pids};
 use super::process::Directories;
-use super::stop::recount;
 use super::thread::Place;
 use super::trace::{self, Leaving};
 use super::tree::Row;
+use super::unmade::{abandon, undo};
 use super::waiter::{Woken, lock};
-use super::{Caps, Pid, Process, Status, Thread};
+use super::{Caps, Pid, Process, Thread};
 
 /// `CLONE_*`
 pub(super) mod flags {
@@ -455,52 +454,6 @@ fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), share_files: bool) -> Arc
     (*lock(&new.strings)).clone_from(&lock(&old.strings));
     (*lock(&new.auxiliary)).clone_from(&lock(&old.auxiliary));
     new
-}
-
-/// The host made no task: takes the guest's side away again.
-fn undo(kernel: &Arc<Kernel>, thread: &Arc<Thread>, shared: bool) {
-    let place = lock(&thread.place).clone();
-    if shared {
-        // Its process may have ended it meanwhile.
-        if !thread.doomed.swap(true, Ordering::SeqCst) {
-            place.space.leave();
-        }
-        place.space.free_slot(place.slot);
-    }
-    let mut tree = lock(&kernel.tree);
-    let Some(row) = tree.row_mut(thread.process.pid) else { return };
-    if !Arc::ptr_eq(&row.process, &thread.process) {
-        return;
-    }
-    if thread.process.pid == thread.tid {
-        tree.remove(thread.tid);
-    } else {
-        row.threads.remove(&thread.tid);
-        drop(tree);
-        recount(kernel, &thread.process);
-    }
-}
-
-/// A thread ends that may be forking: a child that has not been there yet never is. The host
-/// makes none any more, or one that is ended when it reports.
-pub(super) fn abandon(kernel: &Arc<Kernel>, thread: &Thread) {
-    let Some((child, cookie)) = lock(&thread.making).take() else { return };
-    {
-        let place = lock(&child.place);
-        if place.counted {
-            return;
-        }
-        // It looks under the same lock.
-        child.doomed.store(true, Ordering::SeqCst);
-    }
-    kernel.forget_arrival(cookie);
-    if let Some(row) = lock(&kernel.tree).row_mut(child.process.pid)
-        && Arc::ptr_eq(&row.process, &child.process)
-    {
-        row.exit_signal = 0;
-    }
-    end_process(kernel, &child.process, Status::Killed(9, false));
-    undo(kernel, &child, false);
 }
 
 /// vfork(2): until the child has executed a program, or ended. Only death

@@ -17,6 +17,7 @@ mod stop;
 pub mod thread;
 pub mod trace;
 mod tree;
+mod unmade;
 pub mod user_namespace;
 pub mod wait;
 pub mod waiter;

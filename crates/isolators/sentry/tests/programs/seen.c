@@ -35,5 +35,6 @@ int main(void) {
     strcpy(whole, "original");
     tries("segment", shmat(id, 0, SHM_RDONLY));
     shmctl(id, IPC_RMID, 0);
+    puts("done");
     return 0;
 }

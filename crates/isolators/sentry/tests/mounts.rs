@@ -56,6 +56,27 @@ fn a_bind_is_the_hosts_folder_itself() {
     waiting.join().unwrap();
 }
 
+#[test]
+fn what_holds_a_mount_is_not_taken_away() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let volume = tempfile::tempdir().unwrap();
+    std::fs::write(volume.path().join("f"), "volume\n").unwrap();
+    std::fs::create_dir_all(sandbox.path("app")).unwrap();
+    let mount = format!("type=bind,src={},dst=/app/deep/data", volume.path().display());
+    // The host's folder is empty: the names on the way to the volume are ours.
+    let script = "rmdir /app 2>/dev/null; echo $?; cat /app/deep/data/f; mkdir /other; \
+                  mv -T /other /app 2>/dev/null; echo $?; cat /app/deep/data/f; ls /app /";
+    let expected = "1\nvolume\n1\nvolume\n/:\napp\nbin\ndev\netc\nother\nproc\nsys\ntmp\n\n\
+                    /app:\ndeep\n";
+    for options in [&["--mount", &mount][..], &["--mount", &mount, "--overlay2", "root:memory"]] {
+        says(&sandbox, options, script, expected);
+        let _ = std::fs::remove_dir(sandbox.path("other"));
+    }
+}
+
 /// The guest asks, the host changes, the guest asks again: once, if it is to see it `at_once`,
 /// else until it sees it.
 fn in_turns(sandbox: &Sandbox, options: &[&str], at: &std::path::Path, at_once: bool) {

@@ -1,5 +1,12 @@
 //! Changes to the tree of names, whatever file system it is.
 //! Permissions are checked here, what the file system itself knows is not.
+//!
+//! From before a name is changed until what is known of it is changed too, its directory's
+//! [`Entry::changing`] is held, so that what is known does not end up as it was before another
+//! change. The order of locks: that of renames, those of directories by their addresses, then
+//! what a file system has of its own (`TmpFs::naming`, an overlay's names), children and places
+//! of entries, what is known of the host's. None of those later ones is held while one of these
+//! is taken, nor is any while a call may wait for the guest; the broker waits for nobody.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,7 +19,7 @@ use super::broker::Found;
 use super::host::Since;
 use super::inotify::{self, event};
 use super::tmpfs::New;
-use super::{Attributes, Entry, HostNode, Kind, Node, Resolve, Walker, access, permit};
+use super::{Attributes, Entry, HostNode, Kind, Node, Resolve, Walker};
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +72,7 @@ impl Walker<'_> {
     }
 
     fn make_there(&self, at: &Resolve, what: Make<'_>) -> Result<(), Errno> {
+        let _changing = at.parent.changing();
         let (above, owner) = self.directory_to_change(&at.parent)?;
         let what = match what {
             Make::Node(kind, mode, number) => {
@@ -95,7 +103,7 @@ impl Walker<'_> {
                 let found = found.map_err(|errno| host.is_there(&at.name, errno))?;
                 let made = self.made(&at.parent, host, &at.name, (found, since));
                 if let (Make::Directory(_), Node::Host(directory)) = (what, &made.node) {
-                    directory.is_new(host);
+                    directory.is_new(host, since);
                 }
                 Ok(())
             }
@@ -134,6 +142,7 @@ impl Walker<'_> {
         name: &[u8],
         mode: u32,
     ) -> Result<(Arc<Entry>, Option<OwnedFd>), Errno> {
+        let _changing = parent.changing();
         let (above, owner) = self.directory_to_change(parent)?;
         let mode = new_mode(&self.credentials, &above, mode);
         match &parent.node {
@@ -167,7 +176,7 @@ impl Walker<'_> {
     }
 
     /// In a directory like `/tmp`, only owners take names away.
-    fn check_sticky(&self, parent: &Attributes, entry: &Entry) -> Result<(), Errno> {
+    pub(super) fn check_sticky(&self, parent: &Attributes, entry: &Entry) -> Result<(), Errno> {
         let [_, _, _, user] = self.credentials.users;
         let any = self.credentials.can(Caps::FOWNER);
         if any || parent.mode & 0o1000 == 0 || parent.user == user {
@@ -184,6 +193,9 @@ impl Walker<'_> {
     /// # Errors
     /// As unlink(2), rmdir(2).
     pub fn remove(&self, found: &Resolve, is_directory: bool) -> Result<(), Errno> {
+        let _changing = found.parent.changing();
+        let now = self.by_now(found)?;
+        let found = now.as_ref().unwrap_or(found);
         let entry = found.entry.as_ref().ok_or(Errno::NOENT)?;
         if found.parent.holds_fast(&found.name) {
             return Err(Errno::BUSY);
@@ -198,6 +210,10 @@ impl Walker<'_> {
         }
         let (above, _) = self.directory_to_change(&found.parent)?;
         self.check_sticky(&above, entry)?;
+        // A directory of the host's may be empty where something is mounted in it.
+        if is_directory && entry.holds_mounts() {
+            return Err(Errno::NOTEMPTY);
+        }
         match &found.parent.node {
             Node::Host(host) => {
                 // One is the cache's, one is `found`'s.
@@ -205,7 +221,7 @@ impl Walker<'_> {
                 let broker = &self.kernel.files.broker;
                 host.expect_change();
                 let removed = broker.remove(host.handle(broker)?, &found.name, is_directory);
-                removed.inspect_err(|_| found.parent.forget(&found.name))?;
+                removed.inspect_err(|_| found.parent.doubt(&found.name))?;
                 host.vanished(&found.name);
                 alter(entry);
             }
@@ -228,14 +244,14 @@ impl Walker<'_> {
     }
 
     /// The name of a file is about to be taken away; who holds it needs more than that.
-    fn leave_place(&self, entry: &Entry, is_held: bool) {
+    pub(super) fn leave_place(&self, entry: &Entry, is_held: bool) {
         if let Node::Host(node) = &entry.node {
             node.leave_place(&self.kernel.files.broker, is_held || inotify::anybody());
         }
     }
 
     /// Tells of a file that is gone, if a name was its last one.
-    fn unlinked(&self, entry: &Entry, is_directory: bool) {
+    pub(super) fn unlinked(&self, entry: &Entry, is_directory: bool) {
         if !inotify::anybody() {
             return;
         }
@@ -244,132 +260,6 @@ impl Walker<'_> {
         if gone {
             inotify::to_itself(entry, event::DELETE_SELF);
         }
-    }
-
-    /// Renames, with flags of renameat2(2).
-    ///
-    /// # Errors
-    /// As renameat2(2).
-    pub fn rename(&self, old: &Resolve, new: &Resolve, flags: u32) -> Result<(), Errno> {
-        const NO_REPLACE: u32 = 1;
-        const EXCHANGE: u32 = 2;
-        let entry = old.entry.as_ref().ok_or(Errno::NOENT)?;
-        if old.parent.mount.id != new.parent.mount.id {
-            return Err(Errno::XDEV);
-        }
-        if flags & NO_REPLACE != 0 && new.entry.is_some() {
-            return Err(Errno::EXIST);
-        }
-        if flags & EXCHANGE != 0 && new.entry.is_none() {
-            return Err(Errno::NOENT);
-        }
-        if new.slash && entry.kind() != Kind::Directory {
-            return Err(Errno::NOTDIR);
-        }
-        if old.parent.holds_fast(&old.name) || new.parent.holds_fast(&new.name) {
-            return Err(Errno::BUSY);
-        }
-        // A directory does not come into itself, nor does what is above it.
-        let holds = |entry: &Arc<Entry>, parent: &Arc<Entry>| {
-            let mut above = Some(Arc::clone(parent));
-            while let Some(at) = above {
-                if Arc::ptr_eq(&at, entry) {
-                    return true;
-                }
-                above = at.parent();
-            }
-            false
-        };
-        if holds(entry, &new.parent) {
-            return Err(Errno::INVAL);
-        }
-        if let Some(replaced) = &new.entry
-            && holds(replaced, &old.parent)
-        {
-            return Err(if flags & EXCHANGE != 0 { Errno::INVAL } else { Errno::NOTEMPTY });
-        }
-        let (above, _) = self.directory_to_change(&old.parent)?;
-        self.check_sticky(&above, entry)?;
-        let (above, _) = self.directory_to_change(&new.parent)?;
-        if let Some(replaced) = &new.entry {
-            self.check_sticky(&above, replaced)?;
-        }
-        if old.parent.node.id() != new.parent.node.id() {
-            // What `..` is in a directory changes.
-            let back = new.entry.as_ref().filter(|_| flags & EXCHANGE != 0);
-            for moved in [Some(entry), back].into_iter().flatten() {
-                if moved.kind() == Kind::Directory {
-                    let directory = moved.attributes(self.kernel)?;
-                    permit(&self.credentials, &directory, access::WRITE)?;
-                }
-            }
-        }
-        if flags & EXCHANGE == 0 && self.is_same_file(old, new) {
-            return Ok(());
-        }
-        match (&old.parent.node, &new.parent.node) {
-            (Node::Host(from), Node::Host(to)) => {
-                let broker = &self.kernel.files.broker;
-                self.leave_place(entry, true);
-                if let Some(replaced) = &new.entry {
-                    let is_held = flags & EXCHANGE != 0 || Arc::strong_count(replaced) > 2;
-                    self.leave_place(replaced, is_held);
-                }
-                [from, to].iter().for_each(|directory| directory.expect_change());
-                let source = (from.handle(broker)?, old.name.as_slice());
-                let target = (to.handle(broker)?, new.name.as_slice());
-                broker.rename(source, target, flags).inspect_err(|_| {
-                    old.parent.forget(&old.name);
-                    new.parent.forget(&new.name);
-                })?;
-                from.vanished(&old.name);
-                if let Some(replaced) = &new.entry {
-                    alter(replaced);
-                    if let (true, Node::Host(node)) = (flags & EXCHANGE != 0, &replaced.node) {
-                        from.appeared(&old.name, node.kind(), node.id().1);
-                    }
-                }
-                alter(entry);
-                if let Node::Host(node) = &entry.node {
-                    to.appeared(&new.name, node.kind(), node.id().1);
-                }
-            }
-            (Node::Tmp(from), Node::Tmp(to)) => from.rename(&old.name, to, &new.name, flags)?,
-            (Node::Overlay(from), Node::Overlay(to)) => {
-                if let Some(replaced) = &new.entry {
-                    replaced.node.hold(self.kernel)?;
-                }
-                from.rename(self.kernel, &old.name, to, &new.name, flags)?;
-            }
-            _ => return Err(Errno::PERM),
-        }
-        let is_directory = entry.kind() == Kind::Directory;
-        let cookie = inotify::cookie();
-        let (from, to) = (event::MOVED_FROM, event::MOVED_TO);
-        inotify::in_directory(&old.parent, &old.name, from, is_directory, cookie);
-        inotify::in_directory(&new.parent, &new.name, to, is_directory, cookie);
-        inotify::to_itself(entry, event::MOVE_SELF);
-        if let Some(replaced) = new.entry.as_ref().filter(|_| flags & EXCHANGE == 0) {
-            inotify::to_itself(replaced, event::ATTRIBUTES);
-            self.unlinked(replaced, false);
-        }
-        if flags & EXCHANGE != 0 {
-            old.parent.forget(&old.name);
-            new.parent.forget(&new.name);
-        } else {
-            old.parent.rename(&old.name, &new.parent, &new.name);
-        }
-        Ok(())
-    }
-
-    /// Two names of one file: a rename leaves both.
-    fn is_same_file(&self, old: &Resolve, new: &Resolve) -> bool {
-        let id = |found: &Resolve| {
-            let entry = found.entry.as_ref()?;
-            let attributes = entry.attributes(self.kernel).ok()?;
-            (attributes.kind() != Kind::Directory).then_some((attributes.device, attributes.inode))
-        };
-        id(old).is_some_and(|first| id(new) == Some(first))
     }
 
     /// Gives a file another name.
@@ -383,8 +273,10 @@ impl Walker<'_> {
         if entry.mount.id != at.parent.mount.id {
             return Err(Errno::XDEV);
         }
+        let changing = at.parent.changing();
         self.directory_to_change(&at.parent)?;
         self.link_there(entry, at)?;
+        drop(changing);
         inotify::to_itself(entry, event::ATTRIBUTES);
         inotify::in_directory(&at.parent, &at.name, event::CREATE, false, 0);
         Ok(())

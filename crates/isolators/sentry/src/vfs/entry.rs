@@ -9,14 +9,14 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
-use super::host::{Since, many_handles, most_handles};
+use super::host::{many_handles, most_handles};
 use super::mount::Mount;
-use super::{Attributes, HostNode, Kind, MountTable, Node, Walker};
+use super::{Attributes, Kind, MountTable, Node, Walker};
 
 /// A name in a mount, and what it stands for.
 #[derive(Debug)]
 pub struct Entry {
-    place: Mutex<(Option<Arc<Entry>>, Vec<u8>)>,
+    pub(super) place: Mutex<(Option<Arc<Entry>>, Vec<u8>)>,
     /// What it stands for.
     pub node: Node,
     kind: Kind,
@@ -25,6 +25,8 @@ pub struct Entry {
     pub(super) children: Mutex<HashMap<Vec<u8>, Arc<Entry>>>,
     /// Root of what is mounted here.
     covering: Mutex<Option<Arc<Entry>>>,
+    /// Held while a name in it is changed.
+    pub(super) changing: Mutex<()>,
     /// Whether it was looked up since names were last let go.
     used: AtomicBool,
     /// Of a host's directory: [`Since::outside`] when the name was found.
@@ -33,13 +35,13 @@ pub struct Entry {
 
 pub(super) static CACHED: AtomicUsize = AtomicUsize::new(0);
 /// Names that are cached at most, give or take [`TRIM_AFTER`].
-const CACHE_LIMIT: usize = 32_768;
+pub(super) const CACHE_LIMIT: usize = 32_768;
 static ADDED: AtomicUsize = AtomicUsize::new(0);
 /// Names that are added before unused ones are looked for once more.
 const TRIM_AFTER: usize = 512;
 /// How deep the cache is walked: a guest can nest directories deeper than this thread's
 /// stack goes.
-const DEEPEST: usize = 200;
+pub(super) const DEEPEST: usize = 200;
 
 impl Drop for Entry {
     fn drop(&mut self) {
@@ -88,6 +90,7 @@ impl Entry {
             mount: Arc::clone(mount),
             children: Mutex::default(),
             covering: Mutex::default(),
+            changing: Mutex::default(),
             used: AtomicBool::new(true),
             found: AtomicU64::new(0),
         })
@@ -201,7 +204,7 @@ impl Entry {
     }
 
     /// Whether something is mounted here, or may be.
-    fn is_fast(&self) -> bool {
+    pub(super) fn is_fast(&self) -> bool {
         matches!(self.node, Node::Point) || lock(&self.covering).is_some()
     }
 
@@ -209,55 +212,6 @@ impl Entry {
     #[must_use]
     pub fn holds_fast(&self, name: &[u8]) -> bool {
         lock(&self.children).get(name).is_some_and(|child| child.is_fast())
-    }
-
-    /// Forgets a name: it was removed, or may stand for something else now.
-    pub fn forget(&self, name: &[u8]) {
-        let child = lock(&self.children).remove(name);
-        if let Some(child) = child {
-            if !matches!(child.node, Node::Point) {
-                CACHED.fetch_sub(1, Ordering::Relaxed);
-            }
-            child.clear(0);
-        }
-    }
-
-    /// Forgets what is below.
-    fn clear(&self, depth: usize) {
-        if depth > DEEPEST {
-            return;
-        }
-        let mut children = std::mem::take(&mut *lock(&self.children));
-        children.retain(|_, child| {
-            child.clear(depth + 1);
-            let keep = child.is_fast() || !lock(&child.children).is_empty();
-            if !keep {
-                CACHED.fetch_sub(1, Ordering::Relaxed);
-            }
-            keep
-        });
-        lock(&self.children).extend(children);
-    }
-
-    /// Lets everything below go, of a tree that nobody has any more.
-    pub(super) fn dissolve(&self) {
-        let mut left: Vec<Arc<Entry>> = lock(&self.children).drain().map(|(_, c)| c).collect();
-        while let Some(entry) = left.pop() {
-            if !matches!(entry.node, Node::Point) {
-                CACHED.fetch_sub(1, Ordering::Relaxed);
-            }
-            left.extend(lock(&entry.children).drain().map(|(_, child)| child));
-        }
-    }
-
-    /// Follows a rename: the child called `from` is `to` in `other` from now on.
-    pub fn rename(self: &Arc<Self>, from: &[u8], other: &Arc<Entry>, to: &[u8]) {
-        other.forget(to);
-        let child = lock(&self.children).remove(from);
-        if let Some(child) = child {
-            *lock(&child.place) = (Some(Arc::clone(other)), to.to_vec());
-            lock(&other.children).insert(to.to_vec(), child);
-        }
     }
 
     /// Attributes now.
@@ -292,38 +246,6 @@ impl Entry {
             Node::Overlay(node) => node.target(walker),
             Node::Proc(node) => node.target(walker),
             _ => Err(Errno::INVAL),
-        }
-    }
-
-    /// A file of the host's that was just made or found here.
-    pub(super) fn made(
-        self: &Arc<Self>,
-        kernel: &Kernel,
-        name: &[u8],
-        node: HostNode,
-        since: Since,
-    ) -> Arc<Entry> {
-        self.forget(name);
-        let kind = node.kind();
-        let child = Entry::new(self, name, Node::Host(Arc::new(node)), kind);
-        child.found.store(since.outside, Ordering::SeqCst);
-        self.keep(name, &child, kernel);
-        child
-    }
-
-    pub(super) fn keep(&self, name: &[u8], child: &Arc<Entry>, kernel: &Kernel) {
-        if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT || many_handles() {
-            let_some_go(kernel);
-        }
-        let mut children = lock(&self.children);
-        // Looked at with the lock held: who dissolves its mount comes later, or has been here.
-        if self.mount.has_ended() {
-            return;
-        }
-        let before = children.insert(name.to_vec(), Arc::clone(child));
-        drop(children);
-        if before.is_none_or(|before| matches!(before.node, Node::Point)) {
-            CACHED.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -399,12 +321,7 @@ impl Entry {
             }
             Node::Point => return Err(Errno::NOENT),
         };
-        if cached.is_some() {
-            self.forget(name);
-        }
-        let child = Entry::new(self, name, node, kind);
-        self.keep(name, &child, kernel);
-        Ok(child)
+        Ok(self.keep(name, Entry::new(self, name, node, kind), kernel))
     }
 
     /// Drops cached names that nobody uses and nobody has looked up since the last time, down to
@@ -439,7 +356,7 @@ impl Entry {
 }
 
 /// Too many names, or handles, are kept.
-fn let_some_go(kernel: &Kernel) {
+pub(super) fn let_some_go(kernel: &Kernel) {
     // All may be in use: then it is not tried again for every name.
     if ADDED.fetch_add(1, Ordering::Relaxed) < TRIM_AFTER.min(most_handles() / 8) {
         return;

@@ -55,14 +55,19 @@ impl Entry {
                 if child.found.load(Ordering::SeqCst) == outside {
                     return Ok(Arc::clone(child));
                 }
-                self.forget(name);
             }
             match directory.says(name) {
-                Says::Absent => return Err(Errno::NOENT),
-                Says::Listed if !opens => {
+                Says::Absent => {
+                    self.forget(name);
+                    return Err(Errno::NOENT);
+                }
+                Says::Listed if !opens && cached.is_none() => {
                     self.ask_neighbours(kernel, directory, name);
-                    if let Some(child) = lock(&self.children).get(name) {
-                        return Ok(Arc::clone(child));
+                    let outside = directory.outside();
+                    let known = lock(&self.children).get(name).map(Arc::clone);
+                    let told = known.filter(|c| c.found.load(Ordering::SeqCst) == outside);
+                    if let Some(child) = told {
+                        return Ok(child);
                     }
                 }
                 Says::Listed => {}
@@ -77,17 +82,12 @@ impl Entry {
             {
                 directory.note_absent(name, generation);
             }
-            self.forget(name);
+            if *errno == Errno::NOENT { self.forget(name) } else { self.doubt(name) }
         })?;
-        if let Some((child, node)) = cached.and_then(|c| Some((c, c.on_host_node()?)))
-            && node.is(&found.attributes)
-        {
-            return Ok(Arc::clone(child));
-        }
         let child = self.made(kernel, name, directory.found(found, since), since);
         if directory.was_renamed(since) {
             // It may stand for something else by now.
-            self.forget(name);
+            self.doubt(name);
         }
         Ok(child)
     }
@@ -122,9 +122,9 @@ impl Entry {
                     let kind = node.kind();
                     let child = Entry::new(self, name, Node::Host(Arc::new(node)), kind);
                     child.found.store(since.outside, Ordering::SeqCst);
-                    self.keep(name, &child, kernel);
+                    self.keep(name, child, kernel);
                     if directory.was_renamed(since) {
-                        self.forget(name);
+                        self.doubt(name);
                         return;
                     }
                 }

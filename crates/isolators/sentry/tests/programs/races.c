@@ -25,6 +25,38 @@ static int append(const char *name) {
     return fd < 0 || write(fd, "x", 1) != 1 ? 16 : 0;
 }
 
+/* One changes a name in two ways, the other takes it as soon as it is free: what is there in the
+ * end is what was put there last. Whoever takes it finds it at once. */
+static int free_names(void) {
+    int bad = 0;
+    mkdir("/tmp/race", 0700), chdir("/tmp/race");
+    for (int i = 0; i < 150; i++) {
+        const char *path = i % 3 == 2 ? "d/x" : "x";
+        if (i % 3 < 2) close(open("x", O_WRONLY | O_CREAT | O_EXCL, 0600)), truncate("x", 7);
+        access("y", F_OK), access("d", F_OK);
+        pid_t other = fork();
+        if (!other) {
+            int fd, tries = 0;
+            while ((fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600)) < 0)
+                if (tries++ > 1000000) _exit(32);
+            _exit(access(path, F_OK) < 0 ? 64 : 0);
+        }
+        if (i % 3 == 0) bad |= unlink("x") ? 128 : 0;
+        if (i % 3 == 1) bad |= rename("x", "y") ? 128 : 0;
+        if (i % 3 == 2) bad |= mkdir("d", 0700) ? 128 : 0;
+        int status;
+        struct stat taken = {.st_size = 1}, moved = {0};
+        wait(&status), bad |= WEXITSTATUS(status);
+        if (stat(path, &taken) < 0 || taken.st_size) bad |= 256;
+        if (i % 3 == 1 && (stat("y", &moved) < 0 || moved.st_size != 7)) bad |= 512;
+        if (unlink(path)) bad |= 1024;
+        if (open(path, O_RDONLY) >= 0) bad |= 2048;
+        unlink("y"), rmdir("d");
+    }
+    chdir("/"), bad |= rmdir("/tmp/race") ? 4096 : 0;
+    return bad;
+}
+
 int main(void) {
     int bad = 0;
     for (int i = 0; i < 300; i++) {
@@ -40,5 +72,6 @@ int main(void) {
         while (wait(&status) > 0) bad |= WEXITSTATUS(status);
         rmdir(below), rmdir(base), unlink(name), unlink(log);
     }
+    bad |= free_names();
     printf("bad %d\ndone\n", bad);
 }

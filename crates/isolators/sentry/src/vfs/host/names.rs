@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 
 use super::super::{Attributes, Kind, Listed, Time};
-use super::{HostNode, KNOWN_FOR};
+use super::{HostNode, KNOWN_FOR, Since};
 
 /// Names of a directory that are kept; a larger one is listed by the host.
 pub(super) const MOST_NAMES: usize = 16_384;
@@ -268,8 +268,12 @@ impl HostNode {
         });
     }
 
-    /// This directory was just made in `parent`, and is empty.
-    pub fn is_new(self: &Arc<Self>, parent: &HostNode) {
+    /// This directory was just made in `parent`, and is empty, unless somebody has found it and
+    /// made something in it: if nothing else was changed since `before`.
+    pub fn is_new(self: &Arc<Self>, parent: &HostNode, before: Since) {
+        if self.fs.now().names != before.names + 1 {
+            return;
+        }
         let mut names = Names::default();
         names.add(b".", Kind::Directory.entry_type(), self.id().1);
         names.add(b"..", Kind::Directory.entry_type(), parent.id().1);
@@ -281,6 +285,9 @@ impl HostNode {
             let mut content = lock(&self.content);
             if generation.is_some_and(|before| before != content.generation) {
                 return Some(Arc::new(Mutex::new(names)));
+            }
+            if generation.is_none() && content.generation != 0 {
+                return None;
             }
             content.keep(names);
             if generation.is_none() {

@@ -58,9 +58,6 @@ impl Entries {
 const NO_REPLACE: u32 = 1;
 const EXCHANGE: u32 = 2;
 
-/// One rename at a time: it holds two directories.
-static RENAMING: Mutex<()> = Mutex::new(());
-
 impl TmpNode {
     fn entries(&self) -> Result<&Mutex<Entries>, Errno> {
         if let Content::Directory(entries) = &self.content {
@@ -105,6 +102,7 @@ impl TmpNode {
         new: New<'_>,
         make: impl FnOnce() -> Result<Arc<TmpNode>, Errno>,
     ) -> Result<Arc<TmpNode>, Errno> {
+        let _alone = lock(&self.fs.naming);
         let mut entries = lock(self.entries()?);
         if entries.gone {
             return Err(Errno::NOENT);
@@ -123,6 +121,7 @@ impl TmpNode {
     }
 
     fn name(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
+        let _alone = lock(&self.fs.naming);
         let mut entries = lock(self.entries()?);
         if entries.gone {
             return Err(Errno::NOENT);
@@ -179,6 +178,7 @@ impl TmpNode {
     /// # Errors
     /// `ENOENT`, `EISDIR`, `ENOTDIR`, `ENOTEMPTY`
     pub fn remove(&self, name: &[u8], is_directory: bool) -> Result<(), Errno> {
+        let _alone = lock(&self.fs.naming);
         let mut entries = lock(self.entries()?);
         let node = entries.get(name).cloned().ok_or(Errno::NOENT)?;
         match (is_directory, node.kind == Kind::Directory) {
@@ -217,7 +217,7 @@ impl TmpNode {
         if self.fs.queues.is_some() {
             return Err(Errno::PERM);
         }
-        let _one_at_a_time = lock(&RENAMING);
+        let _alone = lock(&self.fs.naming);
         let node = self.child(from)?;
         let replaced = other.child(to).ok();
         if lock(other.entries()?).gone {

@@ -31,6 +31,9 @@ pub struct TmpFs {
     used: AtomicU64,
     made: AtomicU64,
     alive: AtomicU64,
+    /// Held while a name in any directory is changed: a rename has two of them, and what it
+    /// takes the place of.
+    naming: Mutex<()>,
     /// Its files are message queues.
     queues: Option<Arc<Accounts>>,
 }
@@ -93,7 +96,16 @@ impl TmpFs {
     #[must_use]
     pub fn with_root(device: u64, space: u64, files: u64, root: New<'_>) -> Arc<TmpNode> {
         let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
-        let fs = TmpFs { device, space, files, used, made, alive, queues: None };
+        let fs = TmpFs {
+            device,
+            space,
+            files,
+            used,
+            made,
+            alive,
+            naming: Mutex::default(),
+            queues: None,
+        };
         Arc::new(fs).root(root)
     }
 
@@ -107,7 +119,8 @@ impl TmpFs {
     ) -> Arc<TmpNode> {
         let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
         let queues = Some(accounts);
-        Arc::new(TmpFs { device, space: 0, files, used, made, alive, queues }).root(root)
+        let naming = Mutex::default();
+        Arc::new(TmpFs { device, space: 0, files, used, made, alive, naming, queues }).root(root)
     }
 
     fn root(self: &Arc<Self>, new: New<'_>) -> Arc<TmpNode> {
@@ -167,8 +180,8 @@ impl TmpFs {
     pub fn nameless(new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
         static HIDDEN: LazyLock<Arc<TmpFs>> = LazyLock::new(|| {
             let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
-            let (space, files, queues) = (u64::MAX, u64::MAX, None);
-            Arc::new(TmpFs { device: 1, space, files, used, made, alive, queues })
+            let (space, files, queues, naming) = (u64::MAX, u64::MAX, None, Mutex::default());
+            Arc::new(TmpFs { device: 1, space, files, used, made, alive, naming, queues })
         });
         let node = HIDDEN.unnamed(new)?;
         node.unname();

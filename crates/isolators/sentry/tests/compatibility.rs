@@ -157,7 +157,7 @@ fn sockets_behave_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["unix", "inet", "endings", "interfaces", "icmp"] {
+    for name in ["unix", "inet", "endings", "interfaces", "icmp", "undelivered"] {
         same_program(&sandbox, name);
     }
 }
@@ -189,14 +189,14 @@ fn tasks_are_governed_the_same() {
     }
 }
 
-/// Namespaces of a process's own.
+/// Namespaces of a process's own, and mounts by descriptor.
 #[test]
 fn namespaces_are_the_same() {
     if !sandbox::possible() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["namespaces", "ipcs", "pids"] {
+    for name in ["namespaces", "ipcs", "pids", "mountapi"] {
         sandbox.compile(name, &["-static", "-pthread"]);
         let words = [&*format!("/bin/{name}")];
         let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));

@@ -91,6 +91,17 @@ fn what_was_hidden_stays_hidden_from_descriptors() {
     }
 }
 
+/// Nor by trees of mounts that descriptors hold.
+#[test]
+fn what_is_hidden_stays_hidden_in_detached_trees() {
+    for user in ["0", "1000"] {
+        let expected = "enter 0\nbelow -1\nall 0\nsecret -1\nmove -1\nwrite -1\nwrite all -1\n\
+                        one -1\nclosed -1 1\nmade -1\nattach 0\numount -1\nmove -1\nwrite -1\n\
+                        rw 0\nchange -1\nmade -1\nsecret -1 -1\ndone\n";
+        guarded("detached", user, expected);
+    }
+}
+
 /// No copy of mounts is without what hides something, whoever may search the way to it.
 #[test]
 fn copies_of_mounts_hide_the_same() {

@@ -21,6 +21,8 @@ mod locking;
 mod locks;
 mod memory;
 mod messages;
+mod mount_contexts;
+mod mount_trees;
 mod mounts;
 mod namespaces;
 mod notices;

@@ -27,7 +27,7 @@ const RECURSIVE: u64 = 16384;
 const PROPAGATION: u64 = 0xf << 17;
 
 /// The mounts that the caller sees, if it may change them.
-fn permitted(call: &Call<'_>) -> Result<Arc<MountTable>, Errno> {
+pub(super) fn permitted(call: &Call<'_>) -> Result<Arc<MountTable>, Errno> {
     let mounts = mounts_of(call.kernel, &call.thread.process);
     lock(&call.thread.credentials).require_in(&mounts.owner, Caps::SYS_ADMIN)?;
     Ok(mounts)
@@ -50,7 +50,8 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
         return if is_root(&target) { Ok(0) } else { Err(Errno::INVAL.into()) };
     }
     let low = u32::try_from(flags & 0xffff_ffff).unwrap_or(0);
-    let wanted = MountFlags::from_bits_truncate(low);
+    let mut wanted = MountFlags::from_bits_truncate(low);
+    keep_times(&mut wanted, flags, &target);
     if flags & REMOUNT != 0 {
         // It may be in another namespace, by way of a descriptor.
         if !is_root(&target) || !mounts.has(&target.mount) {
@@ -80,33 +81,60 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     if kind.is_empty() {
         return Err(Errno::INVAL.into());
     }
+    let (source, data) = (text(call, 0)?, text(call, 4)?);
+    let new = NewFileSystem { kind: &kind, source, data: &data, flags: wanted };
+    let (of, node) = new_file_system(call, &mounts, new)?;
+    mounts.attach(&target, of, node, Kind::Directory)?;
+    Ok(0)
+}
+
+/// Types that can be mounted, but for overlays.
+// A devtmpfs would be a way to nodes that the container was not given.
+pub(super) const KINDS: [&str; 6] = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devpts"];
+
+/// What a file system is made of.
+pub(super) struct NewFileSystem<'a> {
+    pub(super) kind: &'a str,
+    pub(super) source: Vec<u8>,
+    /// Its options, with commas between.
+    pub(super) data: &'a [u8],
+    /// Those of its mount.
+    pub(super) flags: MountFlags,
+}
+
+/// Makes a file system, to be mounted among `mounts`.
+pub(super) fn new_file_system(
+    call: &Call<'_>,
+    mounts: &MountTable,
+    new: NewFileSystem<'_>,
+) -> Result<(Description, Node), Errno> {
+    let NewFileSystem { kind, source, data, flags } = new;
     if kind == "overlay" {
         // It keeps what it needs in attributes that only root of all may set.
         if mounts.owner.is_some() {
-            return Err(Errno::PERM.into());
+            return Err(Errno::PERM);
         }
-        return mount_overlay(call, (&mounts, &target), wanted);
+        return new_overlay(call, source, data, flags);
     }
-    let data = String::from_utf8(text(call, 4)?).map_err(|_| Errno::INVAL)?;
-    let mut options = Options::parse(&kind, data.split(',')).map_err(|_| Errno::INVAL)?;
+    let data = std::str::from_utf8(data).map_err(|_| Errno::INVAL)?;
+    let mut options = Options::parse(kind, data.split(',')).map_err(|_| Errno::INVAL)?;
     let who = lock(&call.thread.credentials).clone();
-    // A devtmpfs would be a way to nodes that the container was not given.
-    if !["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devpts"].contains(&kind.as_str()) {
-        return Err(Errno::NODEV.into());
+    if !KINDS.contains(&kind) {
+        return Err(Errno::NODEV);
     }
     // Others show what belongs to namespaces that are not this one's.
     let ipc = call.ipc();
     let pids = call.thread.process.pids();
-    let shown = match kind.as_str() {
+    let shown = match kind {
         "proc" => {
             let owner = pids.as_ref().and_then(|pids| pids.owner.clone());
-            who.can_in(&owner, Caps::SYS_ADMIN) && mounts.shows_whole("proc", wanted)
+            who.can_in(&owner, Caps::SYS_ADMIN) && mounts.shows_whole("proc", flags)
         }
         "mqueue" => who.can_in(&ipc.owner, Caps::SYS_ADMIN),
         kind => ["tmpfs", "ramfs", "devpts"].contains(&kind),
     };
     if mounts.owner.is_some() && !shown {
-        return Err(Errno::PERM.into());
+        return Err(Errno::PERM);
     }
     let own = |ids, given: Option<u32>, own: u32| {
         given.map_or(Ok(own), |given| who.id_from(ids, given)).map(Some)
@@ -116,13 +144,11 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     let (node, device, options) = if kind == "devpts" && mounts.owner.is_some() {
         devpts_apart(call, &who, options)?
     } else {
-        make(&kind, &options, (call.kernel, &ipc, &pids))?.ok_or(Errno::NODEV)?
+        make(kind, &options, (call.kernel, &ipc, &pids))?.ok_or(Errno::NODEV)?
     };
-    let (source, inside) = (text(call, 0)?, b"/".to_vec());
+    let (kind, inside) = (kind.to_owned(), b"/".to_vec());
     let (owner, kept) = (who.space, MountFlags::empty());
-    let of = Description { kind, source, inside, options, device, flags: wanted, owner, kept };
-    mounts.attach(&target, of, node, Kind::Directory)?;
-    Ok(0)
+    Ok((Description { kind, source, inside, options, device, flags, owner, kept }, node))
 }
 
 /// A devpts of a user namespace.
@@ -142,29 +168,45 @@ fn devpts_apart(
     Ok((Node::Tmp(root), device, options.others.join(",")))
 }
 
-fn mount_overlay(
+fn new_overlay(
     call: &Call<'_>,
-    (mounts, target): (&MountTable, &Arc<Entry>),
+    source: Vec<u8>,
+    data: &[u8],
     flags: MountFlags,
-) -> Outcome {
-    let data = text(call, 4)?;
-    let options = OverlayOptions::parse(&data)?;
+) -> Result<(Description, Node), Errno> {
+    let options = OverlayOptions::parse(data)?;
     let walker = call.walker();
     let current = Arc::clone(&lock(&call.thread.process.directories).current);
     let find = |path: &[u8]| walker.walk(&current, path, true);
     let (node, device) = overlay::mounted(call.kernel, &options, find)?;
     let writes = options.upper.is_some();
     let flags = if writes { flags } else { flags | MountFlags::READ_ONLY };
-    let (kind, options) = ("overlay".to_owned(), String::from_utf8_lossy(&data).into_owned());
-    let (source, inside) = (text(call, 0)?, b"/".to_vec());
+    let (kind, options) = ("overlay".to_owned(), String::from_utf8_lossy(data).into_owned());
+    let inside = b"/".to_vec();
     let mut of = Description { kind, source, inside, options, device, ..Description::default() };
     of.flags = flags;
-    mounts.attach(target, of, node, Kind::Directory)?;
-    Ok(0)
+    Ok((of, node))
+}
+
+/// How access times are kept: relative ones, unless something else is said; when something is
+/// mounted anew, as before.
+fn keep_times(wanted: &mut MountFlags, flags: u64, target: &Entry) {
+    const STRICT: u64 = 1 << 24;
+    const TIMES: MountFlags = MountFlags::NO_ACCESS_TIMES
+        .union(MountFlags::NO_DIRECTORY_ACCESS_TIMES)
+        .union(MountFlags::RELATIVE_ACCESS_TIMES);
+    if flags & REMOUNT != 0 && flags & STRICT == 0 && !wanted.intersects(TIMES) {
+        *wanted |= target.mount.flags() & TIMES;
+    } else if flags & STRICT != 0 {
+        wanted.remove(MountFlags::NO_ACCESS_TIMES | MountFlags::RELATIVE_ACCESS_TIMES);
+    } else {
+        let relative = !wanted.contains(MountFlags::NO_ACCESS_TIMES);
+        wanted.set(MountFlags::RELATIVE_ACCESS_TIMES, relative);
+    }
 }
 
 /// Whether a mount begins there.
-fn is_root(entry: &Arc<Entry>) -> bool {
+pub(super) fn is_root(entry: &Arc<Entry>) -> bool {
     entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, entry))
 }
 

@@ -55,6 +55,31 @@ pub(super) fn walk(
     call.walker().walk(&start, &path, follow)
 }
 
+/// What a path leads to, or the file of descriptor argument `at.0` itself if the path is empty
+/// and may be; that file then, too.
+pub(super) fn walk_or_itself(
+    call: &Call<'_>,
+    at: (usize, usize),
+    empty: bool,
+    follow: bool,
+) -> Result<(Arc<Entry>, Option<Arc<OpenFile>>), Errno> {
+    let (directory, path) = at;
+    if empty && call.path(path)?.is_empty() && call.int(directory) != AT_FDCWD {
+        let file = call.file(directory)?;
+        return Ok((file.entry.clone().ok_or(Errno::INVAL)?, Some(file)));
+    }
+    if empty && call.path(path)?.is_empty() {
+        return Ok((Arc::clone(&lock(&call.thread.process.directories).current), None));
+    }
+    let entry = walk(call, Some(directory), path, follow)?.existing()?;
+    match &entry.node {
+        Node::Proc(ProcNode::Descriptor(file, _)) if follow => {
+            Ok((file.entry.clone().ok_or(Errno::INVAL)?, Some(Arc::clone(file))))
+        }
+        _ => Ok((entry, None)),
+    }
+}
+
 /// Attributes of a path, or of an open file if the path is empty and may be; what it leads
 /// to.
 fn attributes_and_entry(

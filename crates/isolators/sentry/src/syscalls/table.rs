@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use super::{
     Call, Failure, Outcome, advice, aio, approved, capabilities, copying, descriptors, epoll,
     extended, files, futex, identity, inotify, kcmp, limits, locking, locks, memory, messages,
-    mounts, namespaces, owners, paths, pidfd, polling, priorities, process_vm, processes, ptrace,
-    queues, scheduling, seccomp, semaphores, shared_memory, signals, sockets, system, threads,
-    time, timers, transfer, usage, wait,
+    mount_contexts, mount_trees, mounts, namespaces, owners, paths, pidfd, polling, priorities,
+    process_vm, processes, ptrace, queues, scheduling, seccomp, semaphores, shared_memory, signals,
+    sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -354,6 +354,12 @@ pub static TABLE: &[Row] = &[
     refused(334, "rseq", Errno::NOSYS),
     plain(424, "pidfd_send_signal", pidfd::pidfd_send_signal),
     refused(425, "io_uring_setup", Errno::NOSYS),
+    plain(428, "open_tree", mount_trees::open_tree),
+    plain(429, "move_mount", mount_trees::move_mount),
+    plain(430, "fsopen", mount_contexts::fsopen),
+    plain(431, "fsconfig", mount_contexts::fsconfig),
+    plain(432, "fsmount", mount_contexts::fsmount),
+    plain(433, "fspick", mount_contexts::fspick),
     plain(434, "pidfd_open", pidfd::pidfd_open),
     framed(435, "clone3", processes::clone3),
     plain(436, "close_range", files::close_range),
@@ -362,6 +368,7 @@ pub static TABLE: &[Row] = &[
     plain(439, "faccessat2", paths::faccessat2),
     plain(440, "process_madvise", advice::process_madvise),
     plain(441, "epoll_pwait2", epoll::epoll_pwait2),
+    plain(442, "mount_setattr", mount_trees::mount_setattr),
     plain(449, "futex_waitv", futex::futex_waitv),
     plain(452, "fchmodat2", owners::fchmodat2),
 ];

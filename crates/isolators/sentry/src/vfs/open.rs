@@ -10,6 +10,7 @@ use crate::syscalls::{Call, Failure};
 use super::device::OpenDevice;
 use super::host::HostDirectory;
 use super::inotify::{self, event};
+use super::mount::DetachedTree;
 use super::mount::MountFlags;
 use super::overlay::{OverlayDirectory, OverlayFile, OverlayNames};
 use super::path_file::PathFile;
@@ -129,6 +130,28 @@ fn nameless(
     // What the sandbox was given is the same file, with no more rights.
     let may = (!reads || file.readable()) && (!writes || file.writable());
     if may { Ok(Arc::clone(file)) } else { Err(Errno::ACCESS) }
+}
+
+/// The root of a detached tree of mounts, as a name; the tree is kept with it.
+///
+/// # Errors
+/// If it can't be looked at.
+pub fn tree(call: &Call<'_>, tree: Arc<DetachedTree>) -> Result<Arc<OpenFile>, Errno> {
+    let root = Arc::clone(tree.root());
+    let attributes = root.attributes(call.kernel)?;
+    root.node.hold(call.kernel)?;
+    let file = Box::new(PathFile::of_tree(tree, attributes));
+    Ok(opened((file, None), &root, status::PATH))
+}
+
+/// An entry as a name.
+///
+/// # Errors
+/// If it can't be looked at.
+pub fn name(call: &Call<'_>, entry: &Arc<Entry>) -> Result<Arc<OpenFile>, Errno> {
+    let attributes = entry.attributes(call.kernel)?;
+    entry.node.hold(call.kernel)?;
+    Ok(opened((Box::new(PathFile::new(entry, attributes)), None), entry, status::PATH))
 }
 
 fn open_entry(

@@ -6,22 +6,33 @@ use rustix::io::Errno;
 
 use crate::task::waiter::Waiter;
 
+use super::mount::DetachedTree;
 use super::{Attributes, Entry, File, Ready};
 
 /// A name that is held.
 pub(super) struct PathFile {
     entry: Arc<Entry>,
     attributes: Attributes,
+    tree: Option<Arc<DetachedTree>>,
 }
 
 impl PathFile {
     /// Of an entry with these attributes.
     pub(super) fn new(entry: &Arc<Entry>, attributes: Attributes) -> Self {
-        PathFile { entry: Arc::clone(entry), attributes }
+        PathFile { entry: Arc::clone(entry), attributes, tree: None }
+    }
+
+    /// The root of a detached tree of mounts, which it keeps.
+    pub(super) fn of_tree(tree: Arc<DetachedTree>, attributes: Attributes) -> Self {
+        PathFile { entry: Arc::clone(tree.root()), attributes, tree: Some(tree) }
     }
 }
 
 impl File for PathFile {
+    fn own(&self) -> Option<&dyn std::any::Any> {
+        self.tree.as_ref().map(|tree| tree as &dyn std::any::Any)
+    }
+
     fn read(&self, _: &mut [u8], _: u64) -> Result<usize, Errno> {
         Err(Errno::BADF)
     }

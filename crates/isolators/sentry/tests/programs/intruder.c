@@ -110,6 +110,33 @@ static void strangers(int user) {
 static int reads_at(int fd, const char *path) {
     return fd >= 0 && fchdir(fd) == 0 ? reads(path) : -2;
 }
+/* The same by trees of mounts that are held by descriptors. */
+static void detached(int user) {
+    enum { open_tree_ = 428, move_mount_, fsconfig_ = 431, fspick_ = 433, setattr_ = 442 };
+    unsigned long writable[4] = {0, 1};
+    P("enter %d\n", enter(user));
+    P("below %ld\n", syscall(open_tree_, AT_FDCWD, "/", 1));
+    int fd = syscall(open_tree_, AT_FDCWD, "/", 0x8001);
+    P("all %d\n", fd < 0), P("secret %d\n", reads_at(fd, "hidden/secret"));
+    P("move %ld\n", syscall(move_mount_, fd, "hidden", AT_FDCWD, "/tmp", 0));
+    P("write %ld\n", syscall(setattr_, fd, "fixed", 0, writable, 32L));
+    P("write all %ld\n", syscall(setattr_, fd, "", 0x9000, writable, 32L));
+    P("one %ld\n", syscall(open_tree_, fd, "deep", 1));
+    int below = openat(fd, "deep", O_PATH), fixed = openat(fd, "fixed", O_PATH);
+    chdir("/"), close(fd);
+    P("closed %d %d\n", reads_at(below, "hidden/secret"), reads_at(below, "plain"));
+    fchdir(fixed), P("made %d\n", mknod("x", S_IFREG | 0600, 0));
+    fd = syscall(open_tree_, AT_FDCWD, "/", 0x8001);
+    P("attach %ld\n", syscall(move_mount_, fd, "", AT_FDCWD, "/tmp", 4));
+    P("umount %d\n", umount2("/tmp/hidden", MNT_DETACH));
+    P("move %ld\n", syscall(move_mount_, AT_FDCWD, "/hidden", AT_FDCWD, "/tmp/own", 0));
+    P("write %ld\n", syscall(setattr_, AT_FDCWD, "/tmp/fixed", 0, writable, 32L));
+    int pick = syscall(fspick_, AT_FDCWD, "/fixed", 0);
+    P("rw %ld\n", syscall(fsconfig_, pick, 0, "rw", NULL, 0));
+    P("change %ld\n", syscall(fsconfig_, pick, 7, NULL, NULL, 0));
+    P("made %d\n", mknod("/tmp/fixed/x", S_IFREG | 0600, 0));
+    P("secret %d %d\n", reads("/hidden/secret"), reads("/tmp/deep/hidden/secret"));
+}
 /* Ways into what is hidden that are older than the end of the mounts that hide it. */
 static void remains(int user) {
     P("enter %d\n", enter(user));
@@ -332,6 +359,7 @@ static void mounts(void) {
 }
 int main(int count, char **words) {
     if (!strcmp(words[1], "hidden")) hidden(atoi(words[2]));
+    if (!strcmp(words[1], "detached")) detached(atoi(words[2]));
     if (!strcmp(words[1], "strangers")) strangers(atoi(words[2]));
     if (!strcmp(words[1], "remains")) remains(atoi(words[2]));
     if (!strcmp(words[1], "ends")) ends(atoi(words[2]));

@@ -39,6 +39,7 @@ impl MountTable {
             owner: owner.clone(),
             number: new_number(),
             top: OnceLock::new(),
+            changing: Mutex::default(),
         };
         let mut roots = HashMap::new();
         let top = state.mounts.values().find(|mount| mount.place().is_none());
@@ -86,34 +87,23 @@ impl MountTable {
     ) -> Result<(), Errno> {
         let mut state = lock(&self.state);
         let target = state.place_for(target, source.kind())?;
-        if !state.mounts.contains_key(&source.mount.id) {
-            return Err(Errno::INVAL);
-        }
-        let inside = state.directly_in(source);
-        // What a mount hides that stays where it is would show.
-        if !recursive && inside.iter().any(|mount| mount.is_locked()) {
-            return Err(Errno::INVAL);
-        }
-        let all = state.below(inside.iter().filter(|_| recursive).map(|mount| mount.id));
-        let order = all.iter().filter_map(|id| state.mounts.get(id)).map(Arc::clone);
-        let order: Vec<_> = order.collect();
-        state.has_room(order.len() + 1)?;
-        let of = same_mount(source, source.mount.flags());
-        let new = made(of, source.node.clone(), source.kind());
-        let mut all = vec![Arc::clone(&new.mount)];
-        let done = copy_into(kernel, (source, &new), &order, &mut all);
-        if let Err(errno) = done {
-            let roots = end(&all);
-            drop(state);
-            dissolve(&roots);
-            return Err(errno);
-        }
+        let (new, all) = match state.copy_tree(kernel, source, recursive) {
+            Ok(copied) => copied,
+            Err((errno, roots)) => {
+                drop(state);
+                dissolve(&roots);
+                return Err(errno);
+            }
+        };
         // Only now, when nothing is missing, does it show.
         cover(&target, &new);
         state.mounts.extend(all.into_iter().map(|mount| (mount.id, mount)));
         Ok(())
     }
 }
+
+/// The root of a copy, and all its mounts; or why there is none, and what to dissolve.
+type CopiedTree = Result<(Arc<Entry>, Vec<Arc<Mount>>), (Errno, Vec<Arc<Entry>>)>;
 
 /// Copies mounts, from above to below, into the copy of what they are in; adds them to `all`.
 fn copy_into(
@@ -142,6 +132,35 @@ fn copy_into(
 }
 
 impl State {
+    /// A copy of what is at `source`, in no table, with what is mounted in it if `recursive`.
+    pub(super) fn copy_tree(
+        &self,
+        kernel: &Kernel,
+        source: &Arc<Entry>,
+        recursive: bool,
+    ) -> CopiedTree {
+        let plain = |errno| (errno, Vec::new());
+        if !self.mounts.contains_key(&source.mount.id) {
+            return Err(plain(Errno::INVAL));
+        }
+        let inside = self.directly_in(source);
+        // What a mount hides that stays where it is would show.
+        if !recursive && inside.iter().any(|mount| mount.is_locked()) {
+            return Err(plain(Errno::INVAL));
+        }
+        let all = self.below(inside.iter().filter(|_| recursive).map(|mount| mount.id));
+        let order = all.iter().filter_map(|id| self.mounts.get(id)).map(Arc::clone);
+        let order: Vec<_> = order.collect();
+        self.has_room(order.len() + 1).map_err(plain)?;
+        let of = same_mount(source, source.mount.flags());
+        let new = made(of, source.node.clone(), source.kind());
+        let mut all = vec![Arc::clone(&new.mount)];
+        match copy_into(kernel, (source, &new), &order, &mut all) {
+            Ok(()) => Ok((new, all)),
+            Err(errno) => Err((errno, end(&all))),
+        }
+    }
+
     /// What is mounted at an entry or below it in the same mount.
     fn directly_in(&self, source: &Arc<Entry>) -> Vec<Arc<Mount>> {
         let is_inside = |mount: &&Arc<Mount>| {

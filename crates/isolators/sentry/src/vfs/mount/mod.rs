@@ -1,6 +1,8 @@
 //! Mounts: which file system is where in the tree of names.
 
+mod context;
 mod copies;
+mod detached;
 mod end;
 mod options;
 mod place;
@@ -10,7 +12,9 @@ mod text;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+pub use context::{ContextState, FsContext, Stage};
 pub use copies::moved;
+pub use detached::DetachedTree;
 pub use options::{MountOptionError, Options};
 pub use table::MountTable;
 

@@ -29,6 +29,8 @@ pub struct MountTable {
     pub number: u32,
     /// The root of all, of one that is a copy.
     pub(super) top: OnceLock<Arc<Entry>>,
+    /// Held while flags of several mounts are changed.
+    pub changing: Mutex<()>,
 }
 
 /// Numbers of mounts are one's own among all namespaces.

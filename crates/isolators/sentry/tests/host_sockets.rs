@@ -31,7 +31,7 @@ fn programs_see_the_host_s_sockets() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["inet", "interfaces", "unix"] {
+    for name in ["inet", "interfaces", "unix", "undelivered"] {
         sandbox.compile(name, &["-static", "-pthread"]);
         let path = format!("/bin/{name}");
         let (inside, host) =
@@ -39,6 +39,24 @@ fn programs_see_the_host_s_sockets() {
         assert_eq!(inside, host, "{name}");
         assert!(inside.stdout.ends_with("done\n"), "{name}: {inside:?}");
     }
+}
+
+/// What is listed is the sandbox's own, whatever else is in the namespace.
+#[test]
+fn procfs_tells_of_the_sandbox_s_sockets() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "busybox nc -l -p 8100 & outside=$!
+                  inside /bin/sh -c 'nc -l -p 8101 & first=$!
+                      i=0; until grep -q :1FA5 /proc/net/tcp /proc/net/tcp6; do
+                          i=$((i+1)); [ $i -lt 300 ] || exit 9; sleep 0.1; done
+                      cat /proc/net/tcp /proc/net/tcp6 | grep -c \" 0A \"
+                      grep -c :1FA4 /proc/net/tcp /proc/net/tcp6; kill $first; wait $first
+                      cat /proc/net/tcp /proc/net/tcp6 | grep -c \" 0A \"'; kill $outside";
+    let ended = run(&sandbox, script, &[]);
+    assert_eq!(ended.stdout, "1\n/proc/net/tcp:0\n/proc/net/tcp6:0\n0\n", "{ended:?}");
 }
 
 /// Gets a file of a server, once that listens.

@@ -1,19 +1,22 @@
 //! Sockets of TCP and UDP that are the host's, of the network namespace that the sentry
 //! is in: `--network host-sockets`. The host's kernel parses what comes from the network.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::platform::host_socket::{self, Sent};
 use crate::task::WaitQueue;
-use crate::task::waiter::Waiter;
+use crate::task::waiter::{Waiter, lock};
 use crate::vfs::{Poller, Ready};
 
 use super::Type;
 use super::inbox::Received;
+use super::inet::address;
 
 /// `MSG_PEEK`
 const PEEK: u32 = 2;
@@ -25,6 +28,18 @@ const CLOSE_ON_EXEC: u32 = 0x4000_0000;
 const PIECE: usize = 256 << 10;
 /// Room for control messages: what all options together bring.
 const CONTROL: usize = 1024;
+
+/// All of them, by where they are: for procfs.
+static KNOWN: Mutex<BTreeMap<usize, Weak<HostSocket>>> = Mutex::new(BTreeMap::new());
+
+/// Local and other address of those that have one, and their state as `/proc/net/tcp` numbers
+/// it.
+#[must_use]
+pub fn rows(of_streams: bool, of_v6: bool) -> Vec<(SocketAddr, SocketAddr, u8)> {
+    let all: Vec<_> = lock(&KNOWN).values().filter_map(Weak::upgrade).collect();
+    let all = all.iter().filter(|socket| socket.is_stream == of_streams);
+    all.filter_map(|socket| socket.row(of_v6)).collect()
+}
 
 /// A socket of the host's.
 #[derive(Debug)]
@@ -54,7 +69,34 @@ impl HostSocket {
 
     fn of(poller: &Arc<Poller>, fd: OwnedFd, is_stream: bool) -> Arc<Self> {
         let (poller, queue) = (Arc::clone(poller), OnceLock::new());
-        Arc::new(HostSocket { fd, is_stream, poller, queue })
+        let socket = Arc::new(HostSocket { fd, is_stream, poller, queue });
+        let (key, weak) = (Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
+        lock(&KNOWN).insert(key, weak);
+        socket
+    }
+
+    fn row(&self, of_v6: bool) -> Option<(SocketAddr, SocketAddr, u8)> {
+        /// `IPPROTO_TCP`, `TCP_INFO`, which begins with the state.
+        const INFO: (i32, i32) = (6, 11);
+        /// `TCP_ESTABLISHED`, `TCP_CLOSE`
+        const STATES: [u8; 2] = [1, 7];
+        let name = host_socket::own_name(self.fd()).ok()?;
+        let family = name.first_chunk().copied().map(u16::from_ne_bytes)?;
+        let local = address::parse(&name, of_v6).ok().filter(|local| local.port() != 0)?;
+        if (family == address::V6) != of_v6 {
+            return None;
+        }
+        let peer = host_socket::peer_name(self.fd()).ok();
+        let [connected, other] = STATES;
+        let remote = peer.as_ref().and_then(|name| address::parse(name, of_v6).ok());
+        let state = if self.is_stream {
+            *host_socket::option(self.fd(), INFO, 1).ok()?.first()?
+        } else if remote.is_some() {
+            connected
+        } else {
+            other
+        };
+        Some((local, remote.unwrap_or(SocketAddr::new(address::any(of_v6), 0)), state))
     }
 
     /// The host's descriptor.
@@ -156,18 +198,12 @@ impl HostSocket {
         })
     }
 
-    /// `FIONREAD`: bytes that wait; of datagrams, those of the next one.
+    /// `FIONREAD`, `SIOCOUTQ`, `SIOCATMARK`: what the host's kernel tells of them.
     ///
     /// # Errors
-    /// What the host says: `ENOTCONN`, `EINVAL` of one that listens.
-    pub fn waiting(&self) -> Result<usize, Errno> {
-        // Nothing is copied of a stream; of a datagram its length is told.
-        let mut none = vec![0; if self.is_stream { PIECE } else { 0 }];
-        match host_socket::receive(self.fd(), &mut none, 0, PEEK | TRUNCATED) {
-            Ok(got) => Ok(got.count),
-            Err(Errno::AGAIN) => Ok(0),
-            Err(errno) => Err(errno),
-        }
+    /// What the host says: `EINVAL` of one that listens.
+    pub fn number(&self, request: u32) -> Result<usize, Errno> {
+        host_socket::number(self.fd(), request)
     }
 
     /// What poll(2) tells.
@@ -203,6 +239,7 @@ impl HostSocket {
 
 impl Drop for HostSocket {
     fn drop(&mut self) {
+        lock(&KNOWN).remove(&std::ptr::from_ref(self).addr());
         if self.queue.get().is_some() {
             self.poller.forget(self.fd.as_fd());
         }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::task::WaitQueue;
 use crate::task::waiter::lock;
-use crate::vfs::OpenFile;
+use crate::vfs::{OpenFile, Time};
 
 use super::rights::Rights;
 
@@ -39,6 +39,8 @@ pub struct Packet {
     pub sender: Sender,
     /// Descriptors.
     pub rights: Rights,
+    /// When it came, if somebody wants to know.
+    pub came: Option<Time>,
 }
 
 /// What a receiver got.
@@ -62,6 +64,8 @@ pub struct Received {
     pub rights: Vec<Arc<OpenFile>>,
     /// Whether it ends a record.
     pub record: bool,
+    /// When it came, if somebody wanted to know.
+    pub came: Option<Time>,
     /// Control messages of the host's.
     pub control: Vec<u8>,
     /// `MSG_*` that the host told.
@@ -89,6 +93,8 @@ struct State {
     urgent: Option<u8>,
     /// Urgent data is not apart.
     urgent_inline: bool,
+    /// Packets are to tell when they came.
+    stamps: bool,
 }
 
 /// A queue of packets with one receiver.
@@ -114,6 +120,7 @@ impl Inbox {
             reset: false,
             urgent: None,
             urgent_inline: false,
+            stamps: false,
         };
         Arc::new(Inbox {
             state: Mutex::new(state),
@@ -141,7 +148,8 @@ impl Inbox {
         if state.used >= state.limit {
             return Err(Errno::AGAIN);
         }
-        let packet = std::mem::take(packet);
+        let mut packet = std::mem::take(packet);
+        packet.came = state.stamps.then(Time::now);
         let length = packet.bytes.len();
         let last = state.packets.back_mut().filter(|last| {
             join && packet.rights.is_empty()
@@ -200,6 +208,11 @@ impl Inbox {
         if none { Err(Errno::AGAIN) } else { Ok(()) }
     }
 
+    /// Packets tell from now on when they came.
+    pub fn stamp(&self) {
+        lock(&self.state).stamps = true;
+    }
+
     /// Whether urgent data comes with the rest of the stream.
     pub fn set_urgent_inline(&self, inline: bool) {
         lock(&self.state).urgent_inline = inline;
@@ -232,6 +245,7 @@ impl Inbox {
             from: packet.from.clone(),
             to: packet.to,
             hops: packet.hops,
+            came: packet.came,
             sender: Some(packet.sender),
             record: true,
             ..Received::default()

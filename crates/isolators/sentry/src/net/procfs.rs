@@ -20,14 +20,16 @@ pub fn text(network: &Network, name: &str) -> String {
             let rows = all.iter().filter(|t| t.is_v6 == name.ends_with('6'));
             let none = |is_v6| SocketAddr::new(super::inet::address::any(is_v6), 0);
             let rows = rows.map(|t| (t.local(), t.remote().unwrap_or(none(t.is_v6)), t.number()));
-            sockets(rows, name.ends_with('6'))
+            let of_host = super::host::rows(true, name.ends_with('6'));
+            sockets(rows.chain(of_host), name.ends_with('6'))
         }
         "udp" | "udp6" => {
             let all = network.inet.udp.all();
             let rows = all.iter().filter(|u| u.is_v6 == name.ends_with('6'));
             let none = |is_v6| SocketAddr::new(super::inet::address::any(is_v6), 0);
             let rows = rows.map(|u| (u.local(), u.remote().unwrap_or(none(u.is_v6)), 7));
-            sockets(rows, name.ends_with('6'))
+            let of_host = super::host::rows(false, name.ends_with('6'));
+            sockets(rows.chain(of_host), name.ends_with('6'))
         }
         "unix" => {
             let mut text = "Num       RefCount Protocol Flags    Type St Inode Path\n".to_owned();

@@ -352,13 +352,19 @@ impl File for SocketFile {
             (Body::Unix(unix), OUT_QUEUE) => unix.unsent(),
             (Body::Tcp(tcp), IN_QUEUE) if tcp.listens() => return Err(Errno::INVAL),
             (Body::Tcp(tcp), IN_QUEUE) => tcp.inbox.bytes().0,
+            // What came to a socket of this machine was sent.
+            (Body::Tcp(tcp), OUT_QUEUE)
+                if tcp.remote().is_ok_and(|to| call.kernel.network.is_own(to.ip())) =>
+            {
+                0
+            }
             (Body::Tcp(tcp), OUT_QUEUE) => tcp.unsent(),
             (Body::Tcp(tcp), AT_MARK) => {
                 usize::from(tcp.inbox.packets() == 0 && tcp.inbox.urgent(true).is_ok())
             }
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,
-            (Body::Host(host), IN_QUEUE) => host.waiting()?,
+            (Body::Host(host), IN_QUEUE | OUT_QUEUE | AT_MARK) => host.number(request)?,
             _ => return super::ioctl::interface(call, request, argument),
         };
         let count = i32::try_from(count).unwrap_or(i32::MAX);

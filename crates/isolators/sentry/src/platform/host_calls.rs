@@ -62,16 +62,23 @@ pub(super) const fn row(
 const THREAD: u64 = 0x3d_0f00;
 /// `PROT_EXEC`
 pub(super) const EXECUTE: u64 = 4;
-/// The notifications' requests (receive, answer, give a descriptor), and two
-/// questions to terminals.
-const REQUESTS: &[u64] = &[0xc050_2100, 0xc018_2101, 0x4018_2103, 0x5401, 0x802c_542a, 0x5413];
+/// The notifications' requests (receive, answer, give a descriptor), two
+/// questions to terminals, and three to sockets: what waits to be read and to be sent, and
+/// whether urgent data is next.
+const REQUESTS: &[u64] =
+    &[0xc050_2100, 0xc018_2101, 0x4018_2103, 0x5401, 0x802c_542a, 0x5413, 0x541b, 0x5411, 0x8905];
 
 /// `F_GETFD`, `F_GETFL`, `F_DUPFD_CLOEXEC`, `F_ADD_SEALS`, `F_GET_SEALS`
 const FCNTL: &[u64] = &[1, 3, 1030, 1033, 1034];
 
 /// All of them; those that are made most come first.
 pub const HOST_CALLS: &[HostCallRow] = &[
-    row(16, "ioctl", Rule::Is(1, REQUESTS), "events and answers; size and modes of a terminal"),
+    row(
+        16,
+        "ioctl",
+        Rule::Is(1, REQUESTS),
+        "events and answers; size and modes of a terminal; what waits in a socket",
+    ),
     row(310, "process_vm_readv", Rule::Any, "guest memory; only stubs are in reach"),
     row(311, "process_vm_writev", Rule::Any, "guest memory; only stubs are in reach"),
     row(202, "futex", Rule::Any, "locks and waiting"),

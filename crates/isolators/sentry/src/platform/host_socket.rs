@@ -166,6 +166,18 @@ pub fn option(
     Ok(value)
 }
 
+/// What an ioctl(2) tells that writes one number: `FIONREAD`, `SIOCOUTQ`, `SIOCATMARK`.
+///
+/// # Errors
+/// What the host says.
+pub fn number(socket: BorrowedFd<'_>, request: u32) -> Result<usize, Errno> {
+    let mut told: libc::c_int = 0;
+    // SAFETY: the kernel writes one `int`.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), request.into(), &raw mut told) };
+    checked(done)?;
+    Ok(usize::try_from(told).unwrap_or(0))
+}
+
 /// What one sendmsg(2) sends.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent<'a> {

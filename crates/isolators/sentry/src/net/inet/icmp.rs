@@ -2,9 +2,11 @@
 //! them: raw ones all, others the answers to what they asked.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::errors::{Cause, Lost};
 use super::{Inet, Udp, address};
 use crate::net::inbox::Packet;
 
@@ -115,27 +117,25 @@ pub fn refusal(packet: &[u8], from: IpAddr, to: IpAddr) -> Vec<u8> {
     message
 }
 
-/// The ends of the datagram that a message says was refused: ours, and the other.
+/// The datagram that a message says did not arrive: where it came from, and the rest.
 #[must_use]
-pub fn refused(message: &[u8], is_v6: bool) -> Option<(SocketAddr, SocketAddr)> {
+pub fn lost(message: &[u8], is_v6: bool, by: IpAddr) -> Option<(SocketAddr, Lost)> {
     const UDP: u8 = 17;
-    let [four, six] = UNREACHABLE;
-    let (kind, code) = if is_v6 { six } else { four };
-    let ([told, why, ..], packet) = message.split_first_chunk::<HEADER>()?;
-    if (*told, *why) != (kind, code) {
-        return None;
-    }
-    let (protocol, from, to, ports): (u8, IpAddr, IpAddr, &[u8]) = if is_v6 {
+    const UDP_HEADER: usize = 8;
+    let ([kind, code, ..], packet) = message.split_first_chunk::<HEADER>()?;
+    let cause = Cause::of((*kind, *code), is_v6)?;
+    let (protocol, from, to, rest): (u8, IpAddr, IpAddr, &[u8]) = if is_v6 {
         let address = |at: usize| -> Option<[u8; 16]> { packet.get(at..at + 16)?.try_into().ok() };
-        (*packet.get(6)?, address(8)?.into(), address(24)?.into(), packet.get(40..44)?)
+        (*packet.get(6)?, address(8)?.into(), address(24)?.into(), packet.get(40..)?)
     } else {
         let header = usize::from(packet.first()? & 0xf) * 4;
         let address = |at: usize| -> Option<[u8; 4]> { packet.get(at..at + 4)?.try_into().ok() };
-        (*packet.get(9)?, address(12)?.into(), address(16)?.into(), packet.get(header..header + 4)?)
+        (*packet.get(9)?, address(12)?.into(), address(16)?.into(), packet.get(header..)?)
     };
-    let port = |at: usize| ports.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes);
-    let ends = (SocketAddr::new(from, port(0)?), SocketAddr::new(to, port(2)?));
-    (protocol == UDP).then_some(ends)
+    let port = |at: usize| rest.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes);
+    let (from, to) = (SocketAddr::new(from, port(0)?), SocketAddr::new(to, port(2)?));
+    let bytes = rest.get(UDP_HEADER..).unwrap_or_default().to_vec();
+    (protocol == UDP).then_some((from, Lost { cause, to, by, bytes }))
 }
 
 fn give(udp: &Udp, bytes: Vec<u8>, from: IpAddr, to: IpAddr, hops: u8) {
@@ -176,10 +176,12 @@ pub fn arrive(
             give(&udp, message.to_vec(), from, to, hops);
         }
     }
-    if let Some((own, other)) = refused(message, is_v6) {
-        let connected = |udp: &std::sync::Arc<Udp>| udp.remote() == Ok(other);
-        if let Some(udp) = inet.udp.at(own).into_iter().find(connected) {
-            udp.inbox.fail(Errno::CONNREFUSED);
+    if let Some((own, lost)) = lost(message, is_v6, from) {
+        let connected = |udp: &&Arc<Udp>| udp.remote() == Ok(lost.to);
+        let asks = |udp: &&Arc<Udp>| udp.remote().is_err() && udp.asks_for_errors(is_v6);
+        let all = inet.udp.at(own);
+        if let Some(udp) = all.iter().find(connected).or_else(|| all.iter().find(asks)) {
+            udp.lose(lost);
         }
     }
     if kind != asks {
@@ -229,11 +231,12 @@ mod tests {
             datagram[if to.is_ipv6() { 6 } else { 9 }] = 17;
             let message = refusal(&datagram, to, from);
             let ends = (SocketAddr::new(from, 7), SocketAddr::new(to, 9));
-            assert_eq!(refused(&message, to.is_ipv6()), Some(ends));
+            let found = lost(&message, to.is_ipv6(), to);
+            assert_eq!(found.map(|(own, lost)| (own, lost.to)), Some(ends));
             for cut in 0..message.len() {
-                let _ = refused(&message[..cut], to.is_ipv6());
+                let _ = lost(&message[..cut], to.is_ipv6(), to);
             }
-            assert_eq!(refused(&message[..20], to.is_ipv6()), None);
+            assert_eq!(lost(&message[..20], to.is_ipv6(), to), None);
         }
     }
 }

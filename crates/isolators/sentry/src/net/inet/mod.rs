@@ -1,6 +1,7 @@
 //! TCP and UDP, over IPv4 and IPv6.
 
 pub mod address;
+pub mod errors;
 pub mod icmp;
 pub mod options;
 pub mod ports;

@@ -12,6 +12,7 @@ use crate::task::waiter::{Waiter, lock};
 use crate::vfs::Ready;
 
 use super::address;
+use super::errors::{Cause, Errors, Lost};
 use super::ports::{Held, Ports, Wish};
 
 /// Most bytes of a datagram over IPv4 and IPv6.
@@ -27,6 +28,7 @@ struct State {
     wish: Wish,
     groups: BTreeSet<IpAddr>,
     send_shut: bool,
+    errors: Errors,
 }
 
 /// A UDP socket.
@@ -195,12 +197,51 @@ impl Udp {
         let ip = if local.ip().is_unspecified() { from } else { local.ip() };
         let from = SocketAddr::new(ip, local.port());
         if !deliver(&self.ports, packet, from, to) && !to.ip().is_multicast() {
-            // As the answer that nobody is there: only connected sockets hear of it.
-            if self.remote().is_ok() {
-                self.inbox.fail(Errno::CONNREFUSED);
-            }
+            // As the answer that nobody is there.
+            let cause = Cause::refused(to.is_ipv6());
+            let bytes = std::mem::take(&mut packet.bytes);
+            self.lose(Lost { cause, to, by: to.ip(), bytes });
         }
         Ok(())
+    }
+
+    /// A datagram of its has not arrived: it is told, if it asks for that; or if it is
+    /// connected, and the cause will stay.
+    pub fn lose(&self, lost: Lost) {
+        let errno = lost.cause.errno;
+        {
+            let mut state = lock(&self.state);
+            if state.errors.asks(lost.to.is_ipv6()) {
+                state.errors.add(lost);
+            } else if state.remote.is_none() || !lost.cause.hard {
+                return;
+            }
+        }
+        self.inbox.fail(errno);
+    }
+
+    /// Whether it is told of more than connected ones are.
+    #[must_use]
+    pub fn asks_for_errors(&self, is_v6: bool) -> bool {
+        lock(&self.state).errors.asks(is_v6)
+    }
+
+    /// It is told of them from now on, or no longer.
+    pub fn ask_for_errors(&self, is_v6: bool, on: bool) {
+        lock(&self.state).errors.ask(is_v6, on);
+    }
+
+    /// The first datagram that did not arrive. What calls say is the next one's error.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is none.
+    pub fn take_lost(&self) -> Result<Lost, Errno> {
+        let (lost, next) = lock(&self.state).errors.take().ok_or(Errno::AGAIN)?;
+        match next {
+            Some(errno) => self.inbox.fail(errno),
+            None => drop(self.inbox.take_error()),
+        }
+        Ok(lost)
     }
 
     /// Whether a datagram may be sent.
@@ -250,7 +291,8 @@ impl Udp {
         ready.set(Ready::IN | Ready::RDNORM, shut || self.inbox.packets() > 0);
         ready.set(Ready::RDHUP, shut);
         ready.set(Ready::HUP, shut && lock(&self.state).send_shut);
-        ready.set(Ready::ERR, self.inbox.has_error());
+        let errors = lock(&self.state).errors.any();
+        ready.set(Ready::ERR, errors || self.inbox.has_error());
         ready
     }
 

@@ -11,7 +11,7 @@ use crate::net::{Outgoing, Received, Rights, Sender, Socket};
 use crate::task::Caps;
 use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
-use crate::vfs::OpenFile;
+use crate::vfs::{OpenFile, Time};
 
 use super::{AF_UNIX, Call, sender};
 
@@ -30,6 +30,9 @@ const TOS: i32 = 1;
 const SEGMENT: i32 = 103;
 /// `IPV6_PKTINFO`
 const PACKET_INFO6: i32 = 50;
+/// `SO_TIMESTAMP`, also with its newer number.
+const TIMESTAMP: i32 = 29;
+const TIMESTAMP_NEW: i32 = 63;
 /// `struct cmsghdr`
 const HEADER: usize = 16;
 /// Most bytes of control messages (`net.core.optmem_max`).
@@ -209,6 +212,18 @@ impl Writer {
         }
     }
 
+    /// Adds when a packet came, if the socket asks for that.
+    fn time(&mut self, socket: &Socket, received: &Received) {
+        let option = lock(&socket.options).timestamp.cast_signed();
+        if option == 0 || received.sender.is_none() || socket.piece().is_some() {
+            return;
+        }
+        let Time { seconds, nanoseconds } = received.came.unwrap_or_else(Time::now);
+        let micros = matches!(option, TIMESTAMP | TIMESTAMP_NEW);
+        let rest = i64::from(if micros { nanoseconds / 1000 } else { nanoseconds });
+        self.put(SOL_SOCKET, option, &[seconds.to_le_bytes(), rest.to_le_bytes()].concat());
+    }
+
     /// Adds messages that the host's kernel made.
     fn of_host(&mut self, mut rest: &[u8]) {
         while rest.len() >= HEADER {
@@ -227,6 +242,7 @@ impl Writer {
         received: &mut Received,
         close_on_exec: bool,
     ) {
+        self.time(socket, received);
         let wanted = lock(&socket.options).pass_credentials;
         if let (true, Some(who)) = (wanted, received.sender) {
             let own = lock(&call.thread.credentials).clone();

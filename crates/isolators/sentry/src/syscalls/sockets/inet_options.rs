@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustix::io::Errno;
 
+use crate::net::inet::errors::OPTIONS as ERRORS;
 use crate::net::inet::icmp::ICMP6;
 use crate::net::inet::options::{
     CONGESTION, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_INTERFACE, ONLY_V6, TCP, UDP,
@@ -75,7 +76,11 @@ pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) ->
             _ => return Err(Errno::INVAL),
         }
     }
-    lock(&socket.options).numbers.set(level, option, number)
+    lock(&socket.options).numbers.set(level, option, number)?;
+    if let (true, Body::Udp(udp)) = (ERRORS.contains(&(level, option)), &socket.body) {
+        udp.ask_for_errors(level == IPV6, number != 0);
+    }
+    Ok(())
 }
 
 fn member(socket: &Socket, group: IpAddr, joins: bool) -> Result<(), Errno> {

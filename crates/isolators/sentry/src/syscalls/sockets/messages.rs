@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::net::{Body, Outgoing, Received, Socket, Type};
+use crate::net::inet::address;
+use crate::net::{Body, Outgoing, Received, Socket, Type, Udp};
 use crate::platform::GuestMemory;
 use crate::signal::{self, Info, SI_USER, SIGPIPE, Target};
 use crate::task::waiter::lock;
@@ -190,9 +191,12 @@ fn receive(
     }
     let memory = call.memory();
     if flags & flag::ERROR_QUEUE != 0 {
-        let Body::Host(host) = &socket.body else { return Err(Errno::AGAIN.into()) };
         let room = usize::try_from(span.left).unwrap_or(0);
-        let received = host.receive_with(room, flag::ERROR_QUEUE)?;
+        let received = match &socket.body {
+            Body::Host(host) => host.receive_with(room, flag::ERROR_QUEUE)?,
+            Body::Udp(udp) => lost(udp, room)?,
+            _ => return Err(Errno::AGAIN.into()),
+        };
         span.scatter(&memory, &received)?;
         let (count, flags) = (received.length as u64, received.flags);
         return Ok(Told { count, received, flags });
@@ -234,6 +238,25 @@ fn receive(
             return Ok(told);
         }
     }
+}
+
+/// The first datagram of a socket that did not arrive.
+fn lost(udp: &Udp, room: usize) -> Result<Received, Errno> {
+    let lost = udp.take_lost()?;
+    let (from, control) = (address::bytes(lost.to, udp.is_v6), lost.control());
+    let full = lost.bytes.len();
+    let mut bytes = lost.bytes;
+    bytes.truncate(room);
+    let truncated = if full > bytes.len() { flag::TRUNCATED } else { 0 };
+    Ok(Received {
+        length: bytes.len(),
+        full: bytes.len(),
+        pieces: vec![(bytes, 0)],
+        from: Some(from),
+        control,
+        flags: flag::ERROR_QUEUE | truncated,
+        ..Received::default()
+    })
 }
 
 /// Receives the byte of urgent data.

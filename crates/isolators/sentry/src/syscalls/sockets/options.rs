@@ -44,6 +44,8 @@ mod name {
     pub(super) const MARK: i32 = 36;
     pub(super) const PROTOCOL: i32 = 38;
     pub(super) const FAMILY: i32 = 39;
+    pub(super) const TIMESTAMP_NEW: i32 = 63;
+    pub(super) const TIMESTAMP_NANOSECONDS_NEW: i32 = 64;
 }
 
 /// `net.core.wmem_max`
@@ -114,7 +116,10 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
         name::NO_CHECK => {}
         name::PASS_CREDENTIALS if socket.family == AF_UNIX => options.pass_credentials = on,
         name::PASS_CREDENTIALS => return Err(Errno::OPNOTSUPP),
-        name::TIMESTAMP | name::TIMESTAMP_NANOSECONDS => {
+        name::TIMESTAMP
+        | name::TIMESTAMP_NANOSECONDS
+        | name::TIMESTAMP_NEW
+        | name::TIMESTAMP_NANOSECONDS_NEW => {
             options.timestamp = if on { option.cast_unsigned() } else { 0 };
         }
         name::PRIORITY if number > 6 => root().map(|()| options.priority = number)?,
@@ -139,7 +144,15 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
     let wish = (options.reuse_address, options.reuse_port);
     let abrupt = options.linger == Some(0);
     let inline = options.urgent_inline;
+    let stamps = options.timestamp != 0;
     drop(options);
+    if stamps {
+        match &socket.body {
+            Body::Udp(udp) => udp.inbox.stamp(),
+            Body::Unix(unix) => unix.inbox.stamp(),
+            _ => {}
+        }
+    }
     match &socket.body {
         Body::Tcp(tcp) => {
             tcp.set(|w| (w.reuse_address, w.reuse_port) = wish);
@@ -202,9 +215,11 @@ fn get_common(call: &Call<'_>, socket: &Socket, option: i32) -> Result<Vec<u8>, 
         name::NO_ROUTE => options.no_route.into(),
         name::URGENT_INLINE => options.urgent_inline.into(),
         name::PASS_CREDENTIALS => options.pass_credentials.into(),
-        name::TIMESTAMP | name::TIMESTAMP_NANOSECONDS => {
+        name::TIMESTAMP | name::TIMESTAMP_NANOSECONDS | name::TIMESTAMP_NANOSECONDS_NEW => {
             (options.timestamp == option.cast_unsigned()).into()
         }
+        // On Linux, too, it is on with the other one.
+        name::TIMESTAMP_NEW => matches!(options.timestamp, 63 | 64).into(),
         name::PRIORITY => options.priority,
         name::MARK => options.mark,
         name::RECEIVE_LOW_WATER => options.low_water,

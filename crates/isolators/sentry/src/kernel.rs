@@ -83,6 +83,8 @@ pub struct Kernel {
     pub filter: OnceLock<Arc<crate::task::filter::Filter>>,
     /// What its container's cgroup is limited to.
     pub limits: Limits,
+    /// Processor time of its processes that have ended.
+    pub spent: Mutex<crate::time::Usage>,
 }
 
 /// What a container's kernel may have in common with that of another one.
@@ -134,6 +136,7 @@ impl Kernel {
             domain_name: Arc::default(),
             filter: OnceLock::new(),
             limits: Limits::default(),
+            spent: Mutex::default(),
         })
     }
 
@@ -171,6 +174,7 @@ impl Kernel {
             domain_name: or_new(shared.host_name, &self.domain_name),
             filter: OnceLock::new(),
             limits: Limits::default(),
+            spent: Mutex::default(),
         })
     }
 

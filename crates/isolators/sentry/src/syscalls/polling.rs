@@ -1,6 +1,7 @@
 //! poll(2), select(2) and their relatives.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustix::io::Errno;
@@ -143,12 +144,17 @@ fn do_select(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
         sets.push(set);
     }
     let files = call.files();
+    // Who has been told that all are open is not told that one is not, if it is made again.
+    let again = call.thread.selects.swap(call.id, Ordering::SeqCst) == call.id;
     let (mut watches, mut places) = (Vec::new(), Vec::new());
     for number in 0..count {
         for (which, (set, kind)) in sets.iter().zip(kinds).enumerate() {
             if set.get(number / 8).is_some_and(|b| b & (1 << (number % 8)) != 0) {
-                let file = files.get(u32::try_from(number).unwrap_or(u32::MAX))?;
-                watches.push(Watch { file: Some(file), wanted: kind, found: Ready::empty() });
+                let (file, found) = match files.get(u32::try_from(number).unwrap_or(u32::MAX)) {
+                    Err(_) if again => (None, kind),
+                    other => (Some(other?), Ready::empty()),
+                };
+                watches.push(Watch { file, wanted: kind, found });
                 places.push((which, number));
             }
         }
@@ -158,7 +164,9 @@ fn do_select(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
     let mut total = 0;
     let mut found = vec![vec![0_u8; bytes]; 3];
     for (watch, (which, number)) in watches.iter().zip(places) {
-        if watch.found.intersects(watch.wanted)
+        // One that was closed since the wait began is ready, as on Linux.
+        let gone = files.get(u32::try_from(number).unwrap_or(u32::MAX)).is_err();
+        if (gone || watch.found.intersects(watch.wanted))
             && let Some(byte) = found.get_mut(which).and_then(|s| s.get_mut(number / 8))
         {
             *byte |= 1 << (number % 8);

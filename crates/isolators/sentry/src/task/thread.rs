@@ -106,6 +106,8 @@ pub struct Thread {
     /// Until when the next call waits, if it goes on with one that no handler
     /// interrupted.
     pub continued: Mutex<Option<Instant>>,
+    /// The select(2) that was judged: made again, after a wait, it knows its files.
+    pub selects: AtomicU64,
     /// It waits for a child that has its memory: nothing but its death ends that.
     pub lent: AtomicBool,
     /// The present call is to be served with all registers, once they are
@@ -166,6 +168,7 @@ impl Thread {
             host_wait: Mutex::new(None),
             restart: Mutex::new(None),
             continued: Mutex::new(None),
+            selects: AtomicU64::new(0),
             lent: AtomicBool::new(false),
             reframed: AtomicBool::new(false),
             let_be: AtomicBool::new(false),

@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -355,11 +356,44 @@ static void shared(void) {
     waitpid(light, NULL, 0);
 }
 
+static int first[2], second[2];
+
+static void *closes(void *unused) {
+    // Once the other one waits.
+    for (int seen = 0; seen < 5; usleep(5000)) {
+        seen = state(getpid(), getpid()) == 'S' ? seen + 1 : 0;
+    }
+    close(first[0]);
+    write(second[1], "x", 1);
+    return NULL;
+}
+
+// A file of select(2) that is closed while it waits is ready then; later it is an error.
+static void selects(void) {
+    pipe(first);
+    pipe(second);
+    pthread_t thread;
+    pthread_create(&thread, NULL, closes, NULL);
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(first[0], &set);
+    FD_SET(second[0], &set);
+    int most = first[0] > second[0] ? first[0] : second[0];
+    struct timeval time = {30, 0};
+    int count = select(most + 1, &set, NULL, NULL, &time);
+    printf("select %d, %d %d\n", count, FD_ISSET(first[0], &set) != 0,
+           FD_ISSET(second[0], &set) != 0);
+    pthread_join(thread, NULL);
+    count = select(most + 1, &set, NULL, NULL, &time);
+    printf("anew %d %d\n", count, errno);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     states();
     names();
     used();
     shared();
+    selects();
     puts("done");
 }

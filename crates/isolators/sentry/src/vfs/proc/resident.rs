@@ -72,6 +72,11 @@ impl Memory {
         self.anonymous + self.file + self.shared
     }
 
+    /// Private, of files, shared.
+    pub(super) fn bytes(self) -> [u64; 3] {
+        [self.anonymous, self.file, self.shared].map(|kilobytes| kilobytes * 1024)
+    }
+
     /// In pages.
     pub(super) fn pages(self) -> u64 {
         self.total() * 1024 / PAGE

@@ -196,7 +196,7 @@ fn namespaces_are_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["namespaces", "ipcs", "pids", "mountapi"] {
+    for name in ["namespaces", "ipcs", "pids", "joins", "mountapi"] {
         sandbox.compile(name, &["-static", "-pthread"]);
         let words = [&*format!("/bin/{name}")];
         let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));
@@ -234,6 +234,8 @@ fn programs_that_make_namespaces_do_the_same() {
         "unshare -pf --mount-proc sh -c 'sleep 9 & x=$(ps -e -o pid= -o ppid=); echo $x'",
         "unshare -fp --kill-child sh -c 'echo $$ $PPID; kill -9 $$; echo alive; exit 3'; echo $?",
         "unshare -iu sh -c 'hostname x; hostname; ipcs -q | wc -l'",
+        "unshare -Uriu sh -c 'hostname x; echo $$; exec sleep 20' | (read pid; \
+         nsenter -t $pid -U -i -u sh -c 'hostname; id -u; ipcs -m | wc -l'; kill $pid)",
         "unshare -Urpf bash -c '(exit 3); echo $?; sleep 0.1 & wait $!; echo $? $BASHPID'",
     ] {
         let inside = sandbox::run_in(std::path::Path::new("/"), &["/bin/sh", "-c", text]);

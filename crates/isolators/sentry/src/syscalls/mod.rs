@@ -40,6 +40,7 @@ mod queues;
 mod scheduling;
 mod seccomp;
 mod semaphores;
+mod setns;
 mod shared_memory;
 mod signals;
 pub mod sites;

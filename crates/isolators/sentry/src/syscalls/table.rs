@@ -9,8 +9,8 @@ use super::{
     Call, Failure, Outcome, advice, aio, approved, capabilities, copying, descriptors, epoll,
     extended, files, futex, identity, inotify, kcmp, limits, locking, locks, memory, messages,
     mount_contexts, mount_trees, mounts, namespaces, owners, paths, pidfd, polling, priorities,
-    process_vm, processes, ptrace, queues, scheduling, seccomp, semaphores, shared_memory, signals,
-    sockets, system, threads, time, timers, transfer, usage, wait,
+    process_vm, processes, ptrace, queues, scheduling, seccomp, semaphores, setns, shared_memory,
+    signals, sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -333,6 +333,7 @@ pub static TABLE: &[Row] = &[
     plain(305, "clock_adjtime", time::clock_adjtime),
     plain(306, "syncfs", files::syncfs),
     plain(307, "sendmmsg", sockets::sendmmsg),
+    plain(308, "setns", setns::setns),
     plain(309, "getcpu", system::getcpu),
     plain(310, "process_vm_readv", process_vm::process_vm_readv),
     plain(311, "process_vm_writev", process_vm::process_vm_writev),

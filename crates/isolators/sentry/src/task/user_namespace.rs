@@ -75,7 +75,9 @@ pub struct UserNamespace {
 /// A namespace; the first one is `None`.
 pub type Space = Option<Arc<UserNamespace>>;
 
-pub(super) fn same(one: &Space, other: &Space) -> bool {
+/// Whether both are the same.
+#[must_use]
+pub fn same(one: &Space, other: &Space) -> bool {
     match (one, other) {
         (None, None) => true,
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),

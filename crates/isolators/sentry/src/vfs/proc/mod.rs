@@ -27,7 +27,7 @@ use crate::task::namespaces::ipc_of;
 use crate::task::pid_namespace::{Pids, id_of, number_of};
 use crate::task::waiter::lock;
 
-use super::{Attributes, Entry, Kind, OpenFile, Time, Walker};
+use super::{Attributes, Entry, Kind, NamespaceFile, OpenFile, Time, Walker};
 use kernel::TEXTS;
 use names::{NAMESPACES, OF_PROCESS, known};
 use process::of_process;
@@ -50,7 +50,7 @@ pub enum ProcNode {
     Text(&'static str, i32, Pids),
     /// `/proc/<pid>/fd`
     Descriptors(i32),
-    /// `/proc/<pid>/fd/<n>`: leads to the file itself; of which process.
+    /// `/proc/<pid>/fd/<n>`, or `ns/<kind>`: leads to the file itself; of which process.
     Descriptor(Arc<OpenFile>, i32),
     /// `exe`, `cwd` or `root` of a process.
     Link(&'static str, i32),
@@ -66,8 +66,6 @@ pub enum ProcNode {
     Info(Arc<OpenFile>, i32),
     /// `/proc/<pid>/ns`
     Namespaces(i32),
-    /// A link in it.
-    Namespace(&'static str, u32, i32),
     /// Below `/proc/sys`: its path, and whether it is a setting.
     Setting(String, bool),
 }
@@ -98,7 +96,7 @@ impl ProcNode {
     /// Whether it leads somewhere that its text does not say.
     #[must_use]
     pub fn is_magic(&self) -> bool {
-        matches!(self, ProcNode::Descriptor(..) | ProcNode::Link(..) | ProcNode::Namespace(..))
+        matches!(self, ProcNode::Descriptor(..) | ProcNode::Link(..))
     }
 
     /// The place itself that it leads to, whatever is at its path by now; `None` if it is
@@ -145,7 +143,7 @@ impl ProcNode {
             | ProcNode::Namespaces(_)
             | ProcNode::Setting(_, false)
             | ProcNode::Descriptors(_) => Kind::Directory,
-            ProcNode::OwnThread(_) | ProcNode::Namespace(..) => Kind::Link,
+            ProcNode::OwnThread(_) => Kind::Link,
             ProcNode::Info(..) | ProcNode::Setting(..) => Kind::Regular,
             ProcNode::Own(_) | ProcNode::Mounts | ProcNode::Descriptor(..) | ProcNode::Link(..) => {
                 Kind::Link
@@ -241,7 +239,7 @@ impl ProcNode {
                 let found = NAMESPACES.iter().find(|(kind, _)| kind.as_bytes() == name);
                 let (kind, first) = found.ok_or(Errno::NOENT)?;
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                ProcNode::Namespace(kind, process.namespace(kind).unwrap_or(*first), *pid)
+                ProcNode::Descriptor(NamespaceFile::open(&process, kind, *first)?, *pid)
             }
             ProcNode::Thread(..) if name == b"task" => return Err(Errno::NOENT),
             ProcNode::Process(pid, pids) | ProcNode::Thread(pid, pids) => {
@@ -278,10 +276,6 @@ impl ProcNode {
         self.may_follow(walker)?;
         match self {
             ProcNode::Mounts => Ok(b"self/mounts".to_vec()),
-            ProcNode::Namespace(kind, number, _) => {
-                let kind = kind.strip_suffix("_for_children").unwrap_or(kind);
-                Ok(format!("{kind}:[{number}]").into_bytes())
-            }
             ProcNode::OwnThread(pids) => {
                 let own = own_number(pids, walker)?;
                 Ok(format!("{own}/task/{own}").into_bytes())

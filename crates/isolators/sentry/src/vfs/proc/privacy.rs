@@ -10,7 +10,7 @@ use crate::task::user_namespace::root_of;
 use crate::task::waiter::lock;
 
 use super::super::walk::{access, permit};
-use super::super::{Attributes, Kind, OpenFile, Walker};
+use super::super::{Attributes, Kind, NamespaceFile, OpenFile, Walker};
 use super::{ProcNode, process};
 
 /// Texts that only who may trace the process opens.
@@ -40,7 +40,6 @@ impl ProcNode {
             | ProcNode::Infos(pid)
             | ProcNode::Info(_, pid)
             | ProcNode::Namespaces(pid)
-            | ProcNode::Namespace(_, _, pid)
             | ProcNode::Link(_, pid) => *pid,
             _ => 0,
         }
@@ -123,9 +122,7 @@ impl ProcNode {
     /// `EACCES`; `ENOENT` if the process is gone.
     pub(in crate::vfs) fn may_follow(&self, walker: &Walker<'_>) -> Result<(), Errno> {
         match self {
-            ProcNode::Descriptor(_, pid)
-            | ProcNode::Link(_, pid)
-            | ProcNode::Namespace(_, _, pid) => look(walker, *pid),
+            ProcNode::Descriptor(_, pid) | ProcNode::Link(_, pid) => look(walker, *pid),
             _ => Ok(()),
         }
     }
@@ -133,6 +130,9 @@ impl ProcNode {
 
 /// A link to a file tells what the file is open for.
 fn of_descriptor(file: &OpenFile) -> u32 {
+    if file.file.own().is_some_and(|own| own.is::<NamespaceFile>()) {
+        return 0o777;
+    }
     let reads = if file.readable() { 0o500 } else { 0 };
     let writes = if file.writable() { 0o300 } else { 0 };
     reads | writes

@@ -1,0 +1,134 @@
+//! A namespace by a descriptor: what `/proc/<pid>/ns` leads to, for setns(2).
+
+use std::any::Any;
+use std::sync::{Arc, Weak};
+
+use rustix::io::Errno;
+
+use crate::ipc::Ipc;
+use crate::kernel::Kernel;
+use crate::syscalls::Call;
+use crate::task::Process;
+use crate::task::namespaces::{Names, ipc_of, mounts_of};
+use crate::task::pid_namespace::Pids;
+use crate::task::user_namespace::Space;
+use crate::task::waiter::{Waiter, lock};
+
+use super::{Attributes, File, MountTable, OpenFile, Ready};
+
+/// What there is a descriptor of; a container's own is `None`.
+#[derive(Clone)]
+pub enum Namespace {
+    /// Of users.
+    Users(Space),
+    /// Of mounts.
+    Mounts(Arc<MountTable>),
+    /// Of host names.
+    Names(Option<Arc<Names>>),
+    /// Of IPC.
+    Ipc(Arc<Ipc>),
+    /// Of processes.
+    Pids(Pids),
+    /// Of cgroups: its number.
+    Cgroup(Option<u32>),
+    /// Of the network, or of time, of which there is one.
+    Only,
+}
+
+/// Stands for a namespace.
+pub struct NamespaceFile {
+    kind: &'static str,
+    number: u32,
+    /// What it is.
+    pub of: Namespace,
+    /// The kernel of its container.
+    pub home: Weak<Kernel>,
+}
+
+impl NamespaceFile {
+    /// That of a process, by its name in procfs; `first` is the number of a container's own.
+    ///
+    /// # Errors
+    /// `ENOENT` if the process, or the first one of a PID namespace, is not there.
+    pub fn open(process: &Process, kind: &'static str, first: u32) -> Result<Arc<OpenFile>, Errno> {
+        let kernel = process.kernel().ok_or(Errno::NOENT)?;
+        let number = process.namespace(kind).unwrap_or(first);
+        let own = lock(&process.namespaces).clone();
+        let of = match kind {
+            "user" => Namespace::Users(process.who().space),
+            "mnt" => Namespace::Mounts(mounts_of(&kernel, process)),
+            "uts" => Namespace::Names(own.names),
+            "ipc" => Namespace::Ipc(ipc_of(&kernel, process)),
+            "pid" => Namespace::Pids(process.pids()),
+            "pid_for_children" => {
+                if own.pids.as_ref().is_some_and(|pids| pids.first().is_none()) {
+                    return Err(Errno::NOENT);
+                }
+                Namespace::Pids(own.pids.or_else(|| process.pids()))
+            }
+            "cgroup" => Namespace::Cgroup(own.cgroup),
+            _ => Namespace::Only,
+        };
+        let kind = kind.strip_suffix("_for_children").unwrap_or(kind);
+        let home = Arc::downgrade(&kernel);
+        let file = NamespaceFile { kind, number, of, home };
+        Ok(OpenFile::stream(Box::new(file), 0))
+    }
+
+    /// Its flag, as clone(2) and setns(2) have it.
+    #[must_use]
+    pub fn flag(&self) -> u64 {
+        match self.kind {
+            "cgroup" => 0x200_0000,
+            "ipc" => 0x800_0000,
+            "mnt" => 0x2_0000,
+            "net" => 0x4000_0000,
+            "pid" => 0x2000_0000,
+            "time" => 0x80,
+            "user" => 0x1000_0000,
+            _ => 0x400_0000,
+        }
+    }
+}
+
+impl File for NamespaceFile {
+    fn read(&self, _: &mut [u8], _: u64) -> Result<usize, Errno> {
+        Err(Errno::INVAL)
+    }
+
+    fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
+        Err(Errno::INVAL)
+    }
+
+    fn ready(&self) -> Ready {
+        Ready::IN | Ready::OUT
+    }
+
+    fn watch(&self, _: &Arc<Waiter>) {}
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        let (inode, mode) = (self.number.into(), 0o100_444);
+        Ok(Attributes {
+            device: 4,
+            inode,
+            mode,
+            links: 1,
+            block_size: 4096,
+            ..Attributes::default()
+        })
+    }
+
+    fn control(&self, _: &Call<'_>, request: u32, _: u64) -> Result<i64, Errno> {
+        const KIND: u32 = 0xb703;
+        let flag = i64::try_from(self.flag()).map_err(|_| Errno::NOTTY);
+        if request == KIND { flag } else { Err(Errno::NOTTY) }
+    }
+
+    fn label(&self) -> Option<String> {
+        Some(format!("{}:[{}]", self.kind, self.number))
+    }
+
+    fn own(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}

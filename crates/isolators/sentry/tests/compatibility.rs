@@ -236,6 +236,13 @@ fn programs_that_make_namespaces_do_the_same() {
         "unshare -iu sh -c 'hostname x; hostname; ipcs -q | wc -l'",
         "unshare -Uriu sh -c 'hostname x; echo $$; exec sleep 20' | (read pid; \
          nsenter -t $pid -U -i -u sh -c 'hostname; id -u; ipcs -m | wc -l'; kill $pid)",
+        // A procfs that may only be mounted to be read stays so.
+        "export P='mount -t proc proc p 2>/dev/null; echo $?; mount -t proc -o ro proc p; \
+         mount -o remount,rw,bind p 2>/dev/null; echo $?; mount -o remount,ro,bind,nosuid p; echo $?'; \
+         export Q='>go; until [ -e done ]; do :; done; unshare -mpf sh -c \"$P\"'; \
+         unshare -m --propagation private sh -c 'mount -t tmpfs x /mnt; cd /mnt; mkdir p; \
+         (until [ -e go ]; do :; done; mount -o remount,ro,bind /proc; >done) & \
+         unshare -Ur sh -c \"$Q\"'",
         "unshare -Urpf bash -c '(exit 3); echo $?; sleep 0.1 & wait $!; echo $? $BASHPID'",
     ] {
         let inside = sandbox::run_in(std::path::Path::new("/"), &["/bin/sh", "-c", text]);

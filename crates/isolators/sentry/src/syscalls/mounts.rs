@@ -125,10 +125,13 @@ pub(super) fn new_file_system(
     // Others show what belongs to namespaces that are not this one's.
     let ipc = call.ipc();
     let pids = call.thread.process.pids();
+    let mut kept = MountFlags::empty();
     let shown = match kind {
-        "proc" => {
+        "proc" if mounts.owner.is_some() => {
             let owner = pids.as_ref().and_then(|pids| pids.owner.clone());
-            who.can_in(&owner, Caps::SYS_ADMIN) && mounts.shows_whole("proc", flags)
+            let whole = mounts.shows_whole("proc", flags);
+            kept = whole.unwrap_or_default();
+            who.can_in(&owner, Caps::SYS_ADMIN) && whole.is_some()
         }
         "mqueue" => who.can_in(&ipc.owner, Caps::SYS_ADMIN),
         kind => ["tmpfs", "ramfs", "devpts"].contains(&kind),
@@ -147,7 +150,7 @@ pub(super) fn new_file_system(
         make(kind, &options, (call.kernel, &ipc, &pids))?.ok_or(Errno::NODEV)?
     };
     let (kind, inside) = (kind.to_owned(), b"/".to_vec());
-    let (owner, kept) = (who.space, MountFlags::empty());
+    let owner = who.space;
     Ok((Description { kind, source, inside, options, device, flags, owner, kept }, node))
 }
 

@@ -79,9 +79,9 @@ impl MountTable {
     }
 
     /// Whether a file system of a type is mounted here of which nothing is hidden for good,
-    /// so that another one with `flags` shows no more.
+    /// so that another one with `flags` shows no more; those of them that it has to keep.
     #[must_use]
-    pub fn shows_whole(&self, kind: &str, flags: MountFlags) -> bool {
+    pub fn shows_whole(&self, kind: &str, flags: MountFlags) -> Option<MountFlags> {
         let state = lock(&self.state);
         let covered = |mount: &Arc<Mount>| {
             let within = |other: &Arc<Mount>| {
@@ -89,11 +89,12 @@ impl MountTable {
             };
             state.mounts.values().any(within)
         };
-        let whole = |mount: &&Arc<Mount>| {
+        let whole = |mount: &Arc<Mount>| {
             let kept = mount.kept_flags() & MountFlags::READ_ONLY;
-            mount.kind == kind && mount.inside == b"/" && flags.contains(kept) && !covered(mount)
+            let all = mount.kind == kind && mount.inside == b"/" && !covered(mount);
+            (all && flags.contains(kept)).then_some(kept)
         };
-        state.mounts.values().any(|mount| whole(&mount))
+        state.mounts.values().find_map(whole)
     }
 
     /// Takes away what is mounted at `root`, the root of a mount; mounts in it too if `lazily`.

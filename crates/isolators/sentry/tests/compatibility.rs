@@ -183,6 +183,7 @@ fn tasks_are_governed_the_same() {
         "filters",
         "notices",
         "aio",
+        "siblings",
         "stacks",
     ] {
         same_program(&sandbox, name);

@@ -1,6 +1,7 @@
 //! Sending: to a thread, to a process, from another or from the kernel.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
@@ -122,6 +123,10 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
             kernel.signals.wake();
             if let Some(thread) = thread {
                 thread.rouse();
+                if thread.doomed.load(Ordering::SeqCst) || blocks(thread) {
+                    // It does not take it any more, and had nothing to pass on when it said so.
+                    retarget(kernel, thread, bit(signal));
+                }
             }
         }
     }

@@ -60,6 +60,11 @@ fn copy(
     let mut buffer = vec![0; size_of(length)];
     let mut done = 0;
     while done < length && (done == 0 || !is_over(call)) {
+        // What is read and not taken can't be put back.
+        let full = || !to.file.ready().intersects(Ready::OUT | Ready::ERR | Ready::HUP);
+        if !from.seekable && is_nonblocking(to) && full() {
+            return if done == 0 { Err(Errno::AGAIN.into()) } else { Ok(done) };
+        }
         let part = buffer.get_mut(..size_of(length - done)).unwrap_or_default();
         let count = match from.read(call, part, offsets.0) {
             Ok(0) => break,

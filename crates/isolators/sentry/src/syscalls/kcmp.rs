@@ -69,7 +69,7 @@ fn in_epoll(call: &Call<'_>, one: &Thread, other: &Thread) -> Outcome {
 pub(super) fn kcmp(call: &Call<'_>) -> Outcome {
     let thread =
         |id: i32| lock(&call.kernel.tree).thread(call.id_of(id)).cloned().ok_or(Errno::SRCH);
-    let (one, other) = (thread(call.id_of(call.int(0)))?, thread(call.id_of(call.int(1)))?);
+    let (one, other) = (thread(call.int(0))?, thread(call.int(1))?);
     let who = super::identity::who(call);
     for process in [&one.process, &other.process] {
         if process.pid != call.thread.process.pid && !may_trace(&who, process, false) {

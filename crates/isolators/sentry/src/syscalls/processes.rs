@@ -11,6 +11,8 @@ use super::{Call, Framed, Outcome};
 const VM: u64 = 0x100;
 const VFORK: u64 = 0x4000;
 const PIDFD: u64 = 0x1000;
+const PARENT: u64 = 0x8000;
+const THREAD: u64 = 0x1_0000;
 const PARENT_SETTID: u64 = 0x10_0000;
 const SIGCHLD: i32 = 17;
 
@@ -61,6 +63,9 @@ pub(super) fn clone3(call: &Call<'_>, frame: &Frame) -> Framed {
         words.first_chunk().copied().ok_or(Errno::INVAL)?;
     let rest_is_zero = words.iter().skip(8).all(|w| *w == 0);
     if !rest_is_zero || exit_signal > 64 || flags & 0xff != 0 || (stack == 0) != (stack_size == 0) {
+        return Err(Errno::INVAL.into());
+    }
+    if flags & (PARENT | THREAD) != 0 && exit_signal != 0 {
         return Err(Errno::INVAL.into());
     }
     let exit_signal = i32::try_from(exit_signal).unwrap_or(0);

@@ -222,7 +222,8 @@ pub(super) fn of(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Proces
         1 => row.group == if who == 0 { group } else { who },
         _ => {
             let [theirs, ..] = lock(&row.process.credentials()).users;
-            if who == 0 { theirs == user } else { Ok(theirs) == named }
+            let meant = if who == 0 { theirs == user } else { Ok(theirs) == named };
+            meant && call.thread.process.sees(&row.process)
         }
     };
     if !(0..=2).contains(&which) {

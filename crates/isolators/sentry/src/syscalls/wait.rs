@@ -1,11 +1,14 @@
 //! Waiting for children: wait4(2), waitid(2).
 
+use std::sync::atomic::Ordering;
+
 use rustix::io::Errno;
 
 use crate::signal::{Info, SIGCONT};
 use crate::task::trace::{self, Waited};
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Change, Pid, Restart, Spent, Status, WaitFor, WaitOptions, WaitResult};
+use crate::workers::let_others_serve;
 
 use super::{Call, Failure, Outcome, usage};
 
@@ -26,17 +29,30 @@ fn own_group(call: &Call<'_>) -> Result<Pid, Errno> {
 /// A child that changed, its real user, and what it used.
 type Found = (Pid, Change, u32, Spent);
 
+/// So often a tracee is looked at that is busy, before a signal ends that.
+const SOON: u32 = 1000;
+
+fn is_over(call: &Call<'_>) -> bool {
+    call.thread.doomed.load(Ordering::SeqCst)
+}
+
 /// Waits for a change; `None` if none came and it is not to wait.
 fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<Found>, Failure> {
     let own = call.thread.process.pid;
-    let mut interrupted = false;
+    let (mut interrupted, mut busy) = (false, 0);
     loop {
         call.kernel.children.join(call.waiter());
         let tracees = match trace::wait(call.kernel, own, whom, options) {
             Waited::Changed(pid, change, user) => {
                 return Ok(Some((pid, change, user, Spent::default())));
             }
-            Waited::NotYet => true,
+            Waited::Busy if !is_over(call) && (busy < SOON || !call.waiter().is_interrupted()) => {
+                busy += 1;
+                let_others_serve();
+                std::thread::sleep(std::time::Duration::from_micros(50));
+                continue;
+            }
+            Waited::NotYet | Waited::Busy => true,
             Waited::None => false,
         };
         let result = lock(&call.kernel.tree).wait(own, whom, options);

@@ -145,6 +145,8 @@ pub(super) fn end_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: 
     }
     if !held {
         announce(kernel, process.pid);
+    } else if let Some(row) = lock(&kernel.tree).row_mut(process.pid) {
+        row.held = true;
     }
     kernel.stops.wake();
 }

@@ -149,11 +149,15 @@ pub fn clone(
     let (number, own_number) =
         (thread.process.number_of(tid), pid_namespace::number_of(&pids, tid));
     let space = thread.space();
-    space.take_turn()?;
+    let unmade = |pids: &Pids| pid_namespace::leave(pids, tid);
+    space.take_turn().inspect_err(|_| unmade(&pids))?;
     if !has(flags::VM) {
         // The host copies what is there.
         let settled = space.settle(thread.tid, &(0..u64::MAX));
-        settled.inspect_err(|_| space.pass_turn())?;
+        settled.inspect_err(|_| {
+            space.pass_turn();
+            unmade(&pids);
+        })?;
     }
     let prepared = if has(flags::VM) {
         prepare_shared(&space, frame)
@@ -166,6 +170,7 @@ pub fn clone(
         Ok(prepared) => prepared,
         Err(errno) => {
             space.pass_turn();
+            unmade(&pids);
             return Err(errno);
         }
     };
@@ -173,10 +178,11 @@ pub fn clone(
     if request.stack != 0 {
         child_frame.context.set(Register::Rsp, request.stack);
     }
-    let child = match make_thread(kernel, thread, (tid, pids), place.clone(), &request) {
+    let child = match make_thread(kernel, thread, (tid, pids.clone()), place.clone(), &request) {
         Ok(child) => child,
         Err(errno) => {
             space.pass_turn();
+            unmade(&pids);
             if has(flags::VM) {
                 space.leave();
                 space.free_slot(place.slot);
@@ -414,10 +420,17 @@ fn make_thread(
     if has(flags::THREAD) {
         row.threads.insert(tid, Arc::clone(&thread));
     } else {
+        if pid_namespace::has_ended(&thread.process.pids()) {
+            return Err(Errno::NOMEM);
+        }
         let (group, session, grand) = (row.group, row.session, row.parent);
-        let parent = if has(flags::PARENT) { grand } else { old.pid };
+        // A sibling ends as its maker does: who it tells has not asked for another signal.
+        let (parent, exit_signal) = match has(flags::PARENT) {
+            true => (grand, row.exit_signal),
+            false => (old.pid, request.exit_signal),
+        };
         let mut row = Row::new(Arc::clone(&thread.process), parent, group, session);
-        row.exit_signal = request.exit_signal;
+        row.exit_signal = exit_signal;
         row.threads.insert(tid, Arc::clone(&thread));
         tree.insert(tid, row);
     }

@@ -94,6 +94,15 @@ impl PidNamespace {
         }
     }
 
+    /// Forgets an id of which nothing was made; the next one is the first, if that was to be.
+    fn leave(&self, id: Pid) {
+        self.forget(id);
+        let mut state = lock(&self.state);
+        if state.first == Some(id) && !state.ended {
+            (state.first, state.last) = (None, 0);
+        }
+    }
+
     fn enter(&self, id: Pid, tree: &Tree) -> Result<(), Errno> {
         let mut state = lock(&self.state);
         if state.ended {
@@ -128,6 +137,17 @@ fn above(pids: &Pids) -> impl Iterator<Item = &Arc<PidNamespace>> {
 pub fn enter(pids: &Pids, id: Pid, tree: &Tree) -> Result<(), Errno> {
     let entered = above(pids).try_for_each(|space| space.enter(id, tree));
     entered.inspect_err(|_| above(pids).for_each(|space| space.forget(id)))
+}
+
+/// Undoes [`enter`], if nothing was made.
+pub fn leave(pids: &Pids, id: Pid) {
+    above(pids).for_each(|space| space.leave(id));
+}
+
+/// Whether nothing is made in a namespace any more.
+#[must_use]
+pub fn has_ended(pids: &Pids) -> bool {
+    above(pids).any(|space| space.has_ended())
 }
 
 /// The number that an id has in a namespace; 0 if none.

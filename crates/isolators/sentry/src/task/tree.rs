@@ -24,6 +24,8 @@ pub struct Row {
     pub ended: Option<Status>,
     /// Whether the parent was sent the signal of its end, and waits may tell of it.
     pub told: bool,
+    /// Whether it waits for its tracer to hear of that first.
+    pub held: bool,
     /// Live threads, by id.
     pub threads: BTreeMap<Pid, Arc<Thread>>,
     /// Whether it has executed a program since it was made.
@@ -50,6 +52,7 @@ impl Row {
             exit_signal: 0,
             ended: None,
             told: false,
+            held: false,
             threads: BTreeMap::new(),
             executed: false,
             stopped: None,
@@ -130,7 +133,7 @@ impl Tree {
     }
 
     /// All of them, to change.
-    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = (Pid, &mut Row)> {
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = (Pid, &mut Row)> {
         self.rows.iter_mut().map(|(pid, row)| (*pid, row))
     }
 

@@ -8,7 +8,7 @@ use crate::kernel::Kernel;
 use super::exit::end_process;
 use super::stop::recount;
 use super::waiter::lock;
-use super::{Status, Thread};
+use super::{Status, Thread, pid_namespace};
 
 /// The host made no task: takes the guest's side away again.
 pub(super) fn undo(kernel: &Arc<Kernel>, thread: &Arc<Thread>, shared: bool) {
@@ -20,6 +20,7 @@ pub(super) fn undo(kernel: &Arc<Kernel>, thread: &Arc<Thread>, shared: bool) {
         }
         place.space.free_slot(place.slot);
     }
+    pid_namespace::leave(&thread.process.pids(), thread.tid);
     let mut tree = lock(&kernel.tree);
     let Some(row) = tree.row_mut(thread.process.pid) else { return };
     if !Arc::ptr_eq(&row.process, &thread.process) {

@@ -183,6 +183,9 @@ impl Entry {
             known.found.store(child.found.load(Ordering::SeqCst), Ordering::SeqCst);
             return Arc::clone(known);
         }
+        if self.mount.is_detached() {
+            return child;
+        }
         let before = children.insert(name.to_vec(), Arc::clone(&child));
         drop(children);
         match before {

@@ -28,6 +28,16 @@ struct State {
     opened: (u64, u64),
     /// Somebody takes what is first, and others wait for what he leaves.
     drained: bool,
+    /// They do: somebody was told meanwhile that there is nothing.
+    missed: bool,
+}
+
+impl State {
+    /// Whether somebody takes what is first; who asks is called behind him.
+    fn is_drained(&mut self) -> bool {
+        self.missed |= self.drained;
+        self.drained
+    }
 }
 
 /// What is between the ends.
@@ -80,7 +90,8 @@ impl Pipe {
     pub(super) fn without_ends(inode: u64, owner: (u32, u32)) -> Arc<Self> {
         let bytes = VecDeque::new();
         let (capacity, opened, drained) = (CAPACITY, (0, 0), false);
-        let state = State { bytes, capacity, readers: 0, writers: 0, opened, drained };
+        let missed = false;
+        let state = State { bytes, capacity, readers: 0, writers: 0, opened, drained, missed };
         let (state, changed) = (Mutex::new(state), WaitQueue::default());
         Arc::new(Pipe { state, changed, inode, owner, made: Time::now() })
     }
@@ -162,7 +173,7 @@ impl Pipe {
         f: impl FnOnce(&[u8]) -> Result<usize, Failure>,
     ) -> Result<usize, Failure> {
         let mut state = lock(&self.state);
-        if state.drained {
+        if state.is_drained() {
             return Err(Errno::AGAIN.into());
         }
         if state.bytes.is_empty() {
@@ -174,9 +185,14 @@ impl Pipe {
         let taken = f(buffer.get(..count).unwrap_or_default());
         let mut state = lock(&self.state);
         state.drained = false;
-        state.bytes.drain(..taken.unwrap_or(0).min(count));
+        let gone = taken.unwrap_or(0).min(count);
+        state.bytes.drain(..gone);
+        // Nobody is called for nothing: who waits for room elsewhere waits here, too.
+        let changed = std::mem::take(&mut state.missed) || gone > 0;
         drop(state);
-        self.changed.wake();
+        if changed {
+            self.changed.wake();
+        }
         taken
     }
 
@@ -237,7 +253,7 @@ impl File for Reader {
             return Ok(0);
         }
         let mut state = lock(&self.0.state);
-        if state.drained {
+        if state.is_drained() {
             return Err(Errno::AGAIN);
         }
         if state.bytes.is_empty() {
@@ -255,8 +271,8 @@ impl File for Reader {
     }
 
     fn peek(&self, into: &mut [u8]) -> Result<usize, Errno> {
-        let state = lock(&self.0.state);
-        if state.drained {
+        let mut state = lock(&self.0.state);
+        if state.is_drained() {
             return Err(Errno::AGAIN);
         }
         if state.bytes.is_empty() {
@@ -266,10 +282,13 @@ impl File for Reader {
     }
 
     fn ready(&self) -> Ready {
-        let state = lock(&self.0.state);
+        let mut state = lock(&self.0.state);
         let mut ready = Ready::empty();
-        ready.set(Ready::IN, !state.bytes.is_empty() && !state.drained);
-        ready.set(Ready::HUP, state.writers == 0 && !state.drained);
+        if state.is_drained() {
+            return ready;
+        }
+        ready.set(Ready::IN, !state.bytes.is_empty());
+        ready.set(Ready::HUP, state.writers == 0);
         ready
     }
 

@@ -98,6 +98,8 @@ pub struct HostStream {
     queue: Arc<WaitQueue>,
     /// Who looks whether there is something to read, and reads it.
     reading: Mutex<()>,
+    /// What the poller was last asked to tell.
+    asked: Mutex<Ready>,
 }
 
 impl HostStream {
@@ -113,7 +115,9 @@ impl HostStream {
             lock(&poller.queues).insert(key, Arc::clone(&queue));
         }
         let key = added.then_some(key);
-        HostStream { fd, poller: Arc::clone(poller), key, queue, reading: Mutex::default() }
+        let (poller, reading, asked) =
+            (Arc::clone(poller), Mutex::default(), Mutex::new(Ready::empty()));
+        HostStream { fd, poller, key, queue, reading, asked }
     }
 }
 
@@ -130,10 +134,19 @@ impl HostStream {
     fn follow(&self, ready: Ready) {
         let Some(key) = self.key else { return };
         let data = epoll::EventData::new_u64(key);
+        let more = (Ready::IN | Ready::OUT).difference(ready);
         let mut flags = epoll::EventFlags::ONESHOT;
-        flags.set(epoll::EventFlags::IN, !ready.contains(Ready::IN));
-        flags.set(epoll::EventFlags::OUT, !ready.contains(Ready::OUT));
+        flags.set(epoll::EventFlags::IN, more.contains(Ready::IN));
+        flags.set(epoll::EventFlags::OUT, more.contains(Ready::OUT));
+        let mut asked = lock(&self.asked);
+        // Somebody waits for that, whom the poller may not have called yet, and does not now.
+        let due = asked.intersects(ready);
+        *asked = more;
         let _ = epoll::modify(&self.poller.epoll, &self.fd, data, flags);
+        drop(asked);
+        if due {
+            self.queue.wake();
+        }
     }
 
     /// The size of its window, if it is a terminal.
@@ -183,12 +196,18 @@ impl File for HostStream {
             return Ready::IN | Ready::OUT;
         }
         let mut one = [PollFd::new(&self.fd, PollFlags::IN | PollFlags::OUT)];
-        match poll(&mut one, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })) {
+        let ready = match poll(&mut one, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })) {
             Ok(_) => one
                 .first()
                 .map_or(Ready::empty(), |p| Ready::from_bits_truncate(p.revents().bits())),
             Err(_) => Ready::empty(),
+        };
+        // Another may have taken it since a waiter joined, who does not hear of more then.
+        let more = (Ready::IN | Ready::OUT).difference(ready);
+        if !lock(&self.asked).contains(more) {
+            self.follow(ready);
         }
+        ready
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {

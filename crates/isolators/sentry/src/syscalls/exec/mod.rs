@@ -15,7 +15,7 @@ use crate::loader::{Image, Script, parse_script};
 use crate::mm::{Areas, Space};
 use crate::platform::context::{Context, Register};
 use crate::platform::{Event, HostCall, Slot, StubProcess};
-use crate::signal::{self, ThreadSignals};
+use crate::signal::{self, SIGCHLD, ThreadSignals};
 use crate::task::filter::Guard;
 use crate::task::limits::resource;
 use crate::task::thread::Place;
@@ -253,6 +253,10 @@ fn arrive(
             Some(row) if row.ended.is_none() => {
                 row.threads = BTreeMap::from([(thread.tid, Arc::clone(&thread))]);
                 row.executed = true;
+                // What was agreed on was agreed with another program.
+                row.exit_signal = SIGCHLD;
+                let children = tree.rows_mut().filter(|(_, row)| row.parent == process.pid);
+                children.for_each(|(_, row)| row.exit_signal = SIGCHLD);
                 true
             }
             _ => false,
@@ -309,6 +313,10 @@ pub(super) fn execute(
     let arrival = move |kernel: &Arc<Kernel>, event: Event| {
         if !alone::is_left(kernel, &old) {
             StubProcess::new(event.thread.process()).kill();
+            if old.space().users() > 0 {
+                // Its stub stays, with its parent in it.
+                dismiss(kernel, &old, id, address);
+            }
             return;
         }
         // From here on there is no way back.

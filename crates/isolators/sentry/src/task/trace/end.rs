@@ -54,6 +54,8 @@ fn record(kernel: &Arc<Kernel>, thread: &Arc<Thread>, parent: Pid, status: Statu
     if first && tracer == parent {
         return false;
     }
+    // Before it is known that the tracer lives: its end takes what is here.
+    let mut ends = lock(&kernel.tracees.ends);
     let (who, group) = {
         let tree = lock(&kernel.tree);
         let who = tree.row(tracer).filter(|row| row.ended.is_none());
@@ -63,7 +65,8 @@ fn record(kernel: &Arc<Kernel>, thread: &Arc<Thread>, parent: Pid, status: Statu
     let Some(who) = who else { return false };
     let [user, ..] = lock(&thread.credentials).users;
     let record = Ended { tracer, tid: thread.tid, group, user, status, first };
-    lock(&kernel.tracees.ends).push(record);
+    ends.push(record);
+    drop(ends);
     let (code, value) = match status {
         Status::Exited(code) => (1, i32::from(code)),
         Status::Killed(signal, core) => (if core { 3 } else { 2 }, i32::from(signal)),

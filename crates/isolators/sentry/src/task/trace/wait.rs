@@ -17,6 +17,8 @@ pub enum Waited {
     Changed(Pid, Change, u32),
     /// There are tracees, but none has changed.
     NotYet,
+    /// There is one that can't be looked at now, which tells nobody when it can: look again.
+    Busy,
     /// There are none.
     None,
 }
@@ -64,9 +66,14 @@ pub fn wait(kernel: &Arc<Kernel>, own: Pid, whom: WaitFor, options: WaitOptions)
             if thread.tracer() != Some(own) || !meant(thread.tid, row.group) {
                 continue;
             }
-            *found = Waited::NotYet;
-            // Another thread of its tracer's has it make a call, and wakes us behind it.
-            let Ok(mut trace) = thread.trace.try_lock() else { continue };
+            // Perhaps another thread of its tracer's has it make a call, for as long as that takes.
+            let Ok(mut trace) = thread.trace.try_lock() else {
+                *found = Waited::Busy;
+                continue;
+            };
+            if !matches!(found, Waited::Busy) {
+                *found = Waited::NotYet;
+            }
             if let Some(stopped) = trace.stop.as_mut()
                 && !stopped.told
             {

@@ -1,6 +1,7 @@
 //! Trees of mounts that are in no namespace: of fsmount(2), and copies of open_tree(2). A
 //! descriptor holds one until it is attached.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -30,6 +31,7 @@ impl Drop for DetachedTree {
 
 impl DetachedTree {
     pub(super) fn new(root: Arc<Entry>, mounts: Vec<Arc<Mount>>) -> Arc<Self> {
+        mounts.iter().for_each(|mount| mount.detached.store(true, Ordering::SeqCst));
         Arc::new(DetachedTree { root, mounts: Mutex::new(mounts) })
     }
 
@@ -99,6 +101,7 @@ impl MountTable {
             return Err(Errno::INVAL);
         }
         state.has_room(mounts.len())?;
+        mounts.iter().for_each(|mount| mount.detached.store(false, Ordering::SeqCst));
         cover(&to, &tree.root);
         state.mounts.extend(mounts.drain(..).map(|mount| (mount.id, mount)));
         Ok(())

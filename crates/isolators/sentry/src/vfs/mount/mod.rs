@@ -68,6 +68,8 @@ pub struct Mount {
     kept: AtomicU32,
     /// Whether it stays where it is.
     locked: AtomicBool,
+    /// Whether it is in no namespace.
+    detached: AtomicBool,
     /// The mount that it is in, and the entry that it covers.
     place: Mutex<Option<Arc<Entry>>>,
     root: Mutex<Weak<Entry>>,
@@ -123,6 +125,7 @@ impl Mount {
             flags: AtomicU32::new(of.flags.bits()),
             kept: AtomicU32::new(of.kept.bits()),
             locked: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
             place: Mutex::default(),
             root: Mutex::default(),
             end: end::End::default(),
@@ -150,6 +153,13 @@ impl Mount {
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.locked.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is of a tree that only a descriptor holds: its names are not kept, as nothing
+    /// would let go of them.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::SeqCst)
     }
 
     /// As the copy of another one: what that must keep, this one must; all of it, if `locks`.

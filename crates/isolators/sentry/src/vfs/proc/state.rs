@@ -33,8 +33,7 @@ impl State {
     /// Of a thread of a process that is not stopped; `host` is the host's letter for the
     /// stub's.
     pub(super) fn of_thread(thread: &Arc<Thread>, host: Option<char>) -> Self {
-        // Held, it makes a call for its tracer, which it does when it is stopped.
-        if thread.trace.try_lock().map_or(thread.is_traced(), |trace| trace.stop.is_some()) {
+        if is_stopped(thread) {
             return State::TracingStop;
         }
         if thread.lent.load(Ordering::SeqCst) {
@@ -62,4 +61,17 @@ impl State {
             State::Zombie => ('Z', "zombie"),
         }
     }
+}
+
+/// Whether a thread is stopped for its tracer.
+fn is_stopped(thread: &Thread) -> bool {
+    const TRIES: u32 = 1000;
+    for _ in 0..TRIES {
+        if let Ok(trace) = thread.trace.try_lock() {
+            return trace.stop.is_some();
+        }
+        std::thread::yield_now();
+    }
+    // It makes a call for its tracer, which it does when it is stopped.
+    true
 }

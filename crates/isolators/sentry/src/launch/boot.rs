@@ -125,7 +125,8 @@ fn over(
     let mounts = MountTable::default();
     let root = layout.root(&mounts, root)?;
     let mounts = Arc::new(mounts);
-    Ok(FileSystem { root, mounts, copies: Mutex::default(), broker, poller, fifos })
+    let (copies, moving) = (Mutex::default(), Mutex::default());
+    Ok(FileSystem { root, mounts, copies, moving, broker, poller, fifos })
 }
 
 /// A further container of a sandbox.

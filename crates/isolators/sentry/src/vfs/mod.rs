@@ -82,6 +82,8 @@ pub struct FileSystem {
     pub mounts: Arc<MountTable>,
     /// Other namespaces of mounts.
     pub copies: Mutex<Vec<Weak<MountTable>>>,
+    /// Held by who moves a name from one directory to another.
+    pub moving: Mutex<()>,
     /// The process that opens.
     pub broker: BrokerClient,
     /// Waits for the host's streams.

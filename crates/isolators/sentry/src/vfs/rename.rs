@@ -1,6 +1,6 @@
 //! Renames, whatever file system it is.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -12,9 +12,6 @@ use super::{Entry, Kind, Node, Resolve, Walker, access, permit};
 
 const NO_REPLACE: u32 = 1;
 const EXCHANGE: u32 = 2;
-
-/// One rename at a time: two could each bring a directory into the other one.
-static RENAMING: Mutex<()> = Mutex::new(());
 
 /// Whether a directory is this, or below it.
 fn holds(entry: &Arc<Entry>, directory: &Arc<Entry>) -> bool {
@@ -34,7 +31,10 @@ impl Walker<'_> {
     /// # Errors
     /// As renameat2(2).
     pub fn rename(&self, old: &Resolve, new: &Resolve, flags: u32) -> Result<(), Errno> {
-        let _one_at_a_time = lock(&RENAMING);
+        // From one directory to another one at a time: two could each bring a directory into
+        // the other one. Of each container by itself, as a paused one stays here.
+        let moves = !Arc::ptr_eq(&old.parent, &new.parent);
+        let _one_at_a_time = moves.then(|| lock(&self.kernel.files.moving));
         let _changing = Entry::changing_both(&old.parent, &new.parent);
         let now = (self.by_now(old)?, self.by_now(new)?);
         let (old, new) = (now.0.as_ref().unwrap_or(old), now.1.as_ref().unwrap_or(new));

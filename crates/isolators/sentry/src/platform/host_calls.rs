@@ -73,12 +73,7 @@ const FCNTL: &[u64] = &[1, 3, 1030, 1033, 1034];
 
 /// All of them; those that are made most come first.
 pub const HOST_CALLS: &[HostCallRow] = &[
-    row(
-        16,
-        "ioctl",
-        Rule::Is(1, REQUESTS),
-        "events and answers; size and modes of a terminal; what waits in a socket",
-    ),
+    row(16, "ioctl", Rule::Is(1, REQUESTS), "events and answers; terminals; what sockets hold"),
     row(310, "process_vm_readv", Rule::Any, "guest memory; only stubs are in reach"),
     row(311, "process_vm_writev", Rule::Any, "guest memory; only stubs are in reach"),
     row(202, "futex", Rule::Any, "locks and waiting"),

@@ -289,6 +289,17 @@ fn halves_of_a_forwarded_connection_end_by_themselves() {
     }
 }
 
+/// A pod and a member of it, both with this program.
+fn pair(program: &str) -> (Container, Container) {
+    let pod = pod();
+    let one = member(&pod, HEED, &["network", "ipc"]);
+    start(&one);
+    for container in [&pod, &one] {
+        container.sandbox.compile(program, &["-static"]);
+    }
+    (pod, one)
+}
+
 /// What `passing` says of descriptors that another process gave it, as on Linux.
 const TAKEN: &str = "file 5 given\nstat 0 5\nmapped given\nwrite 5\nanew 10 Given back\n\
                      inner 5 inner\nlink 5 inner\nnamed 0\nnew 4\nmode 0 0\nunlink 0\n\
@@ -299,12 +310,7 @@ fn descriptors_go_from_one_container_to_another() {
     if !sandbox::possible() {
         return;
     }
-    let pod = pod();
-    let one = member(&pod, HEED, &["network", "ipc"]);
-    start(&one);
-    for container in [&pod, &one] {
-        container.sandbox.compile("passing", &["-static"]);
-    }
+    let (pod, one) = pair("passing");
     let mut giver = pod.command(&["exec"], &["passing", "give"]);
     let mut giver = giver.stdout(Stdio::piped()).spawn().unwrap();
     until("somebody listens", || {
@@ -372,12 +378,7 @@ fn a_listener_may_be_another_containers() {
     if !sandbox::possible() {
         return;
     }
-    let pod = pod();
-    let one = member(&pod, HEED, &["network", "ipc"]);
-    start(&one);
-    for container in [&pod, &one] {
-        container.sandbox.compile("hears", &["-static"]);
-    }
+    let (pod, one) = pair("hears");
     let hears = pod.command(&["exec"], &["hears"]).stdout(Stdio::piped()).spawn().unwrap();
     let asks = one.exec(&["hears", "asks"]);
     let heard = hears.wait_with_output().unwrap();

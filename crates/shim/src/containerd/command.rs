@@ -14,7 +14,7 @@ use caisson_sentry::oci::{self as sentry, SentryIsolator};
 use serde::Deserialize;
 
 use crate::client::{CollectError, LaunchFds, collect, connect, exit_record, is_alive, launch};
-use crate::supervisor::remove_forgotten;
+use crate::supervisor::{remove_collected, remove_forgotten};
 use crate::{ContainerConfig, ContainerdConfig, ExitRecord, PodConfig, SentryOptions, names};
 use caisson_containerd::info;
 use caisson_containerd::protobuf::Message;
@@ -239,7 +239,7 @@ fn launch_pod(program: &Path, kind: Kind, flags: &Flags, dir: &Path) -> Result<(
     if dir.exists() && !is_alive(dir).unwrap_or(true) {
         // What an earlier one has left goes first.
         collect(program, dir).map_err(|error| CommandError::Launch(error.to_string()))?;
-        std::fs::remove_dir_all(dir).map_err(|error| failed(dir, error))?;
+        remove_collected(dir.to_owned(), end).map_err(CommandError::Launch)?;
     }
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o711);

@@ -60,19 +60,32 @@ pub(super) fn remove_when_asked(dir: &PodDir) -> Result<(), StepError> {
 /// Removes the directory of a pod whose containers are all forgotten, unless a
 /// supervisor lives in it. Whoever collects there meanwhile is waited for, until `end`.
 pub(crate) fn remove_forgotten(dir: PathBuf, end: Instant) {
-    let remove = || {
-        let dir = PodDir::open(dir)?;
-        loop {
-            if let Some(_lock) = dir.lock()? {
-                return if dir.remembered()?.is_empty() { dir.remove() } else { Ok(()) };
-            }
-            if Instant::now() >= end || !dir.is_there() {
-                return Ok(());
-            }
-            std::thread::sleep(PAUSE);
-        }
-    };
-    if let Err(error) = remove() {
+    if let Err(error) = remove_if(dir, end, |dir| Ok(dir.remembered()?.is_empty())) {
         warn(&error);
+    }
+}
+
+/// The same of a pod of which all was collected, forgotten or not.
+///
+/// # Errors
+/// What can't be removed, and why.
+pub(crate) fn remove_collected(dir: PathBuf, end: Instant) -> Result<(), String> {
+    remove_if(dir, end, |_| Ok(true)).map_err(|error| error.to_string())
+}
+
+fn remove_if(
+    dir: PathBuf,
+    end: Instant,
+    wanted: impl Fn(&PodDir) -> Result<bool, StepError>,
+) -> Result<(), StepError> {
+    let dir = PodDir::open(dir)?;
+    loop {
+        if let Some(_lock) = dir.lock()? {
+            return if wanted(&dir)? { dir.remove() } else { Ok(()) };
+        }
+        if Instant::now() >= end || !dir.is_there() {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
     }
 }

@@ -37,7 +37,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-pub(crate) use collect::remove_forgotten;
+pub(crate) use collect::{remove_collected, remove_forgotten};
 use pod::PodDir;
 use step::{Context as _, StepError, warn};
 

@@ -4,8 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::task::Restart;
-use crate::task::waiter::{Woken, lock};
+use crate::task::waiter::lock;
 use crate::vfs::{Attributes, Kind, OpenFile, Pipe, Ready, pipe_of, status};
 
 use super::{Call, Failure, Outcome};
@@ -26,22 +25,11 @@ fn until<T>(
     files: &[&OpenFile],
     mut attempt: impl FnMut() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let waiter = call.waiter();
-    let mut watched = false;
-    loop {
-        if watched {
-            files.iter().for_each(|file| file.file.watch(waiter));
-        }
-        match attempt() {
-            Err(failure) if failure == Errno::AGAIN.into() => {}
-            other => return other,
-        }
-        if std::mem::replace(&mut watched, true)
-            && (waiter.is_interrupted() || waiter.wait(None) == Woken::Interrupted)
-        {
-            return Err(Failure::Interrupted(Restart::IfAsked));
-        }
-    }
+    let watch = |waiter: &_| files.iter().for_each(|file| file.file.watch(waiter));
+    call.until(watch, || match attempt() {
+        Err(failure) if failure == Errno::AGAIN.into() => Ok(None),
+        other => other.map(Some),
+    })
 }
 
 fn size_of(left: u64) -> usize {

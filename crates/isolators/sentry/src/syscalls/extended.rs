@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::vfs::{Entry, Node, ProcNode};
+use crate::vfs::Entry;
 
-use super::paths::walk;
+use super::paths::place;
 use super::{Call, Outcome};
 
 /// Bytes of a name, of a value.
@@ -22,16 +22,9 @@ enum Of {
 }
 
 fn entry(call: &Call<'_>, of: Of) -> Result<Arc<Entry>, Errno> {
-    let entry = match of {
-        Of::Open => return call.file(0)?.entry.clone().ok_or(Errno::OPNOTSUPP),
-        Of::Path => walk(call, None, 0, true)?.existing()?,
-        Of::Link => walk(call, None, 0, false)?.existing()?,
-    };
-    match &entry.node {
-        Node::Proc(ProcNode::Descriptor(file, _)) if !matches!(of, Of::Link) => {
-            file.entry.clone().ok_or(Errno::OPNOTSUPP)
-        }
-        _ => Ok(entry),
+    match of {
+        Of::Open => call.file(0)?.entry.clone().ok_or(Errno::OPNOTSUPP),
+        Of::Path | Of::Link => place(call, None, 0, matches!(of, Of::Path), Errno::OPNOTSUPP),
     }
 }
 

@@ -84,7 +84,7 @@ fn do_open(
     limits: Limits,
 ) -> Outcome {
     // What can't be opened must not be made, nor emptied.
-    call.files().has_room()?;
+    call.files().check_room()?;
     // With it, an absolute path starts at the directory too.
     let from = if limits.contains(Limits::IN_ROOT) { &b"."[..] } else { path };
     let start = start_of(call, directory, from)?;

@@ -72,7 +72,7 @@ use crate::kernel::{Frame, Kernel};
 use crate::platform::context::Register;
 use crate::platform::{GuestMemory, HostCall};
 use crate::signal;
-use crate::task::waiter::{self, Leave, Waiter, lock};
+use crate::task::waiter::{self, Leave, Waiter, Woken, lock};
 use crate::task::{Restart, Thread};
 use crate::vfs::{FileTable, OpenFile, Walker};
 
@@ -330,5 +330,33 @@ impl Call<'_> {
     #[must_use]
     pub fn waiter(&self) -> &Arc<Waiter> {
         &self.thread.waiter
+    }
+
+    /// Tries until there is something, whenever what `watch` listens to has changed.
+    ///
+    /// # Errors
+    /// What the attempt says; an interruption.
+    pub fn until<T>(
+        &self,
+        watch: impl Fn(&Arc<Waiter>),
+        mut attempt: impl FnMut() -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        let waiter = self.waiter();
+        let mut watched = false;
+        loop {
+            // First listen, then try: only what changes afterwards ends the wait. What
+            // poll(2) says is not asked, for it may see it differently.
+            if watched {
+                watch(waiter);
+            }
+            if let Some(found) = attempt()? {
+                return Ok(found);
+            }
+            if std::mem::replace(&mut watched, true)
+                && (waiter.is_interrupted() || waiter.wait(None) == Woken::Interrupted)
+            {
+                return Err(Failure::Interrupted(Restart::IfAsked));
+            }
+        }
     }
 }

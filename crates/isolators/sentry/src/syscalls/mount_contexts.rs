@@ -216,10 +216,7 @@ fn change(call: &Call<'_>, state: &mut ContextState) -> Result<(), Errno> {
     if let Some(read_only) = state.read_only.take() {
         let mut flags = mount.flags();
         flags.set(MountFlags::READ_ONLY, read_only);
-        if !flags.contains(mount.kept_flags()) {
-            return Err(Errno::PERM);
-        }
-        mount.set_flags(flags);
+        mount.set_flags(flags)?;
     }
     Ok(())
 }

@@ -190,9 +190,6 @@ fn apply(
 ) -> Result<(), Errno> {
     let _one = lock(&mounts.changing);
     let new = |mount: &Mount| (mount.flags() - taken) | given;
-    if all.iter().any(|mount| !new(mount).contains(mount.kept_flags())) {
-        return Err(Errno::PERM);
-    }
-    all.iter().for_each(|mount| mount.set_flags(new(mount)));
-    Ok(())
+    all.iter().try_for_each(|mount| mount.check_flags(new(mount)))?;
+    all.iter().try_for_each(|mount| mount.set_flags(new(mount)))
 }

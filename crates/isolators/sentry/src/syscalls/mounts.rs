@@ -11,9 +11,9 @@ use crate::task::{Caps, Credentials};
 use crate::vfs::kinds::{anonymous_device, make};
 use crate::vfs::mount::{Description, Options};
 use crate::vfs::overlay::{self, OverlayOptions};
-use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node, ProcNode};
+use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node};
 
-use super::paths::walk;
+use super::paths::{place, walk};
 use super::{Call, Outcome};
 
 /// `MS_MGC_VAL`, `MS_MGC_MSK`
@@ -60,11 +60,11 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
         // The file system itself is changed only by who has mounted it.
         let who = lock(&call.thread.credentials).clone();
         let own = flags & BIND != 0 || who.can_in(&target.mount.owner, Caps::SYS_ADMIN);
-        if !own || !wanted.contains(target.mount.kept_flags()) {
+        if !own {
             return Err(Errno::PERM.into());
         }
         // What the host mounted read-only for good stays so: it refuses by itself.
-        target.mount.set_flags(wanted);
+        target.mount.set_flags(wanted)?;
         return Ok(0);
     }
     if flags & MOVE != 0 {
@@ -73,7 +73,7 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
         return Ok(0);
     }
     if flags & BIND != 0 {
-        let source = source_of_bind(call)?;
+        let source = place(call, None, 0, true, Errno::INVAL)?;
         mounts.bind(call.kernel, (&source, &target), flags & RECURSIVE != 0)?;
         return Ok(0);
     }
@@ -211,14 +211,6 @@ fn keep_times(wanted: &mut MountFlags, flags: u64, target: &Entry) {
 /// Whether a mount begins there.
 pub(super) fn is_root(entry: &Arc<Entry>) -> bool {
     entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, entry))
-}
-
-fn source_of_bind(call: &Call<'_>) -> Result<Arc<Entry>, Errno> {
-    let source = walk(call, None, 0, true)?.existing()?;
-    match &source.node {
-        Node::Proc(ProcNode::Descriptor(file, _)) => file.entry.clone().ok_or(Errno::INVAL),
-        _ => Ok(source),
-    }
 }
 
 pub(super) fn umount2(call: &Call<'_>) -> Outcome {

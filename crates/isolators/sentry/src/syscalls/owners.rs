@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::user_namespace::Ids;
-use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, OpenFile, ProcNode, Time, status};
+use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, OpenFile, Time, status};
 
-use super::paths::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, walk};
+use super::paths::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, place, walk};
 use super::{Call, Failure, Outcome};
 
 /// The entry of a path, or that of an open file.
@@ -22,13 +22,7 @@ enum Subject {
 fn subject(call: &Call<'_>, subject: &Subject) -> Result<Arc<Entry>, Errno> {
     match *subject {
         Subject::Path(directory, index, follow) => {
-            let entry = walk(call, directory, index, follow)?.existing()?;
-            match &entry.node {
-                Node::Proc(ProcNode::Descriptor(file, _)) if follow => {
-                    file.entry.clone().ok_or(Errno::PERM)
-                }
-                _ => Ok(entry),
-            }
+            place(call, directory, index, follow, Errno::PERM)
         }
         Subject::Open(index) if is_path(&*call.file(index)?) => Err(Errno::BADF),
         Subject::Open(index) | Subject::Empty(index) => {

@@ -55,6 +55,22 @@ pub(super) fn walk(
     call.walker().walk(&start, &path, follow)
 }
 
+/// The place that a path leads to; `nameless` for an open file that has none, as a pipe.
+pub(super) fn place(
+    call: &Call<'_>,
+    directory: Option<usize>,
+    index: usize,
+    follow: bool,
+    nameless: Errno,
+) -> Result<Arc<Entry>, Errno> {
+    let entry = walk(call, directory, index, follow)?.existing()?;
+    match &entry.node {
+        // The walk has followed those of files with a name.
+        Node::Proc(ProcNode::Descriptor(..)) if follow => Err(nameless),
+        _ => Ok(entry),
+    }
+}
+
 /// What a path leads to, or the file of descriptor argument `at.0` itself if the path is empty
 /// and may be; that file then, too.
 pub(super) fn walk_or_itself(
@@ -71,13 +87,7 @@ pub(super) fn walk_or_itself(
     if empty && call.path(path)?.is_empty() {
         return Ok((Arc::clone(&lock(&call.thread.process.directories).current), None));
     }
-    let entry = walk(call, Some(directory), path, follow)?.existing()?;
-    match &entry.node {
-        Node::Proc(ProcNode::Descriptor(file, _)) if follow => {
-            Ok((file.entry.clone().ok_or(Errno::INVAL)?, Some(Arc::clone(file))))
-        }
-        _ => Ok((entry, None)),
-    }
+    Ok((place(call, Some(directory), path, follow, Errno::INVAL)?, None))
 }
 
 /// Attributes of a path, or of an open file if the path is empty and may be; what it leads
@@ -386,19 +396,11 @@ fn hard_link(
     if flags & AT_EMPTY_PATH != 0 && !lock(&call.thread.credentials).can(Caps::DAC_READ_SEARCH) {
         return Err(Errno::NOENT.into());
     }
-    let open = |file: &OpenFile| file.entry.clone().ok_or(Errno::XDEV);
     let entry = match from.0 {
         Some(directory) if flags & AT_EMPTY_PATH != 0 && call.path(from.1)?.is_empty() => {
-            open(&*call.file(directory)?)?
+            call.file(directory)?.entry.clone().ok_or(Errno::XDEV)?
         }
-        _ => {
-            let follow = flags & AT_SYMLINK_FOLLOW != 0;
-            let entry = walk(call, from.0, from.1, follow)?.existing()?;
-            match &entry.node {
-                Node::Proc(ProcNode::Descriptor(file, _)) if follow => open(file)?,
-                _ => entry,
-            }
-        }
+        _ => place(call, from.0, from.1, flags & AT_SYMLINK_FOLLOW != 0, Errno::XDEV)?,
     };
     let found = vacant(call, to.0, to.1)?;
     if found.slash {

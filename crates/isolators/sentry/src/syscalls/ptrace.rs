@@ -83,12 +83,7 @@ pub(super) fn ptrace(call: &Call<'_>) -> Outcome {
             exit_process(call.kernel, &thread.process, Status::Killed(9, false));
             Ok(0)
         }
-        _ => {
-            let done = on_stopped(call, &thread, request);
-            // Others of the tracer's that wait passed it over meanwhile.
-            call.kernel.children.wake();
-            done
-        }
+        _ => on_stopped(call, &thread, request),
     }
 }
 

@@ -32,21 +32,22 @@ type Found = (Pid, Change, u32, Spent);
 /// So often a tracee is looked at that is busy, before a signal ends that.
 const SOON: u32 = 1000;
 
-fn is_over(call: &Call<'_>) -> bool {
-    call.thread.doomed.load(Ordering::SeqCst)
-}
-
 /// Waits for a change; `None` if none came and it is not to wait.
 fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<Found>, Failure> {
     let own = call.thread.process.pid;
     let (mut interrupted, mut busy) = (false, 0);
+    // Until its thread ends, or soon a signal is there.
+    let looks_again = |busy: u32| {
+        let over = busy >= SOON && call.waiter().is_interrupted();
+        !over && !call.thread.doomed.load(Ordering::SeqCst)
+    };
     loop {
         call.kernel.children.join(call.waiter());
         let tracees = match trace::wait(call.kernel, own, whom, options) {
             Waited::Changed(pid, change, user) => {
                 return Ok(Some((pid, change, user, Spent::default())));
             }
-            Waited::Busy if !is_over(call) && (busy < SOON || !call.waiter().is_interrupted()) => {
+            Waited::Busy if looks_again(busy) => {
                 busy += 1;
                 let_others_serve();
                 std::thread::sleep(std::time::Duration::from_micros(50));

@@ -151,7 +151,8 @@ pub(super) fn end_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: 
     kernel.stops.wake();
 }
 
-/// The first process of a PID namespace has ended: so do all others in it.
+/// The first process of a PID namespace has ended: so do all others in it. No further ones
+/// come into the tree once it is noted.
 fn end_namespace(kernel: &Arc<Kernel>, space: &Arc<PidNamespace>, first: Pid) {
     space.end();
     let inside: Vec<Arc<Process>> = {
@@ -171,19 +172,6 @@ fn end_namespace(kernel: &Arc<Kernel>, space: &Arc<PidNamespace>, first: Pid) {
         if ended {
             tree.remove(process.pid);
         }
-    }
-}
-
-/// Ends a process that was being made when the first one of its PID namespace ended.
-pub(super) fn end_late(kernel: &Arc<Kernel>, process: &Arc<Process>) {
-    if !process.pids().is_some_and(|space| space.has_ended()) || process.leads().is_some() {
-        return;
-    }
-    exit_process(kernel, process, Status::Killed(9, false));
-    let mut tree = lock(&kernel.tree);
-    let parent = tree.row(process.pid).map_or(0, |row| row.parent);
-    if tree.row(parent).is_none_or(|row| row.ended.is_some()) {
-        tree.remove(process.pid);
     }
 }
 

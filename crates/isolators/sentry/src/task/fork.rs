@@ -149,47 +149,11 @@ pub fn clone(
     let (number, own_number) =
         (thread.process.number_of(tid), pid_namespace::number_of(&pids, tid));
     let space = thread.space();
-    let unmade = |pids: &Pids| pid_namespace::leave(pids, tid);
-    space.take_turn().inspect_err(|_| unmade(&pids))?;
-    if !has(flags::VM) {
-        // The host copies what is there.
-        let settled = space.settle(thread.tid, &(0..u64::MAX));
-        settled.inspect_err(|_| {
-            space.pass_turn();
-            unmade(&pids);
-        })?;
-    }
-    let prepared = if has(flags::VM) {
-        prepare_shared(&space, frame)
-    } else {
-        let slot = lock(&thread.place).slot;
-        let place = Place { space: Arc::clone(&space), host: None, slot, counted: false };
-        Ok((place, frame.clone()))
-    };
-    let (place, mut child_frame) = match prepared {
-        Ok(prepared) => prepared,
-        Err(errno) => {
-            space.pass_turn();
-            unmade(&pids);
-            return Err(errno);
-        }
-    };
-    child_frame.context.set(Register::Rax, 0);
-    if request.stack != 0 {
-        child_frame.context.set(Register::Rsp, request.stack);
-    }
-    let child = match make_thread(kernel, thread, (tid, pids.clone()), place.clone(), &request) {
-        Ok(child) => child,
-        Err(errno) => {
-            space.pass_turn();
-            unmade(&pids);
-            if has(flags::VM) {
-                space.leave();
-                space.free_slot(place.slot);
-            }
-            return Err(errno);
-        }
-    };
+    let begun = space.take_turn().and_then(|()| {
+        let begun = begin(kernel, thread, frame, (tid, pids.clone()), &request);
+        begun.inspect_err(|_| space.pass_turn())
+    });
+    let (child, child_frame) = begun.inspect_err(|_| pid_namespace::leave(&pids, tid))?;
     if let Some(made) = made {
         made.enter(kernel, &child.process);
         lock(&child.process.namespaces).pids = None;
@@ -237,7 +201,6 @@ pub fn clone(
         if newborn.doomed.load(Ordering::SeqCst) {
             newborn.kick();
         }
-        super::exit::end_late(kernel, &newborn.process);
         signal::resume(kernel, &newborn, event.id, &mut frame);
     }));
     if !has(flags::VM) {
@@ -316,6 +279,39 @@ pub fn clone(
 }
 
 /// How a tracer hears of a new task.
+/// The guest's side of a task, and what it is to go on with, in the turn of its maker's space.
+fn begin(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    frame: &Frame,
+    named: (Pid, Pids),
+    request: &CloneRequest,
+) -> Result<(Arc<Thread>, Frame), Errno> {
+    let space = thread.space();
+    let shared = has_flag(request.flags, flags::VM);
+    let (place, mut child_frame) = if shared {
+        prepare_shared(&space, frame)?
+    } else {
+        // The host copies what is there.
+        space.settle(thread.tid, &(0..u64::MAX))?;
+        let slot = lock(&thread.place).slot;
+        let place = Place { space: Arc::clone(&space), host: None, slot, counted: false };
+        (place, frame.clone())
+    };
+    child_frame.context.set(Register::Rax, 0);
+    if request.stack != 0 {
+        child_frame.context.set(Register::Rsp, request.stack);
+    }
+    let slot = place.slot;
+    let child = make_thread(kernel, thread, named, place, request).inspect_err(|_| {
+        if shared {
+            space.leave();
+            space.free_slot(slot);
+        }
+    })?;
+    Ok((child, child_frame))
+}
+
 fn event_of(request: &CloneRequest) -> u32 {
     match (has_flag(request.flags, flags::VFORK), request.exit_signal) {
         (true, _) => trace::events::VFORK,

@@ -136,7 +136,7 @@ fn above(pids: &Pids) -> impl Iterator<Item = &Arc<PidNamespace>> {
 /// `ENOMEM` if the first process of one has ended, `EAGAIN` if there is no number.
 pub fn enter(pids: &Pids, id: Pid, tree: &Tree) -> Result<(), Errno> {
     let entered = above(pids).try_for_each(|space| space.enter(id, tree));
-    entered.inspect_err(|_| above(pids).for_each(|space| space.forget(id)))
+    entered.inspect_err(|_| leave(pids, id))
 }
 
 /// Undoes [`enter`], if nothing was made.

@@ -4,6 +4,7 @@
 //! others do by another one. So an entry is taken out only if its name is gone or stands for
 //! something else; what is not sure is looked at again ([`Entry::doubt`]).
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
@@ -13,6 +14,20 @@ use crate::task::waiter::lock;
 use super::entry::{CACHE_LIMIT, CACHED, DEEPEST, let_some_go};
 use super::host::{Since, many_handles};
 use super::{Entry, HostNode, Node, Resolve};
+
+/// Keeps a name among others of its directory, in place of what was known of it.
+fn put(
+    mut children: MutexGuard<'_, HashMap<Vec<u8>, Arc<Entry>>>,
+    name: &[u8],
+    child: &Arc<Entry>,
+) {
+    let before = children.insert(name.to_vec(), Arc::clone(child));
+    drop(children);
+    match before {
+        Some(before) if !matches!(before.node, Node::Point) => before.clear(0),
+        _ => drop(CACHED.fetch_add(1, Ordering::Relaxed)),
+    }
+}
 
 impl Entry {
     /// Whether something is mounted below, or may be.
@@ -130,16 +145,11 @@ impl Entry {
     fn settle(self: &Arc<Self>, parent: &Arc<Entry>, name: &[u8], found: u64) {
         *lock(&self.place) = (Some(Arc::clone(parent)), name.to_vec());
         self.found.store(found, Ordering::SeqCst);
-        let mut children = lock(&parent.children);
+        let children = lock(&parent.children);
         if parent.mount.has_ended() {
             return;
         }
-        let before = children.insert(name.to_vec(), Arc::clone(self));
-        drop(children);
-        match before {
-            Some(before) if !matches!(before.node, Node::Point) => before.clear(0),
-            _ => drop(CACHED.fetch_add(1, Ordering::Relaxed)),
-        }
+        put(children, name, self);
     }
 
     /// Follows a rename: what was found as the first is the second from now on, and the other
@@ -174,7 +184,7 @@ impl Entry {
         if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT || many_handles() {
             let_some_go(kernel);
         }
-        let mut children = lock(&self.children);
+        let children = lock(&self.children);
         // Looked at with the lock held: who dissolves its mount comes later, or has been here.
         if self.mount.has_ended() {
             return child;
@@ -186,12 +196,7 @@ impl Entry {
         if self.mount.is_detached() {
             return child;
         }
-        let before = children.insert(name.to_vec(), Arc::clone(&child));
-        drop(children);
-        match before {
-            Some(before) if !matches!(before.node, Node::Point) => before.clear(0),
-            _ => drop(CACHED.fetch_add(1, Ordering::Relaxed)),
-        }
+        put(children, name, &child);
         child
     }
 }

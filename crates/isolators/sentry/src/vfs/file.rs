@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use crate::net::Socket;
 use crate::syscalls::{Call, Failure};
-use crate::task::waiter::{Waiter, Woken, lock};
-use crate::task::{Restart, Thread};
+use crate::task::Thread;
+use crate::task::waiter::{Waiter, lock};
 
 use super::inotify::{self, Inotify, event};
 use super::{Attributes, Directory, Entry, Epoll, Kind, status};
@@ -182,6 +182,17 @@ pub trait File: Send + Sync {
     fn socket(&self) -> Option<&Arc<Socket>> {
         None
     }
+}
+
+/// Gives what a text has from `offset` on, as far as there is room; how much that is.
+pub(super) fn read_text(text: &[u8], into: &mut [u8], offset: u64) -> usize {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let rest = text.get(start..).unwrap_or_default();
+    let count = rest.len().min(into.len());
+    if let (Some(to), Some(from)) = (into.get_mut(..count), rest.get(..count)) {
+        to.copy_from_slice(from);
+    }
+    count
 }
 
 /// An open file description.
@@ -456,28 +467,18 @@ impl OpenFile {
         what: Ready,
         mut f: impl FnMut() -> Result<usize, Errno>,
     ) -> Result<usize, Failure> {
-        let mut watched = false;
-        loop {
-            // First listen, then try: only what changes afterwards ends the wait. What
-            // poll(2) says is not asked, for it may see it differently.
-            if watched {
-                self.file.watch(&call.thread.waiter);
-            }
-            let nonblocking = self.flag(status::NONBLOCK);
-            if let Some(done) = self.file.admit(call, what, nonblocking)? {
-                return Ok(done);
-            }
-            match f() {
-                Err(Errno::AGAIN) if !self.flag(status::NONBLOCK) => {}
-                other => return other.map_err(Failure::from),
-            }
-            if !std::mem::replace(&mut watched, true) {
-                continue;
-            }
-            let waiter = &call.thread.waiter;
-            if waiter.is_interrupted() || waiter.wait(None) == Woken::Interrupted {
-                return Err(Failure::Interrupted(Restart::IfAsked));
-            }
-        }
+        call.until(
+            |waiter| self.file.watch(waiter),
+            || {
+                let nonblocking = self.flag(status::NONBLOCK);
+                if let Some(done) = self.file.admit(call, what, nonblocking)? {
+                    return Ok(Some(done));
+                }
+                match f() {
+                    Err(Errno::AGAIN) if !self.flag(status::NONBLOCK) => Ok(None),
+                    other => Ok(Some(other?)),
+                }
+            },
+        )
     }
 }

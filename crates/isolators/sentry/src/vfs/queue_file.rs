@@ -10,6 +10,7 @@ use crate::net::inbox::Packet;
 use crate::net::{Body, Netlink};
 use crate::task::waiter::Waiter;
 
+use super::file::read_text;
 use super::tmpfs::TmpNode;
 use super::{Attributes, File, FileTable, OpenFile, Ready};
 
@@ -37,12 +38,7 @@ impl QueueFile {
 
 impl File for QueueFile {
     fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let text = self.queue.text();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
-        let part = text.as_bytes().get(start..).unwrap_or_default();
-        let count = part.len().min(into.len());
-        into.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
-        Ok(count)
+        Ok(read_text(self.queue.text().as_bytes(), into, offset))
     }
 
     fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {

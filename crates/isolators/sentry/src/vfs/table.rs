@@ -76,16 +76,12 @@ impl FileTable {
         lock(&self.slots).get(&number).map(|s| Arc::clone(&s.file)).ok_or(Errno::BADF)
     }
 
-    /// Whether another file can be added.
+    /// Adds a file under the lowest free number from `lowest` on.
     ///
     /// # Errors
     /// `EMFILE`
-    pub fn check_room(&self) -> Result<(), Errno> {
-        let slots = lock(&self.slots);
-        self.lowest_free(&slots, 0).map(drop)
-    }
-
-    fn lowest_free(&self, slots: &BTreeMap<u32, Slot>, lowest: u32) -> Result<u32, Errno> {
+    pub fn add(&self, file: Arc<OpenFile>, lowest: u32, close_on_exec: bool) -> Result<u32, Errno> {
+        let mut slots = lock(&self.slots);
         let from = lowest.max(self.taken.load(Ordering::SeqCst));
         let mut number = from;
         for taken in slots.range(from..).map(|(n, _)| *n) {
@@ -94,16 +90,9 @@ impl FileTable {
             }
             number += 1;
         }
-        if number >= self.limit() { Err(Errno::MFILE) } else { Ok(number) }
-    }
-
-    /// Adds a file under the lowest free number from `lowest` on.
-    ///
-    /// # Errors
-    /// `EMFILE`
-    pub fn add(&self, file: Arc<OpenFile>, lowest: u32, close_on_exec: bool) -> Result<u32, Errno> {
-        let mut slots = lock(&self.slots);
-        let number = self.lowest_free(&slots, lowest)?;
+        if number >= self.limit() {
+            return Err(Errno::MFILE);
+        }
         slots.insert(number, Slot { file, close_on_exec });
         if lowest <= self.taken.load(Ordering::SeqCst) {
             self.taken.store(number + 1, Ordering::SeqCst);
@@ -115,7 +104,7 @@ impl FileTable {
     ///
     /// # Errors
     /// `EMFILE`
-    pub fn has_room(&self) -> Result<(), Errno> {
+    pub fn check_room(&self) -> Result<(), Errno> {
         let (slots, limit) = (lock(&self.slots), self.limit());
         // Some may be beyond a limit that was lowered.
         let below = |most: usize| most < limit as usize;

@@ -62,36 +62,21 @@ pub(super) fn socket(asked: bool) -> tcp::Socket<'static> {
 impl Flow {
     /// Of a connect(2).
     pub(super) fn connecting(handle: SocketHandle, tcp: &Arc<Tcp>) -> Self {
-        let stage = Stage::Connecting(Arc::downgrade(tcp));
-        let (inbox, wire) = (Arc::clone(&tcp.inbox), Inbox::new(WINDOW));
-        // To other machines it goes with the rest.
-        wire.set_urgent_inline(true);
-        Flow {
-            handle,
-            stage,
-            inbox,
-            wire,
-            rest: Packet::default(),
-            since: Instant::now(),
-            ended: false,
-        }
+        Flow::new(handle, Stage::Connecting(Arc::downgrade(tcp)), &tcp.inbox)
     }
 
     /// To a listener.
     pub(super) fn arriving(handle: SocketHandle, listener: &Arc<Tcp>, child: Arc<Tcp>) -> Self {
-        let (inbox, wire) = (Arc::clone(&child.inbox), Inbox::new(WINDOW));
-        let stage = Stage::Arriving(Arc::downgrade(listener), child);
+        let inbox = Arc::clone(&child.inbox);
+        Flow::new(handle, Stage::Arriving(Arc::downgrade(listener), child), &inbox)
+    }
+
+    fn new(handle: SocketHandle, stage: Stage, inbox: &Arc<Inbox>) -> Self {
+        let (inbox, wire) = (Arc::clone(inbox), Inbox::new(WINDOW));
         // To other machines it goes with the rest.
         wire.set_urgent_inline(true);
-        Flow {
-            handle,
-            stage,
-            inbox,
-            wire,
-            rest: Packet::default(),
-            since: Instant::now(),
-            ended: false,
-        }
+        let (rest, since, ended) = (Packet::default(), Instant::now(), false);
+        Flow { handle, stage, inbox, wire, rest, since, ended }
     }
 
     /// Whether it still waits for the other machine's answer.

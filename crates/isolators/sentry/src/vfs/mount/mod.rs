@@ -18,6 +18,8 @@ pub use detached::DetachedTree;
 pub use options::{MountOptionError, Options};
 pub use table::MountTable;
 
+use rustix::io::Errno;
+
 use crate::task::user_namespace::Space;
 use crate::task::waiter::lock;
 
@@ -139,8 +141,21 @@ impl Mount {
     }
 
     /// Gives it other flags.
-    pub fn set_flags(&self, flags: MountFlags) {
+    ///
+    /// # Errors
+    /// `EPERM` if some are missing that stay.
+    pub fn set_flags(&self, flags: MountFlags) -> Result<(), Errno> {
+        self.check_flags(flags)?;
         self.flags.store(flags.bits(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Whether [`Self::set_flags`] would do so.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn check_flags(&self, flags: MountFlags) -> Result<(), Errno> {
+        if flags.contains(self.kept_flags()) { Ok(()) } else { Err(Errno::PERM) }
     }
 
     /// Flags that stay: of what a namespace has from above.

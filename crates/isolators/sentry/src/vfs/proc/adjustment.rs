@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::task::Process;
 use crate::task::waiter::{Waiter, lock};
 
+use super::super::file::read_text;
 use super::super::{Attributes, File, Ready};
 
 /// What it may be, and what the opposite of that is.
@@ -24,11 +25,7 @@ pub(super) struct AdjustmentFile {
 impl File for AdjustmentFile {
     fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let text = format!("{}\n", lock(&self.process.oom_adjustment).0);
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = text.as_bytes().get(at..).unwrap_or_default();
-        let count = rest.len().min(into.len());
-        into.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        Ok(count)
+        Ok(read_text(text.as_bytes(), into, offset))
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {

@@ -8,6 +8,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::Process;
 use crate::task::waiter::{Waiter, lock};
 
+use super::super::file::read_text;
 use super::super::{Attributes, File, Ready};
 
 /// Bytes of a name.
@@ -37,11 +38,7 @@ impl File for NameFile {
     fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let mut text = lock(&self.name).clone();
         text.push(b'\n');
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = text.get(at..).unwrap_or_default();
-        let count = rest.len().min(into.len());
-        into.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        Ok(count)
+        Ok(read_text(&text, into, offset))
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::{Waiter, lock};
 
+use super::super::file::read_text;
 use super::super::{Attributes, Directory, File, Kind, Listed, Ready};
 
 /// Makes a text.
@@ -32,14 +33,7 @@ impl File for TextFile {
         {
             *text = Some(make()?);
         }
-        let text = text.as_deref().unwrap_or_default();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
-        let part = text.get(start..).unwrap_or_default();
-        let count = part.len().min(into.len());
-        for (to, from) in into.iter_mut().zip(part) {
-            *to = *from;
-        }
-        Ok(count)
+        Ok(read_text(text.as_deref().unwrap_or_default(), into, offset))
     }
 
     fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {

@@ -12,6 +12,7 @@ use crate::ipc::queues::Queue;
 use crate::task::waiter::lock;
 
 use super::super::Kind;
+use super::super::file::read_text;
 use super::super::host::most_handles;
 use super::directory::Entries;
 use super::{PAGE, TmpFs, TmpNode};
@@ -177,13 +178,7 @@ impl TmpNode {
             drop(small);
             return rustix::io::pread(fd, into, offset);
         }
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(small.len());
-        let part = small.get(start..).unwrap_or_default();
-        let count = part.len().min(into.len());
-        if let (Some(into), Some(part)) = (into.get_mut(..count), part.get(..count)) {
-            into.copy_from_slice(part);
-        }
-        Ok(count)
+        Ok(read_text(&small, into, offset))
     }
 
     /// Writes to a file; at its end, if `append`.

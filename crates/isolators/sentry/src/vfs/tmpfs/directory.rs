@@ -2,7 +2,7 @@
 //! go on where it was, whatever happens meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::io::Errno;
 
@@ -103,13 +103,7 @@ impl TmpNode {
         make: impl FnOnce() -> Result<Arc<TmpNode>, Errno>,
     ) -> Result<Arc<TmpNode>, Errno> {
         let _alone = lock(&self.fs.naming);
-        let mut entries = lock(self.entries()?);
-        if entries.gone {
-            return Err(Errno::NOENT);
-        }
-        if entries.get(name).is_some() {
-            return Err(Errno::EXIST);
-        }
+        let mut entries = self.vacant(name)?;
         let node = make()?;
         entries.insert(name, Arc::clone(&node));
         drop(entries);
@@ -120,15 +114,21 @@ impl TmpNode {
         Ok(node)
     }
 
-    fn name(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
-        let _alone = lock(&self.fs.naming);
-        let mut entries = lock(self.entries()?);
+    /// What is in it, where this name is not.
+    fn vacant(&self, name: &[u8]) -> Result<MutexGuard<'_, Entries>, Errno> {
+        let entries = lock(self.entries()?);
         if entries.gone {
             return Err(Errno::NOENT);
         }
         if entries.get(name).is_some() {
             return Err(Errno::EXIST);
         }
+        Ok(entries)
+    }
+
+    fn name(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
+        let _alone = lock(&self.fs.naming);
+        let mut entries = self.vacant(name)?;
         entries.insert(name, Arc::clone(node));
         Ok(())
     }

@@ -9,8 +9,12 @@ use crate::activity::Activity;
 
 /// Frames of data that wait; each has up to [`CHUNK`] bytes.
 const ORDINARY: usize = 4;
-/// Answers that wait. A client that makes us answer without reading is let go.
-const URGENT: usize = 256;
+/// Answers that wait: more than the streams that a client has at once. One that makes
+/// us answer without reading is let go.
+const URGENT: usize = 1024;
+/// So many of them may be [`hints`](Outlet::hint): what waits because the client
+/// is slow takes no room from the answers that it asks for.
+const HINTS: usize = 64;
 /// The most data that goes into one frame.
 pub(crate) const CHUNK: usize = 32 * 1024;
 
@@ -62,9 +66,15 @@ pub(crate) fn outlet<W>(write: W, activity: Activity) -> (Outlet, Writer<W>) {
 }
 
 impl Outlet {
-    /// Queues a frame before all data, and never waits.
+    /// Queues a frame before all data, and never waits. What finds no room is
+    /// lost: the client would wait for it, so the connection is to end.
     pub(crate) fn urgent(&self, frame: Vec<u8>) -> Result<(), Gone> {
         self.urgent.try_send(frame).map_err(|_| Gone)
+    }
+
+    /// The same for a frame that can as well be sent later; whether it was queued.
+    pub(crate) fn hint(&self, frame: Vec<u8>) -> bool {
+        self.urgent.capacity() > URGENT - HINTS && self.urgent(frame).is_ok()
     }
 
     /// Queues a frame of data as soon as there is room.
@@ -171,7 +181,7 @@ mod tests {
         while outlet.urgent(vec![0; 100]).is_ok() {
             sent += 1;
             tokio::task::yield_now().await;
-            assert!(sent < 1000, "endless");
+            assert!(sent < 4000, "endless");
         }
         writing.abort();
     }

@@ -149,6 +149,29 @@ async fn we_ask_for_more_when_we_have_taken() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_late_loses_no_answer() {
+    let fixture = Fixture::new(Settings::default()).await;
+    let mut client = fixture.spdy(&fixture.exec("both-ways")).await;
+    client.open_all().await;
+    // We would ask for more 600 times, and nobody reads it.
+    let frame = data(3, false, &[0; 32 * 1024]);
+    for _ in 0..300 {
+        client.send(&frame).await;
+    }
+    client.open(9, &[("streamtype", "stdin")]).await;
+    let refused = Frame::Control { kind: 3, payload: vec![0, 0, 0, 9, 0, 0, 0, 5] };
+    let answered = async {
+        while let Some(frame) = client.next().await {
+            if frame == refused {
+                return;
+            }
+        }
+        panic!("no answer before the end");
+    };
+    timeout(PATIENCE, answered).await.expect("an answer in time");
+}
+
+#[tokio::test]
 async fn a_client_that_never_reads_stops_the_program_and_is_let_go() {
     let settings = Settings { idle_timeout: Duration::from_millis(1500), ..impatient() };
     let fixture = Fixture::new(settings).await;

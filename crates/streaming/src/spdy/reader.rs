@@ -145,7 +145,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         let ask = |stream, credit: &mut u32| {
             *credit = credit.saturating_add(taken);
             let due = (*credit).min(0x7fff_ffff);
-            if due >= CREDIT && self.session.outlet.urgent(frame::window(stream, due)).is_ok() {
+            if due >= CREDIT && self.session.outlet.hint(frame::window(stream, due)) {
                 *credit = 0;
             }
         };

@@ -107,7 +107,7 @@ impl Inner {
 
     pub(super) fn reset(&self, id: u32, status: Reset) -> Result<(), Gone> {
         self.streams().remove(&id);
-        self.outlet.urgent(frame::reset(id, status))
+        self.answer(frame::reset(id, status))
     }
 
     /// The client gives room to a stream, or to the connection (0).
@@ -145,7 +145,12 @@ impl Inner {
     fn reply(&self, id: u32) -> Result<(), Gone> {
         // Blocks must leave in the order in which they were made.
         let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
-        self.outlet.urgent(frame::reply(id, &replies.block()))
+        self.answer(frame::reply(id, &replies.block()))
+    }
+
+    /// Queues what the client waits for. One that leaves no room for it is let go.
+    fn answer(&self, frame: Vec<u8>) -> Result<(), Gone> {
+        self.outlet.urgent(frame).inspect_err(|Gone| self.outlet.now(frame::go_away(0, true)))
     }
 }
 

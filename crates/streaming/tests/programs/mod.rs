@@ -97,6 +97,14 @@ impl Programs {
                     self.written.fetch_add(1000, Ordering::SeqCst);
                 }
             }
+            // The same, and takes all that comes.
+            "both-ways" => {
+                let mut stdin = stdin.ok_or_else(missing)?;
+                let mut stdout = stdout.ok_or_else(missing)?;
+                let takes = async { tokio::io::copy(&mut stdin, &mut tokio::io::sink()).await };
+                let writes = async { while stdout.write_all(&[b'x'; 1000]).await.is_ok() {} };
+                let _ = tokio::join!(takes, writes);
+            }
             // Ends when a write has to wait.
             "fill" => {
                 let mut stdout = stdout.ok_or_else(missing)?;

@@ -206,21 +206,34 @@ fn namespaces_are_the_same() {
     }
 }
 
+/// With a root that is that of a mount namespace.
+fn same_as_root(name: &str) {
+    let sandbox = Sandbox::new();
+    sandbox.compile(name, &["-static", "-pthread"]);
+    let words = [&*format!("/bin/{name}")];
+    let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));
+    let differ = |(_, (inside, host)): &(usize, (&str, &str))| inside != host;
+    let lines = inside.stdout.lines().zip(host.stdout.lines()).enumerate();
+    let other: Vec<_> = lines.filter(differ).collect();
+    assert!(other.is_empty(), "{name}: line, inside, on the host: {other:#?}");
+    assert_eq!(inside, host);
+    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+}
+
 /// Links of procfs lead to what is open, not to what is at its path.
 #[test]
 fn open_directories_are_gone_through() {
-    if !sandbox::possible() {
-        return;
+    if sandbox::possible() {
+        same_as_root("through");
     }
-    let sandbox = Sandbox::new();
-    sandbox.compile("through", &["-static"]);
-    let inside = sandbox.run(&["/bin/through"]);
-    let host = sandbox.run_on_host_as_root(&["/bin/through"]);
-    for (ours, theirs) in inside.stdout.lines().zip(host.stdout.lines()) {
-        assert_eq!(ours, theirs, "inside, on the host");
+}
+
+/// Room of a file system in memory, for content, names and attributes.
+#[test]
+fn room_of_files_is_counted_the_same() {
+    if sandbox::possible() {
+        same_as_root("booking");
     }
-    assert_eq!(inside, host);
-    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
 }
 
 /// Programs of Debian that make namespaces, in the host's own root file system.
@@ -259,15 +272,7 @@ fn copies_and_places_are_the_same() {
     if !sandbox::possible() {
         return;
     }
-    let sandbox = Sandbox::new();
-    sandbox.compile("copies", &["-static", "-pthread"]);
-    let inside = sandbox.run(&["/bin/copies"]);
-    let host = sandbox.run_on_host_as_root(&["/bin/copies"]);
-    for (ours, theirs) in inside.stdout.lines().zip(host.stdout.lines()) {
-        assert_eq!(ours, theirs, "inside, on the host");
-    }
-    assert_eq!(inside, host);
-    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+    same_as_root("copies");
 }
 
 /// What of a process is nobody else's business.
@@ -276,17 +281,8 @@ fn processes_are_as_private() {
     if !sandbox::possible() {
         return;
     }
-    let sandbox = Sandbox::new();
     for name in ["private", "snoop"] {
-        sandbox.compile(name, &["-static"]);
-        let words = [&*format!("/bin/{name}")];
-        let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));
-        let differ = |(_, (inside, host)): &(usize, (&str, &str))| inside != host;
-        let lines = inside.stdout.lines().zip(host.stdout.lines()).enumerate();
-        let other: Vec<_> = lines.filter(differ).collect();
-        assert!(other.is_empty(), "{name}: line, inside, on the host: {other:#?}");
-        assert_eq!(inside, host);
-        assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+        same_as_root(name);
     }
 }
 

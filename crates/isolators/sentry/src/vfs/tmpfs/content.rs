@@ -2,11 +2,11 @@
 //! that they can be mapped.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rustix::fs::MemfdFlags;
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, SeekFrom};
+use rustix::io::Errno;
 
 use crate::ipc::queues::Queue;
 use crate::task::waiter::lock;
@@ -14,19 +14,26 @@ use crate::task::waiter::lock;
 use super::super::Kind;
 use super::super::file::read_text;
 use super::super::host::most_handles;
+use super::TmpNode;
 use super::directory::Entries;
-use super::{PAGE, TmpFs, TmpNode};
+use super::room::{PAGE, Room, pages};
 
 /// A file of up to this much costs no descriptor, until it is mapped.
-const SMALL: usize = 64 << 10;
+const SMALL: u64 = 64 << 10;
 /// The same once there are many with one.
-const SMALL_AMONG_MANY: usize = 8 << 20;
+const SMALL_AMONG_MANY: u64 = 8 << 20;
+/// Where links lead that are longer takes a page (`SHORT_SYMLINK_LEN`).
+const SHORT_LINK: usize = 127;
 /// Files that have a descriptor.
 static LARGE: AtomicUsize = AtomicUsize::new(0);
 
-/// How large a file gets before it has a descriptor.
-fn small_limit() -> usize {
-    if LARGE.load(Ordering::Relaxed) < most_handles() { SMALL } else { SMALL_AMONG_MANY }
+/// Whether a file that gets from one size to another, with something written from `start`
+/// on, can do without a descriptor. What was never written takes no room in a memfd.
+fn stays_small(size: u64, start: u64, end: u64) -> bool {
+    if LARGE.load(Ordering::Relaxed) >= most_handles() {
+        return end <= SMALL_AMONG_MANY;
+    }
+    end <= SMALL && start / PAGE * PAGE <= pages(size)
 }
 
 #[derive(Debug)]
@@ -42,10 +49,20 @@ pub(super) enum Content {
 
 #[derive(Debug, Default)]
 pub(super) struct Bytes {
+    /// Held while the content is changed, as Linux holds the inode's lock: what is booked is
+    /// what is there. Comes before `small`.
+    booked: Mutex<Booked>,
     small: Mutex<Vec<u8>>,
     /// Once it is there, `small` counts no more.
     large: OnceLock<OwnedFd>,
-    booked: AtomicU64,
+}
+
+/// What a file takes of the file system's room.
+#[derive(Debug, Default)]
+struct Booked {
+    bytes: u64,
+    /// Something was allocated behind the end.
+    ahead: bool,
 }
 
 impl Drop for Bytes {
@@ -62,6 +79,7 @@ impl Content {
             Kind::Directory => Content::Directory(Mutex::default()),
             Kind::Regular => {
                 let bytes = Bytes::default();
+                lock(&bytes.booked).bytes = pages(text.len() as u64);
                 *lock(&bytes.small) = text.to_vec();
                 Content::File(bytes)
             }
@@ -82,7 +100,7 @@ impl Content {
     pub(super) fn size(&self) -> Result<(u64, u64), Errno> {
         match self {
             Content::File(bytes) => bytes.size(),
-            Content::Link(target) => Ok((target.len() as u64, 0)),
+            Content::Link(target) => Ok((target.len() as u64, self.booked())),
             Content::Directory(entries) => Ok((lock(entries).size(), 0)),
             // `FILENT_SIZE`
             Content::Queue(_) => Ok((80, 0)),
@@ -94,13 +112,14 @@ impl Content {
         if let Content::Link(target) = self { Some(target.clone()) } else { None }
     }
 
+    /// What it takes of the file system's room.
     pub(super) fn booked(&self) -> u64 {
-        if let Content::File(bytes) = self { bytes.booked.load(Ordering::SeqCst) } else { 0 }
+        match self {
+            Content::File(bytes) => lock(&bytes.booked).bytes,
+            Content::Link(target) if target.len() > SHORT_LINK => PAGE,
+            _ => 0,
+        }
     }
-}
-
-fn pages(length: u64) -> u64 {
-    length.next_multiple_of(PAGE)
 }
 
 impl Bytes {
@@ -109,29 +128,8 @@ impl Bytes {
         let small = lock(&self.small);
         match self.large.get() {
             None => Ok((small.len() as u64, pages(small.len() as u64))),
-            Some(fd) => {
-                let stat = rustix::fs::fstat(fd)?;
-                let number = |n: i64| u64::try_from(n).unwrap_or(0);
-                Ok((number(stat.st_size), number(stat.st_blocks) * 512))
-            }
+            Some(fd) => held(fd),
         }
-    }
-
-    /// Books what it uses after a change that needed up to `more` bytes.
-    fn booking<T>(
-        &self,
-        fs: &TmpFs,
-        more: u64,
-        change: impl FnOnce() -> Result<T, Errno>,
-    ) -> Result<T, Errno> {
-        let before = self.booked.load(Ordering::SeqCst);
-        let most = before.saturating_add(more);
-        fs.book(before, most)?;
-        let done = change();
-        let after = self.size().map_or(before, |(_, bytes)| bytes);
-        self.booked.store(after, Ordering::SeqCst);
-        fs.book(most, after)?;
-        done
     }
 
     /// The memfd, which is made if need be.
@@ -156,6 +154,218 @@ impl Bytes {
             fd
         }))
     }
+
+    /// Writes at `offset`, or at the end; of what does not fit as much as does.
+    fn write(&self, room: &Room, from: &[u8], at: Option<u64>) -> Result<usize, Errno> {
+        let mut booked = lock(&self.booked);
+        let (size, held) = self.size()?;
+        let start = at.unwrap_or(size);
+        let end = start.checked_add(from.len() as u64).ok_or(Errno::FBIG)?;
+        let mut small = lock(&self.small);
+        if self.large.get().is_none() && stays_small(size, start, end) {
+            return write_small(&mut booked, &mut small, room, from, start);
+        }
+        let fd = self.enlarge(&mut small)?;
+        drop(small);
+        // Without holes only what is behind the end is new.
+        let whole = !booked.ahead && held >= pages(size);
+        let known = if whole { pages(size) } else { 0 };
+        let more = pages(end).saturating_sub(known.max(start / PAGE * PAGE));
+        if room.take(more).is_err() {
+            return write_pages(fd, &mut booked, room, from, start);
+        }
+        let done = rustix::io::pwrite(fd, from, start);
+        booked.settle(fd, room, more);
+        done
+    }
+
+    fn truncate(&self, room: &Room, size: u64) -> Result<(), Errno> {
+        let mut booked = lock(&self.booked);
+        let mut small = lock(&self.small);
+        let now = small.len() as u64;
+        if self.large.get().is_none() && stays_small(now, pages(size), size) {
+            let length = usize::try_from(size).map_err(|_| Errno::FBIG)?;
+            let after = pages(size);
+            match after.checked_sub(booked.bytes) {
+                Some(more) => room.take(more)?,
+                None => room.give(booked.bytes - after),
+            }
+            booked.bytes = after;
+            small.resize(length, 0);
+            return Ok(());
+        }
+        let fd = self.enlarge(&mut small)?;
+        drop(small);
+        let done = rustix::fs::ftruncate(fd, size);
+        booked.settle(fd, room, 0);
+        done
+    }
+
+    fn allocate(
+        &self,
+        room: &Room,
+        mode: FallocateFlags,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Errno> {
+        let mut booked = lock(&self.booked);
+        let fd = self.enlarge(&mut lock(&self.small))?;
+        let end = offset.saturating_add(length);
+        let more = pages(end) - offset / PAGE * PAGE;
+        if mode.contains(FallocateFlags::PUNCH_HOLE) {
+            let done = rustix::fs::fallocate(fd, mode, offset, length);
+            booked.settle(fd, room, 0);
+            return done;
+        }
+        if room.is_limited() && more > room.most() {
+            return Err(Errno::NOSPC);
+        }
+        booked.ahead |= mode.contains(FallocateFlags::KEEP_SIZE);
+        if room.take(more).is_ok() {
+            let done = rustix::fs::fallocate(fd, mode, offset, length);
+            booked.settle(fd, room, more);
+            return done;
+        }
+        // What is allocated already needs no room.
+        let keep = mode | FallocateFlags::KEEP_SIZE;
+        let mut holes = Vec::new();
+        let mut done = Ok(());
+        let mut at = offset / PAGE * PAGE;
+        while done.is_ok() && at < end {
+            let Some((from, to)) = hole(fd, at, pages(end))? else { break };
+            holes.push((from, to));
+            done = rustix::fs::fallocate(fd, keep, from, to - from);
+            let grown = booked.grown(fd)?;
+            if done.is_ok() {
+                done = room.take(grown);
+            }
+            if done.is_ok() {
+                booked.bytes += grown;
+            }
+            at = to;
+        }
+        if done.is_ok() {
+            done = rustix::fs::fallocate(fd, mode, offset, length);
+        } else {
+            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            for (from, to) in holes {
+                rustix::fs::fallocate(fd, punch, from, to - from)?;
+            }
+        }
+        booked.settle(fd, room, 0);
+        done
+    }
+}
+
+impl Booked {
+    /// Books what a file has after a change for which `more` was taken.
+    fn settle(&mut self, fd: &OwnedFd, room: &Room, more: u64) {
+        let taken = self.bytes + more;
+        let now = held(fd).map_or(taken, |(_, bytes)| bytes);
+        match now.checked_sub(taken) {
+            // Programs that have it mapped filled its holes.
+            Some(more) => room.exceed(more),
+            None => room.give(taken - now),
+        }
+        self.bytes = now;
+    }
+
+    /// Bytes that are there and not booked.
+    fn grown(&self, fd: &OwnedFd) -> Result<u64, Errno> {
+        Ok(held(fd)?.1.saturating_sub(self.bytes))
+    }
+}
+
+/// Size and memory of a memfd.
+fn held(fd: &OwnedFd) -> Result<(u64, u64), Errno> {
+    let stat = rustix::fs::fstat(fd)?;
+    let number = |n: i64| u64::try_from(n).unwrap_or(0);
+    Ok((number(stat.st_size), number(stat.st_blocks) * 512))
+}
+
+/// The first hole from `at` on, up to `end`.
+fn hole(fd: &OwnedFd, at: u64, end: u64) -> Result<Option<(u64, u64)>, Errno> {
+    let find = |to| match rustix::fs::seek(fd, to) {
+        Err(Errno::NXIO) => Ok(None),
+        found => found.map(Some),
+    };
+    // Behind the end there is nothing else.
+    // That of the end is not one until the next page.
+    let from = pages(find(SeekFrom::Hole(at))?.unwrap_or(at));
+    let to = find(SeekFrom::Data(from))?.unwrap_or(end).min(end);
+    Ok((from < to).then_some((from, to)))
+}
+
+fn write_small(
+    booked: &mut Booked,
+    small: &mut Vec<u8>,
+    room: &Room,
+    from: &[u8],
+    start: u64,
+) -> Result<usize, Errno> {
+    let end = start + from.len() as u64;
+    let got = room.take_pages(pages(end).saturating_sub(booked.bytes));
+    let end = end.min(booked.bytes + got);
+    let length = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    let (at, end) = (length(start), length(end));
+    let count = end.saturating_sub(at);
+    if count == 0 {
+        room.give(got);
+        return Err(Errno::NOSPC);
+    }
+    booked.bytes += got;
+    if small.len() < end {
+        small.resize(end, 0);
+    }
+    if let (Some(to), Some(from)) = (small.get_mut(at..end), from.get(..count)) {
+        to.copy_from_slice(from);
+    }
+    Ok(count)
+}
+
+/// Writes while there is room for each page that is new; those that are there need none.
+fn write_pages(
+    fd: &OwnedFd,
+    booked: &mut Booked,
+    room: &Room,
+    from: &[u8],
+    start: u64,
+) -> Result<usize, Errno> {
+    let mut count = 0;
+    while let Some(rest) = from.get(count..).filter(|rest| !rest.is_empty()) {
+        let at = start + count as u64;
+        let left = usize::try_from(PAGE - at % PAGE).unwrap_or(rest.len());
+        let page = at / PAGE * PAGE;
+        let is_new = hole(fd, page, page + PAGE)?.is_some();
+        let (size, _) = held(fd)?;
+        let done = rustix::io::pwrite(fd, rest.get(..left).unwrap_or(rest), at);
+        let grown = booked.grown(fd)?;
+        let done = done.and_then(|done| match room.take(grown) {
+            Ok(()) => {
+                booked.bytes += grown;
+                Ok(done)
+            }
+            Err(_) if !is_new => Ok(done),
+            Err(full) => {
+                let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                rustix::fs::fallocate(fd, punch, page, PAGE)?;
+                if held(fd)?.0 > size {
+                    rustix::fs::ftruncate(fd, size)?;
+                }
+                Err(full)
+            }
+        });
+        match done {
+            Ok(done) => count += done,
+            Err(_) if count > 0 => break,
+            Err(errno) => {
+                booked.settle(fd, room, 0);
+                return Err(errno);
+            }
+        }
+    }
+    booked.settle(fd, room, 0);
+    Ok(count)
 }
 
 impl TmpNode {
@@ -181,7 +391,8 @@ impl TmpNode {
         Ok(read_text(&small, into, offset))
     }
 
-    /// Writes to a file; at its end, if `append`.
+    /// Writes to a file; at its end, if `append`. If there is room for a part only, that is
+    /// written.
     ///
     /// # Errors
     /// `ENOSPC`, `EFBIG`; `EPERM` if it is sealed.
@@ -190,47 +401,7 @@ impl TmpNode {
         if from.is_empty() {
             return Ok(0);
         }
-        let mut small = lock(&bytes.small);
-        let start = if append { small.len() as u64 } else { offset };
-        let end = start.checked_add(from.len() as u64).ok_or(Errno::FBIG)?;
-        let fits = usize::try_from(end).ok().filter(|end| *end <= small_limit());
-        let count = match (bytes.large.get(), fits) {
-            (None, Some(end)) => {
-                let before = bytes.booked.load(Ordering::SeqCst);
-                let after = pages(end.max(small.len()) as u64);
-                self.fs.book(before, after)?;
-                bytes.booked.store(after, Ordering::SeqCst);
-                if small.len() < end {
-                    small.resize(end, 0);
-                }
-                let start = end - from.len();
-                if let Some(room) = small.get_mut(start..end) {
-                    room.copy_from_slice(from);
-                }
-                from.len()
-            }
-            _ => {
-                bytes.enlarge(&mut small)?;
-                drop(small);
-                let fd = bytes.large.get().ok_or(Errno::IO)?;
-                let (size, held) = bytes.size()?;
-                let start = if append { size } else { offset };
-                let end = start.checked_add(from.len() as u64).ok_or(Errno::FBIG)?;
-                // Without holes only what is behind the end is new.
-                let more = if held >= pages(size) {
-                    pages(end).saturating_sub(held)
-                } else {
-                    pages(end) - start / PAGE * PAGE
-                };
-                bytes.booking(&self.fs, more, || {
-                    if append {
-                        let part = [std::io::IoSlice::new(from)];
-                        return rustix::io::pwritev2(fd, &part, 0, ReadWriteFlags::APPEND);
-                    }
-                    rustix::io::pwrite(fd, from, offset)
-                })?
-            }
-        };
+        let count = bytes.write(&self.fs.space, from, (!append).then_some(offset))?;
         self.touched();
         Ok(count)
     }
@@ -240,22 +411,7 @@ impl TmpNode {
     /// # Errors
     /// `EISDIR`, `EINVAL`; `EPERM` if it is sealed.
     pub fn truncate(&self, size: u64) -> Result<(), Errno> {
-        let bytes = self.bytes()?;
-        let mut small = lock(&bytes.small);
-        match (bytes.large.get(), usize::try_from(size).ok().filter(|s| *s <= small_limit())) {
-            (None, Some(size)) => {
-                let after = pages(size as u64);
-                self.fs.book(bytes.booked.load(Ordering::SeqCst), after)?;
-                bytes.booked.store(after, Ordering::SeqCst);
-                small.resize(size, 0);
-            }
-            _ => {
-                bytes.enlarge(&mut small)?;
-                drop(small);
-                let fd = bytes.large.get().ok_or(Errno::IO)?;
-                bytes.booking(&self.fs, 0, || rustix::fs::ftruncate(fd, size))?;
-            }
-        }
+        self.bytes()?.truncate(&self.fs.space, size)?;
         self.touched();
         Ok(())
     }
@@ -264,17 +420,9 @@ impl TmpNode {
     ///
     /// # Errors
     /// `ENOSPC`, and what the host says of the mode.
-    pub fn allocate(
-        &self,
-        mode: rustix::fs::FallocateFlags,
-        offset: u64,
-        length: u64,
-    ) -> Result<(), Errno> {
-        let fd = self.memory()?;
-        let punch = mode.contains(rustix::fs::FallocateFlags::PUNCH_HOLE);
-        let more = if punch { 0 } else { pages(length.saturating_add(PAGE - 1)) };
-        self.bytes()?
-            .booking(&self.fs, more, || rustix::fs::fallocate(fd, mode, offset, length))?;
+    pub fn allocate(&self, mode: FallocateFlags, offset: u64, length: u64) -> Result<(), Errno> {
+        let bytes = self.bytes().map_err(|_| Errno::NODEV)?;
+        bytes.allocate(&self.fs.space, mode, offset, length)?;
         self.touched();
         Ok(())
     }

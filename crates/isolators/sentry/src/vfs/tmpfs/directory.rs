@@ -11,6 +11,7 @@ use crate::task::waiter::lock;
 
 use super::super::{Kind, Listed};
 use super::content::Content;
+use super::room::FILE;
 use super::{New, TmpNode};
 
 /// Positions of `.` and `..`.
@@ -126,11 +127,29 @@ impl TmpNode {
         Ok(entries)
     }
 
-    fn name(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
+    /// Gives a file so many links more, the first one by this name.
+    fn name(&self, name: &[u8], node: &Arc<TmpNode>, links: i64) -> Result<(), Errno> {
         let _alone = lock(&self.fs.naming);
         let mut entries = self.vacant(name)?;
+        // The first name is the file's own.
+        if lock(&node.changeable).links > 0 {
+            self.fs.files.take(FILE)?;
+        }
         entries.insert(name, Arc::clone(node));
+        node.linked(links);
         Ok(())
+    }
+
+    /// A name of it is gone.
+    fn unlinked(&self) {
+        if self.kind == Kind::Directory {
+            self.linked(-2);
+            return;
+        }
+        if lock(&self.changeable).links > 1 {
+            self.fs.files.give(FILE);
+        }
+        self.linked(-1);
     }
 
     /// Gives a file, which is none of these, a name in this directory.
@@ -144,8 +163,7 @@ impl TmpNode {
         if self.fs.queues.is_some() {
             return Err(Errno::PERM);
         }
-        self.name(name, node)?;
-        node.linked(1);
+        self.name(name, node, 1)?;
         self.touched();
         Ok(())
     }
@@ -155,9 +173,8 @@ impl TmpNode {
     /// # Errors
     /// `EEXIST`; `ENOENT` if the directory was removed.
     pub fn adopt(&self, name: &[u8], node: &Arc<TmpNode>) -> Result<(), Errno> {
-        self.name(name, node)?;
         let is_directory = node.kind == Kind::Directory;
-        node.linked(1 + i64::from(is_directory));
+        self.name(name, node, 1 + i64::from(is_directory))?;
         self.linked(i64::from(is_directory));
         self.touched();
         Ok(())
@@ -192,10 +209,8 @@ impl TmpNode {
         self.touched();
         if is_directory {
             self.linked(-1);
-            node.linked(-2);
-        } else {
-            node.linked(-1);
         }
+        node.unlinked();
         Ok(())
     }
 
@@ -259,7 +274,7 @@ impl TmpNode {
                 other.linked(1);
             }
             if let Some(replaced) = replaced {
-                replaced.linked(if is_directory { -2 } else { -1 });
+                replaced.unlinked();
                 other.linked(if is_directory { -1 } else { 0 });
             }
         }

@@ -1,10 +1,11 @@
 //! File systems in memory: tmpfs, devtmpfs, and what sysfs and memfds are made of.
 
+mod attributes;
 mod content;
 mod directory;
 mod open;
+mod room;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -12,6 +13,7 @@ use content::Content;
 pub use directory::Names;
 pub(super) use open::memory_again;
 pub use open::{MemoryFile, TmpDirectory, TmpFile};
+use room::{Extended, FILE, Room, all_extended};
 use rustix::io::Errno;
 
 use crate::ipc::queues::{Accounts, Queue};
@@ -26,11 +28,11 @@ use super::{Attributes, Kind, Time};
 pub struct TmpFs {
     /// Its device number.
     pub device: u64,
-    space: u64,
-    files: u64,
-    used: AtomicU64,
+    /// For content.
+    space: Room,
+    /// For files, their further names and their extended attributes.
+    files: Room,
     made: AtomicU64,
-    alive: AtomicU64,
     /// Held while a name in any directory is changed: a rename has two of them, and what it
     /// takes the place of.
     naming: Mutex<()>,
@@ -60,7 +62,7 @@ struct Changeable {
     accessed: Time,
     modified: Time,
     changed: Time,
-    extended: BTreeMap<Vec<u8>, Vec<u8>>,
+    extended: Extended,
 }
 
 impl Changeable {
@@ -86,26 +88,11 @@ pub struct New<'a> {
     pub text: &'a [u8],
 }
 
-/// Bytes of a page: what space is counted in.
-const PAGE: u64 = 4096;
-/// Bytes that all extended attributes of a file may have.
-const EXTENDED_LIMIT: usize = 64 << 10;
-
 impl TmpFs {
     /// An empty one with room for so many bytes and files; returns its root.
     #[must_use]
     pub fn with_root(device: u64, space: u64, files: u64, root: New<'_>) -> Arc<TmpNode> {
-        let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
-        let fs = TmpFs {
-            device,
-            space,
-            files,
-            used,
-            made,
-            alive,
-            naming: Mutex::default(),
-            queues: None,
-        };
+        let fs = TmpFs::new(device, (space, files), None);
         Arc::new(fs).root(root)
     }
 
@@ -117,21 +104,30 @@ impl TmpFs {
         accounts: Arc<Accounts>,
         root: New<'_>,
     ) -> Arc<TmpNode> {
-        let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
-        let queues = Some(accounts);
-        let naming = Mutex::default();
-        Arc::new(TmpFs { device, space: 0, files, used, made, alive, naming, queues }).root(root)
+        Arc::new(TmpFs::new(device, (0, files), Some(accounts))).root(root)
+    }
+
+    fn new(device: u64, (space, files): (u64, u64), queues: Option<Arc<Accounts>>) -> Self {
+        TmpFs {
+            device,
+            space: Room::new(space),
+            files: Room::new(files.saturating_mul(FILE)),
+            made: AtomicU64::new(1),
+            naming: Mutex::default(),
+            queues,
+        }
     }
 
     fn root(self: &Arc<Self>, new: New<'_>) -> Arc<TmpNode> {
+        self.files.exceed(FILE);
         let root = self.node(new, Content::new(new.kind, new.text));
         lock(&root.changeable).links = 2;
         root
     }
 
+    /// A file for which room was taken.
     fn node(self: &Arc<Self>, new: New<'_>, content: Content) -> Arc<TmpNode> {
         let now = Time::now();
-        self.alive.fetch_add(1, Ordering::SeqCst);
         Arc::new(TmpNode {
             inode: self.made.fetch_add(1, Ordering::SeqCst),
             kind: new.kind,
@@ -144,7 +140,7 @@ impl TmpFs {
                 accessed: now,
                 modified: now,
                 changed: now,
-                extended: BTreeMap::new(),
+                extended: Extended::new(),
             }),
             content,
             fs: Arc::clone(self),
@@ -167,8 +163,10 @@ impl TmpFs {
     }
 
     fn unnamed_of(self: &Arc<Self>, new: New<'_>, content: Content) -> Result<Arc<TmpNode>, Errno> {
-        if self.alive.load(Ordering::SeqCst) >= self.files {
-            return Err(Errno::NOSPC);
+        self.files.take(FILE)?;
+        if let Err(full) = self.space.take(content.booked()) {
+            self.files.give(FILE);
+            return Err(full);
         }
         Ok(self.node(new, content))
     }
@@ -178,11 +176,8 @@ impl TmpFs {
     /// # Errors
     /// If there is no memory.
     pub fn nameless(new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
-        static HIDDEN: LazyLock<Arc<TmpFs>> = LazyLock::new(|| {
-            let (used, made, alive) = (AtomicU64::new(0), AtomicU64::new(1), AtomicU64::new(0));
-            let (space, files, queues, naming) = (u64::MAX, u64::MAX, None, Mutex::default());
-            Arc::new(TmpFs { device: 1, space, files, used, made, alive, naming, queues })
-        });
+        static HIDDEN: LazyLock<Arc<TmpFs>> =
+            LazyLock::new(|| Arc::new(TmpFs::new(1, (u64::MAX, u64::MAX), None)));
         let node = HIDDEN.unnamed(new)?;
         node.unname();
         Ok(node)
@@ -191,30 +186,15 @@ impl TmpFs {
     /// Room for all bytes and files, and what of it is used.
     #[must_use]
     pub fn figures(&self) -> [u64; 4] {
-        let (used, alive) = (&self.used, &self.alive);
-        [self.space, used.load(Ordering::SeqCst), self.files, alive.load(Ordering::SeqCst)]
-    }
-
-    /// Books a change from `old` to `new` bytes; more only if there is room.
-    fn book(&self, old: u64, new: u64) -> Result<(), Errno> {
-        if new <= old {
-            self.used
-                .fetch_sub((old - new).min(self.used.load(Ordering::SeqCst)), Ordering::SeqCst);
-            return Ok(());
-        }
-        let more = new - old;
-        let fits = |used: u64| used.checked_add(more).filter(|sum| *sum <= self.space);
-        match self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Errno::NOSPC),
-        }
+        let (space, files) = (&self.space, &self.files);
+        [space.most(), space.taken(), files.most() / FILE, files.taken().div_ceil(FILE)]
     }
 }
 
 impl Drop for TmpNode {
     fn drop(&mut self) {
-        self.fs.alive.fetch_sub(1, Ordering::SeqCst);
-        let _ = self.fs.book(self.content.booked(), 0);
+        self.fs.space.give(self.content.booked());
+        self.fs.files.give(FILE + all_extended(&lock(&self.changeable).extended));
         // A guest can nest directories deeper than this thread's stack goes.
         let mut left = self.content.emptied();
         while let Some(node) = left.pop() {
@@ -254,7 +234,7 @@ impl TmpNode {
             group: now.group,
             number: self.number,
             size,
-            block_size: PAGE,
+            block_size: room::PAGE,
             blocks: bytes / 512,
             accessed: now.accessed,
             modified: now.modified,
@@ -301,7 +281,7 @@ impl TmpNode {
         if self.kind != Kind::Directory {
             // What it gives to who executes it doesn't change hands.
             now.drop_set_ids(true);
-            now.extended.remove(FILE_CAPS);
+            self.forget(&mut now.extended, FILE_CAPS);
         }
         now.changed = Time::now();
     }
@@ -314,7 +294,7 @@ impl TmpNode {
         }
         let (permissions, owner) = {
             let mut now = lock(&self.changeable);
-            now.extended.remove(FILE_CAPS);
+            self.forget(&mut now.extended, FILE_CAPS);
             (now.permissions, (now.user, now.group))
         };
         if permissions & 0o6000 == 0 {
@@ -352,52 +332,6 @@ impl TmpNode {
         now.links = now.links.saturating_add_signed(by);
         now.changed = Time::now();
     }
-
-    /// An extended attribute.
-    ///
-    /// # Errors
-    /// `ENODATA`
-    pub fn extended(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        lock(&self.changeable).extended.get(name).cloned().ok_or(Errno::NODATA)
-    }
-
-    /// Names of all extended attributes.
-    #[must_use]
-    pub fn extended_names(&self) -> Vec<Vec<u8>> {
-        lock(&self.changeable).extended.keys().cloned().collect()
-    }
-
-    /// Sets an extended attribute, or removes it; `must_be` says whether it must be there, or
-    /// must not.
-    ///
-    /// # Errors
-    /// `EEXIST`, `ENODATA`; `ENOSPC` if there are too many.
-    pub fn set_extended(
-        &self,
-        name: &[u8],
-        value: Option<&[u8]>,
-        must_be: Option<bool>,
-    ) -> Result<(), Errno> {
-        let mut now = lock(&self.changeable);
-        match (must_be, now.extended.contains_key(name)) {
-            (Some(true), false) => return Err(Errno::NODATA),
-            (Some(false), true) => return Err(Errno::EXIST),
-            _ => {}
-        }
-        match value {
-            None => drop(now.extended.remove(name)),
-            Some(value) => {
-                let all = now.extended.iter().filter(|(n, _)| *n != name);
-                let length: usize = all.map(|(n, v)| n.len() + v.len()).sum();
-                if length + name.len() + value.len() > EXTENDED_LIMIT {
-                    return Err(Errno::NOSPC);
-                }
-                now.extended.insert(name.to_vec(), value.to_vec());
-            }
-        }
-        now.changed = Time::now();
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -414,11 +348,14 @@ mod tests {
 
     #[test]
     fn room_is_counted() {
-        let root = empty(3 * PAGE);
+        let root = empty(3 * room::PAGE);
         let file = root.make(b"f", new(Kind::Regular)).unwrap();
         assert_eq!(file.write(&[1; 5000], 0, false), Ok(5000));
         assert_eq!(file.attributes().unwrap().size, 5000);
-        assert_eq!(file.write(&[1; 9000], 5000, false), Err(Errno::NOSPC));
+        // As much as fits.
+        assert_eq!(file.write(&[1; 9000], 5000, false), Ok(7288));
+        assert_eq!(file.write(&[1; 1], 12288, false), Err(Errno::NOSPC));
+        assert_eq!(file.write(&[1; 9000], 0, false), Ok(9000));
         file.truncate(10).unwrap();
         assert_eq!(file.write(&[2; 3], 0, true), Ok(3));
         let mut bytes = [0; 20];

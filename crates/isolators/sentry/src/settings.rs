@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
 
+use rustix::io::Errno;
+
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
@@ -41,6 +43,16 @@ impl Settings {
     pub fn get(&self, path: &str) -> Option<u64> {
         lock(&self.0).get(path).copied()
     }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is not heeded, or can't be that.
+    pub fn set(&self, path: &str, value: &str) -> Result<(), Errno> {
+        let number = parse(path, value).ok_or(Errno::INVAL)?;
+        lock(&self.0).insert(path.to_owned(), number);
+        Ok(())
+    }
 }
 
 /// Two groups, as one number.
@@ -52,23 +64,30 @@ fn groups(value: &str) -> Option<u64> {
     }
 }
 
+/// What a value of a setting means, if it is heeded and may be that.
+fn parse(path: &str, value: &str) -> Option<u64> {
+    if path == PING_GROUPS {
+        return groups(value);
+    }
+    let (_, range) = HEEDED.iter().find(|(name, _)| *name == path)?;
+    value.trim().parse().ok().filter(|number| range.contains(number))
+}
+
+/// Whether who administers a network sets that for it.
+#[must_use]
+pub fn is_of_network(path: &str) -> bool {
+    path.starts_with("net/")
+        && (path == PING_GROUPS || HEEDED.iter().any(|(name, _)| *name == path))
+}
+
 /// Gives a container what its configuration says, by path below `/proc/sys`. What this
 /// kernel does not heed is said in its log: for the host's kernel it holds.
 pub fn apply(kernel: &Kernel, given: &[(String, String)]) {
     for (path, value) in given {
-        let range = HEEDED.iter().find(|(name, _)| name == path).map(|(_, range)| range);
-        let number = value.trim().parse::<u64>().ok();
-        if let (PING_GROUPS, Some(groups)) = (path.as_str(), groups(value)) {
-            lock(&kernel.network.settings.0).insert(path.clone(), groups);
-            continue;
-        }
-        match (range, number) {
-            (Some(range), Some(number)) if range.contains(&number) => {
-                let net = path.starts_with("net/");
-                let whose = if net { &kernel.network.settings } else { &kernel.ipc.settings };
-                lock(&whose.0).insert(path.clone(), number);
-            }
-            _ => kernel.log.write(&format!("sysctl {path}: {value:?} is not heeded")),
+        let net = path.starts_with("net/");
+        let whose = if net { &kernel.network.settings } else { &kernel.ipc.settings };
+        if whose.set(path, value).is_err() {
+            kernel.log.write(&format!("sysctl {path}: {value:?} is not heeded"));
         }
     }
 }

@@ -197,7 +197,7 @@ fn namespaces_are_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["namespaces", "ipcs", "pids", "joins", "mountapi"] {
+    for name in ["namespaces", "networks", "ipcs", "pids", "joins", "mountapi"] {
         sandbox.compile(name, &["-static", "-pthread"]);
         let words = [&*format!("/bin/{name}")];
         let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));
@@ -257,6 +257,15 @@ fn programs_that_make_namespaces_do_the_same() {
          unshare -m --propagation private sh -c 'mount -t tmpfs x /mnt; cd /mnt; mkdir p; \
          (until [ -e go ]; do :; done; mount -o remount,ro,bind /proc; >done) & \
          unshare -Ur sh -c \"$Q\"'",
+        "unshare -n ip addr",
+        "unshare -rn sh -c 'ip link set lo up; ip -o addr; ip route; ip link set lo down; ip -o addr'",
+        "unshare -rn sh -c 'ip addr add 10.3.0.1/24 dev lo; ip link set lo up; ip addr; \
+         ip addr del 10.3.0.1/24 dev lo; ip -o addr; ip link set x up; ip link del lo; echo $?'",
+        "P=/proc/sys/net/ipv4/ip_unprivileged_port_start; export P; unshare -rn sh -c 'cat $P; \
+         echo 80 >$P; cat $P; echo 99999 >$P; cat $P'; cat $P",
+        // Where it is installed; else both say that it is not there.
+        "bwrap --unshare-all --bind / / --proc /proc --dev /dev sh -c 'ip -o addr; id -u; echo $$; \
+         cat /proc/net/if_inet6'; bwrap --unshare-net --unshare-pid --ro-bind / / sh -c 'echo x; >/x'",
         "unshare -Urpf bash -c '(exit 3); echo $?; sleep 0.1 & wait $!; echo $? $BASHPID'",
     ] {
         let inside = sandbox::run_in(std::path::Path::new("/"), &["/bin/sh", "-c", text]);

@@ -81,7 +81,7 @@ fn connect(kernel: &Kernel, to: SocketAddr) -> Result<Arc<Socket>, Errno> {
         }
         Body::Tcp(tcp)
     };
-    Ok(Socket::new(family, Type::Stream as u32, TCP, body))
+    Ok(Socket::new(&kernel.network, (family, Type::Stream as u32, TCP), body))
 }
 
 /// Until both have nothing more to say, or the stream's other end is gone.

@@ -5,15 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use rustix::io::Errno;
 
 use crate::syscalls::Call;
+use crate::task::waiter::lock;
 
+use super::Network;
 use super::inet::address;
-use super::links::Link;
+use super::links::{Link, Links, flag};
 
-/// `SIOCG*`
+/// `SIOCG*`, `SIOCS*`
 mod request {
     pub(super) const NAME: u32 = 0x8910;
     pub(super) const LIST: u32 = 0x8912;
     pub(super) const FLAGS: u32 = 0x8913;
+    pub(super) const SET_FLAGS: u32 = 0x8914;
     pub(super) const ADDRESS: u32 = 0x8915;
     pub(super) const BROADCAST: u32 = 0x8919;
     pub(super) const MASK: u32 = 0x891b;
@@ -33,15 +36,19 @@ fn socket_address(ip: IpAddr) -> Vec<u8> {
     address::bytes(SocketAddr::new(ip, 0), ip.is_ipv6())
 }
 
-/// Answers a question about interfaces.
+/// Answers a question about interfaces of a network, or puts one up or down.
 ///
 /// # Errors
 /// `ENODEV`, `EADDRNOTAVAIL`; `EPERM` for what changes one, `ENOTTY` for others.
-pub fn interface(call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
-    let links = call.kernel.network.links();
+pub fn interface(
+    call: &Call<'_>,
+    network: &Network,
+    (request, argument): (u32, u64),
+) -> Result<i64, Errno> {
+    let links = network.links();
     let memory = call.memory();
     if request == request::LIST {
-        return list(call, argument);
+        return list(call, &links, argument);
     }
     // From "add a route" to "delete a multicast address": SIOCS*, SIOCADD*, SIOCDEL*.
     if !(0x890b..=0x89ff).contains(&request) {
@@ -81,6 +88,13 @@ pub fn interface(call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Er
             let kind: u16 = if link.loopback { 772 } else { 1 };
             [&kind.to_le_bytes()[..], &link.hardware, &[0; 8]].concat()
         }
+        request::SET_FLAGS => {
+            network.permit_change(&lock(&call.thread.credentials))?;
+            let up = value.first().is_some_and(|flags| u32::from(*flags) & flag::UP != 0);
+            let index = by_name()?.index;
+            network.change(|links| links.of_mut(index).map(|link| link.set_up(up)))?;
+            return Ok(0);
+        }
         0x8914..=0x8924 | 0x890b..=0x890c => return Err(Errno::PERM),
         _ => return Err(Errno::NOTTY),
     };
@@ -89,12 +103,12 @@ pub fn interface(call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Er
 }
 
 /// `SIOCGIFCONF`: addresses of IPv4, or how much room they need.
-fn list(call: &Call<'_>, argument: u64) -> Result<i64, Errno> {
+fn list(call: &Call<'_>, links: &Links, argument: u64) -> Result<i64, Errno> {
     let memory = call.memory();
     let room = usize::try_from(memory.read_u32(argument)?.cast_signed()).unwrap_or(0);
     let to = memory.read_u64(argument.wrapping_add(8))?;
     let mut bytes = Vec::new();
-    for link in &call.kernel.network.links().links {
+    for link in &links.links {
         for address in link.addresses.iter().filter(|a| a.ip.is_ipv4()) {
             if to != 0 && bytes.len() + REQUEST > room {
                 break;

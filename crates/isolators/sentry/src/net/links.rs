@@ -35,6 +35,8 @@ pub struct Link {
     pub hardware: [u8; 6],
     /// Whether it is the loopback interface.
     pub loopback: bool,
+    /// Whether it is up.
+    pub up: bool,
     /// Its addresses.
     pub addresses: Vec<Address>,
 }
@@ -62,15 +64,11 @@ pub struct Links {
 }
 
 impl Default for Links {
-    /// The loopback interface.
+    /// The loopback interface, which is up.
     fn default() -> Self {
-        let addresses = vec![
-            Address { ip: Ipv4Addr::LOCALHOST.into(), prefix: 8 },
-            Address { ip: Ipv6Addr::LOCALHOST.into(), prefix: 128 },
-        ];
-        let (name, mtu, hardware) = ("lo".to_owned(), 65_536, [0; 6]);
-        let lo = Link { index: 1, name, mtu, hardware, loopback: true, addresses };
-        Links { links: vec![lo], routes: Vec::new() }
+        let mut links = Links::unused();
+        links.links.iter_mut().for_each(|link| link.set_up(true));
+        links
     }
 }
 
@@ -123,7 +121,35 @@ impl Link {
     #[must_use]
     pub fn flags(&self) -> u32 {
         let kind = if self.loopback { flag::LOOPBACK } else { flag::BROADCAST | flag::MULTICAST };
-        kind | flag::UP | flag::RUNNING | flag::LOWER_UP
+        let up = if self.up { flag::UP | flag::RUNNING | flag::LOWER_UP } else { 0 };
+        kind | up
+    }
+
+    /// Puts it up or down. A loopback interface gets its addresses with that, and loses those
+    /// of IPv6.
+    pub fn set_up(&mut self, up: bool) {
+        if self.up == up || !self.loopback {
+            return;
+        }
+        self.up = up;
+        if !up {
+            self.addresses.retain(|address| address.ip.is_ipv4());
+            return;
+        }
+        let own = Address { ip: Ipv4Addr::LOCALHOST.into(), prefix: 8 };
+        if !self.addresses.contains(&own) {
+            self.addresses.insert(0, own);
+        }
+        let own = Address { ip: Ipv6Addr::LOCALHOST.into(), prefix: 128 };
+        if !self.addresses.contains(&own) {
+            self.addresses.push(own);
+        }
+    }
+
+    /// Whether an address is its own.
+    fn has(&self, ip: IpAddr) -> bool {
+        let own = |a: &Address| if self.loopback { a.covers(ip) } else { a.ip == ip };
+        self.addresses.iter().any(own)
     }
 
     /// Its first address of IPv4.
@@ -134,10 +160,29 @@ impl Link {
 }
 
 impl Links {
-    /// Whether an address is one of the sandbox's own.
+    /// The loopback interface, which nobody has used yet.
+    #[must_use]
+    pub fn unused() -> Self {
+        let (name, mtu, hardware) = ("lo".to_owned(), 65_536, [0; 6]);
+        let (up, addresses) = (false, Vec::new());
+        let lo = Link { index: 1, name, mtu, hardware, loopback: true, up, addresses };
+        Links { links: vec![lo], routes: Vec::new() }
+    }
+
+    /// Whether an address is one of this machine's own, and of use: of a loopback interface
+    /// all of its networks.
     #[must_use]
     pub fn is_own(&self, ip: IpAddr) -> bool {
-        ip.is_loopback() || self.links.iter().any(|l| l.addresses.iter().any(|a| a.ip == ip))
+        self.links.iter().any(|link| link.up && link.has(ip))
+    }
+
+    /// Whether a socket may have an address that is not a group's. As on Linux, whose table of
+    /// own addresses is made with the first one, any of IPv4 where there is none.
+    #[must_use]
+    pub fn may_be_bound(&self, ip: IpAddr) -> bool {
+        let all = || self.links.iter().flat_map(|link| &link.addresses);
+        let none = ip.is_ipv4() && all().all(|address| address.ip.is_ipv6());
+        none || ip.is_unspecified() || self.links.iter().any(|link| link.has(ip))
     }
 
     /// An interface by its number.
@@ -184,6 +229,7 @@ mod tests {
             mtu: 1500,
             hardware: [2; 6],
             loopback: false,
+            up: true,
             addresses: vec![address("10.1.2.3", 24)],
         });
         let gateway = Some("10.1.2.1".parse().unwrap());

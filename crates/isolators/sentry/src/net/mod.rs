@@ -1,14 +1,17 @@
 //! Sockets: what they are made of. The calls on them are in `syscalls/sockets`.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::settings::Settings;
+use crate::task::user_namespace::Space;
+use crate::task::waiter::lock;
 use crate::vfs::Poller;
 
+pub mod apart;
 pub mod host;
 pub mod inbox;
 pub mod inet;
@@ -30,7 +33,8 @@ pub use socket::{Body, Options, Outgoing, Socket, SocketFile, Type};
 pub use stack::{Outside, OutsideError, Stack};
 pub use unix::Unix;
 
-/// The sandbox's network: names, addresses and ports in use.
+/// A network: names, addresses and ports in use. The sandbox's own, or one of
+/// [`Network::apart`].
 #[derive(Debug, Default)]
 pub struct Network {
     /// Names of UNIX sockets.
@@ -39,7 +43,11 @@ pub struct Network {
     pub inet: inet::Inet,
     /// What its configuration says.
     pub settings: Settings,
-    links: OnceLock<links::Links>,
+    /// Its number as a namespace; none: the sandbox's own, which no program changes.
+    pub number: Option<u32>,
+    /// Where capabilities count in it.
+    pub owner: Space,
+    links: Mutex<Arc<links::Links>>,
     stack: OnceLock<Arc<Stack>>,
     /// Of the host's interface.
     claim: OnceLock<std::os::fd::OwnedFd>,
@@ -74,11 +82,10 @@ impl Uplink {
 }
 
 impl Network {
-    /// Interfaces, addresses and routes: the loopback interface, unless others were
-    /// given before anybody asked.
+    /// Interfaces, addresses and routes, as they are now.
     #[must_use]
-    pub fn links(&self) -> &links::Links {
-        self.links.get_or_init(links::Links::default)
+    pub fn links(&self) -> Arc<links::Links> {
+        Arc::clone(&lock(&self.links))
     }
 
     /// The way to other machines, if there is one.
@@ -102,7 +109,7 @@ impl Network {
         let outside = match uplink {
             Uplink::None => return Ok(()),
             Uplink::HostSockets(links) => {
-                let _ = this.links.set(links);
+                *lock(&this.links) = Arc::new(links);
                 let _ = this.host_sockets.set(Arc::clone(&kernel.files.poller));
                 return Ok(());
             }
@@ -113,12 +120,12 @@ impl Network {
             let stack = stack::start(kernel, link, &links, (socket, wake))?;
             let _ = this.stack.set(stack);
         }
-        let _ = this.links.set(links);
+        *lock(&this.links) = Arc::new(links);
         let _ = this.claim.set(claim);
         Ok(())
     }
 
-    /// Whether what is sent to an address stays in the sandbox.
+    /// Whether what is sent to an address stays in it.
     #[must_use]
     pub fn is_own(&self, ip: IpAddr) -> bool {
         ip.is_unspecified() || self.links().is_own(ip)
@@ -131,7 +138,7 @@ impl Network {
     pub fn check_bind(&self, ip: IpAddr, is_datagram: bool) -> Result<(), Errno> {
         let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
         let group = is_datagram && (ip.is_multicast() || broadcast);
-        if self.is_own(ip) || group { Ok(()) } else { Err(Errno::ADDRNOTAVAIL) }
+        if self.links().may_be_bound(ip) || group { Ok(()) } else { Err(Errno::ADDRNOTAVAIL) }
     }
 
     /// The address from which something is sent to `to`.
@@ -139,12 +146,15 @@ impl Network {
     /// # Errors
     /// `ENETUNREACH`
     pub fn source(&self, to: IpAddr) -> Result<IpAddr, Errno> {
+        let links = self.links();
         match to {
-            IpAddr::V4(ip) if ip.is_loopback() => Ok(Ipv4Addr::LOCALHOST.into()),
-            own if self.links().is_own(own) => Ok(own),
+            IpAddr::V4(ip) if ip.is_loopback() && links.is_own(to) => {
+                Ok(Ipv4Addr::LOCALHOST.into())
+            }
+            own if links.is_own(own) => Ok(own),
             far => {
-                let route = self.links().route(far).ok_or(Errno::NETUNREACH)?;
-                self.links().source(route, far).ok_or(Errno::NETUNREACH)
+                let route = links.route(far).ok_or(Errno::NETUNREACH)?;
+                links.source(route, far).ok_or(Errno::NETUNREACH)
             }
         }
     }

@@ -20,7 +20,7 @@ pub fn text(network: &Network, name: &str) -> String {
             let rows = all.iter().filter(|t| t.is_v6 == name.ends_with('6'));
             let none = |is_v6| SocketAddr::new(super::inet::address::any(is_v6), 0);
             let rows = rows.map(|t| (t.local(), t.remote().unwrap_or(none(t.is_v6)), t.number()));
-            let of_host = super::host::rows(true, name.ends_with('6'));
+            let of_host = of_host(network, true, name.ends_with('6'));
             sockets(rows.chain(of_host), name.ends_with('6'))
         }
         "udp" | "udp6" => {
@@ -28,7 +28,7 @@ pub fn text(network: &Network, name: &str) -> String {
             let rows = all.iter().filter(|u| u.is_v6 == name.ends_with('6'));
             let none = |is_v6| SocketAddr::new(super::inet::address::any(is_v6), 0);
             let rows = rows.map(|u| (u.local(), u.remote().unwrap_or(none(u.is_v6)), 7));
-            let of_host = super::host::rows(false, name.ends_with('6'));
+            let of_host = of_host(network, false, name.ends_with('6'));
             sockets(rows.chain(of_host), name.ends_with('6'))
         }
         "unix" => {
@@ -45,6 +45,16 @@ pub fn text(network: &Network, name: &str) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Sockets of the host's, where a network has them.
+fn of_host(
+    network: &Network,
+    streams: bool,
+    is_v6: bool,
+) -> impl Iterator<Item = (SocketAddr, SocketAddr, u8)> {
+    let rows = network.host_sockets().map(|_| super::host::rows(streams, is_v6));
+    rows.into_iter().flatten()
 }
 
 fn devices(network: &Network) -> String {
@@ -87,9 +97,9 @@ fn routes(network: &Network) -> String {
     let head =
         "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
     let mut text = format!("{head:<127}\n");
-    for route in &network.links().routes {
-        let (IpAddr::V4(to), Some(link)) = (route.to.ip, network.links().by_index(route.link))
-        else {
+    let links = network.links();
+    for route in &links.routes {
+        let (IpAddr::V4(to), Some(link)) = (route.to.ip, links.by_index(route.link)) else {
             continue;
         };
         let gateway = match route.gateway {

@@ -10,6 +10,7 @@ use crate::syscalls::Call;
 use crate::task::waiter::{Waiter, lock};
 use crate::vfs::{Attributes, File, Kind, Ready, Time};
 
+use super::Network;
 use super::host::HostSocket;
 use super::inbox::{Packet, Received};
 use super::inet::options::Numbers;
@@ -138,17 +139,30 @@ pub struct Socket {
     pub options: Mutex<Options>,
     /// What it is of.
     pub body: Body,
+    /// The network that it was made in, which is there as long as it is.
+    pub network: Arc<Network>,
     made: Time,
 }
 
 impl Socket {
     /// A new one.
     #[must_use]
-    pub fn new(family: u16, kind: u32, protocol: i32, body: Body) -> Arc<Self> {
+    pub fn new(
+        network: &Arc<Network>,
+        (family, kind, protocol): (u16, u32, i32),
+        body: Body,
+    ) -> Arc<Self> {
         static INODE: AtomicU64 = AtomicU64::new(20_000);
         let inode = INODE.fetch_add(1, Ordering::Relaxed);
-        let options = Mutex::default();
-        Arc::new(Socket { family, kind, protocol, inode, options, body, made: Time::now() })
+        let (options, network) = (Mutex::default(), Arc::clone(network));
+        let made = Time::now();
+        Arc::new(Socket { family, kind, protocol, inode, options, body, network, made })
+    }
+
+    /// One that came from it.
+    #[must_use]
+    pub fn beside(&self, body: Body) -> Arc<Self> {
+        Socket::new(&self.network, (self.family, self.kind, self.protocol), body)
     }
 
     /// Receives up to `room` bytes, or looks at them.
@@ -354,7 +368,7 @@ impl File for SocketFile {
             (Body::Tcp(tcp), IN_QUEUE) => tcp.inbox.bytes().0,
             // What came to a socket of this machine was sent.
             (Body::Tcp(tcp), OUT_QUEUE)
-                if tcp.remote().is_ok_and(|to| call.kernel.network.is_own(to.ip())) =>
+                if tcp.remote().is_ok_and(|to| self.0.network.is_own(to.ip())) =>
             {
                 0
             }
@@ -365,7 +379,7 @@ impl File for SocketFile {
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,
             (Body::Host(host), IN_QUEUE | OUT_QUEUE | AT_MARK) => host.number(request)?,
-            _ => return super::ioctl::interface(call, request, argument),
+            _ => return super::ioctl::interface(call, &self.0.network, (request, argument)),
         };
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         call.memory().write(argument, &count.to_le_bytes())?;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::ipc::Ipc;
+use crate::net::Network;
 use crate::task::Pid;
-use crate::task::namespaces::{ipc_of, leave_ipc, make, new};
+use crate::task::namespaces::{ipc_of, leave_ipc, make, network_of, new};
 use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
@@ -20,6 +21,11 @@ impl Call<'_> {
     /// The number that the caller knows an id by; 0 for none.
     pub(super) fn number_of(&self, id: Pid) -> Pid {
         self.thread.process.number_of(id)
+    }
+
+    /// The caller's network.
+    pub(super) fn network(&self) -> Arc<Network> {
+        network_of(self.kernel, &self.thread.process)
     }
 
     /// The caller's IPC namespace.

@@ -14,7 +14,6 @@ use crate::vfs::{MountTable, Namespace, NamespaceFile, OpenFile};
 
 use super::{Call, Outcome, identity, pidfd};
 
-const NETWORK: u64 = 0x4000_0000;
 const TIME: u64 = 0x80;
 
 /// Kinds, in the order in which they are entered: users first, as who can do more there.
@@ -25,7 +24,7 @@ const KINDS: [(u64, &str); 8] = [
     (new::IPC, "ipc"),
     (new::PIDS, "pid"),
     (new::CGROUP, "cgroup"),
-    (NETWORK, "net"),
+    (new::NETWORK, "net"),
     (TIME, "time"),
 ];
 
@@ -44,6 +43,7 @@ fn owner(of: &Namespace) -> Space {
         Namespace::Names(names) => names.as_ref().and_then(|names| names.owner.clone()),
         Namespace::Ipc(ipc) => ipc.owner.clone(),
         Namespace::Pids(pids) => pids.as_ref().and_then(|pids| pids.owner.clone()),
+        Namespace::Network(network) => network.owner.clone(),
         Namespace::Cgroup(_) | Namespace::Only => None,
     }
 }
@@ -86,6 +86,11 @@ fn enter(call: &Call<'_>, entering: &mut Entering, file: &OpenFile) -> Result<()
         Namespace::Mounts(mounts) => entering.mounts = Some(Arc::clone(mounts)),
         Namespace::Names(names) => entering.namespaces.names.clone_from(names),
         Namespace::Ipc(ipc) => entering.namespaces.ipc = Some(Arc::clone(ipc)),
+        Namespace::Network(network) => {
+            // The sandbox's has no number.
+            let own = Some(Arc::clone(network)).filter(|network| network.number.is_some());
+            entering.namespaces.network = own;
+        }
         Namespace::Pids(pids) => {
             let own = process.pids();
             let same = pids.as_ref().map(Arc::as_ptr) == own.as_ref().map(Arc::as_ptr);

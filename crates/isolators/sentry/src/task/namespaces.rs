@@ -11,6 +11,7 @@ use super::waiter::lock;
 use super::{Caps, Credentials, Process};
 use crate::ipc::{Ipc, shared_memory};
 use crate::kernel::Kernel;
+use crate::net::Network;
 use crate::vfs::mount::moved;
 use crate::vfs::{Entry, MountTable};
 
@@ -56,6 +57,14 @@ pub fn ipc_of(kernel: &Kernel, process: &Process) -> Arc<Ipc> {
     })
 }
 
+/// The network that a process is in.
+#[must_use]
+pub fn network_of(kernel: &Kernel, process: &Process) -> Arc<Network> {
+    let own = lock(&process.namespaces).network.clone();
+    // One for all containers.
+    own.unwrap_or_else(|| Arc::clone(&kernel.network))
+}
+
 /// A process ends, or goes to another namespace of IPC: what it is to undo is undone.
 pub fn leave_ipc(kernel: &Kernel, process: &Process) {
     let ipc = ipc_of(kernel, process);
@@ -90,8 +99,9 @@ pub mod new {
     pub const IPC: u64 = 0x800_0000;
     pub const USERS: u64 = 0x1000_0000;
     pub const PIDS: u64 = 0x2000_0000;
+    pub const NETWORK: u64 = 0x4000_0000;
     /// Those that there are.
-    pub const ALL: u64 = MOUNTS | CGROUP | NAMES | IPC | USERS | PIDS;
+    pub const ALL: u64 = MOUNTS | CGROUP | NAMES | IPC | USERS | PIDS | NETWORK;
 }
 
 /// What a process that asks for namespaces of its own gets.
@@ -153,6 +163,9 @@ pub fn make(
     if has(new::IPC) {
         namespaces.ipc = Some(Ipc::of(owner));
     }
+    if has(new::NETWORK) {
+        namespaces.network = Some(kernel.network.apart(owner));
+    }
     if has(new::CGROUP) {
         namespaces.cgroup = Some(new_number());
     }
@@ -194,6 +207,8 @@ pub struct Namespaces {
     pub names: Option<Arc<Names>>,
     /// System V IPC and message queues.
     pub ipc: Option<Arc<Ipc>>,
+    /// The network.
+    pub network: Option<Arc<Network>>,
     /// The PID namespace of its children, if they are not to be in its own.
     pub pids: Pids,
     /// The number of that of cgroups, in which nothing looks different.
@@ -210,6 +225,7 @@ impl Process {
             "user" => lock(&self.credentials()).space.as_ref().map(|space| space.number),
             "mnt" => own.mounts.as_ref().map(|mounts| mounts.number),
             "ipc" => own.ipc.as_ref().and_then(|ipc| ipc.number),
+            "net" => own.network.as_ref().and_then(|network| network.number),
             "pid" => self.pids().map(|pids| pids.number),
             "pid_for_children" => own.pids.clone().or_else(|| self.pids()).map(|pids| pids.number),
             "uts" => own.names.as_ref().map(|names| names.number),

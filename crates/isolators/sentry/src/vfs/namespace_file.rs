@@ -7,9 +7,10 @@ use rustix::io::Errno;
 
 use crate::ipc::Ipc;
 use crate::kernel::Kernel;
+use crate::net::Network;
 use crate::syscalls::Call;
 use crate::task::Process;
-use crate::task::namespaces::{Names, ipc_of, mounts_of};
+use crate::task::namespaces::{Names, ipc_of, mounts_of, network_of};
 use crate::task::pid_namespace::Pids;
 use crate::task::user_namespace::Space;
 use crate::task::waiter::{Waiter, lock};
@@ -31,7 +32,9 @@ pub enum Namespace {
     Pids(Pids),
     /// Of cgroups: its number.
     Cgroup(Option<u32>),
-    /// Of the network, or of time, of which there is one.
+    /// Of the network.
+    Network(Arc<Network>),
+    /// Of time, of which there is one.
     Only,
 }
 
@@ -66,6 +69,7 @@ impl NamespaceFile {
                 }
                 Namespace::Pids(own.pids.or_else(|| process.pids()))
             }
+            "net" => Namespace::Network(network_of(&kernel, process)),
             "cgroup" => Namespace::Cgroup(own.cgroup),
             _ => Namespace::Only,
         };

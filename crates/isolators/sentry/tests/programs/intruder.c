@@ -312,7 +312,7 @@ static void namespaces(void) {
         if (fork() == 0) {
             int made = 0;
             for (int i = 0; i < 30; i++) {
-                if (unshare(CLONE_NEWNS | CLONE_NEWUTS)) break;
+                if (unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWNET)) break;
                 for (int k = 0; k < 3; k++) mount("t", "/tmp", "tmpfs", 0, NULL);
                 made += reads("/proc/self/mounts") > 0;
             }

@@ -12,7 +12,7 @@ use rustix::net::{
 use crate::net::links::{Address, Link, Links, Route};
 
 use super::message::{Request, flag};
-use super::note;
+use super::{ip, note, word};
 
 /// `RTM_*`
 mod kind {
@@ -32,18 +32,6 @@ const DONE: u16 = 3;
 
 /// A way to ask it.
 pub struct Host(OwnedFd);
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
-}
-
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
-        (Ok(v4), _) => Some(v4.into()),
-        (_, Ok(v6)) => Some(v6.into()),
-        _ => None,
-    }
-}
 
 /// A name, without its end mark.
 fn text(bytes: &[u8]) -> String {
@@ -132,6 +120,7 @@ impl Host {
                 mtu: word(attribute(4), 0),
                 hardware: attribute(1).try_into().unwrap_or_default(),
                 loopback: false,
+                up: true,
                 addresses: Vec::new(),
             });
         })?;

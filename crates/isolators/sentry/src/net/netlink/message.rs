@@ -1,9 +1,14 @@
 //! Messages of netlink: header, fixed part, attributes.
 
+use rustix::io::Errno;
+
 /// `NLM_F_*`
 pub(super) mod flag {
     pub(in super::super) const MULTI: u16 = 2;
     pub(in super::super) const ACKNOWLEDGE: u16 = 4;
+    pub(in super::super) const REPLACE: u16 = 0x100;
+    pub(in super::super) const EXCLUSIVE: u16 = 0x200;
+    pub(in super::super) const CREATE: u16 = 0x400;
     /// `NLM_F_ROOT | NLM_F_MATCH`
     pub(in super::super) const DUMP: u16 = 0x300;
 }
@@ -83,6 +88,18 @@ impl<'a> Request<'a> {
                 .unwrap_or_default(),
         );
         answer.finish()
+    }
+}
+
+impl Request<'_> {
+    /// The answer to what is to be done: that it failed, or if that is asked for, that it
+    /// did not.
+    pub(super) fn acknowledge(&self, result: Result<(), Errno>, port: u32) -> Vec<Vec<u8>> {
+        match result {
+            Ok(()) if self.flags & flag::ACKNOWLEDGE == 0 => Vec::new(),
+            Ok(()) => vec![self.error(0, port)],
+            Err(errno) => vec![self.error(errno.raw_os_error(), port)],
+        }
     }
 }
 

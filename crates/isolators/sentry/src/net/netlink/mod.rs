@@ -1,5 +1,6 @@
 //! netlink(7): what programs ask about interfaces, addresses and routes.
 
+mod change;
 pub mod host;
 mod message;
 mod note;
@@ -9,9 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
+use std::net::IpAddr;
 
+use crate::net::Network;
 use crate::net::inbox::{Inbox, Packet, Received};
-use crate::net::links::Links;
+use crate::task::Credentials;
 use crate::task::waiter::{Waiter, lock};
 use crate::vfs::Ready;
 
@@ -21,6 +24,20 @@ use message::Request;
 pub const FAMILY: u16 = 16;
 /// `NETLINK_ROUTE`
 pub const ROUTE: i32 = 0;
+
+/// A number of a message; 0 if it is cut off.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+/// An address of a message.
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
+        (Ok(v4), _) => Some(v4.into()),
+        (_, Ok(v6)) => Some(v6.into()),
+        _ => None,
+    }
+}
 
 /// A netlink socket.
 #[derive(Debug)]
@@ -96,17 +113,22 @@ impl Netlink {
         }
     }
 
-    /// Serves requests.
+    /// Serves requests of `who` about a network.
     ///
     /// # Errors
     /// None but that of an earlier answer.
-    pub fn send(&self, bytes: &[u8], links: &Links) -> Result<(), Errno> {
+    pub fn send(&self, bytes: &[u8], network: &Network, who: &Credentials) -> Result<(), Errno> {
         self.bind_to_any();
         let port = self.port();
         let mut rest = bytes;
         while let Some((request, after)) = Request::parse(rest) {
             rest = after;
-            for answer in route::serve(&request, links, port) {
+            let changed = change::serve(&request, network, who);
+            let answers = match changed {
+                Some(result) => request.acknowledge(result, port),
+                None => route::serve(&request, &network.links(), port),
+            };
+            for answer in answers {
                 let mut packet =
                     Packet { bytes: answer, from: Some(Self::kernel()), ..Packet::default() };
                 // As Linux: what has no room is lost, and that is told.

@@ -67,6 +67,7 @@ mod tests {
             mtu: 1500,
             hardware: [2; 6],
             loopback: false,
+            up: true,
             addresses: vec![address("10.9.0.2/24"), address("fd09::2/64")],
         };
         let route = |to, gateway: Option<&str>, link| Route {

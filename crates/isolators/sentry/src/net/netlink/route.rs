@@ -1,4 +1,4 @@
-//! `NETLINK_ROUTE`: links, addresses and routes. What would change them is refused.
+//! `NETLINK_ROUTE`: what is asked about links, addresses and routes.
 
 use std::net::IpAddr;
 
@@ -20,13 +20,9 @@ mod kind {
 
 /// Answers to a request.
 pub(super) fn serve(request: &Request<'_>, links: &Links, port: u32) -> Vec<Vec<u8>> {
-    // Four kinds for each thing: new, delete, get, set. Below 16: no requests.
-    let gets = request.kind >= 16 && request.kind % 4 == 2;
-    if !gets {
-        let empty = request.kind < 16;
-        let errno = if empty { 0 } else { Errno::PERM.raw_os_error() };
-        let silent = empty && request.flags & flag::ACKNOWLEDGE == 0;
-        return if silent { Vec::new() } else { vec![request.error(errno, port)] };
+    // Below 16: no requests.
+    if request.kind < 16 {
+        return request.acknowledge(Ok(()), port);
     }
     if !request.dumps() {
         let one = match request.kind {
@@ -98,13 +94,19 @@ fn link(request: &Request<'_>, link: &Link, flags: u16, port: u32) -> Vec<u8> {
     answer.put(&[0; 4]);
     answer.text(3, &link.name);
     answer.number(13, 1000);
-    // Operational state: up; unknown for the loopback interface.
-    answer.attribute(16, &[if link.loopback { 0 } else { 6 }]);
+    // Operational state: up; unknown for the loopback interface; down.
+    let state = match (link.up, link.loopback) {
+        (true, true) => 0,
+        (true, false) => 6,
+        (false, _) => 2,
+    };
+    answer.attribute(16, &[state]);
     answer.attribute(17, &[0]);
     answer.number(4, link.mtu);
     answer.number(27, 0);
     answer.attribute(33, &[1]);
-    answer.text(6, "noqueue");
+    let unused = !link.up && link.addresses.is_empty();
+    answer.text(6, if unused { "noop" } else { "noqueue" });
     answer.attribute(1, &link.hardware);
     answer.attribute(2, &if link.loopback { [0; 6] } else { [0xff; 6] });
     // Counters: `struct rtnl_link_stats64`.
@@ -230,8 +232,6 @@ mod tests {
         let one = ask(kind::GET_ADDRESS, flag::DUMP, &[2, 0, 0, 0, 0, 0, 0, 0]);
         assert!(both[0].len() > one[0].len());
         assert_eq!(ask(kind::GET_ROUTE, flag::DUMP, &[0; 12]).len(), 1);
-        let changed = ask(kind::NEW_LINK, flag::ACKNOWLEDGE, &[0; 16]);
-        assert_eq!((kind_of(&changed[0]), &changed[0][16..20]), (2, &(-1_i32).to_le_bytes()[..]));
         let none = ask(kind::GET_LINK, 0, &[0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(&none[0][16..20], &(-19_i32).to_le_bytes());
     }

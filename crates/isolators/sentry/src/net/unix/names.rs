@@ -14,13 +14,18 @@ use super::{FAMILY, Unix};
 /// Type and name of an abstract one.
 type Key = (u8, Vec<u8>);
 
-/// Names of sockets.
+/// Sockets by device and inode of their files, each with the number of its network.
+type Files = HashMap<(u64, u64), (Weak<Unix>, u32)>;
+
+/// Names of sockets of a network.
 #[derive(Debug, Default)]
 pub struct Names {
     /// Abstract ones, each type by itself.
     abstracted: Mutex<HashMap<Key, Weak<Unix>>>,
-    /// By device and inode of the file.
-    files: Mutex<HashMap<(u64, u64), Weak<Unix>>>,
+    /// Those of all networks: who reaches the file reaches the socket.
+    files: Arc<Mutex<Files>>,
+    /// That of the network.
+    number: u32,
 }
 
 /// The socket, unless it is closed.
@@ -29,6 +34,12 @@ fn open(socket: &Weak<Unix>) -> Option<Arc<Unix>> {
 }
 
 impl Names {
+    /// Those of another network.
+    #[must_use]
+    pub fn beside(&self, number: u32) -> Names {
+        Names { abstracted: Mutex::default(), files: Arc::clone(&self.files), number }
+    }
+
     /// Enters a socket's name.
     ///
     /// # Errors
@@ -46,8 +57,8 @@ impl Names {
             }
             Name::File(_, id, _) => {
                 let mut taken = lock(&self.files);
-                taken.retain(|_, socket| socket.strong_count() > 0);
-                taken.insert(*id, Arc::downgrade(socket));
+                taken.retain(|_, (socket, _)| socket.strong_count() > 0);
+                taken.insert(*id, (Arc::downgrade(socket), self.number));
             }
         }
         Ok(())
@@ -59,11 +70,15 @@ impl Names {
         lock(&self.abstracted).get(&(kind as u8, name)).and_then(open)
     }
 
-    /// All of them: type, whether it listens, name.
+    /// All that are its network's: type, whether it listens, name.
     #[must_use]
     pub fn all(&self) -> Vec<(u8, bool, Vec<u8>)> {
         let abstracted: Vec<_> = lock(&self.abstracted).values().filter_map(open).collect();
-        let files: Vec<_> = lock(&self.files).values().filter_map(open).collect();
+        let files: Vec<_> = {
+            let files = lock(&self.files);
+            let own = files.values().filter(|(_, number)| *number == self.number);
+            own.filter_map(|(socket, _)| open(socket)).collect()
+        };
         let all = abstracted.iter().chain(&files).filter_map(|socket| {
             let name = socket.name()?;
             let name = name.strip_suffix(&[0]).unwrap_or(&name).get(2..)?.to_vec();
@@ -75,7 +90,7 @@ impl Names {
     /// The socket that is bound to the file of that device and inode.
     #[must_use]
     pub fn file(&self, id: (u64, u64)) -> Option<Arc<Unix>> {
-        lock(&self.files).get(&id).and_then(open)
+        lock(&self.files).get(&id).and_then(|(socket, _)| open(socket))
     }
 }
 

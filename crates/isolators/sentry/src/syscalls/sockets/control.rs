@@ -177,12 +177,12 @@ impl Writer {
     }
 
     /// Adds on which interface a datagram came, and where it was sent to.
-    fn packet_info(&mut self, call: &Call<'_>, socket: &Socket, received: &Received) {
+    fn packet_info(&mut self, socket: &Socket, received: &Received) {
         let Some(ip) = received.to else { return };
         let numbers = lock(&socket.options).numbers.clone();
-        let links = &call.kernel.network.links().links;
+        let links = socket.network.links();
         let has = |link: &&Link| link.addresses.iter().any(|a| a.ip == ip);
-        let index = links.iter().find(has).map_or(1, |l| l.index);
+        let index = links.links.iter().find(has).map_or(1, |l| l.index);
         if let (IpAddr::V4(v4), true) = (ip, numbers.is_on(IP, PACKET_INFO)) {
             let body = [index.to_le_bytes(), v4.octets(), v4.octets()].concat();
             self.put(IP, PACKET_INFO, &body);
@@ -252,7 +252,7 @@ impl Writer {
             let body: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
             self.put(SOL_SOCKET, SCM_CREDENTIALS, &body);
         }
-        self.packet_info(call, socket, received);
+        self.packet_info(socket, received);
         self.of_host(&received.control);
         let files = std::mem::take(&mut received.rights);
         if files.is_empty() {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::net::inet::address;
 use crate::net::inet::options::{IP, IPV6, TCP, UDP};
-use crate::net::{Body, HostSocket, Socket, Type};
+use crate::net::{Body, HostSocket, Network, Socket, Type};
 use crate::platform::host_socket::{self, Sent};
 use crate::settings::FIRST_FREE_PORT;
 use crate::task::Caps;
@@ -22,7 +22,7 @@ const SOL_SOCKET: i32 = 1;
 
 /// socket(2)
 pub(super) fn make(
-    poller: &Arc<Poller>,
+    (poller, network): (&Arc<Poller>, &Arc<Network>),
     is_v6: bool,
     kind: u32,
     protocol: i32,
@@ -37,16 +37,20 @@ pub(super) fn make(
     };
     let family = if is_v6 { address::V6 } else { address::V4 };
     let host = HostSocket::new(poller, family, of, protocol)?;
-    Ok(Socket::new(family, kind, protocol, Body::Host(host)))
+    Ok(Socket::new(network, (family, kind, protocol), Body::Host(host)))
 }
 
 /// bind(2). The host says by itself which ports are free to all; the sandbox may say
 /// less.
-pub(super) fn bind(call: &Call<'_>, host: &HostSocket, name: &[u8]) -> Result<(), Errno> {
+pub(super) fn bind(
+    call: &Call<'_>,
+    (socket, host): (&Socket, &HostSocket),
+    name: &[u8],
+) -> Result<(), Errno> {
     // Linux takes a name without a family, too.
     let inet = matches!(family(name)?, 0 | address::V4 | address::V6);
     let port = name.get(2..4).and_then(|b| b.try_into().ok()).map_or(0, u16::from_be_bytes);
-    let free = call.kernel.network.settings.get(FIRST_FREE_PORT).unwrap_or(1024);
+    let free = socket.network.settings.get(FIRST_FREE_PORT).unwrap_or(1024);
     if inet && (1..free).contains(&port.into()) {
         let may = lock(&call.thread.credentials).can(Caps::NET_BIND_SERVICE);
         if !may {
@@ -78,8 +82,7 @@ pub(super) fn accept(
     patience: &Patience,
 ) -> Result<(Arc<Socket>, Vec<u8>), Failure> {
     let (other, peer) = patience.wait(call, || host.watch(call.waiter()), || host.accept())?;
-    let socket = Socket::new(socket.family, socket.kind, socket.protocol, Body::Host(other));
-    Ok((socket, peer))
+    Ok((socket.beside(Body::Host(other)), peer))
 }
 
 /// `MSG_OOB`

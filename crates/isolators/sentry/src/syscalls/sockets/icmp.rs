@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inet::{address, icmp, options};
-use crate::net::{Body, Outgoing, Socket, Udp};
+use crate::net::{Body, Network, Outgoing, Socket, Udp};
 use crate::settings::PING_GROUPS;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials};
@@ -16,18 +16,23 @@ use super::{Call, default_buffer};
 ///
 /// # Errors
 /// `EACCES`, `EPERM` for who may not; `EPROTONOSUPPORT`.
-pub(super) fn make(call: &Call<'_>, is_v6: bool, kind: u32, protocol: i32) -> Result<Body, Errno> {
+pub(super) fn make(
+    call: &Call<'_>,
+    network: &Network,
+    is_v6: bool,
+    (kind, protocol): (u32, i32),
+) -> Result<Body, Errno> {
     let own = if is_v6 { icmp::ICMP6 } else { icmp::ICMP };
     let who = lock(&call.thread.credentials).clone();
     if kind == icmp::RAW {
-        who.require(Caps::NET_RAW)?;
+        who.require_in(&network.owner, Caps::NET_RAW)?;
     }
     if protocol != own {
         return Err(Errno::PROTONOSUPPORT);
     }
-    let inet = &call.kernel.network.inet;
+    let inet = &network.inet;
     if kind != icmp::RAW {
-        if !may_ask(call, &who) {
+        if !may_ask(network, &who) {
             return Err(Errno::ACCESS);
         }
         let ports = if is_v6 { &inet.ping6 } else { &inet.ping4 };
@@ -42,9 +47,9 @@ pub(super) fn make(call: &Call<'_>, is_v6: bool, kind: u32, protocol: i32) -> Re
 }
 
 /// Whether one of its groups is among those that may ask for echoes.
-fn may_ask(call: &Call<'_>, who: &Credentials) -> bool {
+fn may_ask(network: &Network, who: &Credentials) -> bool {
     // From 1 to 0: none.
-    let range = call.kernel.network.settings.get(PING_GROUPS).unwrap_or(1 << 32);
+    let range = network.settings.get(PING_GROUPS).unwrap_or(1 << 32);
     let range = (range >> 32)..=(range & 0xffff_ffff);
     let mut groups = who.others.iter().chain([&who.groups[1]]);
     groups.any(|group| range.contains(&u64::from(*group)))
@@ -59,12 +64,7 @@ pub(super) fn is_one(socket: &Socket) -> bool {
 ///
 /// # Errors
 /// As send(2).
-pub(super) fn send(
-    call: &Call<'_>,
-    socket: &Socket,
-    udp: &Arc<Udp>,
-    outgoing: &mut Outgoing,
-) -> Result<(), Errno> {
+pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<(), Errno> {
     let to = super::inet::destination(udp, outgoing)?;
     if to.is_ipv6() != udp.is_v6 {
         return Err(Errno::NETUNREACH);
@@ -72,7 +72,7 @@ pub(super) fn send(
     udp.check(&outgoing.packet, to)?;
     let mut message = std::mem::take(&mut outgoing.packet.bytes);
     let local = udp.local();
-    let network = &call.kernel.network;
+    let network = &socket.network;
     let source = network.source(to.ip())?;
     let from = if local.ip().is_unspecified() { source } else { local.ip() };
     let raw = socket.kind == icmp::RAW;

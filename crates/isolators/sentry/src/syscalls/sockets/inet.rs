@@ -18,11 +18,11 @@ const UDP: i32 = options::UDP;
 
 pub(super) fn make(
     call: &Call<'_>,
+    network: &Arc<Network>,
     is_v6: bool,
-    kind: u32,
-    protocol: i32,
+    (kind, protocol): (u32, i32),
 ) -> Result<Arc<Socket>, Errno> {
-    let inet = &call.kernel.network.inet;
+    let inet = &network.inet;
     let (body, protocol) = match (kind, protocol) {
         (1, 0 | TCP) => (Body::Tcp(Tcp::new(is_v6, &inet.tcp)), TCP),
         (2, 0 | UDP) => (Body::Udp(Udp::new(is_v6, &inet.udp, default_buffer())), UDP),
@@ -30,23 +30,19 @@ pub(super) fn make(
             (Body::Udp(Udp::new(is_v6, &inet.udp_lite, default_buffer())), options::UDP_LITE)
         }
         (3, _) | (2, icmp::ICMP | icmp::ICMP6) => {
-            (super::icmp::make(call, is_v6, kind, protocol)?, protocol)
+            (super::icmp::make(call, network, is_v6, (kind, protocol))?, protocol)
         }
         (1 | 2, _) => return Err(Errno::PROTONOSUPPORT),
         _ => return Err(Errno::SOCKTNOSUPPORT),
     };
     let family = if is_v6 { address::V6 } else { address::V4 };
-    let socket = Socket::new(family, kind, protocol, body);
+    let socket = Socket::new(network, (family, kind, protocol), body);
     if let Body::Tcp(_) = &socket.body {
         let mut options = lock(&socket.options);
         // The first values of net.ipv4.tcp_wmem and tcp_rmem.
         (options.send_buffer, options.receive_buffer) = (16_384, 131_072);
     }
     Ok(socket)
-}
-
-fn network<'a>(call: &'a Call<'_>) -> &'a Network {
-    &call.kernel.network
 }
 
 pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), Errno> {
@@ -69,7 +65,8 @@ pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), 
     if only_v6 && address.is_ipv4() {
         return Err(Errno::INVAL);
     }
-    network(call).check_bind(address.ip(), datagram)?;
+    let network = &socket.network;
+    network.check_bind(address.ip(), datagram)?;
     if super::icmp::is_one(socket)
         && let Body::Udp(udp) = &socket.body
     {
@@ -79,8 +76,8 @@ pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), 
         }
         return udp.bind(address);
     }
-    let any = lock(&call.thread.credentials).can(Caps::NET_BIND_SERVICE);
-    let free = network(call).settings.get(FIRST_FREE_PORT).unwrap_or(FIRST_FREE);
+    let any = lock(&call.thread.credentials).can_in(&network.owner, Caps::NET_BIND_SERVICE);
+    let free = network.settings.get(FIRST_FREE_PORT).unwrap_or(FIRST_FREE);
     if (1..free).contains(&address.port().into()) && !any {
         return Err(Errno::ACCESS);
     }
@@ -93,7 +90,7 @@ pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), 
 
 pub(super) fn connect(
     call: &Call<'_>,
-    tcp: &Arc<Tcp>,
+    (network, tcp): (&Network, &Arc<Tcp>),
     name: &[u8],
     patience: &Patience,
 ) -> Result<(), Failure> {
@@ -105,9 +102,9 @@ pub(super) fn connect(
     if tcp.only_v6() && to.is_ipv4() {
         return Err(Errno::NETUNREACH.into());
     }
-    let from = SocketAddr::new(network(call).source(to.ip())?, 0);
-    let begun = match network(call).stack() {
-        Some(stack) if !network(call).is_own(to.ip()) => tcp.begin(to, from).map(|progress| {
+    let from = SocketAddr::new(network.source(to.ip())?, 0);
+    let begun = match network.stack() {
+        Some(stack) if !network.is_own(to.ip()) => tcp.begin(to, from).map(|progress| {
             progress.unwrap_or_else(|| {
                 stack.connect(tcp, tcp.local(), to);
                 Progress::Started
@@ -148,25 +145,21 @@ pub(super) fn destination(udp: &Udp, outgoing: &Outgoing) -> Result<SocketAddr, 
 }
 
 /// connect(2) of a UDP socket.
-pub(super) fn direct(call: &Call<'_>, udp: &Arc<Udp>, name: &[u8]) -> Result<(), Errno> {
+pub(super) fn direct(network: &Network, udp: &Arc<Udp>, name: &[u8]) -> Result<(), Errno> {
     if family(name)? == 0 {
         udp.disconnect();
         return Ok(());
     }
     let to = address::itself(address::parse(name, udp.is_v6)?);
-    let from = network(call).source(to.ip())?;
+    let from = network.source(to.ip())?;
     udp.connect(to, from)
 }
 
 /// Sends a datagram.
-pub(super) fn send(
-    call: &Call<'_>,
-    socket: &Socket,
-    udp: &Arc<Udp>,
-    outgoing: &mut Outgoing,
-) -> Result<(), Errno> {
+pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<(), Errno> {
+    let network = &socket.network;
     if super::icmp::is_one(socket) {
-        return super::icmp::send(call, socket, udp, outgoing);
+        return super::icmp::send(socket, udp, outgoing);
     }
     let to = destination(udp, outgoing)?;
     if to.port() == 0 {
@@ -192,9 +185,9 @@ pub(super) fn send(
     let from = if to.ip().is_multicast() && local.is_loopback() {
         local
     } else {
-        network(call).source(to.ip())?
+        network.source(to.ip())?
     };
-    if let (Some(stack), false) = (network(call).stack(), network(call).is_own(to.ip())) {
+    if let (Some(stack), false) = (network.stack(), network.is_own(to.ip())) {
         udp.check(&outgoing.packet, to)?;
         let local = udp.local();
         let ip = if local.ip().is_unspecified() { from } else { local.ip() };

@@ -148,7 +148,7 @@ fn one(
         Body::Unix(own) => {
             let target = match &outgoing.to {
                 Some(address) if own.kind == Type::Datagram => {
-                    Some(unix::find(call, own.kind, address)?)
+                    Some(unix::find(call, &socket.network.unix, (own.kind, address))?)
                 }
                 Some(_) if own.peer_name().is_ok() => return Err(Errno::ISCONN.into()),
                 Some(_) => return Err(Errno::OPNOTSUPP.into()),
@@ -164,9 +164,10 @@ fn one(
             let urgent = outgoing.urgent;
             patience.wait(call, watch, || tcp.send(&mut outgoing.packet, urgent))
         }
-        Body::Udp(udp) => Ok(inet::send(call, socket, udp, outgoing)?),
+        Body::Udp(udp) => Ok(inet::send(socket, udp, outgoing)?),
         Body::Netlink(netlink) => {
-            Ok(netlink.send(&outgoing.packet.bytes, call.kernel.network.links())?)
+            let who = lock(&call.thread.credentials).clone();
+            Ok(netlink.send(&outgoing.packet.bytes, &socket.network, &who)?)
         }
         // All of them were sent before.
         Body::Host(_) => Err(Errno::OPNOTSUPP.into()),

@@ -131,7 +131,7 @@ fn default_buffer() -> usize {
 
 pub(super) fn socket_(call: &Call<'_>) -> Outcome {
     let (kind, flags) = kind(call)?;
-    let protocol = call.int(2);
+    let (protocol, network) = (call.int(2), call.network());
     let socket = match call.int(0) {
         1 => {
             if protocol != 0 && protocol != 1 {
@@ -139,15 +139,16 @@ pub(super) fn socket_(call: &Call<'_>) -> Outcome {
             }
             let unix = Unix::new(unix_type(kind)?, default_buffer());
             let kind = unix.kind as u32;
-            Socket::new(AF_UNIX, kind, 0, Body::Unix(unix))
+            Socket::new(&network, (AF_UNIX, kind, 0), Body::Unix(unix))
         }
-        family @ (2 | 10) if let Some(poller) = call.kernel.network.host_sockets() => {
-            host::make(poller, family == 10, kind, protocol)?
+        family @ (2 | 10) if let Some(poller) = network.host_sockets() => {
+            host::make((poller, &network), family == 10, kind, protocol)?
         }
-        family @ (2 | 10) => inet::make(call, family == 10, kind, protocol)?,
+        family @ (2 | 10) => inet::make(call, &network, family == 10, (kind, protocol))?,
         16 => match (kind, protocol) {
             (2 | 3, ROUTE) => {
-                Socket::new(netlink::FAMILY, kind, protocol, Body::Netlink(Netlink::new()))
+                let body = Body::Netlink(Netlink::new());
+                Socket::new(&network, (netlink::FAMILY, kind, protocol), body)
             }
             (2 | 3, _) => return Err(Errno::PROTONOSUPPORT.into()),
             _ => return Err(Errno::SOCKTNOSUPPORT.into()),
@@ -167,11 +168,11 @@ pub(super) fn socketpair(call: &Call<'_>) -> Outcome {
         return Err(Errno::PROTONOSUPPORT.into());
     }
     let [one, two] = Unix::pair(unix_type(kind)?, default_buffer(), sender(call));
-    let kind = one.kind as u32;
-    let first = install(call, Socket::new(AF_UNIX, kind, 0, Body::Unix(one)), flags)?;
+    let (kind, network) = (one.kind as u32, call.network());
+    let make = |unix| Socket::new(&network, (AF_UNIX, kind, 0), Body::Unix(unix));
+    let first = install(call, make(one), flags)?;
     let files = call.files();
-    let second = install(call, Socket::new(AF_UNIX, kind, 0, Body::Unix(two)), flags)
-        .inspect_err(|_| drop(files.remove(first)))?;
+    let second = install(call, make(two), flags).inspect_err(|_| drop(files.remove(first)))?;
     let both: Vec<u8> = [first, second].iter().flat_map(|n| n.to_le_bytes()).collect();
     if call.memory().write(call.arg(3), &both).is_err() {
         let gone = [files.remove(first), files.remove(second)];
@@ -212,10 +213,10 @@ pub(super) fn bind(call: &Call<'_>) -> Outcome {
     let (_, socket) = socket(call)?;
     let name = read_address(call, call.arg(1), call.uint(2))?;
     match &socket.body {
-        Body::Unix(own) => unix::bind(call, own, &name)?,
+        Body::Unix(own) => unix::bind(call, (&socket, own), &name)?,
         Body::Tcp(_) | Body::Udp(_) => inet::bind(call, &socket, &name)?,
         Body::Netlink(netlink) => netlink.bind(&name)?,
-        Body::Host(own) => host::bind(call, own, &name)?,
+        Body::Host(own) => host::bind(call, (&socket, own), &name)?,
     }
     Ok(0)
 }
@@ -250,7 +251,7 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
             let other = patience.wait(call, watch, || room().and_then(|()| unix.accept()))?;
             let peer = other.peer_name()?;
             let body = Body::Unix(other);
-            (Socket::new(socket.family, socket.kind, socket.protocol, body), peer)
+            (socket.beside(body), peer)
         }
         Body::Tcp(tcp) => {
             let other = patience.wait(call, watch, || room().and_then(|()| tcp.accept()))?;
@@ -258,7 +259,7 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
             // Who has gone already had an address, too.
             let peer = address::bytes(other.remote_ever(), other.is_v6);
             let body = Body::Tcp(other);
-            (Socket::new(socket.family, socket.kind, socket.protocol, body), peer)
+            (socket.beside(body), peer)
         }
         Body::Udp(_) | Body::Netlink(_) => return Err(Errno::OPNOTSUPP.into()),
         Body::Host(own) => host::accept(call, (&socket, own), &patience)?,
@@ -289,8 +290,8 @@ pub(super) fn connect(call: &Call<'_>) -> Outcome {
     let patience = Patience::of(&file, false, timeout);
     match &socket.body {
         Body::Unix(own) => unix::connect(call, &socket, own, &name, &patience)?,
-        Body::Tcp(tcp) => inet::connect(call, tcp, &name, &patience)?,
-        Body::Udp(udp) => inet::direct(call, udp, &name)?,
+        Body::Tcp(tcp) => inet::connect(call, (&socket.network, tcp), &name, &patience)?,
+        Body::Udp(udp) => inet::direct(&socket.network, udp, &name)?,
         // To the kernel: there is nobody else.
         Body::Netlink(netlink) => netlink.bind_to_any(),
         Body::Host(own) => host::connect(call, own, &name, &patience)?,

@@ -101,8 +101,9 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
     let number = word(value)?;
     let on = number != 0;
     let root = || {
-        let who = lock(&call.thread.credentials);
-        if who.can(Caps::NET_RAW) { Ok(()) } else { who.require(Caps::NET_ADMIN) }
+        let (who, owner) = (lock(&call.thread.credentials), &socket.network.owner);
+        let raw = who.can_in(owner, Caps::NET_RAW);
+        if raw { Ok(()) } else { who.require_in(owner, Caps::NET_ADMIN) }
     };
     let mut options = lock(&socket.options);
     match option {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::net::unix::Name;
+use crate::net::unix::{Name, Names};
 use crate::net::{Socket, Type, Unix};
 use crate::task::waiter::lock;
 use crate::vfs::{Kind, Make, access, permit};
@@ -38,7 +38,7 @@ fn parse(address: &[u8]) -> Result<Target, Errno> {
 }
 
 /// Gives a socket a name that nobody has.
-fn bind_to_any(call: &Call<'_>, own: &Arc<Unix>) -> Result<(), Errno> {
+fn bind_to_any(names: &Names, own: &Arc<Unix>) -> Result<(), Errno> {
     for _ in 0..1000 {
         let mut number = [0; 3];
         if !crate::platform::random(&mut number) {
@@ -46,7 +46,7 @@ fn bind_to_any(call: &Call<'_>, own: &Arc<Unix>) -> Result<(), Errno> {
         }
         let [a, b, c] = number;
         let text = format!("\0{a:02x}{b:02x}{:x}", c & 0xf);
-        match own.bind(&call.kernel.network.unix, Name::Abstract(text.into_bytes())) {
+        match own.bind(names, Name::Abstract(text.into_bytes())) {
             Err(Errno::ADDRINUSE) => {}
             other => return other,
         }
@@ -54,10 +54,15 @@ fn bind_to_any(call: &Call<'_>, own: &Arc<Unix>) -> Result<(), Errno> {
     Err(Errno::NOSPC)
 }
 
-pub(super) fn bind(call: &Call<'_>, own: &Arc<Unix>, address: &[u8]) -> Result<(), Errno> {
+pub(super) fn bind(
+    call: &Call<'_>,
+    (socket, own): (&Socket, &Arc<Unix>),
+    address: &[u8],
+) -> Result<(), Errno> {
+    let names = &socket.network.unix;
     let name = match parse(address)? {
         Target::Unnamed if own.is_bound() => return Ok(()),
-        Target::Unnamed => return bind_to_any(call, own),
+        Target::Unnamed => return bind_to_any(names, own),
         Target::Abstract(name) => Name::Abstract(name),
         Target::Path(path) => {
             let walker = call.walker();
@@ -79,12 +84,15 @@ pub(super) fn bind(call: &Call<'_>, own: &Arc<Unix>, address: &[u8]) -> Result<(
             Name::File(path, (attributes.device, attributes.inode), entry)
         }
     };
-    own.bind(&call.kernel.network.unix, name)
+    own.bind(names, name)
 }
 
 /// The socket that an address names.
-pub(super) fn find(call: &Call<'_>, kind: Type, address: &[u8]) -> Result<Arc<Unix>, Errno> {
-    let names = &call.kernel.network.unix;
+pub(super) fn find(
+    call: &Call<'_>,
+    names: &Names,
+    (kind, address): (Type, &[u8]),
+) -> Result<Arc<Unix>, Errno> {
     match parse(address)? {
         Target::Unnamed => Err(Errno::INVAL),
         Target::Abstract(name) => names.abstracted(kind, name).ok_or(Errno::CONNREFUSED),
@@ -113,11 +121,12 @@ pub(super) fn connect(
         own.disconnect();
         return Ok(());
     }
+    let names = &socket.network.unix;
     let passes = lock(&socket.options).pass_credentials;
     if passes && !own.is_bound() {
-        bind_to_any(call, own)?;
+        bind_to_any(names, own)?;
     }
-    let target = find(call, own.kind, address)?;
+    let target = find(call, names, (own.kind, address))?;
     let who = sender(call);
     patience.wait(call, || target.watch_for_room(call.waiter()), || own.connect(&target, who))
 }

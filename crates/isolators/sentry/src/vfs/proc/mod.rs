@@ -11,6 +11,7 @@ mod opening;
 mod privacy;
 mod process;
 mod resident;
+mod setting;
 mod state;
 mod sys;
 mod text;
@@ -21,9 +22,9 @@ use rustix::io::Errno;
 
 use crate::ipc::Ipc;
 use crate::kernel::Kernel;
-use crate::net::procfs;
+use crate::net::{Network, procfs};
 use crate::task::Process;
-use crate::task::namespaces::ipc_of;
+use crate::task::namespaces::{ipc_of, network_of};
 use crate::task::pid_namespace::{Pids, id_of, number_of};
 use crate::task::waiter::lock;
 
@@ -40,8 +41,8 @@ pub enum ProcNode {
     Root(Pids),
     /// `/proc/self`
     Own(Pids),
-    /// `/proc/mounts`: leads to the process's own
-    Mounts,
+    /// `/proc/mounts`, `/proc/net`: leads to the process's own
+    OfOwn(&'static str),
     /// `/proc/<pid>`, by its id; numbers in it are those of the namespace.
     Process(i32, Pids),
     /// A directory of fixed names.
@@ -66,13 +67,14 @@ pub enum ProcNode {
     Info(Arc<OpenFile>, i32),
     /// `/proc/<pid>/ns`
     Namespaces(i32),
+    /// `/proc/<pid>/net`
+    Net(Arc<Network>),
+    /// A text in it.
+    OfNet(&'static str, Arc<Network>),
     /// Below `/proc/sys`: its path, and whether it is a setting.
     Setting(String, bool),
 }
 
-/// In place of a process: a text of `/proc/net`.
-const OF_NET: i32 = -2;
-const NET: ProcNode = ProcNode::Folder(procfs::NAMES, "net");
 /// In place of a process: a text of `/proc/sysvipc`.
 const OF_IPC: i32 = -3;
 /// In place of a process: a text of a cgroup.
@@ -141,13 +143,15 @@ impl ProcNode {
             | ProcNode::Thread(..)
             | ProcNode::Infos(_)
             | ProcNode::Namespaces(_)
+            | ProcNode::Net(_)
             | ProcNode::Setting(_, false)
             | ProcNode::Descriptors(_) => Kind::Directory,
             ProcNode::OwnThread(_) => Kind::Link,
-            ProcNode::Info(..) | ProcNode::Setting(..) => Kind::Regular,
-            ProcNode::Own(_) | ProcNode::Mounts | ProcNode::Descriptor(..) | ProcNode::Link(..) => {
-                Kind::Link
-            }
+            ProcNode::Info(..) | ProcNode::OfNet(..) | ProcNode::Setting(..) => Kind::Regular,
+            ProcNode::Own(_)
+            | ProcNode::OfOwn(_)
+            | ProcNode::Descriptor(..)
+            | ProcNode::Link(..) => Kind::Link,
             ProcNode::Text(..) => Kind::Regular,
         }
     }
@@ -184,8 +188,8 @@ impl ProcNode {
         let number = || std::str::from_utf8(name).ok().and_then(|n| n.parse::<i32>().ok());
         let node = match self {
             ProcNode::Root(pids) if name == b"self" => ProcNode::Own(pids.clone()),
-            ProcNode::Root(_) if name == b"mounts" => ProcNode::Mounts,
-            ProcNode::Root(_) if name == b"net" => NET,
+            ProcNode::Root(_) if name == b"mounts" => ProcNode::OfOwn("mounts"),
+            ProcNode::Root(_) if name == b"net" => ProcNode::OfOwn("net"),
             ProcNode::Root(_) if name == b"sysvipc" => {
                 ProcNode::Folder(crate::ipc::text::NAMES, "sysvipc")
             }
@@ -206,11 +210,14 @@ impl ProcNode {
             ProcNode::Folder(names, folder) => {
                 let name = names.iter().find(|n| n.as_bytes() == name).ok_or(Errno::NOENT)?;
                 let about = match *folder {
-                    "net" => OF_NET,
                     "cgroup" => OF_GROUP,
                     _ => OF_IPC,
                 };
                 ProcNode::Text(name, about, None)
+            }
+            ProcNode::Net(network) => {
+                let found = procfs::NAMES.iter().find(|n| n.as_bytes() == name);
+                ProcNode::OfNet(found.ok_or(Errno::NOENT)?, Arc::clone(network))
             }
             ProcNode::Setting(above, false) => {
                 let name = std::str::from_utf8(name).map_err(|_| Errno::NOENT)?;
@@ -245,7 +252,10 @@ impl ProcNode {
             ProcNode::Process(pid, pids) | ProcNode::Thread(pid, pids) => {
                 match known(OF_PROCESS, name).ok_or(Errno::NOENT)? {
                     "fd" => ProcNode::Descriptors(*pid),
-                    "net" => NET,
+                    "net" => {
+                        let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
+                        ProcNode::Net(network_of(kernel, &process))
+                    }
                     link @ ("exe" | "cwd" | "root") => ProcNode::Link(link, *pid),
                     "task" => ProcNode::Threads(*pid, pids.clone()),
                     "fdinfo" => ProcNode::Infos(*pid),
@@ -275,7 +285,7 @@ impl ProcNode {
         let unreachable = || b"(unreachable)".to_vec();
         self.may_follow(walker)?;
         match self {
-            ProcNode::Mounts => Ok(b"self/mounts".to_vec()),
+            ProcNode::OfOwn(name) => Ok(format!("self/{name}").into_bytes()),
             ProcNode::OwnThread(pids) => {
                 let own = own_number(pids, walker)?;
                 Ok(format!("{own}/task/{own}").into_bytes())
@@ -348,6 +358,7 @@ impl ProcNode {
             }
             ProcNode::Namespaces(_) => NAMESPACES.map(|(kind, _)| kind.to_owned()).to_vec(),
             ProcNode::Folder(names, _) => strings(names),
+            ProcNode::Net(_) => strings(procfs::NAMES),
             ProcNode::Descriptors(pid) | ProcNode::Infos(pid) => {
                 let numbers = process(kernel, *pid).map(|p| Arc::clone(&lock(&p.files)).numbers());
                 numbers.unwrap_or_default().iter().map(u32::to_string).collect()
@@ -380,8 +391,15 @@ fn marked(mut path: Vec<u8>, entry: &Entry, kernel: &Kernel) -> Vec<u8> {
 /// The IPC namespace of who reads.
 fn ipc_of_reader(walker: &Walker<'_>) -> Arc<Ipc> {
     let kernel = walker.kernel;
-    let reader = lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
+    let reader = process(kernel, walker.pid);
     reader.map_or_else(|| Arc::clone(&kernel.ipc), |process| ipc_of(kernel, &process))
+}
+
+/// The network of who reads.
+fn network_of_reader(walker: &Walker<'_>) -> Arc<Network> {
+    let kernel = walker.kernel;
+    let reader = process(kernel, walker.pid);
+    reader.map_or_else(|| Arc::clone(&kernel.network), |process| network_of(kernel, &process))
 }
 
 /// The process of this number, or that of a thread.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::net::procfs;
+use crate::settings::is_of_network;
 use crate::task::Caps;
 use crate::task::waiter::lock;
 
@@ -16,10 +17,11 @@ use super::kernel::of_kernel;
 use super::maps::MapFile;
 use super::memory::MemoryFile;
 use super::process::of_process;
+use super::setting::SettingFile;
 use super::text::Make;
 use super::{
-    Names, OF_GROUP, OF_IPC, OF_NET, ProcNode, TextFile, group, ipc_of_reader, name_of, process,
-    sys,
+    Names, OF_GROUP, OF_IPC, ProcNode, TextFile, group, ipc_of_reader, name_of, network_of_reader,
+    process, sys,
 };
 
 impl ProcNode {
@@ -54,7 +56,7 @@ impl ProcNode {
         Ok(match self {
             ProcNode::Setting(path, true) => sys::text(walker, path),
             ProcNode::Info(file, _) => info(file),
-            ProcNode::Text(name, OF_NET, _) => procfs::text(&kernel.network, name).into_bytes(),
+            ProcNode::OfNet(name, network) => procfs::text(network, name).into_bytes(),
             ProcNode::Text(name, OF_GROUP, _) => group::text(kernel, name).into_bytes(),
             ProcNode::Text(name, OF_IPC, _) => {
                 crate::ipc::text::of(kernel, &ipc_of_reader(walker), name).into_bytes()
@@ -73,7 +75,7 @@ impl ProcNode {
     fn anew(&self, walker: &Walker<'_>) -> Option<Make> {
         let open = match self {
             ProcNode::Text(..) => !self.is_private(),
-            ProcNode::Setting(_, true) => true,
+            ProcNode::OfNet(..) | ProcNode::Setting(_, true) => true,
             _ => false,
         };
         let reader = process(walker.kernel, walker.pid).filter(|_| open)?;
@@ -107,6 +109,14 @@ impl ProcNode {
             let attributes = self.attributes(walker.kernel)?;
             let free = walker.credentials.can(Caps::SYS_RESOURCE);
             return Ok(Box::new(AdjustmentFile { process, free, attributes }));
+        }
+        if let ProcNode::Setting(path, true) = self
+            && is_of_network(path)
+        {
+            let network = network_of_reader(walker);
+            network.permit_change(&walker.credentials).map_err(|_| Errno::ACCESS)?;
+            let attributes = self.attributes(walker.kernel)?;
+            return Ok(Box::new(SettingFile { network, path: path.clone(), attributes }));
         }
         self.open_memory(walker)?.ok_or(Errno::ACCESS)
     }

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::settings::is_of_network;
 use crate::task::may_trace;
 use crate::task::user_namespace::root_of;
 use crate::task::waiter::lock;
 
 use super::super::walk::{access, permit};
 use super::super::{Attributes, Kind, NamespaceFile, OpenFile, Walker};
-use super::{ProcNode, process};
+use super::{ProcNode, network_of_reader, process};
 
 /// Texts that only who may trace the process opens.
 const PRIVATE: [&str; 7] =
@@ -55,6 +56,7 @@ impl ProcNode {
                 1..,
                 _,
             ) => 0o644,
+            ProcNode::Setting(path, true) if is_of_network(path) => 0o644,
             ProcNode::Descriptors(_) => 0o500,
             ProcNode::Namespaces(_) => 0o511,
             ProcNode::Descriptor(file, _) => of_descriptor(file),
@@ -95,6 +97,11 @@ impl ProcNode {
                 if own { Ok(()) } else { Err(no) }
             }),
             ProcNode::Infos(pid) => look(walker, *pid).and(permitted),
+            // Whoever has made the network is its root.
+            ProcNode::Setting(path, true) if is_of_network(path) => permitted.or_else(|no| {
+                let network = network_of_reader(walker);
+                network.permit_change(&walker.credentials).map_err(|_| no)
+            }),
             _ => permitted,
         }
     }

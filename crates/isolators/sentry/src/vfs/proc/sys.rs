@@ -112,8 +112,7 @@ pub(super) fn names(path: &str) -> Vec<String> {
 /// What a setting says.
 pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
     let kernel = walker.kernel;
-    let given = kernel
-        .network
+    let given = super::network_of_reader(walker)
         .settings
         .get(path)
         .or_else(|| super::ipc_of_reader(walker).settings.get(path));

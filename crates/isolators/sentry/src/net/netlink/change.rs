@@ -1,0 +1,145 @@
+//! Requests that change links and addresses, as rtnetlink(7) has them: those of a network's
+//! loopback interface. Links of other types are not to be had, nor are routes.
+
+use rustix::io::Errno;
+
+use crate::net::Network;
+use crate::net::links::{Address, Links, flag};
+use crate::task::Credentials;
+
+use super::message::{Request, flag as request_flag};
+use super::{ip, word};
+
+/// `RTM_*`
+mod kind {
+    pub(super) const NEW_LINK: u16 = 16;
+    pub(super) const DELETE_LINK: u16 = 17;
+    pub(super) const SET_LINK: u16 = 19;
+    pub(super) const NEW_ADDRESS: u16 = 20;
+    pub(super) const DELETE_ADDRESS: u16 = 21;
+}
+
+/// What became of a request; `None` if it changes nothing.
+pub(super) fn serve(
+    request: &Request<'_>,
+    network: &Network,
+    who: &Credentials,
+) -> Option<Result<(), Errno>> {
+    // Four kinds for each thing: new, delete, get, set. Below 16: no requests.
+    if request.kind < 16 || request.kind % 4 == 2 {
+        return None;
+    }
+    let done = network.permit_change(who).and_then(|()| match request.kind {
+        kind::NEW_LINK | kind::DELETE_LINK | kind::SET_LINK => {
+            network.change(|links| change_link(request, links))
+        }
+        kind::NEW_ADDRESS | kind::DELETE_ADDRESS => {
+            network.change(|links| change_address(request, links))
+        }
+        _ => Err(Errno::OPNOTSUPP),
+    });
+    Some(done)
+}
+
+/// `struct ifinfomsg` and what comes behind it.
+fn change_link(request: &Request<'_>, links: &mut Links) -> Result<(), Errno> {
+    const FIXED: usize = 16;
+    const NAME: u16 = 3;
+    const MTU: u16 = 4;
+    const LEAST_MTU: u32 = 68;
+    if request.body.len() < FIXED {
+        return Err(Errno::INVAL);
+    }
+    let (index, wanted, mask) =
+        (word(request.body, 4), word(request.body, 8), word(request.body, 12));
+    let found = match (index, request.attribute(FIXED, NAME)) {
+        (0, None) if request.kind == kind::SET_LINK => return Err(Errno::INVAL),
+        (0, None) => None,
+        (0, Some(name)) => {
+            links.by_name(name.strip_suffix(&[0]).unwrap_or(name)).map(|link| link.index)
+        }
+        (index, _) => links.by_index(index).map(|link| link.index),
+    };
+    let has = |flag: u16| request.kind == kind::NEW_LINK && request.flags & flag != 0;
+    let Some(index) = found else {
+        // There are no types of links that could be made.
+        return Err(if has(request_flag::CREATE) { Errno::OPNOTSUPP } else { Errno::NODEV });
+    };
+    if request.kind == kind::DELETE_LINK {
+        return Err(Errno::OPNOTSUPP);
+    }
+    if has(request_flag::EXCLUSIVE) {
+        return Err(Errno::EXIST);
+    }
+    let link = links.of_mut(index)?;
+    if let Some(mtu) = request.attribute(FIXED, MTU) {
+        link.mtu = Some(word(mtu, 0)).filter(|mtu| *mtu >= LEAST_MTU).ok_or(Errno::INVAL)?;
+    }
+    if wanted != 0 || mask != 0 {
+        let mask = if mask == 0 { u32::MAX } else { mask };
+        let flags = wanted & mask | link.flags() & !mask;
+        link.set_up(flags & flag::UP != 0);
+    }
+    Ok(())
+}
+
+/// `struct ifaddrmsg` and what comes behind it.
+fn change_address(request: &Request<'_>, links: &mut Links) -> Result<(), Errno> {
+    const FIXED: usize = 8;
+    const ADDRESS: u16 = 1;
+    const LOCAL: u16 = 2;
+    let [family, prefix, _, _, ..] = request.body else { return Err(Errno::INVAL) };
+    let (family, prefix) = (*family, *prefix);
+    let own = request.attribute(FIXED, LOCAL);
+    let own = own.or_else(|| request.attribute(FIXED, ADDRESS).filter(|_| family == 10));
+    let (longest, is_v6) = match family {
+        2 => (32, false),
+        10 => (128, true),
+        _ => return Err(Errno::OPNOTSUPP),
+    };
+    let own = own.and_then(ip).filter(|own| own.is_ipv6() == is_v6).ok_or(Errno::INVAL)?;
+    if prefix > longest {
+        return Err(Errno::INVAL);
+    }
+    let link = links.of_mut(word(request.body, 4))?;
+    if request.kind == kind::DELETE_ADDRESS {
+        return link.remove(own, prefix);
+    }
+    link.add(Address { ip: own, prefix }, request.flags & request_flag::REPLACE != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(network: &Network, kind: u16, flags: u16, body: &[u8]) -> Option<Result<(), Errno>> {
+        let mut bytes = u32::try_from(16 + body.len()).unwrap().to_le_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_le_bytes());
+        bytes.extend_from_slice(&flags.to_le_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(body);
+        let (request, _) = Request::parse(&bytes).unwrap();
+        serve(&request, network, &Credentials::of(0, 0, Vec::new()))
+    }
+
+    #[test]
+    fn the_loopback_interface_is_changed() {
+        let first = Network::default();
+        assert_eq!(ask(&first, kind::NEW_LINK, 0, &[0; 16]), Some(Err(Errno::PERM)));
+        assert_eq!(ask(&first, 18, 0, &[0; 16]), None);
+        let own = first.apart(&None);
+        let address = [2, 8, 0, 0, 1, 0, 0, 0, 8, 0, 2, 0, 127, 0, 0, 1];
+        assert_eq!(ask(&own, kind::NEW_ADDRESS, 0, &address), Some(Ok(())));
+        assert_eq!(ask(&own, kind::NEW_ADDRESS, 0, &address), Some(Err(Errno::EXIST)));
+        let up = [0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
+        assert_eq!(ask(&own, kind::NEW_LINK, 0, &up), Some(Ok(())));
+        assert!(own.is_own("127.0.0.1".parse().unwrap()));
+        assert_eq!(ask(&own, kind::DELETE_LINK, 0, &up), Some(Err(Errno::OPNOTSUPP)));
+        let other = [0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(ask(&own, kind::SET_LINK, 0, &other), Some(Err(Errno::NODEV)));
+        assert_eq!(ask(&own, 24, 0, &[0; 12]), Some(Err(Errno::OPNOTSUPP)));
+        for length in 0..16 {
+            assert_ne!(ask(&own, kind::NEW_ADDRESS, 0, &address[..length]), Some(Ok(())));
+        }
+    }
+}

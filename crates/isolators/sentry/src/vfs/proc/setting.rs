@@ -1,0 +1,51 @@
+//! A setting of a network, open to be written below `/proc/sys/net`.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::net::Network;
+use crate::task::waiter::Waiter;
+
+use super::super::{Attributes, File, Ready};
+
+/// Most bytes of a value.
+const MOST: usize = 64;
+
+/// One of a network that a program has made.
+pub(super) struct SettingFile {
+    pub(super) network: Arc<Network>,
+    pub(super) path: String,
+    pub(super) attributes: Attributes,
+}
+
+impl File for SettingFile {
+    fn read(&self, _: &mut [u8], _: u64) -> Result<usize, Errno> {
+        Err(Errno::BADF)
+    }
+
+    fn write(&self, from: &[u8], offset: u64, _: bool) -> Result<usize, Errno> {
+        // As Linux: what comes later than the first piece is of no effect.
+        if offset > 0 || from.is_empty() {
+            return Ok(from.len());
+        }
+        let value = from.get(..from.len().min(MOST)).unwrap_or_default();
+        let value = std::str::from_utf8(value).map_err(|_| Errno::INVAL)?;
+        self.network.settings.set(&self.path, value)?;
+        Ok(from.len())
+    }
+
+    fn ready(&self) -> Ready {
+        Ready::IN | Ready::OUT
+    }
+
+    fn watch(&self, _: &Arc<Waiter>) {}
+
+    fn attributes(&self) -> Result<Attributes, Errno> {
+        Ok(self.attributes)
+    }
+
+    fn truncate(&self, _: u64) -> Result<(), Errno> {
+        Ok(())
+    }
+}

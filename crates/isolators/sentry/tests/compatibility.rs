@@ -275,6 +275,50 @@ fn programs_that_make_namespaces_do_the_same() {
     }
 }
 
+/// Whose locks of files are, across fork and exec, and who waits for whom.
+#[test]
+fn locks_of_files_are_the_same() {
+    if sandbox::possible() {
+        same_as_root("filelocks");
+    }
+}
+
+/// What is written reaches the host's disk.
+#[test]
+fn what_is_synced_is_on_the_disk() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("syncs", &["-static"]);
+    let [inside, host] = [true, false].map(|inside| {
+        let words = ["/bin/syncs", "errors"];
+        if inside { sandbox.run(&words) } else { sandbox.run_on_host(&words) }
+    });
+    assert_eq!(inside, host);
+    // Bytes of the file that are in memory only, of so many at its beginning.
+    let left = |how: &str, length: &str| {
+        let ended = sandbox.run(&["/bin/syncs", how]);
+        assert!(ended.stdout.ends_with("done\n"), "{how}: {ended:?}");
+        let program = sandbox.path("bin/syncs");
+        let look = std::process::Command::new(program)
+            .arg(sandbox.path("tmp/f"))
+            .arg(length)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&look.stdout).trim().parse::<u64>().ok()
+    };
+    if left("nothing", "1048576").is_none_or(|pages| pages == 0) {
+        eprintln!("left out: nothing tells what this file system has still to write");
+        return;
+    }
+    for (how, length) in
+        [("sync", "1048576"), ("syncfs", "1048576"), ("fsync", "1048576"), ("range", "524288")]
+    {
+        assert_eq!(left(how, length), Some(0), "{how}");
+    }
+}
+
 /// Copies keep what is not taken, writes are whole, links to what is open are places.
 #[test]
 fn copies_and_places_are_the_same() {

@@ -1,6 +1,5 @@
 //! Files: open, close, positions, sizes, listings.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
@@ -129,8 +128,7 @@ pub(super) fn close_range(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     if flags & UNSHARE != 0 {
-        let own = Arc::new(call.files().copy());
-        *lock(&call.thread.process.files) = own;
+        call.thread.process.own_files(call.kernel);
     }
     call.files().close_range(first..=last, flags & CLOSE_ON_EXEC != 0);
     Ok(0)
@@ -231,44 +229,53 @@ pub(super) fn ftruncate(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn fsync(call: &Call<'_>) -> Outcome {
-    let file = call.file(0)?;
-    if file.entry.is_none() && file.file.descriptor().is_none() {
+    let file = call.open_file(0)?;
+    let is_stored = match &file.entry {
+        None => file.file.descriptor().is_some(),
+        Some(entry) => {
+            matches!(entry.kind(), Kind::Regular | Kind::Directory) && entry.mount.kind != "proc"
+        }
+    };
+    if !is_stored {
         return Err(Errno::INVAL.into());
     }
     file.sync()?;
     Ok(0)
 }
 
-/// Writes the file itself; a part of it is not told apart.
 pub(super) fn sync_file_range(call: &Call<'_>) -> Outcome {
     const KNOWN: u32 = 7;
-    let file = call.file(0)?;
-    if call.uint(3) & !KNOWN != 0 || offset(call, 1)?.checked_add(offset(call, 2)?).is_none() {
+    let file = call.open_file(0)?;
+    let (flags, start, length) = (call.uint(3), offset(call, 1)?, offset(call, 2)?);
+    let end = start.checked_add(length).filter(|end| end.cast_signed() >= 0);
+    if flags & !KNOWN != 0 || end.is_none() {
         return Err(Errno::INVAL.into());
     }
-    if !file.seekable {
+    let kind = file.file.attributes()?.kind();
+    if !matches!(kind, Kind::Regular | Kind::Block | Kind::Directory | Kind::Link) {
         return Err(Errno::SPIPE.into());
     }
-    file.sync()?;
+    file.file.sync_range(&call.kernel.files.broker, start, length, flags)?;
     Ok(0)
 }
 
 pub(super) fn syncfs(call: &Call<'_>) -> Outcome {
-    call.file(0)?.sync()?;
+    call.kernel.files.sync_around(&*call.open_file(0)?)?;
     Ok(0)
 }
 
 pub(super) fn readahead(call: &Call<'_>) -> Outcome {
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     if !file.readable() {
         return Err(Errno::BADF.into());
     }
     // Advice: nothing needs to come of it.
-    if file.seekable { Ok(0) } else { Err(Errno::INVAL.into()) }
+    let is_stored = matches!(file.file.attributes()?.kind(), Kind::Regular | Kind::Block);
+    if is_stored { Ok(0) } else { Err(Errno::INVAL.into()) }
 }
 
 pub(super) fn fallocate(call: &Call<'_>) -> Outcome {
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     if !file.writable() {
         return Err(Errno::BADF.into());
     }
@@ -293,7 +300,7 @@ pub(super) fn fallocate(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn fadvise64(call: &Call<'_>) -> Outcome {
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     // Advice: nothing needs to come of it.
     let kind = file.file.attributes()?.kind();
     if kind == Kind::Fifo { Err(Errno::SPIPE.into()) } else { Ok(0) }

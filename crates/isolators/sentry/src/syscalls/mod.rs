@@ -306,6 +306,14 @@ impl Call<'_> {
         }
     }
 
+    /// The same of one that is open as more than a name.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn open_file(&self, index: usize) -> Result<Arc<OpenFile>, Errno> {
+        self.file(index).and_then(|file| if file.is_path() { Err(Errno::BADF) } else { Ok(file) })
+    }
+
     /// A path argument.
     ///
     /// # Errors

@@ -64,8 +64,7 @@ pub(super) fn unshare(call: &Call<'_>) -> Outcome {
         *lock(&call.thread.credentials) = now;
     }
     if flags & FILES != 0 {
-        let mut files = lock(&process.files);
-        *files = Arc::new(files.copy());
+        process.own_files(call.kernel);
     }
     Ok(0)
 }

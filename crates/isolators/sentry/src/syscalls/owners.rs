@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::user_namespace::Ids;
-use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, OpenFile, Time, status};
+use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, Time};
 
 use super::paths::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, place, walk};
 use super::{Call, Failure, Outcome};
@@ -24,15 +24,9 @@ fn subject(call: &Call<'_>, subject: &Subject) -> Result<Arc<Entry>, Errno> {
         Subject::Path(directory, index, follow) => {
             place(call, directory, index, follow, Errno::PERM)
         }
-        Subject::Open(index) if is_path(&*call.file(index)?) => Err(Errno::BADF),
-        Subject::Open(index) | Subject::Empty(index) => {
-            call.file(index)?.entry.clone().ok_or(Errno::PERM)
-        }
+        Subject::Open(index) => call.open_file(index)?.entry.clone().ok_or(Errno::PERM),
+        Subject::Empty(index) => call.file(index)?.entry.clone().ok_or(Errno::PERM),
     }
-}
-
-fn is_path(file: &OpenFile) -> bool {
-    file.flags.load(Ordering::SeqCst) & status::PATH != 0
 }
 
 fn change_mode(call: &Call<'_>, what: &Subject, mode: u32) -> Outcome {

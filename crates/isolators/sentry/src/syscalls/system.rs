@@ -166,6 +166,7 @@ pub(super) fn sched_yield(_: &Call<'_>) -> Outcome {
     Ok(0)
 }
 
-pub(super) fn sync(_: &Call<'_>) -> Outcome {
+pub(super) fn sync(call: &Call<'_>) -> Outcome {
+    call.kernel.files.sync();
     Ok(0)
 }

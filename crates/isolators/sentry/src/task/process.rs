@@ -204,6 +204,28 @@ impl Process {
         })
     }
 
+    /// Its descriptors, as its own: a copy of them if another process has them, too. Not to be
+    /// called with the tree locked.
+    pub fn own_files(&self, kernel: &Kernel) -> Arc<FileTable> {
+        let now = Arc::clone(&lock(&self.files));
+        // This one and the process's; others may look at it for a moment.
+        if Arc::strong_count(&now) <= 2 {
+            return now;
+        }
+        let all: Vec<_> = {
+            let tree = lock(&kernel.tree);
+            tree.rows().map(|(_, row)| Arc::clone(&row.process)).collect()
+        };
+        let has =
+            |other: &Arc<Process>| other.pid != self.pid && Arc::ptr_eq(&now, &lock(&other.files));
+        if !all.iter().any(has) {
+            return now;
+        }
+        let own = Arc::new(now.copy());
+        *lock(&self.files) = Arc::clone(&own);
+        own
+    }
+
     /// Who its first thread is, and whom others find. Those of the program that it runs now:
     /// the next one has others.
     #[must_use]

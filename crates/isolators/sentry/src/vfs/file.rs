@@ -13,7 +13,7 @@ use crate::task::Thread;
 use crate::task::waiter::{Waiter, lock};
 
 use super::inotify::{self, Inotify, event};
-use super::{Attributes, Directory, Entry, Epoll, Kind, status};
+use super::{Attributes, BrokerClient, Directory, Entry, Epoll, Kind, status};
 
 bitflags::bitflags! {
     /// What poll(2) tells.
@@ -155,6 +155,14 @@ pub trait File: Send + Sync {
         Ok(())
     }
 
+    /// sync_file_range(2)
+    ///
+    /// # Errors
+    /// What the host says.
+    fn sync_range(&self, _: &BrokerClient, _: u64, _: u64, _: u32) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// What could be read from a pipe, which keeps it.
     ///
     /// # Errors
@@ -287,6 +295,12 @@ impl OpenFile {
 
     fn flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::SeqCst) & flag != 0
+    }
+
+    /// Whether it is open as a name alone (`O_PATH`).
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        self.flag(status::PATH)
     }
 
     /// Whether it may be read.

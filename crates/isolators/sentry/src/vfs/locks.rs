@@ -169,7 +169,7 @@ impl Locks {
             }
             self.wait_for(wanted.owner, other.owner)?;
             let woken = call.waiter().wait(None);
-            lock(&self.waiting).retain(|(who, _)| *who != wanted.owner);
+            self.waits_no_more(wanted.owner, other.owner);
             if woken == Woken::Interrupted {
                 return Err(Failure::Interrupted(Restart::IfAsked));
             }
@@ -191,6 +191,14 @@ impl Locks {
             waiting.push((who, whom));
         }
         Ok(())
+    }
+
+    /// Of a process one thread may wait for this, another one for that.
+    fn waits_no_more(&self, who: Owner, whom: Owner) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(at) = waiting.iter().position(|pair| *pair == (who, whom)) {
+            waiting.swap_remove(at);
+        }
     }
 
     /// Gives up what is locked in a range.

@@ -36,6 +36,7 @@ pub mod setup;
 mod signalfd;
 pub mod status;
 mod stream;
+mod syncing;
 mod sysfs;
 mod table;
 mod timerfd;

@@ -351,9 +351,8 @@ pub(super) fn execute(
         lock(&process.timers).execute();
         process.aio.clear();
         lock(&process.actions).reset_handlers();
-        let own = Arc::new(lock(&process.files).copy());
-        own.execute();
-        *lock(&process.files) = own;
+        // Whose locks stay, if no other process has the descriptors, too.
+        process.own_files(kernel).execute();
         *lock(&process.name) = name;
         arrive(kernel, &event, &process, (signals, Some(&old)), plan);
         retire(kernel, &old);

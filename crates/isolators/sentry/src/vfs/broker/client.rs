@@ -226,6 +226,24 @@ impl BrokerClient {
         self.ask_descriptor(Operation::ReadOnly, [0; 5], b"", file)
     }
 
+    /// Has all that was written to the file system of a file or directory reach its disk.
+    /// Nothing else is asked meanwhile.
+    ///
+    /// # Errors
+    /// As syncfs(2).
+    pub fn sync_all(&self, handle: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.ask(Operation::SyncAll, [0; 5], [b"", b""], &[handle]).map(drop)
+    }
+
+    /// Has a part of an open file begin to be written to its disk.
+    ///
+    /// # Errors
+    /// As sync_file_range(2).
+    pub fn write_range(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
+        let numbers = [offset, length, 0, 0, 0];
+        self.ask(Operation::WriteRange, numbers, [b"", b""], &[file]).map(drop)
+    }
+
     /// Makes a regular file that must not be there yet; returns it open for
     /// reading and writing, and its handle.
     ///

@@ -68,6 +68,8 @@ enum Operation {
     KeepProcesses,
     OpenProcess,
     ReadOnly,
+    SyncAll,
+    WriteRange,
 }
 
 /// What the host says of a process of the sandbox.

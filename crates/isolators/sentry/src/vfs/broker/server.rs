@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use caisson_sys::writeback::write_range;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec,
     Timestamps, Uid, XattrFlags,
@@ -130,6 +131,8 @@ impl Broker {
         const KEEP_PROCESSES: u8 = Operation::KeepProcesses as u8;
         const OPEN_PROCESS: u8 = Operation::OpenProcess as u8;
         const READ_ONLY: u8 = Operation::ReadOnly as u8;
+        const SYNC_ALL: u8 = Operation::SyncAll as u8;
+        const WRITE_RANGE: u8 = Operation::WriteRange as u8;
         let [number, user, group, ..] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
@@ -160,6 +163,15 @@ impl Broker {
             STAT => self.stat(first, &request.first).map(Answer::Bytes),
             OPEN => self.open(first, kind, low(number)).map(Answer::Descriptor),
             READ_ONLY => self.open(first, kind, 0).map(Answer::Descriptor),
+            SYNC_ALL => {
+                rustix::fs::syncfs(self.open(first, kind, 0)?)?;
+                Ok(Answer::Done)
+            }
+            WRITE_RANGE => {
+                write_range(first.as_fd(), number, user)
+                    .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+                Ok(Answer::Done)
+            }
             CREATE => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
                 let name = name?;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::Waiter;
 
-use super::super::{Attributes, File, Ready};
+use super::super::{Attributes, BrokerClient, File, Ready};
 use super::HostNode;
 
 /// An open regular file or directory of the host's.
@@ -101,5 +101,20 @@ impl File for HostFile {
 
     fn sync(&self) -> Result<(), Errno> {
         rustix::fs::fsync(&self.fd)
+    }
+
+    fn sync_range(
+        &self,
+        broker: &BrokerClient,
+        offset: u64,
+        length: u64,
+        flags: u32,
+    ) -> Result<(), Errno> {
+        const WRITE: u32 = 2;
+        if flags & WRITE != 0 {
+            broker.write_range(self.fd.as_fd(), offset, length)?;
+        }
+        // The broker waits for no disk: the rest of the file is waited for, too.
+        if flags & !WRITE != 0 { self.sync() } else { Ok(()) }
     }
 }

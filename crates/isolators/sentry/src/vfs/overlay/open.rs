@@ -9,7 +9,9 @@ use rustix::io::Errno;
 
 use crate::task::waiter::{Waiter, lock};
 
-use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Ready, Walker, open};
+use super::super::{
+    Attributes, BrokerClient, Directory, Entry, File, Kind, Listed, Ready, Walker, open,
+};
 use super::OverlayNode;
 use super::lookup::is_whiteout;
 
@@ -85,6 +87,16 @@ impl File for OverlayFile {
 
     fn sync(&self) -> Result<(), Errno> {
         self.file()?.sync()
+    }
+
+    fn sync_range(
+        &self,
+        broker: &BrokerClient,
+        offset: u64,
+        length: u64,
+        flags: u32,
+    ) -> Result<(), Errno> {
+        self.file()?.sync_range(broker, offset, length, flags)
     }
 }
 

@@ -64,7 +64,7 @@ cp -r "$here/guest" "$payload/guest"
 chmod 755 "$payload"/guest/*.sh
 cp "$runtime" "$payload/caisson-native"
 mkdir "$payload/bin"
-cp "$runtime" "$caisson" "$(dirname "$caisson")"/{caisson-shim,caisson-init} "$repo/scripts/caisson.service" "$payload/bin/" || exit 1
+cp "$runtime" "$caisson" "$(dirname "$caisson")"/{caisson-shim,caisson-init,caisson-sentry} "$repo/scripts/caisson.service" "$payload/bin/" || exit 1
 if command -v go >/dev/null || [[ -x /usr/local/go/bin/go ]]; then
     "$here/../peers/go/build.sh" crictl || exit 1
     cp "$repo/.cache/peers/go/crictl" "$payload/bin/"

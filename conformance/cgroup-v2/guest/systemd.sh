@@ -126,6 +126,8 @@ rmdir $cg/made
 # shellcheck source=rootless.sh
 . /payload/guest/rootless.sh
 driver=systemd
+# shellcheck source=sentry.sh
+. /payload/guest/sentry.sh
 # shellcheck source=pods.sh
 . /payload/guest/pods.sh
 is "no unit is left" "" "$(systemctl list-units --all --plain --no-legend 'caisson-*' 'prefix-*')"

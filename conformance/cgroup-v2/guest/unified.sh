@@ -27,6 +27,8 @@ say "# kernel $(uname -r), controllers $(</sys/fs/cgroup/cgroup.controllers)"
 # shellcheck source=raised.sh
 . /payload/guest/raised.sh
 driver=cgroupfs
+# shellcheck source=sentry.sh
+. /payload/guest/sentry.sh
 # shellcheck source=pods.sh
 . /payload/guest/pods.sh
 # shellcheck source=programs.sh

@@ -1,17 +1,23 @@
 //! The conversation between the runtime and the process that becomes the
 //! container.
 
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg,
+    socketpair,
 };
 
 use crate::step::{Context, StepError};
 
 /// Longest message; error texts are cut to it.
 const MAX: usize = 16 * 1024;
+/// Most descriptors that a message has: one for each hierarchy of cgroups.
+const MOST_DESCRIPTORS: usize = 32;
 
 /// What a message means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +96,22 @@ impl Channel {
             .context(|| "talk to the other side of container creation")
     }
 
+    /// Sends a word and descriptors, [`MOST_DESCRIPTORS`] at most.
+    pub(crate) fn send_with(&self, word: Word, with: &[OwnedFd]) -> Result<(), StepError> {
+        let step = || "talk to the other side of container creation";
+        let with: Vec<_> = with.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !with.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&with)) {
+            return Err(StepError::new(step(), "too many descriptors"));
+        }
+        let message = [word as u8];
+        let message = [IoSlice::new(&message)];
+        retry_on_intr(|| sendmsg(&self.socket, &message, &mut control, SendFlags::NOSIGNAL))
+            .map(drop)
+            .context(step)
+    }
+
     /// As `send`, but by write(2), which no seccomp filter can trap for a
     /// listener that is not yet served.
     pub(crate) fn write(&self, word: Word, payload: &[u8]) -> Result<(), Errno> {
@@ -121,16 +143,18 @@ impl Channel {
     /// Waits for a message or an end.
     pub(crate) fn next(&self) -> Result<Received, StepError> {
         let mut buffer = vec![0; MAX];
-        let (length, _) =
-            match retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty())) {
-                Ok(received) => received,
-                Err(Errno::CONNRESET) => return Ok(Received::Reset),
-                Err(error) => {
-                    return Err(error).context(|| "listen to the other side of container creation");
-                }
-            };
-        buffer.truncate(length);
-        let Some((&first, payload)) = buffer.split_first() else { return Ok(Received::Closed) };
+        match retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty())) {
+            Ok((length, _)) => {
+                buffer.truncate(length);
+                Self::parse(&buffer)
+            }
+            Err(Errno::CONNRESET) => Ok(Received::Reset),
+            Err(error) => Err(error).context(|| "listen to the other side of container creation"),
+        }
+    }
+
+    fn parse(message: &[u8]) -> Result<Received, StepError> {
+        let Some((&first, payload)) = message.split_first() else { return Ok(Received::Closed) };
         let word = Word::parse(first)
             .ok_or("unknown message")
             .context(|| "listen to the other side of container creation")?;
@@ -139,13 +163,36 @@ impl Channel {
 
     /// Waits for exactly this word; an error text or an end is an error.
     pub(crate) fn expect(&self, wanted: Word) -> Result<Vec<u8>, StepError> {
-        match self.receive()? {
-            Some((word, payload)) if word == wanted => Ok(payload),
-            Some((Word::Error, text)) => Err(Self::reported(&text)),
-            Some((word, _)) => {
+        Self::wanted(wanted, self.next()?)
+    }
+
+    /// The same; returns the descriptors that come with it, close-on-exec.
+    pub(crate) fn expect_with(&self, wanted: Word) -> Result<Vec<OwnedFd>, StepError> {
+        let mut buffer = vec![0; MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let received = retry_on_intr(|| {
+            recvmsg(&self.socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)
+        });
+        let length = received.context(|| "listen to the other side of container creation")?.bytes;
+        buffer.truncate(length);
+        Self::wanted(wanted, Self::parse(&buffer)?)?;
+        let descriptors = control.drain().filter_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(received) => Some(received),
+            _ => None,
+        });
+        Ok(descriptors.flatten().collect())
+    }
+
+    fn wanted(wanted: Word, received: Received) -> Result<Vec<u8>, StepError> {
+        match received {
+            Received::Message(word, payload) if word == wanted => Ok(payload),
+            Received::Message(Word::Error, text) => Err(Self::reported(&text)),
+            Received::Message(word, _) => {
                 Err(StepError::new("container creation", format!("{word:?} came for {wanted:?}")))
             }
-            None => {
+            Received::Closed | Received::Reset => {
                 Err(StepError::new("container creation", "the other side ended without saying why"))
             }
         }
@@ -190,6 +237,18 @@ mod tests {
         let (one, other) = Channel::pair().unwrap();
         drop(one);
         assert!(other.expect(Word::Ready).is_err());
+    }
+
+    #[test]
+    fn descriptors_come_along() {
+        let (one, other) = Channel::pair().unwrap();
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        one.send_with(Word::Cgroup, &[write]).unwrap();
+        let got = other.expect_with(Word::Cgroup).unwrap();
+        rustix::io::write(&got[0], b"x").unwrap();
+        assert_eq!(rustix::io::read(&read, &mut [0; 2]), Ok(1));
+        one.send_with(Word::Cgroup, &[]).unwrap();
+        assert!(other.expect_with(Word::Cgroup).unwrap().is_empty());
     }
 
     #[test]

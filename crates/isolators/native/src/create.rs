@@ -1,5 +1,6 @@
 //! Making a container, from the runtime's side.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -242,6 +243,7 @@ impl Making {
             sources: &self.sources,
             cgroup: &self.cgroup,
             joiner: joiner.as_ref(),
+            unit: Cell::default(),
             filter: self.filter.as_ref(),
             console: request.console.as_ref(),
             start,
@@ -296,6 +298,17 @@ impl Making {
             .context(|| "open the container's cgroup")
     }
 
+    /// Files by which a kernel elsewhere moves the container's processes; none if they
+    /// are children of the first one.
+    fn guest_cgroups(&self) -> Result<Vec<OwnedFd>, StepError> {
+        if self.kernel.as_ref().is_none_or(|kernel| kernel.elsewhere().is_none()) {
+            return Ok(Vec::new());
+        }
+        let step = || "open the cgroup of the container's systemd unit";
+        let joiner = self.cgroup.joiner().map_err(|error| error.to_string()).context(step)?;
+        joiner.writable().context(step)
+    }
+
     /// The intermediate process reports the one that it cloned as our child.
     fn follow_successor(&mut self, channel: &Channel) -> Result<(), StepError> {
         self.process = Some(successor::follow(channel, "find the container's first process")?);
@@ -334,7 +347,7 @@ impl Making {
                         .start_unit(pid, linux.resources.as_ref(), &self.unit_properties()?)
                         .map_err(|error| error.to_string())
                         .context(|| "start the container's systemd unit")?;
-                    channel.send(Word::Cgroup, b"")?;
+                    channel.send_with(Word::Cgroup, &self.guest_cgroups()?)?;
                 }
                 Some((Word::Error, text)) => return Err(Channel::reported(&text)),
                 Some((word, _)) => {

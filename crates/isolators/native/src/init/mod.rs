@@ -19,6 +19,7 @@ mod program;
 mod rootfs;
 mod time;
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
@@ -54,6 +55,8 @@ pub(crate) struct Init<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) cgroup: &'a caisson_cgroup::Cgroup,
     pub(crate) joiner: Option<&'a Joiner>,
+    /// What came with the word that systemd has made the cgroup, if it is to make it.
+    pub(crate) unit: Cell<Vec<OwnedFd>>,
     pub(crate) filter: Option<&'a Filter>,
     pub(crate) console: Option<&'a ConsoleSocket>,
     /// Where to wait for `start`; `None` to run on.
@@ -126,14 +129,7 @@ impl Init<'_> {
                 .writable()
                 .map_err(|error| error.to_string())
                 .context(|| "keep the container's cgroup")?,
-            (Some((kernel, _)), None) if kernel.elsewhere().is_some() => {
-                return Err(StepError::new(
-                    "keep the container's cgroup",
-                    "a container in another one's sandbox can't be in a unit of systemd's yet: use \
-                     the cgroupfs driver",
-                ));
-            }
-            _ => Vec::new(),
+            _ => self.unit.take(),
         };
         let start = match self.start {
             Some(socket) => Some(socket.try_clone().context(|| "keep the start socket")?),
@@ -204,7 +200,7 @@ impl Init<'_> {
                 .context(|| "join the container's cgroup")?,
             None => {
                 self.channel.send(Word::Cgroup, b"")?;
-                self.channel.expect(Word::Cgroup)?;
+                self.unit.replace(self.channel.expect_with(Word::Cgroup)?);
             }
         }
         affinity::reset();

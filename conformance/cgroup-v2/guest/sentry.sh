@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2086,SC2154  # no blanks in paths; variables of others
+# shellcheck shell=bash disable=SC2086,SC2046,SC2206,SC2154,SC2116,SC2005  # no blanks in paths; variables of others; lines are to be joined
 # Two containers in one sandbox of caisson-sentry, on this hierarchy and with this $driver.
 # Sourced by both guests; the first lines show that it runs on the guest's kernel at all.
 s=(/payload/bin/caisson-sentry --root $scratch/sentry)

@@ -95,6 +95,8 @@ static void all(const char *place) {
     rmdir("d");
     events("the directory itself");
     close(set);
+    chdir("..");
+    rmdir(name);
 }
 
 int main(void) {

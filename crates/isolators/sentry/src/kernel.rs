@@ -250,6 +250,7 @@ impl Kernel {
     }
 
     fn serve_thread(self: &Arc<Self>, thread: &Arc<Thread>, event: Event) {
+        thread.posting.reported();
         let landed = thread.flying.swap(false, Ordering::SeqCst);
         let flight = landed.then(|| thread.space().land(thread.tid)).flatten();
         match event.kind {
@@ -266,6 +267,10 @@ impl Kernel {
                     return;
                 }
                 syscalls::direct(self, thread, event.id, call, at);
+            }
+            EventKind::Waits => {
+                thread.posting.goes_on();
+                self.listener.answer(event.id, 0);
             }
             EventKind::Signal { signal, info, context } => {
                 signal::reported(self, thread, event.id, signal, (info, context));

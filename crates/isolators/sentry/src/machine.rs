@@ -15,6 +15,7 @@ use crate::platform::context::Context;
 use crate::platform::{
     Event, EventKind, GuestMemory, HostCall, HostPid, HostTid, Listener, Slot, StubProcess,
 };
+use crate::syscalls::Partner;
 use crate::task::Thread;
 use crate::task::waiter::lock;
 use crate::workers::{Workers, let_others_serve};
@@ -106,6 +107,8 @@ pub struct Machine {
     zygotes: RwLock<HashMap<HostTid, Arc<Zygote>>>,
     /// Who serves events.
     pub workers: Arc<Workers>,
+    /// Who serves posted calls.
+    pub partner: Partner,
 }
 
 impl Machine {
@@ -119,6 +122,7 @@ impl Machine {
             stubs: Mutex::default(),
             zygotes: RwLock::default(),
             workers: Arc::default(),
+            partner: Partner::default(),
         };
         machine.add_zygote(zygote);
         machine

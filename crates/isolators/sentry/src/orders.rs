@@ -28,6 +28,7 @@ impl Kernel {
             self.violation(thread, "a frame that can't be written");
             return;
         }
+        thread.posting.goes_on();
         self.listener.answer(id, 0);
     }
 

@@ -134,6 +134,18 @@ impl Workers {
         if called { Next::Event } else { self.next() }
     }
 
+    /// The calling thread waits for no events, but steps aside and does work as a worker.
+    pub fn assist(self: &Arc<Self>) {
+        OWN.set(Some(Arc::clone(self)));
+    }
+
+    /// Does what work there is.
+    pub fn do_work(&self) {
+        while let Some(work) = self.some_work() {
+            work();
+        }
+    }
+
     /// The calling thread has an event to serve.
     pub fn took(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
@@ -276,9 +288,7 @@ impl Workers {
             undone = if self.has_work() { undone.wrapping_add(1) } else { 0 };
             let free = undone > 0 && lock(&self.resting).count > 0;
             if undone % BUSY == 1 && !self.have_worker(free) {
-                while let Some(work) = self.some_work() {
-                    work();
-                }
+                self.do_work();
             }
             let taken = self.taken.load(Ordering::Relaxed);
             let waiting = self.waiting.load(Ordering::SeqCst);

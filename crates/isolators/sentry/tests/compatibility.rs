@@ -88,6 +88,7 @@ fn compiled_programs_see_the_same() {
         "seen",
         "stack",
         "names",
+        "posts",
         "processes",
         "races",
         "signals",
@@ -148,6 +149,23 @@ fn call_sites_are_rewritten() {
     let possible = words.chunks_exact(2).any(|pair| pair[0] == 26 && pair[1] & 2 != 0);
     let site = if possible { 0xe9 } else { 0xb8 };
     assert_eq!(ended.stdout, format!("ids 0\nsite {site}\ncall 1\n"), "{ended:?}");
+}
+
+/// Where calls are made quickly, a processor that has nothing to do serves them without a
+/// switch.
+#[test]
+fn quick_calls_are_posted() {
+    if !sandbox::possible() {
+        return;
+    }
+    if std::thread::available_parallelism().is_ok_and(|count| count.get() < 2) {
+        eprintln!("left out: there is one processor");
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("posts", &["-static", "-pthread"]);
+    let ended = sandbox.run(&["/bin/posts", "seen"]);
+    assert_eq!(ended.stdout, "posted 1\ndone\n", "{ended:?}");
 }
 
 /// UNIX sockets, TCP and UDP.

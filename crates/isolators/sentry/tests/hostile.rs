@@ -178,6 +178,37 @@ fn threads_of_before_have_nothing_of_a_set_id_program() {
     assert_eq!((ended.stdout, ended.code), (expected, 0), "{}", ended.stderr);
 }
 
+/// A guest can have any desk say anything at any time: what comes of it is its own.
+#[test]
+fn desks_that_lie_harm_nobody_else() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("posts", &["-static", "-pthread"]);
+    let ended = sandbox.run(&["/bin/posts", "forge"]);
+    assert_eq!((ended.stdout.as_str(), ended.code), ("made 0\nalive 0\ndone\n", 0), "{ended:?}");
+}
+
+/// A thread that posts its calls has none served with what another one's program gives.
+#[test]
+fn posted_calls_of_before_have_nothing_of_a_set_id_program() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("posts", &["-static", "-pthread"]);
+    std::fs::copy(sandbox.path("bin/posts"), sandbox.path("bin/gains")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+    std::fs::set_permissions(sandbox.path("bin/gains"), mode).unwrap();
+    let ended = sandbox.run(&["/bin/posts", "gain", "/bin/gains"]);
+    assert_eq!(
+        (ended.stdout.as_str(), ended.code),
+        ("executed 20\nseen 0\ndone\n", 0),
+        "{ended:?}"
+    );
+}
+
 /// What a guest does to a tracee's call, or with more children than a process has places,
 /// keeps nobody from going on.
 #[test]

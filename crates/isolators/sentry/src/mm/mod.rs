@@ -7,13 +7,14 @@ mod sites;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 pub use areas::{Area, Areas, Backing, Marks, PAGE, Protection, round_up};
 pub use flight::Flight;
 use rustix::io::Errno;
 pub use sites::Sites;
 
+use crate::platform::desks::Desks;
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
 use crate::task::waiter::lock;
 use crate::workers::let_others_serve;
@@ -40,6 +41,8 @@ pub struct Space {
     flights: flight::Flights,
     /// Call sites that report, and those that were rewritten.
     pub sites: Mutex<Sites>,
+    /// Where its threads post calls, once some do.
+    pub desks: OnceLock<Arc<Desks>>,
     slots: Mutex<Slots>,
     users: AtomicUsize,
     /// The program.
@@ -80,6 +83,7 @@ impl Space {
             turn: Turn::default(),
             flights: flight::Flights::default(),
             sites: Mutex::default(),
+            desks: OnceLock::new(),
             slots: Mutex::new(Slots { free, next: slot.0 + 1 }),
             users: AtomicUsize::new(1),
             program: Mutex::default(),

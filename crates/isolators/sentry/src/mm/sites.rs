@@ -8,8 +8,6 @@ use super::PAGE;
 /// Bytes of a trampoline.
 const TRAMPOLINE: u64 = fast::TRAMPOLINE as u64;
 const COUNTED: usize = 64;
-/// Reports after which a site is worth rewriting.
-const RIPE: u32 = 64;
 /// Pages of trampolines that an address space can have.
 const MOST_PAGES: usize = 16;
 /// A jump reaches 2 GiB; not to the last byte.
@@ -44,8 +42,8 @@ impl Sites {
         self.counts.get_mut(usize::try_from(mixed).unwrap_or(0) % COUNTED)
     }
 
-    /// Counts a report; true if the site is ripe now.
-    pub fn count(&mut self, site: u64) -> bool {
+    /// Counts a report; true if there were `ripe` now.
+    pub fn count(&mut self, site: u64, ripe: u32) -> bool {
         if self.off {
             return false;
         }
@@ -54,13 +52,13 @@ impl Sites {
             *counted = (site, 0);
         }
         counted.1 = counted.1.saturating_add(1);
-        counted.1 == RIPE
+        counted.1 == ripe
     }
 
     /// The site is left as it is.
     pub fn leave(&mut self, site: u64) {
         if let Some(counted) = self.counted(site) {
-            *counted = (site, RIPE);
+            *counted = (site, u32::MAX);
         }
     }
 
@@ -138,12 +136,12 @@ mod tests {
     #[test]
     fn a_site_is_ripe_once() {
         let mut sites = Sites::default();
-        let ripe: Vec<u32> = (1..200).filter(|_| sites.count(0x40_1000)).collect();
-        assert_eq!(ripe, [RIPE]);
+        let ripe: Vec<u32> = (1..200).filter(|_| sites.count(0x40_1000, 64)).collect();
+        assert_eq!(ripe, [64]);
         sites.leave(0x40_2000);
-        assert!(!(0..200).any(|_| sites.count(0x40_2000)));
+        assert!(!(0..200).any(|_| sites.count(0x40_2000, 64)));
         sites.turn_off();
-        assert!(!(0..200).any(|_| sites.count(0x40_3000)));
+        assert!(!(0..200).any(|_| sites.count(0x40_3000, 64)));
     }
 
     #[test]

@@ -10,7 +10,9 @@
 //! has a use for; if one does, it points elsewhere and the call is made.
 //!
 //! A signal's frame never shows an address in here: [`unwind`] sets the thread back to
-//! its site, or behind it if the answer is there.
+//! its site or its `syscall`, or behind that if the answer is there.
+//!
+//! Of calls that the stub can't answer the trampolines lead to `post.rs`.
 
 use core::arch::global_asm;
 
@@ -25,7 +27,7 @@ const FAST: u64 = CODE + OFFSET as u64;
 /// Offset in a slot of the words below.
 pub(super) const DESK: u32 = 0x3800;
 /// Flags, as `lahf` and `seto` tell them.
-const FLAGS: u32 = DESK;
+pub(super) const FLAGS: u32 = DESK;
 /// Ids, 0 if the call is to be made: of the process, of the thread.
 const PID: u32 = DESK + 16;
 const TID: u32 = DESK + 20;
@@ -128,10 +130,15 @@ const SAVED: u64 = 12;
 const RESTORING: u64 = 53;
 const RESTORED: u64 = 54;
 
-/// A trampoline at `at` for the site at `site` that had these bytes; `None` if one
-/// can't be reached from the other.
+/// A trampoline at `at` for what was in front of the `syscall` at `call`; `None` if one
+/// can't be reached from the other. `posts`: for a call that the stub can't answer.
 #[must_use]
-pub fn trampoline(at: u64, site: u64, replaced: [u8; SITE]) -> Option<[u8; TRAMPOLINE]> {
+pub fn trampoline(
+    at: u64,
+    call: u64,
+    replaced: [u8; SITE],
+    posts: bool,
+) -> Option<[u8; TRAMPOLINE]> {
     let mut code = Vec::with_capacity(TRAMPOLINE);
     code.extend_from_slice(&replaced);
     // mov r11, rax; lahf; seto al
@@ -143,16 +150,17 @@ pub fn trampoline(at: u64, site: u64, replaced: [u8; SITE]) -> Option<[u8; TRAMP
     // jne (to 51); mov gs:[FLAGS], ax
     code.extend_from_slice(&[0x75, 22, 0x65, 0x66, 0x89, 0x04, 0x25]);
     code.extend_from_slice(&FLAGS.to_le_bytes());
-    // lea rcx, [rip + behind the site]; jmp [rip + ENTRY]
+    // lea rcx, [rip + behind the call]; jmp [rip + ENTRY]
     code.extend_from_slice(&[0x48, 0x8d, 0x0d]);
-    code.extend_from_slice(&distance(at + 45, site + 7)?);
+    code.extend_from_slice(&distance(at + 45, call + 2)?);
     code.extend_from_slice(&[0xff, 0x25, 13, 0, 0, 0]);
-    // add al, 0x7f; sahf; mov rax, r11; jmp (to the site's syscall)
+    // add al, 0x7f; sahf; mov rax, r11; jmp (to the call)
     code.extend_from_slice(&[0x04, 0x7f, 0x9e, 0x4c, 0x89, 0xd8, 0xe9]);
-    code.extend_from_slice(&distance(at + 62, site + 5)?);
+    code.extend_from_slice(&distance(at + 62, call)?);
     code.resize(ENTRY, 0xcc);
-    code.extend_from_slice(&FAST.to_le_bytes());
-    code.extend_from_slice(&site.to_le_bytes());
+    let entry = if posts { super::post::entry() } else { FAST };
+    code.extend_from_slice(&entry.to_le_bytes());
+    code.resize(TRAMPOLINE, 0xcc);
     code.try_into().ok()
 }
 
@@ -192,9 +200,9 @@ pub fn is_inside(pointer: u64) -> bool {
     pointer.wrapping_sub(FAST) < code().len() as u64
 }
 
-/// A thread was interrupted in a trampoline, whose start and site are given: sets it
-/// back to the site.
-pub fn unwind_trampoline(context: &mut Context, start: u64, site: u64) {
+/// A thread was interrupted in a trampoline, whose start is given: sets it back to the
+/// site, or to its call if what was in front of that is done.
+pub fn unwind_trampoline(context: &mut Context, start: u64, (site, call): (u64, u64)) {
     let at = context.get(Register::Rip).wrapping_sub(start);
     let rax = context.get(Register::Rax);
     if (SAVED..RESTORED).contains(&at) {
@@ -203,22 +211,26 @@ pub fn unwind_trampoline(context: &mut Context, start: u64, site: u64) {
     if at > COPIED {
         context.set(Register::Rax, context.get(Register::R11));
     }
-    context.set(Register::Rip, site);
+    context.set(Register::Rip, if at < SITE as u64 { site } else { call });
 }
 
-/// The same for the code that they lead to.
+/// Gives a thread the flags that its trampoline has saved.
+pub(super) fn take_flags(memory: &GuestMemory, slot: Slot, context: &mut Context) {
+    let saved = memory.read_array(slot.desk()).map_or(0, u16::from_le_bytes);
+    set_flags(context, saved.into(), false);
+}
+
+/// [`unwind_trampoline`] for the code that they lead to.
 pub fn unwind(memory: &GuestMemory, slot: Slot, context: &mut Context) {
     let (_, make, known) = parts();
     let at = context.get(Register::Rip).wrapping_sub(FAST);
-    let saved = memory.read_array(slot.desk()).map_or(0, u16::from_le_bytes);
-    set_flags(context, saved.into(), false);
+    take_flags(memory, slot, context);
     let behind = context.get(Register::Rcx);
     // Up to `known` r11 is the call, then it is the answer.
     context.set(Register::Rax, context.get(Register::R11));
     let pointer = match at {
-        at if at >= known => behind,
-        at if at == make => behind.wrapping_sub(5),
-        _ => behind.wrapping_sub(7),
+        at if at >= known || at == make => behind,
+        _ => behind.wrapping_sub(2),
     };
     context.set(Register::Rip, pointer);
 }
@@ -230,7 +242,7 @@ mod tests {
     #[test]
     fn a_trampoline_is_as_its_offsets_say() {
         let (at, site) = (0x3f_f000, 0x40_1000);
-        let code = trampoline(at, site, [0xb8, 39, 0, 0, 0]).unwrap();
+        let code = trampoline(at, site + 5, [0xb8, 39, 0, 0, 0], false).unwrap();
         assert_eq!(code[..5], [0xb8, 39, 0, 0, 0]);
         // Behind the copy: lahf; behind it and seto: rdgsbase.
         let from = |at: u64| &code[usize::try_from(at).unwrap()..];
@@ -247,7 +259,9 @@ mod tests {
         assert_eq!(51 + word(47), 64);
         assert_eq!(62 + i64::from(word(58)), 0x2005);
         assert_eq!(jump(site, at), Some([0xe9, 0xfb, 0xdf, 0xff, 0xff]));
-        assert!(trampoline(0x7fef_0000_0000, site, [0; 5]).is_none());
+        assert!(trampoline(0x7fef_0000_0000, site, [0; 5], false).is_none());
+        let posts = trampoline(at, site + 5, [0xb8, 8, 0, 0, 0], true).unwrap();
+        assert_ne!(posts[ENTRY..ENTRY + 8], code[ENTRY..ENTRY + 8]);
     }
 
     #[test]

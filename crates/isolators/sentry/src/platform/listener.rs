@@ -43,6 +43,8 @@ pub enum EventKind {
         /// Where the guest says that the registers are.
         context: u64,
     },
+    /// Waits until its posted call is served ([`super::post`]).
+    Waits,
     /// About to make the call that was ordered, as it says: to be compared.
     Ordered(HostCall),
     /// Has made it.
@@ -119,6 +121,7 @@ impl Listener {
             (EVENT_IP, EVENT) => EventKind::Signal { signal, info: second, context: third },
             (MISSED_IP, MISSED) => EventKind::Missed { error: first.cast_signed(), context: third },
             (DONE_IP, DONE) => EventKind::Done { result: first.cast_signed(), cookie: sixth },
+            (at, super::post::WAIT) if at == super::post::wait_pointer() => EventKind::Waits,
             (at, _) => EventKind::Call(call, at),
         };
         let thread = HostTid(said.pid.cast_signed());

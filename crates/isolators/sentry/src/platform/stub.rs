@@ -19,6 +19,8 @@ pub(super) const SLOTS_SHIFT: u8 = 28;
 pub const MAX_SLOTS: u32 = 8192;
 /// End of the stub's memory.
 pub(super) const END: u64 = SLOTS + MAX_SLOTS as u64 * SLOT_SIZE;
+/// Where its threads post calls: the page behind.
+pub(super) const DESKS: u64 = END;
 /// End of what a process can map.
 pub(super) const TASK_END: u64 = 0x7fff_ffff_f000;
 

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::clock::{Clock, Page};
 use super::fast;
 use super::listener::Listener;
+use super::post;
 use super::process::{HostPid, HostTid, last_errno};
 use super::stub::{BASE, CODE, DONE_ADDRESS, RESUME_IP, Slot, code};
 use super::vdso;
@@ -160,6 +161,8 @@ fn instructions(bases: bool) -> Vec<u8> {
     }
     page.resize(fast::OFFSET, 0xcc);
     page.extend_from_slice(fast::code());
+    page.resize(post::OFFSET, 0xcc);
+    page.extend_from_slice(post::code());
     page
 }
 

@@ -31,6 +31,7 @@ mod parked;
 mod paths;
 mod pidfd;
 mod polling;
+mod posted;
 mod priorities;
 mod process_vm;
 mod processes;
@@ -64,6 +65,7 @@ pub use exec::start_first;
 pub use growth::grow;
 use limits::allow_growth;
 pub use limits::{allow_size, watch as watch_processor_time};
+pub use posted::Partner;
 use rustix::io::Errno;
 pub use scheduling::RESET_ON_FORK;
 pub use table::{Framed, Handler, Row, TABLE};
@@ -218,7 +220,9 @@ fn serve(
         kernel.listener.let_go_on(id);
         return;
     }
-    kernel.listener.answer(id, value(outcome, thread));
+    let value = value(outcome, thread);
+    thread.posting.goes_on();
+    kernel.listener.answer(id, value);
 }
 
 /// Serves a call that came with its frame, and lets the thread go on.

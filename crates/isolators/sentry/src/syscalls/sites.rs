@@ -9,20 +9,24 @@
 //! only while its thread is the only one that could be executing it.
 
 use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
 use crate::mm::{Area, Backing, Marks, PAGE, Protection, Space};
 use crate::platform::context::{Context, Register};
+use crate::platform::desks::{self, Desks};
 use crate::platform::fast::{self, GETPID, GETTID, SITE, TRAMPOLINE};
-use crate::platform::{HostCall, Slot};
+use crate::platform::{HostCall, Slot, post};
 use crate::signal;
 use crate::task::waiter::lock;
 use crate::task::{Process, Thread};
 
-use super::RESTART;
 use super::memory::{host, map};
+use super::{RESTART, posted};
 
 /// Bytes of a site with its `syscall`.
 const WHOLE: usize = SITE + 2;
@@ -30,21 +34,43 @@ const WHOLE: usize = SITE + 2;
 const LEAD: usize = 3;
 const READ_EXECUTE: u64 = 5;
 
+/// Reports after which a site is worth rewriting: with an answer in the stub, without.
+const RIPE: u32 = 64;
+const RIPE_TO_POST: u32 = 128;
+
+fn is_answered(number: u64) -> bool {
+    matches!(number, GETPID | GETTID)
+}
+
 /// A call was reported; true if its site is to be rewritten, and the call made again.
-pub fn called(kernel: &Kernel, thread: &Thread, id: u64, number: u64, at: u64) -> bool {
-    if !matches!(number, GETPID | GETTID) || !fast::possible() {
+pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, at: u64) -> bool {
+    let answered = is_answered(number);
+    if !answered && !posted::may_be(kernel, number) || !fast::possible() {
+        return false;
+    }
+    if !answered && !thread.posting.is_quick() {
         return false;
     }
     let space = thread.space();
+    let desk = thread.posting.has_desk.load(Ordering::SeqCst);
+    if !answered && desk {
+        posted::invite(kernel, thread);
+    } else if !answered && space.desks.get().is_some() {
+        // Another thread had the page mapped.
+        arrived(thread);
+    }
     let site = at.wrapping_sub(WHOLE as u64);
-    if space.users() > 1 || !lock(&space.sites).count(site) {
+    let ripe = if answered { RIPE } else { RIPE_TO_POST };
+    if space.users() > 1 || !lock(&space.sites).count(site, ripe) {
         return false;
     }
-    let watched = thread.is_traced() || are_judged(thread);
-    if watched || thread.doomed.load(Ordering::SeqCst) {
+    let judged = if answered { are_judged(thread) } else { !posted::is_let(thread, number) };
+    if thread.is_traced() || judged || thread.doomed.load(Ordering::SeqCst) {
         return false;
     }
-    if replaceable(&space, site, number).is_none() {
+    let needs_desks = !answered && space.desks.get().is_none();
+    let rewritten = lock(&space.sites).trampoline(site).is_some();
+    if replaceable(&space, site, number).is_none() && !(rewritten && needs_desks) {
         return false;
     }
     thread.site.store(site, Ordering::SeqCst);
@@ -96,6 +122,8 @@ fn is_site(bytes: &[u8; LEAD + WHOLE], number: u32) -> Option<[u8; SITE]> {
 enum Step {
     Call(HostCall),
     Write(u64, Vec<u8>),
+    /// The stub has the page.
+    Desks(Desks),
 }
 
 /// The thread waits with a frame, set back to the call of the site.
@@ -107,7 +135,8 @@ pub fn rewrite(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: F
         signal::resume(kernel, thread, id, &mut frame);
         return;
     }
-    let Some(steps) = steps(thread, &space, site, number) else {
+    let Some(steps) = steps(thread, &space, site, number, |page| kernel.listener.give(id, page))
+    else {
         lock(&space.sites).leave(site);
         space.pass_turn();
         signal::resume(kernel, thread, id, &mut frame);
@@ -118,17 +147,28 @@ pub fn rewrite(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: F
 }
 
 /// What is to be done, in the space's turn; `None` if the site stays as it is.
-fn steps(thread: &Thread, space: &Space, site: u64, number: u64) -> Option<VecDeque<Step>> {
+fn steps(
+    thread: &Thread,
+    space: &Space,
+    site: u64,
+    number: u64,
+    give: impl FnOnce(BorrowedFd<'_>) -> Result<u32, Errno>,
+) -> Option<VecDeque<Step>> {
+    let posts = !is_answered(number);
     // Nobody comes to be there but by clone(2), which takes the turn.
     if space.users() > 1 {
         return None;
     }
-    let bytes = replaceable(space, site, number)?;
+    let bytes = replaceable(space, site, number);
     let mut sites = lock(&space.sites);
     if sites.is_off() {
         return None;
     }
     let mut steps = VecDeque::new();
+    if posts && space.desks.get().is_none() {
+        steps.extend(map_desks(give)?);
+    }
+    let Some(bytes) = bytes else { return (!steps.is_empty()).then_some(steps) };
     let (room, page) = match sites.room(site) {
         Some(room) => (room, room & !(PAGE - 1)),
         None => {
@@ -147,7 +187,7 @@ fn steps(thread: &Thread, space: &Space, site: u64, number: u64) -> Option<VecDe
             (page, page)
         }
     };
-    let trampoline: [u8; TRAMPOLINE] = fast::trampoline(room, site, bytes)?;
+    let trampoline: [u8; TRAMPOLINE] = fast::trampoline(room, site + SITE as u64, bytes, posts)?;
     let jump = fast::jump(site, room)?;
     let protect = |start: u64, length: u64, protection: u64| {
         let args = [start, length, protection, 0, 0, 0];
@@ -166,6 +206,23 @@ fn steps(thread: &Thread, space: &Space, site: u64, number: u64) -> Option<VecDe
         steps.push_back(protect(start, length, READ_EXECUTE));
     }
     Some(steps)
+}
+
+/// Has the stub map the page of desks, of which a fork's child has no copy.
+fn map_desks(give: impl FnOnce(BorrowedFd<'_>) -> Result<u32, Errno>) -> Option<[Step; 4]> {
+    const MADVISE: u64 = 28;
+    /// `MADV_DONTFORK`
+    const NOT_FORKED: u64 = 10;
+    let (desks, page) = Desks::new().ok()?;
+    let number = give(page.as_fd()).ok()?.into();
+    let call = |number, args| Step::Call(HostCall { number, args });
+    let flags = map::SHARED | map::FIXED;
+    Some([
+        call(host::MMAP, [Desks::start(), desks::SIZE, 3, flags, number, 0]),
+        call(MADVISE, [Desks::start(), desks::SIZE, NOT_FORKED, 0, 0, 0]),
+        Step::Desks(desks),
+        call(host::CLOSE, [number, 0, 0, 0, 0, 0]),
+    ])
 }
 
 /// Makes the steps that are left. After one that failed nothing is written, so that the
@@ -195,6 +252,10 @@ fn run(
                     steps.retain(|step| matches!(step, Step::Call(_)));
                 }
             }
+            Step::Desks(desks) => {
+                let _ = space.desks.set(Arc::new(desks));
+                arrived(thread);
+            }
         }
     }
     space.pass_turn();
@@ -214,6 +275,9 @@ fn tell(thread: &Thread, slot: Slot, space: &Space, off: bool) {
     let number = |id: i32| thread.process.number_of(id);
     let id = |id: i32| if off { 0 } else { id.cast_unsigned() };
     fast::tell_ids(&space.memory, slot, id(number(thread.process.pid)), id(number(thread.tid)));
+    let desk = space.desks.get().and_then(|_| Desks::place(slot)).filter(|_| !off);
+    thread.posting.has_desk.store(desk.is_some(), Ordering::SeqCst);
+    post::tell_desk(&space.memory, slot, desk);
 }
 
 /// Whether filters of the thread have a say about calls that a site makes none of.
@@ -241,13 +305,16 @@ pub fn report_all(kernel: &Kernel, process: &Process) {
 pub fn unwind(thread: &Thread, context: &mut Context) {
     let pointer = context.get(Register::Rip);
     let place = lock(&thread.place).clone();
+    let memory = &place.space.memory;
     if fast::is_inside(pointer) {
-        fast::unwind(&place.space.memory, place.slot, context);
-        return;
+        return fast::unwind(memory, place.slot, context);
+    }
+    if post::is_inside(pointer) {
+        return post::unwind(memory, place.slot, place.space.desks.get().map(|d| &**d), context);
     }
     let found = lock(&place.space.sites).at(pointer);
     if let Some((trampoline, site)) = found {
-        fast::unwind_trampoline(context, trampoline, site);
+        fast::unwind_trampoline(context, trampoline, (site, site + SITE as u64));
     }
 }
 

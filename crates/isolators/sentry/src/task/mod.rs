@@ -11,6 +11,7 @@ pub mod limits;
 pub mod namespaces;
 pub mod notice;
 pub mod pid_namespace;
+pub mod posting;
 pub mod process;
 mod robust;
 mod stop;

@@ -12,6 +12,7 @@ use crate::time::Key;
 use crate::workers::let_others_serve;
 
 use super::filter::Guard;
+use super::posting::Posting;
 use super::trace::Trace;
 use super::waiter::{Waiter, lock};
 use super::{Credentials, Pid, Process};
@@ -119,6 +120,8 @@ pub struct Thread {
     let_through: Mutex<(u64, [u64; 6])>,
     /// The call site that is to be rewritten before the present call is made; or 0.
     pub site: AtomicU64,
+    /// When its posted calls may be served.
+    pub posting: Posting,
     /// Who traces it, and what of.
     pub trace: Mutex<Trace>,
     /// Whether anybody does.
@@ -174,6 +177,7 @@ impl Thread {
             let_be: AtomicBool::new(false),
             let_through: Mutex::default(),
             site: AtomicU64::new(0),
+            posting: Posting::default(),
             trace: Mutex::default(),
             tracer: AtomicI32::new(0),
             guard: Mutex::default(),

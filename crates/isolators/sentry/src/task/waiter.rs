@@ -25,6 +25,8 @@ pub enum Leave {
     Endless,
     /// If its wait has no end, or one that is not near.
     Any,
+    /// It never waits.
+    Always,
 }
 
 /// A nearer end is waited for.
@@ -189,6 +191,7 @@ impl Waiter {
                 Leave::Never => false,
                 Leave::Endless => end.is_none(),
                 Leave::Any => end.is_none_or(|end| end > now + NEAR),
+                Leave::Always => true,
             };
             if leaves {
                 LEFT.set(Some(end));

@@ -1,0 +1,308 @@
+//! Calls that threads post instead of making them, and the *partner*: the sentry's thread
+//! that looks at their desks.
+//!
+//! It spins only while that pays: it is called once a thread makes calls that can be posted
+//! quickly one after another, if there are processors for all of them and for it, and
+//! goes to sleep again when none has come for a while, or when it notices that it has lost
+//! its processor to somebody else. The less came of it, the longer it is not called again.
+//!
+//! What a desk says is the guest's claim. A posted call is judged as one that was reported:
+//! inside of [`Thread::serve`], so that who executes a program or changes what a thread may
+//! do finds it; never beside another call of its thread ([`crate::task::posting`]). What
+//! would wait, or is not simple, the thread is told to make itself.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::kernel::Kernel;
+use crate::platform::desks::Desks;
+use crate::platform::{HostCall, Slot};
+use crate::task::Thread;
+use crate::task::waiter::{self, Leave, lock};
+use crate::vfs::Ready;
+use crate::workers::Workers;
+
+use super::system::processors;
+use super::table::{self, Handler, Row};
+use super::{Call, Failure};
+
+/// How long nobody may post; at first, as whoever is looked at is being answered.
+const PATIENCE: Duration = Duration::from_micros(20);
+const FIRST_PATIENCE: Duration = Duration::from_micros(60);
+/// Who was not there for so long had no processor, or was kept by a disk.
+const LOST: Duration = Duration::from_micros(200);
+/// How seldom calls may be, over a while, to be worth a processor.
+const WORTH: Duration = Duration::from_micros(12);
+const WHILE: Duration = Duration::from_millis(2);
+/// Calls after which a session was one.
+const FEW: u64 = 32;
+/// Sessions of which nothing came are so far from each other.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(256);
+/// Bytes that are sure to be taken by what can be written to.
+const SURE: u64 = 4096;
+const STACK: usize = 256 << 10;
+
+mod number {
+    pub(super) const WRITE: u64 = 1;
+    pub(super) const PWRITE64: u64 = 18;
+    pub(super) const WRITEV: u64 = 20;
+    pub(super) const SENDTO: u64 = 44;
+    pub(super) const RECVFROM: u64 = 45;
+}
+
+/// Whether a call needs nothing but its arguments, changes neither tasks nor memory nor
+/// signals, and mostly does not wait.
+fn is_simple(number: u64) -> bool {
+    matches!(
+        number,
+        // read, write; fstat; lseek; pread64, pwrite64, readv, writev
+        0 | 1 | 5 | 8 | 17
+            ..=20
+        // sendto, recvfrom
+        | 44 | 45
+        // getuid, getgid, geteuid, getegid, getppid
+        | 102 | 104 | 107 | 108 | 110
+        // time, clock_gettime, clock_getres; epoll_wait
+        | 201 | 228 | 229 | 232
+    )
+}
+
+/// Whether a call could be posted, if its thread had a desk.
+pub(super) fn may_be(kernel: &Kernel, number: u64) -> bool {
+    is_simple(number) && processors() > 1 && {
+        let (quota, period) = kernel.limits.processor();
+        quota.is_none_or(|quota| quota >= period.saturating_mul(2))
+    }
+}
+
+/// Whether a thread's filters have nothing to say about a call.
+pub(super) fn is_let(thread: &Thread, number: u64) -> bool {
+    !thread.is_guarded() || lock(&thread.guard).lets(number)
+}
+
+/// A desk that is looked at.
+struct Seat {
+    kernel: Arc<Kernel>,
+    thread: Arc<Thread>,
+    desks: Arc<Desks>,
+    slot: Slot,
+    /// Where its thread runs, most likely.
+    processor: usize,
+}
+
+#[derive(Default)]
+struct Seats {
+    /// Those that the partner has not seen yet.
+    new: Vec<Seat>,
+    /// All.
+    count: usize,
+    started: bool,
+    /// Nobody is called before.
+    rests_until: Option<Instant>,
+}
+
+/// Of a sandbox.
+#[derive(Default)]
+pub struct Partner {
+    seats: Mutex<Seats>,
+    called: Condvar,
+    /// There are new seats.
+    more: AtomicBool,
+}
+
+/// A thread with a desk makes calls that could be posted, quickly: has the partner look.
+pub(super) fn invite(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
+    let partner = &kernel.machine.partner;
+    if thread.posting.seated.load(Ordering::SeqCst) {
+        return;
+    }
+    let place = lock(&thread.place).clone();
+    let Some(desks) = place.space.desks.get().map(Arc::clone) else { return };
+    let mut seats = lock(&partner.seats);
+    // A processor for each, and one for the partner.
+    if seats.count + 1 >= processors()
+        || seats.rests_until.is_some_and(|until| Instant::now() < until)
+        || thread.posting.seated.swap(true, Ordering::SeqCst)
+    {
+        return;
+    }
+    if !seats.started {
+        let machine = Arc::clone(&kernel.machine);
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        seats.started = builder.spawn(move || machine.partner.work(&machine.workers)).is_ok();
+    }
+    if !seats.started {
+        seats.rests_until = Some(Instant::now() + LONGEST);
+        thread.posting.seated.store(false, Ordering::SeqCst);
+        return;
+    }
+    let (kernel, thread) = (Arc::clone(kernel), Arc::clone(thread));
+    let processor = rustix::thread::sched_getcpu();
+    seats.new.push(Seat { kernel, thread, desks, slot: place.slot, processor });
+    seats.count += 1;
+    partner.more.store(true, Ordering::SeqCst);
+    partner.called.notify_one();
+}
+
+/// What came of looking.
+struct Yield {
+    calls: u64,
+    time: Duration,
+    lost: bool,
+}
+
+impl Partner {
+    fn work(&self, workers: &Arc<Workers>) {
+        workers.assist();
+        let mut pause = Duration::ZERO;
+        loop {
+            let new = {
+                let mut seats = lock(&self.seats);
+                while seats.new.is_empty() {
+                    seats = self.called.wait(seats).unwrap_or_else(PoisonError::into_inner);
+                }
+                self.more.store(false, Ordering::SeqCst);
+                std::mem::take(&mut seats.new)
+            };
+            let got = self.look(workers, new);
+            let pays = got.calls >= FEW
+                && WORTH * u32::try_from(got.calls).unwrap_or(u32::MAX) >= got.time;
+            pause = match pays && !got.lost {
+                true => Duration::ZERO,
+                false => (pause * 2).clamp(SHORTEST, LONGEST),
+            };
+            let mut seats = lock(&self.seats);
+            // Those that came last are not looked at either.
+            seats.new.drain(..).for_each(|seat| seat.leave());
+            seats.count = 0;
+            seats.rests_until = (!pause.is_zero()).then(|| Instant::now() + pause);
+        }
+    }
+
+    /// Serves what is posted, until nothing is any more.
+    fn look(&self, workers: &Workers, mut seats: Vec<Seat>) -> Yield {
+        for seat in &seats {
+            seat.desks.announce(seat.slot, true);
+        }
+        let begin = Instant::now();
+        // If the host has no other processor to give, spinning would keep the thread from it.
+        let own = rustix::thread::sched_getcpu();
+        let (mut calls, mut late) = (0_u64, 0_u64);
+        let mut lost = seats.iter().any(|seat| seat.processor == own);
+        let (mut before, mut last) = (begin, begin);
+        let mut counted = (begin, 0_u64);
+        while !lost {
+            let mut served = 0;
+            for seat in &seats {
+                if !seat.desks.announce(seat.slot, true) {
+                    // It waited in vain.
+                    late += 1;
+                }
+                if seat.desks.is_posted(seat.slot) {
+                    served += u64::from(seat.serve());
+                    // What was waited for.
+                    workers.do_work();
+                }
+            }
+            let now = Instant::now();
+            lost = now - before > LOST || late > 4 + calls / 64;
+            before = now;
+            if served > 0 {
+                calls += served;
+                last = now;
+            } else if now - last > if calls == 0 { FIRST_PATIENCE } else { PATIENCE } {
+                break;
+            } else {
+                std::hint::spin_loop();
+            }
+            if now - counted.0 > WHILE {
+                let few = (now - counted.0).as_nanos() / WORTH.as_nanos();
+                if u128::from(calls - counted.1) < few {
+                    break;
+                }
+                counted = (now, calls);
+            }
+            if self.more.swap(false, Ordering::SeqCst) {
+                seats.append(&mut lock(&self.seats).new);
+            }
+        }
+        for seat in seats {
+            seat.desks.announce(seat.slot, false);
+            if seat.desks.is_posted(seat.slot) {
+                seat.serve();
+            }
+            seat.leave();
+        }
+        workers.do_work();
+        Yield { calls, time: last - begin, lost }
+    }
+}
+
+impl Seat {
+    fn leave(&self) {
+        self.thread.posting.seated.store(false, Ordering::SeqCst);
+    }
+
+    /// Serves what is posted; false if there was nothing.
+    fn serve(&self) -> bool {
+        let served = self.thread.posting.serve(|| {
+            let Some(call) = self.desks.take(self.slot) else { return false };
+            let made = self.thread.serve(|| make(&self.kernel, &self.thread, call));
+            match made {
+                Some(value) => self.desks.answer(self.slot, value),
+                None => self.desks.refuse(self.slot),
+            }
+            made.is_some()
+        });
+        if served.is_none() {
+            self.desks.refuse_posted(self.slot);
+        }
+        served == Some(true)
+    }
+}
+
+/// Makes a posted call: what it returns. `None` if its thread is to make it: then nothing
+/// has been done. Runs inside of [`Thread::serve`].
+fn make(kernel: &Arc<Kernel>, thread: &Arc<Thread>, host: HostCall) -> Option<i64> {
+    let HostCall { number, args } = host;
+    let to_end = thread.doomed.load(Ordering::SeqCst);
+    if to_end || !is_simple(number) || thread.is_traced() || thread.waiter.is_interrupted() {
+        return None;
+    }
+    if !is_let(thread, number) {
+        return None;
+    }
+    let call = Call { kernel, thread, args, id: 0, continued: None, held: None };
+    let Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) =
+        table::find(number)
+    else {
+        return None;
+    };
+    let leave = leave(&call, number)?;
+    let (outcome, left) = waiter::leaving(leave, || handler(&call));
+    match outcome {
+        Ok(value) => Some(value),
+        Err(Failure::Errno(errno)) if left.is_none() => Some(-i64::from(errno.raw_os_error())),
+        Err(_) => None,
+    }
+}
+
+/// How a call is made: where it would wait it is left, if it has done nothing by then.
+/// `None` if it could have done something, and might wait.
+fn leave(call: &Call<'_>, number: u64) -> Option<Leave> {
+    /// `MSG_WAITALL`
+    const ALL: u32 = 0x100;
+    match number {
+        number::RECVFROM => (call.uint(3) & ALL == 0).then_some(Leave::Always),
+        number::WRITE | number::PWRITE64 | number::WRITEV | number::SENDTO => {
+            let sure = call.file(0).is_ok_and(|file| {
+                let short = number != number::WRITEV && call.arg(2) <= SURE;
+                file.seekable || short && file.file.ready().contains(Ready::OUT)
+            });
+            sure.then_some(Leave::Never)
+        }
+        _ => Some(Leave::Always),
+    }
+}

@@ -1,0 +1,126 @@
+//! When calls that a thread posts ([`crate::platform::post`]) may be served.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, TryLockError};
+use std::time::{Duration, Instant};
+
+use crate::workers::let_others_serve;
+
+use super::waiter::lock;
+
+/// A call that follows another one within this is quick.
+const QUICK: Duration = Duration::from_micros(30);
+/// Quick calls in a row that make a thread quick.
+const ROW: u32 = 8;
+
+/// Of one thread.
+///
+/// Anybody in its address space can have its desk say that it has posted a call. One is
+/// served only while the thread runs its own code, which it does from an answer to its next
+/// report; and that waits until the call is served. So a thread makes one call at a time.
+#[derive(Debug)]
+pub struct Posting {
+    /// Held while a posted call is served.
+    turn: Mutex<()>,
+    /// How often it has reported.
+    reports: AtomicU64,
+    /// The report after which it was let go on.
+    let_go: AtomicU64,
+    /// It was told where its desk is.
+    pub has_desk: AtomicBool,
+    /// Its desk is looked at.
+    pub seated: AtomicBool,
+    /// Quick calls in a row.
+    quick: AtomicU32,
+    /// When it made the last one, in nanoseconds.
+    last: AtomicU64,
+}
+
+impl Default for Posting {
+    fn default() -> Self {
+        Posting {
+            turn: Mutex::default(),
+            reports: AtomicU64::new(0),
+            let_go: AtomicU64::new(u64::MAX),
+            has_desk: AtomicBool::new(false),
+            seated: AtomicBool::new(false),
+            quick: AtomicU32::new(0),
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Posting {
+    /// The thread has reported: returns once no posted call of its is being served.
+    pub fn reported(&self) {
+        self.reports.fetch_add(1, Ordering::SeqCst);
+        if matches!(self.turn.try_lock(), Err(TryLockError::WouldBlock)) {
+            let_others_serve();
+            drop(lock(&self.turn));
+        }
+    }
+
+    /// It is about to be let go on with code of its own; nothing else follows.
+    pub fn goes_on(&self) {
+        self.let_go.store(self.reports.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// Serves a posted call with `f`; `None` if the thread has reported, and waits.
+    pub fn serve<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
+        let _turn = lock(&self.turn);
+        let free = self.let_go.load(Ordering::SeqCst) == self.reports.load(Ordering::SeqCst);
+        free.then(f)
+    }
+
+    /// It makes a call that could be posted: whether it makes many in little time.
+    pub fn is_quick(&self) -> bool {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let now = nanoseconds(START.elapsed());
+        let before = self.last.swap(now, Ordering::Relaxed);
+        let row = match now.saturating_sub(before) < nanoseconds(QUICK) {
+            true => self.quick.load(Ordering::Relaxed).saturating_add(1),
+            false => 0,
+        };
+        self.quick.store(row, Ordering::Relaxed);
+        row >= ROW
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_served_for_who_has_reported() {
+        let posting = Posting::default();
+        assert_eq!(posting.serve(|| 1), None, "it has not been let go on yet");
+        posting.goes_on();
+        assert_eq!(posting.serve(|| 1), Some(1));
+        posting.reported();
+        assert_eq!(posting.serve(|| 1), None);
+        // Who has answered an earlier report.
+        posting.reported();
+        assert_eq!(posting.serve(|| 1), None);
+        posting.goes_on();
+        assert_eq!(posting.serve(|| 1), Some(1));
+    }
+
+    #[test]
+    fn a_report_waits_for_what_is_served() {
+        let posting = Posting::default();
+        posting.reported();
+        posting.goes_on();
+        let (tell, hear) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            posting.serve(|| {
+                scope.spawn(|| {
+                    posting.reported();
+                    tell.send(()).unwrap();
+                });
+                assert!(hear.recv_timeout(Duration::from_millis(20)).is_err());
+            });
+            hear.recv_timeout(Duration::from_secs(30)).unwrap();
+        });
+    }
+}

@@ -175,7 +175,7 @@ fn sockets_behave_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["unix", "inet", "endings", "interfaces", "icmp", "undelivered"] {
+    for name in ["unix", "inet", "endings", "interfaces", "icmp", "undelivered", "epolls"] {
         same_program(&sandbox, name);
     }
 }

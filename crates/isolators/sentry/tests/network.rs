@@ -45,6 +45,27 @@ fn machines_talk_through_our_own_stack() {
     assert_eq!((ended.stdout.as_str(), ended.code), (SAID, 0), "{}", ended.stderr);
 }
 
+/// Keep-alives, and what is sent without an answer: told when and as by Linux.
+#[test]
+fn machines_that_fall_silent_are_noticed() {
+    if !sandbox::possible() {
+        return;
+    }
+    let run = |command: &str| {
+        let (sandbox, place) = (Sandbox::new(), tempfile::tempdir().unwrap());
+        sandbox.compile("dead", &["-static", "-pthread"]);
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/dead.sh");
+        let mut unshare = std::process::Command::new("unshare");
+        unshare.args(["--net", "--mount", "sh", script, command]);
+        sandbox::finish_within(unshare.arg(sandbox.root()).arg(place.path()), 120)
+    };
+    let inside = std::thread::spawn(move || run(env!("CARGO_BIN_EXE_caisson-sentry")));
+    let host = run("native");
+    let inside = inside.join().unwrap();
+    assert_eq!(inside.stdout, host.stdout, "{inside:?}");
+    assert!(host.stdout.contains("read -110 in time"), "{host:?}");
+}
+
 #[test]
 fn a_containers_interface_is_its_kernels() {
     if !sandbox::possible() {

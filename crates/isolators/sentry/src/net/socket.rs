@@ -14,7 +14,7 @@ use super::Network;
 use super::host::HostSocket;
 use super::inbox::{Packet, Received};
 use super::inet::options::Numbers;
-use super::inet::{Tcp, Udp};
+use super::inet::{Patience, Tcp, Udp};
 use super::netlink::Netlink;
 use super::unix::Unix;
 
@@ -41,6 +41,8 @@ pub struct Outgoing {
     pub hops: (Option<u8>, Option<u8>),
     /// Whether its last byte is urgent data.
     pub urgent: bool,
+    /// Whether something of the call was sent.
+    pub begun: bool,
 }
 
 /// `SO_LINGER` and the like.
@@ -189,7 +191,7 @@ impl Socket {
     pub fn send(&self, message: &mut Outgoing) -> Result<(), Errno> {
         match &self.body {
             Body::Unix(unix) => unix.send(message, None),
-            Body::Tcp(tcp) => tcp.send(&mut message.packet, message.urgent),
+            Body::Tcp(tcp) => tcp.send(&mut message.packet, message.urgent, false),
             // With an address only, which the call has to look up.
             Body::Udp(_) | Body::Netlink(_) => Err(Errno::DESTADDRREQ),
             Body::Host(host) => {
@@ -272,6 +274,7 @@ impl Socket {
         if let Body::Tcp(tcp) = &self.body {
             tcp.set_abrupt(theirs.linger == Some(0));
             tcp.inbox.set_urgent_inline(theirs.urgent_inline);
+            tcp.set_patience(Patience::of(&theirs));
         }
         *own = theirs;
     }

@@ -175,29 +175,46 @@ fn interrupted_order(context: &Context, made: bool) -> i64 {
     if !made || at < behind { RESTART_CODE } else { context.get(result).cast_signed() }
 }
 
-/// Waits while the process is stopped; true if the thread's end came meanwhile. One that
-/// is traced waits for its tracer.
-fn parked(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: &mut u64, frame: &mut Frame) -> bool {
+/// Waits while the process is stopped; whether it was, and nothing if the thread's end came
+/// meanwhile. One that is traced waits for its tracer.
+fn parked(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: &mut u64,
+    frame: &mut Frame,
+) -> Option<bool> {
+    let mut stopped = false;
     loop {
         if thread.is_traced() && enter_stop(kernel, thread) {
+            stopped = true;
             match trace::group_stop(kernel, thread, id, frame) {
-                Some(Leaving::Gone) => return true,
-                Some(Leaving::Stays) if thread.is_traced() => return false,
+                Some(Leaving::Gone) => return None,
+                Some(Leaving::Stays) if thread.is_traced() => return Some(true),
                 // Its tracer has left it: it is stopped as the others are.
                 Some(Leaving::Stays) => {}
                 None => {}
             }
         }
         if !park(kernel, thread) {
-            return false;
+            return Some(stopped);
         }
         if thread.doomed.load(Ordering::SeqCst) {
             dismiss(kernel, thread, *id, frame.address);
-            return true;
+            return None;
         }
+        stopped = true;
         if !thread.is_traced() {
-            return false;
+            return Some(true);
         }
+    }
+}
+
+/// The call that the host has set the thread back to fails, if it still is to be made.
+fn fail_interrupted(frame: &mut Frame, call: (u64, u64)) {
+    let context = &mut frame.context;
+    if (context.get(Register::Rip), context.get(Register::Rax)) == call {
+        context.set(Register::Rip, call.0.wrapping_add(2));
+        context.set(Register::Rax, EINTR.wrapping_neg());
     }
 }
 
@@ -219,9 +236,7 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
     let interrupted = lock(&thread.restart).take();
     let call = (frame.context.get(Register::Rip), frame.context.get(Register::Rax));
     thread.waiter.clear();
-    if parked(kernel, thread, &mut id, frame) {
-        return;
-    }
+    let Some(mut stopped) = parked(kernel, thread, &mut id, frame) else { return };
     let mut frames = 0;
     while let Some((info, continued)) = {
         let wanted = !lock(&thread.signals).mask;
@@ -263,8 +278,9 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
                 DefaultAction::Ignore | DefaultAction::Continue => continue,
                 DefaultAction::Stop => {
                     stop(kernel, &thread.process, signal, continued);
-                    if parked(kernel, thread, &mut id, frame) {
-                        return;
+                    match parked(kernel, thread, &mut id, frame) {
+                        Some(was) => stopped |= was,
+                        None => return,
                     }
                     continue;
                 }
@@ -283,17 +299,12 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
                 }
             }
         }
-        let same = (frame.context.get(Register::Rip), frame.context.get(Register::Rax)) == call;
         if frames == 0
-            && same
             && let Some(kind) = interrupted
             && kind != Restart::Always
             && (kind != Restart::IfAsked || action.flags & RESTART == 0)
         {
-            // The host has set the thread back to the call.
-            let context = &mut frame.context;
-            context.set(Register::Rip, context.get(Register::Rip).wrapping_add(2));
-            context.set(Register::Rax, EINTR.wrapping_neg());
+            fail_interrupted(frame, call);
         }
         let mut signals = lock(&thread.signals);
         let pushed = frame::push(&thread.memory(), &mut frame.context, &signals, &action, &info);
@@ -322,10 +333,14 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
             return;
         }
     }
-    if frames == 0
-        && let Some(Restart::Until(deadline)) = interrupted
-    {
-        *lock(&thread.continued) = Some(deadline);
+    if frames == 0 {
+        match interrupted {
+            Some(Restart::UnlessStopped(_)) if stopped => fail_interrupted(frame, call),
+            Some(Restart::UnlessStopped(Some(deadline)) | Restart::Until(deadline)) => {
+                *lock(&thread.continued) = Some(deadline);
+            }
+            _ => {}
+        }
     }
     let mut signals = lock(&thread.signals);
     if let Some(mask) = signals.saved_mask.take() {

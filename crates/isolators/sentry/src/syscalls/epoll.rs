@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::task::Restart;
 use crate::task::waiter::Woken;
-use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, status};
+use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, epoll_flag as flag, status};
 
 use super::polling::with_mask;
 use super::{Call, Failure, Outcome, time};
@@ -37,6 +37,8 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
     const ADD: i32 = 1;
     const DELETE: i32 = 2;
     const MODIFY: i32 = 3;
+    /// `EPOLLIN`, `EPOLLOUT`, `EPOLLERR`, `EPOLLHUP`, `EPOLLWAKEUP`
+    const WITH_EXCLUSIVE: u32 = 0x1d | 1 << 29 | flag::EDGE | flag::EXCLUSIVE;
     let number = call.uint(2);
     let (set, file) = (set(call)?, call.file(2)?);
     let operation = call.int(1);
@@ -48,10 +50,11 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
     if file.seekable {
         return Err(Errno::PERM.into());
     }
+    if events & flag::EXCLUSIVE != 0 && (operation == MODIFY || events & !WITH_EXCLUSIVE != 0) {
+        return Err(Errno::INVAL.into());
+    }
     if let Some(other) = &file.epoll {
-        /// `EPOLLEXCLUSIVE`
-        const EXCLUSIVE: u32 = 1 << 28;
-        if Arc::ptr_eq(&set, other) || events & EXCLUSIVE != 0 {
+        if Arc::ptr_eq(&set, other) || events & flag::EXCLUSIVE != 0 {
             return Err(Errno::INVAL.into());
         }
         match operation {
@@ -72,13 +75,16 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
 fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
     const MOST: usize = 4096;
     let deadline = call.continued.or(deadline);
-    let restart = deadline.map_or(Restart::Never, Restart::Until);
     let set = set(call)?;
     let most = usize::try_from(call.int(2)).ok().filter(|m| *m > 0).ok_or(Errno::INVAL)?;
+    let mut last = false;
     loop {
-        set.join(call.waiter());
+        if !last {
+            set.join(call.waiter());
+        }
         let found = set.collect(most.min(MOST), true, Some(call.thread));
         if !found.is_empty() {
+            set.leave(call.waiter());
             let bytes: Vec<u8> = found
                 .iter()
                 .flat_map(|(events, data)| {
@@ -89,9 +95,19 @@ fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
             return Ok(i64::try_from(found.len()).unwrap_or(0));
         }
         match call.waiter().wait(deadline) {
+            _ if last => return Ok(0),
             Woken::Called => {}
-            Woken::TimedOut => return Ok(0),
-            Woken::Interrupted => return Err(Failure::Interrupted(restart)),
+            // Who was called in the last moment, where others were not for that, looks.
+            Woken::TimedOut => {
+                set.leave(call.waiter());
+                last = true;
+            }
+            Woken::Interrupted => {
+                if call.waiter().is_interrupted() {
+                    set.leave(call.waiter());
+                }
+                return Err(Failure::Interrupted(Restart::UnlessStopped(deadline)));
+            }
         }
     }
 }

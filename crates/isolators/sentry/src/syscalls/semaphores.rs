@@ -76,6 +76,7 @@ fn operations(call: &Call<'_>) -> Result<Vec<Operation>, Failure> {
 }
 
 fn operate(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
+    let deadline = call.continued.or(deadline);
     let ipc = call.ipc();
     let all = &ipc.semaphores;
     let operations = operations(call)?;
@@ -119,7 +120,9 @@ fn operate(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
         match woken {
             Woken::Called => {}
             Woken::TimedOut => return Err(Errno::AGAIN.into()),
-            Woken::Interrupted => return Err(Failure::Interrupted(Restart::Never)),
+            Woken::Interrupted => {
+                return Err(Failure::Interrupted(Restart::UnlessStopped(deadline)));
+            }
         }
     }
 }

@@ -137,7 +137,7 @@ pub(super) fn pause(call: &Call<'_>) -> Outcome {
 pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
     check_size(call.arg(3))?;
     let wanted = call.memory().read_u64(call.arg(0))? & !unmaskable();
-    let deadline: Option<Instant> = time::deadline_at(call, call.arg(2))?;
+    let deadline: Option<Instant> = call.continued.or(time::deadline_at(call, call.arg(2))?);
     loop {
         call.kernel.signals.join(call.waiter());
         if let Some(info) = signal::take(call.thread, wanted) {
@@ -149,7 +149,9 @@ pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
         match call.waiter().wait(deadline) {
             Woken::Called => {}
             Woken::TimedOut => return Err(Errno::AGAIN.into()),
-            Woken::Interrupted => return Err(Errno::INTR.into()),
+            Woken::Interrupted => {
+                return Err(Failure::Interrupted(Restart::UnlessStopped(deadline)));
+            }
         }
     }
 }

@@ -110,7 +110,9 @@ impl Notifier {
             let waiter = if told && self.killable { &own } else { &thread.waiter };
             if told && self.killable {
                 let queue = Arc::clone(&self.answered);
-                *lock(&thread.parked) = Some(Box::new(move || queue.wake()));
+                *lock(&thread.parked) = Some(Box::new(move || {
+                    queue.wake();
+                }));
             }
             self.answered.join(waiter);
             {

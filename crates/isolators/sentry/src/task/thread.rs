@@ -49,6 +49,8 @@ pub enum Restart {
     Always,
     /// Again, but then it waits no longer than until this.
     Until(Instant),
+    /// `EINTR`, after a stop, too (signal(7)); else again, until this at most.
+    UnlessStopped(Option<Instant>),
 }
 
 /// Where a thread runs.

@@ -12,6 +12,24 @@ pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Locks two, in the same order as anybody else who locks both; `None` if they are one.
+pub fn lock_both<'a, T>(
+    one: &'a Mutex<T>,
+    other: &'a Mutex<T>,
+) -> Option<(MutexGuard<'a, T>, MutexGuard<'a, T>)> {
+    match std::ptr::from_ref(one).cmp(&std::ptr::from_ref(other)) {
+        std::cmp::Ordering::Less => {
+            let first = lock(one);
+            Some((first, lock(other)))
+        }
+        std::cmp::Ordering::Greater => {
+            let first = lock(other);
+            Some((lock(one), first))
+        }
+        std::cmp::Ordering::Equal => None,
+    }
+}
+
 /// How long a wait is if nobody can be had who serves others meanwhile: it ends as if a
 /// signal had come, and the guest makes its call again.
 const SHORT: Duration = Duration::from_millis(2);
@@ -63,7 +81,19 @@ struct State {
 pub struct Waiter {
     state: Mutex<State>,
     changed: Condvar,
-    forward: Option<Box<dyn Fn() + Send + Sync>>,
+    forward: Forward,
+}
+
+/// Where a call goes.
+#[derive(Default)]
+enum Forward {
+    /// To who waits.
+    #[default]
+    Here,
+    There(Box<dyn Fn() + Send + Sync>),
+    /// There, if nobody else has taken it of those who have it like that; says whether it was
+    /// taken.
+    OfMany(Box<dyn Fn() -> bool + Send + Sync>),
 }
 
 impl std::fmt::Debug for Waiter {
@@ -87,7 +117,14 @@ impl Waiter {
     /// In which nobody waits: a call runs `forward`, which must not wait.
     #[must_use]
     pub fn forwarding(forward: Box<dyn Fn() + Send + Sync>) -> Self {
-        Waiter { forward: Some(forward), ..Waiter::default() }
+        Waiter { forward: Forward::There(forward), ..Waiter::default() }
+    }
+
+    /// The same, but that a queue calls no more than one of these, the first for which
+    /// `forward` says that somebody is woken. It runs under the queue's lock.
+    #[must_use]
+    pub fn exclusive(forward: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
+        Waiter { forward: Forward::OfMany(forward), ..Waiter::default() }
     }
 
     /// Ends a wait, the present or the next one, until [`Self::clear`].
@@ -130,9 +167,13 @@ impl Waiter {
     }
 
     fn call(&self) {
-        if let Some(forward) = &self.forward {
-            forward();
-            return;
+        match &self.forward {
+            Forward::Here => {}
+            Forward::There(forward) => return forward(),
+            Forward::OfMany(forward) => {
+                forward();
+                return;
+            }
         }
         let mut state = lock(&self.state);
         state.woken = true;
@@ -249,12 +290,30 @@ impl WaitQueue {
         places.taken.push(this);
     }
 
-    /// Calls all of them.
-    pub fn wake(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.waiting));
-        for waiter in waiting.taken.iter().filter_map(Weak::upgrade) {
-            waiter.call();
+    /// The waiter stands in it no more.
+    pub fn leave(&self, waiter: &Arc<Waiter>) {
+        let this = Arc::downgrade(waiter);
+        lock(&self.waiting).taken.retain(|w| !w.ptr_eq(&this));
+    }
+
+    /// Calls all of them, but of those that are exclusive only one; whether there was any.
+    pub fn wake(&self) -> bool {
+        let mut all = Vec::new();
+        let mut served = false;
+        {
+            let mut places = lock(&self.waiting);
+            let waiting = std::mem::take(&mut *places);
+            for place in waiting.taken {
+                let Some(waiter) = place.upgrade() else { continue };
+                match &waiter.forward {
+                    Forward::OfMany(_) if served => places.taken.push(place),
+                    Forward::OfMany(forward) => served = forward(),
+                    _ => all.push(waiter),
+                }
+            }
         }
+        all.iter().for_each(|waiter| waiter.call());
+        served || !all.is_empty()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -70,6 +70,11 @@ pub trait File: Send + Sync {
     /// The same for a thread that asks.
     fn ready_for(&self, _: &Thread) -> Ready {
         self.ready()
+    }
+
+    /// Whether that is something else for each, so that it has to be looked at anew each time.
+    fn is_personal(&self) -> bool {
+        false
     }
 
     /// Has the waiter called when that changes.
@@ -221,6 +226,8 @@ pub struct OpenFile {
     pub epoll: Option<Arc<Epoll>>,
     /// Device and inode of the file, once something of it was locked.
     pub locked: OnceLock<(u64, u64)>,
+    /// Sets of epoll(7) that it is in, and under which numbers.
+    pub sets: Mutex<Vec<(Weak<Epoll>, u32)>>,
 }
 
 impl Drop for OpenFile {
@@ -228,6 +235,11 @@ impl Drop for OpenFile {
         if !self.flag(status::PATH) {
             let what = if self.writable() { event::CLOSE_WRITE } else { event::CLOSE_NO_WRITE };
             self.tell(what);
+        }
+        for (set, number) in std::mem::take(&mut *lock(&self.sets)) {
+            if let Some(set) = set.upgrade() {
+                set.forget(number, self);
+            }
         }
         if let Some(id) = self.locked.get() {
             super::locks::LOCKS.release(*id, super::locks::Owner::of_file(self));
@@ -242,57 +254,6 @@ impl std::fmt::Debug for OpenFile {
 }
 
 impl OpenFile {
-    /// A file without name and position.
-    #[must_use]
-    pub fn stream(file: Box<dyn File>, flags: u32) -> Arc<Self> {
-        let (directory, entry) = (None, None);
-        let flags = AtomicU32::new(flags);
-        Arc::new(OpenFile {
-            file,
-            directory,
-            entry,
-            flags,
-            position: Mutex::new(0),
-            seekable: false,
-            epoll: None,
-            locked: OnceLock::new(),
-        })
-    }
-
-    /// A stream that has a name.
-    #[must_use]
-    pub fn named(file: Box<dyn File>, entry: Option<Arc<Entry>>, flags: u32) -> Arc<Self> {
-        let (position, locked) = (Mutex::new(0), OnceLock::new());
-        let (directory, epoll, flags) = (None, None, AtomicU32::new(flags));
-        let seekable = false;
-        Arc::new(OpenFile { file, directory, entry, flags, position, seekable, epoll, locked })
-    }
-
-    /// What stands for a set of epoll(7).
-    #[must_use]
-    pub fn of_epoll(file: Box<dyn File>, epoll: Arc<Epoll>) -> Arc<Self> {
-        let flags = AtomicU32::new(status::READ_WRITE);
-        let (directory, entry, epoll) = (None, None, Some(epoll));
-        let (position, locked) = (Mutex::new(0), OnceLock::new());
-        let seekable = false;
-        Arc::new(OpenFile { file, directory, entry, flags, position, seekable, epoll, locked })
-    }
-
-    /// A file with a position and without a name.
-    #[must_use]
-    pub fn nameless(file: Box<dyn File>) -> Arc<Self> {
-        Arc::new(OpenFile {
-            file,
-            directory: None,
-            entry: None,
-            flags: AtomicU32::new(status::READ_WRITE),
-            position: Mutex::new(0),
-            seekable: true,
-            epoll: None,
-            locked: OnceLock::new(),
-        })
-    }
-
     fn flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::SeqCst) & flag != 0
     }

@@ -1,7 +1,7 @@
 //! Opening: from a name to an open file.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -311,23 +311,13 @@ pub(super) fn names(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn D
 
 fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
     let keep = flags & !ONCE & !status::CLOSE_ON_EXEC;
-    let (file, directory) = parts;
     if flags & status::TRUNCATE != 0 {
         inotify::happened(entry, event::MODIFY);
     }
     if flags & status::PATH == 0 {
         inotify::happened(entry, event::OPEN);
     }
-    Arc::new(OpenFile {
-        file,
-        directory,
-        seekable: matches!(entry.kind(), Kind::Regular | Kind::Directory),
-        entry: Some(Arc::clone(entry)),
-        flags: AtomicU32::new(keep),
-        position: Mutex::new(0),
-        epoll: None,
-        locked: OnceLock::new(),
-    })
+    OpenFile::found(parts, entry, keep)
 }
 
 fn create(

@@ -111,6 +111,10 @@ impl File for SignalFd {
         self.among(own | lock(&thread.process.pending).set())
     }
 
+    fn is_personal(&self) -> bool {
+        true
+    }
+
     fn watch(&self, waiter: &Arc<Waiter>) {
         if let Some(kernel) = self.kernel.upgrade() {
             kernel.signals.join(waiter);

@@ -4,30 +4,11 @@
 # Arguments: the command, a root file system of busybox, a folder for files.
 set -eu
 sentry=$1 root=$2 place=$3
-mount --make-rprivate /
 mkdir -p "$root/tmp/www" "$place/www"
 echo "from inside" >"$root/tmp/www/f"
 echo "from outside" >"$place/www/f"
-ip link set lo up
-: >"$place/ns"
-unshare --net="$place/ns" true
-ip link add outer type veth peer name inner address 02:00:00:00:00:02
-nsenter --net="$place/ns" sleep 100 &
-holder=$!
-# The namespace is entered when it differs from ours.
-while [ "$(readlink /proc/$holder/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
-ip link set inner netns "$holder"
-inner() { nsenter --net="$place/ns" "$@"; }
-inner ip link set lo up
-inner ip link set inner name eth0
-inner ip addr add 10.9.0.2/24 dev eth0
-inner ip -6 addr add fd09::2/64 dev eth0 nodad
-inner ip link set eth0 up
-inner ip route add default via 10.9.0.1
-ip addr add 10.9.0.1/24 dev outer
+. "$(dirname "$0")/veth.sh"
 ip addr add 192.0.2.9/32 dev lo
-ip -6 addr add fd09::1/64 dev outer nodad
-ip link set outer up
 enter() {
     timeout 60 "$sentry" "do" --root "$root" --env PATH=/bin --network sandbox --netns "$place/ns" "$@"
 }

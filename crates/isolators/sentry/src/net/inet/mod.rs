@@ -11,7 +11,7 @@ pub mod udp;
 use std::sync::Arc;
 
 pub use ports::{Ports, Wish};
-pub use tcp::{BUFFER, Progress, Tcp};
+pub use tcp::{BUFFER, Patience, Progress, Tcp};
 pub use udp::Udp;
 
 /// Ports and addresses of the sandbox.

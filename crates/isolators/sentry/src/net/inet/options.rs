@@ -20,6 +20,16 @@ pub const IPV6: i32 = 41;
 
 /// `TCP_NODELAY`
 pub const NO_DELAY: i32 = 1;
+/// `TCP_KEEPIDLE`
+pub const KEEP_IDLE: i32 = 4;
+/// `TCP_KEEPINTVL`
+pub const KEEP_INTERVAL: i32 = 5;
+/// `TCP_KEEPCNT`
+pub const KEEP_COUNT: i32 = 6;
+/// `TCP_SYNCNT`
+pub const SYN_COUNT: i32 = 7;
+/// `TCP_USER_TIMEOUT`
+pub const USER_TIMEOUT: i32 = 18;
 /// `TCP_INFO`
 pub const INFO: i32 = 11;
 /// `TCP_CONGESTION`

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 
 use smoltcp::iface::SocketHandle;
-use smoltcp::socket::tcp;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpListenEndpoint, IpProtocol, Ipv4Packet,
     Ipv6Packet, TcpPacket,
 };
 
-use super::Engine;
 use super::flow::{self, Flow};
+use super::{Ends, Engine};
 
 /// Connections from outside that may be half open.
 const HALF_OPEN: usize = 512;
@@ -27,15 +26,9 @@ pub(super) enum Expected {
 
 impl Engine {
     /// Makes a socket for a connection that comes in, if somebody wants it.
-    pub(super) fn expect(&mut self, to: SocketAddr, from: SocketAddr) -> Expected {
+    pub(super) fn expect(&mut self, (to, from): Ends) -> Expected {
         let known = self.interface.has_ip_addr(IpAddress::from(to.ip()));
-        let again = |flow: &Flow| {
-            let socket = self.sockets.get::<tcp::Socket<'_>>(flow.handle);
-            let remote = (IpAddress::from(from.ip()), from.port()).into();
-            socket.remote_endpoint() == Some(remote)
-                && socket.local_endpoint().is_some_and(|l| l.port == to.port())
-        };
-        if !known || self.flows.iter().any(again) {
+        if !known || self.flows.contains_key(&(to, from)) {
             return Expected::Not;
         }
         let ports = &self.kernel.network.inet.tcp;
@@ -53,26 +46,33 @@ impl Engine {
         self.make_room();
         let handle = self.sockets.add(socket);
         let child = listener.child(to, from);
-        self.flows.push(Flow::arriving(handle, &listener, child));
+        self.flows.insert((to, from), Flow::arriving(handle, &listener, child));
         Expected::At(handle)
     }
 
     /// Who asks for many connections and confirms none keeps nobody out: the oldest of
     /// them is forgotten.
     fn make_room(&mut self) {
-        if self.flows.iter().filter(|flow| flow.is_arriving()).count() < HALF_OPEN {
+        let arriving = || self.flows.iter().filter(|(_, flow)| flow.is_arriving());
+        if arriving().count() < HALF_OPEN {
             return;
         }
-        if let Some(oldest) = self.flows.iter().position(Flow::is_arriving) {
-            let flow = self.flows.remove(oldest);
+        let oldest = arriving().min_by_key(|(_, flow)| flow.since()).map(|(ends, _)| *ends);
+        if let Some(flow) = oldest.and_then(|ends| self.flows.remove(&ends)) {
             flow.abandon();
             self.sockets.remove(flow.handle);
         }
     }
 }
 
-/// Where a frame goes and comes from, if it asks for a connection.
-pub(super) fn opening(frame: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+/// What a frame has of TCP: whether it asks for a connection.
+pub(super) struct Segment {
+    pub(super) ends: Ends,
+    pub(super) opens: bool,
+}
+
+/// What of TCP is in a frame.
+pub(super) fn segment(frame: &[u8]) -> Option<Segment> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let (to, from, body): (IpAddress, IpAddress, &[u8]) = match frame.ethertype() {
         EthernetProtocol::Ipv4 => {
@@ -95,5 +95,6 @@ pub(super) fn opening(frame: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     let tcp = TcpPacket::new_checked(body).ok()?;
     let opens = tcp.syn() && !tcp.ack() && !tcp.rst();
     let to = SocketAddr::new(to.into(), tcp.dst_port());
-    opens.then(|| (to, SocketAddr::new(from.into(), tcp.src_port())))
+    let from = SocketAddr::new(from.into(), tcp.src_port());
+    Some(Segment { ends: (to, from), opens })
 }

@@ -12,12 +12,12 @@ use crate::net::inbox::{Inbox, Packet};
 use crate::net::inet::Tcp;
 use crate::task::waiter::Waiter;
 
+use super::silence::Silence;
+
 /// Bytes that are on the way in each direction at most.
 const WINDOW: usize = 256 << 10;
 
-/// How long another machine may take to answer.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// The same of one that has asked for a connection.
+/// How long another machine that has asked for a connection may take to confirm it.
 const HURRY: Duration = Duration::from_secs(30);
 
 /// How far a connection is.
@@ -40,12 +40,13 @@ pub(super) struct Flow {
     /// What is sent next.
     rest: Packet,
     since: Instant,
+    silence: Silence,
     /// It is over, but for what its socket still has to say: a reset, or that the other
     /// side's end has arrived.
     ended: bool,
 }
 
-fn time(duration: Duration) -> smoltcp::time::Duration {
+pub(super) fn time(duration: Duration) -> smoltcp::time::Duration {
     smoltcp::time::Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -55,7 +56,7 @@ pub(super) fn socket(asked: bool) -> tcp::Socket<'static> {
     let mut socket = tcp::Socket::new(buffer(), buffer());
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(None);
-    socket.set_timeout(Some(time(if asked { HURRY } else { PATIENCE })));
+    socket.set_timeout(asked.then(|| time(HURRY)));
     socket
 }
 
@@ -76,7 +77,7 @@ impl Flow {
         // To other machines it goes with the rest.
         wire.set_urgent_inline(true);
         let (rest, since, ended) = (Packet::default(), Instant::now(), false);
-        Flow { handle, stage, inbox, wire, rest, since, ended }
+        Flow { handle, stage, inbox, wire, rest, since, silence: Silence::new(), ended }
     }
 
     /// Whether it still waits for the other machine's answer.
@@ -87,6 +88,21 @@ impl Flow {
     /// Whether another machine has asked for it, and not confirmed yet.
     pub(super) fn is_arriving(&self) -> bool {
         matches!(self.stage, Stage::Arriving(..))
+    }
+
+    /// Since when it is there.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// When [`Self::pump`] is to be called at the latest.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.silence.due
+    }
+
+    /// Something came from the other machine, which the stack does not know yet.
+    pub(super) fn hear(&mut self, socket: &mut tcp::Socket<'_>) {
+        self.silence.hear(socket);
     }
 
     /// Whether the next round is its last: [`Self::pump`] is to be called once more.
@@ -109,14 +125,11 @@ impl Flow {
         if self.is_half_open() {
             return true;
         }
-        if matches!(&self.stage, Stage::Open(tcp) if tcp.strong_count() == 0) {
-            // Nobody is left to wait for the other side's end.
-            socket.set_timeout(Some(time(Duration::from_secs(60))));
-        }
         let over = |state| matches!(state, State::TimeWait | State::Closed);
         self.receive(socket, over(socket.state()));
         if !over(socket.state()) {
             self.send(socket);
+            self.check_silence(socket);
         }
         self.ended = over(socket.state());
         if socket.state() == State::Closed {
@@ -126,6 +139,21 @@ impl Flow {
             self.wire.shut();
         }
         true
+    }
+
+    /// Ends it, if the other machine has not said what it had to for too long.
+    fn check_silence(&mut self, socket: &mut tcp::Socket<'_>) {
+        let Stage::Open(tcp) = &self.stage else { return };
+        let Some(patience) = tcp.upgrade().map(|tcp| tcp.patience()) else {
+            // Nobody is left to wait for the other side's end.
+            socket.set_timeout(Some(time(Duration::from_secs(60))));
+            self.silence.forget();
+            return;
+        };
+        if self.silence.is_over(socket, patience) {
+            self.inbox.reset(Errno::TIMEDOUT);
+            socket.abort();
+        }
     }
 
     fn advance(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
@@ -139,9 +167,11 @@ impl Flow {
                     return true;
                 };
                 if over {
-                    // Who says no says it soon.
-                    let late = self.since.elapsed() >= PATIENCE;
-                    tcp.fail(if late { Errno::TIMEDOUT } else { Errno::CONNREFUSED });
+                    tcp.fail(Errno::CONNREFUSED);
+                    return false;
+                }
+                if !open && self.silence.is_in_vain(self.since, tcp.patience().connecting()) {
+                    tcp.fail(Errno::TIMEDOUT);
                     return false;
                 }
                 if !open {
@@ -221,7 +251,10 @@ impl Flow {
             }
             let part = self.rest.bytes.get(self.rest.start..).unwrap_or_default();
             match socket.send_slice(part) {
-                Ok(sent) if sent > 0 => self.rest.start += sent,
+                Ok(sent) if sent > 0 => {
+                    self.rest.start += sent;
+                    self.silence.sent(sent);
+                }
                 _ => return,
             }
         }

@@ -9,11 +9,13 @@ mod arrivals;
 mod datagrams;
 mod device;
 mod flow;
+mod silence;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
@@ -28,7 +30,7 @@ use crate::task::waiter::{Waiter, lock};
 use super::inet::Tcp;
 use super::links::{Link, Links};
 use super::netlink::host::Host;
-use arrivals::Expected;
+use arrivals::{Expected, Segment};
 use datagrams::Datagram;
 use device::Frames;
 use flow::Flow;
@@ -199,6 +201,11 @@ impl Stack {
         self.give(Command::Connect(Arc::clone(tcp), local, remote));
     }
 
+    /// What a socket's options say is new.
+    pub fn look_again(&self) {
+        poke(&self.wake);
+    }
+
     /// Sends a datagram; it is lost if too many wait.
     pub fn send(&self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>, hops: u8) {
         if lock(&self.commands).len() < COMMANDS {
@@ -216,6 +223,9 @@ impl Stack {
     }
 }
 
+/// Addresses of a connection: ours and the other's.
+type Ends = (SocketAddr, SocketAddr);
+
 /// What the thread has.
 struct Engine {
     kernel: Arc<Kernel>,
@@ -225,7 +235,7 @@ struct Engine {
     sockets: SocketSet<'static>,
     datagrams: [SocketHandle; 2],
     messages: [SocketHandle; 2],
-    flows: Vec<Flow>,
+    flows: HashMap<Ends, Flow>,
     poke: Arc<Waiter>,
 }
 
@@ -281,7 +291,7 @@ pub fn start(
     let messages = [raw(four, IpProtocol::Icmp), raw(six, IpProtocol::Icmpv6)];
     let poke = Arc::new(Waiter::forwarding(Box::new(move || poke(&wake))));
     let (kernel, own) = (Arc::clone(kernel), Arc::clone(&stack));
-    let flows = Vec::new();
+    let flows = HashMap::new();
     let mut engine =
         Engine { kernel, stack: own, frames, interface, sockets, datagrams, messages, flows, poke };
     let thread = std::thread::Builder::new().stack_size(STACK);
@@ -294,25 +304,27 @@ impl Engine {
         loop {
             self.take_commands();
             let mut more = self.take_frames();
-            more |= self.pump();
+            let (again, due) = self.pump();
+            more |= again;
             // Not poll(): it would take in frames that nobody has looked at.
             self.give_frames();
             self.interface.poll_maintenance(now());
             if more {
                 continue;
             }
-            let delay = self.interface.poll_delay(now(), &self.sockets);
-            if self.wait(delay).is_err() {
+            let delay = self.interface.poll_delay(now(), &self.sockets).map(Duration::from);
+            let due = due.map(|due| due.saturating_duration_since(std::time::Instant::now()));
+            if self.wait(delay.into_iter().chain(due).min()).is_err() {
                 return;
             }
         }
     }
 
     /// Waits for a frame, or for the guest.
-    fn wait(&self, delay: Option<smoltcp::time::Duration>) -> Result<(), Errno> {
+    fn wait(&self, delay: Option<Duration>) -> Result<(), Errno> {
         let time = delay.map(|d| Timespec {
-            tv_sec: i64::try_from(d.secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(d.total_micros() % 1_000_000 * 1000).unwrap_or(0),
+            tv_sec: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: d.subsec_nanos().into(),
         });
         let socket = self.frames.socket();
         let mut both = [
@@ -334,6 +346,7 @@ impl Engine {
             match command {
                 Command::Connect(tcp, local, remote) => {
                     let mut socket = flow::socket(false);
+                    let ends = (local, remote);
                     let remote = (IpAddress::from(remote.ip()), remote.port());
                     let local = (IpAddress::from(local.ip()), local.port());
                     let context = self.interface.context();
@@ -342,7 +355,12 @@ impl Engine {
                         continue;
                     }
                     let handle = self.sockets.add(socket);
-                    self.flows.push(Flow::connecting(handle, &tcp));
+                    let old = self.flows.insert(ends, Flow::connecting(handle, &tcp));
+                    // Its guest has closed it, and given its port away.
+                    if let Some(old) = old {
+                        old.abandon();
+                        self.sockets.remove(old.handle);
+                    }
                 }
                 Command::Send(datagram) => {
                     let which = usize::from(datagram.to.is_ipv6());
@@ -367,21 +385,23 @@ impl Engine {
     fn take_frames(&mut self) -> bool {
         for _ in 0..BURST {
             let Some(frame) = self.frames.look() else { return false };
-            let handle = match arrivals::opening(frame).map(|(to, from)| self.expect(to, from)) {
-                Some(Expected::At(handle)) => Some(handle),
-                Some(Expected::Later) => {
+            let arrived =
+                arrivals::segment(frame).map(|segment| (segment.ends, self.hear(&segment)));
+            let new = match arrived {
+                Some((ends, Expected::At(handle))) => Some((ends, handle)),
+                Some((_, Expected::Later)) => {
                     self.frames.lose();
                     continue;
                 }
-                Some(Expected::Not) | None => None,
+                Some((_, Expected::Not)) | None => None,
             };
             let time = now();
             self.interface.poll_ingress_single(time, &mut self.frames, &mut self.sockets);
-            if let Some(handle) = handle
+            if let Some((ends, handle)) = new
                 && self.sockets.get::<tcp::Socket<'_>>(handle).state() == tcp::State::Listen
             {
                 // It was for another, or not what it seemed.
-                self.flows.retain(|flow| flow.handle != handle);
+                self.flows.remove(&ends);
                 self.sockets.remove(handle);
             }
             let inet = &self.kernel.network.inet;
@@ -415,19 +435,33 @@ impl Engine {
         }
     }
 
-    /// Moves what can be moved; whether there is to be another round for those that end.
-    fn pump(&mut self) -> bool {
+    /// Something of TCP has come: it may ask for a connection.
+    fn hear(&mut self, segment: &Segment) -> Expected {
+        if segment.opens {
+            return self.expect(segment.ends);
+        }
+        if let Some(flow) = self.flows.get_mut(&segment.ends) {
+            flow.hear(self.sockets.get_mut::<tcp::Socket<'_>>(flow.handle));
+        }
+        Expected::Not
+    }
+
+    /// Moves what can be moved; whether there is to be another round for those that end, and
+    /// when there is to be one at the latest.
+    fn pump(&mut self) -> (bool, Option<std::time::Instant>) {
         let (sockets, poke) = (&mut self.sockets, &self.poke);
-        let mut again = false;
-        self.flows.retain_mut(|flow| {
+        let (mut again, mut due) = (false, None);
+        self.flows.retain(|_, flow| {
             let goes_on = flow.pump(sockets.get_mut::<tcp::Socket<'_>>(flow.handle), poke);
             if !goes_on {
                 flow.abandon();
                 sockets.remove(flow.handle);
+                return false;
             }
-            again |= goes_on && flow.has_ended();
-            goes_on
+            again |= flow.has_ended();
+            due = due.into_iter().chain(flow.due()).min();
+            true
         });
-        again
+        (again, due)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use rustix::io::Errno;
 
 use crate::task::WaitQueue;
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::{Waiter, lock, lock_both};
 use crate::vfs::Ready;
 
 use crate::net::inbox::{Inbox, Received, Sender};
@@ -223,7 +223,14 @@ impl Unix {
             }
         };
         let other = Unix::new(self.kind, limit);
-        let mut state = lock(&target.state);
+        // Both may become listeners meanwhile, and connect to each other.
+        let both = lock_both(&self.state, &target.state);
+        let (mut own, mut state) = both.ok_or(Errno::CONNREFUSED)?;
+        match own.role {
+            Role::Idle => {}
+            Role::Listening { .. } => return Err(Errno::INVAL),
+            _ => return Err(Errno::ISCONN),
+        }
         let name = state.name.clone();
         let Role::Listening { backlog, waiting, owner: listener } = &mut state.role else {
             return Err(Errno::CONNREFUSED);
@@ -242,18 +249,11 @@ impl Unix {
             theirs.peer_name = own_name;
             theirs.peer = Some(owner);
         }
-        {
-            // A listener is never connected, so no two threads wait for each other here.
-            let mut own = lock(&self.state);
-            if !matches!(own.role, Role::Idle) {
-                return Err(Errno::ISCONN);
-            }
-            own.role = Role::Connected(Arc::clone(&other.inbox));
-            own.peer = Some(listener);
-            own.peer_name = name.as_ref().map(Name::bytes);
-        }
+        own.role = Role::Connected(Arc::clone(&other.inbox));
+        own.peer = Some(listener);
+        own.peer_name = name.as_ref().map(Name::bytes);
         waiting.push_back(other);
-        drop(state);
+        drop((own, state));
         target.changed.wake();
         self.changed.wake();
         Ok(())

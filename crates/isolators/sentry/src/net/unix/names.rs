@@ -115,3 +115,44 @@ impl Name {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::net::inbox::Sender;
+
+    #[test]
+    fn two_that_connect_to_each_other_while_they_become_listeners_go_on() {
+        let (names, owner) = (Names::default(), Sender::default());
+        for round in 0..300_u32 {
+            let both: [Arc<Unix>; 2] = [0, 1].map(|number| {
+                let socket = Unix::new(Type::Stream, 4096);
+                let name = [round.to_le_bytes(), [number; 4]].concat();
+                socket.bind(&names, Name::Abstract(name)).unwrap();
+                socket
+            });
+            let begin = Barrier::new(4);
+            let [one, two] = &both;
+            std::thread::scope(|scope| {
+                for (from, to) in [(one, two), (two, one)] {
+                    let begin = &begin;
+                    scope.spawn(move || {
+                        begin.wait();
+                        let _ = from.connect(to, owner);
+                        let _ = from.connect(to, owner);
+                    });
+                    scope.spawn(move || {
+                        begin.wait();
+                        let _ = from.listen(1, owner);
+                    });
+                }
+            });
+            // Nobody is both.
+            assert!(!one.listens() || one.peer_name().is_err());
+        }
+        let alone = Unix::new(Type::Stream, 4096);
+        assert_eq!(alone.connect(&alone, owner), Err(Errno::CONNREFUSED));
+    }
+}

@@ -119,6 +119,7 @@ fn send(
         let sent = bytes.map_err(Failure::from).and_then(|bytes| {
             outgoing.packet.bytes = bytes;
             outgoing.urgent = urgent && message.span.left == 0;
+            outgoing.begun = done > 0;
             one(call, socket, &mut outgoing, &patience)
         });
         match sent {
@@ -161,8 +162,8 @@ fn one(
             patience.wait(call, watch, || own.send(outgoing, target.as_ref()))
         }
         Body::Tcp(tcp) => {
-            let urgent = outgoing.urgent;
-            patience.wait(call, watch, || tcp.send(&mut outgoing.packet, urgent))
+            let (urgent, begun) = (outgoing.urgent, outgoing.begun);
+            patience.wait(call, watch, || tcp.send(&mut outgoing.packet, urgent, begun))
         }
         Body::Udp(udp) => Ok(inet::send(socket, udp, outgoing)?),
         Body::Netlink(netlink) => {
@@ -217,7 +218,15 @@ fn receive(
         let watch = || socket.watch(call.waiter());
         let received = match patience.wait(call, watch, || socket.receive(room, peek)) {
             Ok(received) => received,
-            Err(_) if told.count > 0 => return Ok(told),
+            Err(failure) if told.count > 0 => {
+                // The next call tells it.
+                if let (Body::Tcp(tcp), Failure::Errno(errno)) = (&socket.body, failure)
+                    && !matches!(errno, Errno::AGAIN | Errno::NOTCONN)
+                {
+                    tcp.inbox.fail(errno);
+                }
+                return Ok(told);
+            }
             Err(failure) => return Err(failure),
         };
         if discards {

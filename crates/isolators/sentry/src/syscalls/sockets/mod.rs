@@ -80,7 +80,7 @@ impl Patience {
             Err(Errno::AGAIN) if self.waits => {}
             other => return other.map_err(Failure::from),
         }
-        let deadline = self.timeout.map(|t| Instant::now() + t);
+        let deadline = call.continued.or_else(|| self.timeout.map(|t| Instant::now() + t));
         loop {
             watch();
             match f() {
@@ -91,8 +91,10 @@ impl Patience {
                 Woken::Called => {}
                 Woken::TimedOut => return Err(Errno::AGAIN.into()),
                 Woken::Interrupted => {
-                    let never = self.timeout.is_some();
-                    let restart = if never { Restart::Never } else { Restart::IfAsked };
+                    let restart = match self.timeout {
+                        Some(_) => Restart::UnlessStopped(deadline),
+                        None => Restart::IfAsked,
+                    };
                     return Err(Failure::Interrupted(restart));
                 }
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::net::inet::Patience;
 use crate::net::{Body, Options, Sender, Socket};
 use crate::task::Caps;
 use crate::task::user_namespace::Ids;
@@ -76,6 +77,12 @@ pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
     match call.int(1) {
         SOL_SOCKET => set_common(call, &socket, call.int(2), &value)?,
         level => inet_options::set(&socket, (level, call.int(2)), &value)?,
+    }
+    if let Body::Tcp(tcp) = &socket.body
+        && tcp.set_patience(Patience::of(&lock(&socket.options)))
+        && let Some(stack) = call.kernel.network.stack()
+    {
+        stack.look_again();
     }
     Ok(0)
 }

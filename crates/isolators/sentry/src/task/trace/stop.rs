@@ -237,7 +237,7 @@ fn restart_code(how: Restart) -> u64 {
     let code: u64 = match how {
         Restart::IfAsked => 512,
         Restart::Always => 513,
-        Restart::Never => 514,
+        Restart::Never | Restart::UnlessStopped(_) => 514,
         Restart::Until(_) => 516,
     };
     code.wrapping_neg()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inbox::Inbox;
-use crate::task::waiter::lock;
+use crate::task::waiter::{lock, lock_both};
 
 use super::{Role, Tcp};
 
@@ -128,7 +128,9 @@ impl Tcp {
             (state.local.ok_or(Errno::INVAL)?, state.remote.ok_or(Errno::INVAL)?)
         };
         let other = listener.child(remote, local);
-        let mut state = lock(&listener.state);
+        // It may have become a listener itself meanwhile.
+        let both = lock_both(&self.state, &listener.state);
+        let (mut own_state, mut state) = both.ok_or(Errno::CONNREFUSED)?;
         let Role::Listening { backlog, waiting, late } = &mut state.role else {
             return Err(Errno::CONNREFUSED);
         };
@@ -138,29 +140,18 @@ impl Tcp {
             late.push_back((own, remote));
             return Ok(Progress::Started);
         }
-        // A listener is never the one that connects, so no two wait for each other.
-        if !self.met(remote, &other.inbox) {
+        if !matches!(own_state.role, Role::Connecting) || own_state.remote != Some(remote) {
             // It was ended meanwhile, and is another's by now.
             return Ok(Progress::Started);
         }
+        other.inbox.set_limit(own_state.limit);
+        own_state.role = Role::Connected { peer: Arc::clone(&other.inbox), told: false };
         other.connected(&self.inbox);
         waiting.push_back(other);
-        drop(state);
+        drop((own_state, state));
+        self.changed.wake();
         listener.changed.wake();
         Ok(Progress::Done)
-    }
-
-    /// It is connected, if it still wants to be; what it sends goes to that inbox.
-    fn met(&self, to: SocketAddr, peer: &Arc<Inbox>) -> bool {
-        let mut state = lock(&self.state);
-        if !matches!(state.role, Role::Connecting) || state.remote != Some(to) {
-            return false;
-        }
-        peer.set_limit(state.limit);
-        state.role = Role::Connected { peer: Arc::clone(peer), told: false };
-        drop(state);
-        self.changed.wake();
-        true
     }
 
     /// It is connected: what it sends goes to that inbox.

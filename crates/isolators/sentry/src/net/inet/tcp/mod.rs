@@ -20,8 +20,10 @@ use crate::net::inet::ports::{Held, Ports, Wish};
 pub const BUFFER: usize = 1 << 20;
 
 mod connect;
+mod patience;
 
 pub use connect::Progress;
+pub use patience::Patience;
 
 #[derive(Debug)]
 enum Role {
@@ -57,6 +59,7 @@ struct State {
     /// `SO_LINGER` with no time: closed by a reset.
     abrupt: bool,
     limit: usize,
+    patience: Patience,
 }
 
 /// A TCP socket.
@@ -87,6 +90,7 @@ impl Tcp {
             send_shut: false,
             abrupt: false,
             limit: BUFFER,
+            patience: Patience::default(),
         };
         Arc::new(Tcp {
             is_v6,
@@ -154,6 +158,17 @@ impl Tcp {
     /// Whether a close is to be a reset.
     pub fn set_abrupt(&self, abrupt: bool) {
         lock(&self.state).abrupt = abrupt;
+    }
+
+    /// How long the other side may be silent.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        lock(&self.state).patience
+    }
+
+    /// Changes that; whether it is a change.
+    pub fn set_patience(&self, patience: Patience) -> bool {
+        std::mem::replace(&mut lock(&self.state).patience, patience) != patience
     }
 
     /// What may be on the way to the other side.
@@ -230,14 +245,14 @@ impl Tcp {
     #[must_use]
     pub fn child(self: &Arc<Self>, local: SocketAddr, remote: SocketAddr) -> Arc<Tcp> {
         let child = Tcp::new(self.is_v6, &self.ports);
-        let (wish, limit) = {
+        let (wish, limit, patience) = {
             let state = lock(&self.state);
-            (state.wish, state.limit)
+            (state.wish, state.limit, state.patience)
         };
         let held = self.ports.share(local, wish, &child);
         let mut state = lock(&child.state);
         (state.local, state.remote, state.held) = (Some(local), Some(remote), Some(held));
-        (state.wish, state.limit) = (wish, limit);
+        (state.wish, state.limit, state.patience) = (wish, limit, patience);
         drop(state);
         child
     }
@@ -264,11 +279,15 @@ impl Tcp {
         Ok(())
     }
 
-    /// Sends a piece: all of it, or nothing; the last byte as urgent data, if `urgent`.
+    /// Sends a piece: all of it, or nothing; the last byte as urgent data, if `urgent`. If
+    /// the call has `begun`, its end does not tell the socket's error.
     ///
     /// # Errors
     /// `EAGAIN` if there is no room, `EPIPE` if the connection is over.
-    pub fn send(&self, packet: &mut Packet, urgent: bool) -> Result<(), Errno> {
+    pub fn send(&self, packet: &mut Packet, urgent: bool, begun: bool) -> Result<(), Errno> {
+        if begun && self.inbox.has_error() {
+            return Err(Errno::PIPE);
+        }
         if let Some(error) = self.inbox.take_error() {
             return Err(error);
         }

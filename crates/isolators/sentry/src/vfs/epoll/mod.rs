@@ -1,0 +1,456 @@
+//! epoll(7): level and edge triggered, one-shot, exclusive.
+//!
+//! Files to which something happened stand in a list, by their order; who asks looks at those
+//! alone. One that is level triggered and ready stands at its end then, so that each has its
+//! turn. All others come into it when they call.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use rustix::io::Errno;
+
+use crate::task::waiter::{Waiter, lock};
+use crate::task::{Thread, WaitQueue};
+
+use super::{OpenFile, Ready};
+
+mod file;
+mod list;
+
+pub use file::EpollFile;
+use list::List;
+
+/// `EPOLL*`
+pub mod flag {
+    /// `EPOLLEXCLUSIVE`
+    pub const EXCLUSIVE: u32 = 1 << 28;
+    pub(super) const ONE_SHOT: u32 = 1 << 30;
+    /// `EPOLLET`
+    pub const EDGE: u32 = 1 << 31;
+}
+
+/// Bits of `events` that are conditions.
+const CONDITIONS: u32 = 0xffff;
+/// Files in all sets of all containers, each once for each set (`fs.epoll.max_user_watches`).
+const MOST: usize = 1 << 19;
+static WATCHED: AtomicUsize = AtomicUsize::new(0);
+
+/// A file in a set: the descriptor's number, and where the open file is.
+type Key = (u32, usize);
+
+struct Item {
+    file: Weak<OpenFile>,
+    events: u32,
+    data: u64,
+    /// A one-shot that has fired.
+    disarmed: bool,
+    /// It called since it was last listened to.
+    called: Arc<AtomicBool>,
+    /// Its place in the list; none is zero. Changed under the list's lock.
+    place: Arc<AtomicU64>,
+    waiter: Arc<Waiter>,
+}
+
+impl Item {
+    fn stays(&self) -> bool {
+        self.events & flag::EDGE == 0
+    }
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        WATCHED.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A set of files to wait for.
+#[derive(Default)]
+pub struct Epoll {
+    items: Mutex<BTreeMap<Key, Item>>,
+    list: Arc<List>,
+    changed: Arc<WaitQueue>,
+    /// Files that nobody has open any more. Told while whatever lock is held.
+    closed: Mutex<Vec<Key>>,
+    /// Sets that this one is in, once for each time.
+    above: Mutex<Vec<Weak<Epoll>>>,
+}
+
+/// Sets are put into each other one at a time: together two could close a circle.
+static NESTING: Mutex<()> = Mutex::new(());
+/// `EP_MAX_NESTS`: how often a set may be in a set.
+const DEEPEST: usize = 4;
+/// Ways that lead through a set, from those that it is in to those in it: a look at the
+/// outermost goes them all.
+const MOST_WAYS: usize = 1000;
+
+fn key(number: u32, file: &Arc<OpenFile>) -> Key {
+    (number, Arc::as_ptr(file).addr())
+}
+
+impl Epoll {
+    /// Adds a file under its descriptor number.
+    ///
+    /// # Errors
+    /// `EEXIST`; `ENOSPC` if sets have too many.
+    pub fn add(
+        self: &Arc<Self>,
+        number: u32,
+        file: &Arc<OpenFile>,
+        events: u32,
+        data: u64,
+    ) -> Result<(), Errno> {
+        let key = key(number, file);
+        let mut items = self.items();
+        if items.contains_key(&key) {
+            return Err(Errno::EXIST);
+        }
+        if WATCHED.fetch_add(1, Ordering::SeqCst) >= MOST {
+            WATCHED.fetch_sub(1, Ordering::SeqCst);
+            return Err(Errno::NOSPC);
+        }
+        let (called, place) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let own = (Arc::clone(&called), Arc::clone(&place));
+        let (list, queue) = (Arc::clone(&self.list), Arc::clone(&self.changed));
+        let forward = move || {
+            own.0.store(true, Ordering::SeqCst);
+            list.push(key, &own.1);
+            queue.wake()
+        };
+        let waiter = Arc::new(if events & flag::EXCLUSIVE != 0 {
+            Waiter::exclusive(Box::new(forward))
+        } else {
+            Waiter::forwarding(Box::new(move || {
+                forward();
+            }))
+        });
+        let weak = Arc::downgrade(file);
+        let item = Item { file: weak, events, data, disarmed: false, called, place, waiter };
+        // First listen, then look.
+        file.file.watch(&item.waiter);
+        let wakes = self.enter(key, &item, file);
+        items.insert(key, item);
+        drop(items);
+        lock(&file.sets).push((Arc::downgrade(self), number));
+        if wakes {
+            self.changed.wake();
+        }
+        Ok(())
+    }
+
+    /// Puts a file into the list that may be ready; whether it is.
+    fn enter(&self, key: Key, item: &Item, file: &OpenFile) -> bool {
+        let may = file.file.is_personal() || wanted(item, file.file.ready()) != 0;
+        if may {
+            self.list.push(key, &item.place);
+        }
+        may
+    }
+
+    /// All files, without those that were closed.
+    fn items(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Item>> {
+        let mut items = lock(&self.items);
+        for key in std::mem::take(&mut *lock(&self.closed)) {
+            if items.get(&key).is_some_and(|item| item.file.strong_count() == 0)
+                && let Some(item) = items.remove(&key)
+            {
+                self.list.remove(&item.place);
+            }
+        }
+        items
+    }
+
+    /// Nobody has the file open any more that is in it under that number.
+    pub(super) fn forget(&self, number: u32, file: &OpenFile) {
+        lock(&self.closed).push((number, std::ptr::from_ref(file).addr()));
+    }
+
+    /// The file that is in it under `number`, after so many others that are, too.
+    #[must_use]
+    pub fn file_of(&self, number: u32, skip: u32) -> Option<Arc<OpenFile>> {
+        let items = self.items();
+        let mut all = items.range((number, 0)..=(number, usize::MAX));
+        all.nth(usize::try_from(skip).ok()?).and_then(|(_, item)| item.file.upgrade())
+    }
+
+    /// Adds another set, whose file this is.
+    ///
+    /// # Errors
+    /// `EEXIST`; `EINVAL` for the set itself, or if there are too many ways through it;
+    /// `ELOOP` if it would be in itself, or too deep.
+    pub fn add_set(
+        self: &Arc<Self>,
+        number: u32,
+        (file, other): (&Arc<OpenFile>, &Arc<Epoll>),
+        events: u32,
+        data: u64,
+    ) -> Result<(), Errno> {
+        if Arc::ptr_eq(self, other) {
+            return Err(Errno::INVAL);
+        }
+        let _one = lock(&NESTING);
+        let (below, ways_below) = other.sets_in_it(self)?;
+        let (above, ways_above) = self.sets_around_it();
+        if below + 1 + above > DEEPEST {
+            return Err(Errno::LOOP);
+        }
+        if ways_below.saturating_mul(ways_above) > MOST_WAYS {
+            return Err(Errno::INVAL);
+        }
+        self.add(number, file, events, data)?;
+        let mut sets = lock(&other.above);
+        sets.retain(|set| set.strong_count() > 0);
+        sets.push(Arc::downgrade(self));
+        Ok(())
+    }
+
+    /// Takes a set out.
+    ///
+    /// # Errors
+    /// `ENOENT`
+    pub fn remove_set(
+        self: &Arc<Self>,
+        number: u32,
+        (file, other): (&Arc<OpenFile>, &Arc<Epoll>),
+    ) -> Result<(), Errno> {
+        let _one = lock(&NESTING);
+        self.remove(number, file)?;
+        let mut sets = lock(&other.above);
+        let this = Arc::downgrade(self);
+        if let Some(at) = sets.iter().position(|set| Weak::ptr_eq(set, &this)) {
+            sets.swap_remove(at);
+        }
+        Ok(())
+    }
+
+    /// How deep sets are in it, and by how many ways one comes to them or stays.
+    fn sets_in_it(self: &Arc<Self>, outer: &Arc<Epoll>) -> Result<(usize, usize), Errno> {
+        if Arc::ptr_eq(self, outer) {
+            return Err(Errno::LOOP);
+        }
+        let mut files = Vec::new();
+        files.extend(self.items().values().filter_map(|item| item.file.upgrade()));
+        let (mut depth, mut ways) = (0, 1_usize);
+        for set in files.iter().filter_map(|file| file.epoll.as_ref()) {
+            let (below, through) = set.sets_in_it(outer)?;
+            depth = depth.max(below + 1);
+            ways = ways.saturating_add(through);
+        }
+        Ok((depth, ways))
+    }
+
+    /// The same of the sets that it is in.
+    fn sets_around_it(&self) -> (usize, usize) {
+        let sets: Vec<_> = lock(&self.above).iter().filter_map(Weak::upgrade).collect();
+        let (mut depth, mut ways) = (0, 1_usize);
+        for set in sets {
+            let (above, through) = set.sets_around_it();
+            depth = depth.max(above + 1);
+            ways = ways.saturating_add(through);
+        }
+        (depth, ways)
+    }
+
+    /// Changes what a file is waited for.
+    ///
+    /// # Errors
+    /// `ENOENT`; `EINVAL` of one that is waited for exclusively.
+    pub fn modify(
+        &self,
+        number: u32,
+        file: &Arc<OpenFile>,
+        events: u32,
+        data: u64,
+    ) -> Result<(), Errno> {
+        let key = key(number, file);
+        let mut items = self.items();
+        let item = items.get_mut(&key).ok_or(Errno::NOENT)?;
+        if item.events & flag::EXCLUSIVE != 0 {
+            return Err(Errno::INVAL);
+        }
+        (item.events, item.data, item.disarmed) = (events, data, false);
+        if item.called.swap(false, Ordering::SeqCst) {
+            file.file.watch(&item.waiter);
+        }
+        let wakes = self.enter(key, item, file);
+        drop(items);
+        if wakes {
+            self.changed.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes a file out.
+    ///
+    /// # Errors
+    /// `ENOENT`
+    pub fn remove(self: &Arc<Self>, number: u32, file: &Arc<OpenFile>) -> Result<(), Errno> {
+        let item = self.items().remove(&key(number, file)).ok_or(Errno::NOENT)?;
+        self.list.remove(&item.place);
+        let this = Arc::downgrade(self);
+        let mut sets = lock(&file.sets);
+        if let Some(at) = sets.iter().position(|(set, n)| *n == number && set.ptr_eq(&this)) {
+            sets.swap_remove(at);
+        }
+        Ok(())
+    }
+
+    /// What is ready now: events and data of up to `most` files. With `take`, edges
+    /// and one-shots count as told, and others stand at the end of the list. Some files tell
+    /// each thread something else.
+    pub fn collect(&self, most: usize, take: bool, who: Option<&Thread>) -> Vec<(u32, u64)> {
+        // Closed, if they are, once nothing is locked any more.
+        let mut files = Vec::new();
+        let mut found = Vec::new();
+        let (last, mut at) = (self.list.last(), 0);
+        let mut items = self.items();
+        while found.len() < most
+            && let Some((next, key)) = self.list.next(at, last)
+        {
+            at = next;
+            let item = items.get_mut(&key).filter(|i| i.place.load(Ordering::SeqCst) == at);
+            let Some(item) = item else {
+                self.list.clear(at);
+                continue;
+            };
+            self.list.remove(&item.place);
+            let Some(file) = item.file.upgrade().filter(|_| !item.disarmed) else { continue };
+            // First listen, then look: what comes in between is told again.
+            if item.called.swap(false, Ordering::SeqCst) {
+                file.file.watch(&item.waiter);
+            }
+            let ready = match who {
+                Some(thread) => file.file.ready_for(thread),
+                None => file.file.ready(),
+            };
+            let ready = wanted(item, ready);
+            if ready != 0 {
+                found.push((ready, item.data));
+            }
+            if !take && ready != 0 {
+                self.list.put_back(key, &item.place, at);
+            } else if ready != 0 && item.events & flag::ONE_SHOT != 0 {
+                item.disarmed = true;
+            } else if item.stays() && (ready != 0 || file.file.is_personal()) {
+                self.list.push(key, &item.place);
+            }
+            files.push(file);
+        }
+        drop(items);
+        found
+    }
+
+    /// Has a waiter called when something happens to a file of the set.
+    pub fn join(&self, waiter: &Arc<Waiter>) {
+        self.changed.join(waiter);
+    }
+
+    /// The waiter waits no more.
+    pub fn leave(&self, waiter: &Arc<Waiter>) {
+        self.changed.leave(waiter);
+    }
+}
+
+/// What of `ready` a file is waited for.
+fn wanted(item: &Item, ready: Ready) -> u32 {
+    let always = u32::from((Ready::ERR | Ready::HUP).bits());
+    u32::from(ready.bits()) & (item.events & CONDITIONS | always)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pipe;
+    use super::*;
+
+    #[test]
+    fn levels_stay_edges_and_one_shots_are_told_once() {
+        let (reader, writer) = pipe(1, (0, 0));
+        let (reader, writer) = (OpenFile::stream(reader, 0), OpenFile::stream(writer, 1));
+        let [level, edge, once] = [(); 3].map(|()| Arc::<Epoll>::default());
+        level.add(3, &reader, 1, 7).unwrap();
+        edge.add(3, &reader, 1 | flag::EDGE, 8).unwrap();
+        once.add(3, &reader, 1 | flag::ONE_SHOT, 9).unwrap();
+        assert_eq!(level.add(3, &reader, 1, 7), Err(Errno::EXIST));
+        assert!(level.collect(8, true, None).is_empty() && edge.collect(8, true, None).is_empty());
+        writer.file.write(b"x", 0, false).unwrap();
+        for _ in 0..2 {
+            assert_eq!(level.collect(8, true, None), [(1, 7)]);
+        }
+        assert_eq!(edge.collect(8, true, None), [(1, 8)]);
+        assert_eq!(edge.collect(8, true, None), []);
+        assert_eq!(once.collect(8, true, None), [(1, 9)]);
+        assert_eq!(once.collect(8, true, None), []);
+        // Another byte is another edge, although the first one was not read.
+        writer.file.write(b"y", 0, false).unwrap();
+        assert_eq!(edge.collect(8, true, None), [(1, 8)]);
+        once.modify(3, &reader, 1 | flag::ONE_SHOT, 10).unwrap();
+        assert_eq!(once.collect(8, true, None), [(1, 10)]);
+        drop(writer);
+        assert_eq!(level.collect(8, true, None), [(0x11, 7)]);
+        drop(reader);
+        assert_eq!(level.collect(8, true, None), []);
+        assert!(lock(&level.items).is_empty());
+    }
+
+    #[test]
+    fn only_what_called_is_looked_at_and_each_has_its_turn() {
+        let pipes: Vec<_> = (0..300)
+            .map(|n| {
+                let (reader, writer) = pipe(n, (0, 0));
+                (OpenFile::stream(reader, 0), OpenFile::stream(writer, 1))
+            })
+            .collect();
+        let set = Arc::<Epoll>::default();
+        for (number, (reader, _)) in pipes.iter().enumerate() {
+            set.add(u32::try_from(number).unwrap(), reader, 1, number as u64).unwrap();
+        }
+        let standing = || set.list.len();
+        assert_eq!(standing(), 0);
+        for number in [200, 100, 0] {
+            pipes[number].1.file.write(b"x", 0, false).unwrap();
+        }
+        assert_eq!(standing(), 3);
+        let seen: Vec<_> = (0..7).map(|_| set.collect(1, true, None)[0].1).collect();
+        assert_eq!(seen, [200, 100, 0, 200, 100, 0, 200]);
+        // A look alone moves nobody.
+        for _ in 0..3 {
+            assert_eq!(set.collect(1, false, None), [(1, 100)]);
+        }
+        pipes[100].0.file.read(&mut [0; 1], 0).unwrap();
+        assert_eq!(set.collect(9, true, None), [(1, 0), (1, 200)]);
+        assert_eq!(standing(), 2);
+        for (number, (reader, _)) in pipes.iter().enumerate() {
+            set.remove(u32::try_from(number).unwrap(), reader).unwrap();
+        }
+        assert_eq!((standing(), lock(&pipes[0].0.sets).len()), (0, 0));
+    }
+
+    #[test]
+    fn of_those_that_wait_exclusively_one_is_woken() {
+        use crate::task::waiter::Woken;
+        let (reader, writer) = pipe(1, (0, 0));
+        let (reader, writer) = (OpenFile::stream(reader, 0), OpenFile::stream(writer, 1));
+        let sets = [(); 3].map(|()| Arc::<Epoll>::default());
+        let waiters = [(); 3].map(|()| Arc::new(Waiter::default()));
+        for set in &sets {
+            set.add(3, &reader, 1 | flag::EXCLUSIVE, 7).unwrap();
+            assert_eq!(set.modify(3, &reader, 1, 7), Err(Errno::INVAL));
+        }
+        let called = || {
+            let now = Some(std::time::Instant::now());
+            [0, 1, 2].map(|n| waiters[n].wait(now) == Woken::Called)
+        };
+        // Nobody waits for the first one.
+        for number in [1, 2] {
+            sets[number].join(&waiters[number]);
+        }
+        writer.file.write(b"x", 0, false).unwrap();
+        assert_eq!(called(), [false, true, false]);
+        // It is at work, and others are not kept waiting.
+        writer.file.write(b"x", 0, false).unwrap();
+        assert_eq!(called(), [false, false, true]);
+        for set in &sets {
+            assert_eq!(set.collect(1, true, None), [(1, 7)]);
+        }
+    }
+}

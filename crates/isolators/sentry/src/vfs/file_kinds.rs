@@ -1,0 +1,65 @@
+//! Open files of each kind, as they are made.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::{Directory, Entry, Epoll, File, Kind, OpenFile, status};
+
+impl OpenFile {
+    fn new(file: Box<dyn File>, flags: u32) -> Self {
+        OpenFile {
+            file,
+            directory: None,
+            entry: None,
+            flags: AtomicU32::new(flags),
+            position: Mutex::new(0),
+            seekable: false,
+            epoll: None,
+            locked: OnceLock::new(),
+            sets: Mutex::default(),
+        }
+    }
+
+    /// A file that was found, with its names if it is a directory.
+    #[must_use]
+    pub fn found(
+        (file, directory): (Box<dyn File>, Option<Box<dyn Directory>>),
+        entry: &Arc<Entry>,
+        flags: u32,
+    ) -> Arc<Self> {
+        let mut found = OpenFile::new(file, flags);
+        found.seekable = matches!(entry.kind(), Kind::Regular | Kind::Directory);
+        (found.directory, found.entry) = (directory, Some(Arc::clone(entry)));
+        Arc::new(found)
+    }
+
+    /// A file without name and position.
+    #[must_use]
+    pub fn stream(file: Box<dyn File>, flags: u32) -> Arc<Self> {
+        Arc::new(OpenFile::new(file, flags))
+    }
+
+    /// A stream that has a name.
+    #[must_use]
+    pub fn named(file: Box<dyn File>, entry: Option<Arc<Entry>>, flags: u32) -> Arc<Self> {
+        let mut named = OpenFile::new(file, flags);
+        named.entry = entry;
+        Arc::new(named)
+    }
+
+    /// What stands for a set of epoll(7).
+    #[must_use]
+    pub fn of_epoll(file: Box<dyn File>, epoll: Arc<Epoll>) -> Arc<Self> {
+        let mut set = OpenFile::new(file, status::READ_WRITE);
+        set.epoll = Some(epoll);
+        Arc::new(set)
+    }
+
+    /// A file with a position and without a name.
+    #[must_use]
+    pub fn nameless(file: Box<dyn File>) -> Arc<Self> {
+        let mut nameless = OpenFile::new(file, status::READ_WRITE);
+        nameless.seekable = true;
+        Arc::new(nameless)
+    }
+}

@@ -175,7 +175,17 @@ fn sockets_behave_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["unix", "inet", "endings", "interfaces", "icmp", "undelivered", "epolls"] {
+    for name in [
+        "unix",
+        "inet",
+        "endings",
+        "interfaces",
+        "icmp",
+        "undelivered",
+        "epolls",
+        "ports",
+        "urgent",
+    ] {
         same_program(&sandbox, name);
     }
 }

@@ -1,14 +1,15 @@
 //! A socket of any family, and the file that stands for it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::signal::owner::Owner;
 use crate::syscalls::Call;
 use crate::task::waiter::{Waiter, lock};
-use crate::vfs::{Attributes, File, Kind, Ready, Time};
+use crate::vfs::{Asks, Attributes, File, Kind, Ready, Time};
 
 use super::Network;
 use super::host::HostSocket;
@@ -144,6 +145,8 @@ pub struct Socket {
     /// The network that it was made in, which is there as long as it is.
     pub network: Arc<Network>,
     made: Time,
+    /// Its body goes on without it.
+    given_back: AtomicBool,
 }
 
 impl Socket {
@@ -157,8 +160,18 @@ impl Socket {
         static INODE: AtomicU64 = AtomicU64::new(20_000);
         let inode = INODE.fetch_add(1, Ordering::Relaxed);
         let (options, network) = (Mutex::default(), Arc::clone(network));
-        let made = Time::now();
-        Arc::new(Socket { family, kind, protocol, inode, options, body, network, made })
+        let (made, given_back) = (Time::now(), AtomicBool::new(false));
+        Arc::new(Socket { family, kind, protocol, inode, options, body, network, made, given_back })
+    }
+
+    /// Puts a connection back that nobody got, before those that wait.
+    pub fn give_back(&self, listener: &Socket) {
+        self.given_back.store(true, Ordering::SeqCst);
+        match (&listener.body, &self.body) {
+            (Body::Unix(listener), Body::Unix(own)) => listener.give_back(own),
+            (Body::Tcp(listener), Body::Tcp(own)) => listener.give_back(own),
+            _ => {}
+        }
     }
 
     /// One that came from it.
@@ -279,6 +292,24 @@ impl Socket {
         *own = theirs;
     }
 
+    /// Whom signals tell of urgent data.
+    pub fn set_owner(&self, owner: &Arc<Owner>) {
+        if let Body::Tcp(tcp) = &self.body {
+            tcp.inbox.set_owner(owner);
+        }
+    }
+
+    /// How often something arrived.
+    #[must_use]
+    pub fn arrived(&self) -> u64 {
+        match &self.body {
+            Body::Unix(unix) => unix.inbox.arrived(),
+            Body::Tcp(tcp) => tcp.inbox.arrived(),
+            Body::Udp(udp) => udp.inbox.arrived(),
+            Body::Netlink(_) | Body::Host(_) => 0,
+        }
+    }
+
     /// Follows a change of `SO_SNDBUF` or `SO_RCVBUF`.
     pub fn buffers_changed(&self, sending: bool) {
         let (send, receive) = {
@@ -299,7 +330,9 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         // Those who wait for it may still hold what it is of.
-        if let Body::Unix(unix) = &self.body {
+        if let Body::Unix(unix) = &self.body
+            && !self.given_back.load(Ordering::SeqCst)
+        {
             unix.close();
         }
     }
@@ -338,6 +371,14 @@ impl File for SocketFile {
         self.0.watch(waiter);
     }
 
+    fn asks(&self) -> Asks {
+        Asks::Owner
+    }
+
+    fn arrived(&self) -> u64 {
+        self.0.arrived()
+    }
+
     fn attributes(&self) -> Result<Attributes, Errno> {
         let mode = Kind::Socket as u32 | 0o777;
         let made = self.0.made;
@@ -368,7 +409,7 @@ impl File for SocketFile {
             }
             (Body::Unix(unix), OUT_QUEUE) => unix.unsent(),
             (Body::Tcp(tcp), IN_QUEUE) if tcp.listens() => return Err(Errno::INVAL),
-            (Body::Tcp(tcp), IN_QUEUE) => tcp.inbox.bytes().0,
+            (Body::Tcp(tcp), IN_QUEUE) => tcp.inbox.unread(),
             // What came to a socket of this machine was sent.
             (Body::Tcp(tcp), OUT_QUEUE)
                 if tcp.remote().is_ok_and(|to| self.0.network.is_own(to.ip())) =>
@@ -376,9 +417,7 @@ impl File for SocketFile {
                 0
             }
             (Body::Tcp(tcp), OUT_QUEUE) => tcp.unsent(),
-            (Body::Tcp(tcp), AT_MARK) => {
-                usize::from(tcp.inbox.packets() == 0 && tcp.inbox.urgent(true).is_ok())
-            }
+            (Body::Tcp(tcp), AT_MARK) => tcp.inbox.is_at_mark().into(),
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,
             (Body::Host(host), IN_QUEUE | OUT_QUEUE | AT_MARK) => host.number(request)?,

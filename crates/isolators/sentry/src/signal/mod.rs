@@ -3,6 +3,7 @@
 mod deliver;
 mod frame;
 pub mod outside;
+pub mod owner;
 mod send;
 mod take;
 
@@ -31,6 +32,10 @@ pub const SIGCONT: i32 = 18;
 pub const SIGSEGV: i32 = 11;
 /// `SIGPIPE`
 pub const SIGPIPE: i32 = 13;
+/// `SIGURG`
+pub const SIGURG: i32 = 23;
+/// `SIGIO`
+pub const SIGIO: i32 = 29;
 /// Largest number.
 pub const MAX: i32 = 64;
 
@@ -124,6 +129,14 @@ impl Info {
         if let Some(bytes) = self.bytes.get_mut(24..32) {
             bytes.copy_from_slice(&value.to_le_bytes());
         }
+    }
+
+    /// Tells of a file: what poll(2) says of it, and its descriptor.
+    pub fn set_band(&mut self, band: i64, descriptor: i32) {
+        if let Some(bytes) = self.bytes.get_mut(16..24) {
+            bytes.copy_from_slice(&band.to_le_bytes());
+        }
+        self.put(24, descriptor);
     }
 
     /// Gives it a value, as sigqueue(3) does.

@@ -11,6 +11,7 @@ use crate::task::waiter::lock;
 use crate::vfs::tmpfs::{MemoryFile, New, TmpFs};
 use crate::vfs::{FileTable, Kind, NoticeFile, OpenFile, Ready, pipe, pipe_of, status};
 
+use super::file_owner::{self, command, request};
 use super::{Call, Failure, Outcome, locks};
 
 pub(super) fn dup(call: &Call<'_>) -> Outcome {
@@ -83,8 +84,6 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
     const GETLK: u32 = 5;
     const SETLK: u32 = 6;
     const SETLKW: u32 = 7;
-    const SETOWN: u32 = 8;
-    const GETOWN: u32 = 9;
     const OFD_GETLK: u32 = 36;
     const OFD_SETLK: u32 = 37;
     const OFD_SETLKW: u32 = 38;
@@ -108,6 +107,8 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
         SETFD => files.set_close_on_exec(number, argument & 1 != 0).map(|()| 0).map_err(Into::into),
         GETFL => Ok(i64::from(file.flags.load(Ordering::SeqCst) | 0o10_0000)),
         SETFL => {
+            // Others tell nobody, and don't say so.
+            let _ = file_owner::ask(call, &file, call.uint(2) & status::ASYNC != 0);
             let wanted = call.uint(2) & SETTABLE;
             let old = file.flags.load(Ordering::SeqCst);
             file.flags.store(old & !SETTABLE | wanted, Ordering::SeqCst);
@@ -119,9 +120,12 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
             let of_file = matches!(command, OFD_SETLK | OFD_SETLKW);
             locks::set(call, &file, of_file, matches!(command, SETLKW | OFD_SETLKW))
         }
-        // Nobody is told of changes by signals: there is no owner to tell.
-        SETOWN => Ok(0),
-        GETOWN => Ok(0),
+        command::SETOWN
+        | command::GETOWN
+        | command::SETSIG
+        | command::GETSIG
+        | command::SETOWN_EX
+        | command::GETOWN_EX => file_owner::control(call, &file),
         // F_UNLCK: there are no leases.
         GETLEASE => Ok(2),
         command @ (SETPIPE_SIZE | GETPIPE_SIZE) => {
@@ -157,17 +161,18 @@ pub(super) fn ioctl(call: &Call<'_>) -> Outcome {
     const FIONCLEX: u32 = 0x5450;
     const FIONBIO: u32 = 0x5421;
     const FIOASYNC: u32 = 0x5452;
-    /// `O_ASYNC`
-    const ASYNC: u32 = 0o2_0000;
     let file = call.file(0)?;
     match call.uint(1) {
         FIOCLEX => call.files().set_close_on_exec(call.uint(0), true)?,
         FIONCLEX => call.files().set_close_on_exec(call.uint(0), false)?,
-        // Kept as F_SETOWN is: no signal comes of it.
-        FIOASYNC if file.file.socket().is_some() => {
+        FIOASYNC => {
             let on = call.memory().read_u32(call.arg(2))? != 0;
-            let old = file.flags.load(Ordering::SeqCst) & !ASYNC;
-            file.flags.store(if on { old | ASYNC } else { old }, Ordering::SeqCst);
+            file_owner::ask(call, &file, on)?;
+        }
+        request::FIOSETOWN | request::SIOCSPGRP | request::FIOGETOWN | request::SIOCGPGRP
+            if file.file.socket().is_some() =>
+        {
+            return file_owner::socket(call, &file);
         }
         FIONBIO => {
             let on = call.memory().read_u32(call.arg(2))? != 0;

@@ -9,6 +9,7 @@ mod descriptors;
 mod epoll;
 mod exec;
 mod extended;
+mod file_owner;
 mod files;
 pub mod futex;
 mod gain;
@@ -73,7 +74,7 @@ pub use table::{Framed, Handler, Row, TABLE};
 use crate::kernel::{Frame, Kernel};
 use crate::platform::context::Register;
 use crate::platform::{GuestMemory, HostCall};
-use crate::signal;
+use crate::signal::{self, owner};
 use crate::task::waiter::{self, Leave, Waiter, Woken, lock};
 use crate::task::{Restart, Thread};
 use crate::vfs::{FileTable, OpenFile, Walker};
@@ -192,7 +193,7 @@ fn serve(
             if leave != Leave::Never && call.held.is_none() {
                 call.held = parked::file(&call, host.number);
             }
-            let (outcome, left) = waiter::leaving(leave, || handler(&call));
+            let (outcome, left) = owner::telling(|| waiter::leaving(leave, || handler(&call)));
             let interrupted =
                 matches!(outcome, Err(Failure::Interrupted(_) | Failure::Errno(Errno::INTR)));
             let Some(end) = left.filter(|_| interrupted) else { break outcome };

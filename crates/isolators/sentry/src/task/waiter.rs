@@ -238,9 +238,16 @@ impl Waiter {
                 LEFT.set(Some(end));
                 return Woken::Interrupted;
             }
-            if !std::mem::replace(&mut begun, true)
-                && !workers::step_aside(Wait::Short)
-                && end.is_none_or(|end| end > now + SHORT)
+            let first = !std::mem::replace(&mut begun, true);
+            if first {
+                drop(state);
+                crate::signal::owner::tell();
+                state = lock(&self.state);
+                if state.woken || state.interrupted || state.signalled {
+                    continue;
+                }
+            }
+            if first && !workers::step_aside(Wait::Short) && end.is_none_or(|end| end > now + SHORT)
             {
                 (end, at_the_end) = (Some(now + SHORT), Woken::Interrupted);
             }

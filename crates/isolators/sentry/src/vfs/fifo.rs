@@ -10,7 +10,7 @@ use crate::task::Restart;
 use crate::task::waiter::{Waiter, Woken, lock};
 
 use super::pipe::{Pipe, Reader, Writer};
-use super::{Attributes, Entry, File, Ready, status};
+use super::{Asks, Attributes, Entry, File, Ready, status};
 
 /// The pipes behind FIFOs that are open, by device and inode.
 #[derive(Debug, Default)]
@@ -123,6 +123,10 @@ impl File for FifoFile {
 
     fn own(&self) -> Option<&dyn std::any::Any> {
         Some(self)
+    }
+
+    fn asks(&self) -> Asks {
+        Asks::Owner
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {

@@ -8,6 +8,7 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use crate::net::Socket;
+use crate::signal::owner::Owner;
 use crate::syscalls::{Call, Failure};
 use crate::task::Thread;
 use crate::task::waiter::{Waiter, lock};
@@ -40,6 +41,17 @@ bitflags::bitflags! {
         /// `POLLRDHUP`
         const RDHUP = 0x2000;
     }
+}
+
+/// Whether a file's owner may ask for signals ([`crate::signal::owner`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// He may not.
+    Never,
+    /// He may.
+    Owner,
+    /// A terminal, with the group in its foreground, which is the owner if nobody says otherwise.
+    Terminal(Option<crate::task::Pid>),
 }
 
 /// What an open file is made of.
@@ -107,6 +119,16 @@ pub trait File: Send + Sync {
     /// Whether a read gets all that it asks for, however much.
     fn is_endless(&self) -> bool {
         false
+    }
+
+    /// Whether it tells by signals what happens.
+    fn asks(&self) -> Asks {
+        Asks::Never
+    }
+
+    /// How often something arrived, if that counts though there was something before.
+    fn arrived(&self) -> u64 {
+        0
     }
 
     /// Itself, where a family of calls knows its kind.
@@ -228,6 +250,8 @@ pub struct OpenFile {
     pub locked: OnceLock<(u64, u64)>,
     /// Sets of epoll(7) that it is in, and under which numbers.
     pub sets: Mutex<Vec<(Weak<Epoll>, u32)>>,
+    /// Whom signals tell what happens to it, once that was asked for.
+    pub owner: OnceLock<Arc<Owner>>,
 }
 
 impl Drop for OpenFile {

@@ -17,6 +17,7 @@ impl OpenFile {
             epoll: None,
             locked: OnceLock::new(),
             sets: Mutex::default(),
+            owner: OnceLock::new(),
         }
     }
 

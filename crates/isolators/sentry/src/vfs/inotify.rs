@@ -11,7 +11,7 @@ use crate::syscalls::Call;
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
-use super::{Attributes, Entry, File, Kind, Ready};
+use super::{Asks, Attributes, Entry, File, Kind, Ready};
 
 /// Bits of `mask`.
 pub mod event {
@@ -323,6 +323,10 @@ impl File for InotifyFile {
 
     fn watch(&self, waiter: &Arc<Waiter>) {
         self.0.changed.join(waiter);
+    }
+
+    fn asks(&self) -> Asks {
+        Asks::Owner
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {

@@ -56,7 +56,7 @@ pub use entry::Entry;
 pub use epoll::{Epoll, EpollFile, flag as epoll_flag};
 pub use eventfd::EventFd;
 pub use fifo::Fifos;
-pub use file::{File, OpenFile, Ready};
+pub use file::{Asks, File, OpenFile, Ready};
 pub use host::{HostFile, HostFs, HostNode, limit_handles};
 pub use listing::{Directory, Listed};
 pub use mount::{MountFlags, MountTable};

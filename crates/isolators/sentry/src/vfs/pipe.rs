@@ -9,7 +9,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
-use super::{Attributes, File, Kind, Ready, Time};
+use super::{Asks, Attributes, File, Kind, Ready, Time};
 
 const CAPACITY: usize = 65_536;
 const PAGE: usize = 4096;
@@ -300,6 +300,10 @@ impl File for Reader {
         Some(self)
     }
 
+    fn asks(&self) -> Asks {
+        Asks::Owner
+    }
+
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.0.attributes())
     }
@@ -351,6 +355,10 @@ impl File for Writer {
 
     fn own(&self) -> Option<&dyn std::any::Any> {
         Some(self)
+    }
+
+    fn asks(&self) -> Asks {
+        Asks::Owner
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {

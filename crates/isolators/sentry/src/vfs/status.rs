@@ -11,6 +11,8 @@ pub const NO_TTY: u32 = 0o400;
 pub const TRUNCATE: u32 = 0o1000;
 pub const APPEND: u32 = 0o2000;
 pub const NONBLOCK: u32 = 0o4000;
+/// `O_ASYNC`
+pub const ASYNC: u32 = 0o2_0000;
 pub const SYNC: u32 = 0o1_0000;
 pub const DIRECTORY: u32 = 0o20_0000;
 pub const NO_FOLLOW: u32 = 0o40_0000;

@@ -1,6 +1,7 @@
 //! Who has which port.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -21,8 +22,12 @@ pub struct Wish {
     pub reuse_address: bool,
     /// `SO_REUSEPORT`
     pub reuse_port: bool,
+    /// Whose it is: only sockets of one user share a port by that.
+    pub user: u32,
     /// It listens.
     pub listens: bool,
+    /// It is a connection.
+    pub connected: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +38,14 @@ struct Row<T> {
     socket: Weak<T>,
 }
 
+/// A socket that something can be for.
+struct Found<T> {
+    distance: u8,
+    ip: IpAddr,
+    shares: bool,
+    socket: Arc<T>,
+}
+
 /// Ports of one protocol.
 #[derive(Debug)]
 pub struct Ports<T> {
@@ -40,6 +53,8 @@ pub struct Ports<T> {
     next: AtomicU64,
     /// Whether a shared address is enough when nobody listens.
     streams: bool,
+    /// By which one of those that share a port is chosen; nobody outside knows it.
+    chance: RandomState,
 }
 
 /// A port that is held until this is dropped.
@@ -62,14 +77,15 @@ impl<T> Ports<T> {
     /// None is taken.
     #[must_use]
     pub fn new(streams: bool) -> Arc<Self> {
-        Arc::new(Ports { rows: Mutex::default(), next: AtomicU64::new(1), streams })
+        let chance = RandomState::new();
+        Arc::new(Ports { rows: Mutex::default(), next: AtomicU64::new(1), streams, chance })
     }
 
     fn conflict(&self, row: &Row<T>, ip: IpAddr, wish: Wish) -> bool {
         let overlap = covers(row.ip, row.wish.only_v6, ip) || covers(ip, wish.only_v6, row.ip);
-        let listens = self.streams && (row.wish.listens || wish.listens);
-        let shared = row.wish.reuse_port && wish.reuse_port
-            || row.wish.reuse_address && wish.reuse_address && !listens;
+        let listens = self.streams && row.wish.listens;
+        let group = row.wish.reuse_port && wish.reuse_port && row.wish.user == wish.user;
+        let shared = group || row.wish.reuse_address && wish.reuse_address && !listens;
         overlap && !shared && row.socket.strong_count() > 0
     }
 
@@ -117,6 +133,7 @@ impl<T> Ports<T> {
     /// Enters a socket that shares a port with the one it came from.
     pub fn share(self: &Arc<Self>, address: SocketAddr, wish: Wish, socket: &Arc<T>) -> Held<T> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let wish = Wish { listens: false, connected: true, ..wish };
         let row = Row { id, ip: address.ip(), wish, socket: Arc::downgrade(socket) };
         lock(&self.rows).entry(address.port()).or_default().push(row);
         Held { ports: Arc::clone(self), port: address.port(), id }
@@ -126,20 +143,47 @@ impl<T> Ports<T> {
     /// ones the last first.
     #[must_use]
     pub fn at(&self, address: SocketAddr) -> Vec<Arc<T>> {
+        self.found(address).into_iter().map(|found| found.socket).collect()
+    }
+
+    fn found(&self, address: SocketAddr) -> Vec<Found<T>> {
         let rows = lock(&self.rows);
-        let mut found: Vec<(u8, Arc<T>)> = Vec::new();
+        let mut found = Vec::new();
         for row in rows.get(&address.port()).into_iter().flatten().rev() {
             if covers(row.ip, row.wish.only_v6, address.ip())
                 && let Some(socket) = row.socket.upgrade()
             {
                 let family = row.ip.is_ipv4() == address.ip().is_ipv4();
                 let distance = u8::from(row.ip.is_unspecified()) + u8::from(!family);
-                found.push((distance, socket));
+                found.push(Found { distance, ip: row.ip, shares: row.wish.reuse_port, socket });
             }
         }
         drop(rows);
-        found.sort_by_key(|(distance, _)| *distance);
-        found.into_iter().map(|(_, socket)| socket).collect()
+        found.sort_by_key(|found| found.distance);
+        found
+    }
+
+    /// The one of them that takes what comes from `from`: of those that share the port, always
+    /// the same for the same sender. Only those that `takes` count.
+    #[must_use]
+    pub fn chosen(
+        &self,
+        address: SocketAddr,
+        from: SocketAddr,
+        takes: impl Fn(&T) -> bool,
+    ) -> Option<Arc<T>> {
+        let mut found = self.found(address);
+        found.retain(|found| takes(&found.socket));
+        let first = found.first()?;
+        if !first.shares {
+            return Some(Arc::clone(&first.socket));
+        }
+        let (distance, ip) = (first.distance, first.ip);
+        found.retain(|one| one.shares && one.distance == distance && one.ip == ip);
+        let number = self.chance.hash_one((address, from));
+        let index = number % u64::try_from(found.len()).unwrap_or(1).max(1);
+        let one = found.get(usize::try_from(index).unwrap_or(0))?;
+        Some(Arc::clone(&one.socket))
     }
 
     /// All sockets that hold a port.
@@ -160,7 +204,7 @@ impl<T> Held<T> {
         let Some(rows) = rows.get_mut(&self.port) else { return Err(Errno::INVAL) };
         let own = rows.iter().find(|r| r.id == self.id).map(|r| r.ip).ok_or(Errno::INVAL)?;
         // Connections of a listener that is gone stand in nobody's way.
-        let others = rows.iter().filter(|r| r.id != self.id && r.wish.listens);
+        let others = rows.iter().filter(|r| r.id != self.id && !r.wish.connected);
         if others.into_iter().any(|r| self.ports.conflict(r, own, wish)) {
             return Err(Errno::ADDRINUSE);
         }
@@ -168,6 +212,15 @@ impl<T> Held<T> {
             row.wish = wish;
         }
         Ok(())
+    }
+
+    /// Its socket wants something else.
+    pub fn set(&self, wish: Wish) {
+        let mut rows = lock(&self.ports.rows);
+        let row = rows.get_mut(&self.port).and_then(|r| r.iter_mut().find(|r| r.id == self.id));
+        if let Some(row) = row {
+            row.wish = Wish { listens: row.wish.listens, connected: row.wish.connected, ..wish };
+        }
     }
 
     /// Another address of its own: the one that a connection uses.
@@ -196,6 +249,10 @@ impl<T> Drop for Held<T> {
 mod tests {
     use super::*;
 
+    fn plain_ip() -> IpAddr {
+        "127.0.0.1".parse().unwrap()
+    }
+
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
     }
@@ -223,6 +280,19 @@ mod tests {
         let listens = Wish { listens: true, ..reuse };
         assert_eq!(first.0.listen(listens), Ok(()));
         assert_eq!(second.0.listen(listens), Err(Errno::ADDRINUSE));
+        let share = |user| Wish { reuse_port: true, user, ..plain };
+        let mine = [0, 1, 2].map(|n| (Arc::new(n), ()));
+        let held =
+            mine.each_ref().map(|(m, ())| ports.take(at("0.0.0.0:99"), share(7), m).unwrap());
+        let other = ports.take(at("0.0.0.0:99"), share(8), &one);
+        assert_eq!(other.err(), Some(Errno::ADDRINUSE));
+        let from = |n| ports.chosen(at("127.0.0.1:99"), SocketAddr::new(plain_ip(), n), |_| true);
+        let chosen: Vec<u8> = (1..400).map(|n| *from(n).unwrap()).collect();
+        assert_eq!(chosen, (1..400).map(|n| *from(n).unwrap()).collect::<Vec<_>>());
+        for n in 0..3 {
+            assert!(chosen.iter().filter(|c| **c == n).count() > 50, "{chosen:?}");
+        }
+        drop(held);
         let (_held, any) = ports.take(at("0.0.0.0:0"), plain, &one).unwrap();
         assert!(EPHEMERAL.contains(&any.port()));
     }

@@ -98,7 +98,11 @@ impl Udp {
 
     /// Takes other options.
     pub fn set(&self, change: impl FnOnce(&mut Wish)) {
-        change(&mut lock(&self.state).wish);
+        let mut state = lock(&self.state);
+        change(&mut state.wish);
+        if let Some(held) = &state.held {
+            held.set(state.wish);
+        }
     }
 
     /// Whether nothing of IPv4 comes to it.
@@ -325,8 +329,9 @@ pub fn deliver(ports: &Ports<Udp>, packet: &mut Packet, from: SocketAddr, to: So
         return found;
     }
     // One that is connected to the sender comes before one that is not.
-    let connected = candidates.iter().find(|u| u.remote() == Ok(from));
-    let Some(udp) = connected.or_else(|| candidates.iter().find(takes)) else { return false };
+    let connected = candidates.into_iter().find(|u| u.remote() == Ok(from));
+    let other = || ports.chosen(to, from, |udp| udp.remote().is_err());
+    let Some(udp) = connected.or_else(other) else { return false };
     packet.from = Some(address::bytes(from, udp.is_v6));
     packet.to = Some(to.ip());
     let _ = udp.inbox.push(packet, false);

@@ -9,7 +9,7 @@ use smoltcp::wire::{
 };
 
 use super::flow::{self, Flow};
-use super::{Ends, Engine};
+use super::{Ends, Engine, Tcp};
 
 /// Connections from outside that may be half open.
 const HALF_OPEN: usize = 512;
@@ -32,7 +32,7 @@ impl Engine {
             return Expected::Not;
         }
         let ports = &self.kernel.network.inet.tcp;
-        let Some(listener) = ports.at(to).into_iter().find(|tcp| tcp.listens()) else {
+        let Some(listener) = ports.chosen(to, from, Tcp::listens) else {
             return Expected::Not;
         };
         if !listener.has_room() {

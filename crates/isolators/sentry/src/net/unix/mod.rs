@@ -199,6 +199,14 @@ impl Unix {
         Ok(next)
     }
 
+    /// Puts a connection back that was taken in vain.
+    pub fn give_back(&self, other: &Arc<Unix>) {
+        if let Role::Listening { waiting, .. } = &mut lock(&self.state).role {
+            waiting.push_front(Arc::clone(other));
+        }
+        self.changed.wake();
+    }
+
     /// Connects to `target`.
     ///
     /// # Errors
@@ -253,6 +261,7 @@ impl Unix {
         own.peer = Some(listener);
         own.peer_name = name.as_ref().map(Name::bytes);
         waiting.push_back(other);
+        target.inbox.count_arrival();
         drop((own, state));
         target.changed.wake();
         self.changed.wake();

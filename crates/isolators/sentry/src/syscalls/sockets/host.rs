@@ -81,7 +81,8 @@ pub(super) fn accept(
     (socket, host): (&Socket, &Arc<HostSocket>),
     patience: &Patience,
 ) -> Result<(Arc<Socket>, Vec<u8>), Failure> {
-    let (other, peer) = patience.wait(call, || host.watch(call.waiter()), || host.accept())?;
+    let accept = || call.files().check_room().and_then(|()| host.accept());
+    let (other, peer) = patience.wait(call, || host.watch(call.waiter()), accept)?;
     Ok((socket.beside(Body::Host(other)), peer))
 }
 

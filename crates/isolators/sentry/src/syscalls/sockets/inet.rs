@@ -36,6 +36,12 @@ pub(super) fn make(
         _ => return Err(Errno::SOCKTNOSUPPORT),
     };
     let family = if is_v6 { address::V6 } else { address::V4 };
+    let user = super::sender(call).user;
+    match &body {
+        Body::Tcp(tcp) => tcp.set(|wish| wish.user = user),
+        Body::Udp(udp) => udp.set(|wish| wish.user = user),
+        _ => {}
+    }
     let socket = Socket::new(network, (family, kind, protocol), body);
     if let Body::Tcp(_) = &socket.body {
         let mut options = lock(&socket.options);

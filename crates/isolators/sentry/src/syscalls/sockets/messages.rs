@@ -242,7 +242,8 @@ fn receive(
             }
         }
         told.flags |= received.flags;
-        let over = received.length == 0 || !received.rights.is_empty();
+        let marked = matches!(&socket.body, Body::Tcp(tcp) if tcp.inbox.is_at_mark());
+        let over = received.length == 0 || !received.rights.is_empty() || marked;
         told.received = received;
         if over || !all || span.left == 0 {
             return Ok(told);

@@ -267,7 +267,9 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
         Body::Host(own) => host::accept(call, (&socket, own), &patience)?,
     };
     accepted.inherit(&socket);
-    let number = install(call, accepted, flags)?;
+    // Another thread may have had the last number meanwhile.
+    let number =
+        install(call, Arc::clone(&accepted), flags).inspect_err(|_| accepted.give_back(&socket))?;
     if call.arg(1) != 0
         && let Err(errno) = write_address(call, &peer, call.arg(1), call.arg(2))
     {

@@ -80,7 +80,7 @@ pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
     }
     if let Body::Tcp(tcp) = &socket.body
         && tcp.set_patience(Patience::of(&lock(&socket.options)))
-        && let Some(stack) = call.kernel.network.stack()
+        && let Some(stack) = socket.network.stack()
     {
         stack.look_again();
     }

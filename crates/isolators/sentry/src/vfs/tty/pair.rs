@@ -12,7 +12,7 @@ use crate::task::waiter::{Waiter, Woken, lock};
 
 use super::termios::special;
 use super::{SIGTTIN, SIGTTOU, Tty, control};
-use crate::vfs::{Attributes, Entry, File, Kind, Ready};
+use crate::vfs::{Asks, Attributes, Entry, File, Kind, Ready};
 
 /// The side of a terminal's keyboard and screen.
 pub(super) struct Master(pub(super) Arc<Tty>);
@@ -78,6 +78,10 @@ impl File for Master {
 
     fn watch(&self, waiter: &Arc<Waiter>) {
         self.0.watch(waiter);
+    }
+
+    fn asks(&self) -> Asks {
+        Asks::Terminal(None)
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
@@ -223,6 +227,10 @@ impl File for Slave {
 
     fn watch(&self, waiter: &Arc<Waiter>) {
         self.tty.watch(waiter);
+    }
+
+    fn asks(&self) -> Asks {
+        Asks::Terminal(lock(&self.tty.state).foreground)
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {

@@ -56,7 +56,8 @@ impl Tcp {
         if let Some(progress) = self.begin(to, from)? {
             return Ok(progress);
         }
-        let listener = self.ports.at(to).into_iter().find(|s| s.listens());
+        let own = self.local();
+        let listener = self.ports.chosen(to, own, Tcp::listens);
         let joined = listener.ok_or(Errno::CONNREFUSED).and_then(|l| self.join(&l));
         if joined.is_err() {
             self.unconnected();
@@ -148,6 +149,7 @@ impl Tcp {
         own_state.role = Role::Connected { peer: Arc::clone(&other.inbox), told: false };
         other.connected(&self.inbox);
         waiting.push_back(other);
+        listener.inbox.count_arrival();
         drop((own_state, state));
         self.changed.wake();
         listener.changed.wake();

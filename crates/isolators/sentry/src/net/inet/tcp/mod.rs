@@ -146,7 +146,11 @@ impl Tcp {
 
     /// Takes other options.
     pub fn set(&self, change: impl FnOnce(&mut Wish)) {
-        change(&mut lock(&self.state).wish);
+        let mut state = lock(&self.state);
+        change(&mut state.wish);
+        if let Some(held) = &state.held {
+            held.set(state.wish);
+        }
     }
 
     /// Whether nothing of IPv4 comes to it.
@@ -241,6 +245,14 @@ impl Tcp {
         Ok(next)
     }
 
+    /// Puts a connection back that was taken in vain.
+    pub fn give_back(&self, other: &Arc<Tcp>) {
+        if let Role::Listening { waiting, .. } = &mut lock(&self.state).role {
+            waiting.push_front(Arc::clone(other));
+        }
+        self.changed.wake();
+    }
+
     /// A connection of this listener that is not connected yet.
     #[must_use]
     pub fn child(self: &Arc<Self>, local: SocketAddr, remote: SocketAddr) -> Arc<Tcp> {
@@ -275,6 +287,7 @@ impl Tcp {
             Role::Listening { waiting, .. } => waiting.push_back(child),
             _ => return Err(Errno::CONNREFUSED),
         }
+        self.inbox.count_arrival();
         self.changed.wake();
         Ok(())
     }
@@ -305,10 +318,10 @@ impl Tcp {
             return Ok(());
         }
         let last = if urgent { packet.bytes.pop() } else { None };
-        let pushed = if packet.bytes.is_empty() && !peer.is_shut() {
-            peer.check_urgent()
-        } else {
-            peer.push(packet, true)
+        let pushed = if packet.bytes.is_empty() { Ok(()) } else { peer.push(packet, true) };
+        let pushed = match last {
+            Some(_) if pushed.is_ok() && packet.bytes.is_empty() => peer.check_urgent(),
+            _ => pushed,
         };
         match (pushed, last) {
             (Ok(()), Some(byte)) => peer.push_urgent(byte),
@@ -412,11 +425,11 @@ impl Tcp {
         let idle = matches!(state.role, Role::Idle);
         let ended = shut || state.receive_shut || (idle && state.failed);
         let failed = self.inbox.has_error();
-        ready.set(Ready::IN | Ready::RDNORM, ended || failed || self.inbox.packets() > 0);
+        ready.set(Ready::IN | Ready::RDNORM, ended || failed || self.inbox.is_readable());
         ready.set(Ready::RDHUP, ended || (failed && hang_up));
         ready.set(Ready::HUP, hang_up);
         ready.set(Ready::ERR, failed);
-        ready.set(Ready::PRI, self.inbox.urgent(true).is_ok());
+        ready.set(Ready::PRI, self.inbox.has_urgent());
         ready.set(Ready::OUT | Ready::WRNORM, writable);
         ready
     }

@@ -1,15 +1,20 @@
 //! What was sent to a socket and not received yet.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
+use crate::signal::owner::Owner;
 use crate::task::WaitQueue;
 use crate::task::waiter::lock;
 use crate::vfs::{OpenFile, Time};
 
 use super::rights::Rights;
+
+mod urgent;
+
+use urgent::Mark;
 
 /// Who sent something: process, user, group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,10 +94,16 @@ struct State {
     error: Option<Errno>,
     /// The other side ended it at once.
     reset: bool,
-    /// A byte of urgent data, apart from the others.
-    urgent: Option<u8>,
+    /// The last urgent byte.
+    mark: Option<Mark>,
     /// Urgent data is not apart.
     urgent_inline: bool,
+    /// Whom signals tell of it.
+    owner: Weak<Owner>,
+    /// Bytes of the stream that came, and that were received; and how often something came.
+    came: u64,
+    taken: u64,
+    arrivals: u64,
     /// Packets are to tell when they came.
     stamps: bool,
 }
@@ -118,8 +129,12 @@ impl Inbox {
             shut: false,
             error: None,
             reset: false,
-            urgent: None,
+            mark: None,
             urgent_inline: false,
+            owner: Weak::new(),
+            came: 0,
+            taken: 0,
+            arrivals: 0,
             stamps: false,
         };
         Arc::new(Inbox {
@@ -151,6 +166,7 @@ impl Inbox {
         let mut packet = std::mem::take(packet);
         packet.came = state.stamps.then(Time::now);
         let length = packet.bytes.len();
+        state.arrive(length);
         let last = state.packets.back_mut().filter(|last| {
             join && packet.rights.is_empty()
                 && last.rights.is_empty()
@@ -179,52 +195,27 @@ impl Inbox {
             return Err(Errno::PIPE);
         }
         state.used += bytes.len() + OVERHEAD;
+        state.arrive(bytes.len());
         state.packets.push_back(Packet { bytes, ..Packet::default() });
         drop(state);
         self.readable.wake();
         Ok(())
     }
 
-    /// Adds a byte of urgent data, which takes the place of one that is there.
-    pub fn push_urgent(&self, byte: u8) {
-        let mut state = lock(&self.state);
-        if state.urgent_inline {
-            state.used += 1 + OVERHEAD;
-            state.packets.push_back(Packet { bytes: vec![byte], ..Packet::default() });
-        } else {
-            state.urgent = Some(byte);
-        }
-        drop(state);
-        self.readable.wake();
+    /// Something came to its socket that is not put in here: a connection.
+    pub fn count_arrival(&self) {
+        lock(&self.state).arrivals += 1;
     }
 
-    /// Whether a byte of urgent data has room.
-    ///
-    /// # Errors
-    /// `EAGAIN`
-    pub fn check_urgent(&self) -> Result<(), Errno> {
-        let state = lock(&self.state);
-        let none = state.urgent_inline && state.used >= state.limit;
-        if none { Err(Errno::AGAIN) } else { Ok(()) }
+    /// How often something came.
+    #[must_use]
+    pub fn arrived(&self) -> u64 {
+        lock(&self.state).arrivals
     }
 
     /// Packets tell from now on when they came.
     pub fn stamp(&self) {
         lock(&self.state).stamps = true;
-    }
-
-    /// Whether urgent data comes with the rest of the stream.
-    pub fn set_urgent_inline(&self, inline: bool) {
-        lock(&self.state).urgent_inline = inline;
-    }
-
-    /// Takes the byte of urgent data, or looks at it.
-    ///
-    /// # Errors
-    /// `EINVAL` if there is none.
-    pub fn urgent(&self, peek: bool) -> Result<u8, Errno> {
-        let urgent = &mut lock(&self.state).urgent;
-        if peek { *urgent } else { urgent.take() }.ok_or(Errno::INVAL)
     }
 
     /// Takes the next packet, or looks at it: up to `room` bytes of it.
@@ -279,7 +270,16 @@ impl Inbox {
     pub fn stream(&self, room: usize, peek: bool, apart: bool) -> Result<Received, Errno> {
         let mut state = lock(&self.state);
         let mut received = Received::default();
-        if state.packets.is_empty() {
+        let skip = state.hole();
+        if !peek {
+            state.skip_mark();
+        }
+        // As far as the next mark.
+        let from = state.taken + if peek { skip } else { 0 };
+        let end = state.mark.map(|mark| mark.at).filter(|at| *at > from).unwrap_or(state.came);
+        let most = usize::try_from(end - from).unwrap_or(usize::MAX).min(room);
+        let mut skip = usize::from(peek && skip > 0);
+        if from == state.came {
             if let Some(error) = state.error.take() {
                 return Err(error);
             }
@@ -287,7 +287,7 @@ impl Inbox {
         }
         let full = state.full();
         let mut index = 0;
-        while received.length < room {
+        while received.length < most {
             let at = if peek { index } else { 0 };
             let Some(packet) = state.packets.get_mut(at) else { break };
             if received.sender.is_some_and(|s| apart && s != packet.sender) {
@@ -295,7 +295,16 @@ impl Inbox {
             }
             received.sender = Some(packet.sender);
             let left = packet.bytes.len() - packet.start.min(packet.bytes.len());
-            let count = left.min(room - received.length);
+            if peek && skip > 0 && left > 0 {
+                // The first byte is the urgent one.
+                let count = (left - 1).min(most - received.length);
+                let part = packet.bytes.get(packet.start + 1..packet.start + 1 + count);
+                received.pieces.push((part.unwrap_or_default().to_vec(), 0));
+                received.length += count;
+                (skip, index) = (0, index + 1);
+                continue;
+            }
+            let count = left.min(most - received.length);
             received.length += count;
             if peek {
                 let part = packet.bytes.get(packet.start..packet.start + count);
@@ -319,6 +328,10 @@ impl Inbox {
             }
         }
         received.full = received.length;
+        if !peek {
+            state.taken += received.length as u64;
+            state.pass_mark();
+        }
         let wake = full && !state.full();
         drop(state);
         if wake {
@@ -344,7 +357,7 @@ impl Inbox {
     pub fn clear(&self) {
         let mut state = lock(&self.state);
         let gone = std::mem::take(&mut state.packets);
-        state.used = 0;
+        (state.used, state.taken, state.mark) = (0, state.came, None);
         drop(state);
         drop(gone);
         self.room.wake();
@@ -412,6 +425,11 @@ impl Inbox {
 }
 
 impl State {
+    fn arrive(&mut self, bytes: usize) {
+        self.came += bytes as u64;
+        self.arrivals += 1;
+    }
+
     /// Writers are woken when three quarters are free.
     fn full(&self) -> bool {
         self.used * 4 > self.limit

@@ -1,0 +1,284 @@
+//! Who is told by signals what happens to an open file: `F_SETOWN`, `O_ASYNC`, `SIGURG`.
+//!
+//! Files call while their locks are held, so signals are sent a moment later: before the call
+//! that is being served is answered, or waits.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, Weak};
+
+use rustix::io::Errno;
+
+use crate::kernel::Kernel;
+use crate::task::waiter::{Waiter, lock};
+use crate::task::{Pid, Process, Thread};
+use crate::vfs::{OpenFile, Ready};
+use crate::workers::Parked;
+
+use super::{Info, SI_KERNEL, SIGIO, SIGURG, Sender, Target, send};
+
+/// Whom a file's signals are for, by the kernel's ids.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// A thread.
+    Thread(Pid, Weak<Thread>),
+    /// A process.
+    Process(Pid, Weak<Process>),
+    /// All processes of a group.
+    Group(Pid),
+}
+
+impl Whose {
+    /// The thread, process or group of that id, as `F_SETOWN_EX` numbers them.
+    ///
+    /// # Errors
+    /// `ESRCH` if there is none, `EINVAL` for another number.
+    pub fn find(kernel: &Kernel, kind: i32, id: Pid) -> Result<Self, Errno> {
+        let tree = lock(&kernel.tree);
+        let found = match kind {
+            0 => tree.thread(id).map(|thread| Whose::Thread(id, Arc::downgrade(thread))),
+            1 => tree.process(id).map(|process| Whose::Process(id, Arc::downgrade(&process))),
+            2 => tree.rows().any(|(_, row)| row.group == id).then_some(Whose::Group(id)),
+            _ => return Err(Errno::INVAL),
+        };
+        found.ok_or(Errno::SRCH)
+    }
+
+    /// Kind and id, if it is there still.
+    fn told(&self) -> Option<(i32, Pid)> {
+        match self {
+            Whose::Thread(id, thread) => (thread.strong_count() > 0).then_some((0, *id)),
+            Whose::Process(id, process) => (process.strong_count() > 0).then_some((1, *id)),
+            Whose::Group(id) => Some((2, *id)),
+        }
+    }
+
+    fn targets(&self, kernel: &Kernel) -> Vec<Target> {
+        match self {
+            Whose::Thread(_, thread) => thread.upgrade().map(Target::Thread).into_iter().collect(),
+            Whose::Process(_, process) => {
+                process.upgrade().map(Target::Process).into_iter().collect()
+            }
+            Whose::Group(id) => {
+                let tree = lock(&kernel.tree);
+                let live = tree.rows().filter(|(_, row)| row.group == *id && row.ended.is_none());
+                live.map(|(_, row)| Target::Process(Arc::clone(&row.process))).collect()
+            }
+        }
+    }
+}
+
+/// `POLL_*` of `<signal.h>`, with what poll(2) says then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    In = 1,
+    Out = 2,
+    Error = 4,
+    Urgent = 5,
+    HungUp = 6,
+}
+
+impl Event {
+    fn band(self) -> i64 {
+        match self {
+            Event::In => 0x41,
+            Event::Out => 0x304,
+            Event::Error => 0x8,
+            Event::Urgent => 0x82,
+            Event::HungUp => 0x18,
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// With who said so, on whose behalf signals are sent.
+    whose: Option<(Weak<Kernel>, Whose, Sender)>,
+    /// `F_SETSIG`
+    signal: i32,
+    /// The descriptor by which signals were asked for (`O_ASYNC`).
+    asked: Option<i32>,
+    /// What was ready and how much had arrived when it was last looked at.
+    ready: Option<Ready>,
+    arrived: u64,
+}
+
+/// The owner of an open file.
+pub struct Owner {
+    file: Weak<OpenFile>,
+    state: Mutex<State>,
+    waiter: Arc<Waiter>,
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Owner").finish_non_exhaustive()
+    }
+}
+
+/// Owners, and whether they are to be told of urgent data.
+type Due = Vec<(Arc<Owner>, bool)>;
+
+thread_local! {
+    /// Those that are to be told, if this thread serves a call.
+    static DUE: RefCell<Option<Due>> = const { RefCell::new(None) };
+}
+
+/// Runs `f`, which makes a call, and sends what signals come of it before it returns.
+pub fn telling<T>(f: impl FnOnce() -> T) -> T {
+    DUE.set(Some(Vec::new()));
+    let result = f();
+    tell();
+    DUE.set(None);
+    result
+}
+
+/// The calling thread is about to wait: whom it woke by signals is told now.
+pub fn tell() {
+    while let Some(due) = DUE.with_borrow_mut(|due| due.as_mut().and_then(take_all)) {
+        due.into_iter().for_each(|(owner, urgent)| owner.tell(urgent));
+    }
+}
+
+fn take_all<T>(list: &mut Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then(|| std::mem::take(list))
+}
+
+impl Owner {
+    /// That of a file, which nobody is so far.
+    #[must_use]
+    pub fn of(file: &Arc<OpenFile>) -> &Arc<Self> {
+        file.owner.get_or_init(|| {
+            let owner = Arc::new_cyclic(|this: &Weak<Owner>| {
+                let this = Weak::clone(this);
+                let forward = move || {
+                    if let Some(owner) = this.upgrade() {
+                        owner.is_due(false);
+                    }
+                };
+                let waiter = Arc::new(Waiter::forwarding(Box::new(forward)));
+                Owner { file: Arc::downgrade(file), state: Mutex::default(), waiter }
+            });
+            if let Some(socket) = file.file.socket() {
+                socket.set_owner(&owner);
+            }
+            owner
+        })
+    }
+
+    /// Whose it is from now on.
+    pub fn set(&self, kernel: &Arc<Kernel>, whose: Option<Whose>, by: Sender) {
+        lock(&self.state).whose = whose.map(|whose| (Arc::downgrade(kernel), whose, by));
+    }
+
+    /// Kind and id of whose it is, if it is anybody's.
+    #[must_use]
+    pub fn whose(&self) -> Option<(i32, Pid)> {
+        lock(&self.state).whose.as_ref().and_then(|(_, whose, _)| whose.told())
+    }
+
+    /// `F_SETSIG`
+    pub fn set_signal(&self, signal: i32) {
+        lock(&self.state).signal = signal;
+    }
+
+    /// `F_GETSIG`
+    #[must_use]
+    pub fn signal(&self) -> i32 {
+        lock(&self.state).signal
+    }
+
+    /// Signals are asked for by a descriptor, or no longer.
+    pub fn ask(&self, descriptor: Option<u32>) {
+        let asked = descriptor.map(u32::cast_signed);
+        lock(&self.state).asked = asked;
+        if let (Some(_), Some(file)) = (asked, self.file.upgrade()) {
+            // First listen, then look.
+            file.file.watch(&self.waiter);
+            let now = (Some(file.file.ready()), file.file.arrived());
+            let mut state = lock(&self.state);
+            (state.ready, state.arrived) = now;
+        }
+    }
+
+    /// Something has happened, of which the owner may be told: perhaps that urgent data came.
+    pub fn is_due(self: &Arc<Self>, urgent: bool) {
+        let later = DUE.with_borrow_mut(|due| {
+            let Some(list) = due else { return true };
+            if !list.iter().any(|(owner, of)| Arc::ptr_eq(owner, self) && *of == urgent) {
+                list.push((Arc::clone(self), urgent));
+            }
+            false
+        });
+        let kernel = || lock(&self.state).whose.as_ref().and_then(|(kernel, ..)| kernel.upgrade());
+        if let (true, Some(kernel)) = (later, kernel()) {
+            let this = Arc::clone(self);
+            let work = move || this.tell(urgent);
+            Parked::new(&kernel.machine.workers, None, Box::new(work)).go_on();
+        }
+    }
+
+    fn tell(&self, urgent: bool) {
+        if urgent {
+            self.send(Info::new(SIGURG, SI_KERNEL));
+            return;
+        }
+        let Some(file) = self.file.upgrade() else { return };
+        if lock(&self.state).asked.is_none() {
+            return;
+        }
+        file.file.watch(&self.waiter);
+        let (now, arrived) = (file.file.ready(), file.file.arrived());
+        let new = {
+            let mut state = lock(&self.state);
+            let before = state.ready.replace(now).unwrap_or(Ready::empty());
+            let more = std::mem::replace(&mut state.arrived, arrived) != arrived;
+            let again = if more { now & (Ready::IN | Ready::PRI) } else { Ready::empty() };
+            now.difference(before) | again
+        };
+        let sockets = file.file.socket().is_some();
+        let input = if new.contains(Ready::PRI) {
+            Some(Event::Urgent)
+        } else if new.contains(Ready::HUP) && sockets {
+            Some(Event::HungUp)
+        } else if new.contains(Ready::ERR) && sockets {
+            Some(Event::Error)
+        } else if new.intersects(Ready::IN | Ready::HUP | Ready::RDHUP) {
+            Some(Event::In)
+        } else {
+            None
+        };
+        let output = new.intersects(Ready::OUT | Ready::ERR) && input.is_none();
+        for event in input.into_iter().chain(output.then_some(Event::Out)) {
+            self.happened(event);
+        }
+    }
+
+    fn happened(&self, event: Event) {
+        let (signal, descriptor) = {
+            let state = lock(&self.state);
+            (state.signal, state.asked.unwrap_or(-1))
+        };
+        if signal == 0 {
+            self.send(Info::new(SIGIO, SI_KERNEL));
+            return;
+        }
+        let mut info = Info::new(signal, event as i32);
+        info.set_band(event.band(), descriptor);
+        self.send(info);
+    }
+
+    fn send(&self, info: Info) {
+        let whose = lock(&self.state).whose.clone();
+        let Some((kernel, whose, by)) = whose else { return };
+        let Some(kernel) = kernel.upgrade() else { return };
+        for target in whose.targets(&kernel) {
+            let process = match &target {
+                Target::Thread(thread) => &thread.process,
+                Target::Process(process) => process,
+            };
+            if by.may(process) {
+                send(&kernel, &target, info);
+            }
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub struct Runtime {
     /// or does nothing if it runs from one already. Called before `create`,
     /// `run` and `exec` do anything.
     pub protect: fn() -> std::io::Result<()>,
-    /// Global flags that only this engine has, each with a value.
+    /// Global flags that only this engine has.
     pub flags: &'static [EngineFlag],
     /// Opens the engine.
     pub open: fn(&RuntimeOptions) -> Result<Box<dyn Isolator>, SandboxError>,
@@ -38,12 +38,39 @@ pub struct EngineFlag {
     pub name: &'static str,
     /// What it does, for `--help`.
     pub help: &'static str,
+    kind: Kind,
+    hidden: bool,
+}
+
+impl EngineFlag {
+    /// One with a text.
+    #[must_use]
+    pub const fn text(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, kind: Kind::Text, hidden: false }
+    }
+
+    /// One that is `true` where it stands alone.
+    #[must_use]
+    pub const fn switch(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, kind: Kind::Switch, hidden: false }
+    }
+
+    /// Left out of `--help`.
+    #[must_use]
+    pub const fn hidden(self) -> Self {
+        Self { hidden: true, ..self }
+    }
+
+    fn flag(&self) -> Flag {
+        let flag = Flag::new(self.name, self.kind, self.help);
+        if self.hidden { flag.hidden() } else { flag }
+    }
 }
 
 impl Runtime {
     /// All global flags.
     pub(crate) fn global_flags(&self) -> Vec<Flag> {
-        let own = self.flags.iter().map(|flag| Flag::new(flag.name, Kind::Text, flag.help));
+        let own = self.flags.iter().map(EngineFlag::flag);
         own.chain(GLOBAL_FLAGS.iter().copied()).collect()
     }
 }
@@ -59,7 +86,8 @@ pub struct RuntimeOptions {
     pub rootless: Option<bool>,
     /// Log more.
     pub debug: bool,
-    /// The engine's own flags that were given, with their values.
+    /// The engine's own flags that were given, with their values: `true` or `false` for
+    /// switches.
     pub engine: Vec<(&'static str, String)>,
 }
 
@@ -230,9 +258,11 @@ fn options(
     let debug = global.switch("debug");
     let mut engine = Vec::new();
     for flag in runtime.flags {
-        if let Some(value) = global.text(flag.name)? {
-            engine.push((flag.name, value.to_owned()));
-        }
+        let value = match flag.kind {
+            Kind::Switch => global.switch_if_set(flag.name).map(|on| on.to_string()),
+            _ => global.text(flag.name)?.map(str::to_owned),
+        };
+        engine.extend(value.map(|value| (flag.name, value)));
     }
     Ok((RuntimeOptions { root, systemd_cgroup, rootless, debug, engine }, source))
 }

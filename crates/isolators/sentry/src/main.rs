@@ -2,14 +2,15 @@
 //! own, in user space.
 #![no_main]
 
+mod flags;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use caisson_isolator::SandboxError;
-use caisson_oci_cli::{EngineFlag, Runtime, RuntimeOptions};
+use caisson_oci_cli::{Runtime, RuntimeOptions};
 use caisson_sentry::net::{Outside, OutsideError, Uplink};
-use caisson_sentry::oci::{SentryIsolator, Settings};
+use caisson_sentry::oci::SentryIsolator;
 use caisson_sentry::vfs::setup::{Layout, MountRequest, Overlay};
 use caisson_sentry::{CapabilitySets, LaunchError, Program, run};
 
@@ -177,30 +178,6 @@ fn start_alone(args: Vec<OsString>) -> u8 {
     }
 }
 
-const OVERLAY: &str = "overlay2";
-
-fn overlay(options: &RuntimeOptions) -> Result<Option<Overlay>, SandboxError> {
-    let overlay = options.engine_flag(OVERLAY).map(Overlay::parse).transpose();
-    overlay.map_err(|error| SandboxError::Unsupported {
-        isolator: caisson_sentry::oci::NAME,
-        operation: error.to_string(),
-    })
-}
-
-const NETWORK: &str = "network";
-
-/// Whether sockets are to be the host's.
-fn host_sockets(options: &RuntimeOptions) -> Result<bool, SandboxError> {
-    match options.engine_flag(NETWORK) {
-        None | Some("sandbox") => Ok(false),
-        Some("host-sockets") => Ok(true),
-        Some(other) => Err(SandboxError::Unsupported {
-            isolator: caisson_sentry::oci::NAME,
-            operation: format!("--network {other}: sandbox or host-sockets"),
-        }),
-    }
-}
-
 fn start(args: Vec<OsString>) -> u8 {
     if args.get(1).is_some_and(|word| word == "do") {
         return start_alone(args.into_iter().skip(2).collect());
@@ -211,26 +188,9 @@ fn start(args: Vec<OsString>) -> u8 {
         description: "An OCI runtime: containers on a Linux kernel of their own, in user space \
                       (`caisson-sentry do --help`: a program without a container)",
         protect: caisson_sys::protect::protect,
-        flags: &[
-            EngineFlag {
-                name: OVERLAY,
-                help: "where what is written goes: none: to the host (default); root:memory: \
-                       what is written to the root stays in the sandbox's memory and ends with \
-                       it; all:memory: what is written to bind mounts, too",
-            },
-            EngineFlag {
-                name: NETWORK,
-                help: "TCP and UDP of containers: sandbox: a TCP/IP of the sandbox's own \
-                       (default); host-sockets: the host's kernel's, faster and a weaker wall",
-            },
-        ],
+        flags: flags::FLAGS,
         open: |options: &RuntimeOptions| {
-            Ok(Box::new(SentryIsolator::new(Settings {
-                root: options.root.clone(),
-                systemd_cgroup: options.systemd_cgroup,
-                overlay: overlay(options)?,
-                host_sockets: host_sockets(options)?,
-            })))
+            Ok(Box::new(SentryIsolator::new(flags::settings(options)?)))
         },
     };
     caisson_oci_cli::main(&runtime, args.into_iter())

@@ -34,7 +34,11 @@ impl Engine {
                 root: config.state_root.clone(),
                 systemd_cgroup: config.systemd_cgroup,
                 overlay: None,
-                host_sockets: config.sentry.host_sockets,
+                network: match config.sentry.host_sockets {
+                    true => sentry::NetworkMode::HostSockets,
+                    false => sentry::NetworkMode::Sandbox,
+                },
+                shared_root: false,
             }))),
             caisson_oci_runtime::NAME => {
                 let lacking = || StepError::new("shim.json: oci", "the isolator oci needs it");

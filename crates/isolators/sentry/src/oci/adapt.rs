@@ -22,6 +22,9 @@ const LEFT_OUT: [&str; 3] = ["securityfs", "debugfs", "tracefs"];
 
 /// The annotation that says where what the container writes goes.
 pub(super) const OVERLAY: &str = "caisson.sentry.overlay2";
+/// Says whether the host changes the root file system while the container runs.
+pub(super) const FILE_ACCESS: &str = "caisson.sentry.file-access";
+pub(super) const SHARED: &str = "shared";
 
 fn refuse(what: impl Into<String>) -> SandboxError {
     SandboxError::Unsupported { isolator: NAME, operation: what.into() }
@@ -182,7 +185,7 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
         settings: settings.collect(),
         overlay: overlay(spec)?,
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
-        shared: false,
+        shared: shared(spec)?,
         mounts,
         masked: paths(linux.map(|linux| &linux.masked_paths)),
         read_only_paths: paths(linux.map(|linux| &linux.readonly_paths)),
@@ -203,6 +206,14 @@ fn overlay(spec: &Spec) -> Result<Overlay, SandboxError> {
     Overlay::parse(text).map_err(|_| {
         refuse(format!("annotation {OVERLAY}={text}: none, root:memory or all:memory"))
     })
+}
+
+fn shared(spec: &Spec) -> Result<bool, SandboxError> {
+    match spec.annotations.get(FILE_ACCESS).map(String::as_str) {
+        None | Some("exclusive") => Ok(false),
+        Some(SHARED) => Ok(true),
+        Some(text) => Err(refuse(format!("annotation {FILE_ACCESS}={text}: exclusive or shared"))),
+    }
 }
 
 fn request(kind: &str, target: &str, options: &[String]) -> Result<MountRequest, SandboxError> {

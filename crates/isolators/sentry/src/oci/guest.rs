@@ -10,6 +10,7 @@ use caisson_sys::signal_fd::{SignalFd, SignalMask};
 use rustix::io::Errno;
 
 use super::adapt::layout;
+use super::isolator::NetworkMode;
 use super::join::Join;
 use super::terminal::make_raw;
 use crate::control::{cause, program};
@@ -23,7 +24,7 @@ use crate::vfs::setup::Layout;
 pub(super) struct SentryKernel {
     process: Process,
     layout: Layout,
-    network: Network,
+    network: NetworkMode,
     /// Whether programs may read the time from the processor's counter.
     counter: bool,
     /// The configuration, if it is to be sent to another container's sandbox.
@@ -45,27 +46,15 @@ fn has_own_network(spec: &Spec) -> bool {
     })
 }
 
-/// How it reaches other machines.
-#[derive(Clone, Copy, Debug)]
-enum Network {
-    /// Its loopback interface alone: the namespace is somebody else's.
-    Alone,
-    /// By the interface of its network namespace.
-    Interface,
-    /// By sockets of its network namespace.
-    HostSockets,
-}
-
 impl SentryKernel {
     pub(super) fn new(
         spec: &Spec,
         join: Option<Join>,
-        host_sockets: bool,
+        network: NetworkMode,
     ) -> Result<Self, SandboxError> {
-        let network = match (host_sockets, has_own_network(spec)) {
-            (true, _) => Network::HostSockets,
-            (false, true) => Network::Interface,
-            (false, false) => Network::Alone,
+        let network = match network {
+            NetworkMode::Sandbox if !has_own_network(spec) => NetworkMode::None,
+            network => network,
         };
         Ok(Self {
             process: spec.process.clone().unwrap_or_default(),
@@ -111,10 +100,10 @@ impl SentryKernel {
         mask.block().map_err(host("block signals"))?;
         let signals = SignalFd::new(&mask).map_err(host("take signals"))?;
         let uplink = match self.network {
-            Network::Alone => Uplink::None,
-            Network::Interface => Outside::of_present("container's network namespace")?
+            NetworkMode::None => Uplink::None,
+            NetworkMode::Sandbox => Outside::of_present("container's network namespace")?
                 .map_or(Uplink::None, |outside| Uplink::Interface(Box::new(outside))),
-            Network::HostSockets => Uplink::host_sockets()?,
+            NetworkMode::HostSockets => Uplink::host_sockets()?,
         };
         let roots = launch::open_roots(Path::new("/"), &self.layout)?;
         let (_, broker) = launch::start_broker(&roots, complain)?;

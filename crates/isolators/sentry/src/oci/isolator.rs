@@ -11,7 +11,7 @@ use caisson_isolator::{
 use caisson_native::NativeIsolator;
 use caisson_runtime_spec::features::{Enabled, Features};
 
-use super::adapt::{OVERLAY, adapt};
+use super::adapt::{FILE_ACCESS, OVERLAY, SHARED, adapt};
 use super::connect::connect;
 use super::container::SentryContainer;
 use super::guest::SentryKernel;
@@ -30,9 +30,24 @@ pub struct Settings {
     pub systemd_cgroup: bool,
     /// Where what containers write goes; `None`: as their annotation says, else to the host.
     pub overlay: Option<Overlay>,
-    /// Use sockets of the host's kernel, of the container's network namespace, instead of
-    /// a TCP/IP of the sandbox's: faster, and a weaker wall.
-    pub host_sockets: bool,
+    /// How they reach other machines.
+    pub network: NetworkMode,
+    /// Whether the host changes root file systems while containers run: names are looked
+    /// up anew each time.
+    pub shared_root: bool,
+}
+
+/// How containers reach other machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// By a TCP/IP of the sandbox's own, on the interface of the container's network
+    /// namespace.
+    #[default]
+    Sandbox,
+    /// By sockets of the host's kernel in that namespace: faster, and a weaker wall.
+    HostSockets,
+    /// Not at all: there is a loopback interface.
+    None,
 }
 
 impl Settings {
@@ -43,7 +58,8 @@ impl Settings {
             root: root.to_owned(),
             systemd_cgroup: false,
             overlay: None,
-            host_sockets: false,
+            network: NetworkMode::Sandbox,
+            shared_root: false,
         }
     }
 }
@@ -133,7 +149,10 @@ impl Isolator for SentryIsolator {
             // Goes the way of the configuration, into another container's sandbox too.
             spec.annotations.insert(OVERLAY.to_owned(), overlay.text().to_owned());
         }
-        let kernel = SentryKernel::new(&spec, join, self.settings.host_sockets)?;
+        if self.settings.shared_root {
+            spec.annotations.insert(FILE_ACCESS.to_owned(), SHARED.to_owned());
+        }
+        let kernel = SentryKernel::new(&spec, join, self.settings.network)?;
         let sandbox = self.native(Some(kernel)).create_sandbox(request)?;
         Ok(self.wrap(sandbox, request.id, joins_pids))
     }

@@ -13,4 +13,4 @@ mod pause;
 mod terminal;
 mod update;
 
-pub use isolator::{NAME, SentryIsolator, Settings};
+pub use isolator::{NAME, NetworkMode, SentryIsolator, Settings};

@@ -88,6 +88,7 @@ fn compiled_programs_see_the_same() {
         "seen",
         "stack",
         "names",
+        "posted",
         "posts",
         "processes",
         "races",

@@ -62,6 +62,12 @@ impl Sites {
         }
     }
 
+    /// Those of a copy of the address space, where nothing has reported yet.
+    #[must_use]
+    pub fn inherited(&self) -> Self {
+        Sites { counts: [(0, 0); COUNTED], ..self.clone() }
+    }
+
     /// Whether no site was rewritten.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -342,6 +342,10 @@ impl Drop for Socket {
 pub struct SocketFile(pub Arc<Socket>);
 
 impl File for SocketFile {
+    fn waits_cleanly(&self) -> bool {
+        !matches!(self.0.body, Body::Host(_))
+    }
+
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
         let received = self.0.receive(into.len(), false)?;
         let mut at = 0;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use crate::task::Restart;
-use crate::task::waiter::Woken;
+use crate::task::waiter::{self, Woken};
 use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, epoll_flag as flag, status};
 
 use super::polling::with_mask;
@@ -103,7 +103,8 @@ fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
                 last = true;
             }
             Woken::Interrupted => {
-                if call.waiter().is_interrupted() {
+                // Nor does a posted call stay in it, which its thread need not make again.
+                if call.waiter().is_interrupted() || waiter::never_waits() {
                     set.leave(call.waiter());
                 }
                 return Err(Failure::Interrupted(Restart::UnlessStopped(deadline)));

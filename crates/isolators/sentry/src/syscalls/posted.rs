@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::kernel::Kernel;
 use crate::platform::desks::Desks;
 use crate::platform::{HostCall, Slot};
+use crate::signal::owner;
 use crate::task::Thread;
 use crate::task::waiter::{self, Leave, lock};
 use crate::vfs::Ready;
@@ -45,6 +46,8 @@ const SURE: u64 = 4096;
 const STACK: usize = 256 << 10;
 
 mod number {
+    pub(super) const READ: u64 = 0;
+    pub(super) const READV: u64 = 19;
     pub(super) const WRITE: u64 = 1;
     pub(super) const PWRITE64: u64 = 18;
     pub(super) const WRITEV: u64 = 20;
@@ -195,6 +198,12 @@ impl Partner {
         let mut counted = (begin, 0_u64);
         while !lost {
             let mut served = 0;
+            // Another thread may have its slot by now.
+            let ended = seats.extract_if(.., |seat| seat.thread.doomed.load(Ordering::SeqCst));
+            let ended = ended.map(|seat| seat.leave()).count();
+            if ended > 0 {
+                lock(&self.seats).count -= ended;
+            }
             for seat in &seats {
                 if !seat.desks.announce(seat.slot, true) {
                     // It waited in vain.
@@ -225,7 +234,11 @@ impl Partner {
                 counted = (now, calls);
             }
             if self.more.swap(false, Ordering::SeqCst) {
-                seats.append(&mut lock(&self.seats).new);
+                let new = std::mem::take(&mut lock(&self.seats).new);
+                for seat in &new {
+                    seat.desks.announce(seat.slot, true);
+                }
+                seats.extend(new);
             }
         }
         for seat in seats {
@@ -280,8 +293,10 @@ fn make(kernel: &Arc<Kernel>, thread: &Arc<Thread>, host: HostCall) -> Option<i6
     else {
         return None;
     };
-    let leave = leave(&call, number)?;
-    let (outcome, left) = waiter::leaving(leave, || handler(&call));
+    if !is_clean(&call, number) {
+        return None;
+    }
+    let (outcome, left) = owner::telling(|| waiter::leaving(Leave::Always, || handler(&call)));
     match outcome {
         Ok(value) => Some(value),
         Err(Failure::Errno(errno)) if left.is_none() => Some(-i64::from(errno.raw_os_error())),
@@ -289,20 +304,22 @@ fn make(kernel: &Arc<Kernel>, thread: &Arc<Thread>, host: HostCall) -> Option<i6
     }
 }
 
-/// How a call is made: where it would wait it is left, if it has done nothing by then.
-/// `None` if it could have done something, and might wait.
-fn leave(call: &Call<'_>, number: u64) -> Option<Leave> {
+/// Whether a call, if it has to be left where it would wait, has done nothing by then.
+fn is_clean(call: &Call<'_>, number: u64) -> bool {
     /// `MSG_WAITALL`
     const ALL: u32 = 0x100;
+    let by_file = |sends: bool| {
+        let short = number != number::WRITEV && call.arg(2) <= SURE;
+        call.file(0).is_ok_and(|file| {
+            file.seekable
+                || file.file.waits_cleanly()
+                    && (!sends || short && file.file.ready().contains(Ready::OUT))
+        })
+    };
     match number {
-        number::RECVFROM => (call.uint(3) & ALL == 0).then_some(Leave::Always),
-        number::WRITE | number::PWRITE64 | number::WRITEV | number::SENDTO => {
-            let sure = call.file(0).is_ok_and(|file| {
-                let short = number != number::WRITEV && call.arg(2) <= SURE;
-                file.seekable || short && file.file.ready().contains(Ready::OUT)
-            });
-            sure.then_some(Leave::Never)
-        }
-        _ => Some(Leave::Always),
+        number::RECVFROM => call.uint(3) & ALL == 0 && by_file(false),
+        number::READ | number::READV => by_file(false),
+        number::WRITE | number::PWRITE64 | number::WRITEV | number::SENDTO => by_file(true),
+        _ => true,
     }
 }

@@ -171,7 +171,7 @@ pub fn clone(
     let stack = if has(flags::VM) { child_frame.address } else { 0 };
     let newborn = Arc::clone(&child);
     let areas = if has(flags::VM) { Areas::default() } else { lock(&space.areas).inherited() };
-    let (program, sites) = (lock(&space.program).clone(), lock(&space.sites).clone());
+    let (program, sites) = (lock(&space.program).clone(), lock(&space.sites).inherited());
     let cookie = kernel.expect_arrival(Box::new(move |kernel, event| {
         if !matches!(event.kind, EventKind::Done { result: 0, .. }) {
             return;

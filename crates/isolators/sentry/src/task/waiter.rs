@@ -65,6 +65,12 @@ pub fn leaving<T>(leave: Leave, f: impl FnOnce() -> T) -> (T, Option<Option<Inst
     (result, LEFT.take())
 }
 
+/// Whether the call that is made is left wherever it would wait.
+#[must_use]
+pub fn never_waits() -> bool {
+    LEAVE.get() == Leave::Always
+}
+
 #[derive(Debug, Default)]
 struct State {
     parked: Option<Parked>,

@@ -116,6 +116,12 @@ pub trait File: Send + Sync {
         Ok(None)
     }
 
+    /// Whether a call that would wait has done nothing to it by then: a few bytes are taken
+    /// whole or not at all, and nobody is signalled first.
+    fn waits_cleanly(&self) -> bool {
+        true
+    }
+
     /// Whether a read gets all that it asks for, however much.
     fn is_endless(&self) -> bool {
         false

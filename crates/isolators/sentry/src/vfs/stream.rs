@@ -167,6 +167,10 @@ impl Drop for HostStream {
 }
 
 impl File for HostStream {
+    fn waits_cleanly(&self) -> bool {
+        false
+    }
+
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
         // Two that see the same bytes must not both read: one would wait in the host.
         let _reading = lock(&self.reading);

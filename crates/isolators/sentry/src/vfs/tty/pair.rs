@@ -36,6 +36,10 @@ fn attributes(entry: Option<&Arc<Entry>>, tty: &Tty, number: u64) -> Result<Attr
 }
 
 impl File for Master {
+    fn waits_cleanly(&self) -> bool {
+        false
+    }
+
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
         let mut state = lock(&self.0.state);
         if state.line.output_waiting() == 0 {
@@ -183,6 +187,10 @@ impl Slave {
 }
 
 impl File for Slave {
+    fn waits_cleanly(&self) -> bool {
+        false
+    }
+
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
         let mut state = lock(&self.tty.state);
         if state.hung_up || into.is_empty() {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 pub use areas::{Area, Areas, Backing, Marks, PAGE, Protection, round_up};
 pub use flight::Flight;
 use rustix::io::Errno;
-pub use sites::Sites;
+pub use sites::{Site, Sites};
 
 use crate::platform::desks::Desks;
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};

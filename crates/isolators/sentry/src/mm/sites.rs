@@ -13,12 +13,21 @@ const MOST_PAGES: usize = 16;
 /// A jump reaches 2 GiB; not to the last byte.
 const REACH: u64 = (1 << 31) - (1 << 20);
 
+/// A site: where what is replaced begins, and its `syscall`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Of the instruction that became a jump.
+    pub start: u64,
+    /// Of the `syscall`.
+    pub call: u64,
+}
+
 /// A page of trampolines.
 #[derive(Clone, Debug)]
 struct Trampolines {
     start: u64,
     /// Their sites, in order.
-    sites: Vec<u64>,
+    sites: Vec<Site>,
 }
 
 /// Those of an address space.
@@ -102,7 +111,7 @@ impl Sites {
     }
 
     /// A trampoline of [`Self::room`], or the first of a new page, is the site's.
-    pub fn add(&mut self, trampoline: u64, site: u64) {
+    pub fn add(&mut self, trampoline: u64, site: Site) {
         let start = trampoline & !(PAGE - 1);
         match self.pages.iter_mut().find(|page| page.start == start) {
             Some(page) => page.sites.push(site),
@@ -112,26 +121,34 @@ impl Sites {
 
     /// The trampoline that an address is in, and its site.
     #[must_use]
-    pub fn at(&self, pointer: u64) -> Option<(u64, u64)> {
+    pub fn at(&self, pointer: u64) -> Option<(u64, Site)> {
         let page = self.pages.iter().find(|page| pointer & !(PAGE - 1) == page.start)?;
         let index = (pointer - page.start) / TRAMPOLINE;
         let site = page.sites.get(usize::try_from(index).ok()?)?;
         Some((page.start + index * TRAMPOLINE, *site))
     }
 
-    /// A site's trampoline; the last one, if it was rewritten more than once.
-    #[must_use]
-    pub fn trampoline(&self, site: u64) -> Option<u64> {
+    /// A site that `is` one looked for, and its trampoline; the last one, if it was rewritten
+    /// more than once.
+    pub fn find(&self, is: impl Fn(&Site) -> bool) -> Option<(u64, Site)> {
         self.pages.iter().rev().find_map(|page| {
-            let index = page.sites.iter().rposition(|s| *s == site)? as u64;
-            Some(page.start + index * TRAMPOLINE)
+            let index = page.sites.iter().rposition(&is)?;
+            let site = page.sites.get(index)?;
+            Some((page.start + index as u64 * TRAMPOLINE, *site))
         })
     }
 
     /// Whether a rewritten site is in a range.
     #[must_use]
     pub fn touches(&self, range: &std::ops::Range<u64>) -> bool {
-        self.pages.iter().flat_map(|page| &page.sites).any(|site| range.contains(site))
+        self.find(|site| range.contains(&site.start)).is_some()
+    }
+
+    /// Whether a site, or a trampoline, is in a page.
+    #[must_use]
+    pub fn changes(&self, page: u64) -> bool {
+        self.pages.iter().any(|own| own.start == page)
+            || self.find(|site| site.start & !(PAGE - 1) == page).is_some()
     }
 }
 
@@ -156,20 +173,27 @@ mod tests {
         let (first, site) = (0x3f_f000, 0x40_1000);
         assert_eq!(sites.room(site), None);
         assert!(sites.may_begin(first, site) && !sites.may_begin(first, 0x7fef_0000_0000));
-        sites.add(first, site);
+        let of = |start| Site { start, call: start + 5 };
+        sites.add(first, of(site));
         let mut count = 1;
         while let Some(room) = sites.room(site) {
-            sites.add(room, site + count);
+            sites.add(room, of(site + count));
             count += 1;
         }
         assert_eq!(count, PAGE / TRAMPOLINE);
-        assert_eq!(sites.at(first), Some((first, site)));
-        assert_eq!(sites.at(first + TRAMPOLINE - 1), Some((first, site)));
-        assert_eq!(sites.at(first + TRAMPOLINE), Some((first + TRAMPOLINE, site + 1)));
+        assert_eq!(sites.at(first), Some((first, of(site))));
+        assert_eq!(sites.at(first + TRAMPOLINE - 1), Some((first, of(site))));
+        assert_eq!(sites.at(first + TRAMPOLINE), Some((first + TRAMPOLINE, of(site + 1))));
         assert_eq!(sites.at(first + PAGE - 1), None);
         assert_eq!(sites.at(first - 1), None);
-        assert_eq!(sites.trampoline(site + 1), Some(first + TRAMPOLINE));
-        assert_eq!(sites.trampoline(site - 1), None);
+        let find = |start| sites.find(|site| site.start == start).map(|(at, _)| at);
+        assert_eq!((find(site + 1), find(site - 1)), (Some(first + TRAMPOLINE), None));
+        let last = !(PAGE - 1);
+        for (page, changes) in
+            [(first, true), (site & last, true), (0x50_0000, false), (last, false)]
+        {
+            assert_eq!(sites.changes(page), changes);
+        }
         assert!(sites.touches(&(site..site + 1)) && !sites.touches(&(0..site)));
     }
 }

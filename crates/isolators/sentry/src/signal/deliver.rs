@@ -108,6 +108,11 @@ pub fn reported(
         return;
     }
     // Only the host's kernel sends others: faults of the guest's code.
+    if signal == SIGSEGV && syscalls::sites::came_too_early(thread, &frame.context, info.address())
+    {
+        resume(kernel, thread, id, &mut frame);
+        return;
+    }
     if signal == SIGSEGV
         && info.code() == SEGV_MAPERR
         && syscalls::grow(kernel, thread, id, &frame, info)

@@ -45,6 +45,7 @@ mod semaphores;
 mod setns;
 mod shared_memory;
 mod signals;
+mod site_forms;
 pub mod sites;
 mod sockets;
 pub mod system;

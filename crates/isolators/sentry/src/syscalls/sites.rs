@@ -1,12 +1,15 @@
 //! Call sites that are rewritten, so that a call which the stub can answer is none.
 //!
 //! A site has reported before it is touched: what ends at the address that the host
-//! told is a `syscall` that was executed. The five bytes in front of it are replaced
-//! if they are `mov $number, %eax` of that very number, or what libc's `syscall()` has
-//! there, and nothing in front of them makes them the tail of something longer. The
+//! told is a `syscall` that was executed. What is in front of it is replaced if it is
+//! `mov $number, %eax` of that very number, or what libc's `syscall()` or `read()` has
+//! there ([`super::site_forms`]), and is not the tail of something longer. The
 //! `syscall` itself stays, so that a thread which is in it, or is set back to it, finds
-//! it. Only code of files that is mapped privately and can't be written is touched, and
-//! only while its thread is the only one that could be executing it.
+//! it. Only code of files that is mapped privately and can't be written is touched.
+//!
+//! While it is changed nobody executes it: its page loses that right first, by a call of the
+//! host's that reaches all processors, and gets it back afterwards. Threads that come
+//! there meanwhile fault, and go on when the change is made ([`came_too_early`]).
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,7 +19,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Area, Backing, Marks, PAGE, Protection, Space};
+use crate::mm::{Area, Backing, Marks, PAGE, Protection, Site, Space};
 use crate::platform::context::{Context, Register};
 use crate::platform::desks::{self, Desks};
 use crate::platform::fast::{self, GETPID, GETTID, SITE, TRAMPOLINE};
@@ -26,13 +29,11 @@ use crate::task::waiter::lock;
 use crate::task::{Process, Thread};
 
 use super::memory::{host, map};
+use super::site_forms::{AFTER, BEFORE, CALL, Form};
 use super::{RESTART, posted};
 
-/// Bytes of a site with its `syscall`.
-const WHOLE: usize = SITE + 2;
-/// Bytes in front of it that are looked at.
-const LEAD: usize = 3;
 const READ_EXECUTE: u64 = 5;
+const READ_WRITE: u64 = 3;
 
 /// Reports after which a site is worth rewriting: with an answer in the stub, without.
 const RIPE: u32 = 64;
@@ -52,16 +53,17 @@ pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, 
         return false;
     }
     let space = thread.space();
-    let desk = thread.posting.has_desk.load(Ordering::SeqCst);
-    if !answered && desk {
+    if !answered && thread.posting.has_desk.load(Ordering::SeqCst) {
         posted::invite(kernel, thread);
-    } else if !answered && space.desks.get().is_some() {
-        // Another thread had the page mapped.
+    } else if !thread.posting.told.load(Ordering::SeqCst)
+        || !answered && space.desks.get().is_some()
+    {
+        // Another thread may have had the site rewritten.
         arrived(thread);
     }
-    let site = at.wrapping_sub(WHOLE as u64);
+    let call = at.wrapping_sub(CALL as u64);
     let ripe = if answered { RIPE } else { RIPE_TO_POST };
-    if space.users() > 1 || !lock(&space.sites).count(site, ripe) {
+    if !lock(&space.sites).count(call, ripe) {
         return false;
     }
     let judged = if answered { are_judged(thread) } else { !posted::is_let(thread, number) };
@@ -69,54 +71,34 @@ pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, 
         return false;
     }
     let needs_desks = !answered && space.desks.get().is_none();
-    let rewritten = lock(&space.sites).trampoline(site).is_some();
-    if replaceable(&space, site, number).is_none() && !(rewritten && needs_desks) {
+    let rewritten = lock(&space.sites).find(|site| site.call == call).is_some();
+    if replaceable(&space, call, number).is_none() && !(rewritten && needs_desks) {
         return false;
     }
-    thread.site.store(site, Ordering::SeqCst);
+    thread.site.store(call, Ordering::SeqCst);
     // With a signal for it the host sets the thread back to the call.
     thread.kick();
     kernel.listener.answer(id, RESTART);
     true
 }
 
-/// The bytes of a site that may be replaced.
-fn replaceable(space: &Space, site: u64, number: u64) -> Option<[u8; SITE]> {
-    let range = site..site.checked_add(WHOLE as u64)?;
+/// How the site of a call may be rewritten.
+fn replaceable(space: &Space, call: u64, number: u64) -> Option<Form> {
+    let from = call.checked_sub(BEFORE as u64)?;
+    let range = from..call.checked_add(AFTER as u64)?;
     {
         let areas = lock(&space.areas);
-        let (start, area) = areas.at(site)?;
+        let (start, area) = areas.at(call)?;
         let private = matches!(area.backing, Backing::File { shared: false, .. });
-        let lead = site.checked_sub(LEAD as u64)?;
-        if !private || area.protection.0 != READ_EXECUTE || start > lead || area.end < range.end {
+        if !private || area.protection.0 != READ_EXECUTE || start > from || area.end < range.end {
             return None;
         }
     }
-    let bytes: [u8; LEAD + WHOLE] = space.memory.read_array(site.checked_sub(LEAD as u64)?).ok()?;
-    is_site(&bytes, u32::try_from(number).ok()?)
-}
-
-fn is_site(bytes: &[u8; LEAD + WHOLE], number: u32) -> Option<[u8; SITE]> {
-    /// `mov 8(%rsp), %r9`: the call's number is `syscall()`'s own argument.
-    const LAST_ARGUMENT: [u8; SITE] = [0x4c, 0x8b, 0x4c, 0x24, 0x08];
-    let ([third, second, first], rest) = bytes.split_first_chunk::<LEAD>()?;
-    let (site, call) = rest.split_first_chunk::<SITE>()?;
-    if call != [0x0f, 0x05] {
-        return None;
-    }
-    if *site == LAST_ARGUMENT {
-        // Six moves come before it; the last is of r8: `4d 89 c8`, `mov %r9, %r8`.
-        return ([*third, *second, *first] == [0x4d, 0x89, 0xc8]).then_some(*site);
-    }
-    let [a, b, c, d] = number.to_le_bytes();
-    if *site != [0xb8, a, b, c, d] {
-        return None;
-    }
-    // A prefix for another register or a longer number; an address's second byte; and
-    // instructions that end in a number, with addresses of one or two bytes.
-    let longer = |byte: &u8| matches!(byte, 0x69 | 0x81 | 0xc7 | 0xf7);
-    let alone = !matches!(first, 0x40..=0x4f | 0x0f | 0x8d) && !longer(second) && !longer(third);
-    alone.then_some(*site)
+    let bytes: [u8; BEFORE + AFTER] = space.memory.read_array(from).ok()?;
+    let form = Form::of(&bytes, u32::try_from(number).ok()?)?;
+    // What is changed in two places is changed in one page.
+    let one = from & !(PAGE - 1) == (range.end - 1) & !(PAGE - 1);
+    (one || !form.has_stepping_stone()).then_some(form)
 }
 
 enum Step {
@@ -127,17 +109,17 @@ enum Step {
 }
 
 /// The thread waits with a frame, set back to the call of the site.
-pub fn rewrite(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame, site: u64) {
+pub fn rewrite(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame, call: u64) {
     let space = thread.space();
     let number = frame.context.get(Register::Rax);
-    let there = frame.context.get(Register::Rip) == site.wrapping_add(SITE as u64);
+    let there = frame.context.get(Register::Rip) == call;
     if !there || space.take_turn().is_err() {
         signal::resume(kernel, thread, id, &mut frame);
         return;
     }
-    let Some(steps) = steps(thread, &space, site, number, |page| kernel.listener.give(id, page))
-    else {
-        lock(&space.sites).leave(site);
+    let give = |page: BorrowedFd<'_>| kernel.listener.give(id, page);
+    let Some(steps) = steps(thread, &space, (call, number), give) else {
+        lock(&space.sites).leave(call);
         space.pass_turn();
         signal::resume(kernel, thread, id, &mut frame);
         return;
@@ -150,16 +132,11 @@ pub fn rewrite(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: F
 fn steps(
     thread: &Thread,
     space: &Space,
-    site: u64,
-    number: u64,
+    (call, number): (u64, u64),
     give: impl FnOnce(BorrowedFd<'_>) -> Result<u32, Errno>,
 ) -> Option<VecDeque<Step>> {
     let posts = !is_answered(number);
-    // Nobody comes to be there but by clone(2), which takes the turn.
-    if space.users() > 1 {
-        return None;
-    }
-    let bytes = replaceable(space, site, number);
+    let form = replaceable(space, call, number);
     let mut sites = lock(&space.sites);
     if sites.is_off() {
         return None;
@@ -168,14 +145,14 @@ fn steps(
     if posts && space.desks.get().is_none() {
         steps.extend(map_desks(give)?);
     }
-    let Some(bytes) = bytes else { return (!steps.is_empty()).then_some(steps) };
-    let (room, page) = match sites.room(site) {
+    let Some(form) = form else { return (!steps.is_empty()).then_some(steps) };
+    let (room, page) = match sites.room(call) {
         Some(room) => (room, room & !(PAGE - 1)),
         None => {
             let mut areas = lock(&space.areas);
-            let (start, _) = areas.at(site)?;
+            let (start, _) = areas.at(call)?;
             let page = areas.find(0, PAGE, Some(start))?;
-            if !sites.may_begin(page, site) {
+            if !sites.may_begin(page, call) {
                 return None;
             }
             let (backing, protection) = (Backing::Anonymous, Protection(READ_EXECUTE));
@@ -187,25 +164,43 @@ fn steps(
             (page, page)
         }
     };
-    let trampoline: [u8; TRAMPOLINE] = fast::trampoline(room, site + SITE as u64, bytes, posts)?;
-    let jump = fast::jump(site, room)?;
+    let trampoline: [u8; TRAMPOLINE] = fast::trampoline(room, call, form.replaced(), posts)?;
+    let changes = form.changes(call, room)?;
     let protect = |start: u64, length: u64, protection: u64| {
         let args = [start, length, protection, 0, 0, 0];
         Step::Call(HostCall { number: host::MPROTECT, args })
     };
-    let text = site & !(PAGE - 1);
-    let length = (site + WHOLE as u64 - text).next_multiple_of(PAGE);
+    let text = form.start(call) & !(PAGE - 1);
+    let length = (call + AFTER as u64 - text).next_multiple_of(PAGE);
     space.settle(thread.tid, &(text..text + length)).ok()?;
     space.settle(thread.tid, &(page..page + PAGE)).ok()?;
-    sites.add(room, site);
-    for (start, length, at, bytes) in
-        [(page, PAGE, room, trampoline.to_vec()), (text, length, site, jump.to_vec())]
+    sites.add(room, Site { start: form.start(call), call });
+    for (start, length, changes) in
+        [(page, PAGE, vec![(room, trampoline.to_vec())]), (text, length, changes)]
     {
-        steps.push_back(protect(start, length, READ_EXECUTE | 2));
-        steps.push_back(Step::Write(at, bytes));
+        // Nobody executes what is changed.
+        steps.push_back(protect(start, length, READ_WRITE));
+        steps.extend(changes.into_iter().map(|(at, bytes)| Step::Write(at, bytes)));
         steps.push_back(protect(start, length, READ_EXECUTE));
     }
     Some(steps)
+}
+
+/// A thread has faulted: whether it wanted to execute a page with a site, or a trampoline, which
+/// was being changed. Then it has been waited for that.
+pub fn came_too_early(thread: &Thread, context: &Context, address: u64) -> bool {
+    /// The fault was that of an instruction.
+    const FETCH: u64 = 0x10;
+    let (space, page) = (thread.space(), address & !(PAGE - 1));
+    if context.error_code() & FETCH == 0 || !lock(&space.sites).changes(page) {
+        return false;
+    }
+    let waited = space.take_turn().is_ok();
+    let is_code = lock(&space.areas).at(page).is_some_and(|(_, a)| a.protection.0 & 4 != 0);
+    if waited {
+        space.pass_turn();
+    }
+    is_code
 }
 
 /// Has the stub map the page of desks, of which a fork's child has no copy.
@@ -277,6 +272,7 @@ fn tell(thread: &Thread, slot: Slot, space: &Space, off: bool) {
     fast::tell_ids(&space.memory, slot, id(number(thread.process.pid)), id(number(thread.tid)));
     let desk = space.desks.get().and_then(|_| Desks::place(slot)).filter(|_| !off);
     thread.posting.has_desk.store(desk.is_some(), Ordering::SeqCst);
+    thread.posting.told.store(true, Ordering::SeqCst);
     post::tell_desk(&space.memory, slot, desk);
 }
 
@@ -314,66 +310,28 @@ pub fn unwind(thread: &Thread, context: &mut Context) {
     }
     let found = lock(&place.space.sites).at(pointer);
     if let Some((trampoline, site)) = found {
-        fast::unwind_trampoline(context, trampoline, (site, site + SITE as u64));
+        fast::unwind_trampoline(context, trampoline, (site.start, site.call));
     }
 }
 
 /// A thread that reports each of its steps stands at a rewritten site: it is put in front
 /// of the call, so that it is not set back from every step in the trampoline.
 pub fn step_over(thread: &Thread, context: &mut Context) {
-    let site = context.get(Register::Rip);
+    let start = context.get(Register::Rip);
     let space = thread.space();
-    let Some(trampoline) = lock(&space.sites).trampoline(site) else { return };
+    let found = lock(&space.sites).find(|site| site.start == start);
+    let Some((trampoline, site)) = found else { return };
+    let Ok(bytes) = space.memory.read_array::<SITE>(trampoline) else { return };
+    let Some(form) = Form::replaced_by(bytes) else { return };
     // Something else may be mapped there by now.
-    if space.memory.read_array::<SITE>(site).ok() != fast::jump(site, trampoline) {
+    let is_there = |(at, bytes): &(u64, Vec<u8>)| {
+        let mut there = vec![0; bytes.len()];
+        space.memory.read(*at, &mut there).is_ok() && there == *bytes
+    };
+    if !form.changes(site.call, trampoline).is_some_and(|changes| changes.iter().all(is_there)) {
         return;
     }
-    let Ok(bytes) = space.memory.read_array::<SITE>(trampoline) else { return };
-    match bytes {
-        [0xb8, number @ ..] => {
-            context.set(Register::Rax, u32::from_le_bytes(number).into());
-        }
-        _ => {
-            let argument = context.get(Register::Rsp).wrapping_add(8);
-            let Ok(value) = space.memory.read_u64(argument) else { return };
-            context.set(Register::R9, value);
-        }
-    }
-    context.set(Register::Rip, site.wrapping_add(SITE as u64));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_surely_is_a_site_is_one() {
-        let with = |lead: [u8; 3], site: [u8; 5], call: [u8; 2]| {
-            let mut bytes = [0; 10];
-            bytes[..3].copy_from_slice(&lead);
-            bytes[3..8].copy_from_slice(&site);
-            bytes[8..].copy_from_slice(&call);
-            is_site(&bytes, 39).is_some()
-        };
-        const CALL: [u8; 2] = [0x0f, 0x05];
-        let getpid = [0xb8, 39, 0, 0, 0];
-        for lead in [[0x0f, 0x1f, 0x00], [0xf3, 0x1e, 0xfa], [0xc3, 0x90, 0x90], [0x48, 0x89, 0xc7]]
-        {
-            assert!(with(lead, getpid, CALL), "{lead:x?}");
-        }
-        for (lead, site, call) in [
-            ([0x90, 0x90, 0x90], [0xb8, 40, 0, 0, 0], CALL),
-            ([0x90, 0x90, 0x90], [0xb9, 39, 0, 0, 0], CALL),
-            ([0x90, 0x90, 0x90], getpid, [0x0f, 0x34]),
-            // mov $39, %r8d; lea 39(%rax), %edi; movl $39, -72(%rbp), -72(%rsp).
-            ([0x90, 0x90, 0x41], getpid, CALL),
-            ([0x90, 0x90, 0x8d], getpid, CALL),
-            ([0x90, 0xc7, 0x45], getpid, CALL),
-            ([0xc7, 0x44, 0x24], getpid, CALL),
-            ([0x90, 0x90, 0x90], [0x4c, 0x8b, 0x4c, 0x24, 0x08], CALL),
-        ] {
-            assert!(!with(lead, site, call), "{lead:x?} {site:x?} {call:x?}");
-        }
-        assert!(with([0x4d, 0x89, 0xc8], [0x4c, 0x8b, 0x4c, 0x24, 0x08], CALL));
+    if form.execute(&space.memory, context).is_ok() {
+        context.set(Register::Rip, site.call);
     }
 }

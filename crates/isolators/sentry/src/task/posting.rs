@@ -28,6 +28,8 @@ pub struct Posting {
     let_go: AtomicU64,
     /// It was told where its desk is.
     pub has_desk: AtomicBool,
+    /// It was told its ids.
+    pub told: AtomicBool,
     /// Its desk is looked at.
     pub seated: AtomicBool,
     /// Quick calls in a row.
@@ -43,6 +45,7 @@ impl Default for Posting {
             reports: AtomicU64::new(0),
             let_go: AtomicU64::new(u64::MAX),
             has_desk: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             seated: AtomicBool::new(false),
             quick: AtomicU32::new(0),
             last: AtomicU64::new(0),

@@ -53,6 +53,8 @@ static long keeps(int fd, long place) {
     return result != place || a != fd || b != place || c != SEEK_SET || d != 10 || e != 8 || f != 9 || seen[0] != mark || !(flags & 1);
 }
 
+static pid_t own_pid;
+static __thread pid_t own_tid;
 static long round_of(int fd, int own, unsigned seed) {
     static __thread unsigned char buf[8192];
     long wrong = 0, place = seed * 2654435761u % (SIZE - 8192), size = 1 + seed % 8192;
@@ -61,7 +63,9 @@ static long round_of(int fd, int own, unsigned seed) {
     wrong += pread(fd, buf, size, place) != size;
     for (long i = 0; i < size; i += 61) wrong += buf[i] != at(place + i);
     wrong += plain(SYS_read, fd, buf, 3) != 3 || buf[0] != at(place) || buf[2] != at(place + 2);
-    wrong += lseek(fd, 0, SEEK_CUR) != place + 3;
+    wrong += read(fd, buf, 2) != 2 || buf[1] != at(place + 4);
+    wrong += lseek(fd, 0, SEEK_CUR) != place + 5;
+    wrong += getpid() != own_pid || plain(SYS_gettid) != own_tid;
     wrong += pwrite(own, buf, 3, seed % 100) != 3;
     wrong += pread(fd, (void *)8, 16, 0) != -1 || errno != EFAULT;
     wrong += lseek(77, 0, SEEK_SET) != -1 || errno != EBADF;
@@ -73,6 +77,7 @@ static int content, own_file;
 static long rounds(double seconds) {
     long wrong = 0;
     int fd = open("/tmp/posts", O_RDONLY);
+    own_pid = plain(SYS_getpid), own_tid = plain(SYS_gettid);
     double end = now() + seconds;
     for (unsigned i = getpid(); now() < end; i++) wrong += round_of(fd, own_file, i);
     close(fd);
@@ -89,6 +94,15 @@ static void honest(double seconds) {
     int status, p[2];
     void *bad;
     struct itimerval often = {{0, 900}, {0, 900}}, never = {{0}};
+    /* Threads from the start: sites are rewritten while others execute them. */
+    for (int i = 0; i < 8; i++) {
+        pid_t child = fork();
+        if (!child) execl("/proc/self/exe", "posts", "fresh", (char *)0);
+        waitpid(child, &status, 0);
+        wrong += status;
+    }
+    say("fresh", wrong);
+    wrong = 0;
     say("alone", rounds(seconds));
     setitimer(ITIMER_REAL, &often, 0);
     say("signals", rounds(seconds));
@@ -113,7 +127,7 @@ static void honest(double seconds) {
     for (int i = 0; i < 6; i++) { waitpid(many[i], &status, 0); wrong += status; }
     say("processes", wrong);
     pid_t child = fork();
-    if (!child) for (;;) round_of(content, own_file, 1);
+    if (!child) for (;;) rounds(1);
     usleep(50000), kill(child, SIGKILL), waitpid(child, &status, 0);
     say("killed", status);
     pthread_t threads[4];
@@ -262,12 +276,21 @@ int main(int argc, char **argv) {
     extern char __executable_start[];
     low = (uintptr_t)__executable_start;
     if (argc > 1 && !strcmp(argv[1], "gained")) return geteuid() == 0 ? 7 : 8;
+    own_file = open("/tmp/posts.own", O_RDWR | O_CREAT, 0644);
+    if (argc > 1 && !strcmp(argv[1], "fresh")) {
+        double little = 0.1;
+        long bad = 0;
+        void *one;
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++) pthread_create(&threads[i], 0, thread, &little);
+        for (int i = 0; i < 4; i++) pthread_join(threads[i], &one), bad += (long)one;
+        return bad != 0;
+    }
     unlink("/tmp/posts");
     content = open("/tmp/posts", O_RDWR | O_CREAT | O_TRUNC, 0644);
     static unsigned char all[SIZE];
     for (long i = 0; i < SIZE; i++) all[i] = at(i);
     if (write(content, all, SIZE) != SIZE) return 1;
-    own_file = open("/tmp/posts.own", O_RDWR | O_CREAT | O_TRUNC, 0644);
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART};
     sigaction(SIGALRM, &action, 0), sigaction(SIGUSR1, &action, 0), sigaction(SIGPIPE, &action, 0);
     double seconds = argc > 2 ? atof(argv[2]) : 0.3;

@@ -312,6 +312,14 @@ fn locks_of_files_are_the_same() {
     }
 }
 
+/// Attributes and seals of what has no name; programs that are executed by descriptor.
+#[test]
+fn files_without_names_are_the_same() {
+    if sandbox::possible() {
+        same_as_root("nameless");
+    }
+}
+
 /// What is written reaches the host's disk.
 #[test]
 fn what_is_synced_is_on_the_disk() {

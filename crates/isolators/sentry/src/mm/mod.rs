@@ -17,6 +17,7 @@ pub use sites::{Site, Sites};
 use crate::platform::desks::Desks;
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
 use crate::task::waiter::lock;
+use crate::vfs::Entry;
 use crate::workers::let_others_serve;
 
 /// What an address space executes.
@@ -24,6 +25,8 @@ use crate::workers::let_others_serve;
 pub struct Program {
     /// Its path, for procfs.
     pub path: Vec<u8>,
+    /// Where it was found.
+    pub entry: Option<Arc<Entry>>,
     /// Device and inode of the file, which nobody may write meanwhile.
     pub id: (u64, u64),
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::signal::owner::Owner;
 use crate::syscalls::Call;
 use crate::task::waiter::{Waiter, lock};
-use crate::vfs::{Asks, Attributes, File, Kind, Ready, Time};
+use crate::vfs::{Asks, Attributes, File, Kept, Kind, Ready, Time};
 
 use super::Network;
 use super::host::HostSocket;
@@ -144,7 +144,8 @@ pub struct Socket {
     pub body: Body,
     /// The network that it was made in, which is there as long as it is.
     pub network: Arc<Network>,
-    made: Time,
+    /// Attributes of the file that stands for it.
+    pub kept: Kept,
     /// Its body goes on without it.
     given_back: AtomicBool,
 }
@@ -161,7 +162,18 @@ impl Socket {
         let inode = INODE.fetch_add(1, Ordering::Relaxed);
         let (options, network) = (Mutex::default(), Arc::clone(network));
         let (made, given_back) = (Time::now(), AtomicBool::new(false));
-        Arc::new(Socket { family, kind, protocol, inode, options, body, network, made, given_back })
+        let kept = Kept::new(Attributes {
+            device: 8,
+            inode,
+            mode: Kind::Socket as u32 | 0o777,
+            links: 1,
+            block_size: 4096,
+            accessed: made,
+            modified: made,
+            changed: made,
+            ..Attributes::default()
+        });
+        Arc::new(Socket { family, kind, protocol, inode, options, body, network, kept, given_back })
     }
 
     /// Puts a connection back that nobody got, before those that wait.
@@ -384,19 +396,11 @@ impl File for SocketFile {
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        let mode = Kind::Socket as u32 | 0o777;
-        let made = self.0.made;
-        Ok(Attributes {
-            device: 8,
-            inode: self.0.inode,
-            mode,
-            links: 1,
-            block_size: 4096,
-            accessed: made,
-            modified: made,
-            changed: made,
-            ..Attributes::default()
-        })
+        Ok(self.0.kept.now())
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        Some(&self.0.kept)
     }
 
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::task::waiter::lock;
 use crate::vfs::{Attributes, Kind, OpenFile, Pipe, Ready, pipe_of, status};
 
 use super::{Call, Failure, Outcome};
@@ -79,7 +78,7 @@ fn copy(
                     // What was read and not written is read again.
                     let back = (count - written) as u64;
                     if offsets.0.is_none() && from.seekable {
-                        let mut position = lock(&from.position);
+                        let mut position = from.position.lock();
                         *position = position.saturating_sub(back);
                     }
                     done += written as u64;
@@ -212,7 +211,7 @@ pub(super) fn copy_file_range(call: &Call<'_>) -> Outcome {
     let starts = (offset(call, 1)?, offset(call, 3)?);
     let same = |a: &Attributes, b: &Attributes| (a.device, a.inode) == (b.device, b.inode);
     if same(&attributes.0, &attributes.1) {
-        let place = |start: Option<u64>, file: &OpenFile| start.unwrap_or(*lock(&file.position));
+        let place = |start: Option<u64>, file: &OpenFile| start.unwrap_or(*file.position.lock());
         let (first, second) = (place(starts.0, &from), place(starts.1, &to));
         if first.abs_diff(second) < call.arg(4) {
             return Err(Errno::INVAL.into());

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::SealFlags;
 use rustix::io::Errno;
 
 use crate::task::Credentials;
 use crate::task::waiter::lock;
-use crate::vfs::tmpfs::{MemoryFile, New, TmpFs};
-use crate::vfs::{FileTable, Kind, NoticeFile, OpenFile, Ready, pipe, pipe_of, status};
+use crate::vfs::tmpfs::{self, New};
+use crate::vfs::{FileTable, Kind, Node, NoticeFile, OpenFile, Ready, open, pipe, pipe_of, status};
 
 use super::file_owner::{self, command, request};
-use super::{Call, Failure, Outcome, locks};
+use super::{Call, Outcome, locks};
 
 pub(super) fn dup(call: &Call<'_>) -> Outcome {
     let file = call.file(0)?;
@@ -138,18 +137,15 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
             Ok(i64::try_from(size).unwrap_or(i64::MAX))
         }
         command @ (ADD_SEALS | GET_SEALS) => {
-            let sealed = file.file.seals().ok_or(Errno::INVAL)?;
+            let entry = file.entry.as_ref().ok_or(Errno::INVAL)?;
             if command == GET_SEALS {
-                return Ok(rustix::fs::fcntl_get_seals(sealed)
-                    .map_err(Failure::from)?
-                    .bits()
-                    .into());
+                return Ok(tmpfs::seals(entry)?.into());
             }
             if !file.writable() {
                 return Err(Errno::PERM.into());
             }
-            let seals = SealFlags::from_bits(call.uint(2)).ok_or(Errno::INVAL)?;
-            rustix::fs::fcntl_add_seals(sealed, seals).map_err(Failure::from)?;
+            let seals = u32::try_from(argument).map_err(|_| Errno::INVAL)?;
+            tmpfs::add_seals(entry, seals)?;
             Ok(0)
         }
         _ => Err(Errno::INVAL.into()),
@@ -196,29 +192,37 @@ pub(super) fn ioctl(call: &Call<'_>) -> Outcome {
 pub(super) fn memfd_create(call: &Call<'_>) -> Outcome {
     const CLOSE_ON_EXEC: u32 = 1;
     const ALLOW_SEALING: u32 = 2;
+    const HUGE: u32 = 4;
     const NO_EXEC_SEAL: u32 = 8;
     const EXEC: u32 = 16;
+    const HUGE_SIZE: u32 = 0x3f << 26;
     const LONGEST: usize = 249;
+    const SEAL: u32 = 1;
     let flags = call.uint(1);
-    if flags & !(CLOSE_ON_EXEC | ALLOW_SEALING | NO_EXEC_SEAL | EXEC) != 0
+    let sizes = if flags & HUGE != 0 { HUGE_SIZE } else { 0 };
+    if flags & !(CLOSE_ON_EXEC | ALLOW_SEALING | HUGE | NO_EXEC_SEAL | EXEC | sizes) != 0
         || flags & (NO_EXEC_SEAL | EXEC) == NO_EXEC_SEAL | EXEC
     {
         return Err(Errno::INVAL.into());
     }
     let name = call.memory().read_string(call.arg(0), LONGEST + 1)?.ok_or(Errno::INVAL)?;
+    if flags & HUGE != 0 {
+        // As without CONFIG_HUGETLBFS.
+        return Err(Errno::NOSYS.into());
+    }
     let Credentials { users: [.., user], groups: [.., group], .. } =
         lock(&call.thread.credentials).clone();
     let permissions = if flags & NO_EXEC_SEAL != 0 { 0o666 } else { 0o777 };
     let kind = Kind::Regular;
     let new = New { kind, permissions, owner: (user, group), number: 0, text: b"" };
-    let node = TmpFs::nameless(new)?;
-    if flags & (ALLOW_SEALING | NO_EXEC_SEAL) == 0 {
-        rustix::fs::fcntl_add_seals(node.memory()?, SealFlags::SEAL).map_err(Failure::from)?;
-    }
-    if flags & NO_EXEC_SEAL != 0 {
-        let execute = SealFlags::from_bits_retain(0x20);
-        rustix::fs::fcntl_add_seals(node.memory()?, execute).map_err(Failure::from)?;
-    }
-    let file = OpenFile::nameless(Box::new(MemoryFile::new(node, &name)));
+    let entry = tmpfs::memory_file(new, &name)?;
+    let seals = match flags & (ALLOW_SEALING | NO_EXEC_SEAL) {
+        0 => SEAL,
+        ALLOW_SEALING => 0,
+        _ => tmpfs::SEAL_EXECUTION,
+    };
+    tmpfs::add_seals(&entry, seals)?;
+    let Node::Tmp(node) = &entry.node else { return Err(Errno::IO.into()) };
+    let file = open::memory(&entry, node);
     Ok(call.files().add(file, 0, flags & CLOSE_ON_EXEC != 0)?.into())
 }

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::task::waiter::lock;
 use crate::vfs::{End, Kind, Limits, Listed, open, status};
 
 use super::paths::start_of;
@@ -146,7 +145,7 @@ pub(super) fn lseek(call: &Call<'_>) -> Outcome {
         return Err(Errno::SPIPE.into());
     }
     let by = call.arg(1).cast_signed();
-    let mut position = lock(&file.position);
+    let mut position = file.position.lock();
     let base = match call.uint(2) {
         0 => 0,
         1 => position.cast_signed(),
@@ -170,7 +169,7 @@ fn list(call: &Call<'_>, record: fn(&Listed, usize, &mut Vec<u8>)) -> Outcome {
     let file = call.file(0)?;
     let directory = file.directory.as_ref().ok_or(Errno::NOTDIR)?;
     let room = usize::try_from(call.uint(2)).unwrap_or(usize::MAX).min(LISTING);
-    let mut position = lock(&file.position);
+    let mut position = file.position.lock();
     let names = directory.list(*position)?;
     let mut bytes = Vec::new();
     let mut next = *position;

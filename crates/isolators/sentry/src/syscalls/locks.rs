@@ -68,7 +68,7 @@ fn wanted(call: &Call<'_>, file: &OpenFile, owner: Owner) -> Result<Wanted, Errn
     let kind = u16::try_from(word(0) & 0xffff).unwrap_or(u16::MAX);
     let base = match (word(0) >> 16) & 0xffff {
         0 => 0,
-        1 => crate::task::waiter::lock(&file.position).cast_signed(),
+        1 => file.position.lock().cast_signed(),
         2 => file.file.attributes()?.size.cast_signed(),
         _ => return Err(Errno::INVAL),
     };

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::user_namespace::Ids;
-use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, Time};
+use crate::task::waiter::lock;
+use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, OpenFile, ProcNode, Time};
 
-use super::paths::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, place, walk};
+use super::paths::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, place, walk};
 use super::{Call, Failure, Outcome};
 
 /// The entry of a path, or that of an open file.
@@ -19,18 +20,40 @@ enum Subject {
     Empty(usize),
 }
 
-fn subject(call: &Call<'_>, subject: &Subject) -> Result<Arc<Entry>, Errno> {
+/// What is to be changed.
+enum Found {
+    Entry(Arc<Entry>),
+    /// It has no name.
+    Open(Arc<OpenFile>),
+}
+
+fn subject(call: &Call<'_>, subject: &Subject) -> Result<Found, Errno> {
+    let open = |file: Arc<OpenFile>| match &file.entry {
+        Some(entry) => Found::Entry(Arc::clone(entry)),
+        None => Found::Open(file),
+    };
     match *subject {
         Subject::Path(directory, index, follow) => {
-            place(call, directory, index, follow, Errno::PERM)
+            let entry = walk(call, directory, index, follow)?.existing()?;
+            match &entry.node {
+                Node::Proc(ProcNode::Descriptor(file, _)) if follow => Ok(open(Arc::clone(file))),
+                _ => Ok(Found::Entry(entry)),
+            }
         }
-        Subject::Open(index) => call.open_file(index)?.entry.clone().ok_or(Errno::PERM),
-        Subject::Empty(index) => call.file(index)?.entry.clone().ok_or(Errno::PERM),
+        Subject::Open(index) => call.open_file(index).map(open),
+        Subject::Empty(index) if call.int(index) == AT_FDCWD => {
+            Ok(Found::Entry(Arc::clone(&lock(&call.thread.process.directories).current)))
+        }
+        Subject::Empty(index) => call.file(index).map(open),
     }
 }
 
 fn change_mode(call: &Call<'_>, what: &Subject, mode: u32) -> Outcome {
-    call.walker().change_mode(&*subject(call, what)?, mode)?;
+    let walker = call.walker();
+    match subject(call, what)? {
+        Found::Entry(entry) => walker.change_mode(&entry, mode)?,
+        Found::Open(file) => walker.change_mode_of(&file, mode)?,
+    }
     Ok(0)
 }
 
@@ -50,7 +73,10 @@ fn change_owner(call: &Call<'_>, what: &Subject, user: u32, group: u32) -> Outco
     let walker = call.walker();
     let user = walker.credentials.id_or_same(Ids::Users, user)?;
     let group = walker.credentials.id_or_same(Ids::Groups, group)?;
-    walker.change_owner(&*subject(call, what)?, user, group)?;
+    match subject(call, what)? {
+        Found::Entry(entry) => walker.change_owner(&entry, user, group)?,
+        Found::Open(file) => walker.change_owner_of(&file, user, group)?,
+    }
     Ok(0)
 }
 
@@ -109,7 +135,14 @@ fn old_times(call: &Call<'_>, directory: Option<usize>, path: usize, micro: bool
             *time = NewTime::At(Time { seconds, nanoseconds: micros * 1000 });
         }
     }
-    call.walker().set_times(&entry, times)?;
+    set_times(call, &entry, times)
+}
+
+fn set_times(call: &Call<'_>, what: &Found, times: [NewTime; 2]) -> Outcome {
+    match what {
+        Found::Entry(entry) => call.walker().set_times(entry, times)?,
+        Found::Open(file) => call.walker().set_times_of(file, times)?,
+    }
     Ok(0)
 }
 
@@ -155,8 +188,7 @@ pub(super) fn utimensat(call: &Call<'_>) -> Outcome {
             NewTime::At(Time { seconds, nanoseconds })
         }
     });
-    call.walker().set_times(&entry, times)?;
-    Ok(0)
+    set_times(call, &entry, times)
 }
 
 pub(super) fn umask(call: &Call<'_>) -> Outcome {
@@ -165,7 +197,7 @@ pub(super) fn umask(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn truncate(call: &Call<'_>) -> Outcome {
-    let entry = subject(call, &Subject::Path(None, 0, true))?;
+    let entry = place(call, None, 0, true, Errno::INVAL)?;
     if call.arg(1).cast_signed() < 0 {
         return Err(Errno::INVAL.into());
     }

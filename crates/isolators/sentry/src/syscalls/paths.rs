@@ -15,7 +15,7 @@ use crate::vfs::{
 
 use super::{Call, Outcome};
 
-const AT_FDCWD: i32 = -100;
+pub(super) const AT_FDCWD: i32 = -100;
 pub(super) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 const AT_EACCESS: u32 = 0x200;
 const AT_REMOVEDIR: u32 = 0x200;

@@ -6,6 +6,8 @@ use crate::kernel::Frame;
 use crate::task::waiter::lock;
 use crate::task::{CloneRequest, Pid, Status, clone as make_task, exit_process, exit_thread};
 
+use super::exec::Named;
+use super::paths::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, start_of};
 use super::{Call, Framed, Outcome};
 
 const VM: u64 = 0x100;
@@ -160,23 +162,38 @@ pub(super) fn setsid(call: &Call<'_>) -> Outcome {
 
 pub(super) fn execve(call: &Call<'_>, frame: &Frame) -> Framed {
     let path = call.path(0)?;
-    let start = super::paths::start_of(call, None, &path)?;
-    super::exec::execute(call, frame, &start, &path, (call.arg(1), call.arg(2)))
+    let current = start_of(call, None, &path)?;
+    super::exec::execute(call, frame, &Named::new(current, path), (call.arg(1), call.arg(2)))
 }
 
 pub(super) fn execveat(call: &Call<'_>, frame: &Frame) -> Framed {
-    const EMPTY_PATH: u32 = 0x1000;
-    if call.uint(4) & !EMPTY_PATH != 0 {
+    let flags = call.uint(4);
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::INVAL.into());
     }
-    let mut path = call.path(1)?;
-    if path.is_empty() && call.uint(4) & EMPTY_PATH != 0 {
-        call.file(0)?;
+    let (number, path) = (call.uint(0), call.path(1)?);
+    let is_file = path.is_empty() && flags & AT_EMPTY_PATH != 0;
+    let (start, lasting) = if is_file && call.int(0) != AT_FDCWD {
+        let entry = call.file(0)?.entry.clone().ok_or(Errno::ACCESS)?;
+        (entry, !call.files().close_on_exec(number)?)
+    } else {
+        let start = start_of(call, Some(0), &path)?;
+        let by_number = call.int(0) != AT_FDCWD && !path.starts_with(b"/");
+        (start, !by_number || !call.files().close_on_exec(number)?)
+    };
+    let mut named = Named::new(start_of(call, None, &path)?, path.clone());
+    named.start = start;
+    if call.int(0) != AT_FDCWD && !path.starts_with(b"/") {
         // The name that a script's interpreter gets, too.
-        path = format!("/dev/fd/{}", call.uint(0)).into_bytes();
+        named.path = format!("/dev/fd/{number}").into_bytes();
+        if !path.is_empty() {
+            named.path = [&named.path, &b"/"[..], &path].concat();
+        }
     }
-    let start = super::paths::start_of(call, Some(0), &path)?;
-    super::exec::execute(call, frame, &start, &path, (call.arg(2), call.arg(3)))
+    named.rest = (!is_file).then_some(path);
+    named.follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+    named.lasting = lasting;
+    super::exec::execute(call, frame, &named, (call.arg(2), call.arg(3)))
 }
 
 /// `arch_prctl`: the thread's own bases, by a number in a register.

@@ -7,7 +7,6 @@ use rustix::io::Errno;
 
 use crate::platform::GuestMemory;
 use crate::signal::{self, Info, SI_USER, SIGPIPE, Target};
-use crate::task::waiter::lock;
 use crate::vfs::{OpenFile, Ready, status};
 
 use super::files::offset;
@@ -125,7 +124,7 @@ impl Way<'_> {
         if offset.is_some() || !self.file.seekable {
             return f(offset);
         }
-        let mut position = lock(&self.file.position);
+        let mut position = self.file.position.lock();
         let done = f(Some(*position))?;
         *position = position.saturating_add(done);
         Ok(done)
@@ -184,7 +183,7 @@ impl Way<'_> {
             })
         });
         if appends && moves && self.file.seekable && done.is_ok_and(|done| done > 0) {
-            *lock(&self.file.position) = self.file.file.attributes()?.size;
+            *self.file.position.lock() = self.file.file.attributes()?.size;
         }
         if done == Err(Errno::PIPE.into()) {
             broken_pipe(call);

@@ -6,7 +6,7 @@ use crate::task::{Caps, Credentials};
 
 use super::change::alter;
 use super::inotify::{self, event};
-use super::{Attributes, Entry, Kind, Node, Time, Walker, access, permit};
+use super::{Attributes, Change, Entry, Kind, Node, OpenFile, Time, Walker, access, permit};
 
 /// A new time: given, the present, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,68 @@ fn in_memory(time: NewTime) -> Option<Time> {
 }
 
 impl Walker<'_> {
+    /// The mode that a file gets that is to get this one.
+    fn allowed_mode(&self, file: &Attributes, mode: u32) -> Result<u32, Errno> {
+        let who = &self.credentials;
+        check_owner(who, file)?;
+        let belongs =
+            who.in_group(file.group) || who.can_about((file.user, file.group), Caps::FSETID);
+        Ok(mode & if belongs { 0o7777 } else { 0o5777 })
+    }
+
+    fn check_new_owner(&self, file: &Attributes, user: u32, group: u32) -> Result<(), Errno> {
+        let who = &self.credentials;
+        if who.can_about((file.user, file.group), Caps::CHOWN) {
+            return Ok(());
+        }
+        let [_, _, _, own_user] = who.users;
+        let own = group == u32::MAX || group == file.group || who.in_group(group);
+        let stays = user == u32::MAX || user == file.user;
+        if own_user == file.user && stays && own { Ok(()) } else { Err(Errno::PERM) }
+    }
+
+    fn check_new_times(&self, file: &Attributes, times: [NewTime; 2]) -> Result<(), Errno> {
+        let owner = check_owner(&self.credentials, file);
+        if owner.is_err() && times == [NewTime::Now; 2] {
+            return permit(&self.credentials, file, access::WRITE);
+        }
+        owner
+    }
+
+    /// chmod(2) of a file without a name.
+    ///
+    /// # Errors
+    /// As fchmod(2); `EOPNOTSUPP` for what has no attributes of its own.
+    pub fn change_mode_of(&self, file: &OpenFile, mode: u32) -> Result<(), Errno> {
+        let kept = file.file.kept().ok_or(Errno::OPNOTSUPP)?;
+        kept.change(Change::Mode(self.allowed_mode(&kept.now(), mode)?));
+        Ok(())
+    }
+
+    /// chown(2) of a file without a name; `u32::MAX` leaves one as it is.
+    ///
+    /// # Errors
+    /// As fchown(2); `EOPNOTSUPP` for what has no attributes of its own.
+    pub fn change_owner_of(&self, file: &OpenFile, user: u32, group: u32) -> Result<(), Errno> {
+        let kept = file.file.kept().ok_or(Errno::OPNOTSUPP)?;
+        self.check_new_owner(&kept.now(), user, group)?;
+        kept.change(Change::Owner(user, group));
+        Ok(())
+    }
+
+    /// utimensat(2) of a file without a name.
+    ///
+    /// # Errors
+    /// As futimens(3); `EOPNOTSUPP` for what has no attributes of its own.
+    pub fn set_times_of(&self, file: &OpenFile, times: [NewTime; 2]) -> Result<(), Errno> {
+        let kept = file.file.kept().ok_or(Errno::OPNOTSUPP)?;
+        if times != [NewTime::Keep; 2] {
+            self.check_new_times(&kept.now(), times)?;
+            kept.change(Change::Times(times.map(in_memory)));
+        }
+        Ok(())
+    }
+
     /// chmod(2)
     ///
     /// # Errors
@@ -64,13 +126,7 @@ impl Walker<'_> {
     pub fn change_mode(&self, entry: &Entry, mode: u32) -> Result<(), Errno> {
         Walker::writable(entry)?;
         let file = entry.attributes(self.kernel)?;
-        check_owner(&self.credentials, &file)?;
-        let mut mode = mode & 0o7777;
-        let who = &self.credentials;
-        let owner = (file.user, file.group);
-        if !who.in_group(file.group) && !who.can_about(owner, Caps::FSETID) {
-            mode &= !0o2000;
-        }
+        let mode = self.allowed_mode(&file, mode)?;
         let done = match &entry.node {
             _ if entry.kind() == Kind::Link => Err(Errno::OPNOTSUPP),
             Node::Host(_) if file.mode & 0o7777 == mode && is_fresh(&file) => Ok(()),
@@ -79,12 +135,9 @@ impl Walker<'_> {
                 let broker = &self.kernel.files.broker;
                 node.handle(broker).and_then(|handle| broker.change_mode(handle, mode))
             }
-            Node::Tmp(node) => {
-                node.set_permissions(mode);
-                Ok(())
-            }
+            Node::Tmp(node) => node.set_permissions(mode),
             Node::Overlay(node) => {
-                node.copy_up(self.kernel, true).map(|upper| upper.set_permissions(mode))
+                node.copy_up(self.kernel, true).and_then(|upper| upper.set_permissions(mode))
             }
             _ => Err(Errno::PERM),
         };
@@ -98,14 +151,7 @@ impl Walker<'_> {
     pub fn change_owner(&self, entry: &Entry, user: u32, group: u32) -> Result<(), Errno> {
         Walker::writable(entry)?;
         let file = entry.attributes(self.kernel)?;
-        let who = &self.credentials;
-        if !who.can_about((file.user, file.group), Caps::CHOWN) {
-            let [_, _, _, own_user] = who.users;
-            let own = group == u32::MAX || group == file.group || who.in_group(group);
-            if own_user != file.user || (user != u32::MAX && user != file.user) || !own {
-                return Err(Errno::PERM);
-            }
-        }
+        self.check_new_owner(&file, user, group)?;
         let same = |id: u32, own: u32| id == u32::MAX || id == own;
         let keeps = same(user, file.user) && same(group, file.group) && file.mode & 0o6000 == 0;
         let done = match &entry.node {
@@ -137,13 +183,7 @@ impl Walker<'_> {
         }
         Walker::writable(entry)?;
         let file = entry.attributes(self.kernel)?;
-        let only_now = times == [NewTime::Now; 2];
-        let owner = check_owner(&self.credentials, &file);
-        if owner.is_err() && only_now {
-            permit(&self.credentials, &file, access::WRITE)?;
-        } else {
-            owner?;
-        }
+        self.check_new_times(&file, times)?;
         let done = match &entry.node {
             Node::Host(node) => {
                 const NOW: i64 = 0x3fff_ffff;

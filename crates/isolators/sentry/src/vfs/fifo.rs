@@ -10,7 +10,7 @@ use crate::task::Restart;
 use crate::task::waiter::{Waiter, Woken, lock};
 
 use super::pipe::{Pipe, Reader, Writer};
-use super::{Asks, Attributes, Entry, File, Ready, status};
+use super::{Asks, Attributes, Entry, File, Kept, Ready, status};
 
 /// The pipes behind FIFOs that are open, by device and inode.
 #[derive(Debug, Default)]
@@ -132,8 +132,12 @@ impl File for FifoFile {
     fn attributes(&self) -> Result<Attributes, Errno> {
         match &self.entry {
             Some(entry) => entry.node.now_there()?.ok_or(Errno::IO),
-            None => Ok(self.pipe.attributes()),
+            None => Ok(self.pipe.kept().now()),
         }
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        self.entry.is_none().then(|| self.pipe.kept())
     }
 
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {

@@ -14,7 +14,7 @@ use crate::task::Thread;
 use crate::task::waiter::{Waiter, lock};
 
 use super::inotify::{self, Inotify, event};
-use super::{Attributes, BrokerClient, Directory, Entry, Epoll, Kind, status};
+use super::{Attributes, BrokerClient, Directory, Entry, Epoll, Kept, Kind, Position, status};
 
 bitflags::bitflags! {
     /// What poll(2) tells.
@@ -204,13 +204,13 @@ pub trait File: Send + Sync {
         Err(Errno::INVAL)
     }
 
-    /// The memory of a file that can be sealed.
-    fn seals(&self) -> Option<BorrowedFd<'_>> {
+    /// The set of watches, if it stands for one.
+    fn inotify(&self) -> Option<&Arc<Inotify>> {
         None
     }
 
-    /// The set of watches, if it stands for one.
-    fn inotify(&self) -> Option<&Arc<Inotify>> {
+    /// Its attributes, if it has no name and its owner may change them.
+    fn kept(&self) -> Option<&Kept> {
         None
     }
 
@@ -247,7 +247,7 @@ pub struct OpenFile {
     /// How it was opened.
     pub flags: AtomicU32,
     /// Position; of a directory, as [`Directory`] counts.
-    pub position: Mutex<u64>,
+    pub position: Position,
     /// Whether it has one.
     pub seekable: bool,
     /// The set, if it stands for one.
@@ -402,7 +402,7 @@ impl OpenFile {
             self.changed();
         }
         if append && offset.is_none() && self.seekable {
-            *lock(&self.position) = self.file.attributes()?.size;
+            *self.position.lock() = self.file.attributes()?.size;
         }
         if self.flag(status::SYNC) {
             self.file.sync()?;
@@ -458,7 +458,7 @@ impl OpenFile {
             Some(offset) => f(offset),
             None if !self.seekable => f(0),
             None => {
-                let mut position = lock(&self.position);
+                let mut position = self.position.lock();
                 let done = f(*position)?;
                 *position = position.saturating_add(done as u64);
                 Ok(done)

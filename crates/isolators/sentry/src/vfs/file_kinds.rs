@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{Directory, Entry, Epoll, File, Kind, OpenFile, status};
+use super::{Directory, Entry, Epoll, File, Kind, OpenFile, Position, status};
 
 impl OpenFile {
     fn new(file: Box<dyn File>, flags: u32) -> Self {
@@ -12,7 +12,7 @@ impl OpenFile {
             directory: None,
             entry: None,
             flags: AtomicU32::new(flags),
-            position: Mutex::new(0),
+            position: Position::default(),
             seekable: false,
             epoll: None,
             locked: OnceLock::new(),

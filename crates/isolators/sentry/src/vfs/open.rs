@@ -1,7 +1,6 @@
 //! Opening: from a name to an open file.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -18,8 +17,8 @@ use super::proc::TextFile;
 use super::queue_file::QueueFile;
 use super::tmpfs::{Names, New, TmpDirectory, TmpFile};
 use super::{
-    Device, Directory, Entry, File, HostFile, Kind, Node, OpenFile, ProcNode, Resolve, Walker,
-    access, permit, status,
+    Device, Directory, Entry, File, HostFile, Kind, Node, OpenFile, ProcNode, Resolve, TmpNode,
+    Walker, access, permit, status,
 };
 
 /// What an open file is made of: itself, and its names if it is a directory.
@@ -117,15 +116,6 @@ fn nameless(
     if let Some(ends) = super::fifo::ends_again(&*file.file, reads, writes) {
         permit(&walker.credentials, &attributes, wanted)?;
         return Ok(OpenFile::stream(ends, keep));
-    }
-    if let Some(memory) = super::tmpfs::memory_again(&*file.file) {
-        permit(&walker.credentials, &attributes, wanted)?;
-        if flags & status::TRUNCATE != 0 {
-            memory.truncate(0)?;
-        }
-        let file = OpenFile::nameless(memory);
-        file.flags.store(keep, Ordering::SeqCst);
-        return Ok(file);
     }
     // What the sandbox was given is the same file, with no more rights.
     let may = (!reads || file.readable()) && (!writes || file.writable());
@@ -307,6 +297,12 @@ pub fn to_read(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn File>,
 /// `ENOTDIR`, and what the host says.
 pub(super) fn names(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn Directory>, Errno> {
     stored(walker, entry, 0)?.1.ok_or(Errno::NOTDIR)
+}
+
+/// A new file in memory, which may be read and written.
+pub fn memory(entry: &Arc<Entry>, node: &Arc<TmpNode>) -> Arc<OpenFile> {
+    let file = Box::new(TmpFile(Arc::clone(node)));
+    opened((file, None), entry, status::READ_WRITE)
 }
 
 fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {

@@ -9,7 +9,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
-use super::{Asks, Attributes, File, Kind, Ready, Time};
+use super::{Asks, Attributes, File, Kept, Kind, Ready, Time};
 
 const CAPACITY: usize = 65_536;
 const PAGE: usize = 4096;
@@ -45,9 +45,7 @@ impl State {
 pub struct Pipe {
     state: Mutex<State>,
     pub(super) changed: WaitQueue,
-    inode: u64,
-    owner: (u32, u32),
-    made: Time,
+    kept: Kept,
 }
 
 /// An end to read from.
@@ -93,7 +91,21 @@ impl Pipe {
         let missed = false;
         let state = State { bytes, capacity, readers: 0, writers: 0, opened, drained, missed };
         let (state, changed) = (Mutex::new(state), WaitQueue::default());
-        Arc::new(Pipe { state, changed, inode, owner, made: Time::now() })
+        let (made, (user, group)) = (Time::now(), owner);
+        let kept = Kept::new(Attributes {
+            device: 12,
+            inode,
+            mode: Kind::Fifo as u32 | 0o600,
+            links: 1,
+            block_size: 4096,
+            user,
+            group,
+            accessed: made,
+            modified: made,
+            changed: made,
+            ..Attributes::default()
+        });
+        Arc::new(Pipe { state, changed, kept })
     }
 
     pub(super) fn has_readers(&self) -> bool {
@@ -196,12 +208,9 @@ impl Pipe {
         taken
     }
 
-    pub(super) fn attributes(&self) -> Attributes {
-        let mode = Kind::Fifo as u32 | 0o600;
-        let (accessed, modified, changed) = (self.made, self.made, self.made);
-        let (user, group) = self.owner;
-        let base = Attributes { accessed, modified, changed, user, group, ..Attributes::default() };
-        Attributes { device: 12, inode: self.inode, mode, links: 1, block_size: 4096, ..base }
+    /// Its attributes, if it has no name.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
@@ -305,7 +314,11 @@ impl File for Reader {
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        Ok(self.0.attributes())
+        Ok(self.0.kept.now())
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        Some(&self.0.kept)
     }
 
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
@@ -362,7 +375,11 @@ impl File for Writer {
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        Ok(self.0.attributes())
+        Ok(self.0.kept.now())
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        Some(&self.0.kept)
     }
 
     fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {

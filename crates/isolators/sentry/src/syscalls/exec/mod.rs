@@ -42,7 +42,34 @@ struct Binary {
     file: Arc<OwnedFd>,
     image: Image,
     path: Vec<u8>,
+    entry: Arc<Entry>,
     id: (u64, u64),
+}
+
+/// What a call is to execute.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    /// Where its own path starts, if that is relative.
+    pub(super) start: Arc<Entry>,
+    /// Where those of interpreters do.
+    pub(super) current: Arc<Entry>,
+    /// The path, which is also what the program is told; of a descriptor `/dev/fd/N` and what
+    /// is behind that.
+    pub(super) path: Vec<u8>,
+    /// The part of it that is behind the descriptor; none if it is that file itself.
+    pub(super) rest: Option<Vec<u8>>,
+    /// Whether a link at its end is followed.
+    pub(super) follow: bool,
+    /// Whether the path leads there once the program runs: not by what is closed by then.
+    pub(super) lasting: bool,
+}
+
+impl Named {
+    /// A path.
+    pub(super) fn new(current: Arc<Entry>, path: Vec<u8>) -> Self {
+        let start = Arc::clone(&current);
+        Named { start, current, rest: Some(path.clone()), path, follow: true, lasting: true }
+    }
 }
 
 /// A program that was found and understood, with its arguments.
@@ -86,12 +113,27 @@ fn open_binary(
     start: &Arc<Entry>,
     path: &[u8],
 ) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
-    let mut entry = walker.walk_to(start, path, true, Limits::empty(), End::Read)?.existing()?;
+    to_execute(walker, walker.walk_to(start, path, true, Limits::empty(), End::Read)?.existing()?)
+}
+
+/// The same of what a call names.
+fn open_named(walker: &Walker<'_>, named: &Named) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
+    let Some(rest) = &named.rest else { return to_execute(walker, Arc::clone(&named.start)) };
+    let found = walker.walk_to(&named.start, rest, named.follow, Limits::empty(), End::Read)?;
+    to_execute(walker, found.existing()?)
+}
+
+fn to_execute(
+    walker: &Walker<'_>,
+    mut entry: Arc<Entry>,
+) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
     if let Node::Proc(ProcNode::Descriptor(open, _)) = &entry.node {
         entry = open.entry.clone().ok_or(Errno::ACCESS)?;
     }
-    if entry.kind() != Kind::Regular {
-        return Err(Errno::ACCESS);
+    match entry.kind() {
+        Kind::Regular => {}
+        Kind::Link => return Err(Errno::LOOP),
+        _ => return Err(Errno::ACCESS),
     }
     permit(&walker.credentials, &entry.attributes(walker.kernel)?, access::EXECUTE)?;
     if entry.mount.flags().contains(MountFlags::NO_EXECUTE) {
@@ -111,27 +153,33 @@ fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno>
     Ok(())
 }
 
-fn binary(file: Arc<OwnedFd>, entry: &Entry) -> Result<Binary, Errno> {
+fn binary(file: Arc<OwnedFd>, entry: &Arc<Entry>) -> Result<Binary, Errno> {
     let image = Image::parse(|offset, into| read_exact(&file, offset, into))?;
     let id = entry.node.id().ok_or(Errno::ACCESS)?;
-    Ok(Binary { image, path: entry.path(), id, file })
+    Ok(Binary { image, path: entry.path(), entry: Arc::clone(entry), id, file })
 }
 
 /// Finds a program, through `#!` lines and with its interpreter.
 fn find(
     walker: &Walker<'_>,
-    start: &Arc<Entry>,
-    path: &[u8],
+    named: &Named,
     arguments: Vec<Vec<u8>>,
     environment: Vec<Vec<u8>>,
 ) -> Result<Program, Errno> {
-    let (mut called, mut arguments) = (path.to_vec(), arguments);
-    for _ in 0..SCRIPT_DEPTH {
-        let (file, entry) = open_binary(walker, start, &called)?;
+    let (mut called, mut arguments) = (named.path.clone(), arguments);
+    let start = &named.current;
+    for depth in 0..SCRIPT_DEPTH {
+        let (file, entry) = match depth {
+            0 => open_named(walker, named)?,
+            _ => open_binary(walker, start, &called)?,
+        };
         let mut head = [0; 256];
         let length = rustix::io::pread(&file, &mut head, 0)?;
         let script = head.get(..length).and_then(parse_script);
         if let Some(Script { interpreter, argument }) = script {
+            if !named.lasting {
+                return Err(Errno::NOENT);
+            }
             let rest = arguments.split_off(arguments.len().min(1));
             arguments = vec![interpreter.clone()];
             arguments.extend(argument);
@@ -153,7 +201,7 @@ fn find(
                 Some(self::binary(file, &entry).map_err(|_| Errno::LIBBAD)?)
             }
         };
-        let called = path.to_vec();
+        let called = named.path.clone();
         return Ok(Program { binary, interpreter, arguments, environment, called, gain });
     }
     Err(Errno::LOOP)
@@ -277,22 +325,19 @@ fn short_name(path: &[u8]) -> Vec<u8> {
 }
 
 /// What execve(2) and execveat(2) have in common.
-pub(super) fn execute(
-    call: &Call<'_>,
-    frame: &Frame,
-    start: &Arc<Entry>,
-    path: &[u8],
-    lists: (u64, u64),
-) -> Framed {
+pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64, u64)) -> Framed {
     let mut total = 0;
     let mut arguments = strings(call, lists.0, &mut total)?;
     let environment = strings(call, lists.1, &mut total)?;
     if arguments.is_empty() {
         arguments.push(Vec::new());
     }
-    let program = find(&call.walker(), start, path, arguments, environment)?;
+    let program = find(&call.walker(), named, arguments, environment)?;
     let process = Arc::clone(&call.thread.process);
-    let name = short_name(path);
+    let name = match &named.rest {
+        Some(_) => short_name(&named.path),
+        None => short_name(&named.start.name()),
+    };
     let own = lock(&call.thread.credentials).clone();
     let way = |program: Program, becomes: Becomes| {
         let plan = plan(program, &process, (ids(&becomes.who), becomes.secure))?;
@@ -384,7 +429,8 @@ pub fn start_first(
     };
     let start = Arc::clone(&directories.current);
     drop(directories);
-    let program = find(&walker, &start, path, arguments, environment)?;
+    let named = Named::new(start, path.to_vec());
+    let program = find(&walker, &named, arguments, environment)?;
     *lock(&process.name) = short_name(path);
     let own = process.who();
     let becomes = program.gain.apply(&own, false)?;

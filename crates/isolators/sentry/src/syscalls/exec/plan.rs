@@ -138,7 +138,11 @@ pub(super) fn plan(
         writes: Vec::new(),
         entry: 0,
         pointer: 0,
-        program: crate::mm::Program { path: binary.path.clone(), id: binary.id },
+        program: crate::mm::Program {
+            path: binary.path.clone(),
+            entry: Some(Arc::clone(&binary.entry)),
+            id: binary.id,
+        },
         auxiliary: Vec::new(),
         strings: [0..0, 0..0],
     };

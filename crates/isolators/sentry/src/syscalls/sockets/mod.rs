@@ -22,7 +22,7 @@ use crate::net::{Body, Netlink, Sender, Socket, SocketFile, Type, Unix};
 use crate::platform::host_socket;
 use crate::task::Restart;
 use crate::task::waiter::{Woken, lock};
-use crate::vfs::{OpenFile, status};
+use crate::vfs::{Change, OpenFile, status};
 
 use super::{Call, Failure, Outcome};
 
@@ -105,6 +105,11 @@ impl Patience {
 /// Gives a socket a descriptor.
 fn install(call: &Call<'_>, socket: Arc<Socket>, flags: u32) -> Result<u32, Errno> {
     let keep = status::READ_WRITE | flags & status::NONBLOCK;
+    let ([.., user], [.., group]) = {
+        let who = lock(&call.thread.credentials);
+        (who.users, who.groups)
+    };
+    socket.kept.change(Change::Owner(user, group));
     let file = OpenFile::stream(Box::new(SocketFile(socket)), keep);
     call.files().add(file, 0, flags & status::CLOSE_ON_EXEC != 0)
 }

@@ -28,6 +28,7 @@ use crate::task::namespaces::{ipc_of, network_of};
 use crate::task::pid_namespace::{Pids, id_of, number_of};
 use crate::task::waiter::lock;
 
+use super::tmpfs::is_memory;
 use super::{Attributes, Entry, Kind, NamespaceFile, OpenFile, Time, Walker};
 use kernel::TEXTS;
 use names::{NAMESPACES, OF_PROCESS, known};
@@ -115,6 +116,10 @@ impl ProcNode {
                 let directories = lock(&process.directories);
                 let place = if *which == "cwd" { &directories.current } else { &directories.root };
                 Ok(Some(Arc::clone(place)))
+            }
+            ProcNode::Link(_, pid) => {
+                let program = program(walker.kernel, *pid)?;
+                program.entry.map(Some).ok_or(Errno::NOENT)
             }
             _ => Ok(None),
         }
@@ -292,6 +297,7 @@ impl ProcNode {
             }
             ProcNode::Own(pids) => Ok(own_number(pids, walker)?.to_string().into_bytes()),
             ProcNode::Descriptor(file, _) => match &file.entry {
+                Some(entry) if is_memory(entry) => Ok(entry.path()),
                 Some(entry) => {
                     let path = entry.path_below(&walker.root).unwrap_or_else(unreachable);
                     Ok(marked(path, entry, kernel))
@@ -321,11 +327,10 @@ impl ProcNode {
                     }
                     _ => {
                         drop(directories);
-                        let threads = kernel.threads_of(*pid);
-                        let thread = threads.first().ok_or(Errno::NOENT)?;
-                        let space = thread.space();
-                        let path = lock(&space.program).path.clone();
-                        Ok(path)
+                        let program = program(kernel, *pid)?;
+                        let entry = program.entry.ok_or(Errno::NOENT)?;
+                        let path = entry.path_below(&walker.root).unwrap_or(program.path);
+                        Ok(marked(path, &entry, kernel))
                     }
                 }
             }
@@ -377,6 +382,14 @@ impl ProcNode {
 /// The number of who reads, in a namespace.
 fn own_number(pids: &Pids, walker: &Walker<'_>) -> Result<i32, Errno> {
     Some(number_of(pids, walker.pid)).filter(|number| *number > 0).ok_or(Errno::NOENT)
+}
+
+/// What a process executes.
+fn program(kernel: &Kernel, pid: i32) -> Result<crate::mm::Program, Errno> {
+    let threads = kernel.threads_of(pid);
+    let space = threads.first().ok_or(Errno::NOENT)?.space();
+    let program = lock(&space.program).clone();
+    Ok(program)
 }
 
 /// A path as it is told, whose file may be gone from there.

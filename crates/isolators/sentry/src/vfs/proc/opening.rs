@@ -8,7 +8,6 @@ use rustix::io::Errno;
 use crate::net::procfs;
 use crate::settings::is_of_network;
 use crate::task::Caps;
-use crate::task::waiter::lock;
 
 use super::super::{File, Kind, OpenFile, Walker};
 use super::adjustment::AdjustmentFile;
@@ -138,6 +137,6 @@ fn info(file: &OpenFile) -> Vec<u8> {
     let flags = file.flags.load(Ordering::SeqCst);
     let mount = file.entry.as_ref().map_or(0, |entry| entry.mount.id);
     let inode = file.file.attributes().map_or(0, |attributes| attributes.inode);
-    let position = *lock(&file.position);
+    let position = file.position.told();
     format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes()
 }

@@ -3,16 +3,17 @@
 mod attributes;
 mod content;
 mod directory;
+mod memory;
 mod open;
 mod room;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use content::Content;
 pub use directory::Names;
-pub(super) use open::memory_again;
-pub use open::{MemoryFile, TmpDirectory, TmpFile};
+pub use memory::{SEAL_EXECUTION, add_seals, is_memory, memory_file, seals};
+pub use open::{TmpDirectory, TmpFile};
 use room::{Extended, FILE, Room, all_extended};
 use rustix::io::Errno;
 
@@ -63,6 +64,8 @@ struct Changeable {
     modified: Time,
     changed: Time,
     extended: Extended,
+    /// Whether permissions to execute it stay as they are.
+    execution_sealed: bool,
 }
 
 impl Changeable {
@@ -141,6 +144,7 @@ impl TmpFs {
                 modified: now,
                 changed: now,
                 extended: Extended::new(),
+                execution_sealed: false,
             }),
             content,
             fs: Arc::clone(self),
@@ -169,18 +173,6 @@ impl TmpFs {
             return Err(full);
         }
         Ok(self.node(new, content))
-    }
-
-    /// A file without a name in a file system that has nothing else.
-    ///
-    /// # Errors
-    /// If there is no memory.
-    pub fn nameless(new: New<'_>) -> Result<Arc<TmpNode>, Errno> {
-        static HIDDEN: LazyLock<Arc<TmpFs>> =
-            LazyLock::new(|| Arc::new(TmpFs::new(1, (u64::MAX, u64::MAX), None)));
-        let node = HIDDEN.unnamed(new)?;
-        node.unname();
-        Ok(node)
     }
 
     /// Room for all bytes and files, and what of it is used.
@@ -263,10 +255,17 @@ impl TmpNode {
     }
 
     /// Gives it other permissions.
-    pub fn set_permissions(&self, permissions: u32) {
+    ///
+    /// # Errors
+    /// `EPERM` if they are sealed.
+    pub fn set_permissions(&self, permissions: u32) -> Result<(), Errno> {
         let mut now = lock(&self.changeable);
+        if now.execution_sealed && (now.permissions ^ permissions) & 0o111 != 0 {
+            return Err(Errno::PERM);
+        }
         now.permissions = permissions & 0o7777;
         now.changed = Time::now();
+        Ok(())
     }
 
     /// Gives it an owner, a group, or both; `u32::MAX` leaves one as it is.

@@ -383,7 +383,7 @@ fn memory_is_limited_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in ["room", "attributes", "advice", "told"] {
+    for name in ["room", "attributes", "advice", "told", "locked"] {
         same_program(&sandbox, name);
     }
 }

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use crate::platform::GUEST_END;
 
+use super::Marks;
+
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
 
@@ -59,17 +61,6 @@ impl Backing {
     }
 }
 
-bitflags::bitflags! {
-    /// What else there is to know of an area.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Marks: u8 {
-        /// A fork's child does not have it.
-        const NOT_INHERITED = 1;
-        /// It grows downwards, where it is touched below its start.
-        const GROWS = 2;
-    }
-}
-
 /// A piece of the address space with one kind of access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {
@@ -98,8 +89,8 @@ pub struct Areas {
     areas: BTreeMap<u64, Area>,
     /// A length and an address: above it no room of that length is free.
     full: Cell<(u64, u64)>,
-    /// What mlock(2) locked, by start: the host is not asked for it.
-    locked: BTreeMap<u64, u64>,
+    /// What marks new areas get: mlockall(2).
+    pub(super) future: Marks,
     /// Start and end of the heap that brk(2) moves.
     pub heap: (u64, u64),
 }
@@ -200,38 +191,6 @@ impl Areas {
         self.areas.iter().filter(|(_, area)| is(area)).map(|(start, area)| area.end - start).sum()
     }
 
-    /// Notes that a range is locked.
-    pub fn lock(&mut self, range: &Range<u64>) {
-        self.unlock(range);
-        self.locked.insert(range.start, range.end);
-    }
-
-    /// Notes that it is not.
-    pub fn unlock(&mut self, range: &Range<u64>) {
-        let parts: Vec<(u64, u64)> = self
-            .locked
-            .range(..range.end)
-            .filter(|(_, end)| **end > range.start)
-            .map(|(start, end)| (*start, *end))
-            .collect();
-        for (start, end) in parts {
-            self.locked.remove(&start);
-            if start < range.start {
-                self.locked.insert(start, range.start);
-            }
-            if end > range.end {
-                self.locked.insert(range.end, end);
-            }
-        }
-    }
-
-    /// Locked bytes, all or those in a range.
-    #[must_use]
-    pub fn locked(&self, range: &Range<u64>) -> u64 {
-        let parts = self.locked.range(..range.end).filter(|(_, end)| **end > range.start);
-        parts.map(|(start, end)| (*end).min(range.end) - (*start).max(range.start)).sum()
-    }
-
     /// A free range of `length` bytes (whole pages): at `hint` if that is free,
     /// else the highest below a limit, with a page between neighbours if there
     /// is room, as nothing is promised about that.
@@ -273,9 +232,6 @@ impl Areas {
     pub fn remove(&mut self, range: &Range<u64>) {
         if range.end > self.full.get().1 {
             self.full.set((0, 0));
-        }
-        if !self.locked.is_empty() {
-            self.unlock(range);
         }
         self.cut(range.start);
         self.cut(range.end);
@@ -334,12 +290,9 @@ impl Areas {
             area.marks.contains(Marks::NOT_INHERITED).then_some(start..area.end)
         };
         self.iter().filter_map(gone).for_each(|range| areas.remove(&range));
+        areas.future = Marks::empty();
+        areas.areas.values_mut().for_each(|area| area.marks.remove(Marks::LOCKS));
         areas
-    }
-
-    /// Whether forks' children have what is mapped in `range`.
-    pub fn inherit(&mut self, range: &Range<u64>, inherited: bool) {
-        self.change(range, |area| area.marks.set(Marks::NOT_INHERITED, !inherited));
     }
 
     /// Where the area that grows starts, if it is touched at `address`, and what it is; none if
@@ -363,7 +316,8 @@ impl Areas {
         self.change(range, |area| area.protection = protection);
     }
 
-    fn change(&mut self, range: &Range<u64>, change: impl Fn(&mut Area)) {
+    /// Changes all that is mapped in `range`.
+    pub(super) fn change(&mut self, range: &Range<u64>, change: impl Fn(&mut Area)) {
         self.cut(range.start);
         self.cut(range.end);
         self.areas.range_mut(range.clone()).for_each(|(_, area)| change(area));
@@ -434,24 +388,6 @@ mod tests {
         assert_eq!(areas.find(0, 0x1000, None), Some(start + 0x2000));
         areas.insert(start, anonymous(start + length));
         assert_eq!(areas.find(0, 0x1000, None), Some(starts[3].0 - 0x1000));
-    }
-
-    #[test]
-    fn locks_go_with_what_is_mapped() {
-        let all = 0..u64::MAX;
-        let mut areas = Areas::default();
-        areas.insert(0x10_0000, anonymous(0x20_0000));
-        areas.lock(&(0x10_0000..0x18_0000));
-        areas.lock(&(0x14_0000..0x19_0000));
-        assert_eq!(
-            (areas.locked(&all), areas.locked(&(0x17_0000..0x30_0000))),
-            (0x9_0000, 0x2_0000)
-        );
-        areas.remove(&(0x12_0000..0x13_0000));
-        assert_eq!((areas.locked(&all), areas.data()), (0x8_0000, 0xf_0000));
-        areas.unlock(&(0x11_0000..0x15_0000));
-        assert_eq!(areas.locked(&all), 0x5_0000);
-        assert_eq!(areas.mapped(&(0x11_0000..0x14_0000)), 0x2_0000);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod areas;
 mod flight;
+mod marks;
 mod sites;
 
 use std::collections::BTreeSet;
@@ -9,8 +10,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
-pub use areas::{Area, Areas, Backing, Marks, PAGE, Protection, round_up};
+pub use areas::{Area, Areas, Backing, PAGE, Protection, round_up};
 pub use flight::Flight;
+pub use marks::Marks;
 use rustix::io::Errno;
 pub use sites::{Site, Sites};
 
@@ -75,9 +77,7 @@ struct Slots {
 impl Space {
     /// For a stub with one thread in `slot`, which counts as a user.
     #[must_use]
-    pub fn new(stub: Arc<StubProcess>, mut areas: Areas, slot: Slot) -> Arc<Self> {
-        // A fork's child has what its parent has mapped, but not locked.
-        areas.unlock(&(0..u64::MAX));
+    pub fn new(stub: Arc<StubProcess>, areas: Areas, slot: Slot) -> Arc<Self> {
         let free = (0..slot.0).map(Slot).collect();
         Arc::new(Space {
             memory: GuestMemory::new(Arc::clone(&stub)),

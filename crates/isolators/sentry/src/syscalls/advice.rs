@@ -2,45 +2,71 @@
 
 use rustix::io::Errno;
 
+use crate::mm::Marks;
 use crate::task::waiter::lock;
 use crate::task::{Caps, may_trace};
 
 use super::memory::range;
 use super::{Call, Failure, Outcome, approved, process_vm};
 
-/// `MADV_*` that say whether a fork's child has the memory.
-const DONT_FORK: u64 = 10;
-const DO_FORK: u64 = 11;
+/// What a `MADV_*` notes of areas: marks that they get, and that they lose.
+fn noted(advice: u64) -> Option<(Marks, Marks)> {
+    let none = Marks::empty();
+    let order = Marks::SEQUENTIAL | Marks::RANDOM;
+    Some(match advice {
+        0 => (none, order),
+        1 => (Marks::RANDOM, order),
+        2 => (Marks::SEQUENTIAL, order),
+        10 => (Marks::NOT_INHERITED, none),
+        11 => (none, Marks::NOT_INHERITED),
+        12 => (Marks::MERGEABLE, none),
+        13 => (none, Marks::MERGEABLE),
+        14 => (Marks::HUGE, Marks::NOT_HUGE),
+        15 => (Marks::NOT_HUGE, Marks::HUGE),
+        16 => (Marks::NOT_DUMPED, none),
+        17 => (none, Marks::NOT_DUMPED),
+        18 => (Marks::WIPED, none),
+        19 => (none, Marks::WIPED),
+        _ => return None,
+    })
+}
 
 /// Nothing of it changes what is mapped, so the host can answer for itself.
 pub(super) fn madvise(call: &Call<'_>) -> Outcome {
-    // What the host does with guest memory as it is: normal, random, sequential,
-    // willneed, dontneed, free, remove, hugepage, nohugepage, wipeonfork,
-    // keeponfork, cold, pageout, populate, dontneed though locked.
-    const PASSED: [u64; 17] = [0, 1, 2, 3, 4, 8, 9, 14, 15, 18, 19, 20, 21, 22, 23, 24, 25];
-    // Hints without effect here: mergeable, dump.
-    const IGNORED: [u64; 4] = [12, 13, 16, 17];
+    // What the host does with guest memory as it is: willneed, dontneed, free, remove,
+    // cold, pageout, populate, dontneed though locked, collapse.
+    const PASSED: [u64; 10] = [3, 4, 8, 9, 20, 21, 22, 23, 24, 25];
+    // What may not be done to what is locked.
+    const UNLOCKED: [u64; 5] = [4, 8, 9, 20, 21];
+    // Of which the host is not told: mergeable, dump.
+    const OWN: [u64; 4] = [12, 13, 16, 17];
+    const WIPE: u64 = 18;
     let at = range(call.arg(0), call.arg(1)).map_err(|_| Errno::INVAL)?;
     // An `int`: the host ignores the upper half, too.
     let advice = call.uint(2).into();
-    if IGNORED.contains(&advice) {
-        let mapped = lock(&call.thread.space().areas).is_mapped(&at);
-        return if mapped { Ok(0) } else { Err(Errno::NOMEM.into()) };
+    let marks = noted(advice);
+    if at.is_empty() {
+        return Err(Failure::Host);
     }
-    if matches!(advice, DONT_FORK | DO_FORK) && !at.is_empty() {
-        // The host's forks heed it; ours is noted with it, for who is listed in the child.
-        let noted = at.clone();
-        return approved::approve(
-            call,
-            at,
-            |_| Ok(()),
-            |space| lock(&space.areas).inherit(&noted, advice == DO_FORK),
-        );
+    let space = call.thread.space();
+    let Some((gets, loses)) = marks else {
+        if !PASSED.contains(&advice) {
+            return Err(Errno::INVAL.into());
+        }
+        let locked = UNLOCKED.contains(&advice) && lock(&space.areas).locked(&at) > 0;
+        return Err(if locked { Errno::INVAL.into() } else { Failure::Host });
+    };
+    if OWN.contains(&advice) {
+        let mut areas = lock(&space.areas);
+        areas.mark(&at, gets, loses);
+        return if areas.is_mapped(&at) { Ok(0) } else { Err(Errno::NOMEM.into()) };
     }
-    if !PASSED.contains(&advice) && !at.is_empty() {
+    if advice == WIPE && !approved::is_plain(&space, &at) {
         return Err(Errno::INVAL.into());
     }
-    Err(Failure::Host)
+    // The host's forks heed it; ours is noted with it, for who is listed in the child.
+    let noted = at.clone();
+    approved::approve(call, at, |_| Ok(()), |space| lock(&space.areas).mark(&noted, gets, loses))
 }
 
 /// Hints about another process's memory, which have no effect.

@@ -28,7 +28,7 @@ use super::{Call, Failure, Outcome};
 const MANY: usize = 30_000;
 
 /// Whether all that `at` touches is private memory.
-fn is_plain(space: &Space, at: &Range<u64>) -> bool {
+pub(super) fn is_plain(space: &Space, at: &Range<u64>) -> bool {
     lock(&space.areas).within(at).all(|area| area.backing == Backing::Anonymous)
 }
 
@@ -86,6 +86,9 @@ pub(super) fn mmap(call: &Call<'_>) -> Outcome {
     let (judged, data) = (at.clone(), protection.0 & 2 != 0);
     let judge = |space: &Space| {
         let areas = lock(&space.areas);
+        if !areas.future().is_empty() {
+            return Err(Failure::NeedsFrame);
+        }
         let more = judged.end - judged.start - areas.mapped(&judged);
         Ok(super::limits::allow_memory(call, &areas, more, data)?)
     };

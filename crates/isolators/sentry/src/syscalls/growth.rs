@@ -12,6 +12,7 @@ use crate::task::limits::resource;
 use crate::task::waiter::lock;
 
 use super::limits::allow_memory_of;
+use super::locking::allow_locked;
 use super::memory::{host, map};
 
 /// A thread has a fault, as nothing is mapped at its address. True if something grows to it:
@@ -38,7 +39,8 @@ pub fn grow(
         areas.grown(address).and_then(|(start, area)| {
             let most = lock(&thread.process.limits).soft(resource::STACK);
             let allowed = area.end - to <= most
-                && allow_memory_of(&thread.process, &areas, start - to, false).is_ok();
+                && allow_memory_of(&thread.process, &areas, start - to, false).is_ok()
+                && allow_locked(thread, &areas, area.marks, start - to).is_ok();
             allowed.then(|| (start, area.clone()))
         })
     };

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use rustix::io::Errno;
 
-use crate::mm::{Areas, PAGE};
+use crate::mm::{Areas, Marks, PAGE};
 use crate::platform::GUEST_END;
-use crate::task::Caps;
 use crate::task::limits::resource;
 use crate::task::waiter::lock;
+use crate::task::{Caps, Process, Thread};
 
-use super::memory::range;
+use super::memory::{map, range};
 use super::{Call, Outcome};
 
 const ALL: Range<u64> = 0..GUEST_END;
@@ -23,54 +23,98 @@ fn named(call: &Call<'_>) -> Result<Range<u64>, Errno> {
     range(start, length)
 }
 
+/// How much a thread's process may lock; `None` if there is no limit.
+fn limit(thread: &Thread) -> Option<u64> {
+    let process: &Process = &thread.process;
+    let any = lock(&thread.credentials).can(Caps::IPC_LOCK);
+    (!any).then(|| lock(&process.limits).soft(resource::MEMLOCK))
+}
+
 /// Whether `more` bytes may be locked, of which some are already.
 fn allow(call: &Call<'_>, areas: &Areas, more: u64) -> Result<(), Errno> {
-    let limit = lock(&call.thread.process.limits).soft(resource::MEMLOCK);
-    if lock(&call.thread.credentials).can(Caps::IPC_LOCK) {
-        return Ok(());
-    }
-    match limit {
-        0 => Err(Errno::PERM),
-        _ if areas.locked(&ALL) + more > limit => Err(Errno::NOMEM),
+    match limit(call.thread) {
+        Some(0) => Err(Errno::PERM),
+        Some(limit) if areas.locked(&ALL).saturating_add(more) > limit => Err(Errno::NOMEM),
         _ => Ok(()),
     }
 }
 
-pub(super) fn mlock(call: &Call<'_>) -> Outcome {
+/// Whether an area with these marks may have `more` bytes more.
+///
+/// # Errors
+/// `EAGAIN` if they are to be locked, and are too many.
+pub(super) fn allow_locked(
+    thread: &Thread,
+    areas: &Areas,
+    marks: Marks,
+    more: u64,
+) -> Result<(), Errno> {
+    let locks = marks.contains(Marks::LOCKED) && more > 0;
+    match limit(thread).filter(|_| locks) {
+        Some(limit) if areas.locked(&ALL).saturating_add(more) > limit => Err(Errno::AGAIN),
+        _ => Ok(()),
+    }
+}
+
+/// How something that mmap(2) maps with these flags is locked.
+///
+/// # Errors
+/// `EPERM`, `EAGAIN` if it may not be.
+pub(super) fn of_new(
+    call: &Call<'_>,
+    areas: &Areas,
+    length: u64,
+    flags: u64,
+) -> Result<Marks, Errno> {
+    let mut marks = areas.future();
+    if flags & map::LOCKED != 0 {
+        if limit(call.thread) == Some(0) {
+            return Err(Errno::PERM);
+        }
+        marks |= Marks::LOCKED;
+    }
+    allow_locked(call.thread, areas, marks, length)?;
+    Ok(marks)
+}
+
+/// Whether what has these marks is to be there at once.
+pub(super) fn is_present(marks: Marks) -> bool {
+    marks & Marks::LOCKS == Marks::LOCKED
+}
+
+fn lock_as(call: &Call<'_>, how: Marks) -> Outcome {
     let at = named(call)?;
     let space = call.thread.space();
     let mut areas = lock(&space.areas);
-    allow(call, &areas, at.end - at.start - areas.locked(&at))?;
-    if !areas.is_mapped(&at) {
-        return Err(Errno::NOMEM.into());
+    if !how.is_empty() {
+        allow(call, &areas, at.end - at.start - areas.locked(&at))?;
     }
-    if !at.is_empty() {
-        areas.lock(&at);
-    }
-    Ok(0)
+    // What is in front of a hole is done.
+    let end = areas.mapped_up_to(&at);
+    areas.lock(&(at.start..end), how);
+    if end < at.end { Err(Errno::NOMEM.into()) } else { Ok(0) }
+}
+
+pub(super) fn mlock(call: &Call<'_>) -> Outcome {
+    lock_as(call, Marks::LOCKED)
 }
 
 pub(super) fn mlock2(call: &Call<'_>) -> Outcome {
     const ON_FAULT: u32 = 1;
-    if call.uint(2) & !ON_FAULT != 0 {
-        return Err(Errno::INVAL.into());
+    match call.uint(2) {
+        0 => lock_as(call, Marks::LOCKED),
+        ON_FAULT => lock_as(call, Marks::LOCKS),
+        _ => Err(Errno::INVAL.into()),
     }
-    mlock(call)
 }
 
 pub(super) fn munlock(call: &Call<'_>) -> Outcome {
-    let at = named(call)?;
-    let space = call.thread.space();
-    let mut areas = lock(&space.areas);
-    if !areas.is_mapped(&at) {
-        return Err(Errno::NOMEM.into());
-    }
-    areas.unlock(&at);
-    Ok(0)
+    lock_as(call, Marks::empty())
 }
 
 pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
     const CURRENT: u32 = 1;
+    const FUTURE: u32 = 2;
     const ON_FAULT: u32 = 4;
     let flags = call.uint(0);
     if flags == 0 || flags == ON_FAULT || flags & !7 != 0 {
@@ -79,16 +123,25 @@ pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
     let space = call.thread.space();
     let mut areas = lock(&space.areas);
     let more = if flags & CURRENT != 0 { areas.total() - areas.locked(&ALL) } else { 0 };
-    allow(call, &areas, more)?;
+    match limit(call.thread) {
+        Some(0) => return Err(Errno::PERM.into()),
+        // What is locked already does not matter for what is to come.
+        Some(_) if flags & CURRENT != 0 => allow(call, &areas, more)?,
+        _ => {}
+    }
+    let how = if flags & ON_FAULT != 0 { Marks::LOCKS } else { Marks::LOCKED };
+    areas.lock_future(if flags & FUTURE != 0 { how } else { Marks::empty() });
     if flags & CURRENT != 0 {
-        let all: Vec<Range<u64>> = areas.iter().map(|(start, area)| start..area.end).collect();
         // The vDSO lies behind.
-        all.iter().filter(|at| at.end <= GUEST_END).for_each(|at| areas.lock(at));
+        areas.lock(&ALL, how);
     }
     Ok(0)
 }
 
 pub(super) fn munlockall(call: &Call<'_>) -> Outcome {
-    lock(&call.thread.space().areas).unlock(&ALL);
+    let space = call.thread.space();
+    let mut areas = lock(&space.areas);
+    areas.lock_future(Marks::empty());
+    areas.lock(&ALL, Marks::empty());
     Ok(0)
 }

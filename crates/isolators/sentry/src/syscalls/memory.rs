@@ -18,7 +18,7 @@ use crate::task::waiter::lock;
 use crate::vfs::MountFlags;
 
 use super::limits::allow_memory;
-use super::{Call, Failure, Framed, approved};
+use super::{Call, Failure, Framed, approved, locking};
 
 /// Numbers of the calls that a stub makes.
 pub(super) mod host {
@@ -38,6 +38,7 @@ pub(super) mod map {
     pub(in super::super) const ANONYMOUS: u64 = 0x20;
     pub(in super::super) const LOW: u64 = 0x40;
     pub(in super::super) const GROWS_DOWN: u64 = 0x100;
+    pub(in super::super) const LOCKED: u64 = 0x2000;
     pub(in super::super) const NORESERVE: u64 = 0x4000;
     pub(in super::super) const POPULATE: u64 = 0x8000;
     pub(in super::super) const HUGETLB: u64 = 0x4_0000;
@@ -193,6 +194,7 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
             _ => 0,
         };
         allow_memory(call, &areas, length - replaced, data)?;
+        let marks = locking::of_new(call, &areas, length, flags)?;
         if flags & (map::FIXED | map::FIXED_NOREPLACE) != 0 {
             let at = range(hint, length)?;
             if at.start < 0x1_0000 {
@@ -201,25 +203,28 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
             if flags & map::FIXED_NOREPLACE != 0 && !areas.is_free(&at) {
                 return Err(Errno::EXIST.into());
             }
-            return Ok(at.start);
+            return Ok((at.start, marks));
         }
         let below = (flags & map::LOW != 0).then_some(0x8000_0000);
-        areas.find(hint, length, below).ok_or(Failure::Errno(Errno::NOMEM))
+        let start = areas.find(hint, length, below).ok_or(Failure::Errno(Errno::NOMEM))?;
+        Ok((start, marks))
     };
-    let (space, start) = in_turn(call, decide)?;
+    let (space, (start, marks)) = in_turn(call, decide)?;
     let area = Area {
         end: start + length,
         protection: Protection(protection),
         backing: want.backing,
         name: "",
-        marks: if grows { Marks::GROWS } else { Marks::empty() },
+        marks: marks | if grows { Marks::GROWS } else { Marks::empty() },
     };
+    let present = if locking::is_present(marks) { map::POPULATE } else { 0 };
+    let host_flags = want.host_flags | present;
     // What the stub maps in answer to the call is like this.
-    let simple = want.descriptor.is_none() && want.host_flags == PLAIN;
+    let simple = want.descriptor.is_none() && host_flags == PLAIN;
     if simple && approved::map_in_stub(call, &space, frame, &area, start, None)? {
         return Ok(None);
     }
-    let Wanted { descriptor, host_flags, .. } = want;
+    let descriptor = want.descriptor;
     make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset })
 }
 
@@ -356,15 +361,15 @@ pub(super) fn brk(call: &Call<'_>, frame: &Frame) -> Framed {
         change(call, space, frame, host, wanted.cast_signed(), note);
         return Ok(None);
     }
-    let refused = {
+    let marks = {
         let areas = lock(&space.areas);
-        !areas.is_free(&(from..to)) || allow_memory(call, &areas, to - from, true).is_err()
+        let free =
+            areas.is_free(&(from..to)) && allow_memory(call, &areas, to - from, true).is_ok();
+        if free { locking::of_new(call, &areas, to - from, 0).ok() } else { None }
     };
-    if refused {
-        return keep(old);
-    }
+    let Some(marks) = marks else { return keep(old) };
     let backing = Backing::Anonymous;
-    let (protection, marks) = (Protection(3), Marks::empty());
+    let protection = Protection(3);
     let area = Area { end: to, protection, backing, name: "[heap]", marks };
     let heap = Some(((start, old), wanted));
     if approved::map_in_stub(call, &space, frame, &area, from, heap)? {
@@ -413,6 +418,7 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
         let private =
             !matches!(area.backing, Backing::Shared(..) | Backing::File { shared: true, .. });
         allow_memory(call, &areas, more, private && area.protection.0 & 2 != 0)?;
+        locking::allow_locked(call.thread, &areas, area.marks, more)?;
         if flags & FIXED != 0 {
             let to = range(target, length)?;
             if to.start < from.end && from.start < to.end {

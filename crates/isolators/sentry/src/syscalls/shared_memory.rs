@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::ipc::objects::{Object, access};
 use crate::ipc::shared_memory::{self, MARKED, MOST, Segment};
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Area, Backing, Marks, PAGE, Protection, Space, round_up};
+use crate::mm::{Area, Backing, PAGE, Protection, Space, round_up};
 use crate::platform::HostCall;
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Thread};
@@ -16,7 +16,7 @@ use crate::vfs::Time;
 
 use super::identity::who;
 use super::memory::{self, Mapping, host, in_turn, map, range};
-use super::{Call, Failure, Framed, Outcome};
+use super::{Call, Failure, Framed, Outcome, locking};
 
 /// Commands that all kinds of IPC have.
 pub(super) mod command {
@@ -76,21 +76,23 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
     let length = round_up(size).ok_or(Errno::NOMEM)?;
     let decide = |space: &Arc<Space>| {
         let areas = lock(&space.areas);
+        let marks = locking::of_new(call, &areas, length, 0)?;
         if address == 0 {
-            return areas.find(0, length, None).ok_or(Failure::Errno(Errno::NOMEM));
+            let start = areas.find(0, length, None).ok_or(Failure::Errno(Errno::NOMEM))?;
+            return Ok((start, marks));
         }
         let at = range(address, length).map_err(|_| Errno::INVAL)?;
         if flags & flag::REPLACE == 0 && !areas.is_free(&at) {
             return Err(Errno::INVAL.into());
         }
-        Ok(at.start)
+        Ok((at.start, marks))
     };
     let descriptor = if read_only {
         memory::read_only(call, memory.as_fd())?
     } else {
         memory.try_clone().map_err(|_| Errno::NFILE)?
     };
-    let (space, start) = in_turn(call, decide)?;
+    let (space, (start, marks)) = in_turn(call, decide)?;
     let protection = 1 | u64::from(!read_only) << 1 | u64::from(execute) << 2;
     let backing = Backing::File {
         path: format!("/SYSV{key:08x} (deleted)").into_bytes(),
@@ -100,7 +102,7 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
         most: Protection(if read_only { 5 } else { 7 }),
     };
     let protection = Protection(protection);
-    let (end, marks) = (start + length, Marks::empty());
+    let end = start + length;
     let area = Area { end, protection, backing, name: "", marks };
     let host_flags = map::SHARED | map::NORESERVE;
     let descriptor = Some(descriptor);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use crate::kernel::Kernel;
-use crate::mm::Space;
+use crate::mm::{Area, Backing, Marks, Space};
 use crate::platform::HostTid;
 use crate::task::Thread;
 use crate::task::waiter::lock;
@@ -21,6 +21,8 @@ const MOST: usize = 16 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     pub(super) mapped: u64,
+    locked: u64,
+    stack: u64,
     /// Of programs and libraries, to be executed.
     code: u64,
     /// Private, to be written.
@@ -44,7 +46,15 @@ impl Memory {
         let text = text(kernel, &space, place.host, ProcessFile::Status);
         let told = text.map_or_else(Self::default, |text| Self::parse(&text));
         let areas = lock(&space.areas);
-        Memory { mapped: areas.total(), code: areas.code(), data: areas.data(), ..told }
+        let stack = areas.iter().filter(|(_, area)| area.name == "[stack]");
+        Memory {
+            mapped: areas.total(),
+            locked: areas.locked(&(0..u64::MAX)),
+            stack: stack.map(|(start, area)| area.end - start).sum(),
+            code: areas.code(),
+            data: areas.data(),
+            ..told
+        }
     }
 
     fn parse(status: &str) -> Self {
@@ -94,12 +104,15 @@ impl Memory {
         let lines = [
             ("VmPeak", self.mapped / 1024),
             ("VmSize", self.mapped / 1024),
+            ("VmLck", self.locked / 1024),
+            ("VmPin", 0),
             ("VmHWM", self.most.max(self.total())),
             ("VmRSS", self.total()),
             ("RssAnon", self.anonymous),
             ("RssFile", self.file),
             ("RssShmem", self.shared),
             ("VmData", self.data / 1024),
+            ("VmStk", self.stack / 1024),
             ("VmExe", self.code / 1024),
             ("VmPTE", self.tables),
             ("VmSwap", self.swapped),
@@ -185,6 +198,52 @@ fn add(sums: &mut Sums, name: &str, kilobytes: u64) {
     }
 }
 
+/// What of a piece is there and locked: its share of what is there.
+fn set_locked(sums: &mut Sums, area: &Area) {
+    let sum = |sums: &Sums, name| sums.iter().find(|(n, _)| n == name).map_or(0, |(_, sum)| *sum);
+    let locked = if area.marks.contains(Marks::LOCKED) { sum(sums, "Pss") } else { 0 };
+    if let Some((_, own)) = sums.iter_mut().find(|(name, _)| name == "Locked") {
+        *own = locked;
+    }
+}
+
+/// The line of flags, in Linux's order.
+fn flags_line(area: &Area) -> String {
+    let (may, shared) = match &area.backing {
+        Backing::Anonymous => (7, false),
+        Backing::Shared(..) => (7, true),
+        Backing::File { most, shared, .. } => (if *shared { most.0 } else { 7 }, *shared),
+    };
+    let is = area.protection.0;
+    let accounted = !shared && is & 2 != 0;
+    let marked = |mark: Marks| area.marks.contains(mark);
+    let all = [
+        (is & 1 != 0, "rd"),
+        (is & 2 != 0, "wr"),
+        (is & 4 != 0, "ex"),
+        (shared && may & 2 != 0, "sh"),
+        (may & 1 != 0, "mr"),
+        (may & 2 != 0, "mw"),
+        (may & 4 != 0, "me"),
+        (shared, "ms"),
+        (marked(Marks::GROWS), "gd"),
+        (marked(Marks::LOCKED), "lo"),
+        (marked(Marks::SEQUENTIAL), "sr"),
+        (marked(Marks::RANDOM), "rr"),
+        (marked(Marks::NOT_INHERITED), "dc"),
+        (marked(Marks::ON_FAULT), "lf"),
+        (accounted, "ac"),
+        (marked(Marks::WIPED), "wf"),
+        (marked(Marks::NOT_DUMPED), "dd"),
+        (true, "sd"),
+        (marked(Marks::HUGE), "hg"),
+        (marked(Marks::NOT_HUGE), "nh"),
+        (marked(Marks::MERGEABLE), "mg"),
+    ];
+    let flags = all.iter().filter(|(is, _)| *is).map(|(_, flag)| format!("{flag} "));
+    format!("VmFlags: {}\n", flags.collect::<String>())
+}
+
 fn write_sums(into: &mut String, sums: &Sums) {
     for (name, kilobytes) in sums {
         let name = format!("{name}:");
@@ -204,7 +263,8 @@ pub(super) fn smaps(kernel: &Kernel, space: &Space, all: bool) -> Vec<u8> {
         });
         let mut total = Sums::new();
         for (start, area) in areas.iter() {
-            let sums = sums_of(&pieces, &(start..area.end));
+            let mut sums = sums_of(&pieces, &(start..area.end));
+            set_locked(&mut sums, area);
             sums.iter().for_each(|(name, kilobytes)| add(&mut total, name, *kilobytes));
         }
         let head = format!("{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
@@ -218,7 +278,10 @@ pub(super) fn smaps(kernel: &Kernel, space: &Space, all: bool) -> Vec<u8> {
         let mut text = format!(
             "Size:           {size:8} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n"
         );
-        write_sums(&mut text, &sums_of(&pieces, &(start..area.end)));
+        let mut sums = sums_of(&pieces, &(start..area.end));
+        set_locked(&mut sums, area);
+        write_sums(&mut text, &sums);
+        text.push_str(&flags_line(area));
         bytes.extend_from_slice(text.as_bytes());
     }
     bytes

@@ -1,0 +1,115 @@
+//! What there is to know of areas beside what they are: what was advised, what is locked.
+
+use std::ops::Range;
+
+use super::{Area, Areas};
+
+bitflags::bitflags! {
+    /// What else there is to know of an area.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Marks: u16 {
+        /// A fork's child does not have it.
+        const NOT_INHERITED = 1;
+        /// It grows downwards, where it is touched below its start.
+        const GROWS = 2;
+        /// It is locked: the host is not asked for it.
+        const LOCKED = 4;
+        /// As far as it was touched.
+        const ON_FAULT = 8;
+        /// Both.
+        const LOCKS = 12;
+        /// `MADV_DONTDUMP`
+        const NOT_DUMPED = 0x10;
+        /// `MADV_HUGEPAGE`
+        const HUGE = 0x20;
+        /// `MADV_NOHUGEPAGE`
+        const NOT_HUGE = 0x40;
+        /// `MADV_SEQUENTIAL`
+        const SEQUENTIAL = 0x80;
+        /// `MADV_RANDOM`
+        const RANDOM = 0x100;
+        /// `MADV_WIPEONFORK`
+        const WIPED = 0x200;
+        /// `MADV_MERGEABLE`
+        const MERGEABLE = 0x400;
+    }
+}
+
+impl Areas {
+    /// Changes marks of all that is mapped in `range`.
+    pub fn mark(&mut self, range: &Range<u64>, gets: Marks, loses: Marks) {
+        self.change(range, |area| area.marks = area.marks.difference(loses).union(gets));
+    }
+
+    /// Whether something in `range` has one of these marks.
+    #[must_use]
+    pub fn is_marked(&self, range: &Range<u64>, marks: Marks) -> bool {
+        self.within(range).any(|area| area.marks.intersects(marks))
+    }
+
+    /// How far all is mapped from the start of `range` on.
+    #[must_use]
+    pub fn mapped_up_to(&self, range: &Range<u64>) -> u64 {
+        let mut at = range.start;
+        while at < range.end
+            && let Some((_, area)) = self.at(at)
+        {
+            at = area.end.min(range.end);
+        }
+        at
+    }
+
+    /// Notes that what is mapped in a range is locked so, or is not.
+    pub fn lock(&mut self, range: &Range<u64>, how: Marks) {
+        self.mark(range, how, Marks::LOCKS);
+    }
+
+    /// Locked bytes, all or those in a range.
+    #[must_use]
+    pub fn locked(&self, range: &Range<u64>) -> u64 {
+        let is = |area: &Area| area.marks.contains(Marks::LOCKED);
+        let parts = self
+            .iter()
+            .filter(|(start, area)| is(area) && *start < range.end && area.end > range.start);
+        parts.map(|(start, area)| area.end.min(range.end) - start.max(range.start)).sum()
+    }
+
+    /// The marks that new areas get.
+    #[must_use]
+    pub fn future(&self) -> Marks {
+        self.future
+    }
+
+    /// Sets how what is mapped from now on is locked.
+    pub fn lock_future(&mut self, how: Marks) {
+        self.future = how;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mm::{Backing, Protection};
+
+    #[test]
+    fn locks_go_with_what_is_mapped() {
+        let all = 0..u64::MAX;
+        let (protection, backing) = (Protection(3), Backing::Anonymous);
+        let area = Area { end: 0x20_0000, protection, backing, name: "", marks: Marks::default() };
+        let mut areas = Areas::default();
+        areas.insert(0x10_0000, area);
+        areas.lock(&(0x10_0000..0x18_0000), Marks::LOCKED);
+        areas.lock(&(0x14_0000..0x19_0000), Marks::LOCKS);
+        assert_eq!(
+            (areas.locked(&all), areas.locked(&(0x17_0000..0x30_0000))),
+            (0x9_0000, 0x2_0000)
+        );
+        areas.remove(&(0x12_0000..0x13_0000));
+        assert_eq!((areas.locked(&all), areas.data()), (0x8_0000, 0xf_0000));
+        areas.lock(&(0x11_0000..0x15_0000), Marks::empty());
+        assert_eq!(areas.locked(&all), 0x5_0000);
+        assert_eq!(areas.mapped(&(0x11_0000..0x14_0000)), 0x2_0000);
+        assert_eq!(areas.mapped_up_to(&(0x11_0000..0x14_0000)), 0x12_0000);
+        assert_eq!(areas.inherited().locked(&all), 0);
+    }
+}

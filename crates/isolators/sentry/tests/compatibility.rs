@@ -320,6 +320,14 @@ fn files_without_names_are_the_same() {
     }
 }
 
+/// Renames that leave a mark, links to links, what statx(2) tells, sizes of pipes.
+#[test]
+fn names_and_what_is_told_of_them_are_the_same() {
+    if sandbox::possible() {
+        same_as_root("renames");
+    }
+}
+
 /// What is written reaches the host's disk.
 #[test]
 fn what_is_synced_is_on_the_disk() {

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::lock;
 use crate::vfs::mount::{DetachedTree, Mount};
-use crate::vfs::{Entry, MountFlags, MountTable, OpenFile, open, status};
+use crate::vfs::{Entry, MountFlags, MountTable, open, status};
 
 use super::mounts::{is_root, permitted};
 use super::paths::walk_or_itself;
@@ -17,10 +17,9 @@ const NO_AUTOMOUNT: u32 = 0x800;
 const EMPTY: u32 = 0x1000;
 const RECURSIVE: u32 = 0x8000;
 
-/// The detached tree that a descriptor keeps, if `entry` is its root.
-fn tree_of(file: Option<&Arc<OpenFile>>, entry: &Arc<Entry>) -> Option<Arc<DetachedTree>> {
-    let own = file?.file.own()?.downcast_ref::<Arc<DetachedTree>>()?;
-    (Arc::ptr_eq(own.root(), entry) && !own.mounts().is_empty()).then(|| Arc::clone(own))
+/// The detached tree of which `entry` is the root, however that was found.
+fn tree_of(entry: &Arc<Entry>) -> Option<Arc<DetachedTree>> {
+    entry.mount.tree().filter(|tree| Arc::ptr_eq(tree.root(), entry))
 }
 
 pub(super) fn open_tree(call: &Call<'_>) -> Outcome {
@@ -56,13 +55,13 @@ pub(super) fn move_mount(call: &Call<'_>) -> Outcome {
     if flags & !known != 0 {
         return Err(Errno::INVAL.into());
     }
-    let (from, file) =
+    let (from, _) =
         walk_or_itself(call, (0, 1), flags & FROM_EMPTY != 0, flags & FROM_FOLLOWS != 0)?;
     let (to, _) = walk_or_itself(call, (2, 3), flags & TO_EMPTY != 0, flags & TO_FOLLOWS != 0)?;
     if flags & SET_GROUP != 0 {
         return Err(Errno::INVAL.into());
     }
-    if let Some(tree) = tree_of(file.as_ref(), &from) {
+    if let Some(tree) = tree_of(&from) {
         mounts.attach_tree(&tree, &to)?;
         return Ok(0);
     }
@@ -169,12 +168,12 @@ pub(super) fn mount_setattr(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let (taken, given) = change_of(set, clear)?;
-    let (root, file) = walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0)?;
+    let (root, _) = walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0)?;
     if !is_root(&root) {
         return Err(Errno::INVAL.into());
     }
     let recursive = flags & RECURSIVE != 0;
-    let all = match tree_of(file.as_ref(), &root) {
+    let all = match tree_of(&root) {
         Some(tree) => from_tree(&tree, recursive),
         None => mounts.mounts_from(&root, recursive)?,
     };

@@ -167,11 +167,15 @@ pub(super) fn statx(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let (found, entry) = attributes_and_entry(call, Some(0), 1, flags)?;
+    let made = entry.as_ref().and_then(|entry| match &entry.node {
+        Node::Tmp(node) => Some(node.made()),
+        _ => None,
+    });
     let mount = entry.map(|entry| {
         let root = entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, &entry));
         (u64::from(entry.mount.id), root)
     });
-    call.memory().write(call.arg(4), &seen(call, &found).statx_bytes(mount))?;
+    call.memory().write(call.arg(4), &seen(call, &found).statx_bytes(mount, made))?;
     Ok(0)
 }
 
@@ -342,7 +346,9 @@ fn do_rename(
 ) -> Outcome {
     const NO_REPLACE: u32 = 1;
     const EXCHANGE: u32 = 2;
-    if flags & !(NO_REPLACE | EXCHANGE) != 0 || flags == NO_REPLACE | EXCHANGE {
+    const WHITEOUT: u32 = 4;
+    let other = flags & (NO_REPLACE | WHITEOUT) != 0;
+    if flags & !(NO_REPLACE | EXCHANGE | WHITEOUT) != 0 || (other && flags & EXCHANGE != 0) {
         return Err(Errno::INVAL.into());
     }
     let old = walk(call, from.0, from.1, false)?;

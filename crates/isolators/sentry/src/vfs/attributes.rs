@@ -200,10 +200,16 @@ impl Attributes {
         bytes
     }
 
-    /// `struct statx`, with the basic fields; the mount's number, and whether it is its root.
+    /// `struct statx`, with the basic fields; the mount's number, and whether it is its root;
+    /// when a file in memory was made.
     #[must_use]
-    pub fn statx_bytes(&self, mount: Option<(u64, bool)>) -> [u8; 256] {
+    pub fn statx_bytes(&self, mount: Option<(u64, bool)>, made: Option<Time>) -> [u8; 256] {
         const BASIC: u32 = 0x7ff;
+        const MADE: u32 = 0x800;
+        // What every mount knows (automatic ones, its root, DAX), what a tmpfs knows besides:
+        // immutable, append only, not dumped.
+        const OF_ALL: u64 = 0x20_3000;
+        const OF_MEMORY: u64 = 0x70;
         const MOUNT: u32 = 0x1000;
         const MOUNT_ROOT: u64 = 0x2000;
         let mut bytes = [0; 256];
@@ -214,10 +220,12 @@ impl Attributes {
         };
         let low = |value: u64| u32::try_from(value & 0xffff_ffff).unwrap_or(0).to_le_bytes();
         let mask = if mount.is_some() { BASIC | MOUNT } else { BASIC };
+        let mask = if made.is_some() { mask | MADE } else { mask };
         put(0, &mask.to_le_bytes());
         let (number, root) = mount.unwrap_or_default();
         put(8, &(if root { MOUNT_ROOT } else { 0 }).to_le_bytes());
-        put(56, &MOUNT_ROOT.to_le_bytes());
+        let known = if made.is_some() { OF_ALL | OF_MEMORY } else { OF_ALL };
+        put(56, &known.to_le_bytes());
         put(144, &number.to_le_bytes());
         put(4, &low(self.block_size));
         put(16, &low(self.links));
@@ -227,7 +235,9 @@ impl Attributes {
         put(32, &self.inode.to_le_bytes());
         put(40, &self.size.to_le_bytes());
         put(48, &self.blocks.to_le_bytes());
-        for (at, time) in [(64, self.accessed), (96, self.changed), (112, self.modified)] {
+        let made = made.unwrap_or_default();
+        let times = [(64, self.accessed), (80, made), (96, self.changed), (112, self.modified)];
+        for (at, time) in times {
             put(at, &time.seconds.to_le_bytes());
             put(at + 8, &time.nanoseconds.to_le_bytes());
         }
@@ -254,7 +264,7 @@ mod tests {
         let all = Attributes { number: 4, links: 2, blocks: 9, inode: 8, accessed, ..attributes };
         assert_eq!(Attributes::from_stat_bytes(&all.stat_bytes()), Some(all));
         assert_eq!(Attributes::from_stat_bytes(&stat[..100]), None);
-        let statx = attributes.statx_bytes(None);
+        let statx = attributes.statx_bytes(None, None);
         assert_eq!(statx[28..30], 0o100_644_u16.to_le_bytes());
         assert_eq!(statx[40..48], 7_u64.to_le_bytes());
     }

@@ -13,26 +13,23 @@ use super::{Attributes, Entry, File, Ready};
 pub(super) struct PathFile {
     entry: Arc<Entry>,
     attributes: Attributes,
-    tree: Option<Arc<DetachedTree>>,
+    /// What is there as long as this is open.
+    _tree: Option<Arc<DetachedTree>>,
 }
 
 impl PathFile {
     /// Of an entry with these attributes.
     pub(super) fn new(entry: &Arc<Entry>, attributes: Attributes) -> Self {
-        PathFile { entry: Arc::clone(entry), attributes, tree: None }
+        PathFile { entry: Arc::clone(entry), attributes, _tree: None }
     }
 
     /// The root of a detached tree of mounts, which it keeps.
     pub(super) fn of_tree(tree: Arc<DetachedTree>, attributes: Attributes) -> Self {
-        PathFile { entry: Arc::clone(tree.root()), attributes, tree: Some(tree) }
+        PathFile { entry: Arc::clone(tree.root()), attributes, _tree: Some(tree) }
     }
 }
 
 impl File for PathFile {
-    fn own(&self) -> Option<&dyn std::any::Any> {
-        self.tree.as_ref().map(|tree| tree as &dyn std::any::Any)
-    }
-
     fn read(&self, _: &mut [u8], _: u64) -> Result<usize, Errno> {
         Err(Errno::BADF)
     }

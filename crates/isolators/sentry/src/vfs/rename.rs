@@ -8,10 +8,12 @@ use crate::task::waiter::lock;
 
 use super::change::alter;
 use super::inotify::{self, event};
+use super::tmpfs::New;
 use super::{Entry, Kind, Node, Resolve, Walker, access, permit};
 
 const NO_REPLACE: u32 = 1;
 const EXCHANGE: u32 = 2;
+const WHITEOUT: u32 = 4;
 
 /// Whether a directory is this, or below it.
 fn holds(entry: &Arc<Entry>, directory: &Arc<Entry>) -> bool {
@@ -48,6 +50,10 @@ impl Walker<'_> {
         if flags & EXCHANGE != 0 && new.entry.is_none() {
             return Err(Errno::NOENT);
         }
+        if flags & WHITEOUT != 0 && !matches!(old.parent.node, Node::Tmp(_)) {
+            // As file systems without them, and as an overlay.
+            return Err(Errno::INVAL);
+        }
         if new.slash && entry.kind() != Kind::Directory {
             return Err(Errno::NOTDIR);
         }
@@ -63,7 +69,7 @@ impl Walker<'_> {
         {
             return Err(if flags & EXCHANGE != 0 { Errno::INVAL } else { Errno::NOTEMPTY });
         }
-        let (above, _) = self.directory_to_change(&old.parent)?;
+        let (above, owner) = self.directory_to_change(&old.parent)?;
         self.check_sticky(&above, entry)?;
         let (above, _) = self.directory_to_change(&new.parent)?;
         if let Some(replaced) = &new.entry {
@@ -116,6 +122,12 @@ impl Walker<'_> {
                 if let Node::Host(node) = &entry.node {
                     to.appeared(&new.name, node.kind(), node.id().1);
                 }
+            }
+            (Node::Tmp(from), Node::Tmp(to)) if flags & WHITEOUT != 0 => {
+                let kind = Kind::Character;
+                let mark = New { kind, permissions: 0, owner, number: 0, text: b"" };
+                let mark = from.file_system().unnamed(mark)?;
+                from.rename_leaving(&old.name, to, &new.name, flags, Some(mark))?;
             }
             (Node::Tmp(from), Node::Tmp(to)) => from.rename(&old.name, to, &new.name, flags)?,
             (Node::Overlay(from), Node::Overlay(to)) => {

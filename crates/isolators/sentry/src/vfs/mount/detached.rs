@@ -32,7 +32,9 @@ impl Drop for DetachedTree {
 impl DetachedTree {
     pub(super) fn new(root: Arc<Entry>, mounts: Vec<Arc<Mount>>) -> Arc<Self> {
         mounts.iter().for_each(|mount| mount.detached.store(true, Ordering::SeqCst));
-        Arc::new(DetachedTree { root, mounts: Mutex::new(mounts) })
+        let tree = Arc::new(DetachedTree { root, mounts: Mutex::new(mounts) });
+        *lock(&tree.root.mount.tree) = Arc::downgrade(&tree);
+        tree
     }
 
     /// Where it begins.

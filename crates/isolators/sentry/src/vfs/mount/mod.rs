@@ -72,6 +72,8 @@ pub struct Mount {
     locked: AtomicBool,
     /// Whether it is in no namespace.
     detached: AtomicBool,
+    /// The tree that it is the first of, while that is in no namespace.
+    tree: Mutex<Weak<DetachedTree>>,
     /// The mount that it is in, and the entry that it covers.
     place: Mutex<Option<Arc<Entry>>>,
     root: Mutex<Weak<Entry>>,
@@ -128,6 +130,7 @@ impl Mount {
             kept: AtomicU32::new(of.kept.bits()),
             locked: AtomicBool::new(false),
             detached: AtomicBool::new(false),
+            tree: Mutex::default(),
             place: Mutex::default(),
             root: Mutex::default(),
             end: end::End::default(),
@@ -175,6 +178,12 @@ impl Mount {
     #[must_use]
     pub fn is_detached(&self) -> bool {
         self.detached.load(Ordering::SeqCst)
+    }
+
+    /// The tree that begins with it, if that is in no namespace.
+    #[must_use]
+    pub fn tree(&self) -> Option<Arc<DetachedTree>> {
+        lock(&self.tree).upgrade().filter(|tree| !tree.mounts().is_empty())
     }
 
     /// As the copy of another one: what that must keep, this one must; all of it, if `locks`.

@@ -226,6 +226,21 @@ impl TmpNode {
         to: &[u8],
         flags: u32,
     ) -> Result<(), Errno> {
+        self.rename_leaving(from, other, to, flags, None)
+    }
+
+    /// The same, but that a file that has no name yet, no directory, gets the old one.
+    ///
+    /// # Errors
+    /// As renameat2(2).
+    pub fn rename_leaving(
+        &self,
+        from: &[u8],
+        other: &Arc<TmpNode>,
+        to: &[u8],
+        flags: u32,
+        left: Option<Arc<TmpNode>>,
+    ) -> Result<(), Errno> {
         if !Arc::ptr_eq(&self.fs, &other.fs) {
             return Err(Errno::XDEV);
         }
@@ -264,7 +279,12 @@ impl TmpNode {
                     (false, false) => {}
                 }
             }
-            lock(self.entries()?).take(from);
+            let mut entries = lock(self.entries()?);
+            entries.take(from);
+            if let Some(left) = left {
+                entries.insert(from, left);
+            }
+            drop(entries);
             let mut entries = lock(other.entries()?);
             entries.take(to);
             entries.insert(to, Arc::clone(&node));

@@ -49,6 +49,7 @@ pub struct TmpNode {
     kind: Kind,
     /// Number of a device.
     number: u64,
+    made: Time,
     changeable: Mutex<Changeable>,
     content: Content,
 }
@@ -135,6 +136,7 @@ impl TmpFs {
             inode: self.made.fetch_add(1, Ordering::SeqCst),
             kind: new.kind,
             number: new.number,
+            made: now,
             changeable: Mutex::new(Changeable {
                 permissions: new.permissions & 0o7777,
                 user: new.owner.0,
@@ -208,6 +210,12 @@ impl TmpNode {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn made(&self) -> Time {
+        self.made
     }
 
     /// What stat(2) tells.

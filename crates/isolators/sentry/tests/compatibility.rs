@@ -186,6 +186,7 @@ fn sockets_behave_the_same() {
         "epolls",
         "ports",
         "urgent",
+        "sockopts",
     ] {
         same_program(&sandbox, name);
     }

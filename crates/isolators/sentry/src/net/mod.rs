@@ -12,6 +12,7 @@ use crate::task::waiter::lock;
 use crate::vfs::Poller;
 
 pub mod apart;
+mod filter;
 pub mod host;
 pub mod inbox;
 pub mod inet;
@@ -24,6 +25,7 @@ pub mod socket;
 pub mod stack;
 pub mod unix;
 
+pub use filter::Filter;
 pub use host::HostSocket;
 pub use inbox::{Packet, Received, Sender};
 pub use inet::{Tcp, Udp};

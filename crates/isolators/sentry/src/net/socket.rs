@@ -40,6 +40,8 @@ pub struct Outgoing {
     pub to: Option<Vec<u8>>,
     /// Hops that a datagram may make, and its traffic class, if not as the options say.
     pub hops: (Option<u8>, Option<u8>),
+    /// How long the datagrams are that it is cut into, if not as the options say.
+    pub segment: Option<u16>,
     /// Whether its last byte is urgent data.
     pub urgent: bool,
     /// Whether something of the call was sent.

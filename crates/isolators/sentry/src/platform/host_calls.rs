@@ -5,9 +5,10 @@ use caisson_sys::seccomp::{FilterFlags, SockFilter, install};
 use rustix::io::Errno;
 
 use super::bpf::{
-    ALLOW, ARCH, AUDIT_ARCH_X86_64, EQUAL, ERRNO, LOAD, NUMBER, RETURN, SET, halves, jump,
-    statement,
+    ALLOW, ARCH, AT_LEAST, AUDIT_ARCH_X86_64, EQUAL, ERRNO, LOAD, NUMBER, RETURN, SET, halves,
+    jump, statement,
 };
+use super::host_options::{self, Level};
 
 /// What the arguments of a call must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub enum Rule {
     Is(u32, &'static [u64]),
     /// This argument has none of these bits.
     Without(u32, u64),
+    /// Each of these arguments is one of its values.
+    All(&'static [(u32, &'static [u64])]),
+    /// The second argument is a level, the third one of its options.
+    Options(&'static [Level]),
 }
 
 /// A call that the sentry makes.
@@ -140,17 +145,22 @@ const REFUSED: &[(u32, u32)] = &[
     (257, 13),
 ];
 
+/// `SOCK_CLOEXEC`, `SOCK_NONBLOCK`
+const NEW: u64 = 0x8_0800;
+/// Streams and datagrams of IPv4 and IPv6, by TCP and UDP.
+const SOCKETS: &[(u32, &[u64])] = &[(0, &[2, 10]), (1, &[1 | NEW, 2 | NEW]), (2, &[6, 17])];
+
 /// What sockets of the host's need, of IPv4 and IPv6 only.
 const SOCKET_CALLS: &[HostCallRow] = &[
-    row(41, "socket", Rule::Is(0, &[2, 10]), "socket(2) of guests"),
-    row(288, "accept4", Rule::Any, "accept(2) of guests"),
+    row(41, "socket", Rule::All(SOCKETS), "socket(2) of guests"),
+    row(288, "accept4", Rule::Is(3, &[NEW]), "accept(2) of guests"),
     row(42, "connect", Rule::Any, "connect(2) of guests"),
     row(49, "bind", Rule::Any, "bind(2) of guests"),
     row(50, "listen", Rule::Any, "listen(2) of guests"),
     row(51, "getsockname", Rule::Any, "getsockname(2) of guests"),
     row(52, "getpeername", Rule::Any, "getpeername(2) of guests"),
-    row(54, "setsockopt", Rule::Any, "options whose values are plain bytes"),
-    row(55, "getsockopt", Rule::Any, "the same; errors of connections"),
+    row(54, "setsockopt", Rule::Options(host_options::SET), "options whose values are plain bytes"),
+    row(55, "getsockopt", Rule::Options(host_options::GET), "the same; errors of connections"),
 ];
 
 const KILL: u32 = 0x8000_0000;
@@ -177,6 +187,13 @@ fn rule(rule: Rule) -> Vec<SockFilter> {
             }
             block.push(statement(RETURN, KILL));
         }
+        Rule::All(arguments) => {
+            for (index, values) in arguments {
+                block.extend(is_one(*index, values));
+            }
+            block.push(statement(RETURN, ALLOW));
+        }
+        Rule::Options(levels) => block.extend(options(levels)),
         Rule::Without(index, bits) => {
             let (low_at, _) = place(index);
             block.push(statement(LOAD, low_at));
@@ -185,6 +202,44 @@ fn rule(rule: Rule) -> Vec<SockFilter> {
             block.push(statement(RETURN, ALLOW));
         }
     }
+    block
+}
+
+/// Goes on behind it if an argument is one of these, else it is over. As an `int`.
+fn is_one(index: u32, values: &[u64]) -> Vec<SockFilter> {
+    let (low_at, high_at) = place(index);
+    let mut block = vec![statement(LOAD, high_at), jump(EQUAL, 0, 1, 0), statement(RETURN, KILL)];
+    block.push(statement(LOAD, low_at));
+    for (value, left) in values.iter().zip((0..values.len()).rev()) {
+        let past = u8::try_from(left + 1).unwrap_or(u8::MAX);
+        block.push(jump(EQUAL, halves(*value).1, past, 0));
+    }
+    block.push(statement(RETURN, KILL));
+    block
+}
+
+/// Lets options of levels through.
+fn options(levels: &[Level]) -> Vec<SockFilter> {
+    const LEVEL: u32 = 1;
+    const OPTION: u32 = 2;
+    let mut block = Vec::new();
+    for index in [LEVEL, OPTION] {
+        block.extend([statement(LOAD, place(index).1), jump(EQUAL, 0, 1, 0)]);
+        block.push(statement(RETURN, KILL));
+    }
+    for (level, ranges) in levels {
+        let length = u8::try_from(ranges.len() * 3 + 2).unwrap_or(u8::MAX);
+        block.push(statement(LOAD, place(LEVEL).0));
+        block.push(jump(EQUAL, halves(*level).1, 0, length));
+        block.push(statement(LOAD, place(OPTION).0));
+        for (first, last) in *ranges {
+            block.push(jump(AT_LEAST, halves(*first).1, 0, 2));
+            block.push(jump(AT_LEAST, halves(*last + 1).1, 1, 0));
+            block.push(statement(RETURN, ALLOW));
+        }
+        block.push(statement(RETURN, KILL));
+    }
+    block.push(statement(RETURN, KILL));
     block
 }
 
@@ -260,6 +315,36 @@ mod tests {
                         assert_eq!(got, ALLOW, "{number} {value:#x}");
                         let got = run(calls, number, with(index, *value | 1 << 40));
                         assert_eq!(got, KILL, "{number} {value:#x}");
+                    }
+                }
+                (Some(Rule::All(arguments)), None) => {
+                    let mut good = [0; 6];
+                    for (index, values) in arguments {
+                        good[usize::try_from(*index).unwrap()] = values[0];
+                    }
+                    for (index, values) in arguments {
+                        let with = |value| {
+                            let mut args = good;
+                            args[usize::try_from(*index).unwrap()] = value;
+                            run(calls, number, args)
+                        };
+                        for value in (0..3000).chain((0..300).map(|n| n | NEW)) {
+                            let expected = if values.contains(&value) { ALLOW } else { KILL };
+                            assert_eq!(with(value), expected, "{number} {index} {value:#x}");
+                        }
+                        assert_eq!(with(values[0] | 1 << 32), KILL);
+                    }
+                }
+                (Some(Rule::Options(levels)), None) => {
+                    for level in (0..300).chain([1 << 32, 1 << 32 | 6, u64::MAX]) {
+                        for option in (0..150).chain([1 << 32 | 1, u64::MAX]) {
+                            let number_of = |n: u64| i32::try_from(n).unwrap_or(-1);
+                            let (l, o) = (number_of(level), number_of(option));
+                            let good = host_options::has(levels, l, o);
+                            let got = run(calls, number, [3, level, option, 0, 0, 0]);
+                            let expected = if good { ALLOW } else { KILL };
+                            assert_eq!(got, expected, "{number} {level} {option}");
+                        }
                     }
                 }
                 (Some(Rule::Without(index, bits)), None) => {

@@ -26,6 +26,7 @@ pub mod desks;
 pub mod fast;
 mod filter;
 pub mod host_calls;
+pub mod host_options;
 pub mod host_socket;
 mod listener;
 mod machine;

@@ -1,4 +1,4 @@
-//! Classic BPF as seccomp(2) has it: verified and interpreted.
+//! Classic BPF, as seccomp(2) and sockets have it: verified and interpreted.
 
 use caisson_sys::seccomp::SockFilter;
 use rustix::io::Errno;
@@ -10,8 +10,21 @@ const MOST: usize = 4096;
 /// Words of memory that a program has.
 const MEMORY: usize = 16;
 
+/// What a program looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// `struct seccomp_data`
+    Call,
+    /// A packet, of any length.
+    Packet,
+}
+
 /// Takes a program only if it ends, whatever the data.
-pub(super) fn verify(program: &[SockFilter]) -> Result<(), Errno> {
+///
+/// # Errors
+/// `EINVAL`
+pub fn verify(program: &[SockFilter], data: Data) -> Result<(), Errno> {
+    let packets = data == Data::Packet;
     if program.is_empty() || program.len() > MOST {
         return Err(Errno::INVAL);
     }
@@ -19,6 +32,9 @@ pub(super) fn verify(program: &[SockFilter]) -> Result<(), Errno> {
         let left = program.len() - index - 1;
         let reaches = |by: usize| by < left;
         let good = match step.code {
+            // ld abs, ind; ldx msh: words, halves and bytes of a packet; mod.
+            0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50 | 0xb1 | 0x9c if packets => true,
+            0x94 if packets => step.k != 0,
             // ld abs: an aligned word of the data.
             0x20 => step.k < DATA && step.k.is_multiple_of(4),
             // ld/ldx len, imm; ret k, a; tax, txa; neg.
@@ -76,9 +92,13 @@ fn loads_follow_stores(program: &[SockFilter]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Runs a program that was verified. Jumps lead forwards only, so it ends. `None` if it
-/// asks for a word that is not known.
-pub(super) fn run(program: &[SockFilter], word: impl Fn(u32) -> Option<u32>) -> Option<u32> {
+/// Runs a program that was verified, on so many bytes. Jumps lead forwards only, so it ends.
+/// `None` if it asks for something that is not known: `load` gets an offset and a size.
+pub fn run(
+    program: &[SockFilter],
+    length: u32,
+    load: impl Fn(u32, u32) -> Option<u32>,
+) -> Option<u32> {
     let (mut a, mut x, mut memory) = (0_u32, 0_u32, [0_u32; MEMORY]);
     let mut at = 0_usize;
     while let Some(step) = program.get(at) {
@@ -89,9 +109,16 @@ pub(super) fn run(program: &[SockFilter], word: impl Fn(u32) -> Option<u32>) -> 
         match step.code {
             0x06 => return Some(k),
             0x16 => return Some(a),
-            0x20 => a = word(k)?,
-            0x80 => a = DATA,
-            0x81 => x = DATA,
+            0x20 => a = load(k, 4)?,
+            0x28 => a = load(k, 2)?,
+            0x30 => a = load(k, 1)?,
+            0x40 => a = load(x.wrapping_add(k), 4)?,
+            0x48 => a = load(x.wrapping_add(k), 2)?,
+            0x50 => a = load(x.wrapping_add(k), 1)?,
+            // The length of a header of IPv4.
+            0xb1 => x = (load(k, 1)? & 0xf) * 4,
+            0x80 => a = length,
+            0x81 => x = length,
             0x00 => a = k,
             0x01 => x = k,
             0x60 => a = memory.get(slot).copied().unwrap_or(0),
@@ -110,6 +137,10 @@ pub(super) fn run(program: &[SockFilter], word: impl Fn(u32) -> Option<u32>) -> 
             // By zero it is over, with the strictest answer for the thread.
             0x34 | 0x3c => match a.checked_div(operand) {
                 Some(quotient) => a = quotient,
+                None => return Some(0),
+            },
+            0x94 | 0x9c => match a.checked_rem(operand) {
+                Some(rest) => a = rest,
                 None => return Some(0),
             },
             0x44 | 0x4c => a |= operand,
@@ -146,8 +177,8 @@ mod tests {
     }
 
     fn value(program: &[SockFilter]) -> u32 {
-        verify(program).unwrap();
-        run(program, |at| Some(data(39).word(at))).unwrap()
+        verify(program, Data::Call).unwrap();
+        run(program, DATA, |at, _| Some(data(39).word(at))).unwrap()
     }
 
     #[test]
@@ -178,11 +209,11 @@ mod tests {
             vec![step(0x15, 0, 1, 0), step(0x02, 0, 0, 1), step(0x60, 0, 0, 1), end],
             vec![end; MOST + 1],
         ] {
-            assert_eq!(verify(&bad), Err(Errno::INVAL), "{bad:?}");
+            assert_eq!(verify(&bad, Data::Call), Err(Errno::INVAL), "{bad:?}");
         }
-        assert_eq!(verify(&vec![end; MOST]), Ok(()));
+        assert_eq!(verify(&vec![end; MOST], Data::Call), Ok(()));
         let stored = [step(0x02, 0, 0, 1), step(0x15, 0, 0, 0), step(0x60, 0, 0, 1), end];
-        assert_eq!(verify(&stored), Ok(()));
+        assert_eq!(verify(&stored, Data::Call), Ok(()));
     }
 
     #[test]

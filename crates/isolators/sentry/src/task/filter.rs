@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use caisson_sys::seccomp::SockFilter;
 use rustix::io::Errno;
 
-use super::bpf::{DATA, run, verify};
+use super::bpf::{DATA, Data, run, verify};
 use super::notice::Notifier;
 
 /// What a filter decides on: `struct seccomp_data`.
@@ -145,7 +145,7 @@ fn free(program: &[SockFilter]) -> [u64; FREE] {
             4 => Some(AUDIT_ARCH_X86_64),
             _ => None,
         };
-        if run(program, known) == Some(ALLOW)
+        if run(program, DATA, |at, _| known(at)) == Some(ALLOW)
             && let Some((word, bit)) = place(number.into())
             && let Some(word) = found.get_mut(word)
         {
@@ -187,7 +187,7 @@ impl Filter {
         if notifier.is_some() && before_listens {
             return Err(Errno::BUSY);
         }
-        verify(&program)?;
+        verify(&program, Data::Call)?;
         let before = previous.as_ref().map_or((0, 0), |filter| (filter.count, filter.weight + 4));
         let weight = before.1 + program.len();
         if weight > MOST_IN_ALL {
@@ -250,7 +250,7 @@ impl Filter {
         }
         let (mut at, mut strictest) = (Some(self), (ALLOW, self));
         while let Some(filter) = at {
-            let value = run(&filter.program, |at| Some(data.word(at))).unwrap_or(0);
+            let value = run(&filter.program, DATA, |at, _| Some(data.word(at))).unwrap_or(0);
             let rank = |value: u32| (value & 0xffff_0000).cast_signed();
             if rank(value) < rank(strictest.0) {
                 strictest = (value, filter);

@@ -2,7 +2,7 @@
 
 mod access;
 pub mod aio;
-mod bpf;
+pub mod bpf;
 pub mod capabilities;
 pub mod exit;
 pub mod filter;

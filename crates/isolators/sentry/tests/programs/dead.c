@@ -88,7 +88,7 @@ static double passed(void) {
 }
 static const char *when(double least) {
     double t = passed();
-    return t < least ? "early" : t < least + 3 ? "in time" : "late";
+    return t < least ? "early" : t < least + 6 ? "in time" : "late";
 }
 #define SAY(n, ...) snprintf(out[n], sizeof out[n], __VA_ARGS__)
 static int sockets[16];

@@ -10,8 +10,10 @@ use crate::task::WaitQueue;
 use crate::task::waiter::lock;
 use crate::vfs::{OpenFile, Time};
 
+use super::filter::Filter;
 use super::rights::Rights;
 
+mod admission;
 mod urgent;
 
 use urgent::Mark;
@@ -100,6 +102,10 @@ struct State {
     urgent_inline: bool,
     /// Whom signals tell of it.
     owner: Weak<Owner>,
+    /// Which datagrams are taken.
+    filter: Option<Arc<Filter>>,
+    /// How much of a stream is enough to be received (`SO_RCVLOWAT`).
+    low: u64,
     /// Bytes of the stream that came, and that were received; and how often something came.
     came: u64,
     taken: u64,
@@ -132,6 +138,8 @@ impl Inbox {
             mark: None,
             urgent_inline: false,
             owner: Weak::new(),
+            filter: None,
+            low: 1,
             came: 0,
             taken: 0,
             arrivals: 0,
@@ -183,6 +191,14 @@ impl Inbox {
         drop(state);
         self.readable.wake();
         Ok(())
+    }
+
+    /// How much of a stream is enough to be received.
+    pub fn set_low_water(&self, bytes: u32) {
+        let low = u64::from(bytes);
+        if std::mem::replace(&mut lock(&self.state).low, low) != low {
+            self.readable.wake();
+        }
     }
 
     /// Adds bytes that have come already, whether there is room or not.

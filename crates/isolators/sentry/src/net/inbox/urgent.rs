@@ -86,7 +86,16 @@ impl Inbox {
     #[must_use]
     pub fn is_readable(&self) -> bool {
         let state = lock(&self.state);
-        state.came - state.taken > state.hole()
+        state.came - state.taken >= state.hole() + state.least(u64::MAX)
+    }
+
+    /// Whether a read of so many bytes that may wait has enough.
+    #[must_use]
+    pub fn has_enough(&self, room: usize) -> bool {
+        let state = lock(&self.state);
+        let over = state.shut || state.error.is_some();
+        let marked = state.mark.is_some_and(|mark| mark.at > state.taken);
+        over || marked || state.came - state.taken >= state.hole() + state.least(room as u64)
     }
 
     /// Bytes that come before the urgent one, or all.
@@ -102,6 +111,11 @@ impl Inbox {
 }
 
 impl State {
+    /// How much of `room` bytes is enough: no more than always finds room.
+    fn least(&self, room: u64) -> u64 {
+        self.low.min(self.limit as u64 / 4).min(room).max(1)
+    }
+
     /// How much of what comes next is not received with the rest: the urgent byte.
     pub(super) fn hole(&self) -> u64 {
         let next = self.mark.is_some_and(|mark| mark.at == self.taken);

@@ -24,6 +24,8 @@ pub struct Wish {
     pub reuse_port: bool,
     /// Whose it is: only sockets of one user share a port by that.
     pub user: u32,
+    /// The interface that it is bound to, if any.
+    pub device: u32,
     /// It listens.
     pub listens: bool,
     /// It is a connection.
@@ -86,7 +88,8 @@ impl<T> Ports<T> {
         let listens = self.streams && row.wish.listens;
         let group = row.wish.reuse_port && wish.reuse_port && row.wish.user == wish.user;
         let shared = group || row.wish.reuse_address && wish.reuse_address && !listens;
-        overlap && !shared && row.socket.strong_count() > 0
+        let apart = row.wish.device != 0 && wish.device != 0 && row.wish.device != wish.device;
+        overlap && !apart && !shared && row.socket.strong_count() > 0
     }
 
     /// Takes a port, or any if it is zero.

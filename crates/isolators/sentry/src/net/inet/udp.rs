@@ -15,6 +15,8 @@ use super::address;
 use super::errors::{Cause, Errors, Lost};
 use super::ports::{Held, Ports, Wish};
 
+/// The number of the loopback interface.
+pub const LOOPBACK: u32 = 1;
 /// Most bytes of a datagram over IPv4 and IPv6.
 const MOST: [usize; 2] = [65_507, 65_527];
 
@@ -26,7 +28,8 @@ struct State {
     borrowed: bool,
     held: Option<Held<Udp>>,
     wish: Wish,
-    groups: BTreeSet<IpAddr>,
+    /// With the interface.
+    groups: BTreeSet<(IpAddr, u32)>,
     send_shut: bool,
     errors: Errors,
 }
@@ -111,11 +114,11 @@ impl Udp {
         lock(&self.state).wish.only_v6
     }
 
-    /// Joins a multicast group, or leaves it.
+    /// Joins a multicast group on an interface, or leaves it.
     ///
     /// # Errors
     /// `EADDRINUSE` if it is in it, `EADDRNOTAVAIL` if not.
-    pub fn join(&self, group: IpAddr, joins: bool) -> Result<(), Errno> {
+    pub fn join(&self, group: (IpAddr, u32), joins: bool) -> Result<(), Errno> {
         let mut state = lock(&self.state);
         let changed = if joins { state.groups.insert(group) } else { state.groups.remove(&group) };
         match (changed, joins) {
@@ -181,6 +184,12 @@ impl Udp {
         }
     }
 
+    /// Whether it takes what comes by an interface.
+    fn hears(&self, link: u32) -> bool {
+        let device = lock(&self.state).wish.device;
+        device == 0 || device == link
+    }
+
     /// Whether it takes what comes from there.
     fn takes_from(&self, from: SocketAddr) -> bool {
         lock(&self.state).remote.is_none_or(|remote| remote == from)
@@ -200,7 +209,7 @@ impl Udp {
         let local = self.local();
         let ip = if local.ip().is_unspecified() { from } else { local.ip() };
         let from = SocketAddr::new(ip, local.port());
-        if !deliver(&self.ports, packet, from, to) && !to.ip().is_multicast() {
+        if !deliver(&self.ports, packet, (from, to), LOOPBACK) && !to.ip().is_multicast() {
             // As the answer that nobody is there.
             let cause = Cause::refused(to.is_ipv6());
             let bytes = std::mem::take(&mut packet.bytes);
@@ -308,15 +317,21 @@ impl Udp {
 }
 
 /// Puts a datagram where it belongs; says whether anybody takes it. One that has no
-/// room is lost.
-pub fn deliver(ports: &Ports<Udp>, packet: &mut Packet, from: SocketAddr, to: SocketAddr) -> bool {
+/// room is lost. It came by the interface of that number.
+pub fn deliver(
+    ports: &Ports<Udp>,
+    packet: &mut Packet,
+    (from, to): (SocketAddr, SocketAddr),
+    link: u32,
+) -> bool {
     let candidates = ports.at(to);
     let group = to.ip().is_multicast() || to.ip() == IpAddr::from([255, 255, 255, 255]);
     let takes = |udp: &&Arc<Udp>| udp.takes_from(from);
     if group {
         let mut found = false;
         for udp in candidates.iter().filter(takes) {
-            if to.ip().is_multicast() && !lock(&udp.state).groups.contains(&to.ip()) {
+            let joined = lock(&udp.state).groups.contains(&(to.ip(), link));
+            if to.ip().is_multicast() && !joined || !udp.hears(link) {
                 continue;
             }
             found = true;
@@ -324,16 +339,27 @@ pub fn deliver(ports: &Ports<Udp>, packet: &mut Packet, from: SocketAddr, to: So
                 Packet { bytes: packet.bytes.clone(), hops: packet.hops, ..Packet::default() };
             copy.from = Some(address::bytes(from, udp.is_v6));
             copy.to = Some(to.ip());
+            if !udp.inbox.admits(&mut copy, |length| header(from, to, length)) {
+                continue;
+            }
             let _ = udp.inbox.push(&mut copy, false);
         }
         return found;
     }
     // One that is connected to the sender comes before one that is not.
-    let connected = candidates.into_iter().find(|u| u.remote() == Ok(from));
-    let other = || ports.chosen(to, from, |udp| udp.remote().is_err());
+    let connected = candidates.into_iter().find(|u| u.remote() == Ok(from) && u.hears(link));
+    let other = || ports.chosen(to, from, |udp| udp.remote().is_err() && udp.hears(link));
     let Some(udp) = connected.or_else(other) else { return false };
     packet.from = Some(address::bytes(from, udp.is_v6));
     packet.to = Some(to.ip());
-    let _ = udp.inbox.push(packet, false);
+    if udp.inbox.admits(packet, |length| header(from, to, length)) {
+        let _ = udp.inbox.push(packet, false);
+    }
     true
+}
+
+/// The header of a datagram of so many bytes, with no checksum.
+fn header(from: SocketAddr, to: SocketAddr, length: usize) -> Vec<u8> {
+    let length = u16::try_from(length + 8).unwrap_or(0);
+    [from.port(), to.port(), length, 0].iter().flat_map(|word| word.to_be_bytes()).collect()
 }

@@ -32,7 +32,8 @@ impl Engine {
             return Expected::Not;
         }
         let ports = &self.kernel.network.inet.tcp;
-        let Some(listener) = ports.chosen(to, from, Tcp::listens) else {
+        let wants = |tcp: &Tcp| tcp.listens() && tcp.hears(self.link);
+        let Some(listener) = ports.chosen(to, from, wants) else {
             return Expected::Not;
         };
         if !listener.has_room() {

@@ -89,7 +89,7 @@ pub(super) fn packet(datagram: &Datagram) -> Option<Vec<u8>> {
 
 /// Gives a packet that came to the socket that it is for. If there is none: the packet that
 /// tells so.
-pub(super) fn receive(bytes: &[u8], ports: &Ports<Udp>) -> Option<Option<Vec<u8>>> {
+pub(super) fn receive(bytes: &[u8], ports: &Ports<Udp>, link: u32) -> Option<Option<Vec<u8>>> {
     let (from, to, body): (IpAddress, IpAddress, &[u8]) = match bytes.first()? >> 4 {
         4 => {
             let packet = Ipv4Packet::new_checked(bytes).ok()?;
@@ -104,7 +104,10 @@ pub(super) fn receive(bytes: &[u8], ports: &Ports<Udp>) -> Option<Option<Vec<u8>
     let from = SocketAddr::new(from.into(), udp.src_port());
     let to = SocketAddr::new(to.into(), udp.dst_port());
     let mut packet = Packet { bytes: udp.payload().to_vec(), ..Packet::default() };
-    if deliver(ports, &mut packet, from, to) || to.ip().is_multicast() || is_broadcast(to.ip()) {
+    if deliver(ports, &mut packet, (from, to), link)
+        || to.ip().is_multicast()
+        || is_broadcast(to.ip())
+    {
         return Some(None);
     }
     let message = icmp::refusal(bytes, to.ip(), from.ip());
@@ -130,14 +133,14 @@ mod tests {
             let udp: Arc<Udp> = Udp::new(to.is_ipv6(), &ports, 1 << 16);
             udp.bind(to).unwrap();
             let datagram = Datagram { from, to, bytes: b"text".to_vec(), hops: 9 };
-            receive(&packet(&datagram).unwrap(), &ports).unwrap();
+            receive(&packet(&datagram).unwrap(), &ports, 2).unwrap();
             let received = udp.receive(9, false).unwrap();
             assert_eq!(received.pieces, [(b"text".to_vec(), 0)]);
             assert_eq!(received.from, Some(crate::net::inet::address::bytes(from, to.is_ipv6())));
         }
         let ports = Ports::new(false);
         for cut in 0..40 {
-            assert_eq!(receive(&[0x45; 40][..cut], &ports), None);
+            assert_eq!(receive(&[0x45; 40][..cut], &ports, 2), None);
         }
     }
 }

@@ -237,6 +237,8 @@ struct Engine {
     messages: [SocketHandle; 2],
     flows: HashMap<Ends, Flow>,
     poke: Arc<Waiter>,
+    /// The interface's number.
+    link: u32,
 }
 
 fn now() -> Instant {
@@ -292,8 +294,18 @@ pub fn start(
     let poke = Arc::new(Waiter::forwarding(Box::new(move || poke(&wake))));
     let (kernel, own) = (Arc::clone(kernel), Arc::clone(&stack));
     let flows = HashMap::new();
-    let mut engine =
-        Engine { kernel, stack: own, frames, interface, sockets, datagrams, messages, flows, poke };
+    let mut engine = Engine {
+        kernel,
+        stack: own,
+        frames,
+        interface,
+        sockets,
+        datagrams,
+        messages,
+        flows,
+        poke,
+        link: link.index,
+    };
     let thread = std::thread::Builder::new().stack_size(STACK);
     thread.spawn(move || engine.run())?;
     Ok(stack)
@@ -409,7 +421,7 @@ impl Engine {
             for handle in self.datagrams {
                 let socket = self.sockets.get_mut::<raw::Socket<'_>>(handle);
                 while let Ok(bytes) = socket.recv() {
-                    refused.extend(datagrams::receive(bytes, &inet.udp).flatten());
+                    refused.extend(datagrams::receive(bytes, &inet.udp, self.link).flatten());
                 }
             }
             for handle in self.messages {

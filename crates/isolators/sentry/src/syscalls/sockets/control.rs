@@ -1,13 +1,14 @@
 //! Control messages of sendmsg(2) and recvmsg(2).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6, UDP};
+use crate::net::inet::address;
+use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6, SEGMENT, UDP};
 use crate::net::links::Link;
-use crate::net::{Outgoing, Received, Rights, Sender, Socket};
+use crate::net::{Body, Outgoing, Received, Rights, Sender, Socket};
 use crate::task::Caps;
 use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
@@ -26,8 +27,6 @@ const CLASS: i32 = 67;
 const TTL: i32 = 2;
 /// `IP_TOS`
 const TOS: i32 = 1;
-/// `UDP_SEGMENT`
-const SEGMENT: i32 = 103;
 /// `IPV6_PKTINFO`
 const PACKET_INFO6: i32 = 50;
 /// `SO_TIMESTAMP`, also with its newer number.
@@ -66,8 +65,8 @@ pub(super) fn read(
             let (hops, class) = &mut outgoing.hops;
             *if matches!(kind, HOPS | TTL) { hops } else { class } = value;
         } else if (level, kind) == (UDP, SEGMENT) {
-            // One call is one datagram here.
-            return Err(Errno::INVAL);
+            let size = body.first_chunk().copied().map(u16::from_le_bytes);
+            outgoing.segment = Some(size.ok_or(Errno::INVAL)?);
         }
         Ok(())
     })?;
@@ -197,6 +196,10 @@ impl Writer {
         }
         let (hops, class) = received.hops;
         let word = |n: u8| u32::from(n).to_le_bytes();
+        // IP_RECVORIGDSTADDR
+        if let (IpAddr::V4(_), true, Body::Udp(udp)) = (ip, numbers.is_on(IP, 20), &socket.body) {
+            self.put(IP, 20, &address::bytes(SocketAddr::new(ip, udp.local().port()), false));
+        }
         // IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS, IP_RECVTTL, IP_RECVTOS
         if numbers.is_on(IPV6, 51) {
             self.put(IPV6, HOPS, &word(hops));

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::net::inet::address;
 use crate::net::inet::options::{IP, IPV6, TCP, UDP};
 use crate::net::{Body, HostSocket, Network, Socket, Type};
+use crate::platform::host_options;
 use crate::platform::host_socket::{self, Sent};
 use crate::settings::FIRST_FREE_PORT;
 use crate::task::Caps;
@@ -146,27 +147,6 @@ pub(super) fn control(call: &Call<'_>, (address, length): (u64, u64)) -> Result<
     Ok(kept)
 }
 
-/// Whether an option's value is plain bytes, and concerns the socket alone.
-fn is_plain(level: i32, option: i32) -> bool {
-    match level {
-        // REUSEADDR to KEEPALIVE but for the type and the error, OOBINLINE, NO_CHECK,
-        // PRIORITY, REUSEPORT, RCVLOWAT, BINDTODEVICE, TIMESTAMP, TIMESTAMPNS,
-        // TIMESTAMPING, RXQ_OVFL. Filters are programs behind a pointer.
-        SOL_SOCKET => matches!(option, 2 | 5..=12 | 15 | 18 | 25 | 29 | 35 | 37 | 40 | 63..=65),
-        // TOS to RECVTOS, MTU, FREEBIND, MINTTL, groups, UNICAST_IF. From 64 on: tables.
-        IP => matches!(option, 1..=4 | 6..=15 | 20..=25 | 32..=50),
-        // UNICAST_HOPS to V6ONLY, groups, what is received, TCLASS, FREEBIND, MINHOPCOUNT.
-        IPV6 => {
-            matches!(option, 11 | 16..=29 | 33 | 42..=49 | 51 | 53 | 56 | 58 | 60..=62 | 66 | 67 | 70 | 72..=74 | 76..=78)
-        }
-        // Not the repair of connections (19 to 22, 29), connections made by sending (30),
-        // protocols above (31) or pages (35).
-        TCP => matches!(option, 1..=13 | 15..=18 | 23..=28 | 32 | 33 | 36 | 37),
-        UDP => matches!(option, 1 | 101..=104),
-        _ => false,
-    }
-}
-
 /// `SO_LINGER`
 pub(super) const LINGER: i32 = 13;
 
@@ -178,7 +158,7 @@ pub(super) fn set(host: &HostSocket, which: (i32, i32), value: &[u8]) -> Result<
         let value = if reset { value } else { &[0; 8] };
         return host_socket::set_option(host.fd(), which, value);
     }
-    match is_plain(which.0, which.1) {
+    match host_options::has(host_options::SET, which.0, which.1) {
         true => host_socket::set_option(host.fd(), which, value),
         false => Err(Errno::NOPROTOOPT),
     }
@@ -186,10 +166,8 @@ pub(super) fn set(host: &HostSocket, which: (i32, i32), value: &[u8]) -> Result<
 
 /// getsockopt(2).
 pub(super) fn get(host: &HostSocket, which: (i32, i32), room: usize) -> Result<Vec<u8>, Errno> {
-    /// DEBUG, TYPE, ERROR, ACCEPTCONN, PROTOCOL, DOMAIN, INCOMING_CPU, INCOMING_NAPI_ID, COOKIE
-    const TOLD: [i32; 9] = [1, 3, 4, 30, 38, 39, 49, 56, 57];
     let (level, option) = which;
-    if level == SOL_SOCKET && TOLD.contains(&option) || is_plain(level, option) {
+    if host_options::has(host_options::GET, level, option) {
         host_socket::option(host.fd(), which, room.min(4096))
     } else if matches!(level, SOL_SOCKET | IP | IPV6 | TCP | UDP) {
         Err(Errno::NOPROTOOPT)

@@ -161,8 +161,33 @@ pub(super) fn direct(network: &Network, udp: &Arc<Udp>, name: &[u8]) -> Result<(
     udp.connect(to, from)
 }
 
-/// Sends a datagram.
+/// Sends a datagram, or several that it is cut into (`UDP_SEGMENT`).
 pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<(), Errno> {
+    /// `UDP_MAX_SEGMENTS`
+    const MOST: usize = 128;
+    /// Bytes of all of them.
+    const LARGEST: usize = 65_507;
+    let set = lock(&socket.options).numbers.was_set(UDP, options::SEGMENT).unwrap_or(0);
+    let size = outgoing.segment.map_or(usize::try_from(set).unwrap_or(0), usize::from);
+    let length = outgoing.packet.bytes.len();
+    if size == 0 || length <= size || super::icmp::is_one(socket) {
+        return send_one(socket, udp, outgoing);
+    }
+    if length > LARGEST {
+        return Err(Errno::MSGSIZE);
+    }
+    if length > size * MOST {
+        return Err(Errno::INVAL);
+    }
+    let all = std::mem::take(&mut outgoing.packet.bytes);
+    for part in all.chunks(size) {
+        outgoing.packet.bytes = part.to_vec();
+        send_one(socket, udp, outgoing)?;
+    }
+    Ok(())
+}
+
+fn send_one(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<(), Errno> {
     let network = &socket.network;
     if super::icmp::is_one(socket) {
         return super::icmp::send(socket, udp, outgoing);
@@ -181,14 +206,19 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
     let level = |v6: i32, v4: i32| if udp.is_v6 { (options::IPV6, v6) } else { (options::IP, v4) };
     let number = |(level, option): (i32, i32)| {
         let value = options.numbers.get(level, option).unwrap_or(0);
-        u8::try_from(value).unwrap_or(0)
+        u8::try_from(value & 0xff).unwrap_or(0)
     };
     // As the options say, unless a control message does.
     let (hops, class) = outgoing.hops;
     let hops = hops.unwrap_or_else(|| number(level(16, 2)));
     outgoing.packet.hops = (hops, class.unwrap_or_else(|| number(level(67, 1))));
     let local = udp.local().ip();
-    let from = if to.ip().is_multicast() && local.is_loopback() {
+    let chosen = options.numbers.was_set(options::IP, options::MULTICAST_INTERFACE);
+    let chosen = chosen.map(|ip| IpAddr::from(ip.to_le_bytes())).filter(|ip| !ip.is_unspecified());
+    let group = to.ip().is_multicast() && to.is_ipv4();
+    let from = if let (true, Some(ip)) = (group, chosen) {
+        ip
+    } else if to.ip().is_multicast() && local.is_loopback() {
         local
     } else {
         network.source(to.ip())?

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rustix::io::Errno;
 
 use crate::net::inet::errors::OPTIONS as ERRORS;
-use crate::net::inet::icmp::ICMP6;
+use crate::net::inet::icmp::{ICMP6, RAW};
 use crate::net::inet::options::{
-    CONGESTION, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_INTERFACE, ONLY_V6, TCP, UDP,
-    UDP_LITE,
+    CONGESTION, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_ALL, MULTICAST_INTERFACE,
+    ONLY_V6, TCP, UDP, UDP_LITE,
 };
+use crate::net::links::Link;
 use crate::net::{Body, Socket, Tcp};
 use crate::task::waiter::lock;
 
@@ -51,20 +52,47 @@ pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) ->
             return if there { Ok(()) } else { Err(Errno::NOENT) };
         }
         (IP, JOIN | LEAVE) => {
-            let group: [u8; 4] = value.first_chunk().copied().ok_or(Errno::INVAL)?;
-            return member(socket, Ipv4Addr::from(group).into(), option == JOIN);
+            let (group, by) = value.split_first_chunk::<4>().ok_or(Errno::INVAL)?;
+            let link = interface(socket, by, Ipv4Addr::from(*group).into())?;
+            return member(socket, (Ipv4Addr::from(*group).into(), link), option == JOIN);
         }
         (IPV6, JOIN6 | LEAVE6) => {
-            let group: [u8; 16] = value.first_chunk().copied().ok_or(Errno::INVAL)?;
-            return member(socket, Ipv6Addr::from(group).into(), option == JOIN6);
+            let (group, by) = value.split_first_chunk::<16>().ok_or(Errno::INVAL)?;
+            let index = by.first_chunk().copied().map(u32::from_le_bytes).ok_or(Errno::INVAL)?;
+            let group = Ipv6Addr::from(*group).into();
+            let link = match index {
+                0 => of_route(socket, group).unwrap_or(1),
+                index => socket.network.links().by_index(index).ok_or(Errno::NODEV)?.index,
+            };
+            return member(socket, (group, link), option == JOIN6);
         }
-        // There is one that can be chosen.
-        (IP, MULTICAST_INTERFACE) if value.len() >= 4 => return Ok(()),
+        (IP, MULTICAST_INTERFACE) => return multicast_interface(socket, value),
+        (IP, 33) | (IPV6, 17 | 18) if matches!(socket.body, Body::Tcp(_)) => {
+            return Err(if level == IP { Errno::INVAL } else { Errno::NOPROTOOPT });
+        }
+        // MULTICAST_IF, UNICAST_IF
+        (IPV6, 17) => {
+            let index = value.first_chunk().copied().map(u32::from_le_bytes).ok_or(Errno::INVAL)?;
+            if index != 0 {
+                socket.network.links().by_index(index).ok_or(Errno::NODEV)?;
+            }
+        }
+        (IP, 50) | (IPV6, 76) => {
+            let index = value.first_chunk().copied().map(u32::from_be_bytes).ok_or(Errno::INVAL)?;
+            if index != 0 {
+                socket.network.links().by_index(index).ok_or(Errno::ADDRNOTAVAIL)?;
+            }
+        }
+        (IP, 2) if value.first() == Some(&0) && value.get(..4).is_none_or(|v| v == [0; 4]) => {
+            return Err(Errno::INVAL);
+        }
         _ => {}
     }
     // Of IP, a byte is enough.
     let number = match value.first_chunk() {
         Some(word) => i32::from_le_bytes(*word),
+        // DONTFRAG, AUTOFLOWLABEL
+        None if level == IPV6 && matches!(option, 62 | 70) => 0,
         None if level == IP => value.first().copied().map(i32::from).ok_or(Errno::INVAL)?,
         None => return Err(Errno::INVAL),
     };
@@ -83,8 +111,53 @@ pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) ->
     Ok(())
 }
 
-fn member(socket: &Socket, group: IpAddr, joins: bool) -> Result<(), Errno> {
+/// The interface of `struct ip_mreq` or `ip_mreqn`, behind the group: by its number, by its
+/// address, or where the group is sent to.
+fn interface(socket: &Socket, by: &[u8], group: IpAddr) -> Result<u32, Errno> {
+    let links = socket.network.links();
+    let (address, rest) = by.split_first_chunk::<4>().ok_or(Errno::INVAL)?;
     if !group.is_multicast() {
+        return Err(Errno::INVAL);
+    }
+    let index = rest.first_chunk().copied().map_or(0, u32::from_le_bytes);
+    let address = Ipv4Addr::from(*address);
+    let has = |link: &&Link| link.addresses.iter().any(|a| a.ip == IpAddr::V4(address));
+    let found = match (index, address.is_unspecified()) {
+        (0, true) => return of_route(socket, group).ok_or(Errno::NODEV),
+        (0, false) => links.links.iter().find(has),
+        (index, _) => links.by_index(index),
+    };
+    found.map(|link| link.index).ok_or(Errno::NODEV)
+}
+
+fn of_route(socket: &Socket, group: IpAddr) -> Option<u32> {
+    socket.network.links().route(group).map(|route| route.link)
+}
+
+/// `IP_MULTICAST_IF`: an address; of `struct ip_mreqn`, the number of an interface first.
+fn multicast_interface(socket: &Socket, value: &[u8]) -> Result<(), Errno> {
+    let links = socket.network.links();
+    let (first, rest) = value.split_first_chunk::<4>().ok_or(Errno::INVAL)?;
+    let address = rest.first_chunk().unwrap_or(first);
+    let index = rest.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let address = match links.by_index(index) {
+        _ if index == 0 => Ipv4Addr::from(*address),
+        Some(link) => link.v4().map_or(Ipv4Addr::UNSPECIFIED, |v4| match v4.ip {
+            IpAddr::V4(ip) => ip,
+            IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+        }),
+        None => return Err(Errno::ADDRNOTAVAIL),
+    };
+    if !address.is_unspecified() && !links.is_own(address.into()) {
+        return Err(Errno::ADDRNOTAVAIL);
+    }
+    let value = i32::from_le_bytes(address.octets());
+    lock(&socket.options).numbers.keep(IP, MULTICAST_INTERFACE, value);
+    Ok(())
+}
+
+fn member(socket: &Socket, group: (IpAddr, u32), joins: bool) -> Result<(), Errno> {
+    if !group.0.is_multicast() {
         return Err(Errno::INVAL);
     }
     match &socket.body {
@@ -97,15 +170,39 @@ pub(super) fn get(socket: &Socket, (level, option): (i32, i32)) -> Result<Vec<u8
     if socket.family == AF_UNIX {
         return Err(Errno::OPNOTSUPP);
     }
-    check(socket, level)?;
+    check(socket, level).map_err(|errno| {
+        let six = socket.family == crate::net::inet::address::V6;
+        if six { Errno::NOPROTOOPT } else { errno }
+    })?;
+    let stream = matches!(socket.body, Body::Tcp(_));
     match (&socket.body, level, option) {
+        // IP_HDRINCL, of which others may only hear that it is off.
+        (_, IP, 3) if socket.kind != RAW => return Ok(vec![0; 4]),
+        (_, IP, MULTICAST_ALL) if socket.family == crate::net::inet::address::V6 => {
+            let set = lock(&socket.options).numbers.was_set(IP, MULTICAST_ALL);
+            return Ok(set.unwrap_or(0).to_le_bytes().to_vec());
+        }
         (Body::Tcp(tcp), TCP, INFO) => return Ok(info(tcp)),
         (_, TCP, CONGESTION) => {
             let mut name = b"cubic".to_vec();
             name.resize(16, 0);
             return Ok(name);
         }
-        (_, IP, MULTICAST_INTERFACE) => return Ok(vec![0; 4]),
+        (_, IP, MULTICAST_INTERFACE) => {
+            let set = lock(&socket.options).numbers.was_set(IP, MULTICAST_INTERFACE);
+            return Ok(set.unwrap_or(0).to_le_bytes().to_vec());
+        }
+        (_, IP, 1) => {
+            // Those of a stream say nothing of congestion.
+            let class =
+                lock(&socket.options).numbers.get(IP, 1)? & if stream { 0xfc } else { 0xff };
+            return Ok(class.to_le_bytes().to_vec());
+        }
+        (_, IPV6, 67) if stream => {
+            return Ok((lock(&socket.options).numbers.get(IPV6, 67)? & 0xfc)
+                .to_le_bytes()
+                .to_vec());
+        }
         _ => {}
     }
     let number = lock(&socket.options).numbers.get(level, option)?;

@@ -89,8 +89,8 @@ fn send(
     if urgent && !matches!(socket.body, Body::Tcp(_) | Body::Host(_)) {
         return Err(Errno::OPNOTSUPP.into());
     }
-    // A connection is made by connect(2).
-    if flags & flag::FAST_OPEN != 0 && matches!(socket.body, Body::Tcp(_) | Body::Host(_)) {
+    // The host's would connect by an address that nobody has looked at.
+    if flags & flag::FAST_OPEN != 0 && matches!(socket.body, Body::Host(_)) {
         return Err(Errno::OPNOTSUPP.into());
     }
     let memory = call.memory();
@@ -100,6 +100,14 @@ fn send(
     }
     let timeout = lock(&socket.options).send_timeout;
     let patience = Patience::of(file, flags & flag::DONT_WAIT != 0, timeout);
+    if let (Body::Tcp(tcp), true) = (&socket.body, flags & flag::FAST_OPEN != 0) {
+        // As where no cookie is known: first it is connected.
+        let to = outgoing.to.take().ok_or(Errno::INVAL)?;
+        if tcp.remote().is_ok() {
+            return Err(Errno::ISCONN.into());
+        }
+        inet::connect(call, (&socket.network, tcp), &to, &patience)?;
+    }
     if let Body::Host(host) = &socket.body {
         let control = host::control(call, message.control)?;
         let to = outgoing.to.as_deref().unwrap_or_default();
@@ -216,7 +224,14 @@ fn receive(
     loop {
         let room = usize::try_from(span.left).unwrap_or(0);
         let watch = || socket.watch(call.waiter());
-        let received = match patience.wait(call, watch, || socket.receive(room, peek)) {
+        let enough = || match &socket.body {
+            Body::Tcp(tcp) if patience.waits && !peek => tcp.has_enough(room),
+            _ => true,
+        };
+        let receive = || if enough() { socket.receive(room, peek) } else { Err(Errno::AGAIN) };
+        let received = match patience.wait(call, watch, receive) {
+            // What there is by then.
+            Err(Failure::Errno(Errno::AGAIN)) if !enough() => socket.receive(room, peek)?,
             Ok(received) => received,
             Err(failure) if told.count > 0 => {
                 // The next call tells it.

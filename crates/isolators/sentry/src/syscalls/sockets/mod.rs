@@ -1,6 +1,7 @@
 //! Calls on sockets: making, naming, connecting.
 
 mod control;
+mod filter;
 mod host;
 mod icmp;
 mod inet;

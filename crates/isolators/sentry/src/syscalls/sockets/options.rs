@@ -10,7 +10,7 @@ use crate::task::Caps;
 use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 
-use super::{AF_UNIX, Call, Failure, Outcome, host, inet_options, socket};
+use super::{AF_UNIX, Call, Failure, Outcome, filter, host, inet_options, socket};
 
 const SOL_SOCKET: i32 = 1;
 
@@ -26,7 +26,6 @@ mod name {
     pub(super) const RECEIVE_BUFFER: i32 = 8;
     pub(super) const KEEP_ALIVE: i32 = 9;
     pub(super) const URGENT_INLINE: i32 = 10;
-    pub(super) const NO_CHECK: i32 = 11;
     pub(super) const PRIORITY: i32 = 12;
     pub(super) const LINGER: i32 = 13;
     pub(super) const REUSE_PORT: i32 = 15;
@@ -43,6 +42,10 @@ mod name {
     pub(super) const RECEIVE_BUFFER_FORCE: i32 = 33;
     pub(super) const TIMESTAMP_NANOSECONDS: i32 = 35;
     pub(super) const MARK: i32 = 36;
+    pub(super) const LOCK_FILTER: i32 = 44;
+    pub(super) const BUSY_POLL: i32 = 46;
+    /// `SO_BINDTOIFINDEX`
+    pub(super) const DEVICE_INDEX: i32 = 62;
     pub(super) const PROTOCOL: i32 = 38;
     pub(super) const FAMILY: i32 = 39;
     pub(super) const TIMESTAMP_NEW: i32 = 63;
@@ -75,6 +78,10 @@ pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
         }
     }
     match call.int(1) {
+        SOL_SOCKET if call.int(2) == name::DEVICE => set_device(call, &socket, &value)?,
+        SOL_SOCKET if filter::is_option(call.int(2)) => {
+            filter::set(call, &socket, call.int(2), &value)?;
+        }
         SOL_SOCKET => set_common(call, &socket, call.int(2), &value)?,
         level => inet_options::set(&socket, (level, call.int(2)), &value)?,
     }
@@ -104,9 +111,20 @@ fn timeout(value: &[u8]) -> Result<Option<Duration>, Errno> {
     Ok((!time.is_zero()).then_some(time))
 }
 
+/// `SO_BINDTODEVICE`: an interface by its name, or none.
+fn set_device(call: &Call<'_>, socket: &Socket, value: &[u8]) -> Result<(), Errno> {
+    let end = value.iter().position(|b| *b == 0).unwrap_or(value.len()).min(15);
+    let name = value.get(..end).unwrap_or_default();
+    let index = match name {
+        [] => 0,
+        name => socket.network.links().by_name(name).ok_or(Errno::NODEV)?.index,
+    };
+    set_common(call, socket, name::DEVICE_INDEX, &index.to_le_bytes())
+}
+
 fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Result<(), Errno> {
     let number = word(value)?;
-    let on = number != 0;
+    let (on, signed) = (number != 0, number.cast_signed());
     let root = || {
         let (who, owner) = (lock(&call.thread.credentials), &socket.network.owner);
         let raw = who.can_in(owner, Caps::NET_RAW);
@@ -114,14 +132,13 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
     };
     let mut options = lock(&socket.options);
     match option {
-        name::DEBUG => root()?,
+        name::DEBUG => root().and_then(|()| options.numbers.set(SOL_SOCKET, option, signed))?,
         name::REUSE_ADDRESS => options.reuse_address = on,
         name::REUSE_PORT => options.reuse_port = on,
         name::KEEP_ALIVE => options.keep_alive = on,
         name::BROADCAST => options.broadcast = on,
         name::NO_ROUTE => options.no_route = on,
         name::URGENT_INLINE => options.urgent_inline = on,
-        name::NO_CHECK => {}
         name::PASS_CREDENTIALS if socket.family == AF_UNIX => options.pass_credentials = on,
         name::PASS_CREDENTIALS => return Err(Errno::OPNOTSUPP),
         name::TIMESTAMP
@@ -133,7 +150,26 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
         name::PRIORITY if number > 6 => root().map(|()| options.priority = number)?,
         name::PRIORITY => options.priority = number,
         name::MARK => root().map(|()| options.mark = number)?,
-        name::RECEIVE_LOW_WATER => options.low_water = number.max(1),
+        name::RECEIVE_LOW_WATER => {
+            let number = if signed < 0 { i32::MAX.cast_unsigned() } else { number.max(1) };
+            options.low_water = number;
+        }
+        name::LOCK_FILTER => {
+            if options.numbers.was_set(SOL_SOCKET, option) == Some(1) && !on {
+                return Err(Errno::PERM);
+            }
+            options.numbers.keep(SOL_SOCKET, option, on.into());
+        }
+        name::BUSY_POLL if signed > 0 => {
+            root().and_then(|()| options.numbers.set(SOL_SOCKET, option, signed))?;
+        }
+        // Whoever is bound to one may not choose another one.
+        name::DEVICE_INDEX => {
+            if options.numbers.get(SOL_SOCKET, option)? != 0 {
+                root()?;
+            }
+            options.numbers.set(SOL_SOCKET, option, signed)?;
+        }
         name::LINGER => {
             let seconds = word(value.get(4..).unwrap_or_default())?;
             options.linger = on.then_some(seconds);
@@ -147,8 +183,10 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
         }
         name::RECEIVE_TIMEOUT => options.receive_timeout = timeout(value)?,
         name::SEND_TIMEOUT => options.send_timeout = timeout(value)?,
-        _ => return Err(Errno::NOPROTOOPT),
+        _ => options.numbers.set(SOL_SOCKET, option, signed)?,
     }
+    let device = options.numbers.get(SOL_SOCKET, name::DEVICE_INDEX).unwrap_or(0).cast_unsigned();
+    let low = options.low_water;
     let wish = (options.reuse_address, options.reuse_port);
     let abrupt = options.linger == Some(0);
     let inline = options.urgent_inline;
@@ -163,11 +201,14 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
     }
     match &socket.body {
         Body::Tcp(tcp) => {
-            tcp.set(|w| (w.reuse_address, w.reuse_port) = wish);
+            tcp.set(|w| (w.reuse_address, w.reuse_port, w.device) = (wish.0, wish.1, device));
+            tcp.inbox.set_low_water(low);
             tcp.set_abrupt(abrupt);
             tcp.inbox.set_urgent_inline(inline);
         }
-        Body::Udp(udp) => udp.set(|w| (w.reuse_address, w.reuse_port) = wish),
+        Body::Udp(udp) => {
+            udp.set(|w| (w.reuse_address, w.reuse_port, w.device) = (wish.0, wish.1, device));
+        }
         Body::Unix(_) | Body::Netlink(_) | Body::Host(_) => {}
     }
     match option {
@@ -185,10 +226,10 @@ pub(in super::super) fn getsockopt(call: &Call<'_>) -> Outcome {
     let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
     let value = match (&socket.body, call.int(1), call.int(2)) {
         (Body::Host(_), SOL_SOCKET, option) if OF_SANDBOX.contains(&option) => {
-            get_common(call, &socket, option)?
+            get_common(call, &socket, option, room)?
         }
         (Body::Host(own), level, option) => host::get(own, (level, option), room)?,
-        (_, SOL_SOCKET, _) => get_common(call, &socket, call.int(2))?,
+        (_, SOL_SOCKET, _) => get_common(call, &socket, call.int(2), room)?,
         (_, level, _) => inet_options::get(&socket, (level, call.int(2)))?,
     };
     let part = value.get(..room).unwrap_or(&value);
@@ -212,10 +253,14 @@ fn time(timeout: Option<Duration>) -> Vec<u8> {
     parts.iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
-fn get_common(call: &Call<'_>, socket: &Socket, option: i32) -> Result<Vec<u8>, Errno> {
+fn get_common(
+    call: &Call<'_>,
+    socket: &Socket,
+    option: i32,
+    room: usize,
+) -> Result<Vec<u8>, Errno> {
     let options: Options = lock(&socket.options).clone();
     let number = match option {
-        name::DEBUG | name::NO_CHECK => 0,
         name::REUSE_ADDRESS => options.reuse_address.into(),
         name::REUSE_PORT => options.reuse_port.into(),
         name::KEEP_ALIVE => options.keep_alive.into(),
@@ -245,7 +290,20 @@ fn get_common(call: &Call<'_>, socket: &Socket, option: i32) -> Result<Vec<u8>, 
         }
         name::RECEIVE_TIMEOUT => return Ok(time(options.receive_timeout)),
         name::SEND_TIMEOUT => return Ok(time(options.send_timeout)),
-        name::DEVICE => return Ok(Vec::new()),
+        name::DEVICE => {
+            let index = options.numbers.get(SOL_SOCKET, name::DEVICE_INDEX)?.cast_unsigned();
+            let link = socket.network.links().by_index(index).map(|link| link.name.clone());
+            let mut name = link.unwrap_or_default().into_bytes();
+            if !name.is_empty() {
+                name.push(0);
+                // IFNAMSIZ: no less room will do.
+                if room < 16 {
+                    return Err(Errno::INVAL);
+                }
+            }
+            return Ok(name);
+        }
+        name::LOCK_FILTER => filter::is_locked(socket).into(),
         name::PEER_CREDENTIALS => {
             let peer = match &socket.body {
                 Body::Unix(unix) => unix.peer(),
@@ -263,8 +321,8 @@ fn get_common(call: &Call<'_>, socket: &Socket, option: i32) -> Result<Vec<u8>, 
             let (pid, user, group) = peer.map_or((0, u32::MAX, u32::MAX), seen);
             return Ok([pid, user, group].iter().flat_map(|w| w.to_le_bytes()).collect());
         }
-        // SO_PEERSEC among them: as without a security module.
-        _ => return Err(Errno::NOPROTOOPT),
+        // SO_PEERSEC among those that are not there: as without a security module.
+        _ => options.numbers.get(SOL_SOCKET, option)?.cast_unsigned(),
     };
     Ok(number.to_le_bytes().to_vec())
 }

@@ -131,7 +131,13 @@ impl Epoll {
         let wakes = self.enter(key, &item, file);
         items.insert(key, item);
         drop(items);
-        lock(&file.sets).push((Arc::downgrade(self), number));
+        let mut sets = lock(&file.sets);
+        // Now and then: those that are gone.
+        if sets.len() >= 16 && sets.len().is_power_of_two() {
+            sets.retain(|(set, _)| set.strong_count() > 0);
+        }
+        sets.push((Arc::downgrade(self), number));
+        drop(sets);
         if wakes {
             self.changed.wake();
         }
@@ -423,6 +429,10 @@ mod tests {
             set.remove(u32::try_from(number).unwrap(), reader).unwrap();
         }
         assert_eq!((standing(), lock(&pipes[0].0.sets).len()), (0, 0));
+        for _ in 0..1000 {
+            Arc::<Epoll>::default().add(0, &pipes[0].0, 1, 0).unwrap();
+        }
+        assert!(lock(&pipes[0].0.sets).len() <= 16);
     }
 
     #[test]

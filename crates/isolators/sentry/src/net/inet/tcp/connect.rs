@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inbox::Inbox;
+use crate::net::inet::udp::LOOPBACK;
 use crate::task::waiter::{lock, lock_both};
 
 use super::{Role, Tcp};
@@ -57,7 +58,7 @@ impl Tcp {
             return Ok(progress);
         }
         let own = self.local();
-        let listener = self.ports.chosen(to, own, Tcp::listens);
+        let listener = self.ports.chosen(to, own, |tcp| tcp.listens() && tcp.hears(LOOPBACK));
         let joined = listener.ok_or(Errno::CONNREFUSED).and_then(|l| self.join(&l));
         if joined.is_err() {
             self.unconnected();

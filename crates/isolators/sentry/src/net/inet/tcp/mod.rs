@@ -19,6 +19,7 @@ use crate::net::inet::ports::{Held, Ports, Wish};
 /// What may be on the way in one direction, if nobody sets another limit.
 pub const BUFFER: usize = 1 << 20;
 
+mod backlog;
 mod connect;
 mod patience;
 
@@ -159,6 +160,13 @@ impl Tcp {
         lock(&self.state).wish.only_v6
     }
 
+    /// Whether it takes what comes by an interface.
+    #[must_use]
+    pub fn hears(&self, link: u32) -> bool {
+        let device = lock(&self.state).wish.device;
+        device == 0 || device == link
+    }
+
     /// Whether a close is to be a reset.
     pub fn set_abrupt(&self, abrupt: bool) {
         lock(&self.state).abrupt = abrupt;
@@ -230,68 +238,6 @@ impl Tcp {
         Ok(())
     }
 
-    /// The next connection.
-    ///
-    /// # Errors
-    /// `EAGAIN` if there is none, `EINVAL` if it doesn't listen.
-    pub fn accept(self: &Arc<Self>) -> Result<Arc<Tcp>, Errno> {
-        let mut state = lock(&self.state);
-        let Role::Listening { waiting, .. } = &mut state.role else {
-            return Err(Errno::INVAL);
-        };
-        let next = waiting.pop_front().ok_or(Errno::AGAIN)?;
-        drop(state);
-        self.let_in();
-        Ok(next)
-    }
-
-    /// Puts a connection back that was taken in vain.
-    pub fn give_back(&self, other: &Arc<Tcp>) {
-        if let Role::Listening { waiting, .. } = &mut lock(&self.state).role {
-            waiting.push_front(Arc::clone(other));
-        }
-        self.changed.wake();
-    }
-
-    /// A connection of this listener that is not connected yet.
-    #[must_use]
-    pub fn child(self: &Arc<Self>, local: SocketAddr, remote: SocketAddr) -> Arc<Tcp> {
-        let child = Tcp::new(self.is_v6, &self.ports);
-        let (wish, limit, patience) = {
-            let state = lock(&self.state);
-            (state.wish, state.limit, state.patience)
-        };
-        let held = self.ports.share(local, wish, &child);
-        let mut state = lock(&child.state);
-        (state.local, state.remote, state.held) = (Some(local), Some(remote), Some(held));
-        (state.wish, state.limit, state.patience) = (wish, limit, patience);
-        drop(state);
-        child
-    }
-
-    /// Whether a connection from outside may wait here.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        match &lock(&self.state).role {
-            Role::Listening { backlog, waiting, .. } => waiting.len() <= *backlog,
-            _ => false,
-        }
-    }
-
-    /// Puts a connection from outside into the backlog.
-    ///
-    /// # Errors
-    /// `ECONNREFUSED` if it listens no more.
-    pub fn arrive(&self, child: Arc<Tcp>) -> Result<(), Errno> {
-        match &mut lock(&self.state).role {
-            Role::Listening { waiting, .. } => waiting.push_back(child),
-            _ => return Err(Errno::CONNREFUSED),
-        }
-        self.inbox.count_arrival();
-        self.changed.wake();
-        Ok(())
-    }
-
     /// Sends a piece: all of it, or nothing; the last byte as urgent data, if `urgent`. If
     /// the call has `begun`, its end does not tell the socket's error.
     ///
@@ -338,6 +284,14 @@ impl Tcp {
             }
             other => other,
         }
+    }
+
+    /// Whether a read of so many bytes that may wait does not.
+    #[must_use]
+    pub fn has_enough(&self, room: usize) -> bool {
+        let state = lock(&self.state);
+        let open = matches!(state.role, Role::Connected { .. }) && !state.receive_shut;
+        !open || self.inbox.has_enough(room)
     }
 
     /// Receives.

@@ -151,7 +151,8 @@ pub(super) fn new_file_system(
     };
     let (kind, inside) = (kind.to_owned(), b"/".to_vec());
     let owner = who.space;
-    Ok((Description { kind, source, inside, options, device, flags, owner, kept }, node))
+    let veils = Arc::default();
+    Ok((Description { kind, source, inside, options, device, flags, owner, kept, veils }, node))
 }
 
 /// A devpts of a user namespace.

@@ -128,6 +128,9 @@ fn named(call: &Call<'_>) -> Result<Vec<Arc<OpenFile>>, Errno> {
     if process.pid != call.thread.process.pid && !may_trace(&who, &process, false) {
         return Err(Errno::PERM);
     }
+    if process.has_left_namespaces() {
+        return Err(Errno::SRCH);
+    }
     let wanted = KINDS.into_iter().filter(|(flag, _)| flags & flag != 0);
     wanted.map(|(_, kind)| NamespaceFile::open(&process, kind, 0)).collect()
 }
@@ -155,7 +158,7 @@ pub(super) fn setns(call: &Call<'_>) -> Outcome {
         // The container's has no number.
         namespaces.mounts = Some(mounts).filter(|mounts| mounts.number != 0);
     }
-    *lock(&process.namespaces) = namespaces;
+    process.go_to(namespaces);
     *lock(&process.credentials()) = who.clone();
     *lock(&call.thread.credentials) = who;
     Ok(0)

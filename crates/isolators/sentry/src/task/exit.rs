@@ -110,6 +110,7 @@ pub(super) fn end_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: 
     }
     lock(&process.timers).clear();
     leave_ipc(kernel, process);
+    process.leave_namespaces(kernel);
     process.aio.clear();
     let files = std::mem::replace(&mut *lock(&process.files), FileTable::empty());
     drop(files);

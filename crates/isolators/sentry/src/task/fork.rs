@@ -454,7 +454,8 @@ fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), share_files: bool) -> Arc
     if let Some(pids) = pids {
         let _ = new.pids.set(pids);
     }
-    *lock(&new.namespaces) = Namespaces { pids: None, ..lock(&old.namespaces).clone() };
+    *lock(&new.namespaces) =
+        Namespaces { pids: None, ended: false, ..lock(&old.namespaces).clone() };
     *lock(&new.actions) = lock(&old.actions).clone();
     *lock(&new.limits) = *lock(&old.limits);
     *lock(&new.oom_adjustment) = *lock(&old.oom_adjustment);

@@ -137,6 +137,7 @@ pub fn make(
     }
     let owner = &credentials.space;
     let mut namespaces = lock(&process.namespaces).clone();
+    namespaces.ended = false;
     if has(new::PIDS) {
         // One below that of its children would have nobody in it yet.
         if namespaces.pids.is_some() {
@@ -194,7 +195,7 @@ impl Made {
                 directories.root = root;
             }
         }
-        *lock(&process.namespaces) = self.namespaces;
+        process.go_to(self.namespaces);
     }
 }
 
@@ -213,9 +214,39 @@ pub struct Namespaces {
     pub pids: Pids,
     /// The number of that of cgroups, in which nothing looks different.
     pub cgroup: Option<u32>,
+    /// Whether the process has ended: nobody gets into them by it.
+    pub ended: bool,
 }
 
 impl Process {
+    /// Goes to other ones, unless it has ended.
+    pub fn go_to(&self, to: Namespaces) {
+        let mut own = lock(&self.namespaces);
+        if !own.ended {
+            let before = std::mem::replace(&mut *own, to);
+            drop(own);
+            drop(before);
+        }
+    }
+
+    /// It ends: a network of its own is not held by it any more. A call of it that is still
+    /// under way finds an empty one.
+    pub fn leave_namespaces(&self, kernel: &Kernel) {
+        let network = {
+            let mut own = lock(&self.namespaces);
+            own.ended = true;
+            let empty = own.network.as_ref().map(|network| kernel.network.apart(&network.owner));
+            std::mem::replace(&mut own.network, empty)
+        };
+        drop(network);
+    }
+
+    /// Whether it has ended, and is in no namespaces but those of users and processes.
+    #[must_use]
+    pub fn has_left_namespaces(&self) -> bool {
+        lock(&self.namespaces).ended
+    }
+
     /// The number of a namespace that it is in, by its name in procfs; `None` for its
     /// container's.
     #[must_use]

@@ -317,7 +317,9 @@ impl Entry {
                 if let Some(child) = pinned.filter(|_| node.is_lasting()) {
                     return Ok(child);
                 }
-                return Ok(Entry::new(self, name, Node::Proc(node), kind));
+                let found = Entry::new(self, name, Node::Proc(node), kind);
+                self.mount.veils.cover(&found);
+                return Ok(found);
             }
             Node::Point => return Err(Errno::NOENT),
         };

@@ -22,6 +22,7 @@ pub mod kinds;
 mod listing;
 pub mod locks;
 mod lookup;
+mod masks;
 pub mod mount;
 mod namespace_file;
 mod node;

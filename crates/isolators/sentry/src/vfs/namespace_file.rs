@@ -57,6 +57,9 @@ impl NamespaceFile {
         let kernel = process.kernel().ok_or(Errno::NOENT)?;
         let number = process.namespace(kind).unwrap_or(first);
         let own = lock(&process.namespaces).clone();
+        if own.ended && !matches!(kind, "user" | "pid") {
+            return Err(Errno::NOENT);
+        }
         let of = match kind {
             "user" => Namespace::Users(process.who().space),
             "mnt" => Namespace::Mounts(mounts_of(&kernel, process)),

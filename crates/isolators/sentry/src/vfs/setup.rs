@@ -14,10 +14,11 @@ use crate::kernel::Kernel;
 use crate::task::Credentials;
 use crate::task::filter::Filter;
 
-use super::kinds::{anonymous_device, make};
+use super::kinds::make;
+use super::masks::mask;
 pub use super::mount::Options;
-use super::mount::{Description, MountOptionError};
-use super::tmpfs::{New, TmpFs};
+use super::mount::{Description, MountOptionError, OfNet};
+use super::tmpfs::New;
 use super::{
     Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, Walker, devtmpfs, overlay,
     served_tree,
@@ -326,6 +327,10 @@ impl Layout {
                 };
                 (node, of)
             };
+            if let Some((procfs, what)) = OfNet::find(walker, &request.target) {
+                procfs.mount.veils.add(what, of, node).map_err(fail)?;
+                continue;
+            }
             let kind = node.kind();
             let at = place(walker, &request.target, kind).map_err(fail)?;
             walker.kernel.files.mounts.attach(&at, of, node, kind).map_err(fail)?;
@@ -348,19 +353,19 @@ impl Layout {
                 kind: kind.to_owned(),
                 errno,
             };
-            let found = walker.walk(&walker.root, path, true).ok().and_then(|found| found.entry);
             // What is not there needs no hiding.
+            if let Some((procfs, what)) = OfNet::find(walker, path) {
+                // Nothing of it can be written anyway.
+                if let Some(over) = what.kind().filter(|_| kind == "masked") {
+                    let (node, of) = mask(over);
+                    procfs.mount.veils.add(what, of, node).map_err(fail)?;
+                }
+                continue;
+            }
+            let found = walker.walk(&walker.root, path, true).ok().and_then(|found| found.entry);
             let Some(entry) = found else { continue };
             let (node, of) = if kind == "masked" {
-                let kind = if entry.kind() == Kind::Directory { "tmpfs" } else { "null" };
-                let (node, device) = masking(kind);
-                let flags = MountFlags::READ_ONLY;
-                let (kind, source) = ("tmpfs".to_owned(), b"tmpfs".to_vec());
-                let inside = b"/".to_vec();
-                (
-                    node,
-                    Description { kind, source, inside, device, flags, ..Description::default() },
-                )
+                mask(entry.kind())
             } else {
                 let of = same_mount(&entry, entry.mount.flags() | MountFlags::READ_ONLY);
                 (entry.node.clone(), of)
@@ -395,6 +400,7 @@ pub fn same_mount(entry: &Arc<Entry>, flags: MountFlags) -> Description {
         flags,
         owner: mount.owner.clone(),
         kept: mount.kept_flags(),
+        veils: Arc::clone(&mount.veils),
     }
 }
 
@@ -411,18 +417,6 @@ fn bound(request: &MountRequest, source: OwnedFd) -> Result<(Node, Description),
         ..Description::default()
     };
     Ok((Node::Host(Arc::new(node)), of))
-}
-
-/// Empty things that hide others.
-fn masking(kind: &str) -> (Node, u64) {
-    let device = anonymous_device();
-    let null = rustix::fs::makedev(1, 3);
-    let new = if kind == "tmpfs" {
-        New { kind: Kind::Directory, permissions: 0o755, owner: (0, 0), number: 0, text: b"" }
-    } else {
-        New { kind: Kind::Character, permissions: 0o666, owner: (0, 0), number: null, text: b"" }
-    };
-    (Node::Tmp(TmpFs::with_root(device, 0, 1, new)), device)
 }
 
 /// Finds the place of a mount; makes what is missing, without writing to the host.

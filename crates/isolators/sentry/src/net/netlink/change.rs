@@ -3,12 +3,10 @@
 
 use rustix::io::Errno;
 
+use super::message::{Request, flag as request_flag};
+use super::{Asker, ip, word};
 use crate::net::Network;
 use crate::net::links::{Address, Links, flag};
-use crate::task::Credentials;
-
-use super::message::{Request, flag as request_flag};
-use super::{ip, word};
 
 /// `RTM_*`
 mod kind {
@@ -23,13 +21,13 @@ mod kind {
 pub(super) fn serve(
     request: &Request<'_>,
     network: &Network,
-    who: &Credentials,
+    who: &Asker<'_>,
 ) -> Option<Result<(), Errno>> {
-    // Four kinds for each thing: new, delete, get, set. Below 16: no requests.
-    if request.kind < 16 || request.kind % 4 == 2 {
+    // Four kinds for each thing: new, delete, get, set.
+    if request.kind % 4 == 2 {
         return None;
     }
-    let done = network.permit_change(who).and_then(|()| match request.kind {
+    let done = who.permit_change(network).and_then(|()| match request.kind {
         kind::NEW_LINK | kind::DELETE_LINK | kind::SET_LINK => {
             network.change(|links| change_link(request, links))
         }
@@ -111,6 +109,7 @@ fn change_address(request: &Request<'_>, links: &mut Links) -> Result<(), Errno>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Credentials;
 
     fn ask(network: &Network, kind: u16, flags: u16, body: &[u8]) -> Option<Result<(), Errno>> {
         let mut bytes = u32::try_from(16 + body.len()).unwrap().to_le_bytes().to_vec();
@@ -119,7 +118,8 @@ mod tests {
         bytes.extend_from_slice(&[0; 8]);
         bytes.extend_from_slice(body);
         let (request, _) = Request::parse(&bytes).unwrap();
-        serve(&request, network, &Credentials::of(0, 0, Vec::new()))
+        let root = Credentials::of(0, 0, Vec::new());
+        serve(&request, network, &Asker { sender: &root, opener: None })
     }
 
     #[test]

@@ -25,8 +25,6 @@ mod kind {
     pub(super) const NEW_ROUTE: u16 = 24;
     pub(super) const GET_ROUTE: u16 = 26;
 }
-/// `NLM_F_REQUEST`
-const REQUEST: u16 = 1;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 
@@ -70,7 +68,7 @@ impl Host {
         let length = u32::try_from(16 + body.len()).map_err(|_| Errno::INVAL)?;
         let mut request = length.to_le_bytes().to_vec();
         request.extend_from_slice(&kind.to_le_bytes());
-        request.extend_from_slice(&(REQUEST | flags).to_le_bytes());
+        request.extend_from_slice(&(flag::REQUEST | flags).to_le_bytes());
         request.extend_from_slice(&[0; 8]);
         request.extend_from_slice(body);
         send(&self.0, &request, SendFlags::empty())?;

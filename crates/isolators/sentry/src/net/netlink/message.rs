@@ -4,11 +4,14 @@ use rustix::io::Errno;
 
 /// `NLM_F_*`
 pub(super) mod flag {
+    pub(in super::super) const REQUEST: u16 = 1;
     pub(in super::super) const MULTI: u16 = 2;
     pub(in super::super) const ACKNOWLEDGE: u16 = 4;
     pub(in super::super) const REPLACE: u16 = 0x100;
     pub(in super::super) const EXCLUSIVE: u16 = 0x200;
     pub(in super::super) const CREATE: u16 = 0x400;
+    /// Of an answer: it has no more of the request than the header.
+    pub(in super::super) const CAPPED: u16 = 0x100;
     /// `NLM_F_ROOT | NLM_F_MATCH`
     pub(in super::super) const DUMP: u16 = 0x300;
 }
@@ -80,13 +83,10 @@ impl<'a> Request<'a> {
 
     /// The answer that it failed, or with zero that it did not.
     pub(super) fn error(&self, errno: i32, port: u32) -> Vec<u8> {
-        let mut answer = Answer::new(self, ERROR, 0, port);
+        let (flags, told) = if errno == 0 { (flag::CAPPED, HEADER) } else { (0, self.whole.len()) };
+        let mut answer = Answer::new(self, ERROR, flags, port);
         answer.put(&(-errno).to_le_bytes());
-        answer.put(
-            self.whole
-                .get(..if errno == 0 { HEADER } else { self.whole.len() })
-                .unwrap_or_default(),
-        );
+        answer.put(self.whole.get(..told).unwrap_or_default());
         answer.finish()
     }
 }

@@ -6,7 +6,7 @@ mod message;
 mod note;
 mod route;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -14,14 +14,16 @@ use std::net::IpAddr;
 
 use crate::net::Network;
 use crate::net::inbox::{Inbox, Packet, Received};
-use crate::task::Credentials;
 use crate::task::waiter::{Waiter, lock};
+use crate::task::{Caps, Credentials};
 use crate::vfs::Ready;
 
-use message::Request;
+use message::{Request, flag};
 
 /// `AF_NETLINK`
 pub const FAMILY: u16 = 16;
+/// Bytes of `struct sockaddr_nl`.
+const NAME: usize = 12;
 /// `NETLINK_ROUTE`
 pub const ROUTE: i32 = 0;
 
@@ -39,9 +41,27 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
     }
 }
 
+/// Who sends requests.
+pub(super) struct Asker<'a> {
+    sender: &'a Credentials,
+    /// Who has opened the socket, if the sender did not say himself whom it goes to: somebody
+    /// else may have got him to write to it.
+    opener: Option<&'a Credentials>,
+}
+
+impl Asker<'_> {
+    fn permit_change(&self, network: &Network) -> Result<(), Errno> {
+        network.permit_change(self.sender)?;
+        self.opener.map_or(Ok(()), |opener| network.permit_change(opener))
+    }
+}
+
 /// A netlink socket.
 #[derive(Debug)]
 pub struct Netlink {
+    opener: Credentials,
+    /// Answers to be received until the rest of a list would be there, on Linux.
+    listing: AtomicUsize,
     /// Answers.
     pub inbox: Arc<Inbox>,
     /// Its port and groups.
@@ -51,9 +71,10 @@ pub struct Netlink {
 impl Netlink {
     /// Bound to nothing.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(opener: Credentials) -> Arc<Self> {
         // A dump has to fit, whatever the receive buffer is.
-        Arc::new(Netlink { inbox: Inbox::new(1 << 20), name: Mutex::default() })
+        let (inbox, name) = (Inbox::new(1 << 20), Mutex::default());
+        Arc::new(Netlink { opener, listing: AtomicUsize::new(0), inbox, name })
     }
 
     /// `struct sockaddr_nl`
@@ -113,21 +134,42 @@ impl Netlink {
         }
     }
 
-    /// Serves requests of `who` about a network.
+    /// Serves requests of `sender` about a network; `to`: where he said they go.
     ///
     /// # Errors
-    /// None but that of an earlier answer.
-    pub fn send(&self, bytes: &[u8], network: &Network, who: &Credentials) -> Result<(), Errno> {
+    /// As send(2): `ENODATA` of nothing; `EINVAL`, `EPERM` and `ECONNREFUSED` if they go
+    /// somewhere else.
+    pub fn send(
+        &self,
+        bytes: &[u8],
+        network: &Network,
+        (sender, to): (&Credentials, Option<&[u8]>),
+    ) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Err(Errno::NODATA);
+        }
+        if let Some(to) = to {
+            let family = to.first_chunk().copied().map(u16::from_le_bytes);
+            if family != Some(FAMILY) || to.len() < NAME {
+                return Err(Errno::INVAL);
+            }
+            let port = word(to, 4);
+            if port != 0 || word(to, 8) != 0 {
+                sender.require_in(&network.owner, Caps::NET_ADMIN)?;
+            }
+            // Nobody else listens.
+            if port != 0 {
+                return Err(Errno::CONNREFUSED);
+            }
+        }
         self.bind_to_any();
         let port = self.port();
+        let opener = to.is_none().then_some(&self.opener);
+        let asker = Asker { sender, opener };
         let mut rest = bytes;
         while let Some((request, after)) = Request::parse(rest) {
             rest = after;
-            let changed = change::serve(&request, network, who);
-            let answers = match changed {
-                Some(result) => request.acknowledge(result, port),
-                None => route::serve(&request, &network.links(), port),
-            };
+            let answers = self.answers(&request, network, &asker, port);
             for answer in answers {
                 let mut packet =
                     Packet { bytes: answer, from: Some(Self::kernel()), ..Packet::default() };
@@ -140,12 +182,43 @@ impl Netlink {
         Ok(())
     }
 
+    fn answers(
+        &self,
+        request: &Request<'_>,
+        network: &Network,
+        asker: &Asker<'_>,
+        port: u32,
+    ) -> Vec<Vec<u8>> {
+        /// `NLMSG_MIN_TYPE`
+        const FIRST_KIND: u16 = 16;
+        if request.flags & flag::REQUEST == 0 || request.kind < FIRST_KIND {
+            return request.acknowledge(Ok(()), port);
+        }
+        if let Some(result) = change::serve(request, network, asker) {
+            return request.acknowledge(result, port);
+        }
+        // One list at a time.
+        if request.dumps() && self.listing.load(Ordering::SeqCst) > 0 {
+            return request.acknowledge(Err(Errno::BUSY), port);
+        }
+        let answers = route::serve(request, &network.links(), port);
+        if request.dumps() {
+            self.listing.store(answers.len().saturating_sub(1), Ordering::SeqCst);
+        }
+        answers
+    }
+
     /// Receives.
     ///
     /// # Errors
     /// `EAGAIN` if there is nothing.
     pub fn receive(&self, room: usize, peek: bool) -> Result<Received, Errno> {
-        self.inbox.datagram(room, peek)
+        let received = self.inbox.datagram(room, peek)?;
+        if !peek {
+            let less = |left: usize| left.checked_sub(1);
+            let _ = self.listing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        }
+        Ok(received)
     }
 
     /// What poll(2) tells.

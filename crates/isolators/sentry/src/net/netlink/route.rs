@@ -20,10 +20,6 @@ mod kind {
 
 /// Answers to a request.
 pub(super) fn serve(request: &Request<'_>, links: &Links, port: u32) -> Vec<Vec<u8>> {
-    // Below 16: no requests.
-    if request.kind < 16 {
-        return request.acknowledge(Ok(()), port);
-    }
     if !request.dumps() {
         let one = match request.kind {
             kind::GET_LINK => one_link(request, links, port),

@@ -118,7 +118,11 @@ fn send(
     control::read(call, socket, message.control, &mut outgoing)?;
     let mut done = 0;
     let piece = socket.piece().map(|p| p as u64);
-    if piece.is_none() && message.span.left > MOST_RECORD {
+    let most = match &socket.body {
+        Body::Netlink(_) => u64::from(lock(&socket.options).send_buffer).saturating_sub(32),
+        _ => MOST_RECORD,
+    };
+    if piece.is_none() && message.span.left > most {
         return Err(Errno::MSGSIZE.into());
     }
     loop {
@@ -176,7 +180,8 @@ fn one(
         Body::Udp(udp) => Ok(inet::send(socket, udp, outgoing)?),
         Body::Netlink(netlink) => {
             let who = lock(&call.thread.credentials).clone();
-            Ok(netlink.send(&outgoing.packet.bytes, &socket.network, &who)?)
+            let sent = (&who, outgoing.to.as_deref());
+            Ok(netlink.send(&outgoing.packet.bytes, &socket.network, sent)?)
         }
         // All of them were sent before.
         Body::Host(_) => Err(Errno::OPNOTSUPP.into()),

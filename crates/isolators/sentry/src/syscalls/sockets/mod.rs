@@ -155,7 +155,8 @@ pub(super) fn socket_(call: &Call<'_>) -> Outcome {
         family @ (2 | 10) => inet::make(call, &network, family == 10, (kind, protocol))?,
         16 => match (kind, protocol) {
             (2 | 3, ROUTE) => {
-                let body = Body::Netlink(Netlink::new());
+                let who = lock(&call.thread.credentials).clone();
+                let body = Body::Netlink(Netlink::new(who));
                 Socket::new(&network, (netlink::FAMILY, kind, protocol), body)
             }
             (2 | 3, _) => return Err(Errno::PROTONOSUPPORT.into()),

@@ -8,6 +8,7 @@ mod options;
 mod place;
 mod table;
 mod text;
+mod veils;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -17,6 +18,7 @@ pub use copies::moved;
 pub use detached::DetachedTree;
 pub use options::{MountOptionError, Options};
 pub use table::MountTable;
+pub use veils::{OfNet, Veils};
 
 use rustix::io::Errno;
 
@@ -65,6 +67,8 @@ pub struct Mount {
     pub device: u64,
     /// Where capabilities count that change the file system.
     pub owner: Space,
+    /// Of a procfs: what is covered in it for every process.
+    pub veils: Arc<Veils>,
     flags: AtomicU32,
     /// Flags that stay.
     kept: AtomicU32,
@@ -99,6 +103,8 @@ pub struct Description {
     pub owner: Space,
     /// Flags that stay.
     pub kept: MountFlags,
+    /// Of a procfs: what is covered in it for every process.
+    pub veils: Arc<Veils>,
 }
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -126,6 +132,7 @@ impl Mount {
             options: of.options,
             device: of.device,
             owner: of.owner,
+            veils: of.veils,
             flags: AtomicU32::new(of.flags.bits()),
             kept: AtomicU32::new(of.kept.bits()),
             locked: AtomicBool::new(false),

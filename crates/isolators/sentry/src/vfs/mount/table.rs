@@ -91,7 +91,8 @@ impl MountTable {
         };
         let whole = |mount: &Arc<Mount>| {
             let kept = mount.kept_flags() & MountFlags::READ_ONLY;
-            let all = mount.kind == kind && mount.inside == b"/" && !covered(mount);
+            let all = mount.kind == kind && mount.inside == b"/";
+            let all = all && mount.veils.is_empty() && !covered(mount);
             (all && flags.contains(kept)).then_some(kept)
         };
         state.mounts.values().find_map(whole)

@@ -259,7 +259,11 @@ impl ProcNode {
                     "fd" => ProcNode::Descriptors(*pid),
                     "net" => {
                         let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                        ProcNode::Net(network_of(kernel, &process))
+                        if process.has_left_namespaces() {
+                            ProcNode::Folder(&[], "net")
+                        } else {
+                            ProcNode::Net(network_of(kernel, &process))
+                        }
                     }
                     link @ ("exe" | "cwd" | "root") => ProcNode::Link(link, *pid),
                     "task" => ProcNode::Threads(*pid, pids.clone()),

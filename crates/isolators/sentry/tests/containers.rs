@@ -122,7 +122,7 @@ fn settings_of_the_configuration_hold() {
 
 /// Whose ever they are: what is in `/proc/net` is each process's own.
 const HIDDEN: &str = "cat /proc/net/tcp /proc/self/net/udp /proc/1/net/tcp; wc -c </proc/net/unix; \
-                      sh -c 'cat /proc/$$/net/udp'; cat /proc/net/dev; ls -l /proc/net/tcp | cut -c1; \
+                      sh -c 'cat /proc/$$/net/udp'; ls -l /proc/net/tcp | cut -c1; \
                       ls /proc/net | grep -c tcp; echo x >/proc/net/unix; echo $?; \
                       unshare -m cat /proc/net/tcp; unshare -n cat /proc/net/udp; cd /proc/net && \
                       cat tcp; cat ../net/udp; umount /proc/net/tcp; cat /proc/net/tcp";
@@ -132,27 +132,28 @@ fn what_is_hidden_of_the_network_is_so_for_every_process() {
     if !sandbox::possible() {
         return;
     }
-    let host = tempfile::tempdir().unwrap();
-    std::fs::write(host.path().join("dev"), "of the host\n").unwrap();
     let hides = |config: &mut serde_json::Value| {
         config["linux"]["maskedPaths"] =
             json!(["/proc/net/tcp", "/proc/self/net/udp", "/proc/net/none"]);
         config["linux"]["readonlyPaths"] = json!(["/proc/net/unix", "/proc/net"]);
-        config["mounts"].as_array_mut().unwrap().push(json!({
-            "destination": "/proc/net/dev", "source": host.path().join("dev"), "options": ["bind"],
-        }));
     };
     let ended = Container::new(&["sh", "-c", HIDDEN], hides).call(&["run"], &[]);
     let unix = ended.stdout.split('\n').next().unwrap_or_default();
     assert!(unix.parse::<u32>().is_ok_and(|bytes| bytes > 10), "{ended:?}");
     let rest = ended.stdout.get(unix.len()..).unwrap_or_default();
-    assert_eq!(rest, "\nof the host\nc\n2\n1\n", "{ended:?}");
+    assert_eq!(rest, "\nc\n2\n1\n", "{ended:?}");
     let all = Container::new(&["sh", "-c", "ls -A /proc/net; touch /proc/net/x"], |config| {
         config["linux"]["maskedPaths"] = json!(["/proc/net"]);
     });
     let ended = all.call(&["run"], &[]);
     assert_eq!((ended.stdout.as_str(), ended.code), ("", 1), "{ended:?}");
     assert!(ended.stderr.contains("Read-only file system"), "{ended:?}");
+    // Not in a container, but by a sandbox's command line.
+    let (sandbox, host) = (sandbox::Sandbox::new(), tempfile::tempdir().unwrap());
+    std::fs::write(host.path().join("file"), "of the host\n").unwrap();
+    let mount = format!("type=bind,src={}/file,dst=/proc/net/dev", host.path().display());
+    let ended = sandbox.run_with(&["--mount", &mount], &["/bin/cat", "/proc/net/dev"]);
+    assert_eq!(ended.stdout, "of the host\n", "{ended:?}");
 }
 
 /// By who is in no group of the range by default: `net.ipv4.ping_group_range`.

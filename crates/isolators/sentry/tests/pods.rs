@@ -62,6 +62,7 @@ fn member(sandbox: &Container, script: &str, kinds: &[&str]) -> Container {
     let member = Container::new(&["sh", "-c", script], |config| {
         annotate(config, "container", &sandbox.id);
         config["hostname"] = json!("member");
+        config["linux"]["maskedPaths"] = json!(["/proc/net/udp6"]);
         if kinds.contains(&"uts") {
             config.as_object_mut().unwrap().remove("hostname");
         }
@@ -182,6 +183,9 @@ fn processes_are_shared_if_they_are_to_be() {
     let one = member(&pod, HEED, &["network", "ipc", "uts", "pid"]);
     start(&one);
     assert_eq!(one.exec(&["hostname"]).stdout, "box\n");
+    // Though there are processes already that it could be mounted in.
+    assert_eq!(one.exec(&["cat", "/proc/net/udp6", "/proc/1/net/udp6"]).stdout, "");
+    assert_ne!(pod.exec(&["cat", "/proc/net/udp6"]).stdout, "");
     // A single process: a shell's child has its words until it executes something.
     let seen = one.exec(&["sh", "-c", "exec grep -l up /proc/[0-9]*/cmdline"]);
     assert_eq!(seen.stdout.lines().count(), 3, "both first ones, and who looks: {seen:?}");

@@ -28,7 +28,7 @@ pub struct Ipc {
     /// What its configuration says.
     pub settings: Arc<Settings>,
     /// Its number; `None`: the container's.
-    pub number: Option<u32>,
+    pub number: Option<u64>,
     /// Where capabilities count in it.
     pub owner: Space,
 }

@@ -103,6 +103,13 @@ impl Address {
         }
     }
 
+    /// Whether `ip` is the machine's own if this is an address of a loopback interface: all of
+    /// its network, of IPv4, but that of no address.
+    fn owns(&self, ip: IpAddr) -> bool {
+        let whole = matches!(self.network(), IpAddr::V4(network) if !network.is_unspecified());
+        self.ip == ip || whole && self.covers(ip)
+    }
+
     /// The network itself.
     #[must_use]
     pub fn network(&self) -> IpAddr {
@@ -148,8 +155,13 @@ impl Link {
 
     /// Whether an address is its own.
     fn has(&self, ip: IpAddr) -> bool {
-        let own = |a: &Address| if self.loopback { a.covers(ip) } else { a.ip == ip };
-        self.addresses.iter().any(own)
+        self.closest(ip).is_some()
+    }
+
+    /// The address by which `ip` is its own: itself, or that of the smallest network.
+    fn closest(&self, ip: IpAddr) -> Option<&Address> {
+        let own = self.addresses.iter().filter(|a| a.ip == ip || self.loopback && a.owns(ip));
+        own.max_by_key(|a| (a.ip == ip, a.prefix))
     }
 
     /// Its first address of IPv4.
@@ -174,6 +186,18 @@ impl Links {
     #[must_use]
     pub fn is_own(&self, ip: IpAddr) -> bool {
         self.links.iter().any(|link| link.up && link.has(ip))
+    }
+
+    /// The address from which something is sent to one of the machine's own: of IPv4 the first
+    /// one in the same network.
+    #[must_use]
+    pub fn own_source(&self, ip: IpAddr) -> Option<IpAddr> {
+        let up = self.links.iter().filter(|link| link.up);
+        let own = up.filter_map(|link| Some((link, link.closest(ip)?)));
+        let (link, own) = own.max_by_key(|(_, own)| (own.ip == ip, own.prefix))?;
+        let first = |a: &&Address| a.prefix == own.prefix && a.covers(own.ip);
+        let first = link.addresses.iter().find(first).filter(|_| ip.is_ipv4());
+        Some(first.unwrap_or(own).ip)
     }
 
     /// Whether a socket may have an address that is not a group's. As on Linux, whose table of

@@ -46,7 +46,7 @@ pub struct Network {
     /// What its configuration says.
     pub settings: Settings,
     /// Its number as a namespace; none: the sandbox's own, which no program changes.
-    pub number: Option<u32>,
+    pub number: Option<u64>,
     /// Where capabilities count in it.
     pub owner: Space,
     links: Mutex<Arc<links::Links>>,
@@ -149,15 +149,10 @@ impl Network {
     /// `ENETUNREACH`
     pub fn source(&self, to: IpAddr) -> Result<IpAddr, Errno> {
         let links = self.links();
-        match to {
-            IpAddr::V4(ip) if ip.is_loopback() && links.is_own(to) => {
-                Ok(Ipv4Addr::LOCALHOST.into())
-            }
-            own if links.is_own(own) => Ok(own),
-            far => {
-                let route = links.route(far).ok_or(Errno::NETUNREACH)?;
-                links.source(route, far).ok_or(Errno::NETUNREACH)
-            }
+        if let Some(own) = links.own_source(to) {
+            return Ok(own);
         }
+        let route = links.route(to).ok_or(Errno::NETUNREACH)?;
+        links.source(route, to).ok_or(Errno::NETUNREACH)
     }
 }

@@ -24,7 +24,7 @@ pub struct Names {
     pub domain: Mutex<Vec<u8>>,
     /// Where capabilities count that change it.
     pub owner: Space,
-    number: u32,
+    number: u64,
 }
 
 impl Names {
@@ -213,7 +213,7 @@ pub struct Namespaces {
     /// The PID namespace of its children, if they are not to be in its own.
     pub pids: Pids,
     /// The number of that of cgroups, in which nothing looks different.
-    pub cgroup: Option<u32>,
+    pub cgroup: Option<u64>,
     /// Whether the process has ended: nobody gets into them by it.
     pub ended: bool,
 }
@@ -250,7 +250,7 @@ impl Process {
     /// The number of a namespace that it is in, by its name in procfs; `None` for its
     /// container's.
     #[must_use]
-    pub fn namespace(&self, kind: &str) -> Option<u32> {
+    pub fn namespace(&self, kind: &str) -> Option<u64> {
         let own = lock(&self.namespaces);
         match kind {
             "user" => lock(&self.credentials()).space.as_ref().map(|space| space.number),

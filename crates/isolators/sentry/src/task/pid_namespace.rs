@@ -38,7 +38,7 @@ pub struct PidNamespace {
     parent: Pids,
     level: u32,
     /// Its number.
-    pub number: u32,
+    pub number: u64,
     /// Where capabilities count in it.
     pub owner: Space,
     state: Mutex<State>,

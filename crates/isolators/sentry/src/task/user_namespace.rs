@@ -2,7 +2,7 @@
 //! them; a namespace translates.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -17,11 +17,11 @@ const MOST_RANGES: usize = 340;
 /// What an id looks like that has none.
 pub const OVERFLOW: u32 = 65_534;
 /// The number of the first one; later ones count from behind it.
-pub const FIRST: u32 = 4_026_531_837;
-static LAST: AtomicU32 = AtomicU32::new(4_026_532_200);
+pub const FIRST: u64 = 4_026_531_837;
+static LAST: AtomicU64 = AtomicU64::new(4_026_532_200);
 
-/// A number for a namespace of any kind.
-pub fn new_number() -> u32 {
+/// A number for a namespace of any kind. As many as there can be: none comes twice.
+pub fn new_number() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed)
 }
 
@@ -68,7 +68,7 @@ pub struct UserNamespace {
     /// Whether he could give files capabilities in the one above.
     parent_could: bool,
     /// Its number.
-    pub number: u32,
+    pub number: u64,
     state: Mutex<State>,
 }
 

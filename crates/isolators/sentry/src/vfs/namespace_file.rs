@@ -31,7 +31,7 @@ pub enum Namespace {
     /// Of processes.
     Pids(Pids),
     /// Of cgroups: its number.
-    Cgroup(Option<u32>),
+    Cgroup(Option<u64>),
     /// Of the network.
     Network(Arc<Network>),
     /// Of time, of which there is one.
@@ -41,7 +41,7 @@ pub enum Namespace {
 /// Stands for a namespace.
 pub struct NamespaceFile {
     kind: &'static str,
-    number: u32,
+    number: u64,
     /// What it is.
     pub of: Namespace,
     /// The kernel of its container.
@@ -53,7 +53,7 @@ impl NamespaceFile {
     ///
     /// # Errors
     /// `ENOENT` if the process, or the first one of a PID namespace, is not there.
-    pub fn open(process: &Process, kind: &'static str, first: u32) -> Result<Arc<OpenFile>, Errno> {
+    pub fn open(process: &Process, kind: &'static str, first: u64) -> Result<Arc<OpenFile>, Errno> {
         let kernel = process.kernel().ok_or(Errno::NOENT)?;
         let number = process.namespace(kind).unwrap_or(first);
         let own = lock(&process.namespaces).clone();
@@ -114,7 +114,7 @@ impl File for NamespaceFile {
     fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
-        let (inode, mode) = (self.number.into(), 0o100_444);
+        let (inode, mode) = (self.number, 0o100_444);
         Ok(Attributes {
             device: 4,
             inode,

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <grp.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -107,9 +109,139 @@ static void ended(void) {
     P("setns %ld %ld %ld\n", E(setns(fd, CLONE_NEWNET)), E(setns(fd, CLONE_NEWUTS)), E(setns(fd, CLONE_NEWNET | CLONE_NEWUTS)));
     waitpid(p, NULL, 0);
 }
+static long change(int type, int flags, int family, const char *ip, int prefix) {
+    struct message m = {{NLMSG_LENGTH(sizeof m.address.a), type, NLM_F_REQUEST | NLM_F_ACK | flags, 1}};
+    m.address.a.ifa_family = family, m.address.a.ifa_prefixlen = prefix, m.address.a.ifa_index = 1;
+    struct rtattr *a = (void *)m.address.rest;
+    int size = family == AF_INET ? 4 : 16;
+    a->rta_len = RTA_LENGTH(size), a->rta_type = IFA_LOCAL;
+    inet_pton(family, ip, RTA_DATA(a));
+    m.h.nlmsg_len += RTA_ALIGN(a->rta_len);
+    int s = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    char answer[256];
+    send(s, &m, m.h.nlmsg_len, 0), recv(s, answer, sizeof answer, 0), close(s);
+    return ((struct nlmsgerr *)NLMSG_DATA(answer))->error;
+}
+static void reach(const char *ip) {
+    struct sockaddr_in6 six = {AF_INET6, htons(9)};
+    struct sockaddr_in four = {AF_INET, htons(9)}, own = {AF_INET};
+    int is_six = !!strchr(ip, ':'), s = socket(is_six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0), b = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+    inet_pton(is_six ? AF_INET6 : AF_INET, ip, is_six ? (void *)&six.sin6_addr : (void *)&four.sin_addr);
+    void *a = is_six ? (void *)&six : (void *)&four;
+    socklen_t n = is_six ? sizeof six : sizeof four;
+    P("%s bind %ld", ip, E(bind(b, a, n)));
+    long r = E(connect(s, a, n));
+    P(" connect %ld", r);
+    struct sockaddr_in6 name;
+    char text[64] = "";
+    if (!r) getsockname(s, (void *)&name, &n), inet_ntop(is_six ? AF_INET6 : AF_INET, is_six ? (void *)&name.sin6_addr : (void *)&((struct sockaddr_in *)&name)->sin_addr, text, 64);
+    P(" from %s\n", text);
+    close(s), close(b);
+}
+static void addresses(void) {
+    P("add %ld", change(RTM_NEWADDR, NLM_F_CREATE, AF_INET, "10.0.0.1", 24));
+    P(" %ld", change(RTM_NEWADDR, NLM_F_CREATE, AF_INET, "10.0.0.9", 24));
+    P(" six %ld\n", change(RTM_NEWADDR, NLM_F_CREATE, AF_INET6, "fd00::1", 64));
+    reach("10.0.0.1"), reach("10.0.0.9"), reach("10.0.0.77"), reach("10.0.1.1"), reach("127.0.0.1"), reach("127.1.2.3"), reach("fd00::1"), reach("::1");
+    struct sockaddr_in6 six = {AF_INET6, htons(9)};
+    inet_pton(AF_INET6, "fd00::2", &six.sin6_addr);
+    P("another of six: %ld\n", E(bind(socket(AF_INET6, SOCK_STREAM, 0), (void *)&six, sizeof six)));
+    P("none %ld", change(RTM_NEWADDR, NLM_F_CREATE, AF_INET, "11.0.0.1", 0));
+    P(" all %ld", change(RTM_NEWADDR, NLM_F_CREATE, AF_INET, "12.0.0.1", 32));
+    P(" zero %ld\n", change(RTM_NEWADDR, NLM_F_CREATE, AF_INET, "0.1.0.1", 16));
+    reach("11.0.0.1"), reach("11.0.0.2"), reach("12.0.0.1"), reach("12.0.0.2"), reach("0.1.0.1"), reach("0.1.0.2"), P("of nothing %ld\n", change(RTM_NEWADDR, NLM_F_CREATE, AF_INET, "0.0.0.5", 24)), reach("0.0.0.5"), reach("0.0.0.6"), reach("9.9.9.9");
+    P("of 127 %ld\n", change(RTM_NEWADDR, NLM_F_CREATE, AF_INET, "127.5.0.1", 16));
+    reach("127.5.0.1"), reach("127.5.0.3"), reach("127.6.0.1");
+}
+static void mtu(long value) {
+    struct message m = up(NLM_F_REQUEST | NLM_F_ACK);
+    struct rtattr *a = (void *)((char *)&m + NLMSG_SPACE(sizeof m.link));
+    a->rta_len = RTA_LENGTH(4), a->rta_type = IFLA_MTU;
+    *(unsigned *)RTA_DATA(a) = value;
+    m.h.nlmsg_len += RTA_ALIGN(a->rta_len);
+    int s = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), u = socket(AF_INET, SOCK_DGRAM, 0);
+    char answer[256];
+    send(s, &m, m.h.nlmsg_len, 0), recv(s, answer, sizeof answer, 0);
+    struct ifreq r = {"lo"};
+    ioctl(u, SIOCGIFMTU, &r);
+    P("mtu %ld: %d now %d\n", value, ((struct nlmsgerr *)NLMSG_DATA(answer))->error, r.ifr_mtu);
+    close(s), close(u);
+}
+static void set(const char *name, const char *text) {
+    char path[99], now[64] = "";
+    sprintf(path, "/proc/sys/net/ipv4/%s", name);
+    int fd = open(path, O_RDWR);
+    long w = E(write(fd, text, strlen(text))), at = E(lseek(fd, 0, SEEK_CUR));
+    long r = E(pread(fd, now, sizeof now - 1, 0));
+    P("%s '%s': %ld at %ld; read %ld %s", name, text, w, at, r, *now ? now : "\n");
+    close(fd);
+}
+static void settings(void) {
+    const char *port[] = {"80\n", "81", " 82 \n", "80 90\n", "0x50", "0x", "010", "08", "-1", "65535", "65536", "99999999999", "", "\n", " ", "x", "7x", "7,8", "+7", "80\0 5", "5\t6"};
+    for (int i = 0; i < 21; i++) set("ip_unprivileged_port_start", port[i]);
+    const char *forward[] = {"1", "2", "0", "-1", "255", "2147483647", "2147483648", "1 2 3", "0x1", "-2147483648", "-2147483649"};
+    for (int i = 0; i < 11; i++) set("ip_forward", forward[i]);
+    const char *groups[] = {"0 0 junk", "1 0", "5 2", "0 4294967294", "0 4294967295", "3", "0 9\n", "0x1 0x2", "1\t2\n", "7 x", "", "  3   4  ", "-1 5", "1 0"};
+    for (int i = 0; i < 14; i++) set("ping_group_range", groups[i]);
+}
+static void follow(void) {
+    int fd = open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_RDWR), old = open("/proc/self/ns/net", O_RDONLY);
+    set("ip_unprivileged_port_start", "90");
+    char now[64] = "", other[64] = "";
+    P("away %ld", E(unshare(CLONE_NEWNET)));
+    pread(fd, now, 63, 0), pread(open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_RDONLY), other, 63, 0);
+    P(" of before %d here %d written %ld", atoi(now), atoi(other), E(write(fd, "91", 2)));
+    setns(old, CLONE_NEWNET);
+    pread(fd, now, 63, 0);
+    P(" then %d\n", atoi(now));
+}
+static void in_users(void) {
+    pid_t p = fork();
+    if (!p) {
+        setgroups(0, 0), setgid(1000), setuid(1000), prctl(PR_SET_DUMPABLE, 1);
+        P("users %ld", E(unshare(CLONE_NEWUSER | CLONE_NEWNET)));
+        set("ping_group_range", "0 5");
+        int fd = open("/proc/self/setgroups", O_WRONLY);
+        write(fd, "deny", 4);
+        fd = open("/proc/self/gid_map", O_WRONLY);
+        P("map %ld\n", E(write(fd, "5 1000 1", 8)));
+        set("ping_group_range", "0 0"), set("ping_group_range", "5 6"), set("ping_group_range", "5 5");
+        P("may %ld\n", E(close(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP))));
+        set("ping_group_range", "5 4");
+        set("ping_group_range", "1 0");
+        P("may %ld\n", E(close(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP))));
+        _exit(0);
+    }
+    waitpid(p, NULL, 0);
+    /* Several groups, mapped the other way round, by root. */
+    int go[2], done[2];
+    pipe(go), pipe(done);
+    char path[64], b;
+    p = fork();
+    if (!p) {
+        unshare(CLONE_NEWUSER | CLONE_NEWNET);
+        write(go[1], "x", 1), read(done[0], &b, 1);
+        setgid(0);
+        set("ping_group_range", "0 9"), set("ping_group_range", "2 12"), set("ping_group_range", "12 2");
+        set("ping_group_range", "0 19"), set("ping_group_range", "10 19"), set("ping_group_range", "9 10");
+        P("may %ld\n", E(close(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP))));
+        _exit(0);
+    }
+    read(go[0], &b, 1);
+    sprintf(path, "/proc/%d/gid_map", p);
+    P("map %ld\n", E(write(open(path, O_WRONLY), "0 2000 10\n10 1000 10\n", 21)));
+    write(done[1], "x", 1);
+    waitpid(p, NULL, 0);
+}
 int main(void) {
     P("own %ld\n", E(unshare(CLONE_NEWNET)));
     netlink();
     ended();
+    addresses();
+    long sizes[] = {1500, 67, 1, 0, 65536, 2147483647, 2147483648, 4294967295};
+    for (int i = 0; i < 8; i++) mtu(sizes[i]);
+    settings();
+    follow();
+    in_users();
     P("done\n");
 }

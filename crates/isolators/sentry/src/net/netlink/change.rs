@@ -44,7 +44,7 @@ fn change_link(request: &Request<'_>, links: &mut Links) -> Result<(), Errno> {
     const FIXED: usize = 16;
     const NAME: u16 = 3;
     const MTU: u16 = 4;
-    const LEAST_MTU: u32 = 68;
+    const LARGEST_MTU: u32 = 0x7fff_ffff;
     if request.body.len() < FIXED {
         return Err(Errno::INVAL);
     }
@@ -71,7 +71,7 @@ fn change_link(request: &Request<'_>, links: &mut Links) -> Result<(), Errno> {
     }
     let link = links.of_mut(index)?;
     if let Some(mtu) = request.attribute(FIXED, MTU) {
-        link.mtu = Some(word(mtu, 0)).filter(|mtu| *mtu >= LEAST_MTU).ok_or(Errno::INVAL)?;
+        link.mtu = Some(word(mtu, 0)).filter(|mtu| *mtu <= LARGEST_MTU).ok_or(Errno::INVAL)?;
     }
     if wanted != 0 || mask != 0 {
         let mask = if mask == 0 { u32::MAX } else { mask };

@@ -15,7 +15,7 @@ use super::{FAMILY, Unix};
 type Key = (u8, Vec<u8>);
 
 /// Sockets by device and inode of their files, each with the number of its network.
-type Files = HashMap<(u64, u64), (Weak<Unix>, u32)>;
+type Files = HashMap<(u64, u64), (Weak<Unix>, u64)>;
 
 /// Names of sockets of a network.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub struct Names {
     /// Those of all networks: who reaches the file reaches the socket.
     files: Arc<Mutex<Files>>,
     /// That of the network.
-    number: u32,
+    number: u64,
 }
 
 /// The socket, unless it is closed.
@@ -36,7 +36,7 @@ fn open(socket: &Weak<Unix>) -> Option<Arc<Unix>> {
 impl Names {
     /// Those of another network.
     #[must_use]
-    pub fn beside(&self, number: u32) -> Names {
+    pub fn beside(&self, number: u64) -> Names {
         Names { abstracted: Mutex::default(), files: Arc::clone(&self.files), number }
     }
 

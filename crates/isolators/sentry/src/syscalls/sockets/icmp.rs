@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::net::inet::{address, icmp, options};
 use crate::net::{Body, Network, Outgoing, Socket, Udp};
-use crate::settings::PING_GROUPS;
+use crate::settings::{NOBODY, PING_GROUPS};
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials};
 
@@ -48,8 +48,7 @@ pub(super) fn make(
 
 /// Whether one of its groups is among those that may ask for echoes.
 fn may_ask(network: &Network, who: &Credentials) -> bool {
-    // From 1 to 0: none.
-    let range = network.settings.get(PING_GROUPS).unwrap_or(1 << 32);
+    let range = network.settings.get(PING_GROUPS).unwrap_or(NOBODY);
     let range = (range >> 32)..=(range & 0xffff_ffff);
     let mut groups = who.others.iter().chain([&who.groups[1]]);
     groups.any(|group| range.contains(&u64::from(*group)))

@@ -26,7 +26,7 @@ pub struct MountTable {
     /// Where capabilities count that change it.
     pub owner: Space,
     /// Its number; 0 for a container's.
-    pub number: u32,
+    pub number: u64,
     /// The root of all, of one that is a copy.
     pub(super) top: OnceLock<Arc<Entry>>,
     /// Held while flags of several mounts are changed.

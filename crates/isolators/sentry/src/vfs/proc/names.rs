@@ -40,7 +40,7 @@ pub(super) const OF_PROCESS: [&str; 34] = [
     "wchan",
 ];
 /// Kinds of namespaces, each with the number of the first one.
-pub(super) const NAMESPACES: [(&str, u32); 10] = [
+pub(super) const NAMESPACES: [(&str, u64); 10] = [
     ("cgroup", 4_026_531_835),
     ("ipc", 4_026_531_839),
     ("mnt", 4_026_531_840),

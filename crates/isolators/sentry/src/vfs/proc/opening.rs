@@ -72,6 +72,14 @@ impl ProcNode {
     /// What makes its text for who has opened it; `None` if it stays as it is then, as does all
     /// that not everybody may read: the process may have become another's.
     fn anew(&self, walker: &Walker<'_>) -> Option<Make> {
+        // That of the network in which it was opened.
+        if let ProcNode::Setting(path, true) = self
+            && is_of_network(path)
+        {
+            let (network, path) = (network_of_reader(walker), path.clone());
+            let who = walker.credentials.clone();
+            return Some(Box::new(move || Ok(sys::of_network(&network, &path, &who))));
+        }
         let open = match self {
             ProcNode::Text(..) => !self.is_private(),
             ProcNode::OfNet(..) | ProcNode::Setting(_, true) => true,
@@ -115,7 +123,8 @@ impl ProcNode {
             let network = network_of_reader(walker);
             network.permit_change(&walker.credentials).map_err(|_| Errno::ACCESS)?;
             let attributes = self.attributes(walker.kernel)?;
-            return Ok(Box::new(SettingFile { network, path: path.clone(), attributes }));
+            let (path, who) = (path.clone(), walker.credentials.clone());
+            return Ok(Box::new(SettingFile { network, path, who, attributes }));
         }
         self.open_memory(walker)?.ok_or(Errno::ACCESS)
     }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::Network;
+use crate::task::Credentials;
 use crate::task::waiter::Waiter;
 
+use super::super::file::read_text;
 use super::super::{Attributes, File, Ready};
+use super::sys;
 
 /// Most bytes of a value.
 const MOST: usize = 64;
@@ -16,12 +19,15 @@ const MOST: usize = 64;
 pub(super) struct SettingFile {
     pub(super) network: Arc<Network>,
     pub(super) path: String,
+    /// Who has opened it.
+    pub(super) who: Credentials,
     pub(super) attributes: Attributes,
 }
 
 impl File for SettingFile {
-    fn read(&self, _: &mut [u8], _: u64) -> Result<usize, Errno> {
-        Err(Errno::BADF)
+    fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let text = sys::of_network(&self.network, &self.path, &self.who);
+        Ok(read_text(&text, into, offset))
     }
 
     fn write(&self, from: &[u8], offset: u64, _: bool) -> Result<usize, Errno> {
@@ -30,9 +36,7 @@ impl File for SettingFile {
             return Ok(from.len());
         }
         let value = from.get(..from.len().min(MOST)).unwrap_or_default();
-        let value = std::str::from_utf8(value).map_err(|_| Errno::INVAL)?;
-        self.network.settings.set(&self.path, value)?;
-        Ok(from.len())
+        self.network.settings.set(&self.path, value, &self.who)
     }
 
     fn ready(&self) -> Ready {

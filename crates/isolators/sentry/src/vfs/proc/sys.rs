@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::super::Walker;
+use crate::net::Network;
 use crate::settings::PING_GROUPS;
 use crate::syscalls::system;
 use crate::syscalls::system::NO_DOMAIN;
+use crate::task::Credentials;
 use crate::task::namespaces::{domain_name_of, host_name_of};
 use crate::task::waiter::lock;
 
@@ -109,18 +111,25 @@ pub(super) fn names(path: &str) -> Vec<String> {
     names
 }
 
-/// What a setting says.
+/// What a setting says that is a network's.
+pub(super) fn of_network(network: &Network, path: &str, who: &Credentials) -> Vec<u8> {
+    if path == PING_GROUPS {
+        let (first, last) = network.settings.groups(who);
+        return format!("{first}\t{last}\n").into_bytes();
+    }
+    let usual = SETTINGS.iter().find(|(name, _)| *name == path);
+    network.settings.text(path).unwrap_or_else(|| match usual {
+        Some((_, Text(text))) => format!("{text}\n").into_bytes(),
+        _ => Vec::new(),
+    })
+}
+
+/// What any other setting says.
 pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
     let kernel = walker.kernel;
-    let given = super::network_of_reader(walker)
-        .settings
-        .get(path)
-        .or_else(|| super::ipc_of_reader(walker).settings.get(path));
-    if let (PING_GROUPS, Some(groups)) = (path, given) {
-        return format!("{}\t{}\n", groups >> 32, groups & 0xffff_ffff).into_bytes();
-    }
-    if let Some(number) = given {
-        return format!("{number}\n").into_bytes();
+    let given = super::ipc_of_reader(walker).settings.text(path);
+    if let Some(text) = given {
+        return text;
     }
     let reader = || lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);

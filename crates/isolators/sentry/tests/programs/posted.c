@@ -86,4 +86,5 @@ int main(void) {
     owner();
     fflush(stdout);
     child();
+    puts("done");
 }

@@ -306,6 +306,56 @@ static void others(void) {
     say("end", umount("/tmp/o/m"));
 }
 
+/* Less room than an attribute takes, beside whole files. */
+static void fill(void) {
+    char name[100];
+    static int made;
+    for (int fd; (fd = open((sprintf(name, "/tmp/o2/fill/%d", made), name), O_CREAT | O_WRONLY, 0600)) >= 0; made++) close(fd);
+    static char text[1000];
+    for (int size = 900; size >= 0; size--, made++) {
+        sprintf(name, "user.%d", made);
+        while (setxattr("/tmp/o2/fill", name, text, size, XATTR_CREATE) == 0) sprintf(name, "user.%d", ++made);
+    }
+}
+
+static void unfill(int number) {
+    char name[100];
+    sprintf(name, "/tmp/o2/fill/%d", number);
+    if (unlink(name)) printf("no %s\n", name);
+}
+
+/* Where there is no room for the mark that a directory needs, nothing is changed. */
+static void room(void) {
+    mkdir("/tmp/o2", 0755), mkdir("/tmp/o3", 0755);
+    say("tmpfs", mount("tmpfs", "/tmp/o2", "tmpfs", 0, "nr_inodes=60"));
+    say("tmpfs", mount("tmpfs", "/tmp/o3", "tmpfs", 0, ""));
+    for (int i = 0; i < 4; i++) mkdir((char *[]){"/tmp/o2/up", "/tmp/o2/w", "/tmp/o2/fill", "/tmp/o3/d"}[i], 0755);
+    put("/tmp/o3/d/old", "old");
+    say("overlay", overlay("/tmp/o/m", "lowerdir=/tmp/o3,upperdir=/tmp/o2/up,workdir=/tmp/o2/w"));
+    mkdir("/tmp/o/m/p", 0755), mkdir("/tmp/o/m/p/sub", 0755), mkdir("/tmp/o/m/p/other", 0755), mkdir("/tmp/o/m/q", 0755);
+    unlink("/tmp/o/m/d/old");
+    say("removed", rmdir("/tmp/o/m/d"));
+    fill();
+    say("rename", rename("/tmp/o/m/p/sub", "/tmp/o/m/sub"));
+    say("exchange", renameat2(AT_FDCWD, "/tmp/o/m/p/sub", AT_FDCWD, "/tmp/o/m/q", RENAME_EXCHANGE));
+    list("/tmp/o/m/p");
+    list("/tmp/o/m");
+    unfill(0);
+    say("make", mkdir("/tmp/o/m/d", 0755));
+    list("/tmp/o/m");
+    unfill(1);
+    say("make", mkdir("/tmp/o/m/d", 0755));
+    list("/tmp/o/m/d");
+    say("rename", rename("/tmp/o/m/p/sub", "/tmp/o/m/sub"));
+    fill();
+    say("back", rename("/tmp/o/m/sub", "/tmp/o/m/p/sub"));
+    say("again", rename("/tmp/o/m/p/sub", "/tmp/o/m/sub"));
+    list("/tmp/o/m");
+    say("end", umount("/tmp/o/m"));
+    umount("/tmp/o2"), umount("/tmp/o3");
+    rmdir("/tmp/o2"), rmdir("/tmp/o3");
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) return 42;
     setvbuf(stdout, 0, _IOLBF, 0);
@@ -324,6 +374,7 @@ int main(int argc, char **argv) {
     removals();
     renames();
     others();
+    room();
     printf("done\n");
     return 0;
 }

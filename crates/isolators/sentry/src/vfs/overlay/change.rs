@@ -85,13 +85,17 @@ impl OverlayNode {
         if mark.is_some() {
             directory.remove(name, false)?;
         }
-        let made = make(&directory).inspect_err(|_| {
+        let restore = || {
             if let Some(mark) = &mark {
                 let _ = directory.adopt(name, mark);
             }
-        })?;
+        };
+        let made = make(&directory).inspect_err(|_| restore())?;
         if mark.is_some() && is_directory {
-            self.fs.set_opaque(&made)?;
+            self.fs.set_opaque(&made).inspect_err(|_| {
+                let _ = directory.remove(name, true);
+                restore();
+            })?;
         }
         let place = Some((Arc::clone(self), name.to_vec()));
         let node = OverlayNode::new(&self.fs, place, Some(made), Vec::new())?;

@@ -73,6 +73,8 @@ impl OverlayNode {
         (to, second): (&[u8], &Arc<OverlayNode>),
     ) -> Result<(), Errno> {
         let above = |node: &OverlayNode| node.above().cloned().ok_or(Errno::IO);
+        moved.part(other)?;
+        second.part(self)?;
         above(self)?.rename(from, &above(other)?, to, EXCHANGE)?;
         moved.settle(other, to)?;
         second.settle(self, from)
@@ -102,6 +104,7 @@ impl OverlayNode {
             }
         }
         let mark = self.mark(kernel, from)?;
+        moved.part(other)?;
         match &replaced {
             Some(replaced) => replaced.leave(&target, to)?,
             // The mark of a missing name.
@@ -116,21 +119,27 @@ impl OverlayNode {
         moved.settle(other, to)
     }
 
-    /// It is in another place now, where lower layers have nothing to do with it.
+    /// Before it comes into another place, for which there may be no room: lower layers have
+    /// nothing to do with it there.
+    fn part(&self, parent: &OverlayNode) -> Result<(), Errno> {
+        let is_remembered = self.fs.moved.is_some() && !self.lowers.is_empty();
+        if self.kind != Kind::Directory || is_remembered || parent.lowers.is_empty() {
+            return Ok(());
+        }
+        self.fs.set_opaque(self.above().ok_or(Errno::IO)?)
+    }
+
+    /// It is in another place now.
     fn settle(self: &Arc<Self>, parent: &Arc<OverlayNode>, name: &[u8]) -> Result<(), Errno> {
         *lock(&self.place) = Some((Arc::clone(parent), name.to_vec()));
         parent.name(name, Some(self));
         let upper = self.above().ok_or(Errno::IO)?;
-        if self.kind != Kind::Directory {
-            return Ok(());
+        if let Some(moved) = &self.fs.moved
+            && self.kind == Kind::Directory
+            && !self.lowers.is_empty()
+        {
+            lock(moved).insert(upper.inode(), self.lowers.clone());
         }
-        match &self.fs.moved {
-            Some(moved) if !self.lowers.is_empty() => {
-                lock(moved).insert(upper.inode(), self.lowers.clone());
-                Ok(())
-            }
-            _ if parent.lowers.is_empty() => Ok(()),
-            _ => self.fs.set_opaque(upper),
-        }
+        Ok(())
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::vfs::OpenFile;
 use crate::vfs::locks::{LOCKS, Lock, Owner, Space};
+use crate::vfs::{FileTable, OpenFile};
 
 use super::{Call, Failure, Outcome};
 
@@ -100,7 +100,7 @@ fn wanted(call: &Call<'_>, file: &OpenFile, owner: Owner) -> Result<Wanted, Errn
 
 /// `F_GETLK`, `F_OFD_GETLK`
 pub(super) fn get(call: &Call<'_>, file: &Arc<OpenFile>, of_file: bool) -> Outcome {
-    let want = wanted(call, file, owner(call, file, of_file))?;
+    let want = wanted(call, file, owner(&call.files(), file, of_file))?;
     if want.kind == UNLOCK {
         return Err(Errno::INVAL.into());
     }
@@ -127,8 +127,8 @@ pub(super) fn get(call: &Call<'_>, file: &Arc<OpenFile>, of_file: bool) -> Outco
     Ok(0)
 }
 
-fn owner(call: &Call<'_>, file: &OpenFile, of_file: bool) -> Owner {
-    if of_file { Owner::of_file(file) } else { Owner::of_table(&call.files()) }
+fn owner(table: &FileTable, file: &OpenFile, of_file: bool) -> Owner {
+    if of_file { Owner::of_file(file) } else { Owner::of_table(table) }
 }
 
 /// `F_SETLK`, `F_SETLKW`, `F_OFD_SETLK`, `F_OFD_SETLKW`
@@ -138,7 +138,9 @@ pub(super) fn set(
     of_file: bool,
     waits: bool,
 ) -> Result<i64, Failure> {
-    let want = wanted(call, file, owner(call, file, of_file))?;
+    // Held while a lock is waited for, which goes with the table, should that be replaced meanwhile.
+    let table = call.files();
+    let want = wanted(call, file, owner(&table, file, of_file))?;
     match want.kind {
         UNLOCK => {
             if let Some(id) = file.locked.get() {

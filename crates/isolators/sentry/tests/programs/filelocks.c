@@ -164,6 +164,37 @@ static void deadlock(void) {
     P("then %ld\n", lock(fd, F_SETLKW, F_WRLCK, 10, 10));
     waitpid(p, 0, 0);
 }
+/* A lock that came after the table was another one goes with the old table. */
+static int waited;
+static void *late(void *fd) { s->state = 5; waited = lock(*(int *)fd, F_SETLKW, F_WRLCK, 0, 10); return 0; }
+static void tables(void) {
+    int fd = open("/tmp/l", O_CREAT | O_RDWR, 0600);
+    set(0);
+    fflush(stdout);
+    pid_t p = fork();
+    if (!p) { P("first %ld\n", lock(fd, F_SETLK, F_WRLCK, 0, 10)); until(6); _exit(0); }
+    while (lock(fd, F_SETLK, F_WRLCK, 0, 1) == 0) { lock(fd, F_SETLK, F_UNLCK, 0, 1); usleep(1000); }
+    pid_t q = clone(waits, stack + sizeof stack, CLONE_FILES | SIGCHLD, 0);
+    pthread_t t;
+    pthread_create(&t, 0, late, &fd);
+    until(5);
+    usleep(100000);
+    P("unshared %ld\n", E(syscall(SYS_close_range, 600, 700, 2)));
+    kill(q, SIGKILL);
+    waitpid(q, 0, 0);
+    set(6);
+    waitpid(p, 0, 0);
+    pthread_join(t, 0);
+    P("waited %d\n", waited);
+    fflush(stdout);
+    if (!(p = fork())) {
+        int own = open("/tmp/l", O_RDWR);
+        for (int i = 0; i < 2000 && lock(own, F_SETLK, F_WRLCK, 0, 10); i++) usleep(1000);
+        P("free %ld\n", lock(own, F_SETLK, F_WRLCK, 0, 10));
+        _exit(0);
+    }
+    waitpid(p, 0, 0);
+}
 static void handler(int n) { (void)n; }
 static void errors(void) {
     int fd = open("/tmp/l", O_CREAT | O_RDWR, 0600), r = open("/tmp/l", O_RDONLY), path = open("/tmp/l", O_PATH), p[2];
@@ -210,6 +241,7 @@ int main(int count, char **words) {
     child(open_files);
     child(deadlock);
     child(errors);
+    child(tables);
     unlink("/tmp/l"), unlink("/tmp/m");
     P("done\n");
 }

@@ -26,7 +26,6 @@ pub mod signal_fd;
 pub mod signal_names;
 pub mod signals;
 pub mod unshare;
-pub mod writeback;
 
 use std::io;
 

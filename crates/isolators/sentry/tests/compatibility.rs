@@ -358,9 +358,13 @@ fn what_is_synced_is_on_the_disk() {
         eprintln!("left out: nothing tells what this file system has still to write");
         return;
     }
-    for (how, length) in
-        [("sync", "1048576"), ("syncfs", "1048576"), ("fsync", "1048576"), ("range", "524288")]
-    {
+    for (how, length) in [
+        ("sync", "1048576"),
+        ("syncfs", "1048576"),
+        ("fifo", "1048576"),
+        ("fsync", "1048576"),
+        ("range", "524288"),
+    ] {
         assert_eq!(left(how, length), Some(0), "{how}");
     }
 }

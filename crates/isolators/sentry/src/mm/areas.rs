@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::platform::GUEST_END;
 
-use super::Marks;
+use super::{Anchor, Marks};
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
@@ -41,6 +41,8 @@ pub enum Backing {
         shared: bool,
         /// Access that it may get.
         most: Protection,
+        /// What it needs.
+        anchor: Anchor,
     },
 }
 
@@ -48,12 +50,13 @@ impl Backing {
     /// The backing of what starts `by` bytes further on.
     fn advanced(&self, by: u64) -> Backing {
         match self {
-            Backing::File { path, id, offset, shared, most } => Backing::File {
+            Backing::File { path, id, offset, shared, most, anchor } => Backing::File {
                 path: path.clone(),
                 id: *id,
                 offset: offset.wrapping_add(by),
                 shared: *shared,
                 most: *most,
+                anchor: anchor.clone(),
             },
             Backing::Shared(object, offset) => Backing::Shared(*object, offset.wrapping_add(by)),
             Backing::Anonymous => Backing::Anonymous,
@@ -398,6 +401,7 @@ mod tests {
             offset: 0x1000,
             shared: false,
             most: Protection(7),
+            anchor: Anchor::default(),
         };
         let mut areas = Areas::default();
         areas.insert(0x10_0000, Area { backing, ..anonymous(0x10_4000) });

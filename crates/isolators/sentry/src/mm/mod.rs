@@ -1,5 +1,6 @@
 //! Guest address spaces: what is mapped where, and whose turn it is to change it.
 
+mod anchor;
 mod areas;
 mod flight;
 mod marks;
@@ -10,6 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
+pub use anchor::Anchor;
 pub use areas::{Area, Areas, Backing, PAGE, Protection, round_up};
 pub use flight::Flight;
 pub use marks::Marks;
@@ -178,5 +180,8 @@ impl Space {
         self.turn.free.notify_all();
         self.flights.end();
         self.stub.reap();
+        // Whoever still knows of the space keeps nothing of what was mapped.
+        let mapped = std::mem::take(&mut *lock(&self.areas));
+        drop(mapped);
     }
 }

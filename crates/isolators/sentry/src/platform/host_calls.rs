@@ -99,7 +99,7 @@ pub const HOST_CALLS: &[HostCallRow] = &[
     row(3, "close", Rule::Any, ""),
     row(72, "fcntl", Rule::Is(1, FCNTL), "descriptors that it holds; seals of memory"),
     row(77, "ftruncate", Rule::Any, "ftruncate(2), truncate(2) of guests"),
-    row(74, "fsync", Rule::Any, "fsync(2) of guests"),
+    row(74, "fsync", Rule::Any, "fsync(2), sync_file_range(2) of guests"),
     row(285, "fallocate", Rule::Any, "fallocate(2) of guests"),
     row(319, "memfd_create", Rule::Any, "files in memory: tmpfs, memfd_create(2) of guests"),
     row(281, "epoll_pwait", Rule::Any, "waits for standard streams"),

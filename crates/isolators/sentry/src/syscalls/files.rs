@@ -254,7 +254,7 @@ pub(super) fn sync_file_range(call: &Call<'_>) -> Outcome {
     if !matches!(kind, Kind::Regular | Kind::Block | Kind::Directory | Kind::Link) {
         return Err(Errno::SPIPE.into());
     }
-    file.file.sync_range(&call.kernel.files.broker, start, length, flags)?;
+    file.file.sync_range(start, length, flags)?;
     Ok(0)
 }
 

@@ -151,7 +151,7 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
         return Err(Errno::ACCESS);
     }
     let fd = file.file.descriptor().ok_or(Errno::NODEV)?;
-    file.file.is_mapped(shared);
+    let anchor = file.file.is_mapped(shared);
     let descriptor = if shared && !file.writable() {
         read_only(call, fd)?
     } else {
@@ -171,7 +171,7 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
         // The host's descriptor may have more rights than the guest's.
         most.0 &= !2;
     }
-    let backing = Backing::File { path, id, offset, shared, most };
+    let backing = Backing::File { path, id, offset, shared, most, anchor };
     Ok(Wanted { backing, descriptor: Some(descriptor), host_flags: passed })
 }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::ipc::objects::{Object, access};
 use crate::ipc::shared_memory::{self, MARKED, MOST, Segment};
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Area, Backing, PAGE, Protection, Space, round_up};
+use crate::mm::{Anchor, Area, Backing, PAGE, Protection, Space, round_up};
 use crate::platform::HostCall;
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Thread};
@@ -100,6 +100,7 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
         offset: 0,
         shared: true,
         most: Protection(if read_only { 5 } else { 7 }),
+        anchor: Anchor::default(),
     };
     let protection = Protection(protection);
     let end = start + length;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use crate::mm::Anchor;
 use crate::net::Socket;
 use crate::signal::owner::Owner;
 use crate::syscalls::{Call, Failure};
@@ -14,7 +15,7 @@ use crate::task::Thread;
 use crate::task::waiter::{Waiter, lock};
 
 use super::inotify::{self, Inotify, event};
-use super::{Attributes, BrokerClient, Directory, Entry, Epoll, Kept, Kind, Position, status};
+use super::{Attributes, Directory, Entry, Epoll, Kept, Kind, Position, status};
 
 bitflags::bitflags! {
     /// What poll(2) tells.
@@ -147,8 +148,11 @@ pub trait File: Send + Sync {
         None
     }
 
-    /// It is about to be mapped; `shared` if writes to memory may reach it.
-    fn is_mapped(&self, _: bool) {}
+    /// It is about to be mapped; `shared` if writes to memory may reach it. What it returns is
+    /// held for as long as it is.
+    fn is_mapped(&self, _: bool) -> Anchor {
+        Anchor::default()
+    }
 
     /// Gives a regular file another size.
     ///
@@ -192,7 +196,7 @@ pub trait File: Send + Sync {
     ///
     /// # Errors
     /// What the host says.
-    fn sync_range(&self, _: &BrokerClient, _: u64, _: u64, _: u32) -> Result<(), Errno> {
+    fn sync_range(&self, _: u64, _: u64, _: u32) -> Result<(), Errno> {
         Ok(())
     }
 

@@ -43,9 +43,11 @@ pub fn make(
         "sysfs" => Node::Tmp(sysfs::new(device)?),
         "tmpfs" | "ramfs" => {
             let (total, _) = crate::syscalls::system::memory();
-            let space = options.size.filter(|size| *size > 0).unwrap_or(total / 2);
+            // In whole pages, and told so.
+            let size = options.size.map(|size| size.checked_next_multiple_of(4096).unwrap_or(size));
+            let space = size.filter(|size| *size > 0).unwrap_or(total / 2);
             let files = options.inodes.filter(|files| *files > 0).unwrap_or(total / 2 / 4096);
-            told.extend(options.size.map(|size| format!("size={}k", size / 1024)));
+            told.extend(size.map(|size| format!("size={}k", size / 1024)));
             told.extend(options.mode.map(|mode| format!("mode={mode:o}")));
             let new = New {
                 kind: Kind::Directory,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::mm::Anchor;
 
 use super::{Attributes, HostNode, Kind, OverlayNode, ProcNode, TmpNode};
 
@@ -83,6 +84,16 @@ impl Node {
             Node::Tmp(node) => Ok(Arc::new(rustix::io::fcntl_dupfd_cloexec(node.memory()?, 0)?)),
             Node::Overlay(node) => node.to_execute(kernel),
             Node::Proc(_) | Node::Point => Err(Errno::ACCESS),
+        }
+    }
+
+    /// What has to stay while it is mapped.
+    #[must_use]
+    pub fn anchor(&self) -> Anchor {
+        match self {
+            Node::Tmp(node) => Anchor::of(Arc::clone(node) as _),
+            Node::Overlay(node) => node.anchor(),
+            Node::Host(_) | Node::Proc(_) | Node::Point => Anchor::default(),
         }
     }
 }

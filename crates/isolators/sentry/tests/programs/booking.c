@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
@@ -67,6 +68,41 @@ static void parts(void) {
     close(b), close(c);
     unlink("/tmp/t/b"), unlink("/tmp/t/c");
     room("none");
+    mounted("size=5000");
+    room("not in pages");
+}
+
+/* What was allocated before a try that fails is there after it, and nothing else. */
+static void tries(void) {
+    for (int ahead = 0; ahead < 2; ahead++) {
+        mounted("size=256k");
+        int a = open("/tmp/t/a", O_CREAT | O_RDWR, 0600), b = open("/tmp/t/b", O_CREAT | O_RDWR, 0600);
+        int how = ahead ? FALLOC_FL_KEEP_SIZE : 0;
+        if (!ahead) ftruncate(a, 400000);
+        P("some %ld %ld\n", E(fallocate(a, how, 16384, 32768)), blocks(a));
+        P("written %ld %ld\n", E(pwrite(a, bytes, 5, 100000)), blocks(a));
+        P("other %ld %ld\n", E(fallocate(b, 0, 0, 131072)), blocks(b));
+        for (int i = 0; i < 2; i++) {
+            P("too much %ld %ld\n", E(fallocate(a, how, 8192, 200000)), blocks(a));
+            room("as before");
+        }
+        P("the same %ld %ld\n", E(fallocate(a, how, 16384, 32768)), blocks(a));
+        P("holes %ld %ld %ld\n", E(lseek(a, 0, SEEK_DATA)), E(lseek(a, 16384, SEEK_HOLE)), E(lseek(a, 49152, SEEK_DATA)));
+        P("rest %ld %ld %ld\n", E(fallocate(a, how, 0, 100000)), blocks(a), size(a));
+        room("more");
+        P("fill %ld\n", E(fallocate(b, FALLOC_FL_KEEP_SIZE, 131072, 24576)));
+        P("in place %ld %ld\n", E(fallocate(a, how, 0, 100000)), E(pwrite(a, bytes, 90000, 1000)));
+        room("full");
+        /* Pages that are there need no room, also while there are holes elsewhere. */
+        P("over them %ld\n", E(pwrite(a, bytes, 5000, 99000)));
+        close(a), close(b);
+    }
+    /* Programs that have it mapped may have got more than there is: then still what needs nothing is done. */
+    mounted("size=64k,nr_inodes=20");
+    int a = open("/tmp/t/a", O_CREAT | O_RDWR, 0600);
+    P("fill %ld\n", E(write(a, bytes, 65536)));
+    P("file %ld directory %ld cut %ld\n", E(open("/tmp/t/c", O_CREAT | O_RDWR, 0600) > 0), E(mkdir("/tmp/t/d", 0700)), E(truncate("/tmp/t/c", 100)));
+    close(a);
 }
 
 static void names(void) {
@@ -135,6 +171,53 @@ static void attributes(void) {
     room("none");
 }
 
+/* What has ended gives its memory back in a moment. */
+static void room_again(const char *what) {
+    struct statfs s;
+    for (int i = 0; i < 2000 && !statfs("/tmp/t", &s) && (s.f_blocks != s.f_bfree || s.f_files != s.f_ffree + 1); i++) usleep(1000);
+    room(what);
+}
+/* What is mapped has its room until it no longer is. */
+static char *kept(int how, int length) {
+    int fd = open("/tmp/t/f", O_CREAT | O_RDWR, 0600);
+    write(fd, bytes, length);
+    char *at = mmap(0, length, PROT_READ | PROT_WRITE, how, fd, 0);
+    close(fd);
+    unlink("/tmp/t/f");
+    return at;
+}
+static void mapped(void) {
+    mounted("size=4m,nr_inodes=40");
+    int size = 1 << 18, status;
+    for (int private = 0; private < 2; private++) {
+        char *at = kept(private ? MAP_PRIVATE : MAP_SHARED, size);
+        room("mapped");
+        P("content %d\n", at[size - 1]);
+        munmap(at + size / 4, size / 4);
+        room("in parts");
+        at = mremap(at + size / 2, size / 2, size / 4, 0);
+        room("cut");
+        pid_t child = fork();
+        if (!child) { room("child"); char *other = mremap(at, size / 4, size / 4, MREMAP_MAYMOVE | MREMAP_FIXED, at + size); P("moved %d\n", *other == 'b'); _exit(0); }
+        waitpid(child, &status, 0);
+        munmap(at, size / 4);
+        munmap(at - size / 2, size / 4);
+        room_again("parts gone");
+    }
+    for (int i = 0; i < 20; i++) if (kept(MAP_SHARED, size) == MAP_FAILED) { P("kept %d %d\n", i, errno); break; }
+    room("many");
+    pid_t child = fork();
+    if (!child) {
+        int from = open("/proc/self/exe", O_RDONLY), to = open("/tmp/t/program", O_CREAT | O_WRONLY, 0700);
+        for (long n; (n = read(from, bytes, sizeof bytes)) > 0;) write(to, bytes, n);
+        close(to);
+        execl("/tmp/t/program", "program", "kept", NULL);
+        _exit(1);
+    }
+    waitpid(child, &status, 0);
+    P("ended %d\n", status);
+}
+
 static volatile int over;
 static void *work(void *of) {
     unsigned seed = (long)of;
@@ -186,13 +269,23 @@ static void together(void) {
     room("none");
 }
 
-int main(void) {
+int main(int count, char **words) {
+    (void)words;
+    if (count > 1) { P("unlinked %ld\n", E(unlink("/tmp/t/program"))); room("executed"); return 0; }
     memset(bytes, 'b', sizeof bytes);
     mkdir("/tmp/t", 0700);
     parts();
+    tries();
     names();
     attributes();
     together();
+    mounted("size=4m");
+    pid_t child = fork();
+    if (!child) { mapped(); _exit(0); }
+    siginfo_t info;
+    waitid(P_PID, child, &info, WEXITED | WNOWAIT);
+    room_again("ended");
+    waitpid(child, 0, 0);
     umount("/tmp/t");
     rmdir("/tmp/t");
     P("done\n");

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
@@ -32,6 +33,7 @@ int main(int count, char **words) {
     if (!strcmp(how, "syncfs")) { close(fd); P("%ld\n", E(syncfs(dir))); }
     if (!strcmp(how, "fsync")) P("%ld\n", E(fsync(fd)));
     if (!strcmp(how, "range")) P("%ld\n", E(sync_file_range(fd, 0, 1 << 19, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)));
+    if (!strcmp(how, "fifo")) { close(fd); mkfifo("/tmp/p", 0600); fd = open("/tmp/p", O_RDWR); P("%ld\n", E(syncfs(fd))); unlink("/tmp/p"); }
     if (!strcmp(how, "errors")) {
         int all[] = {fd, dir, path, p[0], s[0], empty, null, 77};
         for (int i = 0; i < sizeof all / sizeof *all; i++)

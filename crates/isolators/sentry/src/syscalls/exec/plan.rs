@@ -90,8 +90,9 @@ impl Plan {
                 let call = HostCall { number: host::MMAP, args };
                 self.steps.push_back(Step::WithFile(index, call));
                 let (path, id) = (binary.path.clone(), binary.id);
-                let backing =
-                    Backing::File { path, id, offset, shared: false, most: Protection(7) };
+                let anchor = binary.entry.node.anchor();
+                let (shared, most) = (false, Protection(7));
+                let backing = Backing::File { path, id, offset, shared, most, anchor };
                 let protection = Protection(segment.protection);
                 let marks = Marks::empty();
                 self.areas.insert(page, Area { end: mapped, protection, backing, name: "", marks });

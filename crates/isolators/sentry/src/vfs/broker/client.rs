@@ -9,7 +9,9 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 
 use super::super::Attributes;
-use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, Request, receive, send};
+use super::{
+    ATTRIBUTES, EXTENDED, Found, NOT_MINE, Operation, ProcessFile, Request, receive, send,
+};
 use crate::platform::{HostPid, HostTid};
 
 /// A socket, on which one asks at a time.
@@ -24,13 +26,17 @@ pub struct BrokerClient {
     requests: AtomicU64,
 }
 
-/// A request and its answer: up to `room` bytes, and descriptors.
+/// Bytes and descriptors.
+type Answer = (Vec<u8>, Vec<OwnedFd>);
+
+/// A request and its answer: up to `room` bytes, and descriptors; `None` if it is about
+/// something of another broker's.
 fn talk(
     line: &Line,
     request: &[u8],
     with: &[BorrowedFd<'_>],
     room: usize,
-) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+) -> Result<Option<Answer>, Errno> {
     let mut answer = vec![0; 4 + room];
     let socket = lock(line);
     send(&socket, request, with)?;
@@ -39,7 +45,8 @@ fn talk(
     answer.truncate(length);
     let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::IO)?;
     match i32::from_le_bytes(*errno) {
-        0 => Ok((bytes.to_vec(), descriptors)),
+        0 => Ok(Some((bytes.to_vec(), descriptors))),
+        NOT_MINE => Ok(None),
         errno => Err(Errno::from_raw_os_error(errno)),
     }
 }
@@ -92,25 +99,22 @@ impl BrokerClient {
         names: [&[u8]; 2],
         with: &[BorrowedFd<'_>],
         room: usize,
-    ) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+    ) -> Result<Answer, Errno> {
         let [first, second] = names.map(<[u8]>::to_vec);
         let request = Request { operation: operation as u8, numbers, first, second }.encode();
         self.requests.fetch_add(1, Ordering::Relaxed);
-        match talk(&self.socket, &request, with, room) {
-            // What it is about is perhaps another container's.
-            Err(Errno::XDEV) => {
-                let all = lock(&self.all).clone();
-                let others = all.iter().filter_map(Weak::upgrade);
-                let mut others = others.filter(|other| !Arc::ptr_eq(other, &self.socket));
-                let found = others.find_map(|other| match talk(&other, &request, with, room) {
-                    // Nor is it this one's, or that has ended.
-                    Err(Errno::XDEV | Errno::PIPE | Errno::CONNRESET | Errno::IO) => None,
-                    answer => Some(answer),
-                });
-                found.unwrap_or(Err(Errno::XDEV))
-            }
-            answer => answer,
+        if let Some(answer) = talk(&self.socket, &request, with, room)? {
+            return Ok(answer);
         }
+        let all = lock(&self.all).clone();
+        let others = all.iter().filter_map(Weak::upgrade);
+        let mut others = others.filter(|other| !Arc::ptr_eq(other, &self.socket));
+        let found = others.find_map(|other| match talk(&other, &request, with, room) {
+            // Nor is it this one's, or that has ended.
+            Err(Errno::PIPE | Errno::CONNRESET | Errno::IO) => None,
+            answer => answer.transpose(),
+        });
+        found.unwrap_or(Err(Errno::XDEV))
     }
 
     fn ask_descriptor(
@@ -233,15 +237,6 @@ impl BrokerClient {
     /// As syncfs(2).
     pub fn sync_all(&self, handle: BorrowedFd<'_>) -> Result<(), Errno> {
         self.ask(Operation::SyncAll, [0; 5], [b"", b""], &[handle]).map(drop)
-    }
-
-    /// Has a part of an open file begin to be written to its disk.
-    ///
-    /// # Errors
-    /// As sync_file_range(2).
-    pub fn write_range(&self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
-        let numbers = [offset, length, 0, 0, 0];
-        self.ask(Operation::WriteRange, numbers, [b"", b""], &[file]).map(drop)
     }
 
     /// Makes a regular file that must not be there yet; returns it open for

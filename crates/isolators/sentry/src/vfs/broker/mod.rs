@@ -69,7 +69,6 @@ enum Operation {
     OpenProcess,
     ReadOnly,
     SyncAll,
-    WriteRange,
 }
 
 /// What the host says of a process of the sandbox.
@@ -107,6 +106,9 @@ struct Request {
     second: Vec<u8>,
 }
 
+/// What an answer begins with where a request is about something of another broker's: nothing
+/// that a host says.
+const NOT_MINE: i32 = -1;
 /// Bytes of an extended attribute's value, or of all names.
 const EXTENDED: usize = 64 << 10;
 const MESSAGE: usize = 1 + 5 * 8 + 2 + 256 + EXTENDED;
@@ -280,6 +282,55 @@ mod tests {
         fs.share();
         asked(2, &mut || (0..2).for_each(|_| drop(other.reader(&client).unwrap())));
         assert_eq!(other.known_attributes(), None);
+        drop(client);
+        server.join().unwrap();
+    }
+
+    /// Only what is not a broker's own is asked of others.
+    #[test]
+    fn what_the_host_refuses_is_refused() {
+        let [folder, memory] = ["/tmp", "/dev/shm"].map(|path| tempfile::tempdir_in(path).unwrap());
+        let device = |folder: &tempfile::TempDir| rustix::fs::stat(folder.path()).unwrap().st_dev;
+        if device(&folder) == device(&memory) {
+            eprintln!("left out: one file system is all there is");
+            return;
+        }
+        std::fs::write(folder.path().join("file"), "text").unwrap();
+        let roots = [handle(folder.path()), handle(memory.path())];
+        let (client, socket) = pair().unwrap();
+        let broker = Broker::over(socket, handle("/proc/self/fd".as_ref()), &roots).unwrap();
+        let server = std::thread::spawn(move || broker.serve());
+        let (other, socket) = pair().unwrap();
+        let end = other.socket().unwrap();
+        drop(other);
+        let other = client.and(end);
+        // It says of everything that it is not there.
+        let second = std::thread::spawn(move || {
+            let mut asked = 0;
+            while receive(&socket, &mut vec![0; MESSAGE]).is_ok_and(|(length, _)| length > 0) {
+                asked += 1;
+                let answer = Errno::NOENT.raw_os_error().to_le_bytes();
+                send(&socket, &answer, &[]).unwrap();
+            }
+            asked
+        });
+        let [from, to] = [&roots[0], &roots[1]].map(AsFd::as_fd);
+        assert_eq!(client.rename((from, b"file"), (to, b"file"), 0), Err(Errno::XDEV));
+        assert_eq!(client.open(handle("/proc".as_ref()).as_fd(), 0).err(), Some(Errno::NOENT));
+        drop((client, other));
+        server.join().unwrap();
+        assert_eq!(second.join().unwrap(), 1);
+    }
+
+    /// Also those below the folder, for sync(2).
+    #[test]
+    fn disks_are_known() {
+        let (client, root, server) = serve("/dev".as_ref());
+        let root = HostNode::root(root, &HostFs::new(false)).unwrap();
+        let found = client.lookup(root.handle(&client).unwrap(), b"shm", true).unwrap();
+        let below = root.found(found, root.now());
+        let devices = std::collections::BTreeSet::from([root.id().0, below.id().0]);
+        assert!(root.fs.disks().into_iter().map(|(device, _)| device).eq(devices));
         drop(client);
         server.join().unwrap();
     }

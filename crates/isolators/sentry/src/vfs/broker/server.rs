@@ -4,7 +4,6 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use caisson_sys::writeback::write_range;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec,
     Timestamps, Uid, XattrFlags,
@@ -13,8 +12,8 @@ use rustix::io::Errno;
 
 use super::super::{Attributes, Kind};
 use super::{
-    EXTENDED, Found, MESSAGE, MOST_ASKED, Operation, ProcessFile, Request, StartBrokerError,
-    receive, send,
+    EXTENDED, Found, MESSAGE, MOST_ASKED, NOT_MINE, Operation, ProcessFile, Request,
+    StartBrokerError, receive, send,
 };
 
 /// Handles of a root's mounts that the broker will serve; a guest with more of them
@@ -24,6 +23,8 @@ const MOST_MOUNTS: usize = 4096;
 /// What a request brings.
 enum Answer {
     Done,
+    /// It is about something of another broker's.
+    NotMine,
     Descriptor(OwnedFd),
     Found(Found),
     /// A new file, open, and what was found under its name.
@@ -86,6 +87,7 @@ impl Broker {
             let mut with = Vec::new();
             match &result {
                 Ok(Answer::Done) => {}
+                Ok(Answer::NotMine) => answer = NOT_MINE.to_le_bytes().to_vec(),
                 Ok(Answer::Descriptor(fd)) => with.push(fd.as_fd()),
                 Ok(Answer::Found(found)) => {
                     tell(found, &mut answer);
@@ -132,14 +134,13 @@ impl Broker {
         const OPEN_PROCESS: u8 = Operation::OpenProcess as u8;
         const READ_ONLY: u8 = Operation::ReadOnly as u8;
         const SYNC_ALL: u8 = Operation::SyncAll as u8;
-        const WRITE_RANGE: u8 = Operation::WriteRange as u8;
         let [number, user, group, ..] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
         match request.operation {
             KEEP_PROCESSES => return self.keep_processes(with),
             OPEN_PROCESS => {
-                return self.process_file(number, low(user), group).map(Answer::Descriptor);
+                return self.process_file(number, low(user), group);
             }
             _ => {}
         }
@@ -152,7 +153,7 @@ impl Broker {
         for handle in &with {
             let told = told(handle)?;
             if !self.mounts.borrow().contains(&told.mount) {
-                return Err(Errno::XDEV);
+                return Ok(Answer::NotMine);
             }
             kind.get_or_insert(told.attributes.kind());
         }
@@ -165,11 +166,6 @@ impl Broker {
             READ_ONLY => self.open(first, kind, 0).map(Answer::Descriptor),
             SYNC_ALL => {
                 rustix::fs::syncfs(self.open(first, kind, 0)?)?;
-                Ok(Answer::Done)
-            }
-            WRITE_RANGE => {
-                write_range(first.as_fd(), number, user)
-                    .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
                 Ok(Answer::Done)
             }
             CREATE => {
@@ -307,10 +303,12 @@ impl Broker {
         Ok(Answer::Done)
     }
 
-    fn process_file(&self, pid: u64, which: u32, thread: u64) -> Result<OwnedFd, Errno> {
+    fn process_file(&self, pid: u64, which: u32, thread: u64) -> Result<Answer, Errno> {
         const STATUS: u32 = ProcessFile::Status as u32;
         const SMAPS: u32 = ProcessFile::Smaps as u32;
-        let procfs = self.processes.get().and_then(Option::as_ref).ok_or(Errno::XDEV)?;
+        let Some(procfs) = self.processes.get().and_then(Option::as_ref) else {
+            return Ok(Answer::NotMine);
+        };
         let name = match which {
             STATUS => "status",
             SMAPS => "smaps",
@@ -320,7 +318,7 @@ impl Broker {
             0 => format!("{pid}/{name}"),
             _ => format!("{pid}/task/{thread}/{name}"),
         };
-        beneath(procfs, path.as_bytes(), OFlags::RDONLY, 0)
+        beneath(procfs, path.as_bytes(), OFlags::RDONLY, 0).map(Answer::Descriptor)
     }
 
     /// Attributes of names that are separated by zeros.

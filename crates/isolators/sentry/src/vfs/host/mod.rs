@@ -9,7 +9,8 @@ mod file;
 mod names;
 mod node;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -43,6 +44,9 @@ pub struct HostFs {
     named: AtomicU64,
     files: Mutex<HashMap<Id, Weak<Changes>>>,
     mapped: Mutex<Vec<Arc<Changes>>>,
+    /// A file or directory of each of the host's file systems of which something was held, by
+    /// their device: below the folder there may be several.
+    disks: Mutex<BTreeMap<u64, Arc<OwnedFd>>>,
 }
 
 /// How often anything in a folder had been changed at a time.
@@ -111,6 +115,12 @@ impl HostFs {
         let changes = Arc::new(Changes::default());
         files.insert(id, Arc::downgrade(&changes));
         changes
+    }
+
+    /// A handle in each of the host's file systems that it is known to reach, by device.
+    #[must_use]
+    pub fn disks(&self) -> Vec<(u64, Arc<OwnedFd>)> {
+        lock(&self.disks).iter().map(|(device, handle)| (*device, Arc::clone(handle))).collect()
     }
 
     /// Remembers that a file can be written by a mapping, for good.

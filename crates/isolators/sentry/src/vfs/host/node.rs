@@ -108,6 +108,9 @@ impl HostNode {
     }
 
     fn hold(&self, handle: Arc<OwnedFd>) {
+        if matches!(self.kind, Kind::Regular | Kind::Directory) {
+            lock(&self.fs.disks).entry(self.id.0).or_insert_with(|| Arc::clone(&handle));
+        }
         if self.handle.set(handle).is_ok() {
             HANDLES.fetch_add(1, Ordering::Relaxed);
         }

@@ -24,6 +24,7 @@ use std::sync::{
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::mm::Anchor;
 use crate::task::Credentials;
 use crate::task::waiter::lock;
 
@@ -113,6 +114,9 @@ impl OverlayFs {
     }
 
     fn set_opaque(&self, directory: &TmpNode) -> Result<(), Errno> {
+        if self.is_opaque(directory) {
+            return Ok(());
+        }
         directory.set_extended(&self.name(b"opaque"), Some(b"y"), None)
     }
 
@@ -272,6 +276,16 @@ impl OverlayNode {
         match self.above() {
             Some(upper) => Node::Tmp(Arc::clone(upper)).to_execute(kernel),
             None => self.below()?.node.to_execute(kernel),
+        }
+    }
+
+    /// What has to stay while it is mapped.
+    #[must_use]
+    pub fn anchor(&self) -> Anchor {
+        match (self.above(), self.below()) {
+            (Some(upper), _) => Anchor::of(Arc::clone(upper) as _),
+            (None, Ok(lower)) => lower.node.anchor(),
+            (None, Err(_)) => Anchor::default(),
         }
     }
 

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use crate::mm::Anchor;
 use crate::task::waiter::{Waiter, lock};
 
-use super::super::{
-    Attributes, BrokerClient, Directory, Entry, File, Kind, Listed, Ready, Walker, open,
-};
+use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Ready, Walker, open};
 use super::OverlayNode;
 use super::lookup::is_whiteout;
 
@@ -67,10 +66,8 @@ impl File for OverlayFile {
         self.file().ok()?.descriptor()
     }
 
-    fn is_mapped(&self, shared: bool) {
-        if let Ok(file) = self.file() {
-            file.is_mapped(shared);
-        }
+    fn is_mapped(&self, shared: bool) -> Anchor {
+        self.file().map_or_else(|_| Anchor::default(), |file| file.is_mapped(shared))
     }
 
     fn truncate(&self, size: u64) -> Result<(), Errno> {
@@ -89,14 +86,8 @@ impl File for OverlayFile {
         self.file()?.sync()
     }
 
-    fn sync_range(
-        &self,
-        broker: &BrokerClient,
-        offset: u64,
-        length: u64,
-        flags: u32,
-    ) -> Result<(), Errno> {
-        self.file()?.sync_range(broker, offset, length, flags)
+    fn sync_range(&self, offset: u64, length: u64, flags: u32) -> Result<(), Errno> {
+        self.file()?.sync_range(offset, length, flags)
     }
 }
 

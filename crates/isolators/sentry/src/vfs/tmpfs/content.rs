@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SeekFrom};
+use rustix::fs::{FallocateFlags, MemfdFlags};
 use rustix::io::Errno;
 
 use crate::ipc::queues::Queue;
@@ -15,6 +15,7 @@ use super::super::Kind;
 use super::super::file::read_text;
 use super::super::host::most_handles;
 use super::TmpNode;
+use super::booked::{Booked, held, hole, holes};
 use super::directory::Entries;
 use super::room::{PAGE, Room, pages};
 
@@ -55,14 +56,6 @@ pub(super) struct Bytes {
     small: Mutex<Vec<u8>>,
     /// Once it is there, `small` counts no more.
     large: OnceLock<OwnedFd>,
-}
-
-/// What a file takes of the file system's room.
-#[derive(Debug, Default)]
-struct Booked {
-    bytes: u64,
-    /// Something was allocated behind the end.
-    ahead: bool,
 }
 
 impl Drop for Bytes {
@@ -169,8 +162,11 @@ impl Bytes {
         drop(small);
         // Without holes only what is behind the end is new.
         let whole = !booked.ahead && held >= pages(size);
-        let known = if whole { pages(size) } else { 0 };
-        let more = pages(end).saturating_sub(known.max(start / PAGE * PAGE));
+        let first = start / PAGE * PAGE;
+        let more = match whole {
+            true => pages(end).saturating_sub(first.max(pages(size))),
+            false => holes(fd, first, pages(end))?,
+        };
         if room.take(more).is_err() {
             return write_pages(fd, &mut booked, room, from, start);
         }
@@ -210,90 +206,25 @@ impl Bytes {
     ) -> Result<(), Errno> {
         let mut booked = lock(&self.booked);
         let fd = self.enlarge(&mut lock(&self.small))?;
-        let end = offset.saturating_add(length);
-        let more = pages(end) - offset / PAGE * PAGE;
-        if mode.contains(FallocateFlags::PUNCH_HOLE) {
+        let keeps = mode.contains(FallocateFlags::KEEP_SIZE);
+        if !FallocateFlags::KEEP_SIZE.contains(mode) || !room.is_limited() {
+            booked.ahead |= keeps && !mode.contains(FallocateFlags::PUNCH_HOLE);
             let done = rustix::fs::fallocate(fd, mode, offset, length);
             booked.settle(fd, room, 0);
             return done;
         }
-        if room.is_limited() && more > room.most() {
+        let end = offset.saturating_add(length);
+        let (first, last) = (offset / PAGE * PAGE, pages(end));
+        if last - first > room.most() {
             return Err(Errno::NOSPC);
         }
-        booked.ahead |= mode.contains(FallocateFlags::KEEP_SIZE);
-        if room.take(more).is_ok() {
-            let done = rustix::fs::fallocate(fd, mode, offset, length);
-            booked.settle(fd, room, more);
-            return done;
+        booked.reserve(fd, room, (first, last))?;
+        booked.ahead |= keeps;
+        if !keeps && held(fd)?.0 < end {
+            rustix::fs::ftruncate(fd, end)?;
         }
-        // What is allocated already needs no room.
-        let keep = mode | FallocateFlags::KEEP_SIZE;
-        let mut holes = Vec::new();
-        let mut done = Ok(());
-        let mut at = offset / PAGE * PAGE;
-        while done.is_ok() && at < end {
-            let Some((from, to)) = hole(fd, at, pages(end))? else { break };
-            holes.push((from, to));
-            done = rustix::fs::fallocate(fd, keep, from, to - from);
-            let grown = booked.grown(fd)?;
-            if done.is_ok() {
-                done = room.take(grown);
-            }
-            if done.is_ok() {
-                booked.bytes += grown;
-            }
-            at = to;
-        }
-        if done.is_ok() {
-            done = rustix::fs::fallocate(fd, mode, offset, length);
-        } else {
-            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            for (from, to) in holes {
-                rustix::fs::fallocate(fd, punch, from, to - from)?;
-            }
-        }
-        booked.settle(fd, room, 0);
-        done
+        Ok(())
     }
-}
-
-impl Booked {
-    /// Books what a file has after a change for which `more` was taken.
-    fn settle(&mut self, fd: &OwnedFd, room: &Room, more: u64) {
-        let taken = self.bytes + more;
-        let now = held(fd).map_or(taken, |(_, bytes)| bytes);
-        match now.checked_sub(taken) {
-            // Programs that have it mapped filled its holes.
-            Some(more) => room.exceed(more),
-            None => room.give(taken - now),
-        }
-        self.bytes = now;
-    }
-
-    /// Bytes that are there and not booked.
-    fn grown(&self, fd: &OwnedFd) -> Result<u64, Errno> {
-        Ok(held(fd)?.1.saturating_sub(self.bytes))
-    }
-}
-
-/// Size and memory of a memfd.
-fn held(fd: &OwnedFd) -> Result<(u64, u64), Errno> {
-    let stat = rustix::fs::fstat(fd)?;
-    let number = |n: i64| u64::try_from(n).unwrap_or(0);
-    Ok((number(stat.st_size), number(stat.st_blocks) * 512))
-}
-
-/// The first hole from `at` on, up to `end`.
-fn hole(fd: &OwnedFd, at: u64, end: u64) -> Result<Option<(u64, u64)>, Errno> {
-    let find = |to| match rustix::fs::seek(fd, to) {
-        Err(Errno::NXIO) => Ok(None),
-        found => found.map(Some),
-    };
-    // Behind the end there is nothing else.
-    // That of the end is not one until the next page.
-    let from = pages(find(SeekFrom::Hole(at))?.unwrap_or(at));
-    let to = find(SeekFrom::Data(from))?.unwrap_or(end).min(end);
-    Ok((from < to).then_some((from, to)))
 }
 
 fn write_small(

@@ -1,6 +1,7 @@
 //! File systems in memory: tmpfs, devtmpfs, and what sysfs and memfds are made of.
 
 mod attributes;
+mod booked;
 mod content;
 mod directory;
 mod memory;
@@ -372,6 +373,34 @@ mod tests {
         assert_eq!(file.attributes().unwrap().links, 0);
         drop(file);
         assert_eq!(root.file_system().figures()[1], 0);
+    }
+
+    /// Not even for a moment.
+    #[test]
+    fn no_more_is_allocated_than_there_is() {
+        use std::sync::atomic::AtomicBool;
+        const MOST: u64 = 256 * room::PAGE;
+        let (root, over) = (empty(MOST), AtomicBool::new(false));
+        let [first, second] =
+            [&b"a"[..], b"b"].map(|name| root.make(name, new(Kind::Regular)).unwrap());
+        let plain = rustix::fs::FallocateFlags::empty();
+        first.allocate(plain, 0, MOST - 16 * room::PAGE).unwrap();
+        assert_eq!(second.allocate(plain, 0, MOST), Err(Errno::NOSPC));
+        std::thread::scope(|scope| {
+            let trying = scope.spawn(|| {
+                for _ in 0..200 {
+                    assert_eq!(second.allocate(plain, 0, MOST), Err(Errno::NOSPC));
+                }
+            });
+            while !trying.is_finished() {
+                // One page is looked at before it is known whether there is room.
+                if second.attributes().unwrap().blocks > 17 * room::PAGE / 512 {
+                    over.store(true, Ordering::SeqCst);
+                }
+            }
+        });
+        assert!(!over.into_inner());
+        assert_eq!(second.attributes().unwrap().blocks, 0);
     }
 
     #[test]

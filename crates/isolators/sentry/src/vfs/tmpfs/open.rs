@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
+use crate::mm::Anchor;
 use crate::task::waiter::Waiter;
 
 use super::super::{Attributes, File, Ready};
@@ -36,6 +37,10 @@ impl File for TmpFile {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.0.memory().ok()
+    }
+
+    fn is_mapped(&self, _: bool) -> Anchor {
+        Anchor::of(Arc::clone(&self.0) as _)
     }
 
     fn truncate(&self, size: u64) -> Result<(), Errno> {

@@ -45,12 +45,14 @@ impl Room {
         self.most != u64::MAX
     }
 
-    /// Takes so much more, or nothing.
+    /// Takes so much more, or nothing. Nothing more is there always, also if more is taken than
+    /// there is.
     ///
     /// # Errors
     /// `ENOSPC`
     pub(super) fn take(&self, more: u64) -> Result<(), Errno> {
-        let fits = |taken: u64| taken.checked_add(more).filter(|sum| *sum <= self.most);
+        let fits =
+            |taken: u64| taken.checked_add(more).filter(|sum| more == 0 || *sum <= self.most);
         let done = self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits);
         done.map(drop).map_err(|_| Errno::NOSPC)
     }
@@ -95,6 +97,16 @@ pub(super) fn all_extended(all: &Extended) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_more_is_there_always() {
+        let room = Room::new(PAGE);
+        room.exceed(3 * PAGE);
+        assert_eq!(
+            (room.take(0), room.take(1), room.take_pages(1)),
+            (Ok(()), Err(Errno::NOSPC), 0)
+        );
+    }
 
     #[test]
     fn what_is_taken_never_exceeds_what_there_is() {

@@ -308,8 +308,9 @@ impl Epoll {
         // Closed, if they are, once nothing is locked any more.
         let mut files = Vec::new();
         let mut found = Vec::new();
-        let (last, mut at) = (self.list.last(), 0);
         let mut items = self.items();
+        // Not before: who looked meanwhile may have put files at the end.
+        let (last, mut at) = (self.list.last(), 0);
         while found.len() < most
             && let Some((next, key)) = self.list.next(at, last)
         {
@@ -364,103 +365,4 @@ fn wanted(item: &Item, ready: Ready) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::pipe;
-    use super::*;
-
-    #[test]
-    fn levels_stay_edges_and_one_shots_are_told_once() {
-        let (reader, writer) = pipe(1, (0, 0));
-        let (reader, writer) = (OpenFile::stream(reader, 0), OpenFile::stream(writer, 1));
-        let [level, edge, once] = [(); 3].map(|()| Arc::<Epoll>::default());
-        level.add(3, &reader, 1, 7).unwrap();
-        edge.add(3, &reader, 1 | flag::EDGE, 8).unwrap();
-        once.add(3, &reader, 1 | flag::ONE_SHOT, 9).unwrap();
-        assert_eq!(level.add(3, &reader, 1, 7), Err(Errno::EXIST));
-        assert!(level.collect(8, true, None).is_empty() && edge.collect(8, true, None).is_empty());
-        writer.file.write(b"x", 0, false).unwrap();
-        for _ in 0..2 {
-            assert_eq!(level.collect(8, true, None), [(1, 7)]);
-        }
-        assert_eq!(edge.collect(8, true, None), [(1, 8)]);
-        assert_eq!(edge.collect(8, true, None), []);
-        assert_eq!(once.collect(8, true, None), [(1, 9)]);
-        assert_eq!(once.collect(8, true, None), []);
-        // Another byte is another edge, although the first one was not read.
-        writer.file.write(b"y", 0, false).unwrap();
-        assert_eq!(edge.collect(8, true, None), [(1, 8)]);
-        once.modify(3, &reader, 1 | flag::ONE_SHOT, 10).unwrap();
-        assert_eq!(once.collect(8, true, None), [(1, 10)]);
-        drop(writer);
-        assert_eq!(level.collect(8, true, None), [(0x11, 7)]);
-        drop(reader);
-        assert_eq!(level.collect(8, true, None), []);
-        assert!(lock(&level.items).is_empty());
-    }
-
-    #[test]
-    fn only_what_called_is_looked_at_and_each_has_its_turn() {
-        let pipes: Vec<_> = (0..300)
-            .map(|n| {
-                let (reader, writer) = pipe(n, (0, 0));
-                (OpenFile::stream(reader, 0), OpenFile::stream(writer, 1))
-            })
-            .collect();
-        let set = Arc::<Epoll>::default();
-        for (number, (reader, _)) in pipes.iter().enumerate() {
-            set.add(u32::try_from(number).unwrap(), reader, 1, number as u64).unwrap();
-        }
-        let standing = || set.list.len();
-        assert_eq!(standing(), 0);
-        for number in [200, 100, 0] {
-            pipes[number].1.file.write(b"x", 0, false).unwrap();
-        }
-        assert_eq!(standing(), 3);
-        let seen: Vec<_> = (0..7).map(|_| set.collect(1, true, None)[0].1).collect();
-        assert_eq!(seen, [200, 100, 0, 200, 100, 0, 200]);
-        // A look alone moves nobody.
-        for _ in 0..3 {
-            assert_eq!(set.collect(1, false, None), [(1, 100)]);
-        }
-        pipes[100].0.file.read(&mut [0; 1], 0).unwrap();
-        assert_eq!(set.collect(9, true, None), [(1, 0), (1, 200)]);
-        assert_eq!(standing(), 2);
-        for (number, (reader, _)) in pipes.iter().enumerate() {
-            set.remove(u32::try_from(number).unwrap(), reader).unwrap();
-        }
-        assert_eq!((standing(), lock(&pipes[0].0.sets).len()), (0, 0));
-        for _ in 0..1000 {
-            Arc::<Epoll>::default().add(0, &pipes[0].0, 1, 0).unwrap();
-        }
-        assert!(lock(&pipes[0].0.sets).len() <= 16);
-    }
-
-    #[test]
-    fn of_those_that_wait_exclusively_one_is_woken() {
-        use crate::task::waiter::Woken;
-        let (reader, writer) = pipe(1, (0, 0));
-        let (reader, writer) = (OpenFile::stream(reader, 0), OpenFile::stream(writer, 1));
-        let sets = [(); 3].map(|()| Arc::<Epoll>::default());
-        let waiters = [(); 3].map(|()| Arc::new(Waiter::default()));
-        for set in &sets {
-            set.add(3, &reader, 1 | flag::EXCLUSIVE, 7).unwrap();
-            assert_eq!(set.modify(3, &reader, 1, 7), Err(Errno::INVAL));
-        }
-        let called = || {
-            let now = Some(std::time::Instant::now());
-            [0, 1, 2].map(|n| waiters[n].wait(now) == Woken::Called)
-        };
-        // Nobody waits for the first one.
-        for number in [1, 2] {
-            sets[number].join(&waiters[number]);
-        }
-        writer.file.write(b"x", 0, false).unwrap();
-        assert_eq!(called(), [false, true, false]);
-        // It is at work, and others are not kept waiting.
-        writer.file.write(b"x", 0, false).unwrap();
-        assert_eq!(called(), [false, false, true]);
-        for set in &sets {
-            assert_eq!(set.collect(1, true, None), [(1, 7)]);
-        }
-    }
-}
+mod tests;

@@ -144,11 +144,11 @@ impl Sites {
         self.find(|site| range.contains(&site.start)).is_some()
     }
 
-    /// Whether a site, or a trampoline, is in a page.
+    /// Whether a part of a site, or a trampoline, is in a page.
     #[must_use]
     pub fn changes(&self, page: u64) -> bool {
-        self.pages.iter().any(|own| own.start == page)
-            || self.find(|site| site.start & !(PAGE - 1) == page).is_some()
+        let reaches = |site: &Site| site.start & !(PAGE - 1) <= page && page < site.call;
+        self.pages.iter().any(|own| own.start == page) || self.find(reaches).is_some()
     }
 }
 
@@ -195,5 +195,17 @@ mod tests {
             assert_eq!(sites.changes(page), changes);
         }
         assert!(sites.touches(&(site..site + 1)) && !sites.touches(&(0..site)));
+    }
+
+    #[test]
+    fn a_site_changes_every_page_that_it_is_in() {
+        let page = 0x40_2000;
+        for (start, second) in [(page - 3, true), (page - 5, false)] {
+            let mut sites = Sites::default();
+            sites.add(0x3f_f000, Site { start, call: start + 5 });
+            let changes =
+                [page - 2 * PAGE, page - PAGE, page, page + PAGE].map(|p| sites.changes(p));
+            assert_eq!(changes, [false, true, second, false]);
+        }
     }
 }

@@ -26,7 +26,7 @@ use crate::platform::fast::{self, GETPID, GETTID, SITE, TRAMPOLINE};
 use crate::platform::{HostCall, Slot, post};
 use crate::signal;
 use crate::task::waiter::lock;
-use crate::task::{Process, Thread};
+use crate::task::{Process, Status, Thread, exit_process};
 
 use super::memory::{host, map};
 use super::site_forms::{AFTER, BEFORE, CALL, Form};
@@ -171,7 +171,9 @@ fn steps(
         Step::Call(HostCall { number: host::MPROTECT, args })
     };
     let text = form.start(call) & !(PAGE - 1);
-    let length = (call + AFTER as u64 - text).next_multiple_of(PAGE);
+    // No further than it is written: others may execute the next page, and can't be waited for.
+    let end = changes.iter().map(|(at, bytes)| at + bytes.len() as u64).max()?;
+    let length = (end - text).next_multiple_of(PAGE);
     space.settle(thread.tid, &(text..text + length)).ok()?;
     space.settle(thread.tid, &(page..page + PAGE)).ok()?;
     sites.add(room, Site { start: form.start(call), call });
@@ -220,6 +222,19 @@ fn map_desks(give: impl FnOnce(BorrowedFd<'_>) -> Result<u32, Errno>) -> Option<
     ])
 }
 
+/// Whether a call gives a page back the right to be executed.
+fn gives_back(call: &HostCall) -> bool {
+    call.number == host::MPROTECT && call.args.get(2) == Some(&READ_EXECUTE)
+}
+
+/// Whether a step is still to be made after a call that failed: what it may have begun is
+/// ended.
+fn is_left(failed: &HostCall, step: &Step) -> bool {
+    let Step::Call(call) = step else { return false };
+    let same = failed.number == call.number && failed.args.first() == call.args.first();
+    call.number == host::CLOSE || same && gives_back(call)
+}
+
 /// Makes the steps that are left. After one that failed nothing is written, so that the
 /// worst is a trampoline to which nothing leads.
 fn run(
@@ -234,8 +249,12 @@ fn run(
             Step::Call(call) => {
                 let saved = frame.clone();
                 let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id, result| {
+                    if result < 0 && gives_back(&call) {
+                        let answer = format!("sites: the host's answer to {call:?}: {result}");
+                        return give_up(kernel, thread, &space, &answer);
+                    }
                     if result < 0 {
-                        steps.retain(|step| matches!(step, Step::Call(_)));
+                        steps.retain(|step| is_left(&call, step));
                     }
                     run(kernel, thread, id, (saved, space), steps);
                 };
@@ -244,7 +263,9 @@ fn run(
             }
             Step::Write(at, bytes) => {
                 if space.memory.write(at, &bytes).is_err() {
+                    // The next call gives the page back.
                     steps.retain(|step| matches!(step, Step::Call(_)));
+                    steps.truncate(1);
                 }
             }
             Step::Desks(desks) => {
@@ -255,6 +276,15 @@ fn run(
     }
     space.pass_turn();
     signal::resume(kernel, thread, id, &mut frame);
+}
+
+/// Nobody can execute a page any more that is code: whoever comes there would fault for ever.
+fn give_up(kernel: &Arc<Kernel>, thread: &Thread, space: &Space, why: &str) {
+    kernel.log.write(why);
+    exit_process(kernel, &thread.process, Status::Killed(9, false));
+    // Others that live there end with it.
+    space.stub.kill();
+    space.pass_turn();
 }
 
 /// A thread is in an address space that may have rewritten sites: tells it its ids.
@@ -333,5 +363,39 @@ pub fn step_over(thread: &Thread, context: &mut Context) {
     }
     if form.execute(&space.memory, context).is_ok() {
         context.set(Register::Rip, site.call);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_call_has_begun_is_ended() {
+        let call = |number, args| HostCall { number, args };
+        let protect = |page, to| call(host::MPROTECT, [page, PAGE, to, 0, 0, 0]);
+        let (take, give) = (|page| protect(page, READ_WRITE), |page| protect(page, READ_EXECUTE));
+        let close = call(host::CLOSE, [3, 0, 0, 0, 0, 0]);
+        let all = || {
+            let mut steps = vec![Step::Call(close)];
+            for page in [0x1000, 0x2000] {
+                steps.extend([Step::Call(take(page)), Step::Write(page, vec![0])]);
+                steps.push(Step::Call(give(page)));
+            }
+            steps
+        };
+        let left = |failed: HostCall| {
+            let mut steps = all();
+            steps.retain(|step| is_left(&failed, step));
+            let calls = steps.into_iter().map(|step| match step {
+                Step::Call(call) => call,
+                _ => panic!("not a call"),
+            });
+            calls.collect::<Vec<_>>()
+        };
+        assert_eq!(left(call(host::MMAP, [0x1000, PAGE, READ_EXECUTE, 0, 0, 0])), [close]);
+        assert_eq!(left(take(0x1000)), [close, give(0x1000)]);
+        assert_eq!(left(take(0x2000)), [close, give(0x2000)]);
+        assert!(gives_back(&give(0x1000)) && !gives_back(&take(0x1000)));
     }
 }

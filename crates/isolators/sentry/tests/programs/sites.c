@@ -26,6 +26,15 @@ asm(".text\n.globl do_getpid, do_gettid, site_getpid, site_gettid, sites_end\n"
     " cmpq $0x89abcde, -128(%rsp)\n je 1f\n mov $-1, %rax\n1: ret\n"
     ".balign 16\ndo_gettid:\nsite_gettid:\n mov $186, %eax\n syscall\n ret\nsites_end:\n");
 
+/* Three pages each: calls at the end of the first and across that of the second, and loops
+ * in the second and the third. */
+#define EDGES 24
+extern char edges[];
+asm(".text\n.balign 4096\nedges:\n.rept 24\n"
+    ".skip 4085\n mov $39, %eax\n syscall\n ret\n.balign 4096\n"
+    "1: cmpl $0, (%rdi)\n je 1b\n ret\n.skip 4087\n mov $39, %eax\n syscall\n ret\n.balign 16\n"
+    "2: cmpl $0, (%rdi)\n je 2b\n ret\n.balign 4096\n.endr\n");
+
 static int (*volatile plain)(long, ...) = (void *)syscall;
 static void say(const char *what, long value) { printf("%s %ld\n", what, value); fflush(stdout); }
 
@@ -62,6 +71,29 @@ static void *thread(void *pid) {
     long tid = plain(SYS_gettid);
     if (tid == (long)pid) return (void *)1L;
     return (void *)ids((long)pid, tid, 300);
+}
+
+static volatile int stop;
+static void *loop(void *at) {
+    ((void (*)(volatile int *))at)(&stop);
+    return 0;
+}
+
+/* Others execute what is next to a site while it is rewritten. */
+static long at_edges(long pid) {
+    long wrong = 0;
+    for (int i = 0; i < EDGES; i++) {
+        char *first = edges + i * 3 * 4096;
+        pthread_t loops[2];
+        stop = 0;
+        pthread_create(&loops[0], 0, loop, first + 4096);
+        pthread_create(&loops[1], 0, loop, first + 8192 + 16);
+        for (int n = 0; n < 100; n++) wrong += ((long (*)(void))(first + 4085))() != pid;
+        for (int n = 0; n < 100; n++) wrong += ((long (*)(void))(first + 8192 - 3))() != pid;
+        stop = 1;
+        for (int n = 0; n < 2; n++) pthread_join(loops[n], 0);
+    }
+    return wrong;
 }
 
 static const uint64_t patterns[] = {0x202, 0x203, 0x206, 0x212, 0x242, 0x282, 0xa02, 0xad7, 0x602};
@@ -108,6 +140,8 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 4; i++) pthread_create(&threads[i], 0, thread, (void *)pid);
     for (int i = 0; i < 4; i++) pthread_join(threads[i], &bad), wrong += (long)bad;
     say("threads", wrong + ids(pid, pid, 10));
+
+    say("edges", at_edges(pid));
 
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
     sigaction(SIGALRM, &action, 0);

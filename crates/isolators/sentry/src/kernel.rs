@@ -18,7 +18,7 @@ use crate::platform::{
 };
 use crate::task::trace::Tracees;
 use crate::task::waiter::lock;
-use crate::task::{Pid, Status, Thread, Tree, WaitQueue, exit_process};
+use crate::task::{OuterIds, Pid, Status, Thread, Tree, WaitQueue, exit_process};
 use crate::vfs::FileSystem;
 use crate::vfs::tty::Terminals;
 use crate::workers::Next;
@@ -81,6 +81,8 @@ pub struct Kernel {
     pub domain_name: Arc<Mutex<Vec<u8>>>,
     /// What judges calls of programs that are started from outside, and of what they start.
     pub filter: OnceLock<Arc<crate::task::filter::Filter>>,
+    /// The ids that its container has.
+    pub ids: OnceLock<OuterIds>,
     /// What its container's cgroup is limited to.
     pub limits: Limits,
     /// Processor time of its processes that have ended.
@@ -135,6 +137,7 @@ impl Kernel {
             host_name: Arc::new(Mutex::new(b"caisson".to_vec())),
             domain_name: Arc::default(),
             filter: OnceLock::new(),
+            ids: OnceLock::new(),
             limits: Limits::default(),
             spent: Mutex::default(),
         })
@@ -173,9 +176,16 @@ impl Kernel {
             host_name: or_new(shared.host_name, &self.host_name),
             domain_name: or_new(shared.host_name, &self.domain_name),
             filter: OnceLock::new(),
+            ids: OnceLock::new(),
             limits: Limits::default(),
             spent: Mutex::default(),
         })
+    }
+
+    /// The ids that there are in its container.
+    #[must_use]
+    pub fn ids(&self) -> &OuterIds {
+        self.ids.get_or_init(OuterIds::default)
     }
 
     /// Starts serving events, and noticing ends of stubs.

@@ -23,8 +23,9 @@ pub fn step(step: &'static str) -> impl Fn(Errno) -> WallError {
     move |errno| WallError { step, errno }
 }
 
-/// Nobody's user and group: what the sandbox's processes are on the host.
-const NOBODY: u32 = 65_534;
+/// Nobody's user and group: what the sandbox's processes are on the host. In a user namespace
+/// that has no such id, the first that is not root's.
+const NOBODY: [u32; 2] = [65_534, 1];
 
 /// Leaves the mounts of the caller's for an empty root that can't be written. The
 /// process must be in a mount namespace of its own.
@@ -73,6 +74,16 @@ pub fn processes() -> Result<OwnedFd, WallError> {
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(step(PROC))
 }
 
+/// Takes the first id that there is.
+fn as_nobody(become_one: impl Fn(u32) -> Result<(), Errno>) -> Result<(), WallError> {
+    let [first, second] = NOBODY;
+    let became = match become_one(first) {
+        Err(Errno::INVAL) => become_one(second),
+        other => other,
+    };
+    became.map_err(step("become nobody"))
+}
+
 /// Becomes nobody with these capabilities and no way to others.
 ///
 /// # Errors
@@ -86,11 +97,14 @@ pub fn shed(keep: CapabilitySet) -> Result<(), WallError> {
             Err(errno) => return Err(step(DROP)(errno)),
         }
     }
-    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     own::set_keep_capabilities(true).map_err(step(DROP))?;
     own::set_thread_groups(&[]).map_err(step("leave all groups"))?;
-    own::set_thread_res_gid(group, group, group).map_err(step("become nobody"))?;
-    own::set_thread_res_uid(user, user, user).map_err(step("become nobody"))?;
+    as_nobody(|id| {
+        own::set_thread_res_gid(Gid::from_raw(id), Gid::from_raw(id), Gid::from_raw(id))
+    })?;
+    as_nobody(|id| {
+        own::set_thread_res_uid(Uid::from_raw(id), Uid::from_raw(id), Uid::from_raw(id))
+    })?;
     let sets =
         CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
     own::set_capabilities(None, sets).map_err(step(DROP))?;

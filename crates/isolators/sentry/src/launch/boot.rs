@@ -183,6 +183,7 @@ fn settle(
 
 fn attach(kernel: &Arc<Kernel>, layout: &Layout, roots: Vec<OwnedFd>) -> Result<(), LaunchError> {
     settings::apply(kernel, &layout.settings);
+    let _ = kernel.ids.set(layout.ids.clone());
     if let Some(filter) = &layout.filter {
         let _ = kernel.filter.set(Arc::clone(filter));
     }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use caisson_isolator::SandboxError;
 use caisson_runtime_spec::mount_options::MountAttr;
-use caisson_runtime_spec::{Mount, NamespaceKind, Seccomp, Spec, clean_path, sysctl};
+use caisson_runtime_spec::{Linux, Mount, NamespaceKind, Seccomp, Spec, clean_path, sysctl};
 
 use super::NAME;
+use crate::task::OuterIds;
 use crate::task::filter::Filter;
 use crate::vfs::MountFlags;
 use crate::vfs::setup::{Layout, MountRequest, Options, Overlay};
@@ -63,8 +64,10 @@ pub(super) fn adapt(mut spec: Spec, joins_pids: bool) -> Result<Spec, SandboxErr
             }
         }
     }
-    if linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User) {
-        return Err(refuse("run in a user namespace (linux.namespaces) yet"));
+    let users = linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::User);
+    let maps = users.is_some();
+    if users.is_some_and(|users| users.path.as_deref().is_some_and(|path| !path.is_empty())) {
+        return Err(refuse("join a user namespace (linux.namespaces)"));
     }
     if linux.personality.take().is_some_and(|wanted| wanted.domain.number() != 0) {
         return Err(refuse("run 32-bit programs (linux.personality)"));
@@ -91,7 +94,10 @@ pub(super) fn adapt(mut spec: Spec, joins_pids: bool) -> Result<Spec, SandboxErr
         // The terminal that the host gives away is in these.
         Place::Kernel => {
             let path = clean_path(&mount.destination);
-            path == Path::new("/dev") || path == Path::new("/dev/pts")
+            path == Path::new("/dev")
+                || path == Path::new("/dev/pts")
+                // Who is root of a user namespace may make a procfs where he sees one.
+                || (maps && path == Path::new("/proc"))
         }
         Place::Nowhere => false,
     });
@@ -181,6 +187,7 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
     Ok(Layout {
         filter: linux.and_then(|linux| linux.seccomp.as_ref()).map(filter).transpose()?,
         resources: resources.unwrap_or_default(),
+        ids: linux.map(ids).unwrap_or_default(),
         devices: linux.map(|linux| linux.devices.clone()).unwrap_or_default(),
         settings: settings.collect(),
         overlay: overlay(spec)?,
@@ -190,6 +197,17 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
         masked: paths(linux.map(|linux| &linux.masked_paths)),
         read_only_paths: paths(linux.map(|linux| &linux.readonly_paths)),
     })
+}
+
+/// The ids that a container has.
+fn ids(linux: &Linux) -> OuterIds {
+    let own = linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User);
+    let (users, groups) = (&linux.uid_mappings, &linux.gid_mappings);
+    if own {
+        OuterIds { users: users.clone(), groups: groups.clone() }
+    } else {
+        OuterIds::default()
+    }
 }
 
 /// The filter of a profile, for the guests' kernel.
@@ -251,7 +269,11 @@ mod tests {
         for (linux, more, word) in [
             ("", "", "pid namespace"),
             (r#""namespaces":[{"type":"pid","path":"/x"},{"type":"mount"}]"#, "", "pid"),
-            (r#""namespaces":[{"type":"pid"},{"type":"mount"},{"type":"user"}]"#, "", "user"),
+            (
+                r#""namespaces":[{"type":"pid"},{"type":"mount"},{"type":"user","path":"/x"}]"#,
+                "",
+                "user",
+            ),
             (OWN, r#","hooks":{"startContainer":[{"path":"/x"}]}"#, "startContainer"),
             (
                 OWN,

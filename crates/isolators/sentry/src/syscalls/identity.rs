@@ -85,6 +85,7 @@ fn change(
     let mut wanted = wanted(&ids.map(|id| old.id_for(kind(groups), id)), able);
     for id in &mut wanted {
         *id = old.id_or_same(kind(groups), *id)?;
+        call.kernel.ids().check_some(kind(groups), *id)?;
     }
     set(ids, able, wanted)?;
     if !groups {
@@ -119,6 +120,8 @@ fn changed_person(call: &Call<'_>) {
 fn set_of_files(call: &Call<'_>, groups: bool) -> Outcome {
     let mut who = lock(&call.thread.credentials);
     let id = who.id_or_same(kind(groups), call.uint(0)).unwrap_or(SAME);
+    let there = call.kernel.ids().check(kind(groups), id).is_ok();
+    let id = if there { id } else { SAME };
     let able = who.can_here(if groups { Caps::SETGID } else { Caps::SETUID });
     let old = if groups { who.groups[3] } else { who.users[3] };
     let (seen_old, seen) = (who.id_for(kind(groups), old), who.id_for(kind(groups), id));
@@ -211,6 +214,7 @@ pub(super) fn setgroups(call: &Call<'_>) -> Outcome {
     let groups = bytes.chunks_exact(4).map(|g| g.try_into().map_or(0, u32::from_le_bytes));
     let groups: Result<Vec<u32>, Errno> = groups.map(|id| who.id_from(Ids::Groups, id)).collect();
     let mut groups = groups?;
+    groups.iter().try_for_each(|id| call.kernel.ids().check(Ids::Groups, *id))?;
     // As Linux keeps them.
     groups.sort_unstable();
     lock(&call.thread.credentials).others = groups;

@@ -73,6 +73,8 @@ fn change_owner(call: &Call<'_>, what: &Subject, user: u32, group: u32) -> Outco
     let walker = call.walker();
     let user = walker.credentials.id_or_same(Ids::Users, user)?;
     let group = walker.credentials.id_or_same(Ids::Groups, group)?;
+    call.kernel.ids().check_some(Ids::Users, user)?;
+    call.kernel.ids().check_some(Ids::Groups, group)?;
     match subject(call, what)? {
         Found::Entry(entry) => walker.change_owner(&entry, user, group)?,
         Found::Open(file) => walker.change_owner_of(&file, user, group)?,

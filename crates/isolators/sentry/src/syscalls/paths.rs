@@ -437,6 +437,10 @@ fn make_node(call: &Call<'_>, directory: Option<usize>, index: usize) -> Outcome
     let is_device = matches!(kind, Kind::Character | Kind::Block);
     if is_device {
         lock(&call.thread.credentials).require(Caps::MKNOD)?;
+        // In a user namespace nobody may.
+        if !call.kernel.ids().are_all() {
+            return Err(Errno::PERM.into());
+        }
     }
     let found = vacant(call, directory, index)?;
     if found.slash {

@@ -11,8 +11,8 @@ use caisson_runtime_spec::{Device, Resources};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
-use crate::task::Credentials;
 use crate::task::filter::Filter;
+use crate::task::{Credentials, OuterIds};
 
 use super::kinds::make;
 use super::masks::mask;
@@ -53,6 +53,8 @@ pub struct Layout {
     pub read_only_paths: Vec<Vec<u8>>,
     /// Devices beside the usual ones.
     pub devices: Vec<Device>,
+    /// The ids that it has.
+    pub ids: OuterIds,
     /// What its cgroup is limited to.
     pub resources: Resources,
     /// Settings, by path below `/proc/sys`.

@@ -213,8 +213,8 @@ pub(super) fn of_process(
             format!("{:08x}\n", process.personality.load(Ordering::SeqCst)).into_bytes()
         }
         "setgroups" => groups_text(&space_of(process)).as_bytes().to_vec(),
-        "uid_map" => map_text(&space_of(process), Ids::Users, &reader.space).into_bytes(),
-        "gid_map" => map_text(&space_of(process), Ids::Groups, &reader.space).into_bytes(),
+        "uid_map" => map(kernel, process, Ids::Users, reader).into_bytes(),
+        "gid_map" => map(kernel, process, Ids::Groups, reader).into_bytes(),
         "io" => ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes"]
             .map(|name| format!("{name}: 0\n"))
             .concat()
@@ -226,6 +226,13 @@ pub(super) fn of_process(
 /// As it was from -17 to 15.
 fn old_adjustment(now: i32) -> String {
     format!("{}\n", if now == 1000 { 15 } else { now * 17 / 1000 })
+}
+
+/// The map of ids of the user namespace that a process is in.
+fn map(kernel: &Kernel, process: &Process, ids: Ids, reader: &Credentials) -> String {
+    let space = space_of(process);
+    let outer = if space.is_none() { kernel.ids().text(ids) } else { None };
+    outer.unwrap_or_else(|| map_text(&space, ids, &reader.space))
 }
 
 fn space_of(process: &Process) -> Space {

@@ -2,6 +2,9 @@
 //! in processes whose every system call is served here; see `platform` for the
 //! wall, and the chapter of ARCHITECTURE.md.
 
+// What can be sent to other threads is found out through tasks, mounts and what they hold.
+#![recursion_limit = "256"]
+
 mod control;
 pub mod ipc;
 pub mod kernel;

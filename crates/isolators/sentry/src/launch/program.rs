@@ -11,8 +11,9 @@ use crate::kernel::{Ended, Kernel};
 use crate::platform;
 use crate::syscalls;
 use crate::task::limits::{INFINITY, MOST_FILES, resource};
+use crate::task::process::{Directories, Fs};
 use crate::task::waiter::lock;
-use crate::task::{CapabilitySets, Credentials, Pid, Process, Row, process::Directories};
+use crate::task::{CapabilitySets, Credentials, Pid, Process, Row};
 use crate::vfs::{self, FileTable, HostStream, Kind, OpenFile, Resolve, Walker, access, permit};
 
 /// What runs in a sandbox.
@@ -72,7 +73,13 @@ fn credentials(program: &Program) -> Credentials {
 }
 
 fn walker<'a>(kernel: &'a Arc<Kernel>, program: &Program) -> Walker<'a> {
-    Walker { kernel, pid: 1, root: kernel.files.root.top(), credentials: credentials(program) }
+    Walker {
+        kernel,
+        pid: 1,
+        tid: 1,
+        root: kernel.files.root.top(),
+        credentials: credentials(program),
+    }
 }
 
 /// Starts a program whose parent is outside. `ended` hears of its end, unless it is
@@ -139,7 +146,7 @@ fn new_process(
     let pid: Pid = tree.new_id().map_err(step("number a process"))?;
     let directories = Directories { current, root };
     let who = walker.credentials.clone();
-    let process = Process::new(pid, Arc::clone(&table), directories, program.umask, who);
+    let process = Process::new(pid, Arc::clone(&table), Fs::new(directories, program.umask), who);
     for (resource, (soft, hard)) in &program.limits {
         let most = if *resource == resource::NOFILE { MOST_FILES } else { INFINITY };
         lock(&process.limits).set(*resource, ((*soft).min(most), (*hard).min(most)));

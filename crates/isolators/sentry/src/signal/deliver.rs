@@ -141,7 +141,8 @@ fn read_frame(
 pub fn force(thread: &Arc<Thread>, info: Info) {
     let signal = info.signal();
     let mut signals = lock(&thread.signals);
-    let mut actions = lock(&thread.process.actions);
+    let actions = thread.process.actions();
+    let mut actions = lock(&actions);
     if signals.mask & bit(signal) != 0 || actions.get(signal).handler == IGNORE {
         signals.mask &= !bit(signal);
         actions.set(signal, Action::default());
@@ -262,7 +263,8 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
             return;
         }
         let action = {
-            let mut actions = lock(&thread.process.actions);
+            let actions = thread.process.actions();
+            let mut actions = lock(&actions);
             let action = actions.get(signal);
             if action.flags & RESET_HAND != 0 && action.handler > IGNORE {
                 actions.set(signal, Action { handler: 0, ..action });
@@ -317,7 +319,7 @@ pub fn resume(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &mut F
             drop(signals);
             // No room for a frame: its own handler may have a stack.
             if signal == SIGSEGV {
-                lock(&thread.process.actions).set(SIGSEGV, Action::default());
+                lock(&thread.process.actions()).set(SIGSEGV, Action::default());
             }
             force(thread, Info::new(SIGSEGV, super::SI_KERNEL));
             continue;

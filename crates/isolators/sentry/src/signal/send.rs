@@ -86,7 +86,7 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
         Target::Thread(thread) => thread.is_traced(),
         Target::Process(_) => threads.iter().any(|thread| thread.is_traced()),
     };
-    let ignored = !traced && lock(&process.actions).ignores(signal);
+    let ignored = !traced && lock(&process.actions()).ignores(signal);
     let blocks = |thread: &Arc<Thread>| lock(&thread.signals).mask & bit(signal) != 0;
     match target {
         Target::Thread(thread) => {

@@ -87,7 +87,7 @@ fn do_open(
     let from = if limits.contains(Limits::IN_ROOT) { &b"."[..] } else { path };
     let start = start_of(call, directory, from)?;
     let close_on_exec = flags & status::CLOSE_ON_EXEC != 0;
-    let umask = call.thread.process.umask.load(Ordering::SeqCst);
+    let umask = call.thread.fs().umask.load(Ordering::SeqCst);
     let mode = mode & 0o7777 & !umask;
     if flags & status::TEMPORARY == status::TEMPORARY {
         let walker = call.walker();

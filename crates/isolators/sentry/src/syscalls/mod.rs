@@ -335,7 +335,8 @@ impl Call<'_> {
         Walker {
             kernel: self.kernel,
             pid: process.pid,
-            root: Arc::clone(&lock(&process.directories).root),
+            tid: self.thread.tid,
+            root: Arc::clone(&lock(&self.thread.fs().directories).root),
             credentials: lock(&self.thread.credentials).clone(),
         }
     }

@@ -179,7 +179,7 @@ fn create(call: &Call<'_>, context: &FsContext, state: &mut ContextState) -> Res
     if state.stage != Stage::Parameters {
         return Err(Errno::BUSY);
     }
-    let mounts = mounts_of(call.kernel, &call.thread.process);
+    let mounts = mounts_of(call.kernel, &**call.thread);
     lock(&call.thread.credentials).require_in(&mounts.owner, Caps::SYS_ADMIN)?;
     let data = state.options.join(&b',');
     let read_only = state.read_only == Some(true);

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::task::namespaces::mounts_of;
 use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
-use crate::task::{Caps, Credentials};
+use crate::task::{Caps, Credentials, Thread};
 use crate::vfs::kinds::{anonymous_device, make};
 use crate::vfs::mount::{Description, Options};
 use crate::vfs::overlay::{self, OverlayOptions};
@@ -28,7 +28,7 @@ const PROPAGATION: u64 = 0xf << 17;
 
 /// The mounts that the caller sees, if it may change them.
 pub(super) fn permitted(call: &Call<'_>) -> Result<Arc<MountTable>, Errno> {
-    let mounts = mounts_of(call.kernel, &call.thread.process);
+    let mounts = mounts_of(call.kernel, &**call.thread);
     lock(&call.thread.credentials).require_in(&mounts.owner, Caps::SYS_ADMIN)?;
     Ok(mounts)
 }
@@ -180,7 +180,7 @@ fn new_overlay(
 ) -> Result<(Description, Node), Errno> {
     let options = OverlayOptions::parse(data)?;
     let walker = call.walker();
-    let current = Arc::clone(&lock(&call.thread.process.directories).current);
+    let current = Arc::clone(&lock(&call.thread.fs().directories).current);
     let find = |path: &[u8]| walker.walk(&current, path, true);
     let (node, device) = overlay::mounted(call.kernel, &options, find)?;
     let writes = options.upper.is_some();
@@ -236,18 +236,19 @@ pub(super) fn pivot_root(call: &Call<'_>) -> Outcome {
     if new.kind() != Kind::Directory || put_old.kind() != Kind::Directory {
         return Err(Errno::NOTDIR.into());
     }
-    let old = Arc::clone(&lock(&call.thread.process.directories).root);
+    let old = Arc::clone(&lock(&call.thread.fs().directories).root);
     mounts.pivot(&old, &new, &put_old)?;
     // Everybody in this namespace whose root or working directory that was is in the new one.
-    let processes: Vec<_> = {
+    let threads: Vec<Arc<Thread>> = {
         let tree = lock(&call.kernel.tree);
-        tree.rows().map(|(_, row)| Arc::clone(&row.process)).collect()
+        tree.rows().flat_map(|(_, row)| row.threads.values().cloned()).collect()
     };
-    for process in processes {
-        if !Arc::ptr_eq(&mounts_of(call.kernel, &process), &mounts) {
+    for thread in threads {
+        if !Arc::ptr_eq(&mounts_of(call.kernel, &*thread), &mounts) {
             continue;
         }
-        let mut directories = lock(&process.directories);
+        let fs = thread.fs();
+        let mut directories = lock(&fs.directories);
         if Arc::ptr_eq(&directories.root, &old) {
             directories.root = Arc::clone(&new);
         }
@@ -266,6 +267,6 @@ pub(super) fn chroot(call: &Call<'_>) -> Outcome {
     if !lock(&call.thread.credentials).can_here(Caps::SYS_CHROOT) {
         return Err(Errno::PERM.into());
     }
-    lock(&call.thread.process.directories).root = entry;
+    lock(&call.thread.fs().directories).root = entry;
     Ok(0)
 }

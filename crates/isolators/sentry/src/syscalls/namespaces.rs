@@ -8,7 +8,6 @@ use crate::ipc::Ipc;
 use crate::net::Network;
 use crate::task::Pid;
 use crate::task::namespaces::{ipc_of, leave_ipc, make, network_of, new};
-use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
 
@@ -25,12 +24,12 @@ impl Call<'_> {
 
     /// The caller's network.
     pub(super) fn network(&self) -> Arc<Network> {
-        network_of(self.kernel, &self.thread.process)
+        network_of(self.kernel, &**self.thread)
     }
 
     /// The caller's IPC namespace.
     pub(super) fn ipc(&self) -> Arc<Ipc> {
-        ipc_of(self.kernel, &self.thread.process)
+        ipc_of(self.kernel, &**self.thread)
     }
 }
 
@@ -46,24 +45,31 @@ pub(super) fn unshare(call: &Call<'_>) -> Outcome {
     if flags & !(VM | FS | FILES | HANDLERS | THREAD | SEMAPHORES | new::ALL) != 0 {
         return Err(Errno::INVAL.into());
     }
-    let process = &call.thread.process;
-    // Threads have those of their process: one alone can't leave them.
+    let (thread, process) = (call.thread, &call.thread.process);
+    // Users, memory and what signals do are all threads'.
     let alone = call.kernel.threads_of(process.pid).len() <= 1;
-    if !alone && flags & (VM | HANDLERS | THREAD | new::ALL) != 0 {
+    if !alone && flags & (VM | HANDLERS | THREAD | new::USERS) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    if flags & (VM | HANDLERS) != 0 && Arc::strong_count(&process.actions()) > 2 {
         return Err(Errno::INVAL.into());
     }
     if flags & new::ALL != 0 {
         let who = super::identity::who(call);
-        let made = make(call.kernel, (process, &who), flags)?;
-        if flags & new::IPC != 0 {
+        let made = make(call.kernel, (thread, &who), flags)?;
+        // What several threads have is undone by the last.
+        if alone && flags & new::IPC != 0 {
             leave_ipc(call.kernel, process);
         }
-        made.enter(call.kernel, process);
-        // Its first thread may have ended before.
-        let now = process.who();
-        *lock(&call.thread.credentials) = now;
+        made.enter(call.kernel, thread);
     }
-    if flags & FILES != 0 {
+    if alone && flags & SEMAPHORES != 0 {
+        call.ipc().semaphores.take_back(call.kernel.ipc_key(process.pid));
+    }
+    if flags & (FS | new::USERS) != 0 {
+        thread.set_fs(thread.fs().copy());
+    }
+    if alone && flags & FILES != 0 {
         process.own_files(call.kernel);
     }
     Ok(0)

@@ -42,7 +42,7 @@ fn subject(call: &Call<'_>, subject: &Subject) -> Result<Found, Errno> {
         }
         Subject::Open(index) => call.open_file(index).map(open),
         Subject::Empty(index) if call.int(index) == AT_FDCWD => {
-            Ok(Found::Entry(Arc::clone(&lock(&call.thread.process.directories).current)))
+            Ok(Found::Entry(Arc::clone(&lock(&call.thread.fs().directories).current)))
         }
         Subject::Empty(index) => call.file(index).map(open),
     }
@@ -194,7 +194,7 @@ pub(super) fn utimensat(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn umask(call: &Call<'_>) -> Outcome {
-    let old = call.thread.process.umask.swap(call.uint(0) & 0o777, Ordering::SeqCst);
+    let old = call.thread.fs().umask.swap(call.uint(0) & 0o777, Ordering::SeqCst);
     Ok(old.into())
 }
 

@@ -39,7 +39,7 @@ pub(super) fn start_of(
                 Err(Errno::NOTDIR)
             }
         }
-        _ => Ok(Arc::clone(&lock(&call.thread.process.directories).current)),
+        _ => Ok(Arc::clone(&lock(&call.thread.fs().directories).current)),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn walk_or_itself(
         return Ok((file.entry.clone().ok_or(Errno::INVAL)?, Some(file)));
     }
     if empty && call.path(path)?.is_empty() {
-        return Ok((Arc::clone(&lock(&call.thread.process.directories).current), None));
+        return Ok((Arc::clone(&lock(&call.thread.fs().directories).current), None));
     }
     Ok((place(call, Some(directory), path, follow, Errno::INVAL)?, None))
 }
@@ -103,7 +103,7 @@ fn attributes_and_entry(
         && (call.arg(index) == 0 || call.path(index)?.is_empty())
     {
         if call.int(directory) == AT_FDCWD {
-            let current = Arc::clone(&lock(&call.thread.process.directories).current);
+            let current = Arc::clone(&lock(&call.thread.fs().directories).current);
             return Ok((current.attributes(call.kernel)?, Some(current)));
         }
         let file = call.file(directory)?;
@@ -249,7 +249,8 @@ pub(super) fn readlinkat(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn getcwd(call: &Call<'_>) -> Outcome {
-    let directories = lock(&call.thread.process.directories);
+    let fs = call.thread.fs();
+    let directories = lock(&fs.directories);
     let mut path = match directories.current.path_below(&directories.root) {
         Some(path) => path,
         None => [&b"(unreachable)"[..], &directories.current.path()].concat(),
@@ -273,7 +274,7 @@ fn enter(call: &Call<'_>, entry: Arc<Entry>) -> Outcome {
     }
     let who = lock(&call.thread.credentials).clone();
     permit(&who, &entry.attributes(call.kernel)?, access::EXECUTE)?;
-    lock(&call.thread.process.directories).current = entry;
+    lock(&call.thread.fs().directories).current = entry;
     Ok(0)
 }
 
@@ -296,7 +297,7 @@ fn vacant(call: &Call<'_>, directory: Option<usize>, index: usize) -> Result<Res
 
 fn make_directory(call: &Call<'_>, directory: Option<usize>, index: usize) -> Outcome {
     let found = vacant(call, directory, index)?;
-    let umask = call.thread.process.umask.load(Ordering::SeqCst);
+    let umask = call.thread.fs().umask.load(Ordering::SeqCst);
     let mode = call.uint(index + 1) & 0o1777 & !umask;
     call.walker().make(&found, Make::Directory(mode))?;
     Ok(0)
@@ -446,7 +447,7 @@ fn make_node(call: &Call<'_>, directory: Option<usize>, index: usize) -> Outcome
     if found.slash {
         return Err(Errno::NOENT.into());
     }
-    let umask = call.thread.process.umask.load(Ordering::SeqCst);
+    let umask = call.thread.fs().umask.load(Ordering::SeqCst);
     // The kernel's number of 32 bits: twelve of the major number between twenty of the minor.
     let number = call.uint(index + 2);
     let (major, minor) = ((number >> 8) & 0xfff, number & 0xff | (number >> 12) & 0xf_ff00);

@@ -75,7 +75,7 @@ pub(super) fn mq_open(call: &Call<'_>) -> Outcome {
         Err(Errno::NOENT) if has(status::CREATE) => {
             permit(&who, &all.root.attributes()?, access::WRITE | access::EXECUTE)?;
             let limit = lock(&call.thread.process.limits).soft(resource::MSGQUEUE);
-            let umask = call.thread.process.umask.load(Ordering::SeqCst);
+            let umask = call.thread.fs().umask.load(Ordering::SeqCst);
             let owner = (who.users[3], who.groups[3]);
             let permissions = call.uint(2) & 0o7777 & !umask;
             let new = New { kind: Kind::Regular, permissions, owner, number: 0, text: b"" };

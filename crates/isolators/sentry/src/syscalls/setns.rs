@@ -132,34 +132,47 @@ fn named(call: &Call<'_>) -> Result<Vec<Arc<OpenFile>>, Errno> {
         return Err(Errno::SRCH);
     }
     let wanted = KINDS.into_iter().filter(|(flag, _)| flags & flag != 0);
-    wanted.map(|(_, kind)| NamespaceFile::open(&process, kind, 0)).collect()
+    wanted.map(|(_, kind)| NamespaceFile::open(&*process, kind, 0)).collect()
 }
 
 pub(super) fn setns(call: &Call<'_>) -> Outcome {
     let files = named(call)?;
-    let process = &call.thread.process;
-    // Threads have those of their process: one alone can't leave them.
-    if call.kernel.threads_of(process.pid).len() > 1 {
-        return Err(Errno::INVAL.into());
-    }
-    let namespaces = lock(&process.namespaces).clone();
+    let (thread, process) = (call.thread, &call.thread.process);
+    let namespaces = thread.namespaces();
     let mut entering = Entering { who: identity::who(call), namespaces, mounts: None };
     for file in &files {
         enter(call, &mut entering, file)?;
     }
     let Entering { who, mut namespaces, mounts } = entering;
-    if files.iter().filter_map(|file| namespace(file)).any(|of| of.flag() == new::IPC) {
+    let enters = |flag: u64| files.iter().filter_map(|f| namespace(f)).any(|of| of.flag() == flag);
+    let alone = call.kernel.threads_of(process.pid).len() <= 1;
+    // Users are all threads'; where somebody is, only his who has it for himself.
+    let shared = (enters(new::USERS) || enters(new::MOUNTS)) && shares_place(call);
+    if enters(new::USERS) && !alone || shared {
+        return Err(Errno::INVAL.into());
+    }
+    if alone && enters(new::IPC) {
         leave_ipc(call.kernel, process);
     }
     if let Some(mounts) = mounts {
         let base = mounts.base().ok_or(Errno::INVAL)?;
         let (current, root) = (Arc::clone(&base), base);
-        *lock(&process.directories) = Directories { current, root };
+        *lock(&thread.fs().directories) = Directories { current, root };
         // The container's has no number.
         namespaces.mounts = Some(mounts).filter(|mounts| mounts.number != 0);
     }
-    process.go_to(namespaces);
-    *lock(&process.credentials()) = who.clone();
-    *lock(&call.thread.credentials) = who;
+    thread.set_namespaces(namespaces);
+    if enters(new::USERS) {
+        *lock(&process.credentials()) = who.clone();
+        *lock(&thread.credentials) = who;
+    }
     Ok(0)
+}
+
+/// Whether others are where the caller is, wherever he goes (`CLONE_FS`).
+fn shares_place(call: &Call<'_>) -> bool {
+    let own = call.thread.fs();
+    let tree = lock(&call.kernel.tree);
+    let mut threads = tree.rows().flat_map(|(_, row)| row.threads.values());
+    threads.any(|other| !Arc::ptr_eq(other, call.thread) && Arc::ptr_eq(&other.fs(), &own))
 }

@@ -54,14 +54,15 @@ pub(super) fn sigaction(call: &Call<'_>) -> Outcome {
     }
     let process = &call.thread.process;
     let old = {
-        let mut actions = lock(&process.actions);
+        let actions = process.actions();
+        let mut actions = lock(&actions);
         let old = actions.get(number);
         if let Some(new) = new {
             actions.set(number, Action { mask: new.mask & !unmaskable(), ..new });
         }
         old
     };
-    if new.is_some() && lock(&process.actions).ignores(number) {
+    if new.is_some() && lock(&process.actions()).ignores(number) {
         // What waits and is ignored now is gone.
         lock(&process.pending).discard(signal::bit(number));
         for thread in call.kernel.threads_of(process.pid) {
@@ -235,7 +236,7 @@ pub(super) fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
         threads.iter().all(|thread| lock(&thread.signals).mask & bit != 0)
     };
     let first = process.is_first_for(&call.thread.process) && info.signal() != 0;
-    if first && lock(&process.actions).get(info.signal()).handler <= 1 && !held() {
+    if first && lock(&process.actions()).get(info.signal()).handler <= 1 && !held() {
         return;
     }
     send(call.kernel, target, info);

@@ -52,10 +52,10 @@ pub(super) fn personality(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn uname(call: &Call<'_>) -> Outcome {
-    let node = host_name_of(call.kernel, &call.thread.process);
+    let node = host_name_of(call.kernel, &**call.thread);
     let personality = call.thread.process.personality.load(Ordering::SeqCst);
     let machine: &[u8] = if personality & PER_LINUX32 == 0 { b"x86_64" } else { b"i686" };
-    let own = domain_name_of(call.kernel, &call.thread.process);
+    let own = domain_name_of(call.kernel, &**call.thread);
     let domain: &[u8] = if own.is_empty() { NO_DOMAIN } else { &own };
     let fields: [&[u8]; 6] =
         [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), machine, domain];
@@ -73,7 +73,7 @@ pub const NO_DOMAIN: &[u8] = b"(none)";
 
 /// A name of the machine, for who may change it.
 fn new_name(call: &Call<'_>) -> Result<(Vec<u8>, Option<Arc<Names>>), Errno> {
-    let names = lock(&call.thread.process.namespaces).names.clone();
+    let names = call.thread.namespaces().names;
     let owner = names.as_ref().and_then(|names| names.owner.clone());
     lock(&call.thread.credentials).require_in(&owner, Caps::SYS_ADMIN)?;
     let length = usize::try_from(call.int(1)).ok().filter(|l| *l <= 64).ok_or(Errno::INVAL)?;

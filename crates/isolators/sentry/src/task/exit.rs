@@ -213,7 +213,7 @@ fn tell_parent(
     };
     let Some(father) = father else { return };
     if exit_signal == SIGCHLD {
-        let action = lock(&father.actions).get(SIGCHLD);
+        let action = lock(&father.actions()).get(SIGCHLD);
         if action.handler == signal::IGNORE || action.flags & NO_CHILD_WAIT != 0 {
             // Nobody waits for it: it is gone.
             lock(&kernel.tree).remove(process.pid);

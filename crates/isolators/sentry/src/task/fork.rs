@@ -1,7 +1,7 @@
 //! New tasks: clone(2), fork(2), vfork(2).
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
@@ -17,7 +17,6 @@ use crate::vfs::{FileTable, OpenFile, PidFd, status};
 use super::limits::{INFINITY, resource};
 use super::namespaces::{self, Namespaces, new};
 use super::pid_namespace::{self, Pids};
-use super::process::Directories;
 use super::thread::Place;
 use super::trace::{self, Leaving};
 use super::tree::Row;
@@ -33,6 +32,7 @@ pub(super) mod flags {
     pub(crate) const FILES: u64 = 0x400;
     pub(crate) const SIGHAND: u64 = 0x800;
     pub(crate) const PIDFD: u64 = 0x1000;
+    pub(crate) const PTRACE: u64 = 0x2000;
     pub(crate) const VFORK: u64 = 0x4000;
     pub(crate) const PARENT: u64 = 0x8000;
     pub(crate) const THREAD: u64 = 0x1_0000;
@@ -41,6 +41,7 @@ pub(super) mod flags {
     pub(crate) const PARENT_SETTID: u64 = 0x10_0000;
     pub(crate) const CHILD_CLEARTID: u64 = 0x20_0000;
     pub(crate) const DETACHED: u64 = 0x40_0000;
+    pub(crate) const UNTRACED: u64 = 0x80_0000;
     pub(crate) const CHILD_SETTID: u64 = 0x100_0000;
     pub(crate) const IO: u64 = 0x8000_0000;
 }
@@ -69,6 +70,7 @@ const SUPPORTED: u64 = flags::VM
     | flags::FILES
     | flags::SIGHAND
     | flags::PIDFD
+    | flags::PTRACE
     | flags::VFORK
     | flags::PARENT
     | flags::THREAD
@@ -77,6 +79,7 @@ const SUPPORTED: u64 = flags::VM
     | flags::PARENT_SETTID
     | flags::CHILD_CLEARTID
     | flags::DETACHED
+    | flags::UNTRACED
     | flags::CHILD_SETTID
     | flags::IO
     | new::ALL;
@@ -88,7 +91,7 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
         || (has(flags::SIGHAND) && !has(flags::VM))
         || (has(flags::PIDFD) && (has(flags::THREAD) || has(flags::DETACHED)))
         || (has(new::MOUNTS | new::USERS) && has(flags::FS))
-        || (has(new::ALL) && has(flags::THREAD))
+        || (has(new::USERS | new::PIDS) && has(flags::THREAD))
         || (has(new::IPC) && has(flags::SYSVSEM))
         || !(0..=signal::MAX).contains(&request.exit_signal)
     {
@@ -110,7 +113,7 @@ pub fn clone(
 ) -> Result<(), Errno> {
     check(&request)?;
     if request.flags & flags::PARENT != 0 && thread.process.is_first()
-        || request.flags & flags::THREAD != 0 && lock(&thread.process.namespaces).pids.is_some()
+        || request.flags & flags::THREAD != 0 && thread.namespaces().pids.is_some()
     {
         return Err(Errno::INVAL);
     }
@@ -130,13 +133,13 @@ pub fn clone(
     let has = |flag: u64| request.flags & flag != 0;
     let made = if has(new::ALL) {
         let who = lock(&thread.credentials).clone();
-        Some(namespaces::make(kernel, (&thread.process, &who), request.flags)?)
+        Some(namespaces::make(kernel, (thread, &who), request.flags)?)
     } else {
         None
     };
     let pids = match &made {
         Some(made) => made.pids(),
-        None => lock(&thread.process.namespaces).pids.clone(),
+        None => thread.namespaces().pids,
     };
     let pids = pids.or_else(|| thread.process.pids());
     let tid = {
@@ -155,8 +158,8 @@ pub fn clone(
     });
     let (child, child_frame) = begun.inspect_err(|_| pid_namespace::leave(&pids, tid))?;
     if let Some(made) = made {
-        made.enter(kernel, &child.process);
-        lock(&child.process.namespaces).pids = None;
+        made.enter(kernel, &child);
+        child.set_namespaces(Namespaces { pids: None, ..child.namespaces() });
     }
     let files = Arc::clone(&lock(&thread.process.files));
     let pidfd = has(flags::PIDFD).then(|| open_pidfd(kernel, &files, &child)).transpose();
@@ -252,7 +255,8 @@ pub fn clone(
                 let (mut id, message) = (id, u64::try_from(number).unwrap_or(0));
                 let event = event_of(&request);
                 frame.context.set(Register::Rax, message);
-                if thread.is_traced()
+                if request.flags & flags::UNTRACED == 0
+                    && thread.is_traced()
                     && trace::event(kernel, thread, &mut id, &mut frame, event, message)
                         == Leaving::Gone
                 {
@@ -371,7 +375,7 @@ fn make_thread(
     let process = if has(flags::THREAD) {
         Arc::clone(old)
     } else {
-        let new = copy_process(parent, (tid, pids), has(flags::FILES));
+        let new = copy_process(parent, (tid, pids), request);
         if has(flags::VM) {
             // Its stub is its parent's, which has used some already.
             lock(&new.accounts).base = Usage::of_stub(&place.space.stub);
@@ -394,7 +398,8 @@ fn make_thread(
     };
     let thread = Arc::new(Thread::new(tid, process, place, signals));
     thread.guard_as(lock(&parent.guard).clone());
-    if parent.is_traced() && lock(&parent.trace).tells(event_of(request)) {
+    let told = || !has(flags::UNTRACED) && lock(&parent.trace).tells(event_of(request));
+    if parent.is_traced() && (has(flags::PTRACE) || told()) {
         trace::inherit(parent, &thread);
     }
     thread.affinity.store(parent.affinity.load(Ordering::SeqCst), Ordering::SeqCst);
@@ -402,6 +407,9 @@ fn make_thread(
     let policy = parent.policy.load(Ordering::SeqCst) & !syscalls::RESET_ON_FORK;
     thread.policy.store(policy, Ordering::SeqCst);
     if has(flags::THREAD) {
+        let fs = parent.fs();
+        thread.set_fs(if has(flags::FS) { fs } else { fs.copy() });
+        thread.set_namespaces(parent.namespaces());
         let own = lock(&parent.credentials).clone();
         *lock(&thread.credentials) = own;
         let name = lock(&parent.name).clone();
@@ -434,17 +442,17 @@ fn make_thread(
     Ok(thread)
 }
 
-fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), share_files: bool) -> Arc<Process> {
+fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), request: &CloneRequest) -> Arc<Process> {
     let old = &by.process;
-    let files =
-        if share_files { Arc::clone(&lock(&old.files)) } else { Arc::new(lock(&old.files).copy()) };
-    let directories = {
-        let at = lock(&old.directories);
-        Directories { current: Arc::clone(&at.current), root: Arc::clone(&at.root) }
+    let shares = |flag: u64| has_flag(request.flags, flag);
+    let files = if shares(flags::FILES) {
+        Arc::clone(&lock(&old.files))
+    } else {
+        Arc::new(lock(&old.files).copy())
     };
-    let umask = old.umask.load(Ordering::SeqCst);
+    let fs = if shares(flags::FS) { by.fs() } else { by.fs().copy() };
     let credentials = lock(&by.credentials).clone();
-    let new = Process::new(pid, files, directories, umask, credentials);
+    let new = Process::new(pid, files, fs, credentials);
     new.dumpable.store(old.dumpable.load(Ordering::SeqCst), Ordering::SeqCst);
     (*lock(&new.seen_from)).clone_from(&lock(&old.seen_from));
     new.personality.store(old.personality.load(Ordering::SeqCst), Ordering::SeqCst);
@@ -454,9 +462,12 @@ fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), share_files: bool) -> Arc
     if let Some(pids) = pids {
         let _ = new.pids.set(pids);
     }
-    *lock(&new.namespaces) =
-        Namespaces { pids: None, ended: false, ..lock(&old.namespaces).clone() };
-    *lock(&new.actions) = lock(&old.actions).clone();
+    *lock(&new.namespaces) = Namespaces { pids: None, ended: false, ..by.namespaces() };
+    new.share_actions(if shares(flags::SIGHAND) {
+        old.actions()
+    } else {
+        Arc::new(Mutex::new(lock(&old.actions()).clone()))
+    });
     *lock(&new.limits) = *lock(&old.limits);
     *lock(&new.oom_adjustment) = *lock(&old.oom_adjustment);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::pid_namespace::{PidNamespace, Pids};
 use super::user_namespace::{Space, new_number, same as same_owner};
 use super::waiter::lock;
-use super::{Caps, Credentials, Process};
+use super::{Caps, Credentials, Process, Thread};
 use crate::ipc::{Ipc, shared_memory};
 use crate::kernel::Kernel;
 use crate::net::Network;
@@ -36,33 +36,68 @@ impl Names {
     }
 }
 
-/// The mounts that a process sees.
+/// Who is in namespaces: a thread, or a process by its first one.
+pub trait Within {
+    /// The process.
+    fn process(&self) -> &Process;
+    /// Those that are not its container's.
+    fn own(&self) -> Namespaces;
+    /// The user namespace.
+    fn users(&self) -> Space;
+}
+
+impl Within for Process {
+    fn process(&self) -> &Process {
+        self
+    }
+
+    fn own(&self) -> Namespaces {
+        lock(&self.namespaces).clone()
+    }
+
+    fn users(&self) -> Space {
+        self.who().space
+    }
+}
+
+impl Within for Thread {
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn own(&self) -> Namespaces {
+        self.namespaces()
+    }
+
+    fn users(&self) -> Space {
+        lock(&self.credentials).space.clone()
+    }
+}
+
+/// The mounts that are seen.
 #[must_use]
-pub fn mounts_of(kernel: &Kernel, process: &Process) -> Arc<MountTable> {
-    let own = lock(&process.namespaces).mounts.clone();
-    own.unwrap_or_else(|| {
+pub fn mounts_of(kernel: &Kernel, who: &impl Within) -> Arc<MountTable> {
+    who.own().mounts.unwrap_or_else(|| {
         // With one numbering it may be another container's.
-        let home = process.kernel();
+        let home = who.process().kernel();
         Arc::clone(&home.as_deref().unwrap_or(kernel).files.mounts)
     })
 }
 
-/// The IPC namespace that a process is in.
+/// The IPC namespace.
 #[must_use]
-pub fn ipc_of(kernel: &Kernel, process: &Process) -> Arc<Ipc> {
-    let own = lock(&process.namespaces).ipc.clone();
-    own.unwrap_or_else(|| {
-        let home = process.kernel();
+pub fn ipc_of(kernel: &Kernel, who: &impl Within) -> Arc<Ipc> {
+    who.own().ipc.unwrap_or_else(|| {
+        let home = who.process().kernel();
         Arc::clone(&home.as_deref().unwrap_or(kernel).ipc)
     })
 }
 
-/// The network that a process is in.
+/// The network.
 #[must_use]
-pub fn network_of(kernel: &Kernel, process: &Process) -> Arc<Network> {
-    let own = lock(&process.namespaces).network.clone();
+pub fn network_of(kernel: &Kernel, who: &impl Within) -> Arc<Network> {
     // One for all containers.
-    own.unwrap_or_else(|| Arc::clone(&kernel.network))
+    who.own().network.unwrap_or_else(|| Arc::clone(&kernel.network))
 }
 
 /// A process ends, or goes to another namespace of IPC: what it is to undo is undone.
@@ -72,19 +107,19 @@ pub fn leave_ipc(kernel: &Kernel, process: &Process) {
     shared_memory::left(kernel, &ipc, process.pid);
 }
 
-/// The host name that a process sees.
+/// The host name.
 #[must_use]
-pub fn host_name_of(kernel: &Kernel, process: &Process) -> Vec<u8> {
-    match &lock(&process.namespaces).names {
+pub fn host_name_of(kernel: &Kernel, who: &impl Within) -> Vec<u8> {
+    match &who.own().names {
         Some(names) => lock(&names.host).clone(),
         None => lock(&kernel.host_name).clone(),
     }
 }
 
-/// The name of the domain that a process sees; empty: none.
+/// The name of the domain; empty: none.
 #[must_use]
-pub fn domain_name_of(kernel: &Kernel, process: &Process) -> Vec<u8> {
-    match &lock(&process.namespaces).names {
+pub fn domain_name_of(kernel: &Kernel, who: &impl Within) -> Vec<u8> {
+    match &who.own().names {
         Some(names) => lock(&names.domain).clone(),
         None => lock(&kernel.domain_name).clone(),
     }
@@ -106,27 +141,28 @@ pub mod new {
 
 /// What a process that asks for namespaces of its own gets.
 pub struct Made {
-    credentials: Credentials,
+    /// In another user namespace.
+    credentials: Option<Credentials>,
     namespaces: Namespaces,
     /// Where its mounts are now.
     roots: Option<HashMap<u32, Arc<Entry>>>,
 }
 
-/// Makes the namespaces that `flags` ask for, for who shares those of `process`.
+/// Makes the namespaces that `flags` ask for, for who shares those of `thread`.
 ///
 /// # Errors
 /// As unshare(2).
 pub fn make(
     kernel: &Kernel,
-    (process, who): (&Process, &Credentials),
+    (thread, who): (&Thread, &Credentials),
     flags: u64,
 ) -> Result<Made, Errno> {
     let has = |flag: u64| flags & flag != 0;
     let mut credentials = who.clone();
-    let root = Arc::clone(&lock(&process.directories).root);
+    let root = Arc::clone(&lock(&thread.fs().directories).root);
     if has(new::USERS) {
         // Who has changed his root could get out of it.
-        let base = mounts_of(kernel, process).base();
+        let base = mounts_of(kernel, thread).base();
         if !base.is_some_and(|base| Arc::ptr_eq(&base, &root.top())) {
             return Err(Errno::PERM);
         }
@@ -136,7 +172,7 @@ pub fn make(
         return Err(Errno::PERM);
     }
     let owner = &credentials.space;
-    let mut namespaces = lock(&process.namespaces).clone();
+    let mut namespaces = thread.namespaces();
     namespaces.ended = false;
     if has(new::PIDS) {
         // One below that of its children would have nobody in it yet.
@@ -144,11 +180,11 @@ pub fn make(
             return Err(Errno::INVAL);
         }
         let mut tree = lock(&kernel.tree);
-        namespaces.pids = Some(PidNamespace::new(&mut tree, &process.pids(), owner)?);
+        namespaces.pids = Some(PidNamespace::new(&mut tree, &thread.process.pids(), owner)?);
     }
     let mut roots = None;
     if has(new::MOUNTS) {
-        let old = mounts_of(kernel, process);
+        let old = mounts_of(kernel, thread);
         let locks = !same_owner(owner, &old.owner);
         let (mounts, moved) = old.copy(kernel, owner, locks)?;
         let mut copies = lock(&kernel.files.copies);
@@ -158,7 +194,7 @@ pub fn make(
         roots = Some(moved);
     }
     if has(new::NAMES) {
-        let names = (host_name_of(kernel, process), domain_name_of(kernel, process));
+        let names = (host_name_of(kernel, thread), domain_name_of(kernel, thread));
         namespaces.names = Some(Names::new(names, owner.clone()));
     }
     if has(new::IPC) {
@@ -170,6 +206,7 @@ pub fn make(
     if has(new::CGROUP) {
         namespaces.cgroup = Some(new_number());
     }
+    let credentials = has(new::USERS).then_some(credentials);
     Ok(Made { credentials, namespaces, roots })
 }
 
@@ -180,11 +217,17 @@ impl Made {
         self.namespaces.pids.clone()
     }
 
-    /// Puts a process in them.
-    pub fn enter(self, kernel: &Kernel, process: &Process) {
-        *lock(&process.credentials()) = self.credentials;
+    /// Puts a thread in them; into another user namespace with its process, in which it is
+    /// alone then.
+    pub fn enter(self, kernel: &Kernel, thread: &Thread) {
+        if let Some(credentials) = self.credentials {
+            *lock(&thread.process.credentials()) = credentials.clone();
+            // Its first thread may have ended before.
+            *lock(&thread.credentials) = credentials;
+        }
         if let Some(roots) = self.roots {
-            let mut directories = lock(&process.directories);
+            let fs = thread.fs().copy();
+            let mut directories = lock(&fs.directories);
             let root = moved(kernel, &roots, &directories.root);
             let root = root.or_else(|| {
                 self.namespaces.mounts.as_ref().and_then(|mounts| mounts.top().cloned())
@@ -194,8 +237,10 @@ impl Made {
                 directories.current = current.unwrap_or_else(|| Arc::clone(&root));
                 directories.root = root;
             }
+            drop(directories);
+            thread.set_fs(fs);
         }
-        process.go_to(self.namespaces);
+        thread.set_namespaces(self.namespaces);
     }
 }
 
@@ -246,22 +291,21 @@ impl Process {
     pub fn has_left_namespaces(&self) -> bool {
         lock(&self.namespaces).ended
     }
+}
 
-    /// The number of a namespace that it is in, by its name in procfs; `None` for its
-    /// container's.
-    #[must_use]
-    pub fn namespace(&self, kind: &str) -> Option<u64> {
-        let own = lock(&self.namespaces);
-        match kind {
-            "user" => lock(&self.credentials()).space.as_ref().map(|space| space.number),
-            "mnt" => own.mounts.as_ref().map(|mounts| mounts.number),
-            "ipc" => own.ipc.as_ref().and_then(|ipc| ipc.number),
-            "net" => own.network.as_ref().and_then(|network| network.number),
-            "pid" => self.pids().map(|pids| pids.number),
-            "pid_for_children" => own.pids.clone().or_else(|| self.pids()).map(|pids| pids.number),
-            "uts" => own.names.as_ref().map(|names| names.number),
-            "cgroup" => own.cgroup,
-            _ => None,
-        }
+/// The number of a namespace, by its name in procfs; `None` for the container's.
+#[must_use]
+pub fn number_of(who: &impl Within, kind: &str) -> Option<u64> {
+    let (own, process) = (who.own(), who.process());
+    match kind {
+        "user" => who.users().map(|space| space.number),
+        "mnt" => own.mounts.map(|mounts| mounts.number),
+        "ipc" => own.ipc.and_then(|ipc| ipc.number),
+        "net" => own.network.and_then(|network| network.number),
+        "pid" => process.pids().map(|pids| pids.number),
+        "pid_for_children" => own.pids.or_else(|| process.pids()).map(|pids| pids.number),
+        "uts" => own.names.map(|names| names.number),
+        "cgroup" => own.cgroup,
+        _ => None,
     }
 }

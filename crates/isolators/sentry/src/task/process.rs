@@ -1,7 +1,7 @@
 //! A guest's process: what its threads share.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Instant;
 
@@ -96,16 +96,40 @@ pub struct Directories {
     pub root: Arc<Entry>,
 }
 
+/// What tasks that share it (`CLONE_FS`) have in common.
+#[derive(Debug)]
+pub struct Fs {
+    /// Where they are.
+    pub directories: Mutex<Directories>,
+    /// What new files do not permit.
+    pub umask: AtomicU32,
+}
+
+impl Fs {
+    /// Of one that shares it with nobody.
+    #[must_use]
+    pub fn new(directories: Directories, umask: u32) -> Arc<Self> {
+        Arc::new(Fs { directories: Mutex::new(directories), umask: AtomicU32::new(umask) })
+    }
+
+    /// One of its own.
+    #[must_use]
+    pub fn copy(&self) -> Arc<Self> {
+        let umask = self.umask.load(Ordering::SeqCst);
+        let at = lock(&self.directories);
+        let (current, root) = (Arc::clone(&at.current), Arc::clone(&at.root));
+        Fs::new(Directories { current, root }, umask)
+    }
+}
+
 /// A process of the guest.
 pub struct Process {
     /// Its id.
     pub pid: Pid,
     /// Open files.
     pub files: Mutex<Arc<FileTable>>,
-    /// Working directory and root.
-    pub directories: Mutex<Directories>,
-    /// `umask`
-    pub umask: AtomicU32,
+    /// Where it is: of its first thread.
+    fs: Mutex<Arc<Fs>>,
     credentials: Mutex<Arc<Mutex<Credentials>>>,
     /// Whether others of the same user may look into it: `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
@@ -118,7 +142,7 @@ pub struct Process {
     /// Its execution domain, as personality(2) has it.
     pub personality: AtomicU32,
     /// What it does on signals.
-    pub actions: Mutex<Actions>,
+    actions: Mutex<Arc<Mutex<Actions>>>,
     /// Signals for any of its threads.
     pub pending: Mutex<Pending>,
     /// `comm` of its first thread: at most 15 bytes.
@@ -137,7 +161,7 @@ pub struct Process {
     pub aio: Contexts,
     /// The PID namespace that it is in; none: the container's.
     pub(super) pids: OnceLock<Arc<PidNamespace>>,
-    /// Namespaces of its own.
+    /// Namespaces of its own: those of its first thread.
     pub namespaces: Mutex<Namespaces>,
     /// Processor time.
     pub accounts: Mutex<Accounts>,
@@ -166,16 +190,14 @@ impl Process {
     pub fn new(
         pid: Pid,
         files: Arc<FileTable>,
-        directories: Directories,
-        umask: u32,
+        fs: Arc<Fs>,
         credentials: Credentials,
     ) -> Arc<Self> {
         let space = credentials.space.clone();
         Arc::new(Process {
             pid,
             files: Mutex::new(files),
-            directories: Mutex::new(directories),
-            umask: AtomicU32::new(umask),
+            fs: Mutex::new(fs),
             credentials: Mutex::new(Arc::new(Mutex::new(credentials))),
             dumpable: AtomicBool::new(true),
             seen_from: Mutex::new(space),
@@ -237,6 +259,28 @@ impl Process {
     #[must_use]
     pub fn who(&self) -> Credentials {
         lock(&self.credentials()).clone()
+    }
+
+    /// Where its first thread is, and whom others find.
+    #[must_use]
+    pub fn fs(&self) -> Arc<Fs> {
+        Arc::clone(&lock(&self.fs))
+    }
+
+    /// Its first thread has another one.
+    pub fn set_fs(&self, fs: Arc<Fs>) {
+        *lock(&self.fs) = fs;
+    }
+
+    /// What signals do: another process may have the same (`CLONE_SIGHAND`).
+    #[must_use]
+    pub fn actions(&self) -> Arc<Mutex<Actions>> {
+        Arc::clone(&lock(&self.actions))
+    }
+
+    /// Has those of another one, and changes of them, too.
+    pub fn share_actions(&self, actions: Arc<Mutex<Actions>>) {
+        *lock(&self.actions) = actions;
     }
 
     /// It runs another program: what threads of the one before still have is not its.

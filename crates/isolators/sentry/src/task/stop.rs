@@ -166,7 +166,7 @@ fn tell(kernel: &Arc<Kernel>, process: &Arc<Process>, code: i32, value: i32) {
         parent.and_then(|pid| tree.row(pid)).map(|row| Arc::clone(&row.process))
     };
     let Some(father) = father else { return };
-    let action = lock(&father.actions).get(SIGCHLD);
+    let action = lock(&father.actions()).get(SIGCHLD);
     if action.flags & NO_CHILD_STOP != 0 {
         return;
     }

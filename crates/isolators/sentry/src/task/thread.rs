@@ -12,7 +12,9 @@ use crate::time::Key;
 use crate::workers::let_others_serve;
 
 use super::filter::Guard;
+use super::namespaces::Namespaces;
 use super::posting::Posting;
+use super::process::Fs;
 use super::trace::Trace;
 use super::waiter::{Waiter, lock};
 use super::{Credentials, Pid, Process};
@@ -77,6 +79,10 @@ pub struct Thread {
     pub credentials: Arc<Mutex<Credentials>>,
     /// `comm`: shared with the process if it is its first one.
     pub name: Arc<Mutex<Vec<u8>>>,
+    /// Where it is in the file system.
+    fs: Mutex<Arc<Fs>>,
+    /// Its namespaces, but that of users.
+    namespaces: Mutex<Namespaces>,
     /// Where it runs.
     pub place: Mutex<Place>,
     /// Mask, pending signals, alternate stack.
@@ -153,7 +159,10 @@ impl Thread {
             let name = lock(&process.name).clone();
             (Arc::new(Mutex::new(lock(&own).clone())), Arc::new(Mutex::new(name)))
         };
+        let (fs, namespaces) = (process.fs(), lock(&process.namespaces).clone());
         Thread {
+            fs: Mutex::new(fs),
+            namespaces: Mutex::new(namespaces),
             tid,
             process,
             credentials,
@@ -189,6 +198,34 @@ impl Thread {
             affinity: AtomicU64::new(0),
             policy: AtomicI32::new(0),
         }
+    }
+
+    /// Where it is in the file system.
+    #[must_use]
+    pub fn fs(&self) -> Arc<Fs> {
+        Arc::clone(&lock(&self.fs))
+    }
+
+    /// It is where another one is, or has a place of its own from now on.
+    pub fn set_fs(&self, fs: Arc<Fs>) {
+        if self.tid == self.process.pid {
+            self.process.set_fs(Arc::clone(&fs));
+        }
+        *lock(&self.fs) = fs;
+    }
+
+    /// Its namespaces.
+    #[must_use]
+    pub fn namespaces(&self) -> Namespaces {
+        lock(&self.namespaces).clone()
+    }
+
+    /// Puts it into others.
+    pub fn set_namespaces(&self, namespaces: Namespaces) {
+        if self.tid == self.process.pid {
+            self.process.go_to(namespaces.clone());
+        }
+        *lock(&self.namespaces) = namespaces;
     }
 
     /// Whoever does something for it says so first, and then looks whether it is doomed.

@@ -9,11 +9,10 @@ use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 use crate::net::Network;
 use crate::syscalls::Call;
-use crate::task::Process;
-use crate::task::namespaces::{Names, ipc_of, mounts_of, network_of};
+use crate::task::namespaces::{Names, Within, ipc_of, mounts_of, network_of, number_of};
 use crate::task::pid_namespace::Pids;
 use crate::task::user_namespace::Space;
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::Waiter;
 
 use super::{Attributes, File, MountTable, OpenFile, Ready};
 
@@ -49,22 +48,22 @@ pub struct NamespaceFile {
 }
 
 impl NamespaceFile {
-    /// That of a process, by its name in procfs; `first` is the number of a container's own.
+    /// That of a thread or a process, by its name in procfs; `first` is the number of a container's own.
     ///
     /// # Errors
     /// `ENOENT` if the process, or the first one of a PID namespace, is not there.
-    pub fn open(process: &Process, kind: &'static str, first: u64) -> Result<Arc<OpenFile>, Errno> {
+    pub fn open(who: &impl Within, kind: &'static str, first: u64) -> Result<Arc<OpenFile>, Errno> {
+        let (own, process) = (who.own(), who.process());
         let kernel = process.kernel().ok_or(Errno::NOENT)?;
-        let number = process.namespace(kind).unwrap_or(first);
-        let own = lock(&process.namespaces).clone();
+        let number = number_of(who, kind).unwrap_or(first);
         if own.ended && !matches!(kind, "user" | "pid") {
             return Err(Errno::NOENT);
         }
         let of = match kind {
-            "user" => Namespace::Users(process.who().space),
-            "mnt" => Namespace::Mounts(mounts_of(&kernel, process)),
+            "user" => Namespace::Users(who.users()),
+            "mnt" => Namespace::Mounts(mounts_of(&kernel, who)),
             "uts" => Namespace::Names(own.names),
-            "ipc" => Namespace::Ipc(ipc_of(&kernel, process)),
+            "ipc" => Namespace::Ipc(ipc_of(&kernel, who)),
             "pid" => Namespace::Pids(process.pids()),
             "pid_for_children" => {
                 if own.pids.as_ref().is_some_and(|pids| pids.first().is_none()) {
@@ -72,7 +71,7 @@ impl NamespaceFile {
                 }
                 Namespace::Pids(own.pids.or_else(|| process.pids()))
             }
-            "net" => Namespace::Network(network_of(&kernel, process)),
+            "net" => Namespace::Network(network_of(&kernel, who)),
             "cgroup" => Namespace::Cgroup(own.cgroup),
             _ => Namespace::Only,
         };

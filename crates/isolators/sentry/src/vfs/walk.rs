@@ -20,6 +20,8 @@ pub struct Walker<'a> {
     pub kernel: &'a Kernel,
     /// Process that `/proc/self` stands for.
     pub pid: i32,
+    /// Thread that `/proc/thread-self` stands for.
+    pub tid: i32,
     /// Root of the process.
     pub root: Arc<Entry>,
     /// For permissions.

@@ -5,8 +5,8 @@ mod plan;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
@@ -395,7 +395,12 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
         drop(left);
         lock(&process.timers).execute();
         process.aio.clear();
-        lock(&process.actions).reset_handlers();
+        // What another process shared is its own from here on.
+        let mut actions = lock(&process.actions()).clone();
+        actions.reset_handlers();
+        process.share_actions(Arc::new(Mutex::new(actions)));
+        process.set_fs(old.fs());
+        process.go_to(old.namespaces());
         // Whose locks stay, if no other process has the descriptors, too.
         process.own_files(kernel).execute();
         *lock(&process.name) = name;
@@ -420,10 +425,12 @@ pub fn start_first(
     arguments: Vec<Vec<u8>>,
     environment: Vec<Vec<u8>>,
 ) -> Result<(), Errno> {
-    let directories = lock(&process.directories);
+    let fs = process.fs();
+    let directories = lock(&fs.directories);
     let walker = Walker {
         kernel,
         pid: process.pid,
+        tid: process.pid,
         root: Arc::clone(&directories.root),
         credentials: process.who(),
     };

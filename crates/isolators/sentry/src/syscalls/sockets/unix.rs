@@ -66,7 +66,7 @@ pub(super) fn bind(
         Target::Abstract(name) => Name::Abstract(name),
         Target::Path(path) => {
             let walker = call.walker();
-            let start = Arc::clone(&lock(&call.thread.process.directories).current);
+            let start = Arc::clone(&lock(&call.thread.fs().directories).current);
             let found = walker.walk(&start, &path, false)?;
             if found.entry.is_some() || found.name.is_empty() {
                 return Err(Errno::ADDRINUSE);
@@ -74,7 +74,7 @@ pub(super) fn bind(
             if own.is_bound() {
                 return Err(Errno::INVAL);
             }
-            let umask = call.thread.process.umask.load(Ordering::SeqCst);
+            let umask = call.thread.fs().umask.load(Ordering::SeqCst);
             let file = Make::Node(Kind::Socket, 0o777 & !umask, 0);
             walker
                 .make(&found, file)
@@ -98,7 +98,7 @@ pub(super) fn find(
         Target::Abstract(name) => names.abstracted(kind, name).ok_or(Errno::CONNREFUSED),
         Target::Path(path) => {
             let walker = call.walker();
-            let start = Arc::clone(&lock(&call.thread.process.directories).current);
+            let start = Arc::clone(&lock(&call.thread.fs().directories).current);
             let entry = walker.walk(&start, &path, true)?.existing()?;
             let attributes = entry.attributes(call.kernel)?;
             permit(&walker.credentials, &attributes, access::WRITE)?;

@@ -44,7 +44,7 @@ struct Told {
 fn tell(kernel: &Arc<Kernel>, thread: &Arc<Thread>, tracer: Pid, code: i32, kind: Kind) {
     let who = lock(&kernel.tree).row(tracer).map(|row| Arc::clone(&row.process));
     let Some(who) = who else { return };
-    let action = lock(&who.actions).get(SIGCHLD);
+    let action = lock(&who.actions()).get(SIGCHLD);
     if action.handler != signal::IGNORE && action.flags & NO_CHILD_STOP == 0 {
         let [user, ..] = lock(&thread.credentials).users;
         let cause = if kind == Kind::Group { CLD_STOPPED } else { CLD_TRAPPED };

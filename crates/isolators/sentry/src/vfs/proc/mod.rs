@@ -26,6 +26,7 @@ use crate::net::{Network, procfs};
 use crate::task::Process;
 use crate::task::namespaces::{ipc_of, network_of};
 use crate::task::pid_namespace::{Pids, id_of, number_of};
+use crate::task::process::Fs;
 use crate::task::waiter::lock;
 
 use super::tmpfs::is_memory;
@@ -112,8 +113,8 @@ impl ProcNode {
         match self {
             ProcNode::Descriptor(file, _) => file.entry.clone().map(Some).ok_or(Errno::NOTDIR),
             ProcNode::Link(which @ ("cwd" | "root"), pid) => {
-                let process = process(walker.kernel, *pid).ok_or(Errno::NOENT)?;
-                let directories = lock(&process.directories);
+                let fs = fs_of(walker.kernel, *pid).ok_or(Errno::NOENT)?;
+                let directories = lock(&fs.directories);
                 let place = if *which == "cwd" { &directories.current } else { &directories.root };
                 Ok(Some(Arc::clone(place)))
             }
@@ -250,19 +251,31 @@ impl ProcNode {
             ProcNode::Namespaces(pid) => {
                 let found = NAMESPACES.iter().find(|(kind, _)| kind.as_bytes() == name);
                 let (kind, first) = found.ok_or(Errno::NOENT)?;
-                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                ProcNode::Descriptor(NamespaceFile::open(&process, kind, *first)?, *pid)
+                let thread = lock(&kernel.tree).thread(*pid).cloned();
+                let file = match thread {
+                    Some(thread) => NamespaceFile::open(&*thread, kind, *first)?,
+                    None => {
+                        let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
+                        NamespaceFile::open(&*process, kind, *first)?
+                    }
+                };
+                ProcNode::Descriptor(file, *pid)
             }
             ProcNode::Thread(..) if name == b"task" => return Err(Errno::NOENT),
             ProcNode::Process(pid, pids) | ProcNode::Thread(pid, pids) => {
                 match known(OF_PROCESS, name).ok_or(Errno::NOENT)? {
                     "fd" => ProcNode::Descriptors(*pid),
                     "net" => {
-                        let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                        if process.has_left_namespaces() {
-                            ProcNode::Folder(&[], "net")
+                        let thread = lock(&kernel.tree).thread(*pid).cloned();
+                        if let Some(thread) = thread {
+                            ProcNode::Net(network_of(kernel, &*thread))
                         } else {
-                            ProcNode::Net(network_of(kernel, &process))
+                            let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
+                            if process.has_left_namespaces() {
+                                ProcNode::Folder(&[], "net")
+                            } else {
+                                ProcNode::Net(network_of(kernel, &*process))
+                            }
                         }
                     }
                     link @ ("exe" | "cwd" | "root") => ProcNode::Link(link, *pid),
@@ -296,10 +309,10 @@ impl ProcNode {
         match self {
             ProcNode::OfOwn(name) => Ok(format!("self/{name}").into_bytes()),
             ProcNode::OwnThread(pids) => {
-                let own = own_number(pids, walker)?;
-                Ok(format!("{own}/task/{own}").into_bytes())
+                let own = own_number(pids, walker.pid)?;
+                Ok(format!("{own}/task/{}", own_number(pids, walker.tid)?).into_bytes())
             }
-            ProcNode::Own(pids) => Ok(own_number(pids, walker)?.to_string().into_bytes()),
+            ProcNode::Own(pids) => Ok(own_number(pids, walker.pid)?.to_string().into_bytes()),
             ProcNode::Descriptor(file, _) => match &file.entry {
                 Some(entry) if is_memory(entry) => Ok(entry.path()),
                 Some(entry) => {
@@ -316,8 +329,8 @@ impl ProcNode {
                 }
             },
             ProcNode::Link(which, pid) => {
-                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                let directories = lock(&process.directories);
+                let fs = fs_of(kernel, *pid).ok_or(Errno::NOENT)?;
+                let directories = lock(&fs.directories);
                 match *which {
                     "cwd" => {
                         let current = Arc::clone(&directories.current);
@@ -384,8 +397,8 @@ impl ProcNode {
 }
 
 /// The number of who reads, in a namespace.
-fn own_number(pids: &Pids, walker: &Walker<'_>) -> Result<i32, Errno> {
-    Some(number_of(pids, walker.pid)).filter(|number| *number > 0).ok_or(Errno::NOENT)
+fn own_number(pids: &Pids, id: i32) -> Result<i32, Errno> {
+    Some(number_of(pids, id)).filter(|number| *number > 0).ok_or(Errno::NOENT)
 }
 
 /// What a process executes.
@@ -408,15 +421,22 @@ fn marked(mut path: Vec<u8>, entry: &Entry, kernel: &Kernel) -> Vec<u8> {
 /// The IPC namespace of who reads.
 fn ipc_of_reader(walker: &Walker<'_>) -> Arc<Ipc> {
     let kernel = walker.kernel;
-    let reader = process(kernel, walker.pid);
-    reader.map_or_else(|| Arc::clone(&kernel.ipc), |process| ipc_of(kernel, &process))
+    let reader = lock(&kernel.tree).thread(walker.tid).cloned();
+    reader.map_or_else(|| Arc::clone(&kernel.ipc), |thread| ipc_of(kernel, &*thread))
 }
 
 /// The network of who reads.
 fn network_of_reader(walker: &Walker<'_>) -> Arc<Network> {
     let kernel = walker.kernel;
-    let reader = process(kernel, walker.pid);
-    reader.map_or_else(|| Arc::clone(&kernel.network), |process| network_of(kernel, &process))
+    let reader = lock(&kernel.tree).thread(walker.tid).cloned();
+    reader.map_or_else(|| Arc::clone(&kernel.network), |thread| network_of(kernel, &*thread))
+}
+
+/// Where the thread of this number is, or the process.
+fn fs_of(kernel: &Kernel, id: i32) -> Option<Arc<Fs>> {
+    let tree = lock(&kernel.tree);
+    let own = tree.thread(id).map(|thread| thread.fs());
+    own.or_else(|| tree.row(id).map(|row| row.process.fs()))
 }
 
 /// The process of this number, or that of a thread.

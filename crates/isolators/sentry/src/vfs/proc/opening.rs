@@ -87,11 +87,13 @@ impl ProcNode {
         };
         let reader = process(walker.kernel, walker.pid).filter(|_| open)?;
         let kernel = Arc::downgrade(&reader.kernel()?);
-        let (node, pid, credentials) = (self.clone(), walker.pid, walker.credentials.clone());
+        let (node, pid, tid) = (self.clone(), walker.pid, walker.tid);
+        let credentials = walker.credentials.clone();
         Some(Box::new(move || {
             let kernel = kernel.upgrade().ok_or(Errno::SRCH)?;
             let root = Arc::clone(&kernel.files.root);
-            node.text(&Walker { kernel: &kernel, pid, root, credentials: credentials.clone() })
+            let credentials = credentials.clone();
+            node.text(&Walker { kernel: &kernel, pid, tid, root, credentials })
         }))
     }
 

@@ -52,7 +52,8 @@ fn signals(process: &Process, (waiting, held): (u64, u64)) -> String {
     let limit = lock(&process.limits).soft(resource::SIGPENDING);
     let pending = lock(&process.pending).set();
     let (mut ignored, mut handled) = (0, 0);
-    let actions = lock(&process.actions);
+    let actions = process.actions();
+    let actions = lock(&actions);
     for number in 1..=signal::MAX {
         match actions.get(number).handler {
             0 => {}
@@ -117,8 +118,10 @@ pub(super) fn of_process(
         "auxv" => lock(&process.auxiliary).clone(),
         "cmdline" => space.map_or_else(Vec::new, |s| command_line(&s.memory, process)),
         "comm" => [&own[..], b"\n"].concat(),
-        "mounts" => mounts_of(kernel, process).mounts_text(&lock(&process.directories).root),
-        "mountinfo" => mounts_of(kernel, process).mountinfo_text(&lock(&process.directories).root),
+        "mounts" => mounts_of(kernel, process).mounts_text(&lock(&process.fs().directories).root),
+        "mountinfo" => {
+            mounts_of(kernel, process).mountinfo_text(&lock(&process.fs().directories).root)
+        }
         "statm" => memory().statm().into_bytes(),
         "smaps" | "smaps_rollup" => space.map_or_else(Vec::new, |space| {
             super::resident::smaps(kernel, &space, name == "smaps_rollup")
@@ -172,7 +175,7 @@ pub(super) fn of_process(
                  {}Threads:\t{threads}\n{signals}\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
                  CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
-                process.umask.load(Ordering::SeqCst),
+                process.fs().umask.load(Ordering::SeqCst),
                 seen(tracer),
                 ids(Ids::Users, who.users),
                 ids(Ids::Groups, who.groups),

@@ -1,7 +1,5 @@
 //! `/proc/sys`: settings, which can be read.
 
-use std::sync::Arc;
-
 use super::super::Walker;
 use crate::net::Network;
 use crate::settings::PING_GROUPS;
@@ -131,18 +129,18 @@ pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
     if let Some(text) = given {
         return text;
     }
-    let reader = || lock(&kernel.tree).row(walker.pid).map(|row| Arc::clone(&row.process));
+    let reader = || lock(&kernel.tree).thread(walker.tid).cloned();
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
     let mut text = match value {
         Some(Text(text)) => text.as_bytes().to_vec(),
         Some(HostName) => {
             let process = reader();
-            process.map_or_else(|| lock(&kernel.host_name).clone(), |p| host_name_of(kernel, &p))
+            process.map_or_else(|| lock(&kernel.host_name).clone(), |p| host_name_of(kernel, &*p))
         }
         Some(DomainName) => {
             let process = reader();
             let name = process
-                .map_or_else(|| lock(&kernel.domain_name).clone(), |p| domain_name_of(kernel, &p));
+                .map_or_else(|| lock(&kernel.domain_name).clone(), |p| domain_name_of(kernel, &*p));
             if name.is_empty() { NO_DOMAIN.to_vec() } else { name }
         }
         Some(BootId) => {

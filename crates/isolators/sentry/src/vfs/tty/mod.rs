@@ -170,7 +170,7 @@ impl Tty {
             return Ok(());
         }
         let without_effect = {
-            let ignored = lock(&call.thread.process.actions).ignores(signal);
+            let ignored = lock(&call.thread.process.actions()).ignores(signal);
             ignored || lock(&call.thread.signals).mask & crate::signal::bit(signal) != 0
         };
         match (without_effect, signal) {

@@ -1,0 +1,153 @@
+/* What tasks share, and what single threads have for themselves: clone(2), unshare(2), setns(2). */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#define P(...) (printf(__VA_ARGS__), fflush(stdout))
+#define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
+static char stack[65536] __attribute__((aligned(64)));
+static const char *where(void) { static char t[256]; return getcwd(t, 256) ? t : "none"; }
+static const char *node(void) { static struct utsname u; uname(&u); return u.nodename; }
+static unsigned long number(const char *path) {
+    char text[64] = "";
+    if (readlink(path, text, 63) < 0) return errno;
+    return strtoul(strchr(text, '[') + 1, NULL, 10);
+}
+static int moves(void *p) { chdir("/tmp"); umask(077); _exit(0); }
+static volatile int seen;
+static void on(int s) { seen = s; }
+static int handles(void *p) { signal(SIGUSR1, on); _exit(0); }
+static int executes(void *p) { execl("/bin/shares", "shares", "executed", (char *)0); _exit(1); }
+static int stays(void *p) { chdir("/"); _exit(0); }
+static int ended(pid_t p) { int s; waitpid(p, &s, __WALL); return s; }
+static pthread_barrier_t bar;
+static char task[64], file[64];
+static int old_net, old_uts;
+static void *one(void *p) {
+    P("thread: unshare users %ld sighand %ld\n", E(unshare(CLONE_NEWUSER)), E(unshare(CLONE_SIGHAND)));
+    P("names %ld", E(unshare(CLONE_NEWUTS)));
+    P(" set %ld %s\n", E(sethostname("thread", 6)), node());
+    unsigned long n = number("/proc/thread-self/ns/net");
+    P("net %ld", E(unshare(CLONE_NEWNET)));
+    P(" other %d process %d\n", number("/proc/thread-self/ns/net") != n, number("/proc/self/ns/net") == n);
+    P("mounts by setns %ld", E(setns(open("/proc/self/ns/mnt", O_RDONLY), CLONE_NEWNS)));
+    P(" fs %ld", E(unshare(CLONE_FS)));
+    P(" now %ld\n", E(setns(open("/proc/self/ns/mnt", O_RDONLY), CLONE_NEWNS)));
+    P("mounts %ld", E(unshare(CLONE_NEWNS)));
+    mount(0, "/", 0, MS_REC | MS_PRIVATE, 0);
+    P(" mount %ld", E(mount("t", "/tmp", "tmpfs", 0, 0)));
+    P(" make %ld\n", E(close(open("/tmp/only-thread", O_CREAT | O_RDWR, 0600))));
+    P("cwd %ld %s", E(chdir("/tmp")), where());
+    umask(027);
+    sprintf(task, "/proc/%d/task/%d", getpid(), gettid());
+    char path[80], to[80] = "";
+    sprintf(path, "%s/cwd", task);
+    readlink(path, to, 79);
+    P(" %s\n", to);
+    P("ipc %ld cgroup %ld\n", E(unshare(CLONE_NEWIPC)), E(unshare(CLONE_NEWCGROUP)));
+    P("pid %ld", E(unshare(CLONE_NEWPID)));
+    P(" thread then %d\n", pthread_create(&(pthread_t){0}, 0, one, 0));
+    pid_t c = fork();
+    if (!c) {
+        P("child %d %s %s\n", getpid(), node(), where());
+        _exit(0);
+    }
+    ended(c);
+    pthread_barrier_wait(&bar);
+    pthread_barrier_wait(&bar);
+    P("back: net %ld names %ld %s\n", E(setns(old_net, CLONE_NEWNET)), E(setns(old_uts, 0)), node());
+    return 0;
+}
+static void *ends(void *p) { execl("/bin/shares", "shares", "thread", (char *)0); return 0; }
+static void *own(void *p) {
+    unshare(CLONE_FS | CLONE_NEWUTS);
+    sethostname("executes", 8);
+    chdir("/bin");
+    return ends(p);
+}
+int main(int argc, char **argv) {
+    struct stat s;
+    pid_t p;
+    if (argc > 1) {
+        P("%s: at %s of %s\n", argv[1], where(), node());
+        return 0;
+    }
+    sethostname("box", 3);
+    chdir("/"), umask(022);
+    p = clone(moves, stack + sizeof stack, CLONE_FS | SIGCHLD, 0);
+    ended(p);
+    P("shared: %s %o\n", where(), umask(022));
+    chdir("/");
+    p = clone(moves, stack + sizeof stack, SIGCHLD, 0);
+    ended(p);
+    P("own: %s %o\n", where(), umask(022));
+    p = clone(handles, stack + sizeof stack, CLONE_VM | CLONE_SIGHAND | SIGCHLD, 0);
+    ended(p);
+    raise(SIGUSR1);
+    P("handler: %d\n", seen == SIGUSR1);
+    signal(SIGUSR2, on);
+    p = clone(executes, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_SIGHAND | CLONE_FS | SIGCHLD, 0);
+    ended(p);
+    raise(SIGUSR2);
+    P("kept: %d\n", seen == SIGUSR2);
+    P("flags %ld %ld %ld\n", E(unshare(CLONE_SIGHAND)), E(unshare(CLONE_VM)), E(unshare(CLONE_SYSVSEM | CLONE_FS | CLONE_FILES)));
+    sethostname("box", 3);
+    old_net = open("/proc/self/ns/net", O_RDONLY), old_uts = open("/proc/self/ns/uts", O_RDONLY);
+    pthread_barrier_init(&bar, 0, 2);
+    pthread_t t;
+    pthread_create(&t, 0, one, 0);
+    pthread_barrier_wait(&bar);
+    P("main: %s at %s mask %o stat %ld\n", node(), where(), umask(022), E(stat("/tmp/only-thread", &s)));
+    char a[80], b[80];
+    const char *kinds[] = {"net", "uts", "mnt", "ipc", "cgroup", "user", "pid"};
+    for (int i = 0; i < 7; i++) {
+        sprintf(a, "%s/ns/%s", task, kinds[i]), sprintf(b, "/proc/self/ns/%s", kinds[i]);
+        P("%s %d ", kinds[i], number(a) == number(b));
+    }
+    P("\n");
+    sprintf(a, "%s/mounts", task);
+    P("mounts differ %d\n", !!strcmp(a, "/proc/self/mounts"));
+    pthread_barrier_wait(&bar);
+    pthread_join(t, 0);
+    P("still %s\n", node());
+    /* a child that is traced although its tracer does not ask for it, and one that is not */
+    for (int way = 0; way < 3; way++) {
+        if (!(p = fork())) {
+            ptrace(PTRACE_TRACEME, 0, 0, 0);
+            raise(SIGSTOP);
+            int flags = way == 0 ? CLONE_PTRACE : way == 1 ? CLONE_UNTRACED : 0;
+            pid_t c = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
+            if (!c) _exit(7);
+            _exit(ended(c) >> 8);
+        }
+        P("way %d: stop %x", way, ended(p));
+        if (way == 1) ptrace(PTRACE_SETOPTIONS, p, 0, PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE);
+        ptrace(PTRACE_CONT, p, 0, 0);
+        int st, n = 0;
+        pid_t q;
+        while ((q = waitpid(-1, &st, __WALL)) > 0) {
+            if (q == p && WIFEXITED(st)) { P(" ended %x others %d\n", st, n); break; }
+            if (q != p) n++;
+            if (WIFSTOPPED(st)) ptrace(PTRACE_CONT, q, 0, WSTOPSIG(st) == SIGSTOP || WSTOPSIG(st) == SIGTRAP ? 0 : WSTOPSIG(st));
+        }
+        while (waitpid(-1, &st, __WALL | WNOHANG) > 0);
+    }
+    if (!(p = fork())) {
+        pthread_create(&t, 0, own, 0);
+        for (;;) pause();
+    }
+    P("%x\n", ended(p));
+    P("done\n");
+}

@@ -227,9 +227,18 @@ fn namespaces_are_the_same() {
         return;
     }
     let sandbox = Sandbox::new();
-    for name in
-        ["namespaces", "networks", "administers", "shares", "ipcs", "pids", "joins", "mountapi"]
-    {
+    for name in [
+        "namespaces",
+        "networks",
+        "administers",
+        "shares",
+        "nsfs",
+        "prctl",
+        "ipcs",
+        "pids",
+        "joins",
+        "mountapi",
+    ] {
         sandbox.compile(name, &["-static", "-pthread"]);
         let words = [&*format!("/bin/{name}")];
         let (inside, host) = (sandbox.run(&words), sandbox.run_on_host_as_root(&words));

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::kernel::Kernel;
+use crate::task::Pid;
 use crate::task::waiter::lock;
 
 use super::Ipc;
@@ -17,17 +18,17 @@ fn owners(permissions: &Permissions) -> String {
     format!("{:5} {:5} {:5} {:5}", owner.0, owner.1, creator.0, creator.1)
 }
 
-/// What a text says now.
+/// What a text says now; `number`: how who reads knows a process.
 #[must_use]
-pub fn of(kernel: &Kernel, ipc: &Ipc, name: &str) -> String {
+pub fn of(kernel: &Kernel, ipc: &Ipc, name: &str, number: impl Fn(Pid) -> Pid) -> String {
     match name {
-        "msg" => messages(ipc),
+        "msg" => messages(ipc, number),
         "sem" => semaphores(ipc),
-        _ => segments(kernel, ipc),
+        _ => segments(kernel, ipc, number),
     }
 }
 
-fn messages(ipc: &Ipc) -> String {
+fn messages(ipc: &Ipc, number: impl Fn(Pid) -> Pid) -> String {
     let mut text = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  \
                     cuid  cgid      stime      rtime      ctime\n"
         .to_owned();
@@ -41,8 +42,8 @@ fn messages(ipc: &Ipc) -> String {
             permissions.mode,
             content.bytes,
             content.count(),
-            content.processes.0,
-            content.processes.1,
+            number(content.processes.0),
+            number(content.processes.1),
             owners(permissions),
         );
     }
@@ -68,7 +69,7 @@ fn semaphores(ipc: &Ipc) -> String {
     text
 }
 
-fn segments(kernel: &Kernel, ipc: &Ipc) -> String {
+fn segments(kernel: &Kernel, ipc: &Ipc, number: impl Fn(Pid) -> Pid) -> String {
     let mut text = "       key      shmid perms                  size  cpid  lpid nattch   uid   \
                     gid  cuid  cgid      atime      dtime      ctime                   rss                  \
                     swap\n"
@@ -97,6 +98,7 @@ fn segments(kernel: &Kernel, ipc: &Ipc) -> String {
     };
     for (id, permissions, mode, size, (creator, last), times, inode, held) in rows {
         let [attached, detached, changed] = times;
+        let (creator, last) = (number(creator), number(last));
         let _ = writeln!(
             text,
             "{:10} {id:10}  {mode:4o} {size:21} {creator:5} {last:5}  {:5} {} {attached:10} \

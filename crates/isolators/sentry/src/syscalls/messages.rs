@@ -6,8 +6,8 @@ use rustix::io::Errno;
 
 use crate::ipc::messages::{LARGEST, MOST_QUEUES, Message, Queue, ROOM, Wanted};
 use crate::ipc::objects::{Object, access, flag};
+use crate::task::Restart;
 use crate::task::waiter::{Woken, lock};
-use crate::task::{Credentials, Restart};
 use crate::vfs::Time;
 
 use super::identity::who;
@@ -127,7 +127,8 @@ pub(super) fn msgrcv(call: &Call<'_>) -> Outcome {
 }
 
 /// `struct msqid64_ds`
-fn describe(who: &Credentials, id: i32, queue: &Object<Queue>) -> Vec<u8> {
+fn describe(call: &Call<'_>, id: i32, queue: &Object<Queue>) -> Vec<u8> {
+    let who = &who(call);
     let mut bytes = queue.permissions.bytes(id, 0, who).to_vec();
     let content = &queue.content;
     for time in content.times {
@@ -138,7 +139,7 @@ fn describe(who: &Credentials, id: i32, queue: &Object<Queue>) -> Vec<u8> {
     }
     let (sender, receiver) = content.processes;
     for process in [sender, receiver] {
-        bytes.extend_from_slice(&process.to_le_bytes());
+        bytes.extend_from_slice(&call.number_of(process).to_le_bytes());
     }
     bytes.extend_from_slice(&[0; 16]);
     bytes
@@ -211,7 +212,7 @@ pub(super) fn msgctl(call: &Call<'_>) -> Outcome {
             changed.wake();
         }
         _ => {
-            call.memory().write(address, &describe(&who, id, queue))?;
+            call.memory().write(address, &describe(call, id, queue))?;
             return Ok(if by_place { id.into() } else { 0 });
         }
     }

@@ -169,7 +169,7 @@ fn notify(call: &Call<'_>, told: &Registration) {
         How::Signal(number, value) => {
             let Some(process) = told.process.upgrade() else { return };
             let [user, ..] = lock(&call.thread.credentials).users;
-            let pid = call.thread.process.pid;
+            let pid = process.number_of(call.thread.process.pid);
             let mut info = Info::from_user(*number, FROM_QUEUE, pid, user);
             info.set_value(*value);
             signal::send(call.kernel, &Target::Process(process), info);

@@ -224,7 +224,7 @@ pub(super) fn semctl(call: &Call<'_>) -> Outcome {
             call.memory().write(call.arg(3), &describe(&who, id, set))?;
             return Ok(if by_place { id.into() } else { 0 });
         }
-        own::GET_PROCESS => return Ok(semaphore()?.process.into()),
+        own::GET_PROCESS => return Ok(call.number_of(semaphore()?.process).into()),
         own::GET_VALUE => return Ok(semaphore()?.value.into()),
         own::GET_ALL => {
             let values = set.content.semaphores.iter().flat_map(|s| s.value.to_le_bytes());

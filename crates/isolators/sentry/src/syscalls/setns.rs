@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::task::namespaces::{Namespaces, leave_ipc, new};
 use crate::task::process::Directories;
-use crate::task::user_namespace::{Space, same};
+use crate::task::user_namespace::same;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials, may_trace};
 use crate::vfs::{MountTable, Namespace, NamespaceFile, OpenFile};
@@ -33,19 +33,6 @@ struct Entering {
     who: Credentials,
     namespaces: Namespaces,
     mounts: Option<Arc<MountTable>>,
-}
-
-/// Where capabilities count in one.
-fn owner(of: &Namespace) -> Space {
-    match of {
-        Namespace::Users(space) => space.clone(),
-        Namespace::Mounts(mounts) => mounts.owner.clone(),
-        Namespace::Names(names) => names.as_ref().and_then(|names| names.owner.clone()),
-        Namespace::Ipc(ipc) => ipc.owner.clone(),
-        Namespace::Pids(pids) => pids.as_ref().and_then(|pids| pids.owner.clone()),
-        Namespace::Network(network) => network.owner.clone(),
-        Namespace::Cgroup(_) | Namespace::Only => None,
-    }
 }
 
 fn enter(call: &Call<'_>, entering: &mut Entering, file: &OpenFile) -> Result<(), Errno> {
@@ -78,7 +65,7 @@ fn enter(call: &Call<'_>, entering: &mut Entering, file: &OpenFile) -> Result<()
     if let Namespace::Mounts(_) = found.of {
         needed |= Caps::SYS_CHROOT;
     }
-    let able = who.can_in(&owner(&found.of), Caps::SYS_ADMIN) && who.can_here(needed);
+    let able = who.can_in(&found.of.owner(), Caps::SYS_ADMIN) && who.can_here(needed);
     if !able {
         return Err(Errno::PERM);
     }

@@ -10,8 +10,8 @@ use crate::ipc::shared_memory::{self, MARKED, MOST, Segment};
 use crate::kernel::{Frame, Kernel};
 use crate::mm::{Anchor, Area, Backing, PAGE, Protection, Space, round_up};
 use crate::platform::HostCall;
+use crate::task::Thread;
 use crate::task::waiter::lock;
-use crate::task::{Credentials, Thread};
 use crate::vfs::Time;
 
 use super::identity::who;
@@ -162,15 +162,17 @@ pub(super) fn shmdt(call: &Call<'_>, frame: &Frame) -> Framed {
 }
 
 /// `struct shmid64_ds`
-fn describe(who: &Credentials, id: i32, segment: &Object<Segment>, attached: u64) -> Vec<u8> {
+fn describe(call: &Call<'_>, id: i32, segment: &Object<Segment>, attached: u64) -> Vec<u8> {
+    let who = &who(call);
     let Segment { size, processes, times, marked, .. } = &segment.content;
     let mut bytes = segment.permissions.bytes(id, if *marked { MARKED } else { 0 }, who).to_vec();
     bytes.extend_from_slice(&size.to_le_bytes());
     for time in times {
         bytes.extend_from_slice(&time.to_le_bytes());
     }
-    bytes.extend_from_slice(&processes.0.to_le_bytes());
-    bytes.extend_from_slice(&processes.1.to_le_bytes());
+    for process in [processes.0, processes.1] {
+        bytes.extend_from_slice(&call.number_of(process).to_le_bytes());
+    }
     bytes.extend_from_slice(&attached.to_le_bytes());
     bytes.extend_from_slice(&[0; 16]);
     bytes
@@ -217,7 +219,7 @@ pub(super) fn shmctl(call: &Call<'_>) -> Outcome {
         command::STATUS | own::STATUS_AT | own::ANY_STATUS_AT => {
             let wanted = if what == own::ANY_STATUS_AT { 0 } else { access::READ };
             segment.permissions.permit(&who(call), wanted)?;
-            call.memory().write(call.arg(2), &describe(&who(call), id, segment, attached))?;
+            call.memory().write(call.arg(2), &describe(call, id, segment, attached))?;
             return Ok(if by_place { id.into() } else { 0 });
         }
         command::SET => {

@@ -97,6 +97,6 @@ pub(super) fn prctl(call: &Call<'_>) -> Outcome {
         }
         GET_SECCOMP => super::seccomp::prctl_get(call),
         SET_SECCOMP => super::seccomp::prctl_set(call),
-        _ => super::capabilities::prctl(call),
+        _ => super::prctl::serve(call).unwrap_or_else(|| super::capabilities::prctl(call)),
     }
 }

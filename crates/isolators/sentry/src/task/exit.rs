@@ -226,7 +226,12 @@ fn tell_parent(
             Status::Killed(signal, true) => (CLD_DUMPED, i32::from(signal)),
         };
         let [user, ..] = lock(&process.credentials()).users;
-        let mut info = Info::of_child(code, process.pid, user, value);
+        // That of SIGCHLD is translated where it is taken.
+        let pid = match exit_signal {
+            SIGCHLD => process.pid,
+            _ => father.number_of(process.pid),
+        };
+        let mut info = Info::of_child(code, pid, user, value);
         info.set_times(lock(&process.accounts).past);
         info.set(exit_signal, code);
         signal::send(kernel, &signal::Target::Process(father), info);

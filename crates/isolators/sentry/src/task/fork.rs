@@ -253,11 +253,11 @@ pub fn clone(
                     let _ = thread.memory().write(request.parent_tid, &number.to_le_bytes());
                 }
                 let (mut id, message) = (id, u64::try_from(number).unwrap_or(0));
-                let event = event_of(&request);
+                let (event, told) = (event_of(&request), trace::told_number(kernel, thread, tid));
                 frame.context.set(Register::Rax, message);
                 if request.flags & flags::UNTRACED == 0
                     && thread.is_traced()
-                    && trace::event(kernel, thread, &mut id, &mut frame, event, message)
+                    && trace::event(kernel, thread, &mut id, &mut frame, event, told)
                         == Leaving::Gone
                 {
                     return;
@@ -268,7 +268,7 @@ pub fn clone(
                     thread.lent.store(false, Ordering::SeqCst);
                     let event = trace::events::VFORK_DONE;
                     if thread.is_traced()
-                        && trace::event(kernel, thread, &mut id, &mut frame, event, message)
+                        && trace::event(kernel, thread, &mut id, &mut frame, event, told)
                             == Leaving::Gone
                     {
                         return;
@@ -282,7 +282,6 @@ pub fn clone(
     Ok(())
 }
 
-/// How a tracer hears of a new task.
 /// The guest's side of a task, and what it is to go on with, in the turn of its maker's space.
 fn begin(
     kernel: &Arc<Kernel>,
@@ -316,6 +315,7 @@ fn begin(
     Ok((child, child_frame))
 }
 
+/// How a tracer hears of a new task.
 fn event_of(request: &CloneRequest) -> u32 {
     match (has_flag(request.flags, flags::VFORK), request.exit_signal) {
         (true, _) => trace::events::VFORK,
@@ -398,6 +398,7 @@ fn make_thread(
     };
     let thread = Arc::new(Thread::new(tid, process, place, signals));
     thread.guard_as(lock(&parent.guard).clone());
+    *lock(&thread.habits) = lock(&parent.habits).inherited();
     let told = || !has(flags::UNTRACED) && lock(&parent.trace).tells(event_of(request));
     if parent.is_traced() && (has(flags::PTRACE) || told()) {
         trace::inherit(parent, &thread);
@@ -470,6 +471,7 @@ fn copy_process(by: &Thread, (pid, pids): (Pid, Pids), request: &CloneRequest) -
     });
     *lock(&new.limits) = *lock(&old.limits);
     *lock(&new.oom_adjustment) = *lock(&old.oom_adjustment);
+    new.no_huge_pages.store(old.no_huge_pages.load(Ordering::SeqCst), Ordering::SeqCst);
     new.nice.store(old.nice.load(Ordering::SeqCst), Ordering::SeqCst);
     (*lock(&new.name)).clone_from(&lock(&by.name));
     (*lock(&new.strings)).clone_from(&lock(&old.strings));

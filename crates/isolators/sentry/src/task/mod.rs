@@ -9,6 +9,7 @@ pub mod filter;
 mod fork;
 pub mod limits;
 pub mod namespaces;
+pub mod nesting;
 pub mod notice;
 mod outer_ids;
 pub mod pid_namespace;

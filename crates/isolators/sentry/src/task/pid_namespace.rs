@@ -63,6 +63,12 @@ impl PidNamespace {
         Ok(new)
     }
 
+    /// The one above.
+    #[must_use]
+    pub fn parent(&self) -> Pids {
+        self.parent.clone()
+    }
+
     /// Whether who is in `pids` is seen from here.
     #[must_use]
     pub fn has(self: &Arc<Self>, pids: &Pids) -> bool {

@@ -173,6 +173,8 @@ pub struct Process {
     pub limits: Mutex<Limits>,
     /// Whether it has a list of semaphores' operations, perhaps an empty one.
     pub undoes: AtomicBool,
+    /// Whether its memory is to be in small pages alone.
+    pub no_huge_pages: AtomicBool,
     /// How nice it is: -20 to 19.
     pub nice: AtomicI32,
     /// `oom_score_adj`, and what it may be lowered to by who has no capability for more.
@@ -219,6 +221,7 @@ impl Process {
             timers: Mutex::default(),
             limits: Mutex::default(),
             undoes: AtomicBool::new(false),
+            no_huge_pages: AtomicBool::new(false),
             nice: AtomicI32::new(0),
             oom_adjustment: Mutex::default(),
             io_priority: AtomicI32::new(0),

@@ -8,6 +8,7 @@ use crate::kernel::Kernel;
 use crate::mm::Space;
 use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
 use crate::signal::ThreadSignals;
+use crate::syscalls::Habits;
 use crate::time::Key;
 use crate::workers::let_others_serve;
 
@@ -79,6 +80,8 @@ pub struct Thread {
     pub credentials: Arc<Mutex<Credentials>>,
     /// `comm`: shared with the process if it is its first one.
     pub name: Arc<Mutex<Vec<u8>>>,
+    /// What it has set of itself.
+    pub habits: Mutex<Habits>,
     /// Where it is in the file system.
     fs: Mutex<Arc<Fs>>,
     /// Its namespaces, but that of users.
@@ -161,6 +164,7 @@ impl Thread {
         };
         let (fs, namespaces) = (process.fs(), lock(&process.namespaces).clone());
         Thread {
+            habits: Mutex::default(),
             fs: Mutex::new(fs),
             namespaces: Mutex::new(namespaces),
             tid,

@@ -61,10 +61,10 @@ impl State {
 /// A namespace that is not the first one.
 #[derive(Debug)]
 pub struct UserNamespace {
-    parent: Option<Arc<UserNamespace>>,
+    pub(super) parent: Option<Arc<UserNamespace>>,
     level: u32,
     /// Who made it.
-    owner: (u32, u32),
+    pub(super) owner: (u32, u32),
     /// Whether he could give files capabilities in the one above.
     parent_could: bool,
     /// Its number.

@@ -10,9 +10,10 @@ use crate::kernel::Kernel;
 use crate::net::Network;
 use crate::syscalls::Call;
 use crate::task::namespaces::{Names, Within, ipc_of, mounts_of, network_of, number_of};
+use crate::task::nesting;
 use crate::task::pid_namespace::Pids;
-use crate::task::user_namespace::Space;
-use crate::task::waiter::Waiter;
+use crate::task::user_namespace::{FIRST, Ids, Space};
+use crate::task::waiter::{Waiter, lock};
 
 use super::{Attributes, File, MountTable, OpenFile, Ready};
 
@@ -36,6 +37,25 @@ pub enum Namespace {
     /// Of time, of which there is one.
     Only,
 }
+
+impl Namespace {
+    /// The user namespace in which capabilities count for it.
+    #[must_use]
+    pub fn owner(&self) -> Space {
+        match self {
+            Namespace::Users(space) => space.clone(),
+            Namespace::Mounts(mounts) => mounts.owner.clone(),
+            Namespace::Names(names) => names.as_ref().and_then(|names| names.owner.clone()),
+            Namespace::Ipc(ipc) => ipc.owner.clone(),
+            Namespace::Pids(pids) => pids.as_ref().and_then(|pids| pids.owner.clone()),
+            Namespace::Network(network) => network.owner.clone(),
+            Namespace::Cgroup(_) | Namespace::Only => None,
+        }
+    }
+}
+
+/// The number of the first PID namespace.
+const FIRST_PIDS: u64 = 4_026_531_836;
 
 /// Stands for a namespace.
 pub struct NamespaceFile {
@@ -81,6 +101,18 @@ impl NamespaceFile {
         Ok(OpenFile::stream(Box::new(file), 0))
     }
 
+    /// A descriptor of one that has to do with it.
+    fn give(
+        &self,
+        call: &Call<'_>,
+        (kind, number): (&'static str, u64),
+        of: Namespace,
+    ) -> Result<i64, Errno> {
+        let file = NamespaceFile { kind, number, of, home: Weak::clone(&self.home) };
+        let file = OpenFile::stream(Box::new(file), 0);
+        Ok(call.files().add(file, 0, true)?.into())
+    }
+
     /// Its flag, as clone(2) and setns(2) have it.
     #[must_use]
     pub fn flag(&self) -> u64 {
@@ -124,10 +156,40 @@ impl File for NamespaceFile {
         })
     }
 
-    fn control(&self, _: &Call<'_>, request: u32, _: u64) -> Result<i64, Errno> {
+    /// ioctl_nsfs(2)
+    fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
+        const USERS: u32 = 0xb701;
+        const PARENT: u32 = 0xb702;
         const KIND: u32 = 0xb703;
-        let flag = i64::try_from(self.flag()).map_err(|_| Errno::NOTTY);
-        if request == KIND { flag } else { Err(Errno::NOTTY) }
+        const MAKER: u32 = 0xb704;
+        let who = lock(&call.thread.credentials).clone();
+        match (request, &self.of) {
+            (KIND, _) => i64::try_from(self.flag()).map_err(|_| Errno::NOTTY),
+            (MAKER, Namespace::Users(space)) => {
+                let user = who.id_for(Ids::Users, nesting::maker(space));
+                call.memory().write(argument, &user.to_le_bytes())?;
+                Ok(0)
+            }
+            (USERS, _) | (PARENT, Namespace::Users(_)) => {
+                let owner = match &self.of {
+                    Namespace::Users(space) => nesting::above(space).ok_or(Errno::PERM)?,
+                    other => other.owner(),
+                };
+                if !nesting::is_within(&owner, &who.space) {
+                    return Err(Errno::PERM);
+                }
+                let number = owner.as_ref().map_or(FIRST, |space| space.number);
+                self.give(call, ("user", number), Namespace::Users(owner))
+            }
+            (PARENT, Namespace::Pids(pids)) => {
+                let reader = call.thread.process.pids();
+                let parent = nesting::above_for(pids, &reader).ok_or(Errno::PERM)?;
+                let number = parent.as_ref().map_or(FIRST_PIDS, |pids| pids.number);
+                self.give(call, ("pid", number), Namespace::Pids(parent))
+            }
+            (PARENT | MAKER, _) => Err(Errno::INVAL),
+            _ => Err(Errno::NOTTY),
+        }
     }
 
     fn label(&self) -> Option<String> {

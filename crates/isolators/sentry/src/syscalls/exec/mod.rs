@@ -288,6 +288,7 @@ fn arrive(
         lock(&space.sites).turn_off();
     }
     if let Some(old) = old {
+        *lock(&thread.habits) = *lock(&old.habits);
         thread.affinity.store(old.affinity.load(Ordering::SeqCst), Ordering::SeqCst);
         thread.policy.store(old.policy.load(Ordering::SeqCst), Ordering::SeqCst);
         trace::pass_on(old, &thread);

@@ -222,6 +222,15 @@ pub struct Tracer {
     pub seized: bool,
 }
 
+/// How the tracer of a thread knows another one.
+#[must_use]
+pub fn told_number(kernel: &Kernel, thread: &Thread, tid: Pid) -> u64 {
+    let tracer = thread.tracer().unwrap_or(thread.process.pid);
+    let tracer = lock(&kernel.tree).row(tracer).map(|row| Arc::clone(&row.process));
+    let number = tracer.map_or(0, |tracer| tracer.number_of(tid));
+    u64::try_from(number).unwrap_or(0)
+}
+
 /// Makes `by` the tracer of `thread`, if `may` says so. Under the trace's lock, so that only
 /// one does, and that nobody does who might have until the thread executed a program.
 ///

@@ -67,15 +67,15 @@ fn time(kernel: &Kernel) -> Usage {
     processes.iter().fold(ended, |sum, process| sum.plus(process.usage(kernel)))
 }
 
-/// What a file says now.
-pub(super) fn text(kernel: &Kernel, name: &str) -> String {
+/// What a file says now; `number`: how who reads knows a process.
+pub(super) fn text(kernel: &Kernel, name: &str, number: impl Fn(i32) -> i32) -> String {
     let limits = &kernel.limits;
     let most = |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |it| it.to_string());
     let said = match name {
         "cgroup.controllers" => "cpu memory pids".to_owned(),
         "cgroup.events" => "populated 1\nfrozen 0".to_owned(),
         "cgroup.procs" => {
-            let pids = own(kernel).into_iter().map(|(pid, _)| pid.to_string());
+            let pids = own(kernel).into_iter().map(|(pid, _)| number(pid).to_string());
             pids.collect::<Vec<_>>().join("\n")
         }
         "cgroup.type" => "domain".to_owned(),

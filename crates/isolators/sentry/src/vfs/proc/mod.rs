@@ -425,6 +425,11 @@ fn ipc_of_reader(walker: &Walker<'_>) -> Arc<Ipc> {
     reader.map_or_else(|| Arc::clone(&kernel.ipc), |thread| ipc_of(kernel, &*thread))
 }
 
+/// The number that who reads knows a process by; 0 if none.
+fn number_for_reader(walker: &Walker<'_>, id: i32) -> i32 {
+    process(walker.kernel, walker.pid).map_or(id, |reader| reader.number_of(id))
+}
+
 /// The network of who reads.
 fn network_of_reader(walker: &Walker<'_>) -> Arc<Network> {
     let kernel = walker.kernel;

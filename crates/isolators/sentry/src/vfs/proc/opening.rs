@@ -20,7 +20,7 @@ use super::setting::SettingFile;
 use super::text::Make;
 use super::{
     Names, OF_GROUP, OF_IPC, ProcNode, TextFile, group, ipc_of_reader, name_of, network_of_reader,
-    process, sys,
+    number_for_reader, process, sys,
 };
 
 impl ProcNode {
@@ -56,9 +56,12 @@ impl ProcNode {
             ProcNode::Setting(path, true) => sys::text(walker, path),
             ProcNode::Info(file, _) => info(file),
             ProcNode::OfNet(name, network) => procfs::text(network, name).into_bytes(),
-            ProcNode::Text(name, OF_GROUP, _) => group::text(kernel, name).into_bytes(),
+            ProcNode::Text(name, OF_GROUP, _) => {
+                group::text(kernel, name, |id| number_for_reader(walker, id)).into_bytes()
+            }
             ProcNode::Text(name, OF_IPC, _) => {
-                crate::ipc::text::of(kernel, &ipc_of_reader(walker), name).into_bytes()
+                let number = |id| number_for_reader(walker, id);
+                crate::ipc::text::of(kernel, &ipc_of_reader(walker), name, number).into_bytes()
             }
             ProcNode::Text(name, 0, _) => of_kernel(kernel, name),
             ProcNode::Text(name, pid, pids) => {

@@ -1,0 +1,111 @@
+/* prctl(2): what tasks say of themselves. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#define P(...) (printf(__VA_ARGS__), fflush(stdout))
+#define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
+#define C(...) E(prctl(__VA_ARGS__))
+static int ended(pid_t p) { int s; waitpid(p, &s, 0); return s; }
+static void *thread(void *p) {
+    P("thread: slack %ld mce %ld", C(PR_GET_TIMERSLACK, 0, 0, 0, 0), C(PR_MCE_KILL_GET, 0, 0, 0, 0));
+    P(" zero %ld %ld\n", C(PR_SET_TIMERSLACK, 0, 0, 0, 0), C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+    return 0;
+}
+static void line(const char *path) {
+    char text[4096] = "";
+    int fd = open(path, O_RDONLY);
+    long n = read(fd, text, sizeof text);
+    close(fd);
+    for (int i = 0; i < n - 1; i++) if (!text[i]) text[i] = '|';
+    P("%s: %ld '%s'\n", path, n, text);
+}
+static void drop(void) {
+    struct { unsigned version; int pid; } h = {0x20080522, 0};
+    struct { unsigned e, p, i; } d[2];
+    syscall(SYS_capget, &h, d);
+    d[0].e &= ~(1u << 24), d[0].p &= ~(1u << 24);
+    syscall(SYS_capset, &h, d);
+}
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        P("executed: slack %ld mce %ld thp %ld\n", C(PR_GET_TIMERSLACK, 0, 0, 0, 0), C(PR_MCE_KILL_GET, 0, 0, 0, 0), C(PR_GET_THP_DISABLE, 0, 0, 0, 0));
+        return 0;
+    }
+    drop();
+    int n = -1, *word = 0;
+    pthread_t t;
+    pid_t p;
+    P("timing %ld %ld %ld\n", C(PR_GET_TIMING, 0, 0, 0, 0), C(PR_SET_TIMING, 0, 0, 0, 0), C(PR_SET_TIMING, 1, 0, 0, 0));
+    P("tsc %ld", C(PR_GET_TSC, &n, 0, 0, 0));
+    P(" %d %ld %ld %ld\n", n, C(PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0), C(PR_SET_TSC, 7, 0, 0, 0), C(PR_GET_TSC, 1, 0, 0, 0));
+    P("slack %ld", C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+    P(" set %ld", C(PR_SET_TIMERSLACK, 1234, 0, 0, 0));
+    P(" %ld\n", C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+    P("mce %ld", C(PR_MCE_KILL_GET, 0, 0, 0, 0));
+    for (int i = 0; i < 4; i++) P(" %ld %ld,", C(PR_MCE_KILL, PR_MCE_KILL_SET, i, 0, 0), i < 3 ? C(PR_MCE_KILL_GET, 0, 0, 0, 0) : 0);
+    P(" clear %ld", C(PR_MCE_KILL, PR_MCE_KILL_CLEAR, 0, 0, 0));
+    P(" %ld bad %ld %ld %ld %ld\n", C(PR_MCE_KILL_GET, 0, 0, 0, 0), C(PR_MCE_KILL, PR_MCE_KILL_CLEAR, 1, 0, 0), C(PR_MCE_KILL, 2, 0, 0, 0), C(PR_MCE_KILL, 1, 1, 1, 0), C(PR_MCE_KILL_GET, 1, 0, 0, 0));
+    C(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
+    P("thp %ld", C(PR_GET_THP_DISABLE, 0, 0, 0, 0));
+    P(" set %ld", C(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+    P(" %ld bad %ld\n", C(PR_GET_THP_DISABLE, 0, 0, 0, 0), C(PR_GET_THP_DISABLE, 1, 0, 0, 0));
+    P("word %ld %d\n", C(PR_GET_TID_ADDRESS, &word, 0, 0, 0), word != 0);
+    int own;
+    syscall(SYS_set_tid_address, &own);
+    C(PR_GET_TID_ADDRESS, &word, 0, 0, 0);
+    P("own %d\n", word == &own);
+    for (int i = 0; i < 4; i++) P("speculation %d: %ld\n", i, C(PR_GET_SPECULATION_CTRL, i, 0, 0, 0));
+    P("bad %ld\n", C(PR_GET_SPECULATION_CTRL, 0, 1, 0, 0));
+    P("flusher %ld", C(PR_GET_IO_FLUSHER, 0, 0, 0, 0));
+    P(" set %ld", C(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
+    P(" %ld bad %ld %ld", C(PR_GET_IO_FLUSHER, 0, 0, 0, 0), C(PR_SET_IO_FLUSHER, 2, 0, 0, 0), C(PR_SET_IO_FLUSHER, 1, 1, 0, 0));
+    P(" off %ld\n", C(PR_SET_IO_FLUSHER, 0, 0, 0, 0));
+    pthread_create(&t, 0, thread, 0);
+    pthread_join(t, 0);
+    if (!(p = fork())) {
+        P("child: slack %ld mce %ld thp %ld", C(PR_GET_TIMERSLACK, 0, 0, 0, 0), C(PR_MCE_KILL_GET, 0, 0, 0, 0), C(PR_GET_THP_DISABLE, 0, 0, 0, 0));
+        P(" zero %ld %ld\n", C(PR_SET_TIMERSLACK, 0, 0, 0, 0), C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+        execl("/proc/self/exe", "prctl", "executed", (char *)0);
+        _exit(1);
+    }
+    ended(p);
+    unsigned size = 0;
+    P("mm: size %ld %u", C(PR_SET_MM, PR_SET_MM_MAP_SIZE, &size, 0, 0), size);
+    P(" bad %ld %ld %ld\n", C(PR_SET_MM, 99, 0x100000, 0, 0), C(PR_SET_MM, PR_SET_MM_ARG_START, 5, 0, 0), C(PR_SET_MM, PR_SET_MM_ARG_START, 0x100000, 0, 1));
+    char *title = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    strcpy(title, "a title"), strcpy(title + 100, "A=B");
+    struct prctl_mm_map m = {0};
+    unsigned long brk = (unsigned long)sbrk(0);
+    m.start_code = m.start_data = m.end_data = 0x400000, m.end_code = 0x401000;
+    m.start_stack = (unsigned long)&m, m.exe_fd = -1;
+    m.start_brk = m.brk = brk;
+    m.arg_start = (unsigned long)title, m.arg_end = m.arg_start + 8;
+    m.env_start = m.arg_start + 100, m.env_end = m.env_start + 4;
+    struct prctl_mm_map bad = m;
+    bad.arg_end = m.arg_start - 1;
+    P("order %ld size %ld none %ld\n", C(PR_SET_MM, PR_SET_MM_MAP, &bad, sizeof bad, 0), C(PR_SET_MM, PR_SET_MM_MAP, &m, 8, 0), C(PR_SET_MM, PR_SET_MM_MAP, 8, sizeof m, 0));
+    line("/proc/self/cmdline");
+    P("all %ld\n", C(PR_SET_MM, PR_SET_MM_MAP, &m, sizeof m, 0));
+    line("/proc/self/cmdline");
+    line("/proc/self/environ");
+    P("start %ld", C(PR_SET_MM, PR_SET_MM_ARG_END, title + 8, 0, 0));
+    P(" then %ld %ld\n", C(PR_SET_MM, PR_SET_MM_ARG_START, title, 0, 0), C(PR_SET_MM, PR_SET_MM_ARG_START, title + 9, 0, 0));
+    if (!(p = fork())) {
+        setuid(1000);
+        P("other: mm %ld flusher %ld size %ld\n", C(PR_SET_MM, PR_SET_MM_ARG_START, title, 0, 0), C(PR_SET_IO_FLUSHER, 1, 0, 0, 0), C(PR_SET_MM, PR_SET_MM_MAP_SIZE, &size, 0, 0));
+        _exit(0);
+    }
+    ended(p);
+    P("none %ld %ld\n", C(9999, 0, 0, 0, 0), C(PR_GET_UNALIGN, &n, 0, 0, 0));
+    P("done\n");
+}

@@ -304,6 +304,15 @@ fn programs_that_make_namespaces_do_the_same() {
          ip addr del 10.3.0.1/24 dev lo; ip -o addr; ip link set x up; ip link del lo; echo $?'",
         "P=/proc/sys/net/ipv4/ip_unprivileged_port_start; export P; unshare -rn sh -c 'cat $P; \
          echo 80 >$P; cat $P; echo 99999 >$P; cat $P'; cat $P",
+        // Overlays of a user namespace do to their layers what who made them may.
+        "unshare -Urm sh -c 'mount -t tmpfs t /mnt; cd /mnt; mkdir l u w m; echo low >l/f; mkdir l/d; \
+         echo x >l/d/x; mount -t overlay -o lowerdir=l,upperdir=u,workdir=w,userxattr o m; echo $?; \
+         cat m/f; echo up >m/f; rm m/d/x; rmdir m/d; mkdir m/d; ls -R m; cat l/f u/f; \
+         stat -c \"%n %F %t:%T %a\" u/*; rm m/f; stat -c \"%n %F %t:%T\" u/f; ls m; umount m; echo $?'",
+        "setpriv --reuid 1000 --regid 1000 --clear-groups unshare -Urm sh -c 'mount -t tmpfs t /mnt; \
+         cd /mnt; mkdir u w m; mount -t overlay -o lowerdir=/etc,upperdir=u,workdir=w,userxattr o m; \
+         echo $?; head -c 5 m/passwd; cat m/shadow; echo x >>m/passwd; rm m/passwd; touch m/new; \
+         chmod 777 m/hosts; mkdir m/apt/x; cp m/passwd m/mine; ls -l m/mine m/new | wc -l'",
         // Where it is installed; else both say that it is not there.
         "bwrap --unshare-all --bind / / --proc /proc --dev /dev sh -c 'ip -o addr; id -u; echo $$; \
          cat /proc/net/if_inet6'; bwrap --unshare-net --unshare-pid --ro-bind / / sh -c 'echo x; >/x'",

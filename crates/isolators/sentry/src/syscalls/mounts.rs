@@ -110,11 +110,8 @@ pub(super) fn new_file_system(
 ) -> Result<(Description, Node), Errno> {
     let NewFileSystem { kind, source, data, flags } = new;
     if kind == "overlay" {
-        // It keeps what it needs in attributes that only root of all may set.
-        if mounts.owner.is_some() {
-            return Err(Errno::PERM);
-        }
-        return new_overlay(call, source, data, flags);
+        let confined = mounts.owner.is_some();
+        return new_overlay(call, source, data, (flags, confined));
     }
     let data = std::str::from_utf8(data).map_err(|_| Errno::INVAL)?;
     let mut options = Options::parse(kind, data.split(',')).map_err(|_| Errno::INVAL)?;
@@ -176,19 +173,25 @@ fn new_overlay(
     call: &Call<'_>,
     source: Vec<u8>,
     data: &[u8],
-    flags: MountFlags,
+    (flags, confined): (MountFlags, bool),
 ) -> Result<(Description, Node), Errno> {
     let options = OverlayOptions::parse(data)?;
+    // Attributes that only root of all may set are not for who makes it.
+    if confined && !options.user && options.upper.is_some() {
+        return Err(Errno::PERM);
+    }
     let walker = call.walker();
     let current = Arc::clone(&lock(&call.thread.fs().directories).current);
     let find = |path: &[u8]| walker.walk(&current, path, true);
-    let (node, device) = overlay::mounted(call.kernel, &options, find)?;
+    let maker = confined.then(|| walker.credentials.clone());
+    let (node, device) = overlay::mounted(call.kernel, &options, maker, find)?;
     let writes = options.upper.is_some();
     let flags = if writes { flags } else { flags | MountFlags::READ_ONLY };
     let (kind, options) = ("overlay".to_owned(), String::from_utf8_lossy(data).into_owned());
     let inside = b"/".to_vec();
     let mut of = Description { kind, source, inside, options, device, ..Description::default() };
     of.flags = flags;
+    of.owner = walker.credentials.space;
     Ok((of, node))
 }
 

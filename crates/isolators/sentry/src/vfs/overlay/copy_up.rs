@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
 use super::super::tmpfs::{New, TmpFile};
-use super::super::{Entry, Kind, TmpNode, Walker, extended, open, setup};
+use super::super::{Entry, Kind, TmpNode, Walker, access, extended, open, setup};
 use super::OverlayNode;
 
 /// Bytes that are copied at once.
@@ -50,6 +50,12 @@ impl OverlayNode {
         let fs = self.fs.upper.as_ref().ok_or(Errno::ROFS)?;
         let lower = self.below()?;
         let from = lower.attributes(kernel)?;
+        if self.fs.maker.as_ref().is_some_and(|maker| !maker.knows((from.user, from.group))) {
+            return Err(Errno::OVERFLOW);
+        }
+        if self.kind == Kind::Regular && content {
+            self.fs.permit(&from, access::READ)?;
+        }
         let walker = setup::root_walker(kernel);
         let target = if self.kind == Kind::Link { lower.target(&walker)? } else { Vec::new() };
         let copy = fs.unnamed(New {
@@ -84,6 +90,7 @@ impl OverlayNode {
                 Some((parent, name)) => {
                     let directory = parent.above().ok_or(Errno::STALE)?;
                     let before = directory.attributes()?;
+                    self.fs.permit(&before, access::WRITE | access::EXECUTE)?;
                     directory.adopt(&name, &copy)?;
                     directory.set_times(Some(before.accessed), Some(before.modified));
                 }

@@ -29,7 +29,7 @@ use crate::task::Credentials;
 use crate::task::waiter::lock;
 
 use super::tmpfs::{TmpFile, TmpFs};
-use super::{Attributes, Entry, Kind, Node, TmpNode, Walker};
+use super::{Attributes, Entry, Kind, Node, TmpNode, Walker, permit};
 
 pub(super) use mount::in_memory;
 pub use mount::{OverlayOptions, mounted};
@@ -51,6 +51,8 @@ pub struct OverlayFs {
     names: RwLock<()>,
     /// How attributes of its own begin.
     prefix: &'static [u8],
+    /// Who made it in a user namespace: it does to its layers what he may.
+    maker: Option<Credentials>,
 }
 
 /// A file in an overlay.
@@ -84,6 +86,11 @@ impl OverlayFs {
 
     fn changing(&self) -> RwLockWriteGuard<'_, ()> {
         self.names.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether who made it may do that to a file of a layer.
+    fn permit(&self, file: &Attributes, wanted: u32) -> Result<(), Errno> {
+        self.maker.as_ref().map_or(Ok(()), |maker| permit(maker, file, wanted))
     }
 
     /// The inode number that a file of a lower layer has here.

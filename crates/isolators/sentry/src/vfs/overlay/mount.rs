@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::task::Credentials;
 
 use super::super::mount::{Description, Mount, MountFlags};
 use super::super::tmpfs::{New, TmpFs};
-use super::super::{Attributes, Entry, Kind, Node, Resolve, TmpNode, Walker, kinds};
+use super::super::{
+    Attributes, Entry, Kind, Node, Resolve, TmpNode, Walker, access, kinds, permit,
+};
 use super::{OverlayFs, OverlayNode};
 
 /// An overlay in memory over a tree of the host's, with its description as a mount.
@@ -46,6 +49,7 @@ pub(in super::super) fn in_memory(
         devices: Mutex::default(),
         names: RwLock::default(),
         prefix: b"trusted.overlay.",
+        maker: None,
     };
     // Of a file's own mount nothing is above until it is written.
     let upper = (kind == Kind::Directory).then_some(root);
@@ -151,14 +155,15 @@ fn plain(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Makes the overlay that a guest asks for; `find` finds a directory by its path. Returns its
-/// root and its device number.
+/// Makes the overlay that a guest asks for; `find` finds a directory by its path. It does to
+/// its layers no more than `maker` may, if there is one. Returns its root and its device number.
 ///
 /// # Errors
 /// As mount(2); `EINVAL` for an upper directory that is in no tmpfs.
 pub fn mounted(
     kernel: &Kernel,
     options: &OverlayOptions,
+    maker: Option<Credentials>,
     find: impl Fn(&[u8]) -> Result<Resolve, Errno>,
 ) -> Result<(Node, u64), Errno> {
     /// As Linux: so many overlays may lie on each other.
@@ -196,6 +201,11 @@ pub fn mounted(
             if lowers.iter().any(overlaps) {
                 return Err(Errno::LOOP);
             }
+            if let Some(maker) = &maker {
+                for directory in [&upper, &work] {
+                    permit(maker, &directory.attributes(kernel)?, access::WRITE | access::EXECUTE)?;
+                }
+            }
             Some(Arc::clone(root))
         }
     };
@@ -207,6 +217,7 @@ pub fn mounted(
         devices: Mutex::default(),
         names: RwLock::default(),
         prefix: if options.user { b"user.overlay." } else { b"trusted.overlay." },
+        maker,
     };
     Ok((Node::Overlay(made(fs, upper, lowers)?), device))
 }

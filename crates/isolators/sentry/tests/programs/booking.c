@@ -241,7 +241,7 @@ static void *work(void *of) {
         if (s.f_bfree > s.f_blocks || s.f_ffree > s.f_files) over = 1;
         struct stat t;
         fstat(fd, &t);
-        if (t.st_blocks > 500000 / 512 + 8) over = 2;
+        if (t.st_blocks > 512000 / 512 + 8) over = 2;
         close(fd);
     }
     return 0;

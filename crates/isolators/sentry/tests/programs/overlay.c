@@ -324,6 +324,14 @@ static void unfill(int number) {
     if (unlink(name)) printf("no %s\n", name);
 }
 
+static void names(const char *path) {
+    struct dirent **all;
+    int count = scandir(path, &all, 0, alphasort);
+    printf("%s:", path);
+    for (int n = 0; n < count; n++) printf(" %s", all[n]->d_name);
+    printf("\n");
+}
+
 /* Where there is no room for the mark that a directory needs, nothing is changed. */
 static void room(void) {
     mkdir("/tmp/o2", 0755), mkdir("/tmp/o3", 0755);
@@ -338,19 +346,19 @@ static void room(void) {
     fill();
     say("rename", rename("/tmp/o/m/p/sub", "/tmp/o/m/sub"));
     say("exchange", renameat2(AT_FDCWD, "/tmp/o/m/p/sub", AT_FDCWD, "/tmp/o/m/q", RENAME_EXCHANGE));
-    list("/tmp/o/m/p");
-    list("/tmp/o/m");
+    names("/tmp/o/m/p");
+    names("/tmp/o/m");
     unfill(0);
     say("make", mkdir("/tmp/o/m/d", 0755));
-    list("/tmp/o/m");
+    names("/tmp/o/m");
     unfill(1);
     say("make", mkdir("/tmp/o/m/d", 0755));
-    list("/tmp/o/m/d");
+    names("/tmp/o/m/d");
     say("rename", rename("/tmp/o/m/p/sub", "/tmp/o/m/sub"));
     fill();
     say("back", rename("/tmp/o/m/sub", "/tmp/o/m/p/sub"));
     say("again", rename("/tmp/o/m/p/sub", "/tmp/o/m/sub"));
-    list("/tmp/o/m");
+    names("/tmp/o/m");
     say("end", umount("/tmp/o/m"));
     umount("/tmp/o2"), umount("/tmp/o3");
     rmdir("/tmp/o2"), rmdir("/tmp/o3");

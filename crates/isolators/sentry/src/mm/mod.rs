@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 pub use anchor::Anchor;
 pub use areas::{Area, Areas, Backing, PAGE, Protection, round_up};
@@ -22,7 +23,7 @@ use crate::platform::desks::Desks;
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
 use crate::task::waiter::lock;
 use crate::vfs::Entry;
-use crate::workers::let_others_serve;
+use crate::workers::{Wait, let_others_serve, step_aside};
 
 /// What an address space executes.
 #[derive(Clone, Debug, Default)]
@@ -147,6 +148,19 @@ impl Space {
         }
         state.taken = true;
         Ok(())
+    }
+
+    /// Waits until nobody changes the space, for `most` at the longest; not at all if nobody
+    /// would serve events meanwhile. The turn is not taken.
+    pub fn wait_for_turn(&self, most: Duration) {
+        let state = lock(&self.turn.state);
+        if state.taken && !state.ended && step_aside(Wait::Short) {
+            let taken = |state: &mut TurnState| state.taken && !state.ended;
+            let waited = self.turn.free.wait_timeout_while(state, most, taken);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            // It may have been told in place of one that takes the turn.
+            self.turn.free.notify_one();
+        }
     }
 
     /// Waits until no other thread's change of `range` is in flight. The caller

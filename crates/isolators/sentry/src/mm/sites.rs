@@ -35,13 +35,14 @@ struct Trampolines {
 pub struct Sites {
     counts: [(u64, u32); COUNTED],
     pages: Vec<Trampolines>,
+    rewritten: bool,
     /// Every call is to be reported.
     off: bool,
 }
 
 impl Default for Sites {
     fn default() -> Self {
-        Sites { counts: [(0, 0); COUNTED], pages: Vec::new(), off: false }
+        Sites { counts: [(0, 0); COUNTED], pages: Vec::new(), rewritten: false, off: false }
     }
 }
 
@@ -77,10 +78,10 @@ impl Sites {
         Sites { counts: [(0, 0); COUNTED], ..self.clone() }
     }
 
-    /// Whether no site was rewritten.
+    /// Whether no site was rewritten, ever.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
+        !self.rewritten
     }
 
     /// From now on every call is to be reported.
@@ -110,13 +111,23 @@ impl Sites {
         self.pages.len() < MOST_PAGES && start.abs_diff(site) < REACH
     }
 
-    /// A trampoline of [`Self::room`], or the first of a new page, is the site's.
-    pub fn add(&mut self, trampoline: u64, site: Site) {
+    /// A trampoline of [`Self::room`], or the first of a new page, is the site's; whether the
+    /// page is new.
+    pub fn add(&mut self, trampoline: u64, site: Site) -> bool {
         let start = trampoline & !(PAGE - 1);
-        match self.pages.iter_mut().find(|page| page.start == start) {
+        let page = self.pages.iter_mut().find(|page| page.start == start);
+        let is_new = page.is_none();
+        self.rewritten = true;
+        match page {
             Some(page) => page.sites.push(site),
             None => self.pages.push(Trampolines { start, sites: vec![site] }),
         }
+        is_new
+    }
+
+    /// What is at `page` are no trampolines any more.
+    pub fn forget(&mut self, page: u64) {
+        self.pages.retain(|own| own.start != page);
     }
 
     /// The trampoline that an address is in, and its site.
@@ -195,6 +206,8 @@ mod tests {
             assert_eq!(sites.changes(page), changes);
         }
         assert!(sites.touches(&(site..site + 1)) && !sites.touches(&(0..site)));
+        sites.forget(first);
+        assert!(sites.at(first).is_none() && !sites.is_empty());
     }
 
     #[test]

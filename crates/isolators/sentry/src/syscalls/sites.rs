@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -34,6 +35,12 @@ use super::{RESTART, posted};
 
 const READ_EXECUTE: u64 = 5;
 const READ_WRITE: u64 = 3;
+
+/// What pages of trampolines are called in `/proc/[pid]/maps`.
+const TRAMPOLINES: &str = "[calls]";
+
+/// How long a thread of the sentry waits for a site to be changed.
+const A_MOMENT: Duration = Duration::from_millis(1);
 
 /// Reports after which a site is worth rewriting: with an answer in the stub, without.
 const RIPE: u32 = 64;
@@ -56,7 +63,7 @@ pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, 
     if !answered && thread.posting.has_desk.load(Ordering::SeqCst) {
         posted::invite(kernel, thread);
     } else if !thread.posting.told.load(Ordering::SeqCst)
-        || !answered && space.desks.get().is_some()
+        || !answered && may_have_desk(thread, &space)
     {
         // Another thread may have had the site rewritten.
         arrived(thread);
@@ -80,6 +87,14 @@ pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, 
     thread.kick();
     kernel.listener.answer(id, RESTART);
     true
+}
+
+/// Whether there is a desk of which a thread has not been told.
+fn may_have_desk(thread: &Thread, space: &Space) -> bool {
+    space.desks.get().is_some()
+        && Desks::place(lock(&thread.place).slot).is_some()
+        && !thread.is_traced()
+        && !lock(&space.sites).is_off()
 }
 
 /// How the site of a call may be rewritten.
@@ -106,6 +121,8 @@ enum Step {
     Write(u64, Vec<u8>),
     /// The stub has the page.
     Desks(Desks),
+    /// The site gets its trampoline, there; the stub has the page, which may be new.
+    Add(u64, Site),
 }
 
 /// The thread waits with a frame, set back to the call of the site.
@@ -124,7 +141,6 @@ pub fn rewrite(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: F
         signal::resume(kernel, thread, id, &mut frame);
         return;
     };
-    arrived(thread);
     run(kernel, thread, id, (frame, space), steps);
 }
 
@@ -137,59 +153,95 @@ fn steps(
 ) -> Option<VecDeque<Step>> {
     let posts = !is_answered(number);
     let form = replaceable(space, call, number);
-    let mut sites = lock(&space.sites);
-    if sites.is_off() {
+    if lock(&space.sites).is_off() {
         return None;
     }
     let mut steps = VecDeque::new();
-    if posts && space.desks.get().is_none() {
-        steps.extend(map_desks(give)?);
+    if let Some(form) = form {
+        steps.extend(trampoline_and_jump(thread, space, (call, form), posts)?);
     }
-    let Some(form) = form else { return (!steps.is_empty()).then_some(steps) };
-    let (room, page) = match sites.room(call) {
-        Some(room) => (room, room & !(PAGE - 1)),
-        None => {
-            let mut areas = lock(&space.areas);
-            let (start, _) = areas.at(call)?;
-            let page = areas.find(0, PAGE, Some(start))?;
-            if !sites.may_begin(page, call) {
-                return None;
-            }
-            let (backing, protection) = (Backing::Anonymous, Protection(READ_EXECUTE));
-            let (end, marks) = (page + PAGE, Marks::empty());
-            areas.insert(page, Area { end, protection, backing, name: "[calls]", marks });
-            let flags = map::PRIVATE | map::FIXED | map::ANONYMOUS | map::NORESERVE;
-            let args = [page, PAGE, READ_EXECUTE, flags, u64::MAX, 0];
-            steps.push_back(Step::Call(HostCall { number: host::MMAP, args }));
-            (page, page)
+    if posts && space.desks.get().is_none() {
+        // What is given is closed by these steps, so nothing fails from here on.
+        for step in map_desks(give)?.into_iter().rev() {
+            steps.push_front(step);
         }
-    };
+    }
+    (!steps.is_empty()).then_some(steps)
+}
+
+/// Where the next trampoline goes, and whether its page is new. The caller has the turn.
+fn room(space: &Space, call: u64) -> Option<(u64, bool)> {
+    let areas = lock(&space.areas);
+    let mut sites = lock(&space.sites);
+    while let Some(room) = sites.room(call) {
+        let page = room & !(PAGE - 1);
+        let is_there = areas.at(page).is_some_and(|(_, area)| {
+            let own = area.backing == Backing::Anonymous && area.name == TRAMPOLINES;
+            own && area.protection.0 == READ_EXECUTE
+        });
+        if is_there {
+            return Some((room, false));
+        }
+        // The guest has mapped something else there.
+        sites.forget(page);
+    }
+    let (start, _) = areas.at(call)?;
+    let page = areas.find(0, PAGE, Some(start))?;
+    sites.may_begin(page, call).then_some((page, true))
+}
+
+fn trampoline_and_jump(
+    thread: &Thread,
+    space: &Space,
+    (call, form): (u64, Form),
+    posts: bool,
+) -> Option<Vec<Step>> {
+    let (room, is_new) = room(space, call)?;
+    let page = room & !(PAGE - 1);
     let trampoline: [u8; TRAMPOLINE] = fast::trampoline(room, call, form.replaced(), posts)?;
     let changes = form.changes(call, room)?;
-    let protect = |start: u64, length: u64, protection: u64| {
-        let args = [start, length, protection, 0, 0, 0];
-        Step::Call(HostCall { number: host::MPROTECT, args })
-    };
     let text = form.start(call) & !(PAGE - 1);
     // No further than it is written: others may execute the next page, and can't be waited for.
     let end = changes.iter().map(|(at, bytes)| at + bytes.len() as u64).max()?;
     let length = (end - text).next_multiple_of(PAGE);
     space.settle(thread.tid, &(text..text + length)).ok()?;
     space.settle(thread.tid, &(page..page + PAGE)).ok()?;
-    sites.add(room, Site { start: form.start(call), call });
+    let mut steps = Vec::new();
+    if is_new {
+        let flags = map::PRIVATE | map::FIXED | map::ANONYMOUS | map::NORESERVE;
+        let args = [page, PAGE, READ_EXECUTE, flags, u64::MAX, 0];
+        steps.push(Step::Call(HostCall { number: host::MMAP, args }));
+    }
+    steps.push(Step::Add(room, Site { start: form.start(call), call }));
+    let protect = |start: u64, length: u64, protection: u64| {
+        let args = [start, length, protection, 0, 0, 0];
+        Step::Call(HostCall { number: host::MPROTECT, args })
+    };
     for (start, length, changes) in
         [(page, PAGE, vec![(room, trampoline.to_vec())]), (text, length, changes)]
     {
         // Nobody executes what is changed.
-        steps.push_back(protect(start, length, READ_WRITE));
+        steps.push(protect(start, length, READ_WRITE));
         steps.extend(changes.into_iter().map(|(at, bytes)| Step::Write(at, bytes)));
-        steps.push_back(protect(start, length, READ_EXECUTE));
+        steps.push(protect(start, length, READ_EXECUTE));
     }
     Some(steps)
 }
 
+/// A site's trampoline is there, in a page that is noted now if it is new.
+fn add(space: &Space, room: u64, site: Site) {
+    let mut areas = lock(&space.areas);
+    let mut sites = lock(&space.sites);
+    if sites.add(room, site) {
+        let (backing, protection) = (Backing::Anonymous, Protection(READ_EXECUTE));
+        let (page, marks) = (room & !(PAGE - 1), Marks::empty());
+        let end = page + PAGE;
+        areas.insert(page, Area { end, protection, backing, name: TRAMPOLINES, marks });
+    }
+}
+
 /// A thread has faulted: whether it wanted to execute a page with a site, or a trampoline, which
-/// was being changed. Then it has been waited for that.
+/// was being changed. Then it has been waited for that, though not for long.
 pub fn came_too_early(thread: &Thread, context: &Context, address: u64) -> bool {
     /// The fault was that of an instruction.
     const FETCH: u64 = 0x10;
@@ -197,12 +249,9 @@ pub fn came_too_early(thread: &Thread, context: &Context, address: u64) -> bool 
     if context.error_code() & FETCH == 0 || !lock(&space.sites).changes(page) {
         return false;
     }
-    let waited = space.take_turn().is_ok();
-    let is_code = lock(&space.areas).at(page).is_some_and(|(_, a)| a.protection.0 & 4 != 0);
-    if waited {
-        space.pass_turn();
-    }
-    is_code
+    // If it is not made by then the thread comes again.
+    space.wait_for_turn(A_MOMENT);
+    lock(&space.areas).at(page).is_some_and(|(_, a)| a.protection.0 & 4 != 0)
 }
 
 /// Has the stub map the page of desks, of which a fork's child has no copy.
@@ -268,6 +317,10 @@ fn run(
                     steps.truncate(1);
                 }
             }
+            Step::Add(room, site) => {
+                add(&space, room, site);
+                arrived(thread);
+            }
             Step::Desks(desks) => {
                 let _ = space.desks.set(Arc::new(desks));
                 arrived(thread);
@@ -292,7 +345,7 @@ pub fn arrived(thread: &Thread) {
     let place = lock(&thread.place).clone();
     let sites = lock(&place.space.sites);
     if !sites.is_empty() {
-        tell(thread, place.slot, &place.space, sites.is_off());
+        tell(thread, place.slot, &place.space, sites.is_off() || thread.is_traced());
     }
 }
 

@@ -259,8 +259,9 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     if address != 0 && shared && place.space.memory.write(address, &[0; 4]).is_ok() {
         futex::wake_private(kernel, &place.space, address, 1);
     }
-    if lock(&thread.order).as_ref().is_some_and(|order| order.holds_turn) {
-        // It holds the turn to change the space, and won't end its change.
+    let holds_turn = lock(&thread.order).as_ref().is_some_and(|order| order.holds_turn);
+    if holds_turn && place.space.users() == 1 {
+        // The stub ends before the change does. Else that is made, and then the turn is passed.
         place.space.pass_turn();
     }
     thread.interrupt();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -47,6 +48,8 @@ pub struct HostSocket {
     fd: OwnedFd,
     is_stream: bool,
     poller: Arc<Poller>,
+    /// How often it was asked what arrived.
+    asked: AtomicU64,
     /// Once somebody has waited for it.
     queue: OnceLock<Arc<WaitQueue>>,
 }
@@ -68,8 +71,8 @@ impl HostSocket {
     }
 
     fn of(poller: &Arc<Poller>, fd: OwnedFd, is_stream: bool) -> Arc<Self> {
-        let (poller, queue) = (Arc::clone(poller), OnceLock::new());
-        let socket = Arc::new(HostSocket { fd, is_stream, poller, queue });
+        let (poller, asked, queue) = (Arc::clone(poller), AtomicU64::new(0), OnceLock::new());
+        let socket = Arc::new(HostSocket { fd, is_stream, poller, asked, queue });
         let (key, weak) = (Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
         lock(&KNOWN).insert(key, weak);
         socket
@@ -217,6 +220,12 @@ impl HostSocket {
                 .map_or(Ready::empty(), |p| Ready::from_bits_truncate(p.revents().bits())),
             Err(_) => Ready::empty(),
         }
+    }
+
+    /// How often something arrived: the host does not say, only that there may be more.
+    #[must_use]
+    pub fn arrived(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Has the waiter called when that changes.

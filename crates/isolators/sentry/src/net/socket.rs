@@ -301,6 +301,7 @@ impl Socket {
         if let Body::Tcp(tcp) = &self.body {
             tcp.set_abrupt(theirs.linger == Some(0));
             tcp.inbox.set_urgent_inline(theirs.urgent_inline);
+            tcp.inbox.set_low_water(theirs.low_water);
             tcp.set_patience(Patience::of(&theirs));
         }
         *own = theirs;
@@ -320,7 +321,8 @@ impl Socket {
             Body::Unix(unix) => unix.inbox.arrived(),
             Body::Tcp(tcp) => tcp.inbox.arrived(),
             Body::Udp(udp) => udp.inbox.arrived(),
-            Body::Netlink(_) | Body::Host(_) => 0,
+            Body::Netlink(netlink) => netlink.inbox.arrived(),
+            Body::Host(host) => host.arrived(),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Files call while their locks are held, so signals are sent a moment later: before the call
 //! that is being served is answered, or waits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
@@ -121,6 +121,8 @@ type Due = Vec<(Arc<Owner>, bool)>;
 thread_local! {
     /// Those that are to be told, if this thread serves a call.
     static DUE: RefCell<Option<Due>> = const { RefCell::new(None) };
+    /// Where the owner is that starts to listen, and whether it was called meanwhile.
+    static LISTENING: Cell<(usize, bool)> = const { Cell::new((0, false)) };
 }
 
 /// Runs `f`, which makes a call, and sends what signals come of it before it returns.
@@ -193,15 +195,33 @@ impl Owner {
         lock(&self.state).asked = asked;
         if let (Some(_), Some(file)) = (asked, self.file.upgrade()) {
             // First listen, then look.
-            file.file.watch(&self.waiter);
+            self.listen(&file);
             let now = (Some(file.file.ready()), file.file.arrived());
             let mut state = lock(&self.state);
             (state.ready, state.arrived) = now;
         }
     }
 
+    /// Has itself called when something happens to its file. What calls at once is looked at
+    /// anyway; a file that nobody can follow does so each time.
+    fn listen(&self, file: &OpenFile) {
+        for _ in 0..2 {
+            LISTENING.set((std::ptr::from_ref(self).addr(), false));
+            file.file.watch(&self.waiter);
+            let (_, called) = LISTENING.replace((0, false));
+            if !called {
+                return;
+            }
+        }
+    }
+
     /// Something has happened, of which the owner may be told: perhaps that urgent data came.
     pub fn is_due(self: &Arc<Self>, urgent: bool) {
+        let own = Arc::as_ptr(self).addr();
+        if !urgent && LISTENING.get().0 == own {
+            LISTENING.set((own, true));
+            return;
+        }
         let later = DUE.with_borrow_mut(|due| {
             let Some(list) = due else { return true };
             if !list.iter().any(|(owner, of)| Arc::ptr_eq(owner, self) && *of == urgent) {
@@ -226,7 +246,7 @@ impl Owner {
         if lock(&self.state).asked.is_none() {
             return;
         }
-        file.file.watch(&self.waiter);
+        self.listen(&file);
         let (now, arrived) = (file.file.ready(), file.file.arrived());
         let new = {
             let mut state = lock(&self.state);

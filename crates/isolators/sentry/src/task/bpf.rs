@@ -10,6 +10,10 @@ const MOST: usize = 4096;
 /// Words of memory that a program has.
 const MEMORY: usize = 16;
 
+/// From here on (`SKF_LL_OFF`, `SKF_NET_OFF`, `SKF_AD_OFF`) are headers of other layers, and what
+/// Linux knows of a packet besides: here nothing.
+const NOT_OF_PACKET: u32 = 0xffe0_0000;
+
 /// What a program looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
@@ -32,8 +36,10 @@ pub fn verify(program: &[SockFilter], data: Data) -> Result<(), Errno> {
         let left = program.len() - index - 1;
         let reaches = |by: usize| by < left;
         let good = match step.code {
-            // ld abs, ind; ldx msh: words, halves and bytes of a packet; mod.
-            0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50 | 0xb1 | 0x9c if packets => true,
+            // ld abs: words, halves and bytes of a packet.
+            0x20 | 0x28 | 0x30 if packets => step.k < NOT_OF_PACKET,
+            // ld ind; ldx msh; mod.
+            0x40 | 0x48 | 0x50 | 0xb1 | 0x9c if packets => true,
             0x94 if packets => step.k != 0,
             // ld abs: an aligned word of the data.
             0x20 => step.k < DATA && step.k.is_multiple_of(4),
@@ -212,6 +218,9 @@ mod tests {
             assert_eq!(verify(&bad, Data::Call), Err(Errno::INVAL), "{bad:?}");
         }
         assert_eq!(verify(&vec![end; MOST], Data::Call), Ok(()));
+        assert_eq!(verify(&[step(0x30, 0, 0, 1), end], Data::Packet), Ok(()));
+        let of_link = [step(0x30, 0, 0, 0xffff_f000), end];
+        assert_eq!(verify(&of_link, Data::Packet), Err(Errno::INVAL));
         let stored = [step(0x02, 0, 0, 1), step(0x15, 0, 0, 0), step(0x60, 0, 0, 1), end];
         assert_eq!(verify(&stored, Data::Call), Ok(()));
     }

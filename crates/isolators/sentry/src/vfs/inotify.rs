@@ -72,6 +72,8 @@ struct State {
     last: i32,
     watched: BTreeMap<i32, Id>,
     queue: VecDeque<Event>,
+    /// How often something happened.
+    arrived: u64,
 }
 
 /// A set of watches.
@@ -111,9 +113,11 @@ impl Inotify {
                 let overflow = Event { watch, mask, cookie: 0, name };
                 if state.queue.back() != Some(&overflow) {
                     state.queue.push_back(overflow);
+                    state.arrived += 1;
                 }
             } else {
                 state.queue.push_back(event);
+                state.arrived += 1;
             }
         }
         drop(state);
@@ -342,6 +346,10 @@ impl File for InotifyFile {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         call.thread.memory().write(argument, &bytes.to_le_bytes())?;
         Ok(0)
+    }
+
+    fn arrived(&self) -> u64 {
+        lock(&self.0.state).arrived
     }
 
     fn label(&self) -> Option<String> {

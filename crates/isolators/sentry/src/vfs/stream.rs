@@ -149,6 +149,13 @@ impl HostStream {
         }
     }
 
+    /// A call did less than it could: who knows that waits for the next edge, and looks no more.
+    fn ends(&self, short: bool) {
+        if short {
+            self.ready();
+        }
+    }
+
     /// The size of its window, if it is a terminal.
     #[must_use]
     pub fn window_size(&self) -> Option<[u16; 4]> {
@@ -180,7 +187,10 @@ impl File for HostStream {
             self.follow(ready);
             return Err(Errno::AGAIN);
         }
-        rustix::io::read(&self.fd, into)
+        let room = into.len();
+        let count = rustix::io::read(&self.fd, into)?;
+        self.ends(count < room);
+        Ok(count)
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
@@ -192,7 +202,9 @@ impl File for HostStream {
         }
         // No more than a pipe that can be written at all takes at once.
         let part = if self.key.is_some() { from.get(..4096).unwrap_or(from) } else { from };
-        rustix::io::write(&self.fd, part)
+        let count = rustix::io::write(&self.fd, part)?;
+        self.ends(count < part.len());
+        Ok(count)
     }
 
     fn ready(&self) -> Ready {

@@ -235,7 +235,9 @@ static void fast_open(void) {
     P(" got %ld", E(read(s, b, 9)));
     P(" again %ld", E(sendto(c, "more", 4, MSG_FASTOPEN, (void *)&a, sizeof a)));
     close(c), close(s), c = socket(AF_INET, SOCK_STREAM, 0);
-    P(" nowhere %ld\n", E(sendto(c, "x", 1, MSG_FASTOPEN, 0, 0)));
+    P(" nowhere %ld", E(sendto(c, "x", 1, MSG_FASTOPEN, 0, 0)));
+    struct sockaddr none = {AF_UNSPEC};
+    P(" none %ld\n", E(sendto(c, "x", 1, MSG_FASTOPEN, &none, sizeof none)));
     close(c), close(l);
 }
 #define LIST(level, ...) ({ static const int l_[] = {__VA_ARGS__}; trips(level, l_, sizeof l_ / sizeof *l_); })

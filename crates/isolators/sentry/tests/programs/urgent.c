@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,8 +14,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -217,6 +220,14 @@ int main(void) {
     tcgetattr(slave, &t), cfmakeraw(&t), tcsetattr(slave, TCSANOW, &t);
     own(slave), write(master, "x", 1), said("terminal");
     read(slave, b, 9), own(master), said("terminal read");
+    char in[] = "/tmp/urgentXXXXXX", name[64];
+    int i = inotify_init1(IN_NONBLOCK);
+    inotify_add_watch(i, mkdtemp(in), IN_CREATE | IN_DELETE), own(i);
+    snprintf(name, sizeof name, "%s/x", in);
+    mkdir(name, 0700), said("watched"), rmdir(name), said("watched more"), rmdir(in), close(i);
+    struct nlmsghdr ask = {16, NLMSG_NOOP, NLM_F_REQUEST | NLM_F_ACK, 1, 0};
+    own(i = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+    send(i, &ask, 16, 0), said("answer"), send(i, &ask, 16, 0), said("answer more"), close(i);
     int on = 1, f = open("/tmp", O_RDONLY);
     P("directory %ld %ld", E(ioctl(f, FIOASYNC, &on)), E(fcntl(f, F_SETFL, O_ASYNC)));
     P(" eventfd %ld\n", E(ioctl(e, FIOASYNC, &on)));

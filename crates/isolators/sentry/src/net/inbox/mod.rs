@@ -156,6 +156,8 @@ impl Inbox {
     pub fn set_limit(&self, limit: usize) {
         lock(&self.state).limit = limit;
         self.room.wake();
+        // Less may be enough now.
+        self.readable.wake();
     }
 
     /// Adds a packet. With `join`, a small one may be joined to the last one.
@@ -286,7 +288,7 @@ impl Inbox {
     pub fn stream(&self, room: usize, peek: bool, apart: bool) -> Result<Received, Errno> {
         let mut state = lock(&self.state);
         let mut received = Received::default();
-        let skip = state.hole();
+        let (skip, full) = (state.hole(), state.full());
         if !peek {
             state.skip_mark();
         }
@@ -296,12 +298,18 @@ impl Inbox {
         let most = usize::try_from(end - from).unwrap_or(usize::MAX).min(room);
         let mut skip = usize::from(peek && skip > 0);
         if from == state.came {
-            if let Some(error) = state.error.take() {
-                return Err(error);
+            let nothing = match state.error.take() {
+                Some(error) => Err(error),
+                None if state.shut || room == 0 => Ok(received),
+                None => Err(Errno::AGAIN),
+            };
+            let wake = full && !state.full();
+            drop(state);
+            if wake {
+                self.room.wake();
             }
-            return if state.shut || room == 0 { Ok(received) } else { Err(Errno::AGAIN) };
+            return nothing;
         }
-        let full = state.full();
         let mut index = 0;
         while received.length < most {
             let at = if peek { index } else { 0 };
@@ -453,48 +461,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packet(text: &str) -> Packet {
-        Packet { bytes: text.as_bytes().to_vec(), ..Packet::default() }
-    }
-
-    fn text(received: &Received) -> String {
-        let parts = received.pieces.iter().map(|(bytes, start)| &bytes[*start..]);
-        String::from_utf8(parts.collect::<Vec<_>>().concat()).unwrap()
-    }
-
-    #[test]
-    fn a_stream_has_no_borders_and_datagrams_have() {
-        let inbox = Inbox::new(10_000);
-        assert_eq!(inbox.stream(9, false, false).err(), Some(Errno::AGAIN));
-        for part in ["abc", "def"] {
-            inbox.push(&mut packet(part), false).unwrap();
-        }
-        assert_eq!(text(&inbox.stream(4, true, false).unwrap()), "abcd");
-        assert_eq!(text(&inbox.stream(4, false, false).unwrap()), "abcd");
-        assert_eq!(text(&inbox.stream(40, false, false).unwrap()), "ef");
-        for part in ["abc", "def"] {
-            inbox.push(&mut packet(part), false).unwrap();
-        }
-        let first = inbox.datagram(2, false).unwrap();
-        assert_eq!((text(&first).as_str(), first.full), ("ab", 3));
-        assert_eq!(text(&inbox.datagram(9, false).unwrap()), "def");
-        inbox.shut();
-        assert_eq!(inbox.datagram(9, false).unwrap().length, 0);
-        assert_eq!(inbox.push(&mut packet("x"), false), Err(Errno::PIPE));
-    }
-
-    #[test]
-    fn empty_packets_take_room_too() {
-        let inbox = Inbox::new(10_000);
-        let mut taken = 0;
-        while inbox.push(&mut packet(""), false).is_ok() {
-            taken += 1;
-        }
-        assert!(taken < 100 && !inbox.has_room());
-        while inbox.datagram(1, false).is_ok() {}
-        assert!(inbox.has_room());
-    }
-}
+mod tests;

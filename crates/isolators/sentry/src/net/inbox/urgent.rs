@@ -86,7 +86,7 @@ impl Inbox {
     #[must_use]
     pub fn is_readable(&self) -> bool {
         let state = lock(&self.state);
-        state.came - state.taken >= state.hole() + state.least(u64::MAX)
+        state.holds(u64::MAX)
     }
 
     /// Whether a read of so many bytes that may wait has enough.
@@ -95,7 +95,7 @@ impl Inbox {
         let state = lock(&self.state);
         let over = state.shut || state.error.is_some();
         let marked = state.mark.is_some_and(|mark| mark.at > state.taken);
-        over || marked || state.came - state.taken >= state.hole() + state.least(room as u64)
+        over || marked || state.holds(room as u64)
     }
 
     /// Bytes that come before the urgent one, or all.
@@ -114,6 +114,13 @@ impl State {
     /// How much of `room` bytes is enough: no more than always finds room.
     fn least(&self, room: u64) -> u64 {
         self.low.min(self.limit as u64 / 4).min(room).max(1)
+    }
+
+    /// Whether there is as much as is enough of `room` bytes; or something, if no more comes
+    /// before that is received: small packets take more room than their bytes.
+    fn holds(&self, room: u64) -> bool {
+        let left = (self.came - self.taken).saturating_sub(self.hole());
+        left >= self.least(room) || left > 0 && self.full()
     }
 
     /// How much of what comes next is not received with the rest: the urgent byte.

@@ -226,6 +226,15 @@ impl<T> Held<T> {
         }
     }
 
+    /// Its socket listens no more.
+    pub fn end_listening(&self) {
+        let mut rows = lock(&self.ports.rows);
+        let row = rows.get_mut(&self.port).and_then(|r| r.iter_mut().find(|r| r.id == self.id));
+        if let Some(row) = row {
+            row.wish.listens = false;
+        }
+    }
+
     /// Another address of its own: the one that a connection uses.
     pub fn narrow(&self, ip: IpAddr) {
         let mut rows = lock(&self.ports.rows);
@@ -283,6 +292,8 @@ mod tests {
         let listens = Wish { listens: true, ..reuse };
         assert_eq!(first.0.listen(listens), Ok(()));
         assert_eq!(second.0.listen(listens), Err(Errno::ADDRINUSE));
+        first.0.end_listening();
+        assert_eq!(second.0.listen(listens), Ok(()));
         let share = |user| Wish { reuse_port: true, user, ..plain };
         let mine = [0, 1, 2].map(|n| (Arc::new(n), ()));
         let held =

@@ -184,6 +184,12 @@ impl Udp {
         }
     }
 
+    /// Whether it takes and sends by an interface alone.
+    #[must_use]
+    pub fn is_bound_to(&self, link: u32) -> bool {
+        lock(&self.state).wish.device == link
+    }
+
     /// Whether it takes what comes by an interface.
     fn hears(&self, link: u32) -> bool {
         let device = lock(&self.state).wish.device;

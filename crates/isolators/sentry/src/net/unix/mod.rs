@@ -273,6 +273,9 @@ impl Unix {
         let mut state = lock(&self.state);
         if matches!(state.role, Role::Directed(_)) {
             state.role = Role::Idle;
+            drop(state);
+            // Whoever waited for room where it went may send no more.
+            self.changed.wake();
         }
     }
 

@@ -1,10 +1,11 @@
 //! Making, naming, connecting and sending of TCP and UDP sockets.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::net::inet::udp::LOOPBACK;
 use crate::net::inet::{Progress, address, icmp, options};
 use crate::net::{Body, Network, Outgoing, Socket, Tcp, Udp};
 use crate::settings::FIRST_FREE_PORT;
@@ -220,10 +221,14 @@ fn send_one(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<
         ip
     } else if to.ip().is_multicast() && local.is_loopback() {
         local
+    } else if group && udp.is_bound_to(LOOPBACK) {
+        Ipv4Addr::LOCALHOST.into()
     } else {
         network.source(to.ip())?
     };
-    if let (Some(stack), false) = (network.stack(), network.is_own(to.ip())) {
+    // What goes to a group by the loopback interface leaves the machine no more than that.
+    let stays = to.ip().is_multicast() && (from.is_loopback() || udp.is_bound_to(LOOPBACK));
+    if let (Some(stack), false) = (network.stack(), stays || network.is_own(to.ip())) {
         udp.check(&outgoing.packet, to)?;
         let local = udp.local();
         let ip = if local.ip().is_unspecified() { from } else { local.ip() };

@@ -103,6 +103,10 @@ fn send(
     if let (Body::Tcp(tcp), true) = (&socket.body, flags & flag::FAST_OPEN != 0) {
         // As where no cookie is known: first it is connected.
         let to = outgoing.to.take().ok_or(Errno::INVAL)?;
+        // No address, to which connect(2) would end the connection.
+        if to.first_chunk() == Some(&[0, 0]) {
+            return Err(Errno::OPNOTSUPP.into());
+        }
         if tcp.remote().is_ok() {
             return Err(Errno::ISCONN.into());
         }

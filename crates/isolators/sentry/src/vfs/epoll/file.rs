@@ -36,7 +36,7 @@ impl File for EpollFile {
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {
-        self.0.join(waiter);
+        self.0.calls.others.join(waiter);
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {

@@ -45,6 +45,13 @@ impl List {
         rows.keys.remove(&at);
     }
 
+    /// Of a file that is in the set no more: it gets no other place.
+    pub(super) fn retire(&self, place: &AtomicU64) {
+        let mut rows = lock(&self.0);
+        let at = place.swap(u64::MAX, Ordering::SeqCst);
+        rows.keys.remove(&at);
+    }
+
     /// One that is no file's place any more.
     pub(super) fn clear(&self, at: u64) {
         lock(&self.0).keys.remove(&at);

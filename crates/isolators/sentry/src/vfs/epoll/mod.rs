@@ -47,7 +47,8 @@ struct Item {
     disarmed: bool,
     /// It called since it was last listened to.
     called: Arc<AtomicBool>,
-    /// Its place in the list; none is zero. Changed under the list's lock.
+    /// Its place in the list; none is zero, and the last one means that it gets none. Changed
+    /// under the list's lock.
     place: Arc<AtomicU64>,
     waiter: Arc<Waiter>,
 }
@@ -64,12 +65,29 @@ impl Drop for Item {
     }
 }
 
+/// Who is called when something happens to a file of a set.
+#[derive(Default)]
+struct Calls {
+    /// Who waits in epoll_wait(2).
+    waiting: WaitQueue,
+    /// Who waits otherwise: poll(2), and sets that it is in, in which perhaps nobody waits.
+    others: WaitQueue,
+}
+
+impl Calls {
+    /// Calls all; whether anybody waits for this set alone.
+    fn wake(&self) -> bool {
+        self.others.wake();
+        self.waiting.wake()
+    }
+}
+
 /// A set of files to wait for.
 #[derive(Default)]
 pub struct Epoll {
     items: Mutex<BTreeMap<Key, Item>>,
     list: Arc<List>,
-    changed: Arc<WaitQueue>,
+    calls: Arc<Calls>,
     /// Files that nobody has open any more. Told while whatever lock is held.
     closed: Mutex<Vec<Key>>,
     /// Sets that this one is in, once for each time.
@@ -111,11 +129,11 @@ impl Epoll {
         }
         let (called, place) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let own = (Arc::clone(&called), Arc::clone(&place));
-        let (list, queue) = (Arc::clone(&self.list), Arc::clone(&self.changed));
+        let (list, calls) = (Arc::clone(&self.list), Arc::clone(&self.calls));
         let forward = move || {
             own.0.store(true, Ordering::SeqCst);
             list.push(key, &own.1);
-            queue.wake()
+            calls.wake()
         };
         let waiter = Arc::new(if events & flag::EXCLUSIVE != 0 {
             Waiter::exclusive(Box::new(forward))
@@ -130,7 +148,7 @@ impl Epoll {
         file.file.watch(&item.waiter);
         let wakes = self.enter(key, &item, file);
         items.insert(key, item);
-        drop(items);
+        // Before anybody can take it out again.
         let mut sets = lock(&file.sets);
         // Now and then: those that are gone.
         if sets.len() >= 16 && sets.len().is_power_of_two() {
@@ -138,8 +156,9 @@ impl Epoll {
         }
         sets.push((Arc::downgrade(self), number));
         drop(sets);
+        drop(items);
         if wakes {
-            self.changed.wake();
+            self.calls.wake();
         }
         Ok(())
     }
@@ -160,7 +179,7 @@ impl Epoll {
             if items.get(&key).is_some_and(|item| item.file.strong_count() == 0)
                 && let Some(item) = items.remove(&key)
             {
-                self.list.remove(&item.place);
+                self.list.retire(&item.place);
             }
         }
         items
@@ -281,7 +300,7 @@ impl Epoll {
         let wakes = self.enter(key, item, file);
         drop(items);
         if wakes {
-            self.changed.wake();
+            self.calls.wake();
         }
         Ok(())
     }
@@ -292,7 +311,7 @@ impl Epoll {
     /// `ENOENT`
     pub fn remove(self: &Arc<Self>, number: u32, file: &Arc<OpenFile>) -> Result<(), Errno> {
         let item = self.items().remove(&key(number, file)).ok_or(Errno::NOENT)?;
-        self.list.remove(&item.place);
+        self.list.retire(&item.place);
         let this = Arc::downgrade(self);
         let mut sets = lock(&file.sets);
         if let Some(at) = sets.iter().position(|(set, n)| *n == number && set.ptr_eq(&this)) {
@@ -347,14 +366,14 @@ impl Epoll {
         found
     }
 
-    /// Has a waiter called when something happens to a file of the set.
+    /// Has who waits for this set alone called when something happens to a file of it.
     pub fn join(&self, waiter: &Arc<Waiter>) {
-        self.changed.join(waiter);
+        self.calls.waiting.join(waiter);
     }
 
     /// The waiter waits no more.
     pub fn leave(&self, waiter: &Arc<Waiter>) {
-        self.changed.leave(waiter);
+        self.calls.waiting.leave(waiter);
     }
 }
 

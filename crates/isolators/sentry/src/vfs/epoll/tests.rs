@@ -116,3 +116,37 @@ fn several_that_look_at_once_all_see_what_is_level_triggered() {
         }
     });
 }
+
+#[test]
+fn a_set_in_another_in_which_nobody_waits_serves_nobody() {
+    use crate::task::waiter::Woken;
+    let (reader, writer) = pipe(1, (0, 0));
+    let (reader, writer) = (OpenFile::stream(reader, 0), OpenFile::stream(writer, 1));
+    let [inner, other, outer] = [(); 3].map(|()| Arc::<Epoll>::default());
+    for set in [&inner, &other] {
+        set.add(3, &reader, 1 | flag::EXCLUSIVE, 7).unwrap();
+    }
+    let file = OpenFile::of_epoll(Box::new(EpollFile(Arc::clone(&inner))), Arc::clone(&inner));
+    outer.add_set(4, (&file, &inner), 1, 8).unwrap();
+    let waiters = [(); 3].map(|()| Arc::new(Waiter::default()));
+    // Who polls the inner one, and who waits in the other one.
+    file.file.watch(&waiters[0]);
+    other.join(&waiters[1]);
+    outer.join(&waiters[2]);
+    writer.file.write(b"x", 0, false).unwrap();
+    let now = Some(std::time::Instant::now());
+    let called = waiters.map(|waiter| waiter.wait(now) == Woken::Called);
+    assert_eq!(called, [true; 3]);
+}
+
+#[test]
+fn what_calls_after_it_was_taken_out_gets_no_place() {
+    let (reader, _writer) = pipe(1, (0, 0));
+    let reader = OpenFile::stream(reader, 0);
+    let set = Arc::<Epoll>::default();
+    set.add(3, &reader, 1, 7).unwrap();
+    let place = Arc::clone(&lock(&set.items)[&key(3, &reader)].place);
+    set.remove(3, &reader).unwrap();
+    set.list.push(key(3, &reader), &place);
+    assert_eq!(set.list.len(), 0);
+}

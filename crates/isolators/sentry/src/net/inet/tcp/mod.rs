@@ -335,6 +335,9 @@ impl Tcp {
             Role::Listening { .. } if receive => {
                 // It stops to listen.
                 let role = std::mem::replace(&mut state.role, Role::Idle);
+                if let Some(held) = &state.held {
+                    held.end_listening();
+                }
                 drop(state);
                 abandon(role);
             }

@@ -35,10 +35,22 @@ bitflags::bitflags! {
     }
 }
 
+/// Areas of a process at most, as the host has it.
+const MOST: usize = 65_530;
+
 impl Areas {
     /// Changes marks of all that is mapped in `range`.
     pub fn mark(&mut self, range: &Range<u64>, gets: Marks, loses: Marks) {
         self.change(range, |area| area.marks = area.marks.difference(loses).union(gets));
+    }
+
+    /// Whether there is room for the areas that it would be in more than before.
+    #[must_use]
+    pub fn may_mark(&self, range: &Range<u64>, gets: Marks, loses: Marks) -> bool {
+        let cuts = [range.start, range.end].into_iter();
+        let cuts = cuts.filter(|cut| self.at(*cut).is_some_and(|(start, _)| start != *cut));
+        let is_so = |area: &Area| area.marks == area.marks.difference(loses).union(gets);
+        self.count() + cuts.count() <= MOST || self.within(range).all(is_so)
     }
 
     /// Whether something in `range` has one of these marks.
@@ -90,6 +102,27 @@ impl Areas {
 mod tests {
     use super::*;
     use crate::mm::{Backing, Protection};
+
+    #[test]
+    fn marks_make_no_more_areas_than_a_host_has() {
+        let (protection, backing) = (Protection(3), Backing::Anonymous);
+        let area = Area { end: 1 << 30, protection, backing, name: "", marks: Marks::default() };
+        let mut areas = Areas::default();
+        areas.insert(0x1_0000, area);
+        let (gets, none) = (Marks::NOT_DUMPED, Marks::empty());
+        let odd = (0x1_1000..1 << 30).step_by(0x2000).map(|start| start..start + 0x1000);
+        let refused = odd.clone().find(|page| {
+            let may = areas.may_mark(page, gets, none);
+            if may {
+                areas.mark(page, gets, none);
+            }
+            !may
+        });
+        assert!(refused.is_some() && (MOST - 2..=MOST).contains(&areas.count()));
+        // Those are so already, or joined.
+        assert!(areas.may_mark(&(0x1_1000..0x1_2000), gets, none));
+        assert!(areas.may_mark(&(0x1_1000..0x1_2000), none, gets));
+    }
 
     #[test]
     fn locks_go_with_what_is_mapped() {

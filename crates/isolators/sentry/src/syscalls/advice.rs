@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use crate::mm::Marks;
+use crate::mm::{Marks, Space};
 use crate::task::waiter::lock;
 use crate::task::{Caps, may_trace};
 
@@ -58,6 +58,9 @@ pub(super) fn madvise(call: &Call<'_>) -> Outcome {
     };
     if OWN.contains(&advice) {
         let mut areas = lock(&space.areas);
+        if !areas.may_mark(&at, gets, loses) {
+            return Err(Errno::AGAIN.into());
+        }
         areas.mark(&at, gets, loses);
         return if areas.is_mapped(&at) { Ok(0) } else { Err(Errno::NOMEM.into()) };
     }
@@ -66,7 +69,13 @@ pub(super) fn madvise(call: &Call<'_>) -> Outcome {
     }
     // The host's forks heed it; ours is noted with it, for who is listed in the child.
     let noted = at.clone();
-    approved::approve(call, at, |_| Ok(()), |space| lock(&space.areas).mark(&noted, gets, loses))
+    let judge = |space: &Space| {
+        let may = lock(&space.areas).may_mark(&noted, gets, loses);
+        if may { Ok(()) } else { Err(Errno::AGAIN.into()) }
+    };
+    approved::approve_any(call, at, judge, |space| {
+        lock(&space.areas).mark(&noted, gets, loses);
+    })
 }
 
 /// Hints about another process's memory, which have no effect.

@@ -53,15 +53,24 @@ pub(super) fn approve(
     judge: impl FnOnce(&Space) -> Result<(), Failure>,
     note: impl FnOnce(&Space),
 ) -> Outcome {
+    let few = |space: &Space| {
+        if lock(&space.areas).count() > MANY { Err(Failure::NeedsFrame) } else { judge(space) }
+    };
+    approve_any(call, at, few, note)
+}
+
+/// The same however many areas there are: of what can't be ordered.
+pub(super) fn approve_any(
+    call: &Call<'_>,
+    at: Range<u64>,
+    judge: impl FnOnce(&Space) -> Result<(), Failure>,
+    note: impl FnOnce(&Space),
+) -> Outcome {
     let space = call.thread.space();
     space.take_turn()?;
-    let judged = if lock(&space.areas).count() > MANY {
-        Err(Failure::NeedsFrame)
-    } else {
-        judge(&space)
-            .and_then(|()| Ok(space.settle(call.thread.tid, &at)?))
-            .and_then(|()| Ok(depart(call.thread, &space, at, None)?))
-    };
+    let judged = judge(&space)
+        .and_then(|()| Ok(space.settle(call.thread.tid, &at)?))
+        .and_then(|()| Ok(depart(call.thread, &space, at, None)?));
     if judged.is_ok() {
         note(&space);
     }

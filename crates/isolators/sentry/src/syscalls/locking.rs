@@ -91,6 +91,9 @@ fn lock_as(call: &Call<'_>, how: Marks) -> Outcome {
     }
     // What is in front of a hole is done.
     let end = areas.mapped_up_to(&at);
+    if !areas.may_mark(&(at.start..end), how, Marks::LOCKS) {
+        return Err(Errno::NOMEM.into());
+    }
     areas.lock(&(at.start..end), how);
     if end < at.end { Err(Errno::NOMEM.into()) } else { Ok(0) }
 }

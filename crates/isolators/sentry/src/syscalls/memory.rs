@@ -418,6 +418,8 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
         let private =
             !matches!(area.backing, Backing::Shared(..) | Backing::File { shared: true, .. });
         allow_memory(call, &areas, more, private && area.protection.0 & 2 != 0)?;
+        // What stays is locked no more.
+        let more = length.saturating_sub(old_length);
         locking::allow_locked(call.thread, &areas, area.marks, more)?;
         if flags & FIXED != 0 {
             let to = range(target, length)?;
@@ -458,7 +460,9 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
     };
     let host = HostCall { number: host::MREMAP, args };
     let note: Note = Box::new(move |areas| {
-        if !stays {
+        if stays {
+            areas.lock(&from, Marks::empty());
+        } else {
             areas.remove(&from);
         }
         areas.insert(to, Area { end: to + length, ..area });

@@ -18,7 +18,7 @@ const EMPTY: u32 = 0x1000;
 const RECURSIVE: u32 = 0x8000;
 
 /// The detached tree of which `entry` is the root, however that was found.
-fn tree_of(entry: &Arc<Entry>) -> Option<Arc<DetachedTree>> {
+pub(super) fn tree_of(entry: &Arc<Entry>) -> Option<Arc<DetachedTree>> {
     entry.mount.tree().filter(|tree| Arc::ptr_eq(tree.root(), entry))
 }
 

@@ -13,6 +13,7 @@ use crate::vfs::mount::{Description, Options};
 use crate::vfs::overlay::{self, OverlayOptions};
 use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node};
 
+use super::mount_trees::tree_of;
 use super::paths::{place, walk};
 use super::{Call, Outcome};
 
@@ -69,7 +70,10 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     }
     if flags & MOVE != 0 {
         let source = walk(call, None, 0, true)?.existing()?;
-        mounts.relocate(&source, &target)?;
+        match tree_of(&source) {
+            Some(tree) => mounts.attach_tree(&tree, &target)?,
+            None => mounts.relocate(&source, &target)?,
+        }
         return Ok(0);
     }
     if flags & BIND != 0 {

@@ -29,14 +29,18 @@ enum Found {
 
 fn subject(call: &Call<'_>, subject: &Subject) -> Result<Found, Errno> {
     let open = |file: Arc<OpenFile>| match &file.entry {
-        Some(entry) => Found::Entry(Arc::clone(entry)),
+        Some(entry) => match &entry.node {
+            // A name of what has none.
+            Node::Proc(ProcNode::Descriptor(file, _)) => Found::Open(Arc::clone(file)),
+            _ => Found::Entry(Arc::clone(entry)),
+        },
         None => Found::Open(file),
     };
     match *subject {
         Subject::Path(directory, index, follow) => {
             let entry = walk(call, directory, index, follow)?.existing()?;
             match &entry.node {
-                Node::Proc(ProcNode::Descriptor(file, _)) if follow => Ok(open(Arc::clone(file))),
+                Node::Proc(ProcNode::Descriptor(file, _)) => Ok(open(Arc::clone(file))),
                 _ => Ok(Found::Entry(entry)),
             }
         }

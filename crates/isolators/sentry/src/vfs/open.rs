@@ -56,12 +56,7 @@ pub fn open(
         None => return Err(Errno::NOENT.into()),
     };
     if let Node::Proc(ProcNode::Descriptor(file, _)) = &entry.node {
-        if !has(status::NO_FOLLOW) {
-            return again(walker, call, (&entry, file), flags);
-        }
-        if !has(status::PATH) {
-            return Err(Errno::LOOP.into());
-        }
+        return again(walker, call, (&entry, file), flags);
     }
     open_entry(walker, call, &entry, flags)
 }
@@ -75,6 +70,7 @@ fn again(
 ) -> Result<Arc<OpenFile>, Failure> {
     match &file.entry {
         Some(entry) => {
+            // A name of what has none: that was followed, so it is no other such name.
             if let Node::Proc(ProcNode::Descriptor(file, _)) = &entry.node {
                 return again(walker, call, (entry, file), flags);
             }

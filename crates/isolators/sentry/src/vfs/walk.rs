@@ -281,6 +281,13 @@ impl Walker<'_> {
                 if slash && child.kind() != Kind::Directory {
                     return Err(Errno::NOTDIR);
                 }
+                let child = match (&at.node, &child.node) {
+                    (Node::Proc(folder), Node::Proc(link)) if !followed => {
+                        let link = folder.unfollowed(link, &name).map(Node::Proc);
+                        link.map_or(child, |link| Entry::new(&at, &name, link, Kind::Link))
+                    }
+                    _ => child,
+                };
                 return Ok(Resolve { parent: at, name, entry: Some(child), slash });
             }
             at = child;

@@ -25,7 +25,7 @@ static long field(const char *name) {
     return n;
 }
 /* Pieces of a range as they are listed: pages, kilobytes that are locked, flags. */
-static void listed(const char *what, char *at, size_t n) {
+static void pieces(const char *what, char *at, size_t n) {
     static const char *known[] = {"lo", "lf", "sr", "rr", "dc", "wf", "dd", "hg", "nh", "gd"};
     FILE *f = fopen("/proc/self/smaps", "r");
     char line[1024];
@@ -45,8 +45,11 @@ static void listed(const char *what, char *at, size_t n) {
             P("]");
         }
     }
-    P(" all %ld\n", field("VmLck:"));
     fclose(f);
+}
+static void listed(const char *what, char *at, size_t n) {
+    pieces(what, at, n);
+    P(" all %ld\n", field("VmLck:"));
 }
 static void limit(long n) { struct rlimit l = {n, n}; setrlimit(RLIMIT_MEMLOCK, &l); }
 static void child(void (*f)(void)) {
@@ -171,11 +174,31 @@ static void advice(void) {
     P("locked: dontneed %ld locked too %ld free %ld cold %ld\n", E(madvise(p, PAGE, 4)), E(madvise(p, PAGE, 24)), E(madvise(p, PAGE, 8)), E(madvise(p, PAGE, 20)));
     P("unknown %ld none %ld\n", E(madvise(p, PAGE, 77)), E(madvise(p, 0, 77)));
 }
+/* Not what is locked of all: some of Linux count what stays there still. */
+static void moved(void) {
+    char *p = map(2 * PAGE, 0);
+    memset(p, 1, 2 * PAGE);
+    mlock(p, 2 * PAGE);
+    char *to = mremap(p, 2 * PAGE, 2 * PAGE, 5, 0);
+    P("moved %d\n", to != MAP_FAILED);
+    pieces("stays", p, 2 * PAGE);
+    pieces("moved", to, 2 * PAGE);
+    P("\n");
+}
+static void many(void) {
+    long n = 31000;
+    char *p = mmap(0, 2 * n * PAGE, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (long i = 0; i < n; i++) mprotect(p + 2 * i * PAGE, PAGE, 1);
+    P("many: huge %ld none %ld fork %ld dump %ld\n", E(madvise(p, PAGE, 14)), E(madvise(p, PAGE, 15)), E(madvise(p, PAGE, 10)), E(madvise(p, PAGE, 16)));
+    munmap(p, 2 * n * PAGE);
+}
 int main(void) {
     child(locks);
     child(future);
     child(limited);
     child(none);
     child(advice);
+    child(moved);
+    child(many);
     P("done\n");
 }

@@ -350,6 +350,20 @@ static void layers(void) {
     umount2("/tmp/o", MNT_DETACH);
 }
 
+static void old_move(void) {
+    mkdir("/tmp/d", 0755);
+    mkdir("/tmp/e", 0755);
+    int tree = CALL(OPEN_TREE_, AT_FDCWD, "/tmp", 1);
+    char path[64];
+    sprintf(path, "/proc/self/fd/%d", tree);
+    printf("old move %ld\n", SIGN(mount(path, "/tmp/d", NULL, MS_MOVE, NULL) ? -errno : 1));
+    printf("there %s\n", line("/tmp/d"));
+    printf("once more %d\n", mount(path, "/tmp/e", NULL, MS_MOVE, NULL) ? errno : 0);
+    close(tree);
+    umount2("/tmp/d", MNT_DETACH);
+    umount2("/tmp/e", MNT_DETACH);
+}
+
 static void others(void) {
     pid_t child = fork();
     if (child == 0) {
@@ -378,6 +392,7 @@ int main(void) {
     trees();
     attributes();
     layers();
+    old_move();
     others();
     umount2("/tmp", MNT_DETACH);
     puts("done");

@@ -160,6 +160,51 @@ static void executes(void) {
     runs("no program", fd, "", AT_EMPTY_PATH);
     unlink("/tmp/e/l"), rmdir("/tmp/e");
 }
+static void held(const char *folder, int flags) {
+    char path[64];
+    int at = open("/tmp", O_PATH);
+    for (int i = 0; i < 20000; i++) {
+        sprintf(path, "/proc/self/%s/%d", folder, at);
+        int next = open(path, flags);
+        close(at);
+        at = next;
+    }
+    P("%s %d\n", folder, at > 0);
+    close(at);
+}
+static void links(void) {
+    static char bytes[4 << 20];
+    char path[64], text[64] = "";
+    int p[2];
+    pipe(p);
+    sprintf(path, "/proc/self/fd/%d", p[0]);
+    int followed = open(path, O_PATH), link = open(path, O_PATH | O_NOFOLLOW);
+    P("followed %ld %ld\n", E(syscall(452, followed, "", 0640, AT_EMPTY_PATH)), E(fchownat(followed, "", 8, 9, AT_EMPTY_PATH)));
+    struct stat s;
+    fstat(p[0], &s);
+    P("pipe %o %d:%d\n", s.st_mode, s.st_uid, s.st_gid);
+    fstat(link, &s);
+    P("link %o %d", s.st_mode, readlinkat(link, "", text, sizeof text) > 0);
+    P(" %.5s\n", text);
+    sprintf(path, "/proc/self/fd/%d", link);
+    P("again %ld %d\n", E(open(path, O_RDONLY)), open(path, O_PATH) > 0);
+    sprintf(path, "/proc/self/fd/%d", followed);
+    P("the pipe again %d\n", open(path, O_RDONLY) > 0);
+    close(p[1]);
+    close(p[0]);
+    P("gone %ld\n", E(readlinkat(link, "", text, sizeof text)));
+    int self = open("/proc/self/exe", O_RDONLY);
+    int fd = in_memory("program", bytes, read(self, bytes, sizeof bytes), 0);
+    sprintf(path, "/proc/self/fd/%d", fd);
+    runs("a link", open(path, O_PATH | O_NOFOLLOW), "", AT_EMPTY_PATH);
+    runs("a link by path", AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
+    int space = open("/proc/self/ns/uts", O_PATH | O_NOFOLLOW);
+    P("namespace %d", readlinkat(space, "", text, sizeof text) > 0);
+    P(" %.4s\n", text);
+    held("fd", O_PATH | O_NOFOLLOW);
+    held("fdinfo", O_PATH);
+    held("fdinfo", O_RDONLY);
+}
 int main(int count, char **words) {
     if (count > 1) {
         char link[256] = "", head[4] = "";
@@ -174,5 +219,6 @@ int main(int count, char **words) {
     all();
     seals();
     executes();
+    links();
     P("done\n");
 }

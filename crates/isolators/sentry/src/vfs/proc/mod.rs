@@ -55,6 +55,9 @@ pub enum ProcNode {
     Descriptors(i32),
     /// `/proc/<pid>/fd/<n>`, or `ns/<kind>`: leads to the file itself; of which process.
     Descriptor(Arc<OpenFile>, i32),
+    /// The same that was not followed: a name in this folder, and its permission bits. It
+    /// holds nothing open, and leads nowhere any more.
+    Unfollowed(Box<ProcNode>, Vec<u8>, u32),
     /// `exe`, `cwd` or `root` of a process.
     Link(&'static str, i32),
     /// `/proc/thread-self`
@@ -66,7 +69,7 @@ pub enum ProcNode {
     /// `/proc/<pid>/fdinfo`
     Infos(i32),
     /// `/proc/<pid>/fdinfo/<n>`
-    Info(Arc<OpenFile>, i32),
+    Info(u32, i32),
     /// `/proc/<pid>/ns`
     Namespaces(i32),
     /// `/proc/<pid>/net`
@@ -95,6 +98,15 @@ impl ProcNode {
     #[must_use]
     pub fn is_nameless(&self) -> bool {
         matches!(self, ProcNode::Descriptor(file, _) if file.entry.is_none())
+    }
+
+    /// What is found in this folder in place of a link to what is open that is not followed:
+    /// who holds it holds no file, and so none that holds another.
+    #[must_use]
+    pub fn unfollowed(&self, link: &ProcNode, name: &[u8]) -> Option<ProcNode> {
+        let of = || Box::new(self.clone());
+        let unfollowed = || ProcNode::Unfollowed(of(), name.to_vec(), link.permissions());
+        link.is_open().then(unfollowed)
     }
 
     /// Whether it leads somewhere that its text does not say.
@@ -157,6 +169,7 @@ impl ProcNode {
             ProcNode::Own(_)
             | ProcNode::OfOwn(_)
             | ProcNode::Descriptor(..)
+            | ProcNode::Unfollowed(..)
             | ProcNode::Link(..) => Kind::Link,
             ProcNode::Text(..) => Kind::Regular,
         }
@@ -246,7 +259,8 @@ impl ProcNode {
                 let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
                 let number = number().and_then(|n| u32::try_from(n).ok()).ok_or(Errno::NOENT)?;
                 let files = Arc::clone(&lock(&process.files));
-                ProcNode::Info(files.get(number).map_err(|_| Errno::NOENT)?, *pid)
+                files.get(number).map_err(|_| Errno::NOENT)?;
+                ProcNode::Info(number, *pid)
             }
             ProcNode::Namespaces(pid) => {
                 let found = NAMESPACES.iter().find(|(kind, _)| kind.as_bytes() == name);
@@ -313,6 +327,7 @@ impl ProcNode {
                 Ok(format!("{own}/task/{}", own_number(pids, walker.tid)?).into_bytes())
             }
             ProcNode::Own(pids) => Ok(own_number(pids, walker.pid)?.to_string().into_bytes()),
+            ProcNode::Unfollowed(folder, name, _) => folder.lookup(kernel, name)?.0.target(walker),
             ProcNode::Descriptor(file, _) => match &file.entry {
                 Some(entry) if is_memory(entry) => Ok(entry.path()),
                 Some(entry) => {
@@ -403,7 +418,8 @@ fn own_number(pids: &Pids, id: i32) -> Result<i32, Errno> {
 
 /// What a process executes.
 fn program(kernel: &Kernel, pid: i32) -> Result<crate::mm::Program, Errno> {
-    let threads = kernel.threads_of(pid);
+    let process = process(kernel, pid).ok_or(Errno::NOENT)?;
+    let threads = kernel.threads_of(process.pid);
     let space = threads.first().ok_or(Errno::NOENT)?.space();
     let program = lock(&space.program).clone();
     Ok(program)

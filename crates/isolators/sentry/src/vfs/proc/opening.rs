@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::net::procfs;
 use crate::settings::is_of_network;
 use crate::task::Caps;
+use crate::task::waiter::lock;
 
 use super::super::{File, Kind, OpenFile, Walker};
 use super::adjustment::AdjustmentFile;
@@ -54,7 +55,12 @@ impl ProcNode {
         let kernel = walker.kernel;
         Ok(match self {
             ProcNode::Setting(path, true) => sys::text(walker, path),
-            ProcNode::Info(file, _) => info(file),
+            ProcNode::Info(number, pid) => {
+                let process = process(kernel, *pid).ok_or(Errno::SRCH)?;
+                let files = Arc::clone(&lock(&process.files));
+                let file = files.get(*number)?;
+                info(&file)
+            }
             ProcNode::OfNet(name, network) => procfs::text(network, name).into_bytes(),
             ProcNode::Text(name, OF_GROUP, _) => {
                 group::text(kernel, name, |id| number_for_reader(walker, id)).into_bytes()

@@ -42,6 +42,7 @@ impl ProcNode {
             | ProcNode::Info(_, pid)
             | ProcNode::Namespaces(pid)
             | ProcNode::Link(_, pid) => *pid,
+            ProcNode::Unfollowed(folder, ..) => folder.about(),
             _ => 0,
         }
     }
@@ -60,6 +61,7 @@ impl ProcNode {
             ProcNode::Descriptors(_) => 0o500,
             ProcNode::Namespaces(_) => 0o511,
             ProcNode::Descriptor(file, _) => of_descriptor(file),
+            ProcNode::Unfollowed(_, _, permissions) => *permissions,
             _ => match self.kind() {
                 Kind::Directory => 0o555,
                 Kind::Link => 0o777,

@@ -77,11 +77,14 @@ pub fn add_seals(entry: &Entry, seals: u32) -> Result<(), Errno> {
         return Err(Errno::PERM);
     }
     let execution = seals & SEAL_EXECUTION != 0;
-    let executable = lock(&node.changeable).permissions & 0o111 != 0;
+    let memory = node.memory()?;
+    // Its mode stays as it is until it is sealed.
+    let mut now = lock(&node.changeable);
+    let executable = now.permissions & 0o111 != 0;
     let implied = if execution && executable { CONTENT } else { 0 };
     let host = SealFlags::from_bits_retain(seals & !SEAL_EXECUTION | implied);
-    rustix::fs::fcntl_add_seals(node.memory()?, host)?;
-    lock(&node.changeable).execution_sealed |= execution;
+    rustix::fs::fcntl_add_seals(memory, host)?;
+    now.execution_sealed |= execution;
     Ok(())
 }
 

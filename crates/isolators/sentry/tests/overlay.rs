@@ -24,6 +24,23 @@ fn overlays_are_what_linux_makes_of_them() {
     assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
 }
 
+/// As Linux 6.18 says, where nobody makes a user namespace in a changed root.
+#[test]
+fn an_overlay_shows_its_maker_nothing_new() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("overlay_maker", &["-static"]);
+    let ended = sandbox.run(&["/bin/overlay_maker"]);
+    let expected = "/tmp/e:/tmp/open: made\n/tmp/m/f: open\n\
+                    /tmp/m/locked/f: Permission denied\n/tmp/m/locked: 0 Permission denied\n\
+                    /tmp/below:/tmp/e: Invalid argument\n\
+                    /tmp/m/hidden/f: No such file or directory\n\
+                    /tmp/open:/tmp/e: made\n/tmp/m/locked/f: Permission denied\ndone\n";
+    assert_eq!((ended.stdout.as_str(), ended.code), (expected, 0), "{}", ended.stderr);
+}
+
 const MEMORY: [&str; 2] = ["--overlay2", "root:memory"];
 
 /// Programs that make, change and watch files say the same where all of it stays in memory.

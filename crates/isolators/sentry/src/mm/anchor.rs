@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What stays there for as long as it is mapped, if anything has to: a file in memory without a
-/// name keeps its room. Those of one file are alike.
+/// name keeps its room.
 #[derive(Clone, Default)]
 pub struct Anchor(Option<Arc<dyn Any + Send + Sync>>);
 
@@ -24,8 +24,12 @@ impl fmt::Debug for Anchor {
 }
 
 impl PartialEq for Anchor {
-    fn eq(&self, _: &Self) -> bool {
-        true
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 }
 

@@ -116,6 +116,12 @@ impl Join {
                 }
             }
         }
+        // Ids of one are not those of the other, and a kernel has one kind.
+        let users = namespace_of(pid, NamespaceKind::User);
+        if users.is_some() && users != wanted(spec, NamespaceKind::User) {
+            let cause = "its user namespace is another one: a sandbox has one";
+            return Err(SandboxError::step(format!("join the sandbox of container {host}"), cause));
+        }
         let same = |kind| {
             let wanted = wanted(spec, kind);
             wanted.is_some() && namespace_of(pid, kind) == wanted

@@ -187,7 +187,8 @@ fn new_overlay(
     let walker = call.walker();
     let current = Arc::clone(&lock(&call.thread.fs().directories).current);
     let find = |path: &[u8]| walker.walk(&current, path, true);
-    let maker = confined.then(|| walker.credentials.clone());
+    let maker =
+        confined.then(|| (walker.credentials.clone(), mounts_of(call.kernel, &**call.thread)));
     let (node, device) = overlay::mounted(call.kernel, &options, maker, find)?;
     let writes = options.upper.is_some();
     let flags = if writes { flags } else { flags | MountFlags::READ_ONLY };

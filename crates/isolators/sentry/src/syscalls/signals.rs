@@ -235,14 +235,15 @@ pub(super) fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
         let threads = call.kernel.threads_of(process.pid);
         threads.iter().all(|thread| lock(&thread.signals).mask & bit != 0)
     };
-    // A tracer hears of all.
+    // A tracer hears of all but that.
     let traced = || match target {
         Target::Thread(thread) => thread.is_traced(),
         Target::Process(_) => {
             call.kernel.threads_of(process.pid).iter().any(|thread| thread.is_traced())
         }
     };
-    let first = process.is_first_for(&call.thread.process) && info.signal() != 0 && !traced();
+    let first = process.is_first_for(&call.thread.process) && info.signal() != 0;
+    let first = first && (info.signal() == SIGKILL || !traced());
     if first && lock(&process.actions()).get(info.signal()).handler <= 1 && !held() {
         return;
     }

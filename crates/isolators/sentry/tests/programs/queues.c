@@ -33,7 +33,7 @@ static void informed(int s, siginfo_t *i, void *c) { (void)s; (void)c; code = i-
 static void until_waits(pid_t p) {
     char path[64], text[256];
     sprintf(path, "/proc/%d/stat", p);
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < 3000; i++) {
         int fd = open(path, O_RDONLY);
         int n = read(fd, text, sizeof text - 1);
         close(fd);

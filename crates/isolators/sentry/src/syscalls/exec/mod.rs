@@ -374,6 +374,8 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
                 ..ThreadSignals::default()
             }
         };
+        // Who shares the directories and the mask could lead a program astray that may more.
+        let led = is_led(kernel, &old);
         let plan = {
             // Who is to trace it asks under the same lock whether he may.
             let trace = lock(&old.trace);
@@ -381,7 +383,7 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
             let confines = lock(&old.credentials).caps.no_new_privs;
             let (mut becomes, plan) = match (confined, watched) {
                 (Some(confined), _) if confines => confined,
-                (_, Some(watched)) if trace.is_watched_by_less(space) => watched,
+                (_, Some(watched)) if led || trace.is_watched_by_less(space) => watched,
                 _ => free,
             };
             becomes.who.caps.no_new_privs = confines;
@@ -413,6 +415,14 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
     };
     call.kernel.new_stub(Box::new(arrival)).map_err(Failure::from)?;
     Ok(None)
+}
+
+/// Whether another process is wherever this thread goes (`CLONE_FS`).
+fn is_led(kernel: &Kernel, thread: &Thread) -> bool {
+    let own = thread.fs();
+    let tree = lock(&kernel.tree);
+    let mut others = tree.rows().filter(|(pid, _)| *pid != thread.process.pid);
+    others.any(|(_, row)| row.threads.values().any(|other| Arc::ptr_eq(&other.fs(), &own)))
 }
 
 /// Runs the first program in `process`, which is in the tree already.

@@ -162,7 +162,7 @@ impl State {
     }
 
     /// What is mounted at an entry or below it in the same mount.
-    fn directly_in(&self, source: &Arc<Entry>) -> Vec<Arc<Mount>> {
+    pub(super) fn directly_in(&self, source: &Arc<Entry>) -> Vec<Arc<Mount>> {
         let is_inside = |mount: &&Arc<Mount>| {
             let place = mount.place().filter(|place| place.mount.id == source.mount.id);
             place.is_some_and(|place| place.path_below(source).is_some())

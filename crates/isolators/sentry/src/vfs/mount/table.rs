@@ -202,6 +202,15 @@ impl MountTable {
         lock(&self.state).mounts.contains_key(&mount.id)
     }
 
+    /// Whether a directory can be looked at from another place without showing what somebody
+    /// else's mounts hide: it is here, and nothing locked is mounted in it.
+    #[must_use]
+    pub fn hides_nothing(&self, directory: &Arc<Entry>) -> bool {
+        let state = lock(&self.state);
+        let here = state.mounts.contains_key(&directory.mount.id);
+        here && !state.directly_in(directory).iter().any(|mount| mount.is_locked())
+    }
+
     /// All mounts, by number.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Mount>> {

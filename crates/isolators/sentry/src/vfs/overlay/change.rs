@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
 use super::super::tmpfs::{Names, New};
-use super::super::{Kind, TmpNode, open, setup};
+use super::super::{Kind, TmpNode, access, open, setup};
 use super::OverlayNode;
 
 /// The mark of a name that is to be missing.
@@ -169,6 +169,7 @@ impl OverlayNode {
         }
         for lower in self.lowers() {
             let walker = setup::root_walker(kernel);
+            self.fs.allow(kernel, lower, access::READ)?;
             let names = open::names(&walker, lower)?;
             let mut position = 0;
             loop {

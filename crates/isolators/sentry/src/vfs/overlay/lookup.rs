@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
-use super::super::{Entry, Kind, Node, TmpNode};
+use super::super::{Entry, Kind, Node, TmpNode, access};
 use super::{OverlayFs, OverlayNode};
 
 /// A file's place in the upper layer, and in lower ones.
@@ -113,6 +113,7 @@ impl OverlayNode {
         }
         let mut lowers = Vec::new();
         for lower in &self.lowers {
+            self.fs.allow(kernel, lower, access::EXECUTE)?;
             let found = match lower.lookup(kernel, name, opens) {
                 Err(Errno::NOENT) => continue,
                 found => found?,
@@ -141,6 +142,7 @@ impl OverlayNode {
     /// Whether a lower layer has this name: taking it away needs a mark.
     pub(super) fn is_below(&self, kernel: &Kernel, name: &[u8]) -> Result<bool, Errno> {
         for lower in &self.lowers {
+            self.fs.allow(kernel, lower, access::EXECUTE)?;
             match lower.lookup(kernel, name, false) {
                 Err(Errno::NOENT) => {}
                 Ok(found) if matches!(found.node, Node::Point | Node::Proc(_)) => {}

@@ -93,6 +93,14 @@ impl OverlayFs {
         self.maker.as_ref().map_or(Ok(()), |maker| permit(maker, file, wanted))
     }
 
+    /// The same of an entry.
+    fn allow(&self, kernel: &Kernel, entry: &Entry, wanted: u32) -> Result<(), Errno> {
+        match &self.maker {
+            None => Ok(()),
+            Some(maker) => permit(maker, &entry.attributes(kernel)?, wanted),
+        }
+    }
+
     /// The inode number that a file of a lower layer has here.
     fn number(&self, (device, inode): (u64, u64)) -> u64 {
         let mut devices = lock(&self.devices);

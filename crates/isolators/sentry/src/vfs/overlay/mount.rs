@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::task::Credentials;
 
-use super::super::mount::{Description, Mount, MountFlags};
+use super::super::mount::{Description, Mount, MountFlags, MountTable};
 use super::super::tmpfs::{New, TmpFs};
 use super::super::{
     Attributes, Entry, Kind, Node, Resolve, TmpNode, Walker, access, kinds, permit,
@@ -156,14 +156,15 @@ fn plain(text: &[u8]) -> Vec<u8> {
 }
 
 /// Makes the overlay that a guest asks for; `find` finds a directory by its path. It does to
-/// its layers no more than `maker` may, if there is one. Returns its root and its device number.
+/// its layers no more than `maker` may, if there is one, and shows nothing that is hidden in his
+/// mounts. Returns its root and its device number.
 ///
 /// # Errors
 /// As mount(2); `EINVAL` for an upper directory that is in no tmpfs.
 pub fn mounted(
     kernel: &Kernel,
     options: &OverlayOptions,
-    maker: Option<Credentials>,
+    maker: Option<(Credentials, Arc<MountTable>)>,
     find: impl Fn(&[u8]) -> Result<Resolve, Errno>,
 ) -> Result<(Node, u64), Errno> {
     /// As Linux: so many overlays may lie on each other.
@@ -180,6 +181,13 @@ pub fn mounted(
     if lowers.len() > MOST {
         return Err(Errno::INVAL);
     }
+    if let Some((_, mounts)) = &maker {
+        let all = above.iter().flat_map(|(upper, work)| [upper, work]).chain(&lowers);
+        if !all.into_iter().all(|layer| mounts.hides_nothing(layer)) {
+            return Err(Errno::INVAL);
+        }
+    }
+    let maker = maker.map(|(maker, _)| maker);
     for lower in &lowers {
         let is_layer = matches!(lower.node, Node::Host(_) | Node::Tmp(_) | Node::Overlay(_));
         if !is_layer || depth(&lower.node) >= DEEPEST {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::mm::Anchor;
 use crate::task::waiter::{Waiter, lock};
 
-use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Ready, Walker, open};
+use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Ready, Walker, access, open};
 use super::OverlayNode;
 use super::lookup::is_whiteout;
 
@@ -153,6 +153,7 @@ impl OverlayNames {
         let one = node.lowers.len() < 2 && node.above().is_none();
         let lowers = node.lowers.iter().map(|lower| {
             let (device, _) = lower.node.id().ok_or(Errno::IO)?;
+            node.fs.allow(walker.kernel, lower, access::READ)?;
             let names = open::names(walker, lower)?;
             let marks = if one { HashSet::new() } else { marks(walker, lower, &*names)? };
             Ok(Lower { device, names, marks })

@@ -21,9 +21,11 @@ use super::comm::escaped;
 use super::resident::Memory;
 use super::state::State;
 
-/// What is there of a range of a process's memory.
+/// What is there of a range of a process's memory, which it can set as it likes (prctl(2)); no
+/// more than a program gets.
 fn bytes_at(memory: &GuestMemory, range: Range<u64>) -> Vec<u8> {
-    let length = range.end.saturating_sub(range.start);
+    const MOST: u64 = 6 << 20;
+    let length = range.end.saturating_sub(range.start).min(MOST);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     let count = memory.read_some(range.start, &mut bytes);
     bytes.truncate(count);

@@ -140,9 +140,7 @@ handler_checks() { # handler
         kill -KILL $out
         eventually "after kill -9 of the shim: it has ended" 20 state_is "$main" "CONTAINER_EXITED 137"
         succeeds "remove what has ended" crictl_ rm "$reader"
-        # That the pod's own process has ended with it may be noticed a moment later; a
-        # kubelet tries again, too.
-        reader=$(make_container reader) || { sleep 1; reader=$(make_container reader); } || fail "make one more" "$(cat "$scratch/said")"
+        reader=$(make_container reader) || fail "make one more" "$(cat "$scratch/said")"
         succeeds "and another one starts" crictl_ start "$reader"
         is "in which a program runs" "fine" "$(crictl_ exec "$reader" echo fine 2>&1)"
     fi

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use caisson_image::{FindImageError, ImageRecord};
 use caisson_shim::{
-    ContainerConfig, LogConfig, LogDriver, RestartPolicy, RootfsMount, Status, StdinMode,
+    ContainerConfig, LogConfig, LogDriver, RestartPolicy, RootfsMount, State, Status, StdinMode,
 };
 
 use super::run_pod::{
@@ -327,7 +327,9 @@ impl Pods {
         let only_one = locked(&pod.init);
         if pod.live().record.outcome.init {
             let init = self.shim(&pod.id)?.container(&pod.id);
-            if init.state().is_ok_and(|state| state.status == Status::Running) {
+            // One that has ended still counts as running while what it had is taken away.
+            let runs = |state: State| state.status == Status::Running && state.pid.is_some();
+            if init.state().is_ok_and(runs) {
                 return Ok(pod.id.clone());
             }
             // Somebody has killed it, or the foreign shim that had it.

@@ -16,7 +16,8 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 write_podman_conf "$runtime"
-podman_args=(env "CONTAINERS_CONF=$scratch/containers.conf" "CAISSON_MARK=$mark" podman
+# conmon leaves a file where it was started.
+podman_args=(env -C "$scratch" "CONTAINERS_CONF=$scratch/containers.conf" "CAISSON_MARK=$mark" podman
     --root "$scratch/root" --runroot "$scratch/runroot" --tmpdir "$scratch/tmp"
     --storage-driver overlay --runtime "$runtime")
 podman_() { timeout --foreground 30 "${podman_args[@]}" "$@"; }

@@ -111,6 +111,7 @@ impl Isolator for SentryIsolator {
         features.annotations.insert("caisson.isolator".to_owned(), NAME.to_owned());
         if let Some(linux) = &mut features.linux {
             let no = || Some(Enabled { enabled: Some(false) });
+            // They are made, but not joined, as the containers of a pod do.
             linux.namespaces.retain(|kind| kind != "user");
             if let Some(seccomp) = &mut linux.seccomp {
                 // Who would listen is outside, the descriptor would be one inside.

@@ -1,6 +1,7 @@
 // Raw sockets of ICMP, and those that ask for echoes.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/securebits.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #define ICMP_FILTER 1
@@ -105,6 +107,14 @@ int main(int count, char **words) {
     socklen_t n = sizeof own;
     getsockname(fd, (void *)&own, &n);
     printf("port %d\n", ntohs(own.sin_port));
+    // Any number of them, whatever options they have and whoever makes them.
+    TRY(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int)));
+    TRY(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+    TRY(prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP));
+    TRY(seteuid(1000));
+    TRY(socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6));
+    TRY(seteuid(0));
+    TRY(prctl(PR_SET_SECUREBITS, 0));
     TRY(socket(AF_INET, SOCK_RAW, 0));
     TRY(socket(AF_INET, SOCK_STREAM, IPPROTO_ICMP));
     TRY(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMPV6));

@@ -133,7 +133,7 @@ impl<T> Ports<T> {
         Ok((held, SocketAddr::new(address.ip(), port)))
     }
 
-    /// Enters a socket that shares a port with the one it came from.
+    /// Enters a socket that shares a port, as with the listener it came from.
     pub fn share(self: &Arc<Self>, address: SocketAddr, wish: Wish, socket: &Arc<T>) -> Held<T> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let wish = Wish { listens: false, connected: true, ..wish };

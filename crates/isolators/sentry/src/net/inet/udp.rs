@@ -143,6 +143,13 @@ impl Udp {
         Ok(())
     }
 
+    /// Has an address that any number of others have, too.
+    pub fn share(self: &Arc<Self>, address: SocketAddr) {
+        let mut state = lock(&self.state);
+        state.held = Some(self.ports.share(address, state.wish, self));
+        state.local = Some(address);
+    }
+
     /// Takes any address, if it has none.
     ///
     /// # Errors

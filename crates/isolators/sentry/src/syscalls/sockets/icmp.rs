@@ -1,5 +1,6 @@
 //! Sockets of ICMP: those that ask for echoes, and raw ones.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -39,10 +40,8 @@ pub(super) fn make(
         return Ok(Body::Udp(Udp::new(is_v6, ports, default_buffer())));
     }
     let udp = Udp::new(is_v6, &inet.raw, default_buffer());
-    // Any number of them see the same.
-    udp.set(|wish| wish.reuse_port = true);
     let number = u16::try_from(protocol).map_err(|_| Errno::PROTONOSUPPORT)?;
-    udp.bind(std::net::SocketAddr::new(address::any(is_v6), number))?;
+    udp.share(SocketAddr::new(address::any(is_v6), number));
     Ok(Body::Udp(udp))
 }
 

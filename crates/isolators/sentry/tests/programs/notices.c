@@ -56,6 +56,7 @@ static int start(int nr, int flags, void (*f)(void)) {
     socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair);
     pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         int fd = on(nr, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER | flags);
         give(fd);
         f();
@@ -238,8 +239,10 @@ static void races(void) {
     int fd = start(SYS_getppid, 0, often);
     pid_t noise = fork();
     if (noise == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(fd);
-        for (int i = 0;; i += 37) kill(pid, SIGUSR1), usleep(i % 3000);
+        /* Further and further apart: where others run, too, a turn may take longer than 3 ms. */
+        for (int i = 0;; i += 37) kill(pid, SIGUSR1), usleep(i % (3000 + i / 8));
     }
     while (given < 40) {
         memset(&notif, 0, sizeof notif);

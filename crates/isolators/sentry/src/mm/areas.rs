@@ -47,6 +47,12 @@ pub enum Backing {
 }
 
 impl Backing {
+    /// Whether writes reach others who map it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Backing::Shared(..) | Backing::File { shared: true, .. })
+    }
+
     /// The backing of what starts `by` bytes further on.
     fn advanced(&self, by: u64) -> Backing {
         match self {
@@ -127,14 +133,7 @@ impl Areas {
     /// Whether all of `range` is mapped.
     #[must_use]
     pub fn is_mapped(&self, range: &Range<u64>) -> bool {
-        let mut at = range.start;
-        while at < range.end {
-            match self.at(at) {
-                Some((_, area)) => at = area.end,
-                None => return false,
-            }
-        }
-        true
+        self.mapped_up_to(range) >= range.end
     }
 
     /// How many there are.
@@ -145,8 +144,18 @@ impl Areas {
 
     /// Those that `range` touches.
     pub fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Area> {
+        self.touched(range).map(|(_, area)| area)
+    }
+
+    fn touched(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, &Area)> {
         let first = self.at(range.start).map_or(range.start, |(start, _)| start);
-        self.areas.range(first..range.end).map(|(_, area)| area)
+        self.areas.range(first..range.end).map(|(start, area)| (*start, area))
+    }
+
+    /// Bytes of `range` in areas that are so.
+    pub(super) fn bytes(&self, range: &Range<u64>, is: impl Fn(&Area) -> bool) -> u64 {
+        let parts = self.touched(range).filter(|(_, area)| is(area));
+        parts.map(|(start, area)| area.end.min(range.end) - start.max(range.start)).sum()
     }
 
     /// Whether all that is mapped in `range` may get this access.
@@ -167,21 +176,15 @@ impl Areas {
     /// Bytes of `range` that are mapped.
     #[must_use]
     pub fn mapped(&self, range: &Range<u64>) -> u64 {
-        let first = self.at(range.start).map_or(range.start, |(start, _)| start);
-        let parts = self.areas.range(first..range.end);
-        parts.map(|(start, area)| area.end.min(range.end) - (*start).max(range.start)).sum()
+        self.bytes(range, |_| true)
     }
 
     /// Bytes of private memory that can be written, but for the stack (`RLIMIT_DATA`).
     #[must_use]
     pub fn data(&self) -> u64 {
-        let private = |area: &Area| match &area.backing {
-            Backing::Anonymous => true,
-            Backing::Shared(..) => false,
-            Backing::File { shared, .. } => !shared,
+        let is = |area: &Area| {
+            !area.backing.is_shared() && area.protection.0 & 2 != 0 && area.name != "[stack]"
         };
-        let is =
-            |area: &Area| private(area) && area.protection.0 & 2 != 0 && area.name != "[stack]";
         self.areas.iter().filter(|(_, area)| is(area)).map(|(start, area)| area.end - start).sum()
     }
 

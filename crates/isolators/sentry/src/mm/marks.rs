@@ -79,11 +79,7 @@ impl Areas {
     /// Locked bytes, all or those in a range.
     #[must_use]
     pub fn locked(&self, range: &Range<u64>) -> u64 {
-        let is = |area: &Area| area.marks.contains(Marks::LOCKED);
-        let parts = self
-            .iter()
-            .filter(|(start, area)| is(area) && *start < range.end && area.end > range.start);
-        parts.map(|(start, area)| area.end.min(range.end) - start.max(range.start)).sum()
+        self.bytes(range, |area| area.marks.contains(Marks::LOCKED))
     }
 
     /// The marks that new areas get.

@@ -53,7 +53,7 @@ pub(super) fn madvise(call: &Call<'_>) -> Outcome {
         if !PASSED.contains(&advice) {
             return Err(Errno::INVAL.into());
         }
-        let locked = UNLOCKED.contains(&advice) && lock(&space.areas).locked(&at) > 0;
+        let locked = UNLOCKED.contains(&advice) && lock(&space.areas).is_marked(&at, Marks::LOCKED);
         return Err(if locked { Errno::INVAL.into() } else { Failure::Host });
     };
     if OWN.contains(&advice) {

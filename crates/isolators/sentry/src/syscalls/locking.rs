@@ -49,8 +49,10 @@ pub(super) fn allow_locked(
     marks: Marks,
     more: u64,
 ) -> Result<(), Errno> {
-    let locks = marks.contains(Marks::LOCKED) && more > 0;
-    match limit(thread).filter(|_| locks) {
+    if !marks.contains(Marks::LOCKED) || more == 0 {
+        return Ok(());
+    }
+    match limit(thread) {
         Some(limit) if areas.locked(&ALL).saturating_add(more) > limit => Err(Errno::AGAIN),
         _ => Ok(()),
     }
@@ -125,11 +127,12 @@ pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
     }
     let space = call.thread.space();
     let mut areas = lock(&space.areas);
-    let more = if flags & CURRENT != 0 { areas.total() - areas.locked(&ALL) } else { 0 };
     match limit(call.thread) {
         Some(0) => return Err(Errno::PERM.into()),
         // What is locked already does not matter for what is to come.
-        Some(_) if flags & CURRENT != 0 => allow(call, &areas, more)?,
+        Some(limit) if flags & CURRENT != 0 && areas.total() > limit => {
+            return Err(Errno::NOMEM.into());
+        }
         _ => {}
     }
     let how = if flags & ON_FAULT != 0 { Marks::LOCKS } else { Marks::LOCKED };

@@ -415,8 +415,7 @@ pub(super) fn mremap(call: &Call<'_>, frame: &Frame) -> Framed {
         let (_, area) = moved.at(from.start).ok_or(Errno::FAULT)?;
         let area = area.clone();
         let more = if stays { length } else { length.saturating_sub(old_length) };
-        let private =
-            !matches!(area.backing, Backing::Shared(..) | Backing::File { shared: true, .. });
+        let private = !area.backing.is_shared();
         allow_memory(call, &areas, more, private && area.protection.0 & 2 != 0)?;
         // What stays is locked no more.
         let more = length.saturating_sub(old_length);

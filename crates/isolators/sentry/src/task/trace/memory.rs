@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
-use crate::mm::{Backing, PAGE, Space};
+use crate::mm::{PAGE, Space};
 use crate::platform::{GUEST_END, HostCall};
 use crate::task::waiter::lock;
 use crate::task::{Row, Thread};
@@ -198,13 +198,8 @@ fn forced(
         let space = thread.space();
         let areas = lock(&space.areas);
         let (_, area) = areas.at(page).filter(|_| page < GUEST_END)?;
-        let private = match area.backing {
-            Backing::Anonymous => true,
-            Backing::File { shared, .. } => !shared,
-            Backing::Shared(..) => false,
-        };
         // A change of what is shared would reach others.
-        if !private && wanted != 1 {
+        if area.backing.is_shared() && wanted != 1 {
             return None;
         }
         area.protection.0 & 7

@@ -209,11 +209,11 @@ fn set_locked(sums: &mut Sums, area: &Area) {
 
 /// The line of flags, in Linux's order.
 fn flags_line(area: &Area) -> String {
-    let (may, shared) = match &area.backing {
-        Backing::Anonymous => (7, false),
-        Backing::Shared(..) => (7, true),
-        Backing::File { most, shared, .. } => (if *shared { most.0 } else { 7 }, *shared),
+    let may = match &area.backing {
+        Backing::File { most, shared: true, .. } => most.0,
+        _ => 7,
     };
+    let shared = area.backing.is_shared();
     let is = area.protection.0;
     let accounted = !shared && is & 2 != 0;
     let marked = |mark: Marks| area.marks.contains(mark);
@@ -255,6 +255,11 @@ fn write_sums(into: &mut String, sums: &Sums) {
 pub(super) fn smaps(kernel: &Kernel, space: &Space, all: bool) -> Vec<u8> {
     let host = text(kernel, space, None, ProcessFile::Smaps).unwrap_or_default();
     let pieces = pieces(&host);
+    let sums = |start, area: &Area| {
+        let mut sums = sums_of(&pieces, &(start..area.end));
+        set_locked(&mut sums, area);
+        sums
+    };
     let areas = lock(&space.areas);
     let mut bytes = Vec::new();
     if all {
@@ -263,9 +268,9 @@ pub(super) fn smaps(kernel: &Kernel, space: &Space, all: bool) -> Vec<u8> {
         });
         let mut total = Sums::new();
         for (start, area) in areas.iter() {
-            let mut sums = sums_of(&pieces, &(start..area.end));
-            set_locked(&mut sums, area);
-            sums.iter().for_each(|(name, kilobytes)| add(&mut total, name, *kilobytes));
+            for (name, kilobytes) in sums(start, area) {
+                add(&mut total, &name, kilobytes);
+            }
         }
         let head = format!("{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
         let mut text = format!("{head:<73}[rollup]\n");
@@ -278,9 +283,7 @@ pub(super) fn smaps(kernel: &Kernel, space: &Space, all: bool) -> Vec<u8> {
         let mut text = format!(
             "Size:           {size:8} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n"
         );
-        let mut sums = sums_of(&pieces, &(start..area.end));
-        set_locked(&mut sums, area);
-        write_sums(&mut text, &sums);
+        write_sums(&mut text, &sums(start, area));
         text.push_str(&flags_line(area));
         bytes.extend_from_slice(text.as_bytes());
     }

@@ -113,7 +113,7 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
             file.flags.store(old & !SETTABLE | wanted, Ordering::SeqCst);
             Ok(0)
         }
-        _ if file.flags.load(Ordering::SeqCst) & status::PATH != 0 => Err(Errno::BADF.into()),
+        _ if file.is_path() => Err(Errno::BADF.into()),
         command @ (GETLK | OFD_GETLK) => locks::get(call, &file, command == OFD_GETLK),
         command @ (SETLK | SETLKW | OFD_SETLK | OFD_SETLKW) => {
             let of_file = matches!(command, OFD_SETLK | OFD_SETLKW);

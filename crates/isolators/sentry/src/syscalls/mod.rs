@@ -81,7 +81,7 @@ use crate::platform::{GuestMemory, HostCall};
 use crate::signal::{self, owner};
 use crate::task::waiter::{self, Leave, Waiter, Woken, lock};
 use crate::task::{Restart, Thread};
-use crate::vfs::{FileTable, OpenFile, Walker};
+use crate::vfs::{Entry, FileTable, OpenFile, Walker};
 
 /// A system call that a thread makes.
 pub struct Call<'a> {
@@ -329,6 +329,12 @@ impl Call<'_> {
     /// `EFAULT`, `ENAMETOOLONG`
     pub fn path(&self, index: usize) -> Result<Vec<u8>, Errno> {
         self.memory().read_string(self.arg(index), 4096)?.ok_or(Errno::NAMETOOLONG)
+    }
+
+    /// The thread's working directory.
+    #[must_use]
+    pub fn working_directory(&self) -> Arc<Entry> {
+        Arc::clone(&lock(&self.thread.fs().directories).current)
     }
 
     /// Who walks the thread's paths.

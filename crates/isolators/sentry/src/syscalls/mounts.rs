@@ -185,7 +185,7 @@ fn new_overlay(
         return Err(Errno::PERM);
     }
     let walker = call.walker();
-    let current = Arc::clone(&lock(&call.thread.fs().directories).current);
+    let current = call.working_directory();
     let find = |path: &[u8]| walker.walk(&current, path, true);
     let maker =
         confined.then(|| (walker.credentials.clone(), mounts_of(call.kernel, &**call.thread)));

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::user_namespace::Ids;
-use crate::task::waiter::lock;
 use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, OpenFile, ProcNode, Time};
 
 use super::paths::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, place, walk};
@@ -46,7 +45,7 @@ fn subject(call: &Call<'_>, subject: &Subject) -> Result<Found, Errno> {
         }
         Subject::Open(index) => call.open_file(index).map(open),
         Subject::Empty(index) if call.int(index) == AT_FDCWD => {
-            Ok(Found::Entry(Arc::clone(&lock(&call.thread.fs().directories).current)))
+            Ok(Found::Entry(call.working_directory()))
         }
         Subject::Empty(index) => call.file(index).map(open),
     }

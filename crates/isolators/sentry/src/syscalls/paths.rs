@@ -9,8 +9,7 @@ use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, SecureBits};
 use crate::vfs::{
-    Attributes, End, Entry, Kind, Limits, Make, MountFlags, Node, OpenFile, ProcNode, Resolve,
-    access, permit,
+    Attributes, End, Entry, Kind, Limits, Make, MountFlags, Node, ProcNode, Resolve, access, permit,
 };
 
 use super::{Call, Outcome};
@@ -39,7 +38,7 @@ pub(super) fn start_of(
                 Err(Errno::NOTDIR)
             }
         }
-        _ => Ok(Arc::clone(&lock(&call.thread.fs().directories).current)),
+        _ => Ok(call.working_directory()),
     }
 }
 
@@ -71,23 +70,19 @@ pub(super) fn place(
     }
 }
 
-/// What a path leads to, or the file of descriptor argument `at.0` itself if the path is empty
-/// and may be; that file then, too.
+/// What a path leads to, or the file of the descriptor argument itself if the path is empty
+/// and may be.
 pub(super) fn walk_or_itself(
     call: &Call<'_>,
-    at: (usize, usize),
+    (directory, path): (usize, usize),
     empty: bool,
     follow: bool,
-) -> Result<(Arc<Entry>, Option<Arc<OpenFile>>), Errno> {
-    let (directory, path) = at;
-    if empty && call.path(path)?.is_empty() && call.int(directory) != AT_FDCWD {
-        let file = call.file(directory)?;
-        return Ok((file.entry.clone().ok_or(Errno::INVAL)?, Some(file)));
+) -> Result<Arc<Entry>, Errno> {
+    match empty && call.path(path)?.is_empty() {
+        true if call.int(directory) == AT_FDCWD => Ok(call.working_directory()),
+        true => call.file(directory)?.entry.clone().ok_or(Errno::INVAL),
+        false => place(call, Some(directory), path, follow, Errno::INVAL),
     }
-    if empty && call.path(path)?.is_empty() {
-        return Ok((Arc::clone(&lock(&call.thread.fs().directories).current), None));
-    }
-    Ok((place(call, Some(directory), path, follow, Errno::INVAL)?, None))
 }
 
 /// Attributes of a path, or of an open file if the path is empty and may be; what it leads
@@ -103,7 +98,7 @@ fn attributes_and_entry(
         && (call.arg(index) == 0 || call.path(index)?.is_empty())
     {
         if call.int(directory) == AT_FDCWD {
-            let current = Arc::clone(&lock(&call.thread.fs().directories).current);
+            let current = call.working_directory();
             return Ok((current.attributes(call.kernel)?, Some(current)));
         }
         let file = call.file(directory)?;

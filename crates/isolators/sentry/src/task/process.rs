@@ -85,6 +85,12 @@ impl Credentials {
     pub fn in_group(&self, group: u32) -> bool {
         self.groups[3] == group || self.others.contains(&group)
     }
+
+    /// Whether what one does to a file of this owner may leave it a set-group-ID bit.
+    #[must_use]
+    pub fn keeps_group_id(&self, owner: (u32, u32)) -> bool {
+        self.in_group(owner.1) || self.can_about(owner, Caps::FSETID)
+    }
 }
 
 /// Where a process is in the file system.

@@ -47,9 +47,7 @@ impl<'a> Make<'a> {
 pub(super) fn new_mode(who: &Credentials, above: &Attributes, mode: u32) -> u32 {
     const GROUP_PROGRAM: u32 = 0o2010;
     let gives = mode & GROUP_PROGRAM == GROUP_PROGRAM && above.mode & 0o2000 != 0;
-    let may =
-        || who.in_group(above.group) || who.can_about((above.user, above.group), Caps::FSETID);
-    if gives && !may() { mode & !0o2000 } else { mode }
+    if gives && !who.keeps_group_id((above.user, above.group)) { mode & !0o2000 } else { mode }
 }
 
 /// What is known of a file of the host's may not be true any more.

@@ -61,9 +61,8 @@ impl Walker<'_> {
     fn allowed_mode(&self, file: &Attributes, mode: u32) -> Result<u32, Errno> {
         let who = &self.credentials;
         check_owner(who, file)?;
-        let belongs =
-            who.in_group(file.group) || who.can_about((file.user, file.group), Caps::FSETID);
-        Ok(mode & if belongs { 0o7777 } else { 0o5777 })
+        let keeps = who.keeps_group_id((file.user, file.group));
+        Ok(mode & if keeps { 0o7777 } else { 0o5777 })
     }
 
     fn check_new_owner(&self, file: &Attributes, user: u32, group: u32) -> Result<(), Errno> {

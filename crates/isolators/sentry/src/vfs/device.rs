@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::task::waiter::Waiter;
-
-use super::{Attributes, Entry, File, Ready};
+use super::{Attributes, Entry, File};
 
 /// Which device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +64,6 @@ impl File for OpenDevice {
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         if self.device == Device::Full { Err(Errno::NOSPC) } else { Ok(from.len()) }
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn is_endless(&self) -> bool {
         self.device != Device::Null

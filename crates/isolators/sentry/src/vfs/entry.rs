@@ -11,7 +11,7 @@ use crate::task::waiter::lock;
 
 use super::host::{many_handles, most_handles};
 use super::mount::Mount;
-use super::{Attributes, Kind, MountTable, Node, Walker};
+use super::{Attributes, Kind, Node, Walker};
 
 /// A name in a mount, and what it stands for.
 #[derive(Debug)]
@@ -365,11 +365,7 @@ pub(super) fn let_some_go(kernel: &Kernel) {
     }
     ADDED.store(0, Ordering::Relaxed);
     // Those that were looked up since the last time stay, if that is enough.
-    let copies: Vec<Arc<MountTable>> = {
-        let mut copies = lock(&kernel.files.copies);
-        copies.retain(|table| table.strong_count() > 0);
-        copies.iter().filter_map(std::sync::Weak::upgrade).collect()
-    };
+    let copies = kernel.files.copies();
     let trim = || {
         let mut layers = Vec::new();
         kernel.files.root.trim(0, &mut layers);

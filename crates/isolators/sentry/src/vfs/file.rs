@@ -77,8 +77,10 @@ pub trait File: Send + Sync {
     /// `EAGAIN` if it would have to wait.
     fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno>;
 
-    /// What can be done without waiting.
-    fn ready(&self) -> Ready;
+    /// What can be done without waiting: all, of a file that never waits.
+    fn ready(&self) -> Ready {
+        Ready::IN | Ready::OUT
+    }
 
     /// The same for a thread that asks.
     fn ready_for(&self, _: &Thread) -> Ready {
@@ -90,8 +92,8 @@ pub trait File: Send + Sync {
         false
     }
 
-    /// Has the waiter called when that changes.
-    fn watch(&self, waiter: &Arc<Waiter>);
+    /// Has the waiter called when that changes; who tells what is ready tells this, too.
+    fn watch(&self, _: &Arc<Waiter>) {}
 
     /// Attributes now.
     ///
@@ -266,7 +268,7 @@ pub struct OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        if !self.flag(status::PATH) {
+        if !self.is_path() {
             let what = if self.writable() { event::CLOSE_WRITE } else { event::CLOSE_NO_WRITE };
             self.tell(what);
         }
@@ -301,14 +303,13 @@ impl OpenFile {
     /// Whether it may be read.
     #[must_use]
     pub fn readable(&self) -> bool {
-        self.flags.load(Ordering::SeqCst) & (status::ACCESS | status::PATH) != status::WRITE_ONLY
-            && !self.flag(status::PATH)
+        self.flags.load(Ordering::SeqCst) & status::ACCESS != status::WRITE_ONLY && !self.is_path()
     }
 
     /// Whether it may be written.
     #[must_use]
     pub fn writable(&self) -> bool {
-        self.flags.load(Ordering::SeqCst) & status::ACCESS != 0 && !self.flag(status::PATH)
+        self.flags.load(Ordering::SeqCst) & status::ACCESS != 0 && !self.is_path()
     }
 
     /// Reads, waiting if need be, at `offset` or at the position.

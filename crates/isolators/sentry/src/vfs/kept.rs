@@ -17,6 +17,13 @@ pub enum Change {
     Times([Option<Time>; 2]),
 }
 
+/// A mode that gives nothing to who executes the file. The set-group-ID bit of one that its
+/// group may not execute means something else, which those who belong to it keep.
+pub(super) fn without_set_ids(mode: u32, belongs: bool) -> u32 {
+    let group_id = if mode & 0o10 != 0 || !belongs { 0o2000 } else { 0 };
+    mode & !(0o4000 | group_id)
+}
+
 /// The attributes.
 #[derive(Debug)]
 pub struct Kept(Mutex<Attributes>);
@@ -47,8 +54,7 @@ impl Kept {
                     now.group = group;
                 }
                 // What it would give to who executes it doesn't change hands.
-                let group_id = if now.mode & 0o10 != 0 { 0o2000 } else { 0 };
-                now.mode &= !(0o4000 | group_id);
+                now.mode = without_set_ids(now.mode, true);
             }
             Change::Times([accessed, modified]) => {
                 now.accessed = accessed.unwrap_or(now.accessed);

@@ -13,9 +13,9 @@ use crate::task::namespaces::{Names, Within, ipc_of, mounts_of, network_of, numb
 use crate::task::nesting;
 use crate::task::pid_namespace::Pids;
 use crate::task::user_namespace::{FIRST, Ids, Space};
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::lock;
 
-use super::{Attributes, File, MountTable, OpenFile, Ready};
+use super::{Attributes, File, MountTable, OpenFile};
 
 /// What there is a descriptor of; a container's own is `None`.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Namespace {
 }
 
 /// The number of the first PID namespace.
-const FIRST_PIDS: u64 = 4_026_531_836;
+pub(super) const FIRST_PIDS: u64 = 4_026_531_836;
 
 /// Stands for a namespace.
 pub struct NamespaceFile {
@@ -137,12 +137,6 @@ impl File for NamespaceFile {
     fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         Err(Errno::INVAL)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         let (inode, mode) = (self.number, 0o100_444);

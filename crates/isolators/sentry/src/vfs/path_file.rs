@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::task::waiter::Waiter;
-
 use super::mount::DetachedTree;
 use super::{Attributes, Entry, File, Ready};
 
@@ -41,8 +39,6 @@ impl File for PathFile {
     fn ready(&self) -> Ready {
         Ready::NVAL
     }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.entry.node.now_there()?.unwrap_or(self.attributes))

@@ -123,13 +123,11 @@ impl Walker<'_> {
                     to.appeared(&new.name, node.kind(), node.id().1);
                 }
             }
-            (Node::Tmp(from), Node::Tmp(to)) if flags & WHITEOUT != 0 => {
-                let kind = Kind::Character;
-                let mark = New { kind, permissions: 0, owner, number: 0, text: b"" };
-                let mark = from.file_system().unnamed(mark)?;
-                from.rename_leaving(&old.name, to, &new.name, flags, Some(mark))?;
+            (Node::Tmp(from), Node::Tmp(to)) => {
+                let mark = || from.file_system().unnamed(New { owner, ..New::WHITEOUT });
+                let mark = (flags & WHITEOUT != 0).then(mark).transpose()?;
+                from.rename_leaving(&old.name, to, &new.name, flags, mark)?;
             }
-            (Node::Tmp(from), Node::Tmp(to)) => from.rename(&old.name, to, &new.name, flags)?,
             (Node::Overlay(from), Node::Overlay(to)) => {
                 if let Some(replaced) = &new.entry {
                     replaced.node.hold(self.kernel)?;

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::lock;
 
-use super::{FileSystem, Kind, Node, OpenFile};
+use super::{FileSystem, Kind, MountTable, Node, OpenFile};
 
 impl FileSystem {
     /// Has all reach its disk that was written to what is mounted, in whatever namespace.
@@ -41,9 +41,16 @@ impl FileSystem {
         }
     }
 
+    /// Tables of mounts besides the first one that are still there.
+    pub(super) fn copies(&self) -> Vec<Arc<MountTable>> {
+        let mut copies = lock(&self.copies);
+        copies.retain(|table| table.strong_count() > 0);
+        copies.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// Handles in the host's file systems, by device, of some more than one.
     fn disks(&self) -> impl Iterator<Item = (u64, Arc<OwnedFd>)> {
-        let copies: Vec<_> = lock(&self.copies).iter().filter_map(Weak::upgrade).collect();
+        let copies = self.copies();
         let tables = std::iter::once(&self.mounts).chain(&copies);
         let roots: Vec<_> =
             tables.flat_map(|table| table.all()).filter_map(|mount| mount.root()).collect();

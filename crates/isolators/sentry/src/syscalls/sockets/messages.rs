@@ -1,7 +1,6 @@
 //! Sending and receiving.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -10,7 +9,7 @@ use crate::net::{Body, Outgoing, Received, Socket, Type, Udp};
 use crate::platform::GuestMemory;
 use crate::signal::{self, Info, SI_USER, SIGPIPE, Target};
 use crate::task::waiter::lock;
-use crate::vfs::{OpenFile, status};
+use crate::vfs::OpenFile;
 
 use super::control::{self, Writer};
 use super::span::Span;
@@ -435,8 +434,7 @@ pub(in super::super) fn recvmmsg(call: &Call<'_>) -> Outcome {
 }
 
 fn may(file: &OpenFile) -> Result<(), Errno> {
-    let path = file.flags.load(Ordering::SeqCst) & status::PATH != 0;
-    if path { Err(Errno::BADF) } else { Ok(()) }
+    if file.is_path() { Err(Errno::BADF) } else { Ok(()) }
 }
 
 /// read(2) of a socket.

@@ -38,10 +38,7 @@ const AF_UNIX: u16 = crate::net::unix::FAMILY;
 
 /// The socket of a descriptor argument, and its open file.
 fn socket(call: &Call<'_>) -> Result<(Arc<OpenFile>, Arc<Socket>), Errno> {
-    let file = call.file(0)?;
-    if file.flags.load(Ordering::SeqCst) & status::PATH != 0 {
-        return Err(Errno::BADF);
-    }
+    let file = call.open_file(0)?;
     let socket = file.file.socket().map(Arc::clone).ok_or(Errno::NOTSOCK)?;
     Ok((file, socket))
 }

@@ -66,7 +66,7 @@ pub(super) fn bind(
         Target::Abstract(name) => Name::Abstract(name),
         Target::Path(path) => {
             let walker = call.walker();
-            let start = Arc::clone(&lock(&call.thread.fs().directories).current);
+            let start = call.working_directory();
             let found = walker.walk(&start, &path, false)?;
             if found.entry.is_some() || found.name.is_empty() {
                 return Err(Errno::ADDRINUSE);
@@ -98,7 +98,7 @@ pub(super) fn find(
         Target::Abstract(name) => names.abstracted(kind, name).ok_or(Errno::CONNREFUSED),
         Target::Path(path) => {
             let walker = call.walker();
-            let start = Arc::clone(&lock(&call.thread.fs().directories).current);
+            let start = call.working_directory();
             let entry = walker.walk(&start, &path, true)?.existing()?;
             let attributes = entry.attributes(call.kernel)?;
             permit(&walker.credentials, &attributes, access::WRITE)?;

@@ -8,9 +8,8 @@ use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::mm::Anchor;
-use crate::task::waiter::Waiter;
 
-use super::super::{Attributes, File, Ready};
+use super::super::{Attributes, File};
 use super::HostNode;
 
 /// An open regular file or directory of the host's.
@@ -64,12 +63,6 @@ impl File for HostFile {
         }
         rustix::io::pwrite(&self.fd, from, offset)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         self.node.attributes_of(self.fd.as_fd())

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::lock;
 
-use super::super::{Attributes, Entry, File, Node, Ready};
+use super::super::{Attributes, Entry, File, Node};
 use super::Description;
 
 /// How far it is.
@@ -103,12 +103,6 @@ impl File for FsContext {
     fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         Err(Errno::INVAL)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(Attributes { mode: 0o600, ..Attributes::default() })

@@ -12,10 +12,6 @@ use super::super::tmpfs::{Names, New};
 use super::super::{Kind, TmpNode, access, open, setup};
 use super::OverlayNode;
 
-/// The mark of a name that is to be missing.
-const WHITEOUT: New<'static> =
-    New { kind: Kind::Character, permissions: 0, owner: (0, 0), number: 0, text: b"" };
-
 impl OverlayNode {
     /// Makes a file in a directory.
     ///
@@ -136,7 +132,7 @@ impl OverlayNode {
         if !self.is_below(kernel, name)? {
             return Ok(None);
         }
-        let mark = self.fs.upper.as_ref().ok_or(Errno::ROFS)?.unnamed(WHITEOUT)?;
+        let mark = self.fs.upper.as_ref().ok_or(Errno::ROFS)?.unnamed(New::WHITEOUT)?;
         mark.unname();
         Ok(Some(mark))
     }

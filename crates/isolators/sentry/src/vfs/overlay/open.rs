@@ -8,9 +8,9 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use crate::mm::Anchor;
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::lock;
 
-use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Ready, Walker, access, open};
+use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Walker, access, open};
 use super::OverlayNode;
 use super::lookup::is_whiteout;
 
@@ -51,12 +51,6 @@ impl File for OverlayFile {
     fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno> {
         self.file()?.write(from, offset, append)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         self.file()?.attributes().map(|told| self.node.told(told))
@@ -102,12 +96,6 @@ impl File for OverlayDirectory {
     fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         Err(Errno::BADF)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         self.0.now_there()

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::task::Process;
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::lock;
 
 use super::super::file::read_text;
-use super::super::{Attributes, File, Ready};
+use super::super::{Attributes, File};
 
 /// What it may be, and what the opposite of that is.
 const MOST: i32 = 1000;
@@ -44,12 +44,6 @@ impl File for AdjustmentFile {
         }
         Ok(from.len())
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.attributes)

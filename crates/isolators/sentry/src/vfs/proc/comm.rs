@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::syscalls::{Call, Failure};
 use crate::task::Process;
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::lock;
 
 use super::super::file::read_text;
 use super::super::{Attributes, File, Ready};
@@ -46,12 +46,6 @@ impl File for NameFile {
         *lock(&self.name) = name;
         Ok(from.len())
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.attributes)

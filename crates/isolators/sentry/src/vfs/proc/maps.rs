@@ -1,13 +1,12 @@
 //! Maps of a user namespace, open to be written: `/proc/<pid>/uid_map` and its like.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::io::Errno;
 
 use crate::syscalls::{Call, Failure};
 use crate::task::user_namespace::{Ids, Space, maps_others, write_groups, write_map};
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials, Process};
 
 use super::super::{Attributes, File, Ready, Walker};
@@ -91,12 +90,6 @@ impl File for MapFile {
         }
         Ok(from.len())
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.attributes)

@@ -7,10 +7,10 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::mm::Space;
 use crate::task::trace::{Piece, access};
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::lock;
 use crate::task::{Process, may_trace};
 
-use super::super::{Attributes, File, Ready, Walker};
+use super::super::{Attributes, File, Walker};
 
 /// The memory that the process had when this was opened.
 pub(super) struct MemoryFile {
@@ -63,12 +63,6 @@ impl File for MemoryFile {
     fn write(&self, from: &[u8], offset: u64, _: bool) -> Result<usize, Errno> {
         self.copy(Piece::Write(from), from.len(), offset)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.attributes)

@@ -23,11 +23,10 @@ use rustix::io::Errno;
 use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 use crate::net::{Network, procfs};
-use crate::task::Process;
 use crate::task::namespaces::{ipc_of, network_of};
 use crate::task::pid_namespace::{Pids, id_of, number_of};
-use crate::task::process::Fs;
 use crate::task::waiter::lock;
+use crate::task::{Process, Thread};
 
 use super::tmpfs::is_memory;
 use super::{Attributes, Entry, Kind, NamespaceFile, OpenFile, Time, Walker};
@@ -124,16 +123,11 @@ impl ProcNode {
         self.may_follow(walker)?;
         match self {
             ProcNode::Descriptor(file, _) => file.entry.clone().map(Some).ok_or(Errno::NOTDIR),
-            ProcNode::Link(which @ ("cwd" | "root"), pid) => {
-                let fs = fs_of(walker.kernel, *pid).ok_or(Errno::NOENT)?;
-                let directories = lock(&fs.directories);
-                let place = if *which == "cwd" { &directories.current } else { &directories.root };
-                Ok(Some(Arc::clone(place)))
-            }
-            ProcNode::Link(_, pid) => {
+            ProcNode::Link("exe", pid) => {
                 let program = program(walker.kernel, *pid)?;
                 program.entry.map(Some).ok_or(Errno::NOENT)
             }
+            ProcNode::Link(which, pid) => directory(walker.kernel, which, *pid).map(Some),
             _ => Ok(None),
         }
     }
@@ -343,28 +337,16 @@ impl ProcNode {
                     Ok(format!("{what}:[{inode}]").into_bytes())
                 }
             },
+            ProcNode::Link("exe", pid) => {
+                let program = program(kernel, *pid)?;
+                let entry = program.entry.ok_or(Errno::NOENT)?;
+                let path = entry.path_below(&walker.root).unwrap_or(program.path);
+                Ok(marked(path, &entry, kernel))
+            }
             ProcNode::Link(which, pid) => {
-                let fs = fs_of(kernel, *pid).ok_or(Errno::NOENT)?;
-                let directories = lock(&fs.directories);
-                match *which {
-                    "cwd" => {
-                        let current = Arc::clone(&directories.current);
-                        drop(directories);
-                        let path = current.path_below(&walker.root);
-                        Ok(marked(path.unwrap_or_else(unreachable), &current, kernel))
-                    }
-                    "root" => {
-                        let path = directories.root.path_below(&walker.root);
-                        Ok(path.unwrap_or_else(unreachable))
-                    }
-                    _ => {
-                        drop(directories);
-                        let program = program(kernel, *pid)?;
-                        let entry = program.entry.ok_or(Errno::NOENT)?;
-                        let path = entry.path_below(&walker.root).unwrap_or(program.path);
-                        Ok(marked(path, &entry, kernel))
-                    }
-                }
+                let directory = directory(kernel, which, *pid)?;
+                let path = directory.path_below(&walker.root).unwrap_or_else(unreachable);
+                Ok(if *which == "cwd" { marked(path, &directory, kernel) } else { path })
             }
             _ => Err(Errno::INVAL),
         }
@@ -434,11 +416,15 @@ fn marked(mut path: Vec<u8>, entry: &Entry, kernel: &Kernel) -> Vec<u8> {
     path
 }
 
+/// Who reads.
+fn reader(walker: &Walker<'_>) -> Option<Arc<Thread>> {
+    lock(&walker.kernel.tree).thread(walker.tid).cloned()
+}
+
 /// The IPC namespace of who reads.
 fn ipc_of_reader(walker: &Walker<'_>) -> Arc<Ipc> {
     let kernel = walker.kernel;
-    let reader = lock(&kernel.tree).thread(walker.tid).cloned();
-    reader.map_or_else(|| Arc::clone(&kernel.ipc), |thread| ipc_of(kernel, &*thread))
+    reader(walker).map_or_else(|| Arc::clone(&kernel.ipc), |thread| ipc_of(kernel, &*thread))
 }
 
 /// The number that who reads knows a process by; 0 if none.
@@ -449,15 +435,19 @@ fn number_for_reader(walker: &Walker<'_>, id: i32) -> i32 {
 /// The network of who reads.
 fn network_of_reader(walker: &Walker<'_>) -> Arc<Network> {
     let kernel = walker.kernel;
-    let reader = lock(&kernel.tree).thread(walker.tid).cloned();
-    reader.map_or_else(|| Arc::clone(&kernel.network), |thread| network_of(kernel, &*thread))
+    reader(walker)
+        .map_or_else(|| Arc::clone(&kernel.network), |thread| network_of(kernel, &*thread))
 }
 
-/// Where the thread of this number is, or the process.
-fn fs_of(kernel: &Kernel, id: i32) -> Option<Arc<Fs>> {
-    let tree = lock(&kernel.tree);
-    let own = tree.thread(id).map(|thread| thread.fs());
-    own.or_else(|| tree.row(id).map(|row| row.process.fs()))
+/// `cwd` or `root` of the thread of this number, or of the process.
+fn directory(kernel: &Kernel, which: &str, id: i32) -> Result<Arc<Entry>, Errno> {
+    let fs = {
+        let tree = lock(&kernel.tree);
+        let own = tree.thread(id).map(|thread| thread.fs());
+        own.or_else(|| tree.row(id).map(|row| row.process.fs())).ok_or(Errno::NOENT)?
+    };
+    let directories = lock(&fs.directories);
+    Ok(Arc::clone(if which == "cwd" { &directories.current } else { &directories.root }))
 }
 
 /// The process of this number, or that of a thread.

@@ -2,6 +2,8 @@
 
 use crate::task::user_namespace::FIRST;
 
+use super::super::namespace_file::FIRST_PIDS;
+
 /// What every process and every thread has.
 pub(super) const OF_PROCESS: [&str; 34] = [
     "auxv",
@@ -45,8 +47,8 @@ pub(super) const NAMESPACES: [(&str, u64); 10] = [
     ("ipc", 4_026_531_839),
     ("mnt", 4_026_531_840),
     ("net", 4_026_531_992),
-    ("pid", 4_026_531_836),
-    ("pid_for_children", 4_026_531_836),
+    ("pid", FIRST_PIDS),
+    ("pid_for_children", FIRST_PIDS),
     ("time", 4_026_531_834),
     ("time_for_children", 4_026_531_834),
     ("user", FIRST),

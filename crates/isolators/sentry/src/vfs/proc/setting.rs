@@ -6,10 +6,9 @@ use rustix::io::Errno;
 
 use crate::net::Network;
 use crate::task::Credentials;
-use crate::task::waiter::Waiter;
 
 use super::super::file::read_text;
-use super::super::{Attributes, File, Ready};
+use super::super::{Attributes, File};
 use super::sys;
 
 /// Most bytes of a value.
@@ -38,12 +37,6 @@ impl File for SettingFile {
         let value = from.get(..from.len().min(MOST)).unwrap_or_default();
         self.network.settings.set(&self.path, value, &self.who)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.attributes)

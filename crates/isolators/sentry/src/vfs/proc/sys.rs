@@ -129,18 +129,17 @@ pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
     if let Some(text) = given {
         return text;
     }
-    let reader = || lock(&kernel.tree).thread(walker.tid).cloned();
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
     let mut text = match value {
         Some(Text(text)) => text.as_bytes().to_vec(),
         Some(HostName) => {
-            let process = reader();
-            process.map_or_else(|| lock(&kernel.host_name).clone(), |p| host_name_of(kernel, &*p))
+            let reader = super::reader(walker);
+            reader.map_or_else(|| lock(&kernel.host_name).clone(), |r| host_name_of(kernel, &*r))
         }
         Some(DomainName) => {
-            let process = reader();
-            let name = process
-                .map_or_else(|| lock(&kernel.domain_name).clone(), |p| domain_name_of(kernel, &*p));
+            let reader = super::reader(walker);
+            let name = reader
+                .map_or_else(|| lock(&kernel.domain_name).clone(), |r| domain_name_of(kernel, &*r));
             if name.is_empty() { NO_DOMAIN.to_vec() } else { name }
         }
         Some(BootId) => {

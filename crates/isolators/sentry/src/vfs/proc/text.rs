@@ -1,14 +1,14 @@
 //! Open files of procfs: texts, most of them made anew for who reads from their beginning, and
 //! names as they were when their directory was opened.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use rustix::io::Errno;
 
-use crate::task::waiter::{Waiter, lock};
+use crate::task::waiter::lock;
 
 use super::super::file::read_text;
-use super::super::{Attributes, Directory, File, Kind, Listed, Ready};
+use super::super::{Attributes, Directory, File, Kind, Listed};
 
 /// Makes a text.
 pub(super) type Make = Box<dyn Fn() -> Result<Vec<u8>, Errno> + Send + Sync>;
@@ -39,12 +39,6 @@ impl File for TextFile {
     fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         Err(Errno::PERM)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(self.attributes)

@@ -117,8 +117,11 @@ impl Content {
 
 impl Bytes {
     fn size(&self) -> Result<(u64, u64), Errno> {
-        // Held, so that it does not become large meanwhile.
-        let small = lock(&self.small);
+        self.size_with(&lock(&self.small))
+    }
+
+    /// The same, of who holds `small`, so that it does not become large meanwhile.
+    fn size_with(&self, small: &[u8]) -> Result<(u64, u64), Errno> {
         match self.large.get() {
             None => Ok((small.len() as u64, pages(small.len() as u64))),
             Some(fd) => held(fd),
@@ -151,10 +154,10 @@ impl Bytes {
     /// Writes at `offset`, or at the end; of what does not fit as much as does.
     fn write(&self, room: &Room, from: &[u8], at: Option<u64>) -> Result<usize, Errno> {
         let mut booked = lock(&self.booked);
-        let (size, held) = self.size()?;
+        let mut small = lock(&self.small);
+        let (size, held) = self.size_with(&small)?;
         let start = at.unwrap_or(size);
         let end = start.checked_add(from.len() as u64).ok_or(Errno::FBIG)?;
-        let mut small = lock(&self.small);
         if self.large.get().is_none() && stays_small(size, start, end) {
             return write_small(&mut booked, &mut small, room, from, start);
         }

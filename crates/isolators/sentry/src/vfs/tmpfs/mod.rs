@@ -23,6 +23,7 @@ use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials};
 
 use super::extended::FILE_CAPS;
+use super::kept::without_set_ids;
 use super::{Attributes, Kind, Time};
 
 /// A file system in memory.
@@ -70,14 +71,6 @@ struct Changeable {
     execution_sealed: bool,
 }
 
-impl Changeable {
-    /// One of a group that may not execute it means something else, which members keep.
-    fn drop_set_ids(&mut self, belongs: bool) {
-        let group_id = if self.permissions & 0o10 != 0 || !belongs { 0o2000 } else { 0 };
-        self.permissions &= !(0o4000 | group_id);
-    }
-}
-
 /// What a new file is.
 #[derive(Clone, Copy, Debug)]
 pub struct New<'a> {
@@ -91,6 +84,12 @@ pub struct New<'a> {
     pub number: u64,
     /// Where a link leads, or the content of a file.
     pub text: &'a [u8],
+}
+
+impl New<'static> {
+    /// What an overlay has in place of a name that is to be missing.
+    pub const WHITEOUT: Self =
+        New { kind: Kind::Character, permissions: 0, owner: (0, 0), number: 0, text: b"" };
 }
 
 impl TmpFs {
@@ -243,7 +242,7 @@ impl TmpNode {
         })
     }
 
-    /// Whether it is what an overlay has in place of a name that is to be missing.
+    /// Whether it is a mark like [`New::WHITEOUT`].
     #[must_use]
     pub fn is_whiteout(&self) -> bool {
         self.kind == Kind::Character && self.number == 0
@@ -288,7 +287,7 @@ impl TmpNode {
         }
         if self.kind != Kind::Directory {
             // What it gives to who executes it doesn't change hands.
-            now.drop_set_ids(true);
+            now.permissions = without_set_ids(now.permissions, true);
             self.forget(&mut now.extended, FILE_CAPS);
         }
         now.changed = Time::now();
@@ -310,8 +309,9 @@ impl TmpNode {
         }
         let who = who();
         if !who.can(Caps::FSETID) {
-            let belongs = who.in_group(owner.1) || who.can_about(owner, Caps::FSETID);
-            lock(&self.changeable).drop_set_ids(belongs);
+            let belongs = who.keeps_group_id(owner);
+            let mut now = lock(&self.changeable);
+            now.permissions = without_set_ids(now.permissions, belongs);
         }
     }
 

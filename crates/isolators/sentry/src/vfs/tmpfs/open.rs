@@ -7,9 +7,8 @@ use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::mm::Anchor;
-use crate::task::waiter::Waiter;
 
-use super::super::{Attributes, File, Ready};
+use super::super::{Attributes, File};
 use super::TmpNode;
 
 /// An open file.
@@ -24,12 +23,6 @@ impl File for TmpFile {
     fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno> {
         self.0.write(from, offset, append)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         self.0.attributes()
@@ -69,12 +62,6 @@ impl File for TmpDirectory {
     fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         Err(Errno::BADF)
     }
-
-    fn ready(&self) -> Ready {
-        Ready::IN | Ready::OUT
-    }
-
-    fn watch(&self, _: &Arc<Waiter>) {}
 
     fn attributes(&self) -> Result<Attributes, Errno> {
         self.0.attributes()

@@ -8,8 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg,
-    socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
 };
 
 use crate::step::{Context, StepError};
@@ -18,6 +17,21 @@ use crate::step::{Context, StepError};
 const MAX: usize = 16 * 1024;
 /// Most descriptors that a message has: one for each hierarchy of cgroups.
 const MOST_DESCRIPTORS: usize = 32;
+
+/// Sends bytes and descriptors, [`MOST_DESCRIPTORS`] at most.
+pub(crate) fn send_descriptors(
+    socket: &OwnedFd,
+    bytes: &[u8],
+    with: &[BorrowedFd<'_>],
+) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !with.is_empty() && !control.push(SendAncillaryMessage::ScmRights(with)) {
+        return Err(Errno::INVAL);
+    }
+    let bytes = [IoSlice::new(bytes)];
+    retry_on_intr(|| sendmsg(socket, &bytes, &mut control, SendFlags::NOSIGNAL)).map(drop)
+}
 
 /// What a message means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,18 +112,9 @@ impl Channel {
 
     /// Sends a word and descriptors, [`MOST_DESCRIPTORS`] at most.
     pub(crate) fn send_with(&self, word: Word, with: &[OwnedFd]) -> Result<(), StepError> {
-        let step = || "talk to the other side of container creation";
         let with: Vec<_> = with.iter().map(AsFd::as_fd).collect();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !with.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&with)) {
-            return Err(StepError::new(step(), "too many descriptors"));
-        }
-        let message = [word as u8];
-        let message = [IoSlice::new(&message)];
-        retry_on_intr(|| sendmsg(&self.socket, &message, &mut control, SendFlags::NOSIGNAL))
-            .map(drop)
-            .context(step)
+        send_descriptors(&self.socket, &[word as u8], &with)
+            .context(|| "talk to the other side of container creation")
     }
 
     /// As `send`, but by write(2), which no seccomp filter can trap for a
@@ -142,10 +147,17 @@ impl Channel {
 
     /// Waits for a message or an end.
     pub(crate) fn next(&self) -> Result<Received, StepError> {
+        self.next_with(&mut RecvAncillaryBuffer::default())
+    }
+
+    /// The same; what comes with it is in `control` then, as far as there is room.
+    fn next_with(&self, control: &mut RecvAncillaryBuffer<'_>) -> Result<Received, StepError> {
         let mut buffer = vec![0; MAX];
-        match retry_on_intr(|| recv(&self.socket, &mut buffer[..], RecvFlags::empty())) {
-            Ok((length, _)) => {
-                buffer.truncate(length);
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        match retry_on_intr(|| recvmsg(&self.socket, &mut slices, control, flags)) {
+            Ok(received) => {
+                buffer.truncate(received.bytes);
                 Self::parse(&buffer)
             }
             Err(Errno::CONNRESET) => Ok(Received::Reset),
@@ -168,16 +180,9 @@ impl Channel {
 
     /// The same; returns the descriptors that come with it, close-on-exec.
     pub(crate) fn expect_with(&self, wanted: Word) -> Result<Vec<OwnedFd>, StepError> {
-        let mut buffer = vec![0; MAX];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut slices = [IoSliceMut::new(&mut buffer)];
-        let received = retry_on_intr(|| {
-            recvmsg(&self.socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)
-        });
-        let length = received.context(|| "listen to the other side of container creation")?.bytes;
-        buffer.truncate(length);
-        Self::wanted(wanted, Self::parse(&buffer)?)?;
+        Self::wanted(wanted, self.next_with(&mut control)?)?;
         let descriptors = control.drain().filter_map(|part| match part {
             RecvAncillaryMessage::ScmRights(received) => Some(received),
             _ => None,

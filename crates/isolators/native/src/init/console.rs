@@ -1,7 +1,5 @@
 //! The process's pseudo-terminal.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -9,13 +7,13 @@ use caisson_isolator::ConsoleSocket;
 use caisson_rootpath::{Root, check_ptmx, check_pty_slave};
 use caisson_runtime_spec::{ConsoleSize, Process};
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchown};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 
 use super::attach::{attach, copy_of, is_on_procfs};
+use crate::channel::send_descriptors;
 use crate::step::{Context, StepError};
 
 const PTMX: &str = "/dev/pts/ptmx";
@@ -80,7 +78,9 @@ impl Console {
             }
             attach(&copy_of(&slave, false)?, &target).context(|| "mount /dev/console")?;
         }
-        send_master(&socket.socket, &master)?;
+        // The name is what runc sends; receivers show it or ignore it.
+        send_descriptors(&socket.socket, b"/dev/ptmx", &[master.as_fd()])
+            .context(|| "send the terminal over the console socket")?;
         Ok(Self { slave })
     }
 
@@ -106,18 +106,4 @@ fn keep_newlines(master: &OwnedFd) -> rustix::io::Result<()> {
     let mut modes = tcgetattr(master)?;
     modes.output_modes.remove(OutputModes::ONLCR);
     tcsetattr(master, OptionalActions::Now, &modes)
-}
-
-fn send_master(socket: &OwnedFd, master: &OwnedFd) -> Result<(), StepError> {
-    let fds = [master.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(StepError::new("send the terminal", "no room for a descriptor"));
-    }
-    // The name is what runc sends; receivers show it or ignore it.
-    let name = [IoSlice::new(b"/dev/ptmx")];
-    sendmsg(socket, &name, &mut control, SendFlags::NOSIGNAL)
-        .map(drop)
-        .context(|| "send the terminal over the console socket")
 }

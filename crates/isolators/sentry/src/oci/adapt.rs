@@ -49,7 +49,7 @@ pub(super) fn adapt(mut spec: Spec, joins_pids: bool) -> Result<Spec, SandboxErr
         }
     }
     for (kind, what) in [(NamespaceKind::Pid, "pid"), (NamespaceKind::Mount, "mount")] {
-        match linux.namespaces.iter().find(|namespace| namespace.kind == kind) {
+        match linux.namespace(kind) {
             Some(own) if own.path.as_deref().is_none_or(str::is_empty) => {}
             Some(_) => {
                 return Err(refuse(format!(
@@ -64,7 +64,7 @@ pub(super) fn adapt(mut spec: Spec, joins_pids: bool) -> Result<Spec, SandboxErr
             }
         }
     }
-    let users = linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::User);
+    let users = linux.namespace(NamespaceKind::User);
     let maps = users.is_some();
     if users.is_some_and(|users| users.path.as_deref().is_some_and(|path| !path.is_empty())) {
         return Err(refuse("join a user namespace (linux.namespaces)"));
@@ -201,9 +201,8 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
 
 /// The ids that a container has.
 fn ids(linux: &Linux) -> OuterIds {
-    let own = linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User);
     let (users, groups) = (&linux.uid_mappings, &linux.gid_mappings);
-    if own {
+    if linux.namespace(NamespaceKind::User).is_some() {
         OuterIds { users: users.clone(), groups: groups.clone() }
     } else {
         OuterIds::default()

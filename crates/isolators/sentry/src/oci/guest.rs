@@ -34,10 +34,9 @@ pub(super) struct SentryKernel {
 /// Whether the container's network namespace is another one than that of whoever makes
 /// it, whose interfaces are never taken: from there on the host would have no address.
 fn has_own_network(spec: &Spec) -> bool {
-    let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    let own = spec.linux.as_ref().and_then(|linux| linux.namespace(NamespaceKind::Network));
     let identity = |path: &str| rustix::fs::stat(path).ok().map(|s| (s.st_dev, s.st_ino));
-    let mut found = namespaces.filter(|namespace| namespace.kind == NamespaceKind::Network);
-    found.next().is_some_and(|namespace| match namespace.path.as_deref() {
+    own.is_some_and(|namespace| match namespace.path.as_deref() {
         None | Some("") => true,
         Some(path) => {
             let (its, own) = (identity(path), identity("/proc/self/ns/net"));

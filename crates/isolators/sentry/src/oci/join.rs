@@ -49,8 +49,8 @@ fn identity(path: &str) -> Option<Identity> {
 
 /// The namespace that a container is going to be in; `None` for a new one.
 fn wanted(spec: &Spec, kind: NamespaceKind) -> Option<Identity> {
-    let mut all = spec.linux.iter().flat_map(|linux| &linux.namespaces);
-    match all.find(|namespace| namespace.kind == kind).map(|found| found.path.as_deref()) {
+    let found = spec.linux.as_ref().and_then(|linux| linux.namespace(kind));
+    match found.map(|found| found.path.as_deref()) {
         None => identity(&format!("/proc/self/ns/{}", file(kind))),
         Some(None | Some("")) => None,
         Some(Some(path)) => identity(path),

@@ -174,18 +174,9 @@ fn rule(rule: Rule) -> Vec<SockFilter> {
     let mut block = Vec::new();
     match rule {
         Rule::Any => block.push(statement(RETURN, ALLOW)),
-        // The kernel takes these arguments as `int`: the low half counts.
         Rule::Is(index, values) => {
-            let (low_at, high_at) = place(index);
-            block.push(statement(LOAD, high_at));
-            block.push(jump(EQUAL, 0, 1, 0));
-            block.push(statement(RETURN, KILL));
-            block.push(statement(LOAD, low_at));
-            for value in values {
-                block.push(jump(EQUAL, halves(*value).1, 0, 1));
-                block.push(statement(RETURN, ALLOW));
-            }
-            block.push(statement(RETURN, KILL));
+            block.extend(is_one(index, values));
+            block.push(statement(RETURN, ALLOW));
         }
         Rule::All(arguments) => {
             for (index, values) in arguments {
@@ -205,11 +196,16 @@ fn rule(rule: Rule) -> Vec<SockFilter> {
     block
 }
 
-/// Goes on behind it if an argument is one of these, else it is over. As an `int`.
+/// Goes on behind it if the high half of an argument is 0, else it is over: the kernel takes
+/// it as an `int`.
+fn is_int(index: u32) -> [SockFilter; 3] {
+    [statement(LOAD, place(index).1), jump(EQUAL, 0, 1, 0), statement(RETURN, KILL)]
+}
+
+/// The same if it is one of these, as an `int`.
 fn is_one(index: u32, values: &[u64]) -> Vec<SockFilter> {
-    let (low_at, high_at) = place(index);
-    let mut block = vec![statement(LOAD, high_at), jump(EQUAL, 0, 1, 0), statement(RETURN, KILL)];
-    block.push(statement(LOAD, low_at));
+    let mut block = is_int(index).to_vec();
+    block.push(statement(LOAD, place(index).0));
     for (value, left) in values.iter().zip((0..values.len()).rev()) {
         let past = u8::try_from(left + 1).unwrap_or(u8::MAX);
         block.push(jump(EQUAL, halves(*value).1, past, 0));
@@ -223,10 +219,7 @@ fn options(levels: &[Level]) -> Vec<SockFilter> {
     const LEVEL: u32 = 1;
     const OPTION: u32 = 2;
     let mut block = Vec::new();
-    for index in [LEVEL, OPTION] {
-        block.extend([statement(LOAD, place(index).1), jump(EQUAL, 0, 1, 0)]);
-        block.push(statement(RETURN, KILL));
-    }
+    block.extend([LEVEL, OPTION].into_iter().flat_map(is_int));
     for (level, ranges) in levels {
         let length = u8::try_from(ranges.len() * 3 + 2).unwrap_or(u8::MAX);
         block.push(statement(LOAD, place(LEVEL).0));

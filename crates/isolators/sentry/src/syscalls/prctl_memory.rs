@@ -93,7 +93,7 @@ fn set_all(call: &Call<'_>, at: u64, size: u64) -> Outcome {
         data_end,
         heap,
         heap_end,
-        stack,
+        _stack,
         arguments,
         arguments_end,
         variables,
@@ -101,25 +101,12 @@ fn set_all(call: &Call<'_>, at: u64, size: u64) -> Outcome {
         vector,
         rest,
     ] = words;
-    let all = [
-        code,
-        code_end,
-        data,
-        data_end,
-        heap,
-        heap_end,
-        stack,
-        arguments,
-        arguments_end,
-        variables,
-        variables_end,
-    ];
     let ordered = code < code_end
         && data <= data_end
         && heap <= heap_end
         && arguments <= arguments_end
         && variables <= variables_end;
-    if !ordered || all.iter().any(|address| !ADDRESSES.contains(address)) {
+    if !ordered || words.iter().take(11).any(|address| !ADDRESSES.contains(address)) {
         return Err(Errno::INVAL.into());
     }
     let (vector_size, program) = (rest & 0xffff_ffff, rest >> 32);

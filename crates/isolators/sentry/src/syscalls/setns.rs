@@ -134,7 +134,8 @@ pub(super) fn setns(call: &Call<'_>) -> Outcome {
     let enters = |flag: u64| files.iter().filter_map(|f| namespace(f)).any(|of| of.flag() == flag);
     let alone = call.kernel.threads_of(process.pid).len() <= 1;
     // Users are all threads'; where somebody is, only his who has it for himself.
-    let shared = (enters(new::USERS) || enters(new::MOUNTS)) && shares_place(call);
+    let shared = (enters(new::USERS) || enters(new::MOUNTS))
+        && thread.shares_fs(call.kernel, |other| other.tid != thread.tid);
     if enters(new::USERS) && !alone || shared {
         return Err(Errno::INVAL.into());
     }
@@ -154,12 +155,4 @@ pub(super) fn setns(call: &Call<'_>) -> Outcome {
         *lock(&thread.credentials) = who;
     }
     Ok(0)
-}
-
-/// Whether others are where the caller is, wherever he goes (`CLONE_FS`).
-fn shares_place(call: &Call<'_>) -> bool {
-    let own = call.thread.fs();
-    let tree = lock(&call.kernel.tree);
-    let mut threads = tree.rows().flat_map(|(_, row)| row.threads.values());
-    threads.any(|other| !Arc::ptr_eq(other, call.thread) && Arc::ptr_eq(&other.fs(), &own))
 }

@@ -131,14 +131,14 @@ pub fn clone(
         }
     }
     let has = |flag: u64| request.flags & flag != 0;
-    let made = if has(new::ALL) {
+    let mut made = if has(new::ALL) {
         let who = lock(&thread.credentials).clone();
         Some(namespaces::make(kernel, (thread, &who), request.flags)?)
     } else {
         None
     };
-    let pids = match &made {
-        Some(made) => made.pids(),
+    let pids = match &mut made {
+        Some(made) => made.take_pids(),
         None => thread.namespaces().pids,
     };
     let pids = pids.or_else(|| thread.process.pids());
@@ -159,7 +159,6 @@ pub fn clone(
     let (child, child_frame) = begun.inspect_err(|_| pid_namespace::leave(&pids, tid))?;
     if let Some(made) = made {
         made.enter(kernel, &child);
-        child.set_namespaces(Namespaces { pids: None, ..child.namespaces() });
     }
     let files = Arc::clone(&lock(&thread.process.files));
     let pidfd = has(flags::PIDFD).then(|| open_pidfd(kernel, &files, &child)).transpose();

@@ -211,10 +211,9 @@ pub fn make(
 }
 
 impl Made {
-    /// The PID namespace of children.
-    #[must_use]
-    pub fn pids(&self) -> Pids {
-        self.namespaces.pids.clone()
+    /// The PID namespace of children, for one that is in it itself.
+    pub fn take_pids(&mut self) -> Pids {
+        self.namespaces.pids.take()
     }
 
     /// Puts a thread in them; into another user namespace with its process, in which it is

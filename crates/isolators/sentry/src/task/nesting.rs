@@ -18,14 +18,7 @@ pub fn maker(space: &Space) -> u32 {
 /// Whether one is another, or below it.
 #[must_use]
 pub fn is_within(space: &Space, top: &Space) -> bool {
-    let mut at = Some(space.clone());
-    while let Some(own) = at {
-        if same(&own, top) {
-            return true;
-        }
-        at = above(&own);
-    }
-    false
+    std::iter::successors(Some(space.clone()), above).any(|space| same(&space, top))
 }
 
 /// The PID namespace above one; `None` of the first, and of what `reader` does not see.

@@ -210,6 +210,21 @@ impl Thread {
         Arc::clone(&lock(&self.fs))
     }
 
+    /// Whether one of those others is wherever it goes (`CLONE_FS`). Not to be called with the
+    /// tree locked.
+    #[must_use]
+    pub fn shares_fs(&self, kernel: &Kernel, others: impl Fn(&Thread) -> bool) -> bool {
+        let own = self.fs();
+        let held = 2 + usize::from(Arc::ptr_eq(&own, &self.process.fs()));
+        // This one, the thread's, the process's; others may look at it for a moment.
+        if Arc::strong_count(&own) <= held {
+            return false;
+        }
+        let tree = lock(&kernel.tree);
+        let mut threads = tree.rows().flat_map(|(_, row)| row.threads.values());
+        threads.any(|other| others(other) && Arc::ptr_eq(&other.fs(), &own))
+    }
+
     /// It is where another one is, or has a place of its own from now on.
     pub fn set_fs(&self, fs: Arc<Fs>) {
         if self.tid == self.process.pid {

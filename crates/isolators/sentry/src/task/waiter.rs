@@ -311,20 +311,22 @@ impl WaitQueue {
 
     /// Calls all of them, but of those that are exclusive only one; whether there was any.
     pub fn wake(&self) -> bool {
-        let mut all = Vec::new();
         let mut served = false;
-        {
+        let all: Vec<_> = {
             let mut places = lock(&self.waiting);
             let waiting = std::mem::take(&mut *places);
-            for place in waiting.taken {
-                let Some(waiter) = place.upgrade() else { continue };
+            let called = waiting.taken.into_iter().filter_map(|place| {
+                let waiter = place.upgrade()?;
                 match &waiter.forward {
                     Forward::OfMany(_) if served => places.taken.push(place),
                     Forward::OfMany(forward) => served = forward(),
-                    _ => all.push(waiter),
+                    _ => return Some(waiter),
                 }
-            }
-        }
+                None
+            });
+            // In the memory of the places, which are as large.
+            called.collect()
+        };
         all.iter().for_each(|waiter| waiter.call());
         served || !all.is_empty()
     }

@@ -375,7 +375,7 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
             }
         };
         // Who shares the directories and the mask could lead a program astray that may more.
-        let led = is_led(kernel, &old);
+        let led = old.shares_fs(kernel, |other| other.process.pid != process.pid);
         let plan = {
             // Who is to trace it asks under the same lock whether he may.
             let trace = lock(&old.trace);
@@ -415,14 +415,6 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
     };
     call.kernel.new_stub(Box::new(arrival)).map_err(Failure::from)?;
     Ok(None)
-}
-
-/// Whether another process is wherever this thread goes (`CLONE_FS`).
-fn is_led(kernel: &Kernel, thread: &Thread) -> bool {
-    let own = thread.fs();
-    let tree = lock(&kernel.tree);
-    let mut others = tree.rows().filter(|(pid, _)| *pid != thread.process.pid);
-    others.any(|(_, row)| row.threads.values().any(|other| Arc::ptr_eq(&other.fs(), &own)))
 }
 
 /// Runs the first program in `process`, which is in the tree already.

@@ -225,9 +225,11 @@ pub struct Tracer {
 /// How the tracer of a thread knows another one.
 #[must_use]
 pub fn told_number(kernel: &Kernel, thread: &Thread, tid: Pid) -> u64 {
-    let tracer = thread.tracer().unwrap_or(thread.process.pid);
-    let tracer = lock(&kernel.tree).row(tracer).map(|row| Arc::clone(&row.process));
-    let number = tracer.map_or(0, |tracer| tracer.number_of(tid));
+    let process = match thread.tracer() {
+        Some(tracer) => lock(&kernel.tree).row(tracer).map(|row| Arc::clone(&row.process)),
+        None => Some(Arc::clone(&thread.process)),
+    };
+    let number = process.map_or(0, |process| process.number_of(tid));
     u64::try_from(number).unwrap_or(0)
 }
 

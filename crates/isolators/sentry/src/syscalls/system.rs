@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::Caps;
-use crate::task::namespaces::{Names, domain_name_of, host_name_of};
+use crate::task::namespaces::{Names, domain_name, host_name};
 use crate::task::waiter::lock;
 
 use super::{Call, Outcome};
@@ -52,10 +52,11 @@ pub(super) fn personality(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn uname(call: &Call<'_>) -> Outcome {
-    let node = host_name_of(call.kernel, &**call.thread);
+    let names = call.thread.namespaces().names;
+    let node = host_name(call.kernel, names.as_deref());
     let personality = call.thread.process.personality.load(Ordering::SeqCst);
     let machine: &[u8] = if personality & PER_LINUX32 == 0 { b"x86_64" } else { b"i686" };
-    let own = domain_name_of(call.kernel, &**call.thread);
+    let own = domain_name(call.kernel, names.as_deref());
     let domain: &[u8] = if own.is_empty() { NO_DOMAIN } else { &own };
     let fields: [&[u8]; 6] =
         [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), machine, domain];

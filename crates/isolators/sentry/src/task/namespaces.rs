@@ -109,8 +109,8 @@ pub fn leave_ipc(kernel: &Kernel, process: &Process) {
 
 /// The host name.
 #[must_use]
-pub fn host_name_of(kernel: &Kernel, who: &impl Within) -> Vec<u8> {
-    match &who.own().names {
+pub fn host_name(kernel: &Kernel, names: Option<&Names>) -> Vec<u8> {
+    match names {
         Some(names) => lock(&names.host).clone(),
         None => lock(&kernel.host_name).clone(),
     }
@@ -118,8 +118,8 @@ pub fn host_name_of(kernel: &Kernel, who: &impl Within) -> Vec<u8> {
 
 /// The name of the domain; empty: none.
 #[must_use]
-pub fn domain_name_of(kernel: &Kernel, who: &impl Within) -> Vec<u8> {
-    match &who.own().names {
+pub fn domain_name(kernel: &Kernel, names: Option<&Names>) -> Vec<u8> {
+    match names {
         Some(names) => lock(&names.domain).clone(),
         None => lock(&kernel.domain_name).clone(),
     }
@@ -194,7 +194,8 @@ pub fn make(
         roots = Some(moved);
     }
     if has(new::NAMES) {
-        let names = (host_name_of(kernel, thread), domain_name_of(kernel, thread));
+        let old = thread.namespaces().names;
+        let names = (host_name(kernel, old.as_deref()), domain_name(kernel, old.as_deref()));
         namespaces.names = Some(Names::new(names, owner.clone()));
     }
     if has(new::IPC) {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/sem.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -77,6 +78,64 @@ static void *own(void *p) {
     chdir("/bin");
     return ends(p);
 }
+/* What a file says from its beginning: whether it has that in it, or the error. */
+static int says(int fd, const char *what) {
+    static char text[65536];
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    if (n < 0) return -errno;
+    text[n] = 0;
+    return !!strstr(text, what);
+}
+static int opens(const char *name) {
+    char path[80];
+    sprintf(path, "%s/%s", task, name);
+    return open(path, O_RDONLY);
+}
+static int sets = -1;
+static void *tells(void *p) {
+    unshare(CLONE_FS | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS);
+    sethostname("gone", 4);
+    mount(0, "/", 0, MS_REC | MS_PRIVATE, 0);
+    mount("only", "/tmp", "tmpfs", 0, 0);
+    mkdir("/tmp/root", 0755), mount("below", "/tmp/root", "tmpfs", 0, 0), chroot("/tmp/root");
+    umask(013);
+    semget(0x7e115, 3, IPC_CREAT | 0600);
+    sprintf(task, "/proc/%d/task/%d", getpid(), gettid());
+    return 0;
+}
+static void *tells_and_waits(void *p) {
+    int proc = open("/proc", O_RDONLY), own = openat(proc, "thread-self/mountinfo", O_RDONLY);
+    P("own before %d\n", says(own, "only"));
+    sets = openat(proc, "sysvipc/sem", O_RDONLY);
+    tells(p);
+    P("own since %d", says(openat(proc, "thread-self/mountinfo", O_RDONLY), "below"));
+    P(" as before %d sets %d", says(own, "only"), says(sets, "516373"));
+    sets = openat(proc, "sysvipc/sem", O_RDONLY);
+    P(" %d\n", says(sets, "516373"));
+    pthread_barrier_wait(&bar);
+    pthread_barrier_wait(&bar);
+    return 0;
+}
+static void told(void) {
+    const char *names[] = {"mountinfo", "mounts", "mountstats"};
+    int of[3], own[3], status;
+    pthread_t t;
+    pthread_create(&t, 0, tells_and_waits, 0);
+    pthread_barrier_wait(&bar);
+    for (int i = 0; i < 3; i++) {
+        char path[80];
+        sprintf(path, "/proc/self/%s", names[i]);
+        of[i] = opens(names[i]), own[i] = open(path, O_RDONLY);
+        P("%s: below %d only %d, process's %d\n", names[i], says(of[i], "below"), says(of[i], "only"), says(own[i], "below"));
+    }
+    status = opens("status");
+    P("root %d umask %d %d\n", says(of[1], "below / "), says(status, "Umask:\t0013"), says(open("/proc/self/status", O_RDONLY), "Umask:\t0013"));
+    pthread_barrier_wait(&bar);
+    pthread_join(t, 0);
+    while (!access(task, F_OK)) usleep(1000);
+    for (int i = 0; i < 3; i++) P("%s: below %d\n", names[i], says(of[i], "below"));
+    P("sets %d status %d mounts %ld\n", says(sets, "516373"), says(status, "Umask"), E(opens("mounts")));
+}
 int main(int argc, char **argv) {
     struct stat s;
     pid_t p;
@@ -122,6 +181,7 @@ int main(int argc, char **argv) {
     pthread_barrier_wait(&bar);
     pthread_join(t, 0);
     P("still %s\n", node());
+    told();
     /* a child that is traced although its tracer does not ask for it, and one that is not */
     for (int way = 0; way < 3; way++) {
         if (!(p = fork())) {

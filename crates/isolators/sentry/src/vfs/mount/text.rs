@@ -74,6 +74,17 @@ impl MountTable {
         text.into_bytes()
     }
 
+    /// `/proc/<pid>/mountstats` of a process with this root.
+    #[must_use]
+    pub fn mountstats_text(&self, root: &Arc<Entry>) -> Vec<u8> {
+        let mut text = String::new();
+        for (mount, path) in self.seen_from(root) {
+            let (source, path) = (escaped(&mount.source), escaped(&path));
+            let _ = writeln!(text, "device {source} mounted on {path} with fstype {}", mount.kind);
+        }
+        text.into_bytes()
+    }
+
     /// `/proc/<pid>/mountinfo` of a process with this root.
     #[must_use]
     pub fn mountinfo_text(&self, root: &Arc<Entry>) -> Vec<u8> {

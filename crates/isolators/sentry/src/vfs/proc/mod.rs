@@ -10,6 +10,7 @@ mod names;
 mod opening;
 mod privacy;
 mod process;
+mod reader;
 mod resident;
 mod setting;
 mod state;
@@ -20,10 +21,9 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 use crate::net::{Network, procfs};
-use crate::task::namespaces::{ipc_of, network_of};
+use crate::task::namespaces::network_of;
 use crate::task::pid_namespace::{Pids, id_of, number_of};
 use crate::task::waiter::lock;
 use crate::task::{Process, Thread};
@@ -31,7 +31,7 @@ use crate::task::{Process, Thread};
 use super::tmpfs::is_memory;
 use super::{Attributes, Entry, Kind, NamespaceFile, OpenFile, Time, Walker};
 use kernel::TEXTS;
-use names::{NAMESPACES, OF_PROCESS, known};
+use names::{NAMESPACES, NOT_OF_THREAD, OF_PROCESS, known};
 use process::of_process;
 pub(super) use text::{Names, TextFile};
 
@@ -269,7 +269,9 @@ impl ProcNode {
                 };
                 ProcNode::Descriptor(file, *pid)
             }
-            ProcNode::Thread(..) if name == b"task" => return Err(Errno::NOENT),
+            ProcNode::Thread(..) if known(NOT_OF_THREAD, name).is_some() => {
+                return Err(Errno::NOENT);
+            }
             ProcNode::Process(pid, pids) | ProcNode::Thread(pid, pids) => {
                 match known(OF_PROCESS, name).ok_or(Errno::NOENT)? {
                     "fd" => ProcNode::Descriptors(*pid),
@@ -366,7 +368,8 @@ impl ProcNode {
             }
             ProcNode::Process(..) => strings(&OF_PROCESS),
             ProcNode::Thread(..) => {
-                strings(&OF_PROCESS).into_iter().filter(|name: &String| name != "task").collect()
+                let own = |name: &&&str| !NOT_OF_THREAD.contains(*name);
+                OF_PROCESS.iter().filter(own).map(|name| (*name).to_owned()).collect()
             }
             ProcNode::Setting(path, false) => sys::names(path),
             ProcNode::Threads(pid, pids) => {
@@ -419,17 +422,6 @@ fn marked(mut path: Vec<u8>, entry: &Entry, kernel: &Kernel) -> Vec<u8> {
 /// Who reads.
 fn reader(walker: &Walker<'_>) -> Option<Arc<Thread>> {
     lock(&walker.kernel.tree).thread(walker.tid).cloned()
-}
-
-/// The IPC namespace of who reads.
-fn ipc_of_reader(walker: &Walker<'_>) -> Arc<Ipc> {
-    let kernel = walker.kernel;
-    reader(walker).map_or_else(|| Arc::clone(&kernel.ipc), |thread| ipc_of(kernel, &*thread))
-}
-
-/// The number that who reads knows a process by; 0 if none.
-fn number_for_reader(walker: &Walker<'_>, id: i32) -> i32 {
-    process(walker.kernel, walker.pid).map_or(id, |reader| reader.number_of(id))
 }
 
 /// The network of who reads.

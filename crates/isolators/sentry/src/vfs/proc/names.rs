@@ -4,8 +4,8 @@ use crate::task::user_namespace::FIRST;
 
 use super::super::namespace_file::FIRST_PIDS;
 
-/// What every process and every thread has.
-pub(super) const OF_PROCESS: [&str; 34] = [
+/// What every process has, and most of it every thread.
+pub(super) const OF_PROCESS: [&str; 35] = [
     "auxv",
     "cgroup",
     "cmdline",
@@ -24,6 +24,7 @@ pub(super) const OF_PROCESS: [&str; 34] = [
     "mem",
     "mountinfo",
     "mounts",
+    "mountstats",
     "net",
     "ns",
     "oom_adj",
@@ -41,6 +42,8 @@ pub(super) const OF_PROCESS: [&str; 34] = [
     "uid_map",
     "wchan",
 ];
+/// What only a process has.
+pub(super) const NOT_OF_THREAD: [&str; 2] = ["mountstats", "task"];
 /// Kinds of namespaces, each with the number of the first one.
 pub(super) const NAMESPACES: [(&str, u64); 10] = [
     ("cgroup", 4_026_531_835),

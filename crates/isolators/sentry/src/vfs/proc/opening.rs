@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use crate::kernel::Kernel;
 use crate::net::procfs;
 use crate::settings::is_of_network;
 use crate::task::Caps;
+use crate::task::namespaces::mounts_of;
 use crate::task::waiter::lock;
 
 use super::super::{File, Kind, OpenFile, Walker};
@@ -17,11 +19,12 @@ use super::kernel::of_kernel;
 use super::maps::MapFile;
 use super::memory::MemoryFile;
 use super::process::of_process;
+use super::reader::Reader;
 use super::setting::SettingFile;
 use super::text::Make;
 use super::{
-    Names, OF_GROUP, OF_IPC, ProcNode, TextFile, group, ipc_of_reader, name_of, network_of_reader,
-    number_for_reader, process, sys,
+    Names, OF_GROUP, OF_IPC, ProcNode, TextFile, fs_of, group, name_of, network_of_reader, process,
+    sys,
 };
 
 impl ProcNode {
@@ -33,14 +36,17 @@ impl ProcNode {
         let kernel = walker.kernel;
         let attributes = self.attributes(kernel)?;
         let names = (attributes.kind() == Kind::Directory).then(|| self.names(kernel));
-        let file = match self.anew(walker) {
+        let file = match self.anew(walker)? {
             Some(make) => {
                 if let ProcNode::Text(_, pid @ 1.., _) = self {
                     process(kernel, *pid).ok_or(Errno::NOENT)?;
                 }
                 TextFile::anew(make, attributes)
             }
-            None => TextFile::new(self.text(walker).map_err(|_| Errno::NOENT)?, attributes),
+            None => {
+                let text = self.text(kernel, &Reader::of(walker));
+                TextFile::new(text.map_err(|_| Errno::NOENT)?, attributes)
+            }
         };
         // Afterwards: then it is no text of a program that was executed meanwhile.
         self.may_open(walker)?;
@@ -51,10 +57,9 @@ impl ProcNode {
     ///
     /// # Errors
     /// `ESRCH` if the process is gone.
-    fn text(&self, walker: &Walker<'_>) -> Result<Vec<u8>, Errno> {
-        let kernel = walker.kernel;
+    fn text(&self, kernel: &Kernel, reader: &Reader) -> Result<Vec<u8>, Errno> {
         Ok(match self {
-            ProcNode::Setting(path, true) => sys::text(walker, path),
+            ProcNode::Setting(path, true) => sys::text(kernel, reader, path),
             ProcNode::Info(number, pid) => {
                 let process = process(kernel, *pid).ok_or(Errno::SRCH)?;
                 let files = Arc::clone(&lock(&process.files));
@@ -63,16 +68,16 @@ impl ProcNode {
             }
             ProcNode::OfNet(name, network) => procfs::text(network, name).into_bytes(),
             ProcNode::Text(name, OF_GROUP, _) => {
-                group::text(kernel, name, |id| number_for_reader(walker, id)).into_bytes()
+                group::text(kernel, name, |id| reader.number(id)).into_bytes()
             }
             ProcNode::Text(name, OF_IPC, _) => {
-                let number = |id| number_for_reader(walker, id);
-                crate::ipc::text::of(kernel, &ipc_of_reader(walker), name, number).into_bytes()
+                let number = |id| reader.number(id);
+                crate::ipc::text::of(kernel, &reader.ipc, name, number).into_bytes()
             }
             ProcNode::Text(name, 0, _) => of_kernel(kernel, name),
             ProcNode::Text(name, pid, pids) => {
                 let process = process(kernel, *pid).ok_or(Errno::SRCH)?;
-                of_process(kernel, &process, (*pid, pids), &walker.credentials, name)
+                of_process(kernel, &process, (*pid, pids), &reader.credentials, name)
             }
             _ => Vec::new(),
         })
@@ -80,30 +85,30 @@ impl ProcNode {
 
     /// What makes its text for who has opened it; `None` if it stays as it is then, as does all
     /// that not everybody may read: the process may have become another's.
-    fn anew(&self, walker: &Walker<'_>) -> Option<Make> {
+    ///
+    /// # Errors
+    /// As [`mounts`].
+    fn anew(&self, walker: &Walker<'_>) -> Result<Option<Make>, Errno> {
+        if let ProcNode::Text(name @ ("mounts" | "mountinfo" | "mountstats"), id @ 1.., _) = self {
+            return mounts(walker.kernel, name, *id).map(Some);
+        }
         // That of the network in which it was opened.
         if let ProcNode::Setting(path, true) = self
             && is_of_network(path)
         {
             let (network, path) = (network_of_reader(walker), path.clone());
             let who = walker.credentials.clone();
-            return Some(Box::new(move || Ok(sys::of_network(&network, &path, &who))));
+            return Ok(Some(Box::new(move || Ok(sys::of_network(&network, &path, &who)))));
         }
         let open = match self {
             ProcNode::Text(..) => !self.is_private(),
             ProcNode::OfNet(..) | ProcNode::Setting(_, true) => true,
             _ => false,
         };
-        let reader = process(walker.kernel, walker.pid).filter(|_| open)?;
-        let kernel = Arc::downgrade(&reader.kernel()?);
-        let (node, pid, tid) = (self.clone(), walker.pid, walker.tid);
-        let credentials = walker.credentials.clone();
-        Some(Box::new(move || {
-            let kernel = kernel.upgrade().ok_or(Errno::SRCH)?;
-            let root = Arc::clone(&kernel.files.root);
-            let credentials = credentials.clone();
-            node.text(&Walker { kernel: &kernel, pid, tid, root, credentials })
-        }))
+        let own = process(walker.kernel, walker.pid).filter(|_| open);
+        let Some(kernel) = own.and_then(|own| own.kernel()) else { return Ok(None) };
+        let (kernel, node, reader) = (Arc::downgrade(&kernel), self.clone(), Reader::of(walker));
+        Ok(Some(Box::new(move || node.text(&*kernel.upgrade().ok_or(Errno::SRCH)?, &reader))))
     }
 
     /// Opens it to be written.
@@ -150,6 +155,34 @@ impl ProcNode {
         let attributes = self.attributes(walker.kernel)?;
         Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
     }
+}
+
+/// What tells of the mounts that a task has, from its root: they are told as long as that is
+/// open, whatever becomes of the task.
+///
+/// # Errors
+/// `ENOENT` if it is gone, `EINVAL` if it has ended.
+fn mounts(kernel: &Kernel, name: &'static str, id: i32) -> Result<Make, Errno> {
+    let thread = lock(&kernel.tree).thread(id).cloned();
+    let table = match thread {
+        Some(thread) => mounts_of(kernel, &*thread),
+        None => {
+            let process = process(kernel, id).ok_or(Errno::NOENT)?;
+            if process.has_left_namespaces() {
+                return Err(Errno::INVAL);
+            }
+            mounts_of(kernel, &*process)
+        }
+    };
+    let fs = fs_of(kernel, id).ok_or(Errno::NOENT)?;
+    let root = Arc::clone(&lock(&fs.directories).root);
+    Ok(Box::new(move || {
+        Ok(match name {
+            "mounts" => table.mounts_text(&root),
+            "mountstats" => table.mountstats_text(&root),
+            _ => table.mountinfo_text(&root),
+        })
+    }))
 }
 
 /// What a descriptor's file is about.

@@ -51,7 +51,9 @@ impl ProcNode {
     pub(super) fn permissions(&self) -> u32 {
         match self {
             ProcNode::Text("mem", 1.., _) => 0o600,
-            ProcNode::Text("auxv" | "environ" | "io" | "personality", 1.., _) => 0o400,
+            ProcNode::Text("auxv" | "environ" | "io" | "mountstats" | "personality", 1.., _) => {
+                0o400
+            }
             ProcNode::Text(
                 "comm" | "oom_score_adj" | "uid_map" | "gid_map" | "setgroups",
                 1..,

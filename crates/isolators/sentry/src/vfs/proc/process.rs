@@ -11,13 +11,13 @@ use crate::platform::GuestMemory;
 use crate::signal;
 use crate::task::filter::Guard;
 use crate::task::limits::resource;
-use crate::task::namespaces::mounts_of;
 use crate::task::pid_namespace::{Pids, number_of, numbers};
 use crate::task::user_namespace::{Ids, Space, groups_text, map_text};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process};
 
 use super::comm::escaped;
+use super::fs_of;
 use super::resident::Memory;
 use super::state::State;
 
@@ -120,10 +120,6 @@ pub(super) fn of_process(
         "auxv" => lock(&process.auxiliary).clone(),
         "cmdline" => space.map_or_else(Vec::new, |s| command_line(&s.memory, process)),
         "comm" => [&own[..], b"\n"].concat(),
-        "mounts" => mounts_of(kernel, process).mounts_text(&lock(&process.fs().directories).root),
-        "mountinfo" => {
-            mounts_of(kernel, process).mountinfo_text(&lock(&process.fs().directories).root)
-        }
         "statm" => memory().statm().into_bytes(),
         "smaps" | "smaps_rollup" => space.map_or_else(Vec::new, |space| {
             super::resident::smaps(kernel, &space, name == "smaps_rollup")
@@ -177,7 +173,7 @@ pub(super) fn of_process(
                  {}Threads:\t{threads}\n{signals}\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
                  CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
-                process.fs().umask.load(Ordering::SeqCst),
+                fs_of(kernel, id).map_or(0, |fs| fs.umask.load(Ordering::SeqCst)),
                 seen(tracer),
                 ids(Ids::Users, who.users),
                 ids(Ids::Groups, who.groups),

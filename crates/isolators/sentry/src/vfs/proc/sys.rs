@@ -1,13 +1,13 @@
 //! `/proc/sys`: settings, which can be read.
 
-use super::super::Walker;
+use super::reader::Reader;
+use crate::kernel::Kernel;
 use crate::net::Network;
 use crate::settings::PING_GROUPS;
 use crate::syscalls::system;
 use crate::syscalls::system::NO_DOMAIN;
 use crate::task::Credentials;
-use crate::task::namespaces::{domain_name_of, host_name_of};
-use crate::task::waiter::lock;
+use crate::task::namespaces::{domain_name, host_name};
 
 /// What a setting says.
 enum Value {
@@ -123,23 +123,17 @@ pub(super) fn of_network(network: &Network, path: &str, who: &Credentials) -> Ve
 }
 
 /// What any other setting says.
-pub(super) fn text(walker: &Walker<'_>, path: &str) -> Vec<u8> {
-    let kernel = walker.kernel;
-    let given = super::ipc_of_reader(walker).settings.text(path);
+pub(super) fn text(kernel: &Kernel, reader: &Reader, path: &str) -> Vec<u8> {
+    let given = reader.ipc.settings.text(path);
     if let Some(text) = given {
         return text;
     }
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
     let mut text = match value {
         Some(Text(text)) => text.as_bytes().to_vec(),
-        Some(HostName) => {
-            let reader = super::reader(walker);
-            reader.map_or_else(|| lock(&kernel.host_name).clone(), |r| host_name_of(kernel, &*r))
-        }
+        Some(HostName) => host_name(kernel, reader.names(kernel).as_deref()),
         Some(DomainName) => {
-            let reader = super::reader(walker);
-            let name = reader
-                .map_or_else(|| lock(&kernel.domain_name).clone(), |r| domain_name_of(kernel, &*r));
+            let name = domain_name(kernel, reader.names(kernel).as_deref());
             if name.is_empty() { NO_DOMAIN.to_vec() } else { name }
         }
         Some(BootId) => {

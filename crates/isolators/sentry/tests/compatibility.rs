@@ -114,7 +114,7 @@ fn ends_leave_nothing() {
     let ended = sandbox::finish_within(&mut command, 180);
     // What it says on the host.
     let expected = "forking: bad 0\nexecuting: bad 0\nthreads: bad 0\nlocks: bad 0\nchain 1\n\
-                    continued: bad 0\nstopped: bad 0\nelsewhere 1\ninherited -10\ndone\n";
+                    continued: bad 0\nstopped: bad 0\nelsewhere 1\ninherited -10\nheld: bad 0\ndone\n";
     assert_eq!((ended.stdout.as_str(), ended.code), (expected, 0), "{ended:?}");
 }
 

@@ -114,11 +114,18 @@ impl Space {
         Ok(slot)
     }
 
-    /// A thread needs the space no more; the last one ends the stub.
+    /// A thread needs the space no more; the last one ends the stub, and nothing is held any
+    /// more because it is mapped.
     pub fn leave(&self) {
         if self.users.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.stub.kill();
+            self.unmap();
         }
+    }
+
+    fn unmap(&self) {
+        let mapped = std::mem::take(&mut *lock(&self.areas));
+        drop(mapped);
     }
 
     /// Threads in it.
@@ -194,8 +201,7 @@ impl Space {
         self.turn.free.notify_all();
         self.flights.end();
         self.stub.reap();
-        // Whoever still knows of the space keeps nothing of what was mapped.
-        let mapped = std::mem::take(&mut *lock(&self.areas));
-        drop(mapped);
+        // A change may have been under way.
+        self.unmap();
     }
 }

@@ -47,19 +47,23 @@ pub(super) fn park(call: &Call<'_>, number: u64, end: Option<Instant>) -> bool {
     let (kernel, thread) = (Arc::clone(call.kernel), Arc::clone(call.thread));
     let held = call.held.clone();
     let (id, host) = (call.id, HostCall { number, args: call.args });
+    // What it was made on is in use meanwhile.
+    thread.begin();
     let work = move || {
         let parked = Arc::clone(&thread);
-        parked.serve(|| {
-            if thread.doomed.load(Ordering::SeqCst) {
-                thread.kick();
-                kernel.listener.answer(id, 0);
-            } else {
-                super::serve(&kernel, &thread, id, host, (end, held));
-            }
-        });
+        if thread.doomed.load(Ordering::SeqCst) {
+            thread.kick();
+            kernel.listener.answer(id, 0);
+            drop(held);
+        } else {
+            super::serve(&kernel, &thread, id, host, (end, held));
+        }
+        parked.finish();
     };
     let parked = Parked::new(&call.kernel.machine.workers, end, Box::new(work));
     if !call.thread.waiter.park(parked) {
+        // Its own event is being served still.
+        call.thread.finish();
         return false;
     }
     if let Some(end) = end {

@@ -14,6 +14,7 @@ use crate::signal::{self, Info, NO_CHILD_WAIT, SI_USER, SIGCHLD};
 use crate::syscalls::futex;
 use crate::vfs::FileTable;
 
+use super::leaving::settled;
 use super::namespaces::leave_ipc;
 use super::pid_namespace::PidNamespace;
 use super::robust;
@@ -105,6 +106,7 @@ pub(super) fn end_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: 
         let zombies = tree.orphan(process.pid, heir);
         (threads, parent, zombies, controlled, mourners)
     };
+    process.leaves(threads.values().cloned());
     for thread in threads.values() {
         retire(kernel, thread);
     }
@@ -176,8 +178,13 @@ fn end_namespace(kernel: &Arc<Kernel>, space: &Arc<PidNamespace>, first: Pid) {
     }
 }
 
-/// The parent of a process that has ended is told; its next one, too, if it ends meanwhile.
+/// The parent of a process that has ended is told, once nothing that it had is in use by calls
+/// of its own; its next one, too, if it ends meanwhile.
 pub(super) fn announce(kernel: &Arc<Kernel>, pid: Pid) {
+    let process = lock(&kernel.tree).row(pid).map(|row| Arc::clone(&row.process));
+    if process.is_none_or(|process| process.puts_off()) {
+        return;
+    }
     let mut told = None;
     loop {
         let found = {
@@ -271,6 +278,9 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     }
     futex::ended(kernel, thread);
     place.space.leave();
+    if !thread.is_served() {
+        settled(thread);
+    }
 }
 
 /// exit(2) of one thread that waits with `id` in that very call.

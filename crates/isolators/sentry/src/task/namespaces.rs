@@ -274,16 +274,16 @@ impl Process {
         }
     }
 
-    /// It ends: a network of its own is not held by it any more. A call of it that is still
-    /// under way finds an empty one.
+    /// It ends: it holds none of its own any more. A thread that is just being made finds an
+    /// empty network.
     pub fn leave_namespaces(&self, kernel: &Kernel) {
-        let network = {
+        let before = {
             let mut own = lock(&self.namespaces);
-            own.ended = true;
-            let empty = own.network.as_ref().map(|network| kernel.network.apart(&network.owner));
-            std::mem::replace(&mut own.network, empty)
+            let network = own.network.as_ref().map(|network| kernel.network.apart(&network.owner));
+            let none = Namespaces { network, ended: true, ..Namespaces::default() };
+            std::mem::replace(&mut *own, none)
         };
-        drop(network);
+        drop(before);
     }
 
     /// Whether it has ended, and is in no namespaces but those of users and processes.

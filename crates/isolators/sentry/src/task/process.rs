@@ -16,6 +16,7 @@ use super::Pid;
 use super::aio::Contexts;
 use super::capabilities::{CapabilitySets, Caps};
 use super::filter::Filter;
+use super::leaving::Leaving;
 use super::limits::Limits;
 use super::namespaces::Namespaces;
 use super::pid_namespace::PidNamespace;
@@ -175,6 +176,8 @@ pub struct Process {
     pub counting: Mutex<Counting>,
     /// Its timers.
     pub timers: Mutex<ProcessTimers>,
+    /// What it waits for once it has ended.
+    pub(super) leaving: Mutex<Leaving>,
     /// Its resource limits.
     pub limits: Mutex<Limits>,
     /// Whether it has a list of semaphores' operations, perhaps an empty one.
@@ -225,6 +228,7 @@ impl Process {
             accounts: Mutex::default(),
             counting: Mutex::default(),
             timers: Mutex::default(),
+            leaving: Mutex::default(),
             limits: Mutex::default(),
             undoes: AtomicBool::new(false),
             no_huge_pages: AtomicBool::new(false),

@@ -13,6 +13,7 @@ use crate::time::Key;
 use crate::workers::let_others_serve;
 
 use super::filter::Guard;
+use super::leaving::settled;
 use super::namespaces::Namespaces;
 use super::posting::Posting;
 use super::process::Fs;
@@ -249,13 +250,34 @@ impl Thread {
 
     /// Whoever does something for it says so first, and then looks whether it is doomed.
     pub fn serve<T>(&self, f: impl FnOnce() -> T) -> T {
-        self.serving.fetch_add(1, Ordering::SeqCst);
+        self.begin();
         let result = f();
-        self.serving.fetch_sub(1, Ordering::SeqCst);
+        self.finish();
         result
     }
 
-    /// Whether somebody does: of one that is doomed, a call that has begun before.
+    /// The first half of [`Self::serve`].
+    pub fn begin(&self) {
+        self.serving.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The other half, once for each first one.
+    pub fn finish(&self) {
+        let last = self.serving.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.doomed.load(Ordering::SeqCst) {
+            settled(self);
+        }
+    }
+
+    /// It has ended, and is in none.
+    pub(super) fn leave_namespaces(&self) {
+        let none = Namespaces { ended: true, ..Namespaces::default() };
+        let own = std::mem::replace(&mut *lock(&self.namespaces), none);
+        drop(own);
+    }
+
+    /// Whether somebody does: of one that is doomed, a call that has begun before, and perhaps
+    /// waits.
     #[must_use]
     pub fn is_served(&self) -> bool {
         self.serving.load(Ordering::SeqCst) > 0

@@ -108,7 +108,10 @@ impl Tree {
             // Nothing but its end can be told of one that ended.
             any |= !row.told || options.contains(WaitOptions::EXITED);
             soon |= match (row.ended, &row.stopped) {
-                (Some(_), _) => !row.told && !row.held && options.contains(WaitOptions::EXITED),
+                (Some(_), _) => {
+                    let late = row.held || row.process.has_put_off();
+                    !row.told && !late && options.contains(WaitOptions::EXITED)
+                }
                 (None, Some(stop)) => {
                     !traced && stop.is_being_told() && options.contains(WaitOptions::STOPPED)
                 }

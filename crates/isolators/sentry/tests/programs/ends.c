@@ -9,9 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,6 +38,67 @@ static volatile int second, first_in, second_in;
 static void on_second(int s) { second_in = gettid(); second = 1; }
 static void on_first(int s) { first_in = gettid(); while (!second); }
 static void *spin(void *p) { while (!second); return 0; }
+/* What a process has that is killed: it is free once its parent is told. */
+static int held_pipe[2], never[2];
+static void *reads(void *p) { char c; read(never[0], &c, 1); return 0; }
+static void *polls(void *p) { poll(&(struct pollfd){never[0], POLLIN}, 1, -1); return 0; }
+static void *transfers(void *p) { splice(never[0], 0, held_pipe[1], 0, 4096, 0); return 0; }
+static void *waits(void *p) {
+    int set = epoll_create1(0);
+    epoll_ctl(set, EPOLL_CTL_ADD, never[0], &(struct epoll_event){EPOLLIN});
+    struct epoll_event e;
+    epoll_pwait2(set, &e, 1, &(struct timespec){50}, 0);
+    return 0;
+}
+static void *syncs(void *p) { for (;;) close(open("/tmp/held/x", O_RDWR | O_CREAT, 0600)); }
+static void hold(int way) {
+    char c;
+    void *(*ways[])(void *) = {reads, polls, transfers, waits, syncs};
+    pthread_t t;
+    int fd = open("/tmp/held/file", O_RDWR | O_CREAT, 0600), big = open("/tmp/held/big", O_RDWR | O_CREAT, 0600);
+    flock(fd, LOCK_EX);
+    fcntl(fd, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET});
+    posix_fallocate(big, 0, 1 << 20);
+    memset(mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, big, 0), 'x', 1 << 20);
+    unlink("/tmp/held/big"), close(big);
+    /* what takes a while to be taken down */
+    memset(mmap(0, 32 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 'x', 32 << 20);
+    close(held_pipe[0]);
+    for (int i = 0; i < 5; i++) if (way == 5 || way == i) pthread_create(&t, 0, ways[i], 0);
+    write(60, "x", 1), close(60);
+    if (way == 6) syncs(0);
+    for (;;) pause();
+}
+static int freed(void) {
+    int bad = 0, st;
+    mkdir("/tmp/held", 0700);
+    if (mount("held", "/tmp/held", "tmpfs", 0, "size=16m")) return -1;
+    for (int i = 0; i < 70; i++) {
+        struct statfs before, after;
+        int ready[2];
+        pipe(never), pipe(held_pipe), pipe(ready);
+        dup2(ready[1], 60);
+        int fd = open("/tmp/held/file", O_RDWR | O_CREAT, 0600);
+        close(open("/tmp/held/x", O_RDWR | O_CREAT, 0600));
+        statfs("/tmp/held", &before);
+        pid_t p = fork();
+        if (!p) hold(i % 7);
+        char c;
+        close(held_pipe[1]);
+        read(ready[0], &c, 1);
+        nap(i * 97 % 700);
+        kill(p, SIGKILL);
+        waitpid(p, &st, 0);
+        statfs("/tmp/held", &after);
+        if (before.f_bfree != after.f_bfree) bad |= 1;
+        if (flock(fd, LOCK_EX | LOCK_NB)) bad |= 2;
+        if (fcntl(fd, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET})) bad |= 4;
+        fcntl(held_pipe[0], F_SETFL, O_NONBLOCK);
+        if (read(held_pipe[0], &c, 1)) bad |= 8;
+        for (int k = 3; k < 61; k++) close(k);
+    }
+    return bad;
+}
 int main(void) {
     int st, bad = 0, ends[2];
     shared = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -119,7 +184,7 @@ int main(void) {
         prctl(PR_SET_PDEATHSIG, i ? SIGKILL : 0);
         p = fork();
         if (p) for (;;) pause();
-        if (i == 399) { write(ends[1], "x", 1); prctl(PR_SET_PDEATHSIG, SIGKILL); for (;;) pause(); }
+        if (i == 399) { prctl(PR_SET_PDEATHSIG, SIGKILL); write(ends[1], "x", 1); for (;;) pause(); }
     }
     char c;
     close(ends[1]);
@@ -189,5 +254,7 @@ int main(void) {
         waitid(P_ALL, 0, &i, WEXITED | WNOWAIT);
         _exit(0);
     }
-    P("inherited %ld\ndone\n", E(wait(&st)));
+    P("inherited %ld\n", E(wait(&st)));
+    signal(SIGCHLD, SIG_DFL);
+    P("held: bad %d\ndone\n", freed());
 }

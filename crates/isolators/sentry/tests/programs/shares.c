@@ -136,6 +136,44 @@ static void told(void) {
     for (int i = 0; i < 3; i++) P("%s: below %d\n", names[i], says(of[i], "below"));
     P("sets %d status %d mounts %ld\n", says(sets, "516373"), says(status, "Umask"), E(opens("mounts")));
 }
+/* What is left of who has ended, until it is waited for. */
+static void left(const char *who, pid_t p) {
+    const char *names[] = {"ns/mnt", "ns/net", "ns/uts", "ns/ipc", "ns/cgroup", "ns/pid", "ns/pid_for_children", "ns/user", "cwd", "root", "exe", "mounts", "mountinfo", "mountstats", "fd/1"};
+    P("%s:", who);
+    for (int i = 0; i < 15; i++) {
+        char path[80], to[256];
+        struct stat s;
+        sprintf(path, "/proc/%d/%s", p, names[i]);
+        long r = E(i < 11 ? readlink(path, to, 255) : i < 14 ? open(path, O_RDONLY) : lstat(path, &s));
+        P(" %s %ld", names[i], r < 0 ? r : 0);
+    }
+    P("\n");
+}
+static void *pauses(void *p) { for (;;) pause(); }
+static void ends_first(void) {
+    pthread_t t;
+    pid_t p = fork();
+    if (!p) _exit(0);
+    siginfo_t i;
+    waitid(P_PID, p, &i, WEXITED | WNOWAIT);
+    left("zombie", p), ended(p);
+    if (!(p = fork())) {
+        unshare(CLONE_NEWUTS | CLONE_NEWNS);
+        pthread_create(&t, 0, pauses, 0);
+        pthread_exit(0);
+    }
+    char path[64], text[4096];
+    sprintf(path, "/proc/%d/status", p);
+    for (int k = 0; k < 5000; k++) {
+        int fd = open(path, O_RDONLY), n = read(fd, text, 4095);
+        close(fd);
+        text[n < 0 ? 0 : n] = 0;
+        if (strstr(text, "State:\tZ")) break;
+        usleep(1000);
+    }
+    left("first thread", p);
+    kill(p, SIGKILL), ended(p);
+}
 int main(int argc, char **argv) {
     struct stat s;
     pid_t p;
@@ -182,6 +220,7 @@ int main(int argc, char **argv) {
     pthread_join(t, 0);
     P("still %s\n", node());
     told();
+    ends_first();
     /* a child that is traced although its tracer does not ask for it, and one that is not */
     for (int way = 0; way < 3; way++) {
         if (!(p = fork())) {

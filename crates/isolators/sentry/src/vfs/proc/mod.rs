@@ -25,11 +25,12 @@ use crate::kernel::Kernel;
 use crate::net::{Network, procfs};
 use crate::task::namespaces::network_of;
 use crate::task::pid_namespace::{Pids, id_of, number_of};
+use crate::task::process::Fs;
 use crate::task::waiter::lock;
 use crate::task::{Process, Thread};
 
 use super::tmpfs::is_memory;
-use super::{Attributes, Entry, Kind, NamespaceFile, OpenFile, Time, Walker};
+use super::{Attributes, Entry, FileTable, Kind, NamespaceFile, OpenFile, Time, Walker};
 use kernel::TEXTS;
 use names::{NAMESPACES, NOT_OF_THREAD, OF_PROCESS, known};
 use process::of_process;
@@ -250,9 +251,8 @@ impl ProcNode {
                 }
             }
             ProcNode::Infos(pid) => {
-                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
                 let number = number().and_then(|n| u32::try_from(n).ok()).ok_or(Errno::NOENT)?;
-                let files = Arc::clone(&lock(&process.files));
+                let files = files_of(kernel, *pid).ok_or(Errno::NOENT)?;
                 files.get(number).map_err(|_| Errno::NOENT)?;
                 ProcNode::Info(number, *pid)
             }
@@ -260,12 +260,14 @@ impl ProcNode {
                 let found = NAMESPACES.iter().find(|(kind, _)| kind.as_bytes() == name);
                 let (kind, first) = found.ok_or(Errno::NOENT)?;
                 let thread = lock(&kernel.tree).thread(*pid).cloned();
-                let file = match thread {
-                    Some(thread) => NamespaceFile::open(&*thread, kind, *first)?,
-                    None => {
+                let file = match (thread, *kind) {
+                    (Some(thread), _) => NamespaceFile::open(&*thread, kind, *first)?,
+                    (None, "user" | "pid") => {
                         let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
                         NamespaceFile::open(&*process, kind, *first)?
                     }
+                    // Of who has ended.
+                    _ => return Err(Errno::NOENT),
                 };
                 ProcNode::Descriptor(file, *pid)
             }
@@ -280,12 +282,7 @@ impl ProcNode {
                         if let Some(thread) = thread {
                             ProcNode::Net(network_of(kernel, &*thread))
                         } else {
-                            let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
-                            if process.has_left_namespaces() {
-                                ProcNode::Folder(&[], "net")
-                            } else {
-                                ProcNode::Net(network_of(kernel, &*process))
-                            }
+                            ProcNode::Folder(&[], "net")
                         }
                     }
                     link @ ("exe" | "cwd" | "root") => ProcNode::Link(link, *pid),
@@ -296,9 +293,8 @@ impl ProcNode {
                 }
             }
             ProcNode::Descriptors(pid) => {
-                let process = process(kernel, *pid).ok_or(Errno::NOENT)?;
                 let number = number().and_then(|n| u32::try_from(n).ok()).ok_or(Errno::NOENT)?;
-                let files = Arc::clone(&lock(&process.files));
+                let files = files_of(kernel, *pid).ok_or(Errno::NOENT)?;
                 ProcNode::Descriptor(files.get(number).map_err(|_| Errno::NOENT)?, *pid)
             }
             _ => return Err(Errno::NOENT),
@@ -382,7 +378,7 @@ impl ProcNode {
             ProcNode::Folder(names, _) => strings(names),
             ProcNode::Net(_) => strings(procfs::NAMES),
             ProcNode::Descriptors(pid) | ProcNode::Infos(pid) => {
-                let numbers = process(kernel, *pid).map(|p| Arc::clone(&lock(&p.files)).numbers());
+                let numbers = files_of(kernel, *pid).map(|files| files.numbers());
                 numbers.unwrap_or_default().iter().map(u32::to_string).collect()
             }
             _ => Vec::new(),
@@ -403,10 +399,8 @@ fn own_number(pids: &Pids, id: i32) -> Result<i32, Errno> {
 
 /// What a process executes.
 fn program(kernel: &Kernel, pid: i32) -> Result<crate::mm::Program, Errno> {
-    let process = process(kernel, pid).ok_or(Errno::NOENT)?;
-    let threads = kernel.threads_of(process.pid);
-    let space = threads.first().ok_or(Errno::NOENT)?.space();
-    let program = lock(&space.program).clone();
+    let thread = lock(&kernel.tree).thread(pid).cloned().ok_or(Errno::NOENT)?;
+    let program = lock(&thread.space().program).clone();
     Ok(program)
 }
 
@@ -431,15 +425,22 @@ fn network_of_reader(walker: &Walker<'_>) -> Arc<Network> {
         .map_or_else(|| Arc::clone(&kernel.network), |thread| network_of(kernel, &*thread))
 }
 
-/// `cwd` or `root` of the thread of this number, or of the process.
+/// Where the thread of this number is; `None` of one that has ended.
+fn fs_of(kernel: &Kernel, id: i32) -> Option<Arc<Fs>> {
+    lock(&kernel.tree).thread(id).map(|thread| thread.fs())
+}
+
+/// `cwd` or `root` of it.
 fn directory(kernel: &Kernel, which: &str, id: i32) -> Result<Arc<Entry>, Errno> {
-    let fs = {
-        let tree = lock(&kernel.tree);
-        let own = tree.thread(id).map(|thread| thread.fs());
-        own.or_else(|| tree.row(id).map(|row| row.process.fs())).ok_or(Errno::NOENT)?
-    };
+    let fs = fs_of(kernel, id).ok_or(Errno::NOENT)?;
     let directories = lock(&fs.directories);
     Ok(Arc::clone(if which == "cwd" { &directories.current } else { &directories.root }))
+}
+
+/// What it has open.
+fn files_of(kernel: &Kernel, id: i32) -> Option<Arc<FileTable>> {
+    let thread = lock(&kernel.tree).thread(id).cloned();
+    thread.map(|thread| Arc::clone(&lock(&thread.process.files)))
 }
 
 /// The process of this number, or that of a thread.

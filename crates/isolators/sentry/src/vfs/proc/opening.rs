@@ -23,8 +23,7 @@ use super::reader::Reader;
 use super::setting::SettingFile;
 use super::text::Make;
 use super::{
-    Names, OF_GROUP, OF_IPC, ProcNode, TextFile, fs_of, group, name_of, network_of_reader, process,
-    sys,
+    Names, OF_GROUP, OF_IPC, ProcNode, TextFile, group, name_of, network_of_reader, process, sys,
 };
 
 impl ProcNode {
@@ -164,18 +163,11 @@ impl ProcNode {
 /// `ENOENT` if it is gone, `EINVAL` if it has ended.
 fn mounts(kernel: &Kernel, name: &'static str, id: i32) -> Result<Make, Errno> {
     let thread = lock(&kernel.tree).thread(id).cloned();
-    let table = match thread {
-        Some(thread) => mounts_of(kernel, &*thread),
-        None => {
-            let process = process(kernel, id).ok_or(Errno::NOENT)?;
-            if process.has_left_namespaces() {
-                return Err(Errno::INVAL);
-            }
-            mounts_of(kernel, &*process)
-        }
+    let Some(thread) = thread else {
+        return Err(if process(kernel, id).is_some() { Errno::INVAL } else { Errno::NOENT });
     };
-    let fs = fs_of(kernel, id).ok_or(Errno::NOENT)?;
-    let root = Arc::clone(&lock(&fs.directories).root);
+    let table = mounts_of(kernel, &*thread);
+    let root = Arc::clone(&lock(&thread.fs().directories).root);
     Ok(Box::new(move || {
         Ok(match name {
             "mounts" => table.mounts_text(&root),

@@ -25,11 +25,10 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn of(walker: &Walker<'_>) -> Self {
-        let (kernel, tid) = (walker.kernel, walker.tid);
-        let thread = lock(&kernel.tree).thread(tid).cloned();
+        let (kernel, thread) = (walker.kernel, super::reader(walker));
         let ipc = thread.as_ref().map(|thread| ipc_of(kernel, &**thread));
         Reader {
-            tid,
+            tid: walker.tid,
             pids: process(kernel, walker.pid).and_then(|process| process.pids()),
             ipc: ipc.unwrap_or_else(|| Arc::clone(&kernel.ipc)),
             names: thread.and_then(|thread| thread.namespaces().names),

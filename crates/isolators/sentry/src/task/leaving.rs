@@ -1,0 +1,59 @@
+//! The last of tasks that have ended: calls of theirs may be under way still, and have files.
+//! Once none is, a process's parent is told.
+
+use std::sync::Arc;
+
+use super::exit::announce;
+use super::waiter::lock;
+use super::{Process, Thread};
+
+/// What a process waits for that has ended.
+#[derive(Default)]
+pub(super) struct Leaving {
+    /// Threads of which calls may be under way.
+    threads: Vec<Arc<Thread>>,
+    /// Its parent is to be told as soon as there are none.
+    telling: bool,
+}
+
+impl Leaving {
+    /// Whether there are none.
+    fn is_over(&mut self) -> bool {
+        self.threads.retain(|thread| thread.is_served());
+        self.threads.is_empty()
+    }
+}
+
+impl Process {
+    /// It ends with these threads, before they are told.
+    pub(super) fn leaves(&self, threads: impl Iterator<Item = Arc<Thread>>) {
+        lock(&self.leaving).threads = threads.collect();
+    }
+
+    /// Whether its parent is to be told later, as [`settled`] does then.
+    pub(super) fn puts_off(&self) -> bool {
+        let mut leaving = lock(&self.leaving);
+        leaving.telling = !leaving.is_over();
+        leaving.telling
+    }
+
+    /// Whether that is so.
+    pub(super) fn has_put_off(&self) -> bool {
+        lock(&self.leaving).telling
+    }
+}
+
+/// Nothing is done for a thread any more that has ended, unless its stub reports of an order.
+pub(super) fn settled(thread: &Thread) {
+    let process = &thread.process;
+    if lock(&thread.order).is_none() {
+        thread.leave_namespaces();
+    }
+    let tells = {
+        let mut leaving = lock(&process.leaving);
+        leaving.telling && leaving.is_over() && std::mem::take(&mut leaving.telling)
+    };
+    if let (true, Some(kernel)) = (tells, process.kernel()) {
+        announce(&kernel, process.pid);
+    }
+}

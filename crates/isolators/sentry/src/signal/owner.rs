@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::task::waiter::{Waiter, lock};
-use crate::task::{Pid, Process, Thread};
+use crate::task::{Pid, Process, Thread, members};
 use crate::vfs::{OpenFile, Ready};
 use crate::workers::Parked;
 
@@ -58,11 +58,7 @@ impl Whose {
             Whose::Process(_, process) => {
                 process.upgrade().map(Target::Process).into_iter().collect()
             }
-            Whose::Group(id) => {
-                let tree = lock(&kernel.tree);
-                let live = tree.rows().filter(|(_, row)| row.group == *id && row.ended.is_none());
-                live.map(|(_, row)| Target::Process(Arc::clone(&row.process))).collect()
-            }
+            Whose::Group(id) => members(kernel, *id).into_iter().map(Target::Process).collect(),
         }
     }
 }
@@ -292,11 +288,7 @@ impl Owner {
         let Some((kernel, whose, by)) = whose else { return };
         let Some(kernel) = kernel.upgrade() else { return };
         for target in whose.targets(&kernel) {
-            let process = match &target {
-                Target::Thread(thread) => &thread.process,
-                Target::Process(process) => process,
-            };
-            if by.may(process) {
+            if by.may(target.process()) {
                 send(&kernel, &target, info);
             }
         }

@@ -18,6 +18,17 @@ pub enum Target {
     Process(Arc<Process>),
 }
 
+impl Target {
+    /// The process that it is, or that it is of.
+    #[must_use]
+    pub fn process(&self) -> &Arc<Process> {
+        match self {
+            Target::Thread(thread) => &thread.process,
+            Target::Process(process) => process,
+        }
+    }
+}
+
 /// Who sends it, for permission.
 #[derive(Clone, Debug)]
 pub struct Sender(pub Credentials);
@@ -50,11 +61,7 @@ pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
     queue(kernel, target, info);
     if info.signal() == SIGCONT {
         // Once it waits, so that the first thing that the process does is to handle it.
-        let process = match target {
-            Target::Thread(thread) => &thread.process,
-            Target::Process(process) => process,
-        };
-        go_on(kernel, process);
+        go_on(kernel, target.process());
     }
 }
 
@@ -62,10 +69,7 @@ pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
 /// is dropped, unless a thread that it is for holds it back.
 fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
     let signal = info.signal();
-    let process = match target {
-        Target::Thread(thread) => &thread.process,
-        Target::Process(process) => process,
-    };
+    let process = target.process();
     let info = info.seen_by(process);
     if signal == SIGKILL {
         exit_process(kernel, process, Status::Killed(9, false));

@@ -225,10 +225,7 @@ pub(super) fn kill(call: &Call<'_>) -> Outcome {
 /// The first process only gets what it has a handler for, as in a PID namespace
 /// on Linux.
 pub(super) fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
-    let process = match target {
-        Target::Thread(thread) => &thread.process,
-        Target::Process(process) => process,
-    };
+    let process = target.process();
     // What a thread holds back waits: a handler may be set meanwhile.
     let bit = signal::bit(info.signal());
     let held = || {

@@ -32,7 +32,7 @@ pub use exit::{dismiss, end_container, exit_process, exit_thread, retire, stub_e
 pub use fork::{CloneRequest, clone};
 pub use outer_ids::OuterIds;
 pub use process::{Credentials, Process, Status};
-pub use stop::{Stop, enter_stop, go_on, park, recount, signal_group, stop};
+pub use stop::{Stop, enter_stop, go_on, members, park, recount, signal_group, stop};
 pub use thread::{Order, Restart, Thread};
 pub use tree::{Row, Tree};
 pub use wait::{Change, Spent, WaitFor, WaitOptions, WaitResult};

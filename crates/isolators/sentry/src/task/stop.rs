@@ -183,7 +183,9 @@ pub fn signal_group(kernel: &Arc<Kernel>, group: Pid, signal: i32) {
     }
 }
 
-fn members(kernel: &Arc<Kernel>, group: Pid) -> Vec<Arc<Process>> {
+/// Processes of a group that have not ended.
+#[must_use]
+pub fn members(kernel: &Kernel, group: Pid) -> Vec<Arc<Process>> {
     let tree = lock(&kernel.tree);
     let live = tree.rows().filter(|(_, row)| row.group == group && row.ended.is_none());
     live.map(|(_, row)| Arc::clone(&row.process)).collect()

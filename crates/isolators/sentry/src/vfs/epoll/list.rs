@@ -52,11 +52,6 @@ impl List {
         rows.keys.remove(&at);
     }
 
-    /// One that is no file's place any more.
-    pub(super) fn clear(&self, at: u64) {
-        lock(&self.0).keys.remove(&at);
-    }
-
     pub(super) fn last(&self) -> u64 {
         lock(&self.0).last
     }

@@ -310,8 +310,11 @@ impl Epoll {
     /// # Errors
     /// `ENOENT`
     pub fn remove(self: &Arc<Self>, number: u32, file: &Arc<OpenFile>) -> Result<(), Errno> {
-        let item = self.items().remove(&key(number, file)).ok_or(Errno::NOENT)?;
+        let mut items = self.items();
+        let item = items.remove(&key(number, file)).ok_or(Errno::NOENT)?;
+        // Whoever has the items finds none in the list that is not among them.
         self.list.retire(&item.place);
+        drop(items);
         let this = Arc::downgrade(self);
         let mut sets = lock(&file.sets);
         if let Some(at) = sets.iter().position(|(set, n)| *n == number && set.ptr_eq(&this)) {
@@ -334,11 +337,7 @@ impl Epoll {
             && let Some((next, key)) = self.list.next(at, last)
         {
             at = next;
-            let item = items.get_mut(&key).filter(|i| i.place.load(Ordering::SeqCst) == at);
-            let Some(item) = item else {
-                self.list.clear(at);
-                continue;
-            };
+            let Some(item) = items.get_mut(&key) else { continue };
             self.list.remove(&item.place);
             let Some(file) = item.file.upgrade().filter(|_| !item.disarmed) else { continue };
             // First listen, then look: what comes in between is told again.

@@ -13,6 +13,9 @@ pub mod flag {
     pub const LOWER_UP: u32 = 0x1_0000;
 }
 
+/// The number of the loopback interface.
+pub const LOOPBACK: u32 = 1;
+
 /// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -177,7 +180,7 @@ impl Links {
     pub fn unused() -> Self {
         let (name, mtu, hardware) = ("lo".to_owned(), 65_536, [0; 6]);
         let (up, addresses) = (false, Vec::new());
-        let lo = Link { index: 1, name, mtu, hardware, loopback: true, up, addresses };
+        let lo = Link { index: LOOPBACK, name, mtu, hardware, loopback: true, up, addresses };
         Links { links: vec![lo], routes: Vec::new() }
     }
 
@@ -219,6 +222,12 @@ impl Links {
     #[must_use]
     pub fn by_name(&self, name: &[u8]) -> Option<&Link> {
         self.links.iter().find(|l| l.name.as_bytes() == name)
+    }
+
+    /// The interface that has this very address.
+    #[must_use]
+    pub fn by_address(&self, ip: IpAddr) -> Option<&Link> {
+        self.links.iter().find(|l| l.addresses.iter().any(|a| a.ip == ip))
     }
 
     /// The best route to an address.

@@ -9,13 +9,13 @@ use rustix::io::Errno;
 use crate::signal::owner::Owner;
 use crate::syscalls::Call;
 use crate::task::waiter::{Waiter, lock};
-use crate::vfs::{Asks, Attributes, File, Kept, Kind, Ready, Time};
+use crate::vfs::{Asks, Attributes, File, Kept, Kind, Ready};
 
 use super::Network;
 use super::host::HostSocket;
 use super::inbox::{Packet, Received};
 use super::inet::options::Numbers;
-use super::inet::{Patience, Tcp, Udp};
+use super::inet::{Tcp, Udp};
 use super::netlink::Netlink;
 use super::unix::Unix;
 
@@ -163,18 +163,8 @@ impl Socket {
         static INODE: AtomicU64 = AtomicU64::new(20_000);
         let inode = INODE.fetch_add(1, Ordering::Relaxed);
         let (options, network) = (Mutex::default(), Arc::clone(network));
-        let (made, given_back) = (Time::now(), AtomicBool::new(false));
-        let kept = Kept::new(Attributes {
-            device: 8,
-            inode,
-            mode: Kind::Socket as u32 | 0o777,
-            links: 1,
-            block_size: 4096,
-            accessed: made,
-            modified: made,
-            changed: made,
-            ..Attributes::default()
-        });
+        let given_back = AtomicBool::new(false);
+        let kept = Kept::new(8, inode, Kind::Socket as u32 | 0o777, (0, 0));
         Arc::new(Socket { family, kind, protocol, inode, options, body, network, kept, given_back })
     }
 
@@ -299,10 +289,7 @@ impl Socket {
             return;
         }
         if let Body::Tcp(tcp) = &self.body {
-            tcp.set_abrupt(theirs.linger == Some(0));
-            tcp.inbox.set_urgent_inline(theirs.urgent_inline);
-            tcp.inbox.set_low_water(theirs.low_water);
-            tcp.set_patience(Patience::of(&theirs));
+            tcp.follow(&theirs);
         }
         *own = theirs;
     }

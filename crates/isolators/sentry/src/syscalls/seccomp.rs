@@ -73,15 +73,23 @@ fn watch(call: &Call<'_>, thread: &Thread) {
 
 /// `struct sock_fprog`: a length and an address.
 fn program(call: &Call<'_>, address: u64) -> Result<Vec<SockFilter>, Errno> {
-    const MOST: u64 = 4096;
     let memory = call.memory();
-    let length = u64::from(memory.read_u32(address)? & 0xffff);
+    let [low, high, ..] = memory.read_u32(address)?.to_le_bytes();
     let start = memory.read_u64(address.wrapping_add(8))?;
-    if length == 0 || length > MOST {
+    steps(call, u16::from_le_bytes([low, high]), start)
+}
+
+/// The instructions of a program.
+///
+/// # Errors
+/// `EINVAL` if there are none, or too many.
+pub(super) fn steps(call: &Call<'_>, count: u16, start: u64) -> Result<Vec<SockFilter>, Errno> {
+    const MOST: u16 = 4096;
+    if count == 0 || count > MOST {
         return Err(Errno::INVAL);
     }
-    let mut bytes = vec![0; usize::try_from(length * 8).unwrap_or(0)];
-    memory.read(start, &mut bytes)?;
+    let mut bytes = vec![0; usize::from(count) * 8];
+    call.memory().read(start, &mut bytes)?;
     let steps = bytes.chunks_exact(8).filter_map(|step| {
         let (head, operand) = step.split_first_chunk::<4>()?;
         let [low, high, jt, jf] = *head;

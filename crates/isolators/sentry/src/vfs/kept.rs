@@ -29,10 +29,23 @@ pub(super) fn without_set_ids(mode: u32, belongs: bool) -> u32 {
 pub struct Kept(Mutex<Attributes>);
 
 impl Kept {
-    /// As they are at first.
+    /// Of a file that is made now.
     #[must_use]
-    pub fn new(attributes: Attributes) -> Self {
-        Kept(Mutex::new(attributes))
+    pub fn new(device: u64, inode: u64, mode: u32, (user, group): (u32, u32)) -> Self {
+        let now = Time::now();
+        Kept(Mutex::new(Attributes {
+            device,
+            inode,
+            mode,
+            links: 1,
+            block_size: 4096,
+            user,
+            group,
+            accessed: now,
+            modified: now,
+            changed: now,
+            ..Attributes::default()
+        }))
     }
 
     /// As they are now.

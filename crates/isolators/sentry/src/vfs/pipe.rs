@@ -9,7 +9,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
-use super::{Asks, Attributes, File, Kept, Kind, Ready, Time};
+use super::{Asks, Attributes, File, Kept, Kind, Ready};
 
 const CAPACITY: usize = 65_536;
 const PAGE: usize = 4096;
@@ -91,20 +91,7 @@ impl Pipe {
         let missed = false;
         let state = State { bytes, capacity, readers: 0, writers: 0, opened, drained, missed };
         let (state, changed) = (Mutex::new(state), WaitQueue::default());
-        let (made, (user, group)) = (Time::now(), owner);
-        let kept = Kept::new(Attributes {
-            device: 12,
-            inode,
-            mode: Kind::Fifo as u32 | 0o600,
-            links: 1,
-            block_size: 4096,
-            user,
-            group,
-            accessed: made,
-            modified: made,
-            changed: made,
-            ..Attributes::default()
-        });
+        let kept = Kept::new(12, inode, Kind::Fifo as u32 | 0o600, owner);
         Arc::new(Pipe { state, changed, kept })
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::net::Filter;
 use crate::task::waiter::lock;
 
@@ -13,16 +15,28 @@ impl Inbox {
         std::mem::replace(&mut lock(&self.state).filter, filter).is_some()
     }
 
-    /// Cuts a datagram as the filter says; false if it is not taken. `header` is what the filter
-    /// sees in front of it, and stays whole.
-    pub fn admits(&self, packet: &mut Packet, header: impl FnOnce(usize) -> Vec<u8>) -> bool {
-        let Some(filter) = lock(&self.state).filter.clone() else { return true };
+    /// Adds a datagram, or as much of it as the filter says: one that is not taken is gone.
+    /// `header` is what the filter sees in front of it, and stays whole.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn put(
+        &self,
+        packet: &mut Packet,
+        header: impl FnOnce(usize) -> Vec<u8>,
+    ) -> Result<(), Errno> {
+        let state = lock(&self.state);
+        let Some(filter) = state.filter.clone() else { return self.add(state, packet, false) };
+        drop(state);
         let header = header(packet.bytes.len());
         match filter.keeps(&header, &packet.bytes) {
-            0 => false,
+            0 => {
+                *packet = Packet::default();
+                Ok(())
+            }
             kept => {
                 packet.bytes.truncate(kept.saturating_sub(header.len()));
-                true
+                self.push(packet, false)
             }
         }
     }

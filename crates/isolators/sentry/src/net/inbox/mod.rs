@@ -1,7 +1,7 @@
 //! What was sent to a socket and not received yet.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use rustix::io::Errno;
 
@@ -166,7 +166,15 @@ impl Inbox {
     /// `EAGAIN` if there is no room, `EPIPE` if nothing more is taken; the packet
     /// stays where it is.
     pub fn push(&self, packet: &mut Packet, join: bool) -> Result<(), Errno> {
-        let mut state = lock(&self.state);
+        self.add(lock(&self.state), packet, join)
+    }
+
+    fn add(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        packet: &mut Packet,
+        join: bool,
+    ) -> Result<(), Errno> {
         if state.shut {
             return Err(Errno::PIPE);
         }
@@ -287,81 +295,14 @@ impl Inbox {
     /// As [`Self::datagram`].
     pub fn stream(&self, room: usize, peek: bool, apart: bool) -> Result<Received, Errno> {
         let mut state = lock(&self.state);
-        let mut received = Received::default();
-        let (skip, full) = (state.hole(), state.full());
-        if !peek {
-            state.skip_mark();
-        }
-        // As far as the next mark.
-        let from = state.taken + if peek { skip } else { 0 };
-        let end = state.mark.map(|mark| mark.at).filter(|at| *at > from).unwrap_or(state.came);
-        let most = usize::try_from(end - from).unwrap_or(usize::MAX).min(room);
-        let mut skip = usize::from(peek && skip > 0);
-        if from == state.came {
-            let nothing = match state.error.take() {
-                Some(error) => Err(error),
-                None if state.shut || room == 0 => Ok(received),
-                None => Err(Errno::AGAIN),
-            };
-            let wake = full && !state.full();
-            drop(state);
-            if wake {
-                self.room.wake();
-            }
-            return nothing;
-        }
-        let mut index = 0;
-        while received.length < most {
-            let at = if peek { index } else { 0 };
-            let Some(packet) = state.packets.get_mut(at) else { break };
-            if received.sender.is_some_and(|s| apart && s != packet.sender) {
-                break;
-            }
-            received.sender = Some(packet.sender);
-            let left = packet.bytes.len() - packet.start.min(packet.bytes.len());
-            if peek && skip > 0 && left > 0 {
-                // The first byte is the urgent one.
-                let count = (left - 1).min(most - received.length);
-                let part = packet.bytes.get(packet.start + 1..packet.start + 1 + count);
-                received.pieces.push((part.unwrap_or_default().to_vec(), 0));
-                received.length += count;
-                (skip, index) = (0, index + 1);
-                continue;
-            }
-            let count = left.min(most - received.length);
-            received.length += count;
-            if peek {
-                let part = packet.bytes.get(packet.start..packet.start + count);
-                received.pieces.push((part.unwrap_or_default().to_vec(), 0));
-                received.rights = packet.rights.copies();
-                index += 1;
-            } else if count == left {
-                let Some(packet) = state.packets.pop_front() else { break };
-                state.used = state.used.saturating_sub(count + OVERHEAD);
-                received.rights = packet.rights.take();
-                received.pieces.push((packet.bytes, packet.start));
-            } else {
-                let part = packet.bytes.get(packet.start..packet.start + count);
-                received.pieces.push((part.unwrap_or_default().to_vec(), 0));
-                received.rights = std::mem::take(&mut packet.rights).take();
-                packet.start += count;
-                state.used = state.used.saturating_sub(count);
-            }
-            if !received.rights.is_empty() {
-                break;
-            }
-        }
-        received.full = received.length;
-        if !peek {
-            state.taken += received.length as u64;
-            state.pass_mark();
-        }
+        let full = state.full();
+        let received = state.stream(room, peek, apart);
         let wake = full && !state.full();
         drop(state);
         if wake {
             self.room.wake();
         }
-        Ok(received)
+        received
     }
 
     /// Lets nothing more in; what is there can still be received.
@@ -452,6 +393,65 @@ impl State {
     fn arrive(&mut self, bytes: usize) {
         self.came += bytes as u64;
         self.arrivals += 1;
+    }
+
+    fn stream(&mut self, room: usize, peek: bool, apart: bool) -> Result<Received, Errno> {
+        let mut received = Received::default();
+        let hole = self.hole();
+        if !peek {
+            self.skip_mark();
+        }
+        // As far as the next mark.
+        let from = self.taken + if peek { hole } else { 0 };
+        if from == self.came {
+            return match self.error.take() {
+                Some(error) => Err(error),
+                None if self.shut || room == 0 => Ok(received),
+                None => Err(Errno::AGAIN),
+            };
+        }
+        let end = self.mark.map(|mark| mark.at).filter(|at| *at > from).unwrap_or(self.came);
+        let most = usize::try_from(end - from).unwrap_or(usize::MAX).min(room);
+        // Of what is only looked at, the urgent byte may be the first one.
+        let (mut skip, mut index) = (usize::from(peek && hole > 0), 0);
+        while received.length < most {
+            let at = if peek { index } else { 0 };
+            let Some(packet) = self.packets.get_mut(at) else { break };
+            if received.sender.is_some_and(|s| apart && s != packet.sender) {
+                break;
+            }
+            received.sender = Some(packet.sender);
+            let start = packet.start + std::mem::take(&mut skip);
+            let left = packet.bytes.len().saturating_sub(start);
+            let count = left.min(most - received.length);
+            received.length += count;
+            if !peek && count == left {
+                let Some(packet) = self.packets.pop_front() else { break };
+                self.used = self.used.saturating_sub(count + OVERHEAD);
+                received.rights = packet.rights.take();
+                received.pieces.push((packet.bytes, start));
+            } else {
+                let part = packet.bytes.get(start..start + count);
+                received.pieces.push((part.unwrap_or_default().to_vec(), 0));
+                if peek {
+                    received.rights = packet.rights.copies();
+                    index += 1;
+                } else {
+                    received.rights = std::mem::take(&mut packet.rights).take();
+                    packet.start += count;
+                    self.used = self.used.saturating_sub(count);
+                }
+            }
+            if !received.rights.is_empty() {
+                break;
+            }
+        }
+        received.full = received.length;
+        if !peek {
+            self.taken += received.length as u64;
+            self.pass_mark();
+        }
+        Ok(received)
     }
 
     /// Writers are woken when three quarters are free.

@@ -141,11 +141,8 @@ pub fn lost(message: &[u8], is_v6: bool, by: IpAddr) -> Option<(SocketAddr, Lost
 fn give(udp: &Udp, bytes: Vec<u8>, from: IpAddr, to: IpAddr, hops: u8) {
     let mut packet = Packet { bytes, hops: (hops, 0), to: Some(to), ..Packet::default() };
     packet.from = Some(address::bytes(SocketAddr::new(from, 0), udp.is_v6));
-    if !udp.inbox.admits(&mut packet, |_| Vec::new()) {
-        return;
-    }
     // What has no room is lost.
-    let _ = udp.inbox.push(&mut packet, false);
+    let _ = udp.inbox.put(&mut packet, |_| Vec::new());
 }
 
 /// A message has come to this machine; the answer that it asks for, if any.

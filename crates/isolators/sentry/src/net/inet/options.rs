@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use rustix::io::Errno;
 
+/// `SOL_SOCKET`
+pub const SOCKET: i32 = 1;
 /// `IPPROTO_IP`
 pub const IP: i32 = 0;
 /// `IPPROTO_TCP`
@@ -18,6 +20,8 @@ pub const UDP_LITE: i32 = 136;
 /// `IPPROTO_IPV6`
 pub const IPV6: i32 = 41;
 
+/// `SO_LOCK_FILTER`
+pub const LOCK_FILTER: i32 = 44;
 /// `TCP_NODELAY`
 pub const NO_DELAY: i32 = 1;
 /// `TCP_KEEPIDLE`
@@ -73,8 +77,6 @@ enum Values {
 use Values::{Linger, Range, Repetitions, Switch};
 
 const ANY: Values = Range(i32::MIN, i32::MAX);
-/// `SOL_SOCKET`
-pub const SOCKET: i32 = 1;
 
 /// Level, option, first value, what may be set.
 const ROWS: &[Row] = &[
@@ -82,6 +84,7 @@ const ROWS: &[Row] = &[
     Row(SOCKET, 11, 0, Switch),             // NO_CHECK
     Row(SOCKET, 41, 0, Switch),             // WIFI_STATUS
     Row(SOCKET, 43, 0, Switch),             // NOFCS
+    Row(SOCKET, 44, 0, Switch),             // LOCK_FILTER
     Row(SOCKET, 46, 0, Range(0, i32::MAX)), // BUSY_POLL
     Row(SOCKET, 49, -1, ANY),               // INCOMING_CPU
     Row(SOCKET, 62, 0, Range(0, i32::MAX)), // BINDTOIFINDEX
@@ -97,6 +100,7 @@ const ROWS: &[Row] = &[
     Row(IP, 13, 0, Switch),                 // RECVTOS
     Row(IP, 15, 0, Switch),                 // FREEBIND
     Row(IP, 24, 0, Switch),                 // BIND_ADDRESS_NO_PORT
+    Row(IP, 32, 0, ANY),                    // MULTICAST_IF
     Row(IP, 33, 1, Range(-1, 255)),         // MULTICAST_TTL
     Row(IP, 34, 1, Switch),                 // MULTICAST_LOOP
     Row(IP, 49, 1, Range(0, 1)),            // MULTICAST_ALL
@@ -207,11 +211,6 @@ impl Numbers {
     #[must_use]
     pub fn was_set(&self, level: i32, option: i32) -> Option<i32> {
         self.0.get(&(level, option)).copied()
-    }
-
-    /// Keeps a value that was checked.
-    pub fn keep(&mut self, level: i32, option: i32, value: i32) {
-        self.0.insert((level, option), value);
     }
 
     /// Whether one that can be on or off is on.

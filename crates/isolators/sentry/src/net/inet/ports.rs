@@ -32,6 +32,14 @@ pub struct Wish {
     pub connected: bool,
 }
 
+impl Wish {
+    /// Whether its socket takes what comes by an interface.
+    #[must_use]
+    pub fn hears(&self, link: u32) -> bool {
+        self.device == 0 || self.device == link
+    }
+}
+
 #[derive(Debug)]
 struct Row<T> {
     id: u64,
@@ -41,11 +49,12 @@ struct Row<T> {
 }
 
 /// A socket that something can be for.
-struct Found<T> {
+pub struct Found<T> {
     distance: u8,
     ip: IpAddr,
     shares: bool,
-    socket: Arc<T>,
+    /// The socket.
+    pub socket: Arc<T>,
 }
 
 /// Ports of one protocol.
@@ -149,7 +158,9 @@ impl<T> Ports<T> {
         self.found(address).into_iter().map(|found| found.socket).collect()
     }
 
-    fn found(&self, address: SocketAddr) -> Vec<Found<T>> {
+    /// The same, to choose one of them.
+    #[must_use]
+    pub fn found(&self, address: SocketAddr) -> Vec<Found<T>> {
         let rows = lock(&self.rows);
         let mut found = Vec::new();
         for row in rows.get(&address.port()).into_iter().flatten().rev() {
@@ -175,7 +186,17 @@ impl<T> Ports<T> {
         from: SocketAddr,
         takes: impl Fn(&T) -> bool,
     ) -> Option<Arc<T>> {
-        let mut found = self.found(address);
+        self.choose(self.found(address), (address, from), takes)
+    }
+
+    /// The same of those that were found.
+    #[must_use]
+    pub fn choose(
+        &self,
+        mut found: Vec<Found<T>>,
+        ends: (SocketAddr, SocketAddr),
+        takes: impl Fn(&T) -> bool,
+    ) -> Option<Arc<T>> {
         found.retain(|found| takes(&found.socket));
         let first = found.first()?;
         if !first.shares {
@@ -183,7 +204,7 @@ impl<T> Ports<T> {
         }
         let (distance, ip) = (first.distance, first.ip);
         found.retain(|one| one.shares && one.distance == distance && one.ip == ip);
-        let number = self.chance.hash_one((address, from));
+        let number = self.chance.hash_one(ends);
         let index = number % u64::try_from(found.len()).unwrap_or(1).max(1);
         let one = found.get(usize::try_from(index).unwrap_or(0))?;
         Some(Arc::clone(&one.socket))
@@ -217,31 +238,29 @@ impl<T> Held<T> {
         Ok(())
     }
 
-    /// Its socket wants something else.
-    pub fn set(&self, wish: Wish) {
+    fn change(&self, change: impl FnOnce(&mut Row<T>)) {
         let mut rows = lock(&self.ports.rows);
         let row = rows.get_mut(&self.port).and_then(|r| r.iter_mut().find(|r| r.id == self.id));
         if let Some(row) = row {
-            row.wish = Wish { listens: row.wish.listens, connected: row.wish.connected, ..wish };
+            change(row);
         }
+    }
+
+    /// Its socket wants something else.
+    pub fn set(&self, wish: Wish) {
+        self.change(|row| {
+            row.wish = Wish { listens: row.wish.listens, connected: row.wish.connected, ..wish };
+        });
     }
 
     /// Its socket listens no more.
     pub fn end_listening(&self) {
-        let mut rows = lock(&self.ports.rows);
-        let row = rows.get_mut(&self.port).and_then(|r| r.iter_mut().find(|r| r.id == self.id));
-        if let Some(row) = row {
-            row.wish.listens = false;
-        }
+        self.change(|row| row.wish.listens = false);
     }
 
     /// Another address of its own: the one that a connection uses.
     pub fn narrow(&self, ip: IpAddr) {
-        let mut rows = lock(&self.ports.rows);
-        let row = rows.get_mut(&self.port).and_then(|r| r.iter_mut().find(|r| r.id == self.id));
-        if let Some(row) = row {
-            row.ip = ip;
-        }
+        self.change(|row| row.ip = ip);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use rustix::io::Errno;
 
 use crate::net::inbox::{Inbox, Packet, Received};
+use crate::net::links::LOOPBACK;
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 use crate::vfs::Ready;
@@ -15,8 +16,6 @@ use super::address;
 use super::errors::{Cause, Errors, Lost};
 use super::ports::{Held, Ports, Wish};
 
-/// The number of the loopback interface.
-pub const LOOPBACK: u32 = 1;
 /// Most bytes of a datagram over IPv4 and IPv6.
 const MOST: [usize; 2] = [65_507, 65_527];
 
@@ -199,8 +198,7 @@ impl Udp {
 
     /// Whether it takes what comes by an interface.
     fn hears(&self, link: u32) -> bool {
-        let device = lock(&self.state).wish.device;
-        device == 0 || device == link
+        lock(&self.state).wish.hears(link)
     }
 
     /// Whether it takes what comes from there.
@@ -337,37 +335,34 @@ pub fn deliver(
     (from, to): (SocketAddr, SocketAddr),
     link: u32,
 ) -> bool {
-    let candidates = ports.at(to);
+    let found = ports.found(to);
+    let candidates = || found.iter().map(|found| &found.socket);
     let group = to.ip().is_multicast() || to.ip() == IpAddr::from([255, 255, 255, 255]);
     let takes = |udp: &&Arc<Udp>| udp.takes_from(from);
     if group {
-        let mut found = false;
-        for udp in candidates.iter().filter(takes) {
+        let mut taken = false;
+        for udp in candidates().filter(takes) {
             let joined = lock(&udp.state).groups.contains(&(to.ip(), link));
             if to.ip().is_multicast() && !joined || !udp.hears(link) {
                 continue;
             }
-            found = true;
+            taken = true;
             let mut copy =
                 Packet { bytes: packet.bytes.clone(), hops: packet.hops, ..Packet::default() };
             copy.from = Some(address::bytes(from, udp.is_v6));
             copy.to = Some(to.ip());
-            if !udp.inbox.admits(&mut copy, |length| header(from, to, length)) {
-                continue;
-            }
-            let _ = udp.inbox.push(&mut copy, false);
+            let _ = udp.inbox.put(&mut copy, |length| header(from, to, length));
         }
-        return found;
+        return taken;
     }
     // One that is connected to the sender comes before one that is not.
-    let connected = candidates.into_iter().find(|u| u.remote() == Ok(from) && u.hears(link));
-    let other = || ports.chosen(to, from, |udp| udp.remote().is_err() && udp.hears(link));
+    let connected = candidates().find(|u| u.remote() == Ok(from) && u.hears(link)).cloned();
+    let free = |udp: &Udp| udp.remote().is_err() && udp.hears(link);
+    let other = || ports.choose(found, (to, from), free);
     let Some(udp) = connected.or_else(other) else { return false };
     packet.from = Some(address::bytes(from, udp.is_v6));
     packet.to = Some(to.ip());
-    if udp.inbox.admits(packet, |length| header(from, to, length)) {
-        let _ = udp.inbox.push(packet, false);
-    }
+    let _ = udp.inbox.put(packet, |length| header(from, to, length));
     true
 }
 

@@ -3,19 +3,10 @@
 
 use rustix::io::Errno;
 
-use super::message::{Request, flag as request_flag};
-use super::{Asker, ip, word};
+use super::message::{Request, flag as request_flag, kind};
+use super::{Asker, ip, link_of, word};
 use crate::net::Network;
 use crate::net::links::{Address, Links, flag};
-
-/// `RTM_*`
-mod kind {
-    pub(super) const NEW_LINK: u16 = 16;
-    pub(super) const DELETE_LINK: u16 = 17;
-    pub(super) const SET_LINK: u16 = 19;
-    pub(super) const NEW_ADDRESS: u16 = 20;
-    pub(super) const DELETE_ADDRESS: u16 = 21;
-}
 
 /// What became of a request; `None` if it changes nothing.
 pub(super) fn serve(
@@ -42,21 +33,15 @@ pub(super) fn serve(
 /// `struct ifinfomsg` and what comes behind it.
 fn change_link(request: &Request<'_>, links: &mut Links) -> Result<(), Errno> {
     const FIXED: usize = 16;
-    const NAME: u16 = 3;
     const MTU: u16 = 4;
     const LARGEST_MTU: u32 = 0x7fff_ffff;
     if request.body.len() < FIXED {
         return Err(Errno::INVAL);
     }
-    let (index, wanted, mask) =
-        (word(request.body, 4), word(request.body, 8), word(request.body, 12));
-    let found = match (index, request.attribute(FIXED, NAME)) {
-        (0, None) if request.kind == kind::SET_LINK => return Err(Errno::INVAL),
-        (0, None) => None,
-        (0, Some(name)) => {
-            links.by_name(name.strip_suffix(&[0]).unwrap_or(name)).map(|link| link.index)
-        }
-        (index, _) => links.by_index(index).map(|link| link.index),
+    let (wanted, mask) = (word(request.body, 8), word(request.body, 12));
+    let found = match link_of(request, links) {
+        Err(_) if request.kind != kind::SET_LINK => None,
+        found => found?.map(|link| link.index),
     };
     let has = |flag: u16| request.kind == kind::NEW_LINK && request.flags & flag != 0;
     let Some(index) = found else {

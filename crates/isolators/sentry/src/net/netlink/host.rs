@@ -11,22 +11,8 @@ use rustix::net::{
 
 use crate::net::links::{Address, Link, Links, Route};
 
-use super::message::{Request, flag};
+use super::message::{Request, flag, kind};
 use super::{ip, note, word};
-
-/// `RTM_*`
-mod kind {
-    pub(super) const NEW_LINK: u16 = 16;
-    pub(super) const GET_LINK: u16 = 18;
-    pub(super) const SET_LINK: u16 = 19;
-    pub(super) const NEW_ADDRESS: u16 = 20;
-    pub(super) const DELETE_ADDRESS: u16 = 21;
-    pub(super) const GET_ADDRESS: u16 = 22;
-    pub(super) const NEW_ROUTE: u16 = 24;
-    pub(super) const GET_ROUTE: u16 = 26;
-}
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
 
 /// A way to ask it.
 pub struct Host(OwnedFd);
@@ -79,8 +65,8 @@ impl Host {
             while let Some((answer, after)) = Request::parse(rest) {
                 rest = after;
                 match answer.kind {
-                    DONE => return Ok(()),
-                    ERROR => {
+                    kind::DONE => return Ok(()),
+                    kind::ERROR => {
                         let errno = word(answer.body, 0).cast_signed();
                         return if errno == 0 {
                             Ok(())

@@ -16,10 +16,21 @@ pub(super) mod flag {
     pub(in super::super) const DUMP: u16 = 0x300;
 }
 
-/// `NLMSG_ERROR`
-const ERROR: u16 = 2;
-/// `NLMSG_DONE`
-const DONE: u16 = 3;
+/// `NLMSG_*`, `RTM_*`
+pub(super) mod kind {
+    pub(in super::super) const ERROR: u16 = 2;
+    pub(in super::super) const DONE: u16 = 3;
+    pub(in super::super) const NEW_LINK: u16 = 16;
+    pub(in super::super) const DELETE_LINK: u16 = 17;
+    pub(in super::super) const GET_LINK: u16 = 18;
+    pub(in super::super) const SET_LINK: u16 = 19;
+    pub(in super::super) const NEW_ADDRESS: u16 = 20;
+    pub(in super::super) const DELETE_ADDRESS: u16 = 21;
+    pub(in super::super) const GET_ADDRESS: u16 = 22;
+    pub(in super::super) const NEW_ROUTE: u16 = 24;
+    pub(in super::super) const GET_ROUTE: u16 = 26;
+}
+
 /// `struct nlmsghdr`
 const HEADER: usize = 16;
 
@@ -76,7 +87,7 @@ impl<'a> Request<'a> {
 
     /// The answer that ends a list.
     pub(super) fn done(&self, port: u32) -> Vec<u8> {
-        let mut answer = Answer::new(self, DONE, flag::MULTI, port);
+        let mut answer = Answer::new(self, kind::DONE, flag::MULTI, port);
         answer.put(&[0; 4]);
         answer.finish()
     }
@@ -84,7 +95,7 @@ impl<'a> Request<'a> {
     /// The answer that it failed, or with zero that it did not.
     pub(super) fn error(&self, errno: i32, port: u32) -> Vec<u8> {
         let (flags, told) = if errno == 0 { (flag::CAPPED, HEADER) } else { (0, self.whole.len()) };
-        let mut answer = Answer::new(self, ERROR, flags, port);
+        let mut answer = Answer::new(self, kind::ERROR, flags, port);
         answer.put(&(-errno).to_le_bytes());
         answer.put(self.whole.get(..told).unwrap_or_default());
         answer.finish()

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 
 use crate::net::Network;
 use crate::net::inbox::{Inbox, Packet, Received};
+use crate::net::links::{Link, Links};
 use crate::task::waiter::{Waiter, lock};
 use crate::task::{Caps, Credentials};
 use crate::vfs::Ready;
@@ -38,6 +39,24 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
         (Ok(v4), _) => Some(v4.into()),
         (_, Ok(v6)) => Some(v6.into()),
         _ => None,
+    }
+}
+
+/// The interface that a request is about, by its number or else its name, if there is one.
+///
+/// # Errors
+/// `EINVAL` if it names none.
+fn link_of<'a>(request: &Request<'_>, links: &'a Links) -> Result<Option<&'a Link>, Errno> {
+    /// `struct ifinfomsg`
+    const FIXED: usize = 16;
+    /// `IFLA_IFNAME`
+    const NAME: u16 = 3;
+    match word(request.body, 4) {
+        0 => {
+            let name = request.attribute(FIXED, NAME).ok_or(Errno::INVAL)?;
+            Ok(links.by_name(name.strip_suffix(&[0]).unwrap_or(name)))
+        }
+        index => Ok(links.by_index(index)),
     }
 }
 

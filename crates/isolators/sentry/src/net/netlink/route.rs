@@ -4,19 +4,10 @@ use std::net::IpAddr;
 
 use rustix::io::Errno;
 
-use crate::net::links::{Address, Link, Links, Route};
+use crate::net::links::{Address, LOOPBACK, Link, Links, Route};
 
-use super::message::{Answer, Request, flag};
-
-/// `RTM_*`
-mod kind {
-    pub(super) const NEW_LINK: u16 = 16;
-    pub(super) const GET_LINK: u16 = 18;
-    pub(super) const NEW_ADDRESS: u16 = 20;
-    pub(super) const GET_ADDRESS: u16 = 22;
-    pub(super) const NEW_ROUTE: u16 = 24;
-    pub(super) const GET_ROUTE: u16 = 26;
-}
+use super::message::{Answer, Request, flag, kind};
+use super::{ip, link_of};
 
 /// Answers to a request.
 pub(super) fn serve(request: &Request<'_>, links: &Links, port: u32) -> Vec<Vec<u8>> {
@@ -26,13 +17,11 @@ pub(super) fn serve(request: &Request<'_>, links: &Links, port: u32) -> Vec<Vec<
             kind::GET_ROUTE => one_route(request, links, port),
             _ => Err(Errno::OPNOTSUPP),
         };
-        let mut answers = match one {
-            Ok(answer) => vec![answer],
-            Err(errno) => return vec![request.error(errno.raw_os_error(), port)],
+        let (mut answers, result) = match one {
+            Ok(answer) => (vec![answer], Ok(())),
+            Err(errno) => (Vec::new(), Err(errno)),
         };
-        if request.flags & flag::ACKNOWLEDGE != 0 {
-            answers.push(request.error(0, port));
-        }
+        answers.extend(request.acknowledge(result, port));
         return answers;
     }
     let family = request.body.first().copied().unwrap_or(0);
@@ -111,16 +100,7 @@ fn link(request: &Request<'_>, link: &Link, flags: u16, port: u32) -> Vec<u8> {
 }
 
 fn one_link(request: &Request<'_>, links: &Links, port: u32) -> Result<Vec<u8>, Errno> {
-    const FIXED: usize = 16;
-    let index = request.body.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-    let found = match index.ok_or(Errno::INVAL)? {
-        0 => {
-            let name = request.attribute(FIXED, 3).ok_or(Errno::INVAL)?;
-            links.by_name(name.strip_suffix(&[0]).unwrap_or(name))
-        }
-        index => links.by_index(index),
-    };
-    Ok(link(request, found.ok_or(Errno::NODEV)?, 0, port))
+    Ok(link(request, link_of(request, links)?.ok_or(Errno::NODEV)?, 0, port))
 }
 
 /// How far an address is good: this machine, this link, everywhere.
@@ -184,16 +164,11 @@ fn route(request: &Request<'_>, links: &Links, route: &Route, flags: u16, port: 
 /// `ip route get`
 fn one_route(request: &Request<'_>, links: &Links, port: u32) -> Result<Vec<u8>, Errno> {
     const FIXED: usize = 12;
-    let wanted = request.attribute(FIXED, 1).ok_or(Errno::INVAL)?;
-    let ip = match (<[u8; 4]>::try_from(wanted), <[u8; 16]>::try_from(wanted)) {
-        (Ok(v4), _) => IpAddr::from(v4),
-        (_, Ok(v6)) => IpAddr::from(v6),
-        _ => return Err(Errno::INVAL),
-    };
+    let ip = request.attribute(FIXED, 1).and_then(ip).ok_or(Errno::INVAL)?;
     let whole = if ip.is_ipv4() { 32 } else { 128 };
     let to = Address { ip, prefix: whole };
     let found = if links.is_own(ip) {
-        Route { to, gateway: None, link: 1, metric: 0 }
+        Route { to, gateway: None, link: LOOPBACK, metric: 0 }
     } else {
         Route { to, ..*links.route(ip).ok_or(Errno::NETUNREACH)? }
     };

@@ -10,7 +10,7 @@ use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock, lock_both};
 use crate::vfs::Ready;
 
-use crate::net::inbox::{Inbox, Packet, Received, Sender};
+use crate::net::inbox::{Inbox, Received, Sender};
 use crate::net::socket::{Outgoing, Type};
 
 mod close;
@@ -335,11 +335,7 @@ impl Unix {
                 return Err(Errno::AGAIN);
             }
             message.packet.from = self.name();
-            if !target.inbox.admits(&mut message.packet, |_| Vec::new()) {
-                message.packet = Packet::default();
-                return Ok(());
-            }
-            return target.inbox.push(&mut message.packet, false);
+            return target.inbox.put(&mut message.packet, |_| Vec::new());
         }
         let Some(peer) = peer else {
             return Err(if to.is_some() { Errno::OPNOTSUPP } else { Errno::NOTCONN });

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inet::address;
-use crate::net::inet::options::{IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6, SEGMENT, UDP};
-use crate::net::links::Link;
+use crate::net::inet::options::{
+    IP, IPV6, PACKET_INFO, RECEIVE_PACKET_INFO6, SEGMENT, SOCKET, UDP,
+};
+use crate::net::links::LOOPBACK;
 use crate::net::{Body, Outgoing, Received, Rights, Sender, Socket};
 use crate::task::Caps;
 use crate::task::user_namespace::Ids;
@@ -16,7 +18,6 @@ use crate::vfs::{OpenFile, Time};
 
 use super::{AF_UNIX, Call, sender};
 
-const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
 /// `IPV6_HOPLIMIT`
@@ -51,7 +52,7 @@ pub(super) fn read(
     let mut files = Vec::new();
     each(call, (address, length), |whole, level, kind| {
         let body = whole.get(HEADER..).unwrap_or_default();
-        if socket.family == AF_UNIX && level == SOL_SOCKET {
+        if socket.family == AF_UNIX && level == SOCKET {
             match kind {
                 SCM_RIGHTS => descriptors(call, body, &mut files)?,
                 SCM_CREDENTIALS => packet.sender = credentials(call, body)?,
@@ -179,11 +180,12 @@ impl Writer {
     fn packet_info(&mut self, socket: &Socket, received: &Received) {
         let Some(ip) = received.to else { return };
         let numbers = lock(&socket.options).numbers.clone();
-        let links = socket.network.links();
-        let has = |link: &&Link| link.addresses.iter().any(|a| a.ip == ip);
-        let index = links.links.iter().find(has).map_or(1, |l| l.index);
+        let index = || {
+            let links = socket.network.links();
+            links.by_address(ip).map_or(LOOPBACK, |link| link.index).to_le_bytes()
+        };
         if let (IpAddr::V4(v4), true) = (ip, numbers.is_on(IP, PACKET_INFO)) {
-            let body = [index.to_le_bytes(), v4.octets(), v4.octets()].concat();
+            let body = [index(), v4.octets(), v4.octets()].concat();
             self.put(IP, PACKET_INFO, &body);
         }
         if numbers.is_on(IPV6, RECEIVE_PACKET_INFO6) {
@@ -191,7 +193,7 @@ impl Writer {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                 IpAddr::V6(v6) => v6,
             };
-            let body = [&v6.octets()[..], &index.to_le_bytes()].concat();
+            let body = [&v6.octets()[..], &index()].concat();
             self.put(IPV6, PACKET_INFO6, &body);
         }
         let (hops, class) = received.hops;
@@ -224,7 +226,7 @@ impl Writer {
         let Time { seconds, nanoseconds } = received.came.unwrap_or_else(Time::now);
         let micros = matches!(option, TIMESTAMP | TIMESTAMP_NEW);
         let rest = i64::from(if micros { nanoseconds / 1000 } else { nanoseconds });
-        self.put(SOL_SOCKET, option, &[seconds.to_le_bytes(), rest.to_le_bytes()].concat());
+        self.put(SOCKET, option, &[seconds.to_le_bytes(), rest.to_le_bytes()].concat());
     }
 
     /// Adds messages that the host's kernel made.
@@ -253,7 +255,7 @@ impl Writer {
             let words =
                 [call.number_of(who.pid).cast_unsigned(), user, own.id_for(Ids::Groups, who.group)];
             let body: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-            self.put(SOL_SOCKET, SCM_CREDENTIALS, &body);
+            self.put(SOCKET, SCM_CREDENTIALS, &body);
         }
         self.packet_info(socket, received);
         self.of_host(&received.control);
@@ -276,7 +278,7 @@ impl Writer {
             }
         }
         if !body.is_empty() {
-            self.put(SOL_SOCKET, SCM_RIGHTS, &body);
+            self.put(SOCKET, SCM_RIGHTS, &body);
         }
     }
 }

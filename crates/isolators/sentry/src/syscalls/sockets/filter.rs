@@ -2,28 +2,20 @@
 
 use std::sync::Arc;
 
-use caisson_sys::seccomp::SockFilter;
 use rustix::io::Errno;
 
+use crate::net::inet::options::{LOCK_FILTER, SOCKET};
 use crate::net::{Body, Filter, Socket, Type};
 use crate::task::waiter::lock;
 
+use super::super::seccomp::steps;
 use super::Call;
 
-const SOL_SOCKET: i32 = 1;
 const ATTACH: i32 = 26;
 const DETACH: i32 = 27;
-const LOCK: i32 = 44;
-/// Instructions of a program.
-const MOST: u16 = 4096;
 
 pub(super) fn is_option(option: i32) -> bool {
     matches!(option, ATTACH | DETACH)
-}
-
-/// Whether the filter may not be changed any more.
-pub(super) fn is_locked(socket: &Socket) -> bool {
-    lock(&socket.options).numbers.was_set(SOL_SOCKET, LOCK).is_some_and(|on| on != 0)
 }
 
 /// Attaches a program of classic BPF, or takes it off.
@@ -42,7 +34,10 @@ pub(super) fn set(
         // A stream has no pieces here of which one could be kept out.
         _ => return Err(Errno::NOPROTOOPT),
     };
-    let locked = || if is_locked(socket) { Err(Errno::PERM) } else { Ok(()) };
+    let locked = || match lock(&socket.options).numbers.is_on(SOCKET, LOCK_FILTER) {
+        true => Err(Errno::PERM),
+        false => Ok(()),
+    };
     if option == DETACH {
         if value.len() < 4 {
             return Err(Errno::INVAL);
@@ -53,17 +48,10 @@ pub(super) fn set(
     let [low, high, _, _, _, _, _, _, at @ ..] = value else { return Err(Errno::INVAL) };
     let address = at.first_chunk().copied().map(u64::from_le_bytes).ok_or(Errno::INVAL)?;
     locked()?;
-    let count = u16::from_le_bytes([*low, *high]);
-    if value.len() != 16 || count == 0 || count > MOST {
+    if value.len() != 16 {
         return Err(Errno::INVAL);
     }
-    let mut bytes = vec![0; usize::from(count) * 8];
-    call.memory().read(address, &mut bytes)?;
-    let steps = bytes.chunks_exact(8).filter_map(|step| {
-        let [a, b, jt, jf, k @ ..] = step else { return None };
-        let k = k.try_into().map_or(0, u32::from_le_bytes);
-        Some(SockFilter { code: u16::from_le_bytes([*a, *b]), jt: *jt, jf: *jf, k })
-    });
-    inbox.set_filter(Some(Arc::new(Filter::new(steps.collect())?)));
+    let steps = steps(call, u16::from_le_bytes([*low, *high]), address)?;
+    inbox.set_filter(Some(Arc::new(Filter::new(steps)?)));
     Ok(())
 }

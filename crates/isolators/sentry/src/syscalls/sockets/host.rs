@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inet::address;
-use crate::net::inet::options::{IP, IPV6, TCP, UDP};
+use crate::net::inet::options::{IP, IPV6, SOCKET, TCP, UDP};
 use crate::net::{Body, HostSocket, Network, Socket, Type};
 use crate::platform::host_options;
 use crate::platform::host_socket::{self, Sent};
@@ -18,8 +18,6 @@ use crate::vfs::Poller;
 
 use super::span::Span;
 use super::{Call, Failure, Patience, family};
-
-const SOL_SOCKET: i32 = 1;
 
 /// socket(2)
 pub(super) fn make(
@@ -152,7 +150,7 @@ pub(super) const LINGER: i32 = 13;
 
 /// setsockopt(2), but for what the sandbox keeps by itself.
 pub(super) fn set(host: &HostSocket, which: (i32, i32), value: &[u8]) -> Result<(), Errno> {
-    if which == (SOL_SOCKET, LINGER) {
+    if which == (SOCKET, LINGER) {
         // A close that waits would hold others up: what is left is sent behind the scenes.
         let reset = value.get(4..8) == Some(&[0; 4]);
         let value = if reset { value } else { &[0; 8] };
@@ -169,7 +167,7 @@ pub(super) fn get(host: &HostSocket, which: (i32, i32), room: usize) -> Result<V
     let (level, option) = which;
     if host_options::has(host_options::GET, level, option) {
         host_socket::option(host.fd(), which, room.min(4096))
-    } else if matches!(level, SOL_SOCKET | IP | IPV6 | TCP | UDP) {
+    } else if matches!(level, SOCKET | IP | IPV6 | TCP | UDP) {
         Err(Errno::NOPROTOOPT)
     } else {
         Err(Errno::OPNOTSUPP)

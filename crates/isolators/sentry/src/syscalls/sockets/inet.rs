@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::net::inet::udp::LOOPBACK;
 use crate::net::inet::{Progress, address, icmp, options};
-use crate::net::{Body, Network, Outgoing, Socket, Tcp, Udp};
+use crate::net::links::LOOPBACK;
+use crate::net::{Body, Network, Options, Outgoing, Socket, Tcp, Udp};
 use crate::settings::FIRST_FREE_PORT;
 use crate::task::Caps;
 use crate::task::waiter::lock;
@@ -168,11 +168,15 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
     const MOST: usize = 128;
     /// Bytes of all of them.
     const LARGEST: usize = 65_507;
-    let set = lock(&socket.options).numbers.was_set(UDP, options::SEGMENT).unwrap_or(0);
+    if super::icmp::is_one(socket) {
+        return super::icmp::send(socket, udp, outgoing);
+    }
+    let options = lock(&socket.options).clone();
+    let set = options.numbers.was_set(UDP, options::SEGMENT).unwrap_or(0);
     let size = outgoing.segment.map_or(usize::try_from(set).unwrap_or(0), usize::from);
     let length = outgoing.packet.bytes.len();
-    if size == 0 || length <= size || super::icmp::is_one(socket) {
-        return send_one(socket, udp, outgoing);
+    if size == 0 || length <= size {
+        return send_one((socket, &options), udp, outgoing);
     }
     if length > LARGEST {
         return Err(Errno::MSGSIZE);
@@ -183,16 +187,17 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
     let all = std::mem::take(&mut outgoing.packet.bytes);
     for part in all.chunks(size) {
         outgoing.packet.bytes = part.to_vec();
-        send_one(socket, udp, outgoing)?;
+        send_one((socket, &options), udp, outgoing)?;
     }
     Ok(())
 }
 
-fn send_one(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<(), Errno> {
+fn send_one(
+    (socket, options): (&Socket, &Options),
+    udp: &Arc<Udp>,
+    outgoing: &mut Outgoing,
+) -> Result<(), Errno> {
     let network = &socket.network;
-    if super::icmp::is_one(socket) {
-        return super::icmp::send(socket, udp, outgoing);
-    }
     let to = destination(udp, outgoing)?;
     if to.port() == 0 {
         return Err(Errno::INVAL);
@@ -200,7 +205,6 @@ fn send_one(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<
     if udp.only_v6() && to.is_ipv4() {
         return Err(Errno::NETUNREACH);
     }
-    let options = lock(&socket.options).clone();
     if to.ip() == IpAddr::from([255, 255, 255, 255]) && !options.broadcast {
         return Err(Errno::ACCESS);
     }

@@ -10,7 +10,6 @@ use crate::net::inet::options::{
     CONGESTION, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_ALL, MULTICAST_INTERFACE,
     ONLY_V6, TCP, UDP, UDP_LITE,
 };
-use crate::net::links::Link;
 use crate::net::{Body, Socket, Tcp};
 use crate::task::waiter::lock;
 
@@ -121,10 +120,9 @@ fn interface(socket: &Socket, by: &[u8], group: IpAddr) -> Result<u32, Errno> {
     }
     let index = rest.first_chunk().copied().map_or(0, u32::from_le_bytes);
     let address = Ipv4Addr::from(*address);
-    let has = |link: &&Link| link.addresses.iter().any(|a| a.ip == IpAddr::V4(address));
     let found = match (index, address.is_unspecified()) {
         (0, true) => return of_route(socket, group).ok_or(Errno::NODEV),
-        (0, false) => links.links.iter().find(has),
+        (0, false) => links.by_address(address.into()),
         (index, _) => links.by_index(index),
     };
     found.map(|link| link.index).ok_or(Errno::NODEV)
@@ -152,8 +150,7 @@ fn multicast_interface(socket: &Socket, value: &[u8]) -> Result<(), Errno> {
         return Err(Errno::ADDRNOTAVAIL);
     }
     let value = i32::from_le_bytes(address.octets());
-    lock(&socket.options).numbers.keep(IP, MULTICAST_INTERFACE, value);
-    Ok(())
+    lock(&socket.options).numbers.set(IP, MULTICAST_INTERFACE, value)
 }
 
 fn member(socket: &Socket, group: (IpAddr, u32), joins: bool) -> Result<(), Errno> {
@@ -170,42 +167,28 @@ pub(super) fn get(socket: &Socket, (level, option): (i32, i32)) -> Result<Vec<u8
     if socket.family == AF_UNIX {
         return Err(Errno::OPNOTSUPP);
     }
-    check(socket, level).map_err(|errno| {
-        let six = socket.family == crate::net::inet::address::V6;
-        if six { Errno::NOPROTOOPT } else { errno }
-    })?;
-    let stream = matches!(socket.body, Body::Tcp(_));
+    let six = socket.family == crate::net::inet::address::V6;
+    check(socket, level).map_err(|errno| if six { Errno::NOPROTOOPT } else { errno })?;
     match (&socket.body, level, option) {
-        // IP_HDRINCL, of which others may only hear that it is off.
-        (_, IP, 3) if socket.kind != RAW => return Ok(vec![0; 4]),
-        (_, IP, MULTICAST_ALL) if socket.family == crate::net::inet::address::V6 => {
-            let set = lock(&socket.options).numbers.was_set(IP, MULTICAST_ALL);
-            return Ok(set.unwrap_or(0).to_le_bytes().to_vec());
-        }
         (Body::Tcp(tcp), TCP, INFO) => return Ok(info(tcp)),
         (_, TCP, CONGESTION) => {
             let mut name = b"cubic".to_vec();
             name.resize(16, 0);
             return Ok(name);
         }
-        (_, IP, MULTICAST_INTERFACE) => {
-            let set = lock(&socket.options).numbers.was_set(IP, MULTICAST_INTERFACE);
-            return Ok(set.unwrap_or(0).to_le_bytes().to_vec());
-        }
-        (_, IP, 1) => {
-            // Those of a stream say nothing of congestion.
-            let class =
-                lock(&socket.options).numbers.get(IP, 1)? & if stream { 0xfc } else { 0xff };
-            return Ok(class.to_le_bytes().to_vec());
-        }
-        (_, IPV6, 67) if stream => {
-            return Ok((lock(&socket.options).numbers.get(IPV6, 67)? & 0xfc)
-                .to_le_bytes()
-                .to_vec());
-        }
         _ => {}
     }
-    let number = lock(&socket.options).numbers.get(level, option)?;
+    let stream = matches!(socket.body, Body::Tcp(_));
+    let numbers = &lock(&socket.options).numbers;
+    let number = match (level, option) {
+        // IP_HDRINCL, of which others may only hear that it is off.
+        (IP, 3) if socket.kind != RAW => 0,
+        (IP, MULTICAST_ALL) if six => numbers.was_set(IP, MULTICAST_ALL).unwrap_or(0),
+        // TOS, TCLASS: those of a stream say nothing of congestion.
+        (IP, 1) | (IPV6, 67) if stream => numbers.get(level, option)? & 0xfc,
+        (IP, 1) => numbers.get(IP, 1)? & 0xff,
+        _ => numbers.get(level, option)?,
+    };
     Ok(number.to_le_bytes().to_vec())
 }
 

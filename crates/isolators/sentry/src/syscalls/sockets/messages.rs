@@ -265,10 +265,10 @@ fn receive(
             }
         }
         told.flags |= received.flags;
-        let marked = matches!(&socket.body, Body::Tcp(tcp) if tcp.inbox.is_at_mark());
-        let over = received.length == 0 || !received.rights.is_empty() || marked;
+        let marked = || matches!(&socket.body, Body::Tcp(tcp) if tcp.inbox.is_at_mark());
+        let over = received.length == 0 || !received.rights.is_empty();
         told.received = received;
-        if over || !all || span.left == 0 {
+        if !all || span.left == 0 || over || marked() {
             return Ok(told);
         }
     }

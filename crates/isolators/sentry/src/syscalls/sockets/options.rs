@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::net::inet::Patience;
+use crate::net::inet::options::{LOCK_FILTER, SOCKET};
 use crate::net::{Body, Options, Sender, Socket};
 use crate::task::Caps;
 use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 
 use super::{AF_UNIX, Call, Failure, Outcome, filter, host, inet_options, socket};
-
-const SOL_SOCKET: i32 = 1;
 
 /// `SO_*`
 mod name {
@@ -42,7 +40,6 @@ mod name {
     pub(super) const RECEIVE_BUFFER_FORCE: i32 = 33;
     pub(super) const TIMESTAMP_NANOSECONDS: i32 = 35;
     pub(super) const MARK: i32 = 36;
-    pub(super) const LOCK_FILTER: i32 = 44;
     pub(super) const BUSY_POLL: i32 = 46;
     /// `SO_BINDTOIFINDEX`
     pub(super) const DEVICE_INDEX: i32 = 62;
@@ -71,25 +68,25 @@ pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
     call.memory().read(call.arg(3), &mut value)?;
     if let Body::Host(own) = &socket.body {
         let (level, option) = (call.int(1), call.int(2));
-        if (level, option) == (SOL_SOCKET, host::LINGER) {
+        if (level, option) == (SOCKET, host::LINGER) {
             host::set(own, (level, option), &value)?;
-        } else if level != SOL_SOCKET || !OF_SANDBOX.contains(&option) {
+        } else if level != SOCKET || !OF_SANDBOX.contains(&option) {
             return host::set(own, (level, option), &value).map(|()| 0).map_err(Failure::from);
         }
     }
     match call.int(1) {
-        SOL_SOCKET if call.int(2) == name::DEVICE => set_device(call, &socket, &value)?,
-        SOL_SOCKET if filter::is_option(call.int(2)) => {
+        SOCKET if call.int(2) == name::DEVICE => set_device(call, &socket, &value)?,
+        SOCKET if filter::is_option(call.int(2)) => {
             filter::set(call, &socket, call.int(2), &value)?;
         }
-        SOL_SOCKET => set_common(call, &socket, call.int(2), &value)?,
+        SOCKET => set_common(call, &socket, call.int(2), &value)?,
         level => inet_options::set(&socket, (level, call.int(2)), &value)?,
     }
-    if let Body::Tcp(tcp) = &socket.body
-        && tcp.set_patience(Patience::of(&lock(&socket.options)))
-        && let Some(stack) = socket.network.stack()
-    {
-        stack.look_again();
+    if let Body::Tcp(tcp) = &socket.body {
+        let options = lock(&socket.options).clone();
+        if let (true, Some(stack)) = (tcp.follow(&options), socket.network.stack()) {
+            stack.look_again();
+        }
     }
     Ok(0)
 }
@@ -132,7 +129,7 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
     };
     let mut options = lock(&socket.options);
     match option {
-        name::DEBUG => root().and_then(|()| options.numbers.set(SOL_SOCKET, option, signed))?,
+        name::DEBUG => root().and_then(|()| options.numbers.set(SOCKET, option, signed))?,
         name::REUSE_ADDRESS => options.reuse_address = on,
         name::REUSE_PORT => options.reuse_port = on,
         name::KEEP_ALIVE => options.keep_alive = on,
@@ -154,21 +151,16 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
             let number = if signed < 0 { i32::MAX.cast_unsigned() } else { number.max(1) };
             options.low_water = number;
         }
-        name::LOCK_FILTER => {
-            if options.numbers.was_set(SOL_SOCKET, option) == Some(1) && !on {
-                return Err(Errno::PERM);
-            }
-            options.numbers.keep(SOL_SOCKET, option, on.into());
-        }
+        LOCK_FILTER if !on && options.numbers.is_on(SOCKET, option) => return Err(Errno::PERM),
         name::BUSY_POLL if signed > 0 => {
-            root().and_then(|()| options.numbers.set(SOL_SOCKET, option, signed))?;
+            root().and_then(|()| options.numbers.set(SOCKET, option, signed))?;
         }
         // Whoever is bound to one may not choose another one.
         name::DEVICE_INDEX => {
-            if options.numbers.get(SOL_SOCKET, option)? != 0 {
+            if options.numbers.get(SOCKET, option)? != 0 {
                 root()?;
             }
-            options.numbers.set(SOL_SOCKET, option, signed)?;
+            options.numbers.set(SOCKET, option, signed)?;
         }
         name::LINGER => {
             let seconds = word(value.get(4..).unwrap_or_default())?;
@@ -183,13 +175,10 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
         }
         name::RECEIVE_TIMEOUT => options.receive_timeout = timeout(value)?,
         name::SEND_TIMEOUT => options.send_timeout = timeout(value)?,
-        _ => options.numbers.set(SOL_SOCKET, option, signed)?,
+        _ => options.numbers.set(SOCKET, option, signed)?,
     }
-    let device = options.numbers.get(SOL_SOCKET, name::DEVICE_INDEX).unwrap_or(0).cast_unsigned();
-    let low = options.low_water;
+    let device = options.numbers.get(SOCKET, name::DEVICE_INDEX).unwrap_or(0).cast_unsigned();
     let wish = (options.reuse_address, options.reuse_port);
-    let abrupt = options.linger == Some(0);
-    let inline = options.urgent_inline;
     let stamps = options.timestamp != 0;
     drop(options);
     if stamps {
@@ -202,9 +191,6 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
     match &socket.body {
         Body::Tcp(tcp) => {
             tcp.set(|w| (w.reuse_address, w.reuse_port, w.device) = (wish.0, wish.1, device));
-            tcp.inbox.set_low_water(low);
-            tcp.set_abrupt(abrupt);
-            tcp.inbox.set_urgent_inline(inline);
         }
         Body::Udp(udp) => {
             udp.set(|w| (w.reuse_address, w.reuse_port, w.device) = (wish.0, wish.1, device));
@@ -225,11 +211,11 @@ pub(in super::super) fn getsockopt(call: &Call<'_>) -> Outcome {
     let room = memory.read_u32(call.arg(4))?.cast_signed();
     let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
     let value = match (&socket.body, call.int(1), call.int(2)) {
-        (Body::Host(_), SOL_SOCKET, option) if OF_SANDBOX.contains(&option) => {
+        (Body::Host(_), SOCKET, option) if OF_SANDBOX.contains(&option) => {
             get_common(call, &socket, option, room)?
         }
         (Body::Host(own), level, option) => host::get(own, (level, option), room)?,
-        (_, SOL_SOCKET, _) => get_common(call, &socket, call.int(2), room)?,
+        (_, SOCKET, _) => get_common(call, &socket, call.int(2), room)?,
         (_, level, _) => inet_options::get(&socket, (level, call.int(2)))?,
     };
     let part = value.get(..room).unwrap_or(&value);
@@ -291,7 +277,7 @@ fn get_common(
         name::RECEIVE_TIMEOUT => return Ok(time(options.receive_timeout)),
         name::SEND_TIMEOUT => return Ok(time(options.send_timeout)),
         name::DEVICE => {
-            let index = options.numbers.get(SOL_SOCKET, name::DEVICE_INDEX)?.cast_unsigned();
+            let index = options.numbers.get(SOCKET, name::DEVICE_INDEX)?.cast_unsigned();
             let link = socket.network.links().by_index(index).map(|link| link.name.clone());
             let mut name = link.unwrap_or_default().into_bytes();
             if !name.is_empty() {
@@ -303,7 +289,6 @@ fn get_common(
             }
             return Ok(name);
         }
-        name::LOCK_FILTER => filter::is_locked(socket).into(),
         name::PEER_CREDENTIALS => {
             let peer = match &socket.body {
                 Body::Unix(unix) => unix.peer(),
@@ -322,7 +307,7 @@ fn get_common(
             return Ok([pid, user, group].iter().flat_map(|w| w.to_le_bytes()).collect());
         }
         // SO_PEERSEC among those that are not there: as without a security module.
-        _ => options.numbers.get(SOL_SOCKET, option)?.cast_unsigned(),
+        _ => options.numbers.get(SOCKET, option)?.cast_unsigned(),
     };
     Ok(number.to_le_bytes().to_vec())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inbox::Inbox;
-use crate::net::inet::udp::LOOPBACK;
+use crate::net::links::LOOPBACK;
 use crate::task::waiter::{lock, lock_both};
 
 use super::{Role, Tcp};

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 use rustix::io::Errno;
 
 use crate::net::inbox::{Inbox, Packet, Received};
+use crate::net::socket::Options;
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 use crate::vfs::Ready;
@@ -163,13 +164,7 @@ impl Tcp {
     /// Whether it takes what comes by an interface.
     #[must_use]
     pub fn hears(&self, link: u32) -> bool {
-        let device = lock(&self.state).wish.device;
-        device == 0 || device == link
-    }
-
-    /// Whether a close is to be a reset.
-    pub fn set_abrupt(&self, abrupt: bool) {
-        lock(&self.state).abrupt = abrupt;
+        lock(&self.state).wish.hears(link)
     }
 
     /// How long the other side may be silent.
@@ -178,9 +173,15 @@ impl Tcp {
         lock(&self.state).patience
     }
 
-    /// Changes that; whether it is a change.
-    pub fn set_patience(&self, patience: Patience) -> bool {
-        std::mem::replace(&mut lock(&self.state).patience, patience) != patience
+    /// Does as its socket's options say; whether its patience is another one now.
+    pub fn follow(&self, options: &Options) -> bool {
+        self.inbox.set_low_water(options.low_water);
+        self.inbox.set_urgent_inline(options.urgent_inline);
+        let patience = Patience::of(options);
+        let mut state = lock(&self.state);
+        // Closed by a reset.
+        state.abrupt = options.linger == Some(0);
+        std::mem::replace(&mut state.patience, patience) != patience
     }
 
     /// What may be on the way to the other side.
@@ -266,7 +267,7 @@ impl Tcp {
         let last = if urgent { packet.bytes.pop() } else { None };
         let pushed = if packet.bytes.is_empty() { Ok(()) } else { peer.push(packet, true) };
         let pushed = match last {
-            Some(_) if pushed.is_ok() && packet.bytes.is_empty() => peer.check_urgent(),
+            Some(_) if pushed.is_ok() => peer.check_urgent(),
             _ => pushed,
         };
         match (pushed, last) {

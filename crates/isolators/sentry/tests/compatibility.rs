@@ -233,6 +233,7 @@ fn namespaces_are_the_same() {
         "administers",
         "shares",
         "nsfs",
+        "nsbind",
         "prctl",
         "ipcs",
         "pids",
@@ -298,6 +299,16 @@ fn programs_that_make_namespaces_do_the_same() {
          unshare -m --propagation private sh -c 'mount -t tmpfs x /mnt; cd /mnt; mkdir p; \
          (until [ -e go ]; do :; done; mount -o remount,ro,bind /proc; >done) & \
          unshare -Ur sh -c \"$Q\"'",
+        // Namespaces that are bound to files.
+        "unshare -m sh -c 'mount -t tmpfs t /run; ip netns add x; ip netns list; ip netns add x; \
+         ip netns exec x ip -o link; ip -n x link set lo up; nsenter --net=/run/netns/x ip -o addr; \
+         ip netns exec x sh -c \"ip netns identify; sleep 0.3; ls /sys >/dev/null; echo \\$?\" & sleep 0.1; \
+         ip netns pids x | wc -l; wait; ip netns del x; ls /run/netns; ip netns del x; echo $?'",
+        // Linux 6.18 knows which was made first of those that one processor makes.
+        "taskset -c 0 unshare -m sh -c 'mount -t tmpfs t /mnt; cd /mnt; touch n u m; \
+         unshare --net=n --uts=u --mount=m sh -c \"hostname kept; mount -t tmpfs t /srv; echo x >/srv/f\"; \
+         nsenter --net=n --uts=u --mount=m sh -c \"hostname; cat /srv/f; ip -o link | wc -l\"; \
+         ls /srv; hostname | grep -c kept; umount n u m; echo $?; wc -c n u m'",
         "unshare -n ip addr",
         "unshare -rn sh -c 'ip link set lo up; ip -o addr; ip route; ip link set lo down; ip -o addr'",
         "unshare -rn sh -c 'ip addr add 10.3.0.1/24 dev lo; ip link set lo up; ip addr; \

@@ -132,6 +132,12 @@ fn who_listens_to_itself_waits_for_nobody_else() {
     intrudes(&["itself"], "ended e\nended 0\n");
 }
 
+/// Namespaces that are held by one another only end one after another.
+#[test]
+fn a_long_chain_of_namespaces_ends() {
+    intrudes(&["chain"], "chain 2000\nheld 1 of its root 0 umount 0\nagain 20\n");
+}
+
 /// Memory and threads of the sentry do not grow with namespaces that are gone.
 #[test]
 fn namespaces_leave_nothing_behind() {

@@ -49,6 +49,8 @@ pub struct Network {
     pub number: Option<u64>,
     /// Where capabilities count in it.
     pub owner: Space,
+    /// By which it knows others.
+    pub numbers: netlink::Numbers,
     links: Mutex<Arc<links::Links>>,
     stack: OnceLock<Arc<Stack>>,
     /// Of the host's interface.

@@ -6,8 +6,12 @@ use rustix::io::Errno;
 
 use crate::ipc::Ipc;
 use crate::net::Network;
+use crate::net::netlink::Named;
 use crate::task::Pid;
 use crate::task::namespaces::{ipc_of, leave_ipc, make, network_of, new};
+
+use crate::task::waiter::lock;
+use crate::vfs::{Namespace, NamespaceFile};
 
 use super::{Call, Outcome};
 
@@ -30,6 +34,31 @@ impl Call<'_> {
     /// The caller's IPC namespace.
     pub(super) fn ipc(&self) -> Arc<Ipc> {
         ipc_of(self.kernel, &**self.thread)
+    }
+}
+
+/// The network that a request of netlink names.
+pub(super) fn network(call: &Call<'_>, named: Named) -> Result<Arc<Network>, Errno> {
+    match named {
+        Named::Process(number) => {
+            let tree = lock(&call.kernel.tree);
+            let row = tree.row(call.id_of(number)).ok_or(Errno::SRCH)?;
+            let process = Arc::clone(&row.process);
+            drop(tree);
+            if process.has_left_namespaces() {
+                return Err(Errno::SRCH);
+            }
+            Ok(network_of(call.kernel, &*process))
+        }
+        Named::Descriptor(number) => {
+            let number = u32::try_from(number).map_err(|_| Errno::BADF)?;
+            let file = call.files().get(number)?;
+            let of = file.file.own().and_then(|own| own.downcast_ref::<NamespaceFile>());
+            match of.map(|file| &file.of) {
+                Some(Namespace::Network(network)) => Ok(Arc::clone(network)),
+                _ => Err(Errno::INVAL),
+            }
+        }
     }
 }
 

@@ -220,6 +220,7 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
     const TMPFS: u64 = 0x0102_1994;
     const MQUEUE: u64 = 0x1980_0202;
     const SYSFS: u64 = 0x6265_6572;
+    const NAMESPACES: u64 = 0x6e73_6673;
     const OVERLAY: u64 = 0x794c_7630;
     let mut sizes = [4096; 2];
     let (kind, figures) = match &entry.node {
@@ -244,6 +245,7 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
             let free = space.saturating_sub(used) / 4096;
             (OVERLAY, [space / 4096, free, free, files, files.saturating_sub(alive)])
         }
+        Node::Namespace(_) => (NAMESPACES, [0; 5]),
         Node::Point => (TMPFS, [0; 5]),
     };
     let [block, fragment] = sizes;

@@ -1,6 +1,7 @@
 //! setns(2): into namespaces that others are in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -10,7 +11,7 @@ use crate::task::process::Directories;
 use crate::task::user_namespace::same;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials, may_trace};
-use crate::vfs::{MountTable, Namespace, NamespaceFile, OpenFile};
+use crate::vfs::{MountTable, Namespace, NamespaceFile, OpenFile, status};
 
 use super::{Call, Outcome, identity, pidfd};
 
@@ -102,6 +103,9 @@ fn named(call: &Call<'_>) -> Result<Vec<Arc<OpenFile>>, Errno> {
             return Err(Errno::INVAL);
         }
         return Ok(vec![file]);
+    }
+    if file.flags.load(Ordering::SeqCst) & status::PATH != 0 {
+        return Err(Errno::BADF);
     }
     let (process, _) = pidfd::process(call, 0).map_err(|errno| match errno {
         Errno::BADF => Errno::INVAL,

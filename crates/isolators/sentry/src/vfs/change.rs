@@ -112,7 +112,7 @@ impl Walker<'_> {
                 directory.make(self.kernel, &at.name, what.new_file(&above, owner)).map(drop)
             }
             Node::Proc(_) => Err(Errno::NOENT),
-            Node::Point => Err(Errno::PERM),
+            Node::Point | Node::Namespace(_) => Err(Errno::PERM),
         }
     }
 
@@ -169,7 +169,7 @@ impl Walker<'_> {
                 Ok((parent.lookup(self.kernel, name, false)?, None))
             }
             Node::Proc(_) => Err(Errno::NOENT),
-            Node::Point => Err(Errno::PERM),
+            Node::Point | Node::Namespace(_) => Err(Errno::PERM),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::task::waiter::lock;
 
 use super::host::{many_handles, most_handles};
 use super::mount::Mount;
-use super::{Attributes, Kind, Node, Walker};
+use super::{Attributes, File, Kind, Node, Walker};
 
 /// A name in a mount, and what it stands for.
 #[derive(Debug)]
@@ -232,6 +232,7 @@ impl Entry {
                 ..Attributes::default()
             }),
             Node::Proc(node) => node.attributes(kernel),
+            Node::Namespace(file) => file.attributes(),
         }
     }
 
@@ -321,7 +322,7 @@ impl Entry {
                 self.mount.veils.cover(&found);
                 return Ok(found);
             }
-            Node::Point => return Err(Errno::NOENT),
+            Node::Point | Node::Namespace(_) => return Err(Errno::NOENT),
         };
         Ok(self.keep(name, Entry::new(self, name, node, kind), kernel))
     }

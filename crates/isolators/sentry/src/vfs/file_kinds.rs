@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{Directory, Entry, Epoll, File, Kind, OpenFile, Position, status};
+use super::{Directory, Entry, Epoll, File, Kind, Node, OpenFile, Position, status};
 
 impl OpenFile {
     fn new(file: Box<dyn File>, flags: u32) -> Self {
@@ -29,7 +29,8 @@ impl OpenFile {
         flags: u32,
     ) -> Arc<Self> {
         let mut found = OpenFile::new(file, flags);
-        found.seekable = matches!(entry.kind(), Kind::Regular | Kind::Directory);
+        found.seekable = matches!(entry.kind(), Kind::Regular | Kind::Directory)
+            && !matches!(entry.node, Node::Namespace(_));
         (found.directory, found.entry) = (directory, Some(Arc::clone(entry)));
         Arc::new(found)
     }

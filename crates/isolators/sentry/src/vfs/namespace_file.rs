@@ -1,7 +1,8 @@
-//! A namespace by a descriptor: what `/proc/<pid>/ns` leads to, for setns(2).
+//! A namespace by a descriptor, for setns(2): what `/proc/<pid>/ns` leads to, and what that is
+//! bound to.
 
 use std::any::Any;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
 use rustix::io::Errno;
 
@@ -15,10 +16,11 @@ use crate::task::pid_namespace::Pids;
 use crate::task::user_namespace::{FIRST, Ids, Space};
 use crate::task::waiter::lock;
 
-use super::{Attributes, File, MountTable, OpenFile};
+use super::mount::{Description, Mount};
+use super::{Attributes, Entry, File, Kind, MountTable, Node, OpenFile};
 
 /// What there is a descriptor of; a container's own is `None`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Namespace {
     /// Of users.
     Users(Space),
@@ -57,7 +59,19 @@ impl Namespace {
 /// The number of the first PID namespace.
 pub(super) const FIRST_PIDS: u64 = 4_026_531_836;
 
+/// Of the file system that namespaces are in.
+const DEVICE: u64 = 4;
+
+/// The root of the mount that they are in as long as they are bound to no file.
+static UNBOUND: LazyLock<Arc<Entry>> = LazyLock::new(|| {
+    let kind = "nsfs".to_owned();
+    let source = kind.clone().into_bytes();
+    let of = Description { kind, source, device: DEVICE, ..Description::default() };
+    Entry::mounted(&Mount::hidden(of), Node::Point, Kind::Directory)
+});
+
 /// Stands for a namespace.
+#[derive(Clone, Debug)]
 pub struct NamespaceFile {
     kind: &'static str,
     number: u64,
@@ -97,8 +111,31 @@ impl NamespaceFile {
         };
         let kind = kind.strip_suffix("_for_children").unwrap_or(kind);
         let home = Arc::downgrade(&kernel);
-        let file = NamespaceFile { kind, number, of, home };
-        Ok(OpenFile::stream(Box::new(file), 0))
+        Ok(NamespaceFile { kind, number, of, home }.opened())
+    }
+
+    /// An open file of it, which has a place, so that it can be bound.
+    fn opened(self) -> Arc<OpenFile> {
+        let node = Node::Namespace(Arc::new(self.clone()));
+        let entry = Entry::new(&UNBOUND, self.text().as_bytes(), node, Kind::Regular);
+        OpenFile::named(Box::new(self), Some(entry), 0)
+    }
+
+    /// As procfs tells it.
+    fn text(&self) -> String {
+        format!("{}:[{}]", self.kind, self.number)
+    }
+
+    /// Device and inode.
+    #[must_use]
+    pub fn id(&self) -> (u64, u64) {
+        (DEVICE, self.number)
+    }
+
+    /// The mounts, if it is a namespace of such.
+    #[must_use]
+    pub fn mounts(&self) -> Option<&Arc<MountTable>> {
+        if let Namespace::Mounts(mounts) = &self.of { Some(mounts) } else { None }
     }
 
     /// A descriptor of one that has to do with it.
@@ -109,8 +146,7 @@ impl NamespaceFile {
         of: Namespace,
     ) -> Result<i64, Errno> {
         let file = NamespaceFile { kind, number, of, home: Weak::clone(&self.home) };
-        let file = OpenFile::stream(Box::new(file), 0);
-        Ok(call.files().add(file, 0, true)?.into())
+        Ok(call.files().add(file.opened(), 0, true)?.into())
     }
 
     /// Its flag, as clone(2) and setns(2) have it.
@@ -141,7 +177,7 @@ impl File for NamespaceFile {
     fn attributes(&self) -> Result<Attributes, Errno> {
         let (inode, mode) = (self.number, 0o100_444);
         Ok(Attributes {
-            device: 4,
+            device: DEVICE,
             inode,
             mode,
             links: 1,
@@ -187,7 +223,7 @@ impl File for NamespaceFile {
     }
 
     fn label(&self) -> Option<String> {
-        Some(format!("{}:[{}]", self.kind, self.number))
+        Some(self.text())
     }
 
     fn own(&self) -> Option<&dyn Any> {

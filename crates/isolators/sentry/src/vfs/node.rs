@@ -8,7 +8,9 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::mm::Anchor;
 
-use super::{Attributes, HostNode, Kind, OverlayNode, ProcNode, TmpNode};
+use super::{
+    Attributes, HostNode, Kind, MountTable, NamespaceFile, OverlayNode, ProcNode, TmpNode,
+};
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub enum Node {
     Point,
     /// Something of procfs.
     Proc(ProcNode),
+    /// A namespace, which is there as long as this is.
+    Namespace(Arc<NamespaceFile>),
 }
 
 impl Node {
@@ -35,6 +39,7 @@ impl Node {
             Node::Overlay(node) => node.kind(),
             Node::Proc(node) => node.kind(),
             Node::Point => Kind::Directory,
+            Node::Namespace(_) => Kind::Regular,
         }
     }
 
@@ -45,8 +50,15 @@ impl Node {
             Node::Host(node) => Some(node.id()),
             Node::Tmp(node) => Some((node.file_system().device, node.inode())),
             Node::Overlay(node) => Some(node.id()),
+            Node::Namespace(file) => Some(file.id()),
             Node::Proc(_) | Node::Point => None,
         }
+    }
+
+    /// The namespace of mounts that it stands for.
+    #[must_use]
+    pub fn mounts(&self) -> Option<&Arc<MountTable>> {
+        if let Node::Namespace(file) = self { file.mounts() } else { None }
     }
 
     /// Has it be there when its name is not any more.
@@ -70,7 +82,7 @@ impl Node {
             Node::Host(node) => node.now_there().map(Some),
             Node::Tmp(node) => node.attributes().map(Some),
             Node::Overlay(node) => node.now_there().map(Some),
-            Node::Proc(_) | Node::Point => Ok(None),
+            Node::Proc(_) | Node::Point | Node::Namespace(_) => Ok(None),
         }
     }
 
@@ -83,7 +95,7 @@ impl Node {
             Node::Host(node) => node.reader(&kernel.files.broker),
             Node::Tmp(node) => Ok(Arc::new(rustix::io::fcntl_dupfd_cloexec(node.memory()?, 0)?)),
             Node::Overlay(node) => node.to_execute(kernel),
-            Node::Proc(_) | Node::Point => Err(Errno::ACCESS),
+            Node::Proc(_) | Node::Point | Node::Namespace(_) => Err(Errno::ACCESS),
         }
     }
 
@@ -93,7 +105,7 @@ impl Node {
         match self {
             Node::Tmp(node) => Anchor::of(Arc::clone(node) as _),
             Node::Overlay(node) => node.anchor(),
-            Node::Host(_) | Node::Proc(_) | Node::Point => Anchor::default(),
+            Node::Host(_) | Node::Proc(_) | Node::Point | Node::Namespace(_) => Anchor::default(),
         }
     }
 }

@@ -17,8 +17,8 @@ use super::proc::TextFile;
 use super::queue_file::QueueFile;
 use super::tmpfs::{Names, New, TmpDirectory, TmpFile};
 use super::{
-    Device, Directory, Entry, File, HostFile, Kind, Node, OpenFile, ProcNode, Resolve, TmpNode,
-    Walker, access, permit, status,
+    Device, Directory, Entry, File, HostFile, Kind, NamespaceFile, Node, OpenFile, ProcNode,
+    Resolve, TmpNode, Walker, access, permit, status,
 };
 
 /// What an open file is made of: itself, and its names if it is a directory.
@@ -171,6 +171,9 @@ fn open_entry(
     let read = if flags & status::ACCESS == status::WRITE_ONLY { 0 } else { access::READ };
     let write = if writes || has(status::TRUNCATE) { access::WRITE } else { 0 };
     walker.permit(entry, &attributes, read | write)?;
+    if write != 0 && matches!(entry.node, Node::Namespace(_)) {
+        return Err(Errno::PERM.into());
+    }
     if write != 0 && kind == Kind::Regular {
         if kernel.executes((attributes.device, attributes.inode)) {
             return Err(Errno::TXTBSY.into());
@@ -266,6 +269,7 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
             let names = super::proc::Names::new(entry.points());
             Ok((Box::new(TextFile::directory(attributes)), Some(Box::new(names))))
         }
+        Node::Namespace(file) => Ok((Box::new(NamespaceFile::clone(file)), None)),
         Node::Proc(node) => {
             if flags & status::ACCESS != 0 {
                 return node.open_to_write(walker).map(|file| (file, None));

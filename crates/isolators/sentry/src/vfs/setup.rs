@@ -389,6 +389,8 @@ pub fn same_mount(entry: &Arc<Entry>, flags: MountFlags) -> Description {
     let root = mount.root();
     let below = root.and_then(|root| entry.path_below(&root)).unwrap_or_else(|| b"/".to_vec());
     let inside = match (mount.inside.as_slice(), below.as_slice()) {
+        // Told without a slash.
+        _ if matches!(entry.node, Node::Namespace(_)) && !entry.is_root() => entry.name(),
         (above, b"/") => above.to_vec(),
         (b"/", below) => below.to_vec(),
         (above, below) => [above, below].concat(),
@@ -480,7 +482,7 @@ fn missing(
             at.lookup(walker.kernel, name, false)
         }
         Node::Host(_) | Node::Point => Ok(at.add_point(name, kind)),
-        Node::Proc(_) => Err(Errno::NOENT),
+        Node::Proc(_) | Node::Namespace(_) => Err(Errno::NOENT),
     }
 }
 

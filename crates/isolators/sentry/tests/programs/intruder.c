@@ -357,6 +357,39 @@ static void mounts(void) {
     P("nested %d %d\n", n, umount2("/tmp/a/x", MNT_DETACH));
     P("end %d\n", close(fd));
 }
+/* Namespaces of mounts, each held by a file in the one before only; then nobody is there. */
+static void chain(void) {
+    int depth = 0, go[2], end;
+    char path[64];
+    mount("c", "/tmp", "tmpfs", 0, 0);
+    close(open("/tmp/x", O_CREAT | O_RDWR, 0600));
+    pid_t first = fork();
+    if (!first) {
+        for (; depth < 2000; depth++) {
+            char c = 0;
+            int up[2], down[2];
+            pipe(up), pipe(down);
+            pid_t p = fork();
+            if (!p) close(down[1]), unshare(CLONE_NEWNS) || write(up[1], &c, 1), read(down[0], &c, 1), _exit(0);
+            close(up[1]), close(down[0]);
+            if (read(up[0], &c, 1) != 1) break;
+            sprintf(path, "/proc/%d/ns/mnt", p);
+            if (mount(path, "/tmp/x", 0, MS_BIND, 0)) break;
+            int fd = open(path, O_RDONLY);
+            if (setns(fd, 0)) break;
+            close(fd), close(up[0]), close(down[1]);
+            waitpid(p, 0, 0);
+        }
+        P("chain %d\n", depth);
+        _exit(0);
+    }
+    waitpid(first, &end, 0);
+    struct stat s;
+    stat("/tmp/x", &s);
+    P("held %d of its root %ld umount %d\n", s.st_ino > 1000, (long)(umount2("/tmp", MNT_DETACH)), end);
+    for (depth = 0; depth < 20 && !unshare(CLONE_NEWNS); depth++);
+    P("again %d\n", depth);
+}
 int main(int count, char **words) {
     if (!strcmp(words[1], "hidden")) hidden(atoi(words[2]));
     if (!strcmp(words[1], "detached")) detached(atoi(words[2]));
@@ -370,5 +403,6 @@ int main(int count, char **words) {
     if (!strcmp(words[1], "many")) many();
     if (!strcmp(words[1], "itself")) itself();
     if (!strcmp(words[1], "namespaces")) namespaces();
+    if (!strcmp(words[1], "chain")) chain();
     P("done\n");
 }

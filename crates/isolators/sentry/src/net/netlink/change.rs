@@ -104,7 +104,8 @@ mod tests {
         bytes.extend_from_slice(body);
         let (request, _) = Request::parse(&bytes).unwrap();
         let root = Credentials::of(0, 0, Vec::new());
-        serve(&request, network, &Asker { sender: &root, opener: None })
+        let find = &|_| Err(Errno::SRCH);
+        serve(&request, network, &Asker { sender: &root, opener: None, find })
     }
 
     #[test]

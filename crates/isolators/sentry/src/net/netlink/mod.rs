@@ -4,6 +4,7 @@ mod change;
 pub mod host;
 mod message;
 mod note;
+mod numbers;
 mod route;
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -20,6 +21,7 @@ use crate::task::{Caps, Credentials};
 use crate::vfs::Ready;
 
 use message::{Request, flag};
+pub use numbers::{Named, Numbers};
 
 /// `AF_NETLINK`
 pub const FAMILY: u16 = 16;
@@ -66,12 +68,23 @@ pub(super) struct Asker<'a> {
     /// Who has opened the socket, if the sender did not say himself whom it goes to: somebody
     /// else may have got him to write to it.
     opener: Option<&'a Credentials>,
+    /// Finds a network that he names.
+    find: Find<'a>,
 }
+
+/// Finds the network that somebody means.
+pub type Find<'a> = &'a dyn Fn(Named) -> Result<Arc<Network>, Errno>;
 
 impl Asker<'_> {
     fn permit_change(&self, network: &Network) -> Result<(), Errno> {
         network.permit_change(self.sender)?;
         self.opener.map_or(Ok(()), |opener| network.permit_change(opener))
+    }
+
+    /// What a network calls others is its administrator's, also where he changes nothing else.
+    fn permit_to_number(&self, network: &Network) -> Result<(), Errno> {
+        let all = [Some(self.sender), self.opener].into_iter().flatten();
+        all.into_iter().try_for_each(|who| who.require_in(&network.owner, Caps::NET_ADMIN))
     }
 }
 
@@ -162,7 +175,7 @@ impl Netlink {
         &self,
         bytes: &[u8],
         network: &Network,
-        (sender, to): (&Credentials, Option<&[u8]>),
+        (sender, to, find): (&Credentials, Option<&[u8]>, Find<'_>),
     ) -> Result<(), Errno> {
         if bytes.is_empty() {
             return Err(Errno::NODATA);
@@ -184,7 +197,7 @@ impl Netlink {
         self.bind_to_any();
         let port = self.port();
         let opener = to.is_none().then_some(&self.opener);
-        let asker = Asker { sender, opener };
+        let asker = Asker { sender, opener, find };
         let mut rest = bytes;
         while let Some((request, after)) = Request::parse(rest) {
             rest = after;
@@ -213,6 +226,9 @@ impl Netlink {
         if request.flags & flag::REQUEST == 0 || request.kind < FIRST_KIND {
             return request.acknowledge(Ok(()), port);
         }
+        if let Some(result) = numbers::change(request, network, asker) {
+            return request.acknowledge(result, port);
+        }
         if let Some(result) = change::serve(request, network, asker) {
             return request.acknowledge(result, port);
         }
@@ -220,7 +236,10 @@ impl Netlink {
         if request.dumps() && self.listing.load(Ordering::SeqCst) > 0 {
             return request.acknowledge(Err(Errno::BUSY), port);
         }
-        let answers = route::serve(request, &network.links(), port);
+        let answers = match request.kind {
+            numbers::GET => numbers::tell(request, network, asker, port),
+            _ => route::serve(request, &network.links(), port),
+        };
         if request.dumps() {
             self.listing.store(answers.len().saturating_sub(1), Ordering::SeqCst);
         }

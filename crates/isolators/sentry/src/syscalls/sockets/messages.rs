@@ -183,7 +183,8 @@ fn one(
         Body::Udp(udp) => Ok(inet::send(socket, udp, outgoing)?),
         Body::Netlink(netlink) => {
             let who = lock(&call.thread.credentials).clone();
-            let sent = (&who, outgoing.to.as_deref());
+            let find = |named| super::super::namespaces::network(call, named);
+            let sent = (&who, outgoing.to.as_deref(), &find as _);
             Ok(netlink.send(&outgoing.packet.bytes, &socket.network, sent)?)
         }
         // All of them were sent before.

@@ -47,6 +47,9 @@ impl MountTable {
         for id in order {
             let found = state.mounts.get(&id).and_then(|mount| Some((mount, mount.root()?)));
             let Some((mount, root)) = found else { continue };
+            if root.node.mounts().is_some() {
+                continue;
+            }
             let place = match mount.place() {
                 Some(place) => {
                     let own = place.mount.root();
@@ -85,6 +88,9 @@ impl MountTable {
         (source, target): (&Arc<Entry>, &Arc<Entry>),
         recursive: bool,
     ) -> Result<(), Errno> {
+        if self.is_in(&source.node) {
+            return Err(Errno::INVAL);
+        }
         let mut state = lock(&self.state);
         let target = state.place_for(target, source.kind())?;
         let (new, all) = match state.copy_tree(kernel, source, recursive) {
@@ -99,6 +105,14 @@ impl MountTable {
         cover(&target, &new);
         state.mounts.extend(all.into_iter().map(|mount| (mount.id, mount)));
         Ok(())
+    }
+}
+
+impl MountTable {
+    /// Whether a file stands for this namespace, or one that was made before. Such is never
+    /// mounted here, so that none holds itself, however many are between.
+    pub(super) fn is_in(&self, node: &Node) -> bool {
+        node.mounts().is_some_and(|mounts| mounts.number <= self.number)
     }
 }
 
@@ -140,7 +154,9 @@ impl State {
         recursive: bool,
     ) -> CopiedTree {
         let plain = |errno| (errno, Vec::new());
-        if !self.mounts.contains_key(&source.mount.id) {
+        // Files of namespaces are bound from wherever they are.
+        let namespace = matches!(source.node, Node::Namespace(_));
+        if !namespace && !self.mounts.contains_key(&source.mount.id) {
             return Err(plain(Errno::INVAL));
         }
         let inside = self.directly_in(source);

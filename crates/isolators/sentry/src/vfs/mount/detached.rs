@@ -102,6 +102,11 @@ impl MountTable {
         if mounts.is_empty() {
             return Err(Errno::INVAL);
         }
+        let leads_back =
+            |mount: &Arc<Mount>| mount.root().is_some_and(|root| self.is_in(&root.node));
+        if mounts.iter().any(leads_back) {
+            return Err(Errno::LOOP);
+        }
         state.has_room(mounts.len())?;
         mounts.iter().for_each(|mount| mount.detached.store(false, Ordering::SeqCst));
         cover(&to, &tree.root);

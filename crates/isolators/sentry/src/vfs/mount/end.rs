@@ -98,3 +98,20 @@ pub(super) fn end(mounts: &[Arc<Mount>]) -> Vec<Arc<Entry>> {
 pub(super) fn dissolve(roots: &[Arc<Entry>]) {
     roots.iter().for_each(|root| root.dissolve());
 }
+
+/// Ends the mounts of a namespace that nobody is in any more. One of them may be the last that
+/// holds another such, and so on, deeper than a stack goes: those are ended here, too, one after
+/// another.
+pub(super) fn end_in_turn(mounts: Vec<Arc<Mount>>) {
+    static ENDED: Mutex<Vec<Vec<Arc<Mount>>>> = Mutex::new(Vec::new());
+    static TURN: Mutex<()> = Mutex::new(());
+    lock(&ENDED).push(mounts);
+    while !lock(&ENDED).is_empty() {
+        // Who has the turn looks again after it.
+        let Ok(_turn) = TURN.try_lock() else { return };
+        let next = lock(&ENDED).pop();
+        if let Some(mounts) = next {
+            dissolve(&end(&mounts));
+        }
+    }
+}

@@ -10,7 +10,7 @@ use crate::task::user_namespace::Space;
 use crate::task::waiter::lock;
 
 use super::super::{Entry, Kind, Node};
-use super::end::{dissolve, end};
+use super::end::{dissolve, end, end_in_turn};
 use super::{Description, Mount, MountFlags};
 
 /// Mounts that there may be.
@@ -40,8 +40,7 @@ impl Drop for MountTable {
     fn drop(&mut self) {
         // They hold each other otherwise.
         let mounts = std::mem::take(&mut lock(&self.state).mounts);
-        let mounts: Vec<_> = mounts.into_values().collect();
-        dissolve(&end(&mounts));
+        end_in_turn(mounts.into_values().collect());
     }
 }
 

@@ -30,7 +30,7 @@ use crate::task::waiter::lock;
 use crate::task::{Process, Thread};
 
 use super::tmpfs::is_memory;
-use super::{Attributes, Entry, FileTable, Kind, NamespaceFile, OpenFile, Time, Walker};
+use super::{Attributes, Entry, FileTable, Kind, NamespaceFile, Node, OpenFile, Time, Walker};
 use kernel::TEXTS;
 use names::{NAMESPACES, NOT_OF_THREAD, OF_PROCESS, known};
 use process::of_process;
@@ -322,6 +322,10 @@ impl ProcNode {
             ProcNode::Unfollowed(folder, name, _) => folder.lookup(kernel, name)?.0.target(walker),
             ProcNode::Descriptor(file, _) => match &file.entry {
                 Some(entry) if is_memory(entry) => Ok(entry.path()),
+                // Of one that is bound to a file, that.
+                Some(entry) if matches!(entry.node, Node::Namespace(_)) && !entry.is_root() => {
+                    Ok(entry.name())
+                }
                 Some(entry) => {
                     let path = entry.path_below(&walker.root).unwrap_or_else(unreachable);
                     Ok(marked(path, entry, kernel))

@@ -104,6 +104,7 @@ int main(void) {
     CPU_ZERO(&one);
     CPU_SET(0, &one);
     sched_setaffinity(0, sizeof one, &one);
+    unshare(CLONE_NEWNS);
     mkdir("/n", 0755);
     P("tmpfs %ld\n", E(mount("n", "/n", "tmpfs", 0, 0)));
     place("/n/x"), mkdir("/n/d", 0755);

@@ -24,6 +24,7 @@ mknod: /tmp/dev: Operation not permitted
 /tmp/dir 0 0 40
 chown: /host: Invalid argument
 touch: /host: Permission denied
+maps -1 -1, -1 -1, -1 -1, -1 -1, -1 -1, 10 10
 setgid -22 0 groups -22 0 fs 3 0 setuid -22 0
 ids 999 999 open -13 -13
 ";

@@ -4,6 +4,7 @@
 //! that is being served is answered, or waits.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
@@ -23,8 +24,8 @@ pub enum Whose {
     Thread(Pid, Weak<Thread>),
     /// A process.
     Process(Pid, Weak<Process>),
-    /// All processes of a group.
-    Group(Pid),
+    /// All processes of a group, until its id is another's.
+    Group(Pid, Arc<AtomicBool>),
 }
 
 impl Whose {
@@ -33,22 +34,26 @@ impl Whose {
     /// # Errors
     /// `ESRCH` if there is none, `EINVAL` for another number.
     pub fn find(kernel: &Kernel, kind: i32, id: Pid) -> Result<Self, Errno> {
-        let tree = lock(&kernel.tree);
+        let mut tree = lock(&kernel.tree);
         let found = match kind {
             0 => tree.thread(id).map(|thread| Whose::Thread(id, Arc::downgrade(thread))),
             1 => tree.process(id).map(|process| Whose::Process(id, Arc::downgrade(&process))),
-            2 => tree.rows().any(|(_, row)| row.group == id).then_some(Whose::Group(id)),
+            2 if tree.has_group(id) => Some(Whose::Group(id, tree.mark(id))),
+            2 => None,
             _ => return Err(Errno::INVAL),
         };
         found.ok_or(Errno::SRCH)
     }
 
     /// Kind and id, if it is there still.
-    fn told(&self) -> Option<(i32, Pid)> {
+    fn told(&self, kernel: &Kernel) -> Option<(i32, Pid)> {
         match self {
             Whose::Thread(id, thread) => (thread.strong_count() > 0).then_some((0, *id)),
             Whose::Process(id, process) => (process.strong_count() > 0).then_some((1, *id)),
-            Whose::Group(id) => Some((2, *id)),
+            Whose::Group(id, gone) => {
+                let there = lock(&kernel.tree).has_group(*id) && !gone.load(Ordering::SeqCst);
+                there.then_some((2, *id))
+            }
         }
     }
 
@@ -58,7 +63,12 @@ impl Whose {
             Whose::Process(_, process) => {
                 process.upgrade().map(Target::Process).into_iter().collect()
             }
-            Whose::Group(id) => members(kernel, *id).into_iter().map(Target::Process).collect(),
+            Whose::Group(id, gone) => {
+                let members = members(kernel, *id);
+                // Afterwards: then they are that group's.
+                let own = members.into_iter().filter(|_| !gone.load(Ordering::SeqCst));
+                own.map(Target::Process).collect()
+            }
         }
     }
 }
@@ -171,7 +181,8 @@ impl Owner {
     /// Kind and id of whose it is, if it is anybody's.
     #[must_use]
     pub fn whose(&self) -> Option<(i32, Pid)> {
-        lock(&self.state).whose.as_ref().and_then(|(_, whose, _)| whose.told())
+        let (kernel, whose, _) = lock(&self.state).whose.clone()?;
+        whose.told(&*kernel.upgrade()?)
     }
 
     /// `F_SETSIG`
@@ -288,7 +299,7 @@ impl Owner {
         let Some((kernel, whose, by)) = whose else { return };
         let Some(kernel) = kernel.upgrade() else { return };
         for target in whose.targets(&kernel) {
-            if by.may(target.process()) {
+            if by.may_tell(target.process()) {
                 send(&kernel, &target, info);
             }
         }

@@ -37,11 +37,21 @@ impl Sender {
     /// Whether kill(2) lets it signal `process`.
     #[must_use]
     pub fn may(&self, process: &Process) -> bool {
-        let [real, effective, ..] = self.0.users;
         let theirs = process.who();
+        self.is(&theirs) || self.0.can_in(&theirs.space, Caps::KILL)
+    }
+
+    /// Whether files tell `process` on its behalf: for that no capability counts, but who root is.
+    #[must_use]
+    pub(super) fn may_tell(&self, process: &Process) -> bool {
+        let [_, effective, ..] = self.0.users;
+        effective == 0 || self.is(&process.who())
+    }
+
+    fn is(&self, theirs: &Credentials) -> bool {
+        let [real, effective, ..] = self.0.users;
         let [target_real, _, target_saved, _] = theirs.users;
-        [target_real, target_saved].iter().any(|u| *u == real || *u == effective)
-            || self.0.can_in(&theirs.space, Caps::KILL)
+        [target_real, target_saved].iter().any(|user| [real, effective].contains(user))
     }
 }
 

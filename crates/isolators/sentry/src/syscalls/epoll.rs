@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::task::Restart;
 use crate::task::waiter::{self, Woken};
-use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, epoll_flag as flag, status};
+use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, Told, epoll_flag as flag, status};
 
 use super::polling::with_mask;
 use super::{Call, Failure, Outcome, time};
@@ -72,6 +72,19 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
     Ok(0)
 }
 
+/// Tells of as many as there is memory for; of the others somebody else is told.
+fn tell(call: &Call<'_>, set: &Epoll, found: &[Told]) -> Outcome {
+    const EVENT: usize = 12;
+    let bytes = |told: &Told| {
+        let (events, data) = (told.events.to_le_bytes(), told.data.to_le_bytes());
+        events.into_iter().chain(data)
+    };
+    let bytes: Vec<u8> = found.iter().flat_map(bytes).collect();
+    let count = call.memory().write_some(call.arg(1), &bytes) / EVENT;
+    set.put_back(found.get(count..).unwrap_or_default());
+    if count == 0 { Err(Errno::FAULT.into()) } else { Ok(i64::try_from(count).unwrap_or(0)) }
+}
+
 fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
     const MOST: usize = 4096;
     let deadline = call.continued.or(deadline);
@@ -85,14 +98,7 @@ fn wait(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
         let found = set.collect(most.min(MOST), true, Some(call.thread));
         if !found.is_empty() {
             set.leave(call.waiter());
-            let bytes: Vec<u8> = found
-                .iter()
-                .flat_map(|(events, data)| {
-                    events.to_le_bytes().into_iter().chain(data.to_le_bytes())
-                })
-                .collect();
-            call.memory().write(call.arg(1), &bytes)?;
-            return Ok(i64::try_from(found.len()).unwrap_or(0));
+            return tell(call, &set, &found);
         }
         match call.waiter().wait(deadline) {
             _ if last => return Ok(0),

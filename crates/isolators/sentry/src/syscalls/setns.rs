@@ -84,7 +84,7 @@ fn enter(call: &Call<'_>, entering: &mut Entering, file: &OpenFile) -> Result<()
             let same = pids.as_ref().map(Arc::as_ptr) == own.as_ref().map(Arc::as_ptr);
             entering.namespaces.pids = pids.clone().filter(|_| !same);
         }
-        Namespace::Cgroup(number) => entering.namespaces.cgroup = *number,
+        Namespace::Cgroup(cgroups) => entering.namespaces.cgroup.clone_from(cgroups),
         Namespace::Users(_) | Namespace::Only => {}
     }
     Ok(())

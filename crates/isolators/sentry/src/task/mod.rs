@@ -7,6 +7,7 @@ pub mod capabilities;
 pub mod exit;
 pub mod filter;
 mod fork;
+mod id_ranges;
 mod leaving;
 pub mod limits;
 pub mod namespaces;

@@ -36,6 +36,14 @@ impl Names {
     }
 }
 
+/// A namespace of cgroups, in which nothing looks different.
+#[derive(Clone, Debug)]
+pub struct OfCgroups {
+    /// Where capabilities count in it.
+    pub owner: Space,
+    number: u64,
+}
+
 /// Who is in namespaces: a thread, or a process by its first one.
 pub trait Within {
     /// The process.
@@ -205,7 +213,7 @@ pub fn make(
         namespaces.network = Some(kernel.network.apart(owner));
     }
     if has(new::CGROUP) {
-        namespaces.cgroup = Some(new_number());
+        namespaces.cgroup = Some(OfCgroups { number: new_number(), owner: owner.clone() });
     }
     let credentials = has(new::USERS).then_some(credentials);
     Ok(Made { credentials, namespaces, roots })
@@ -257,8 +265,8 @@ pub struct Namespaces {
     pub network: Option<Arc<Network>>,
     /// The PID namespace of its children, if they are not to be in its own.
     pub pids: Pids,
-    /// The number of that of cgroups, in which nothing looks different.
-    pub cgroup: Option<u64>,
+    /// That of cgroups.
+    pub cgroup: Option<OfCgroups>,
     /// Whether the process has ended: nobody gets into them by it.
     pub ended: bool,
 }
@@ -305,7 +313,7 @@ pub fn number_of(who: &impl Within, kind: &str) -> Option<u64> {
         "pid" => process.pids().map(|pids| pids.number),
         "pid_for_children" => own.pids.or_else(|| process.pids()).map(|pids| pids.number),
         "uts" => own.names.map(|names| names.number),
-        "cgroup" => own.cgroup,
+        "cgroup" => own.cgroup.map(|cgroups| cgroups.number),
         _ => None,
     }
 }

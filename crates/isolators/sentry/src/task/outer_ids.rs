@@ -31,16 +31,23 @@ impl OuterIds {
         self.users.is_empty() && self.groups.is_empty()
     }
 
+    /// Whether there are as many from `first` on, given as one.
+    #[must_use]
+    pub(super) fn has(&self, ids: Ids, first: u32, count: u32) -> bool {
+        let of = self.of(ids);
+        let within = |range: &IdMapping| {
+            let from = first.checked_sub(range.container_id);
+            from.is_some_and(|from| u64::from(from) + u64::from(count) <= u64::from(range.size))
+        };
+        of.is_empty() || of.iter().any(within)
+    }
+
     /// Whether there is an id.
     ///
     /// # Errors
     /// `EINVAL` if not.
     pub fn check(&self, ids: Ids, id: u32) -> Result<(), Errno> {
-        let of = self.of(ids);
-        let has = |range: &IdMapping| {
-            id.checked_sub(range.container_id).is_some_and(|from| from < range.size)
-        };
-        if of.is_empty() || of.iter().any(has) { Ok(()) } else { Err(Errno::INVAL) }
+        if self.has(ids, id, 1) { Ok(()) } else { Err(Errno::INVAL) }
     }
 
     /// The same, where `u32::MAX` is none.
@@ -75,6 +82,8 @@ mod tests {
             assert_eq!(ids.check(Ids::Users, id).is_ok(), there, "{id}");
             assert!(ids.check(Ids::Groups, id).is_ok());
         }
+        assert!(ids.has(Ids::Users, 5, 10) && !ids.has(Ids::Users, 6, 10));
+        assert!(ids.has(Ids::Groups, 6, u32::MAX) && !ids.has(Ids::Users, 14, u32::MAX));
         assert!(ids.check_some(Ids::Users, u32::MAX).is_ok());
         assert_eq!(ids.text(Ids::Users).unwrap(), "         5     100000         10\n");
         assert_eq!(ids.text(Ids::Groups), None);

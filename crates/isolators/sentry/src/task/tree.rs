@@ -1,6 +1,7 @@
 //! Who is whose child: ids, groups, sessions.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;
@@ -76,6 +77,8 @@ pub struct Tree {
     last: Pid,
     /// PID namespaces, which have numbers for what is here.
     spaces: Vec<Weak<PidNamespace>>,
+    /// Groups that somebody knows by their id: what tells that it is another's.
+    marks: BTreeMap<Pid, Weak<AtomicBool>>,
 }
 
 const PID_MAX: Pid = 32_768;
@@ -91,6 +94,9 @@ impl Tree {
             let id = self.last;
             if !self.is_used(id) {
                 self.spaces.iter().filter_map(Weak::upgrade).for_each(|space| space.forget(id));
+                if let Some(mark) = self.marks.remove(&id).and_then(|mark| mark.upgrade()) {
+                    mark.store(true, Ordering::SeqCst);
+                }
                 return Ok(id);
             }
         }
@@ -103,6 +109,23 @@ impl Tree {
         self.rows.iter().any(|(pid, row)| {
             *pid == id || row.group == id || row.session == id || row.threads.contains_key(&id)
         })
+    }
+
+    /// Whether there is a group of this id.
+    #[must_use]
+    pub fn has_group(&self, id: Pid) -> bool {
+        self.rows.values().any(|row| row.group == id)
+    }
+
+    /// What becomes true once the id of a group is another's.
+    pub fn mark(&mut self, group: Pid) -> Arc<AtomicBool> {
+        if let Some(mark) = self.marks.get(&group).and_then(Weak::upgrade) {
+            return mark;
+        }
+        self.marks.retain(|_, mark| mark.strong_count() > 0);
+        let mark = Arc::default();
+        self.marks.insert(group, Arc::downgrade(&mark));
+        mark
     }
 
     /// Has a namespace forget ids that become others'.
@@ -215,5 +238,26 @@ impl Tree {
         groups.sort_unstable();
         groups.dedup();
         groups
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids come again once all others were given.
+    #[test]
+    fn a_group_is_known_until_its_id_is_anothers() {
+        let mut tree = Tree::default();
+        let group = tree.new_id().unwrap();
+        let (mark, other) = (tree.mark(group), tree.mark(group + 1));
+        assert!(Arc::ptr_eq(&mark, &tree.mark(group)));
+        for _ in 0..PID_MAX - 2 {
+            assert_ne!(tree.new_id(), Ok(group));
+            assert!(!mark.load(Ordering::SeqCst));
+        }
+        assert!(other.load(Ordering::SeqCst));
+        assert_eq!((tree.new_id(), mark.load(Ordering::SeqCst)), (Ok(group), true));
+        assert!(!tree.mark(group).load(Ordering::SeqCst));
     }
 }

@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
+use super::id_ranges::{Range, parse};
 use super::waiter::lock;
-use super::{Caps, Credentials};
+use super::{Caps, Credentials, OuterIds};
 
 /// How deep they can be nested.
 const DEEPEST: u32 = 33;
-/// Ranges of a map.
-const MOST_RANGES: usize = 340;
 /// What an id looks like that has none.
 pub const OVERFLOW: u32 = 65_534;
 /// The number of the first one; later ones count from behind it.
@@ -23,14 +22,6 @@ static LAST: AtomicU64 = AtomicU64::new(4_026_532_200);
 /// A number for a namespace of any kind. As many as there can be: none comes twice.
 pub fn new_number() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Ids inside from `inside` on are those from `outside` on of the first namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    inside: u32,
-    outside: u32,
-    count: u32,
 }
 
 /// Which ids are meant.
@@ -276,30 +267,6 @@ pub fn map_text(space: &Space, ids: Ids, reader: &Space) -> String {
     text
 }
 
-fn parse(text: &[u8]) -> Result<Vec<Range>, Errno> {
-    let text = std::str::from_utf8(text).map_err(|_| Errno::INVAL)?;
-    let mut ranges: Vec<Range> = Vec::new();
-    for line in text.lines() {
-        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
-        let mut next = || numbers.next().and_then(Result::ok).ok_or(Errno::INVAL);
-        let range = Range { inside: next()?, outside: next()?, count: next()? };
-        if numbers.next().is_some() || range.count == 0 {
-            return Err(Errno::INVAL);
-        }
-        let end = |start: u32| start.checked_add(range.count).ok_or(Errno::INVAL);
-        let (inside, outside) = (end(range.inside)?, end(range.outside)?);
-        let clash = ranges.iter().any(|other| {
-            (range.inside < other.inside + other.count && other.inside < inside)
-                || (range.outside < other.outside + other.count && other.outside < outside)
-        });
-        if clash || ranges.len() >= MOST_RANGES {
-            return Err(Errno::INVAL);
-        }
-        ranges.push(range);
-    }
-    if ranges.is_empty() { Err(Errno::INVAL) } else { Ok(ranges) }
-}
-
 /// Whether `who` can have the namespace have others' ids of the one above.
 #[must_use]
 pub fn maps_others(space: &Space, ids: Ids, who: &Credentials) -> bool {
@@ -308,7 +275,7 @@ pub fn maps_others(space: &Space, ids: Ids, who: &Credentials) -> bool {
 }
 
 /// Writes the map of a namespace, once: `/proc/<pid>/uid_map`. `writer` has opened it; `able`:
-/// whether [`maps_others`] is true of who writes, too.
+/// whether [`maps_others`] is true of who writes, too. `outer`: what ids the first one has.
 ///
 /// # Errors
 /// As user_namespaces(7): `EPERM`, `EINVAL`.
@@ -316,6 +283,7 @@ pub fn write_map(
     space: &Space,
     ids: Ids,
     (writer, able): (&Credentials, bool),
+    outer: &OuterIds,
     text: &[u8],
 ) -> Result<(), Errno> {
     let Some(own) = space else { return Err(Errno::PERM) };
@@ -353,15 +321,18 @@ pub fn write_map(
     }
     let mut mapped = Vec::new();
     for range in ranges {
-        mapped.push(Range { outside: whole(&own.parent, ids, &range)?, ..range });
+        mapped.push(Range { outside: whole(&own.parent, outer, ids, &range)?, ..range });
     }
     *state.map(ids) = mapped;
     Ok(())
 }
 
 /// Where a range begins in the first namespace, if all of it is in one of the ranges above.
-fn whole(above: &Space, ids: Ids, range: &Range) -> Result<u32, Errno> {
-    let Some(above) = above else { return Ok(range.outside) };
+fn whole(above: &Space, outer: &OuterIds, ids: Ids, range: &Range) -> Result<u32, Errno> {
+    let Some(above) = above else {
+        let there = outer.has(ids, range.outside, range.count);
+        return if there { Ok(range.outside) } else { Err(Errno::PERM) };
+    };
     let mut state = lock(&above.state);
     let found = state.map(ids).iter().find(|r| {
         range.outside >= r.inside
@@ -408,6 +379,16 @@ pub fn write_groups(space: &Space, writer: &Credentials, text: &[u8]) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where the first one has all ids.
+    fn write_map(
+        space: &Space,
+        ids: Ids,
+        writer: (&Credentials, bool),
+        text: &[u8],
+    ) -> Result<(), Errno> {
+        super::write_map(space, ids, writer, &OuterIds::default(), text)
+    }
 
     fn user(id: u32) -> Credentials {
         Credentials::of(id, id, Vec::new())
@@ -462,23 +443,6 @@ mod tests {
         assert_eq!(two.id_from(Ids::Users, 6), Ok(103));
         assert_eq!(map_text(&two.space, Ids::Users, &two.space).trim(), "5          2          4");
         assert_eq!(map_text(&two.space, Ids::Users, &None).trim(), "5        102          4");
-    }
-
-    #[test]
-    fn what_is_no_map_is_none() {
-        for bad in [
-            &b""[..],
-            b"0 0",
-            b"0 0 0",
-            b"0 0 1 1",
-            b"x 0 1",
-            b"4294967295 0 2",
-            b"0 0 2\n1 5 1",
-            b"0 0 2\n5 1 1",
-            b"-1 0 1",
-        ] {
-            assert_eq!(parse(bad), Err(Errno::INVAL), "{bad:?}");
-        }
     }
 
     #[test]

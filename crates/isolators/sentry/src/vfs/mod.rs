@@ -56,7 +56,7 @@ pub use change::Make;
 pub use change_attributes::NewTime;
 pub use device::{Device, OpenDevice};
 pub use entry::Entry;
-pub use epoll::{Epoll, EpollFile, flag as epoll_flag};
+pub use epoll::{Epoll, EpollFile, Told, flag as epoll_flag};
 pub use eventfd::EventFd;
 pub use fifo::Fifos;
 pub use file::{Asks, File, OpenFile, Ready};

@@ -10,7 +10,7 @@ use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 use crate::net::Network;
 use crate::syscalls::Call;
-use crate::task::namespaces::{Names, Within, ipc_of, mounts_of, network_of, number_of};
+use crate::task::namespaces::{Names, OfCgroups, Within, ipc_of, mounts_of, network_of, number_of};
 use crate::task::nesting;
 use crate::task::pid_namespace::Pids;
 use crate::task::user_namespace::{FIRST, Ids, Space};
@@ -32,8 +32,8 @@ pub enum Namespace {
     Ipc(Arc<Ipc>),
     /// Of processes.
     Pids(Pids),
-    /// Of cgroups: its number.
-    Cgroup(Option<u64>),
+    /// Of cgroups.
+    Cgroup(Option<OfCgroups>),
     /// Of the network.
     Network(Arc<Network>),
     /// Of time, of which there is one.
@@ -51,7 +51,8 @@ impl Namespace {
             Namespace::Ipc(ipc) => ipc.owner.clone(),
             Namespace::Pids(pids) => pids.as_ref().and_then(|pids| pids.owner.clone()),
             Namespace::Network(network) => network.owner.clone(),
-            Namespace::Cgroup(_) | Namespace::Only => None,
+            Namespace::Cgroup(cgroups) => cgroups.as_ref().and_then(|own| own.owner.clone()),
+            Namespace::Only => None,
         }
     }
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sem.h>
@@ -198,8 +199,25 @@ static void stopped(const char *name, long (*wait_for)(void)) {
     waitpid(child, &status, 0);
     if (status) P("%s status %x\n", name, status);
 }
+/* What could not be told is not lost: edges, one-shots. */
+static void untold(void) {
+    int set = epoll_create1(0), p[4][2];
+    unsigned how[] = {EPOLLET, EPOLLONESHOT, 0, EPOLLET};
+    for (int i = 0; i < 4; i++) {
+        pipe(p[i]), control(set, EPOLL_CTL_ADD, p[i][0], EPOLLIN | how[i], i);
+        write(p[i][1], "x", 1);
+    }
+    char *pages = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(pages + 4096, 4096);
+    P("nowhere %ld", E(epoll_wait(set, (void *)(pages + 4096), 4, 0)));
+    struct epoll_event *e = (void *)(pages + 4096 - 2 * sizeof *e);
+    int n = epoll_wait(set, e, 4, 0);
+    P(" some %d: %d %d, then ", n, e[0].data.u32, e[1].data.u32);
+    show(set, 9, 3);
+}
 int main(void) {
     turns();
+    untold();
     numbers();
     exclusively();
     P("woken %d exclusively %d edges %d\n", woken_by(0), woken_by(EXCLUSIVE), woken_by(EXCLUSIVE | EPOLLET));

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <mqueue.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -57,13 +58,16 @@ static void child(int q, int sem, int shm, mqd_t mq) {
     shmctl(shm, IPC_STAT, &s);
     P(" maker %d last %d sem %ld\n", s.shm_cpid, s.shm_lpid, E(semctl(sem, 0, GETPID)));
 }
+static void *executes(void *p) { execl("/bin/true", "true", (char *)0); return p; }
 int main(void) {
     pid_t p;
     P("first\n"), ask();
     if (!(p = fork())) {
         setgid(1000), setuid(1000);
-        P("unshare %ld\n", E(unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWNET)));
+        int first = ns("cgroup");
+        P("unshare %ld\n", E(unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP)));
         ask();
+        P("cgroups: first %ld own %ld\n", E(setns(first, CLONE_NEWCGROUP)), E(setns(ns("cgroup"), CLONE_NEWCGROUP)));
         if (!(p = fork())) { P("inside\n"), ask(); _exit(0); }
         _exit(ended(p));
     }
@@ -111,5 +115,56 @@ int main(void) {
         if (WIFSTOPPED(st)) ptrace(PTRACE_CONT, w, 0, WSTOPSIG(st) == SIGCHLD ? SIGCHLD : 0);
     }
     P("forked %d %d\n", told == c, c > 0);
+    /* and that of its thread that executes a program */
+    p = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+    if (!p) {
+        ptrace(PTRACE_TRACEME, 0, 0, 0);
+        raise(SIGSTOP);
+        pthread_t t;
+        pthread_create(&t, 0, executes, 0);
+        for (;;) pause();
+    }
+    waitpid(p, &st, 0);
+    ptrace(PTRACE_SETOPTIONS, p, 0, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC);
+    ptrace(PTRACE_CONT, p, 0, 0);
+    unsigned long thread = 0;
+    told = 0;
+    for (;;) {
+        pid_t w = waitpid(-1, &st, __WALL);
+        if (w < 0 || w == p && (WIFEXITED(st) || WIFSIGNALED(st))) break;
+        if (st >> 8 == (SIGTRAP | PTRACE_EVENT_CLONE << 8)) ptrace(PTRACE_GETEVENTMSG, w, 0, &thread);
+        if (st >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8)) ptrace(PTRACE_GETEVENTMSG, w, 0, &told);
+        if (WIFSTOPPED(st)) ptrace(PTRACE_CONT, w, 0, 0);
+    }
+    P("executed %d %d\n", told == thread, thread > 0);
+    /* the same for a tracer of that namespace */
+    p = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+    if (!p) {
+        if (!(p = fork())) {
+            ptrace(PTRACE_TRACEME, 0, 0, 0);
+            execl("/bin/true", "true", (char *)0);
+            _exit(1);
+        }
+        ended(p);
+        ptrace(PTRACE_SETOPTIONS, p, 0, PTRACE_O_TRACEEXEC);
+        ptrace(PTRACE_DETACH, p, 0, 0);
+        ended(p);
+        if (!(p = fork())) {
+            ptrace(PTRACE_TRACEME, 0, 0, 0);
+            raise(SIGSTOP);
+            execl("/bin/true", "true", (char *)0);
+            _exit(1);
+        }
+        ended(p);
+        ptrace(PTRACE_SETOPTIONS, p, 0, PTRACE_O_TRACEEXEC);
+        ptrace(PTRACE_CONT, p, 0, 0);
+        ended(p);
+        told = 0;
+        ptrace(PTRACE_GETEVENTMSG, p, 0, &told);
+        P("inside: executed %lu of %d\n", told, p);
+        ptrace(PTRACE_DETACH, p, 0, 0);
+        _exit(ended(p));
+    }
+    P("ended %x\n", ended(p));
     P("done\n");
 }

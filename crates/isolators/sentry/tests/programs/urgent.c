@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -259,5 +260,32 @@ int main(void) {
     }
     int status;
     waitpid(child, &status, 0);
+    /* A group that is gone; a capability does not let tell others. */
+    pair(s);
+    child = fork();
+    if (!child) setpgid(0, 0), pause();
+    while (getpgid(child) != child) usleep(1000);
+    P("group %ld", E(fcntl(s[1], F_SETOWN, -child)));
+    P(" there %d", syscall(SYS_fcntl, s[1], F_GETOWN) == -child);
+    kill(child, SIGKILL), waitpid(child, 0, 0);
+    P(" gone %ld\n", E(syscall(SYS_fcntl, s[1], F_GETOWN)));
+    for (int way = 0; way < 3 && !geteuid(); way++) {
+        pair(s);
+        child = fork();
+        if (!child) {
+            prctl(PR_SET_KEEPCAPS, 1);
+            if (way) setresuid(1000, way == 1 ? 1000 : 0, 1000);
+            if (way == 1) {
+                struct { unsigned v; int pid; } h = {0x20080522, 0};
+                unsigned caps[6] = {1 << 5, 1 << 5};
+                syscall(SYS_capset, &h, caps);
+            }
+            P("able %ld ", E(kill(getppid(), 0)));
+            fcntl(s[1], F_SETOWN, getppid()), fcntl(s[1], F_SETFL, O_ASYNC | O_NONBLOCK);
+            _exit(0);
+        }
+        waitpid(child, 0, 0);
+        send(s[0], "x", 1, 0), said(way ? way == 1 ? "by a capability" : "as root in effect" : "by root");
+    }
     P("status %x\ndone\n", status);
 }

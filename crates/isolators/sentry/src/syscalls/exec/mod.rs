@@ -291,7 +291,7 @@ fn arrive(
         *lock(&thread.habits) = *lock(&old.habits);
         thread.affinity.store(old.affinity.load(Ordering::SeqCst), Ordering::SeqCst);
         thread.policy.store(old.policy.load(Ordering::SeqCst), Ordering::SeqCst);
-        trace::pass_on(old, &thread);
+        trace::pass_on(kernel, old, &thread);
         if thread.is_traced() {
             lock(&space.sites).turn_off();
         }

@@ -298,15 +298,14 @@ pub fn executed(
     id: &mut u64,
     frame: &mut Frame,
 ) -> Leaving {
-    let (tells, seized) = {
+    let (tells, seized, before) = {
         let trace = lock(&thread.trace);
         if trace.tracer.is_none() {
             return Leaving::Stays;
         }
-        (trace.tells(events::EXEC), trace.seized)
+        (trace.tells(events::EXEC), trace.seized, trace.message)
     };
     if tells {
-        let before = u64::try_from(thread.tid).unwrap_or(0);
         return event(kernel, thread, id, frame, events::EXEC, before);
     }
     if !seized {
@@ -317,8 +316,9 @@ pub fn executed(
     Leaving::Stays
 }
 
-/// A program was executed: `new` takes the place of `old`.
-pub fn pass_on(old: &Thread, new: &Arc<Thread>) {
+/// A program was executed: `new` takes the place of `old`, whose number is told.
+pub fn pass_on(kernel: &Kernel, old: &Thread, new: &Arc<Thread>) {
+    let message = told_number(kernel, old, old.tid);
     let mut from = lock(&old.trace);
     if from.tracer.is_none() {
         return;
@@ -327,7 +327,7 @@ pub fn pass_on(old: &Thread, new: &Arc<Thread>) {
     drop(from);
     let tracer = taken.tracer;
     let mut trace = lock(&new.trace);
-    *trace = Trace { stop: None, go: None, ..taken };
+    *trace = Trace { stop: None, go: None, message, ..taken };
     new.watch(tracer);
 }
 

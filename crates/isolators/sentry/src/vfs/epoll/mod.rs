@@ -326,7 +326,7 @@ impl Epoll {
     /// What is ready now: events and data of up to `most` files. With `take`, edges
     /// and one-shots count as told, and others stand at the end of the list. Some files tell
     /// each thread something else.
-    pub fn collect(&self, most: usize, take: bool, who: Option<&Thread>) -> Vec<(u32, u64)> {
+    pub fn collect(&self, most: usize, take: bool, who: Option<&Thread>) -> Vec<Told> {
         // Closed, if they are, once nothing is locked any more.
         let mut files = Vec::new();
         let mut found = Vec::new();
@@ -350,7 +350,7 @@ impl Epoll {
             };
             let ready = wanted(item, ready);
             if ready != 0 {
-                found.push((ready, item.data));
+                found.push(Told { events: ready, data: item.data, key, at });
             }
             if !take && ready != 0 {
                 self.list.put_back(key, &item.place, at);
@@ -365,6 +365,22 @@ impl Epoll {
         found
     }
 
+    /// Some of what was taken reached nobody: it is ready as before.
+    pub fn put_back(&self, untold: &[Told]) {
+        let mut items = self.items();
+        for told in untold {
+            if let Some(item) = items.get_mut(&told.key) {
+                item.disarmed = false;
+                self.list.remove(&item.place);
+                self.list.put_back(told.key, &item.place, told.at);
+            }
+        }
+        drop(items);
+        if !untold.is_empty() {
+            self.calls.wake();
+        }
+    }
+
     /// Has who waits for this set alone called when something happens to a file of it.
     pub fn join(&self, waiter: &Arc<Waiter>) {
         self.calls.waiting.join(waiter);
@@ -374,6 +390,17 @@ impl Epoll {
     pub fn leave(&self, waiter: &Arc<Waiter>) {
         self.calls.waiting.leave(waiter);
     }
+}
+
+/// A file that is told of as ready.
+pub struct Told {
+    /// Of what it is.
+    pub events: u32,
+    /// What the guest knows it by.
+    pub data: u64,
+    key: Key,
+    /// Where it stood in the list.
+    at: u64,
 }
 
 /// What of `ready` a file is waited for.

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::syscalls::{Call, Failure};
 use crate::task::user_namespace::{Ids, Space, maps_others, write_groups, write_map};
 use crate::task::waiter::lock;
-use crate::task::{Caps, Credentials, Process};
+use crate::task::{Caps, Credentials, OuterIds, Process};
 
 use super::super::{Attributes, File, Ready, Walker};
 use super::TextFile;
@@ -21,6 +21,8 @@ pub(super) struct MapFile {
     opener: Credentials,
     /// Who writes.
     writers: AtomicU8,
+    /// Ids that the first namespace has.
+    outer: OuterIds,
     text: TextFile,
     attributes: Attributes,
 }
@@ -50,7 +52,8 @@ impl MapFile {
         let text = super::of_process(walker.kernel, process, own, &opener, name);
         let text = TextFile::new(text, attributes);
         let writers = AtomicU8::new(NOBODY);
-        Ok(MapFile { space, ids, opener, writers, text, attributes })
+        let outer = walker.kernel.ids().clone();
+        Ok(MapFile { space, ids, opener, writers, outer, text, attributes })
     }
 }
 
@@ -84,7 +87,7 @@ impl File for MapFile {
         match self.ids {
             Some(ids) => {
                 let able = self.writers.load(Ordering::SeqCst) == ABLE;
-                write_map(&self.space, ids, (&self.opener, able), from)?;
+                write_map(&self.space, ids, (&self.opener, able), &self.outer, from)?;
             }
             None => write_groups(&self.space, &self.opener, from)?,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
@@ -32,7 +33,7 @@ pub struct Operation {
     pub add: i16,
     /// Whether it is not to wait.
     pub no_wait: bool,
-    /// Whether the process's end takes it back.
+    /// Whether it is taken back.
     pub undo: bool,
 }
 
@@ -110,9 +111,18 @@ impl Set {
     }
 }
 
-/// A process: which numbering, and its number. Containers with others may share semaphores.
-pub type Key = (usize, Pid);
-/// What a process's end takes back: by set and number of the semaphore.
+/// A list of what is taken back, by whoever has it last: threads share them (`CLONE_SYSVSEM`).
+#[derive(Debug)]
+pub struct UndoList(u64);
+
+impl Default for UndoList {
+    fn default() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        UndoList(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What is in one: by set and number of the semaphore.
 type Undo = HashMap<(i32, u16), i32>;
 
 /// All sets.
@@ -124,22 +134,17 @@ pub struct Semaphores {
     pub queue: WaitQueue,
     /// What each waits for: set, semaphore, whether for zero.
     pub waiting: Mutex<Vec<(i32, u16, bool)>>,
-    undo: Mutex<HashMap<Key, Undo>>,
+    undo: Mutex<HashMap<u64, Undo>>,
 }
 
 impl Semaphores {
-    /// Notes operations that a process's end takes back.
-    pub fn remember(&self, process: Key, set: i32, operations: &[Operation]) {
+    /// Notes operations that are to be taken back.
+    pub fn remember(&self, list: &UndoList, set: i32, operations: &[Operation]) {
         let mut undo = lock(&self.undo);
         for operation in operations.iter().filter(|o| o.undo && o.add != 0) {
-            let all = undo.entry(process).or_default();
+            let all = undo.entry(list.0).or_default();
             *all.entry((set, operation.number)).or_default() -= i32::from(operation.add);
         }
-    }
-
-    /// Whether there are any.
-    pub fn remembers(&self, process: Key) -> bool {
-        lock(&self.undo).contains_key(&process)
     }
 
     /// Forgets them, for a semaphore whose value was set, or a set that is gone.
@@ -149,16 +154,16 @@ impl Semaphores {
         }
     }
 
-    /// A process has ended.
-    pub fn take_back(&self, process: Key) {
-        let Some(undo) = lock(&self.undo).remove(&process) else { return };
+    /// Takes back what is in a list; `process`: who is left that had it.
+    pub fn take_back(&self, list: &UndoList, process: Pid) {
+        let Some(undo) = lock(&self.undo).remove(&list.0) else { return };
         let mut sets = lock(&self.sets);
         for ((id, number), add) in undo {
             let Ok(set) = sets.find(id) else { continue };
             if let Some(semaphore) = set.content.semaphores.get_mut(usize::from(number)) {
                 let value = (i32::from(semaphore.value) + add).clamp(0, LARGEST_VALUE);
                 semaphore.value = u16::try_from(value).unwrap_or(0);
-                semaphore.process = process.1;
+                semaphore.process = process;
             }
         }
         drop(sets);
@@ -201,11 +206,12 @@ mod tests {
         let id = lock(&all.sets).get((3, CREATE), &who, 9, |_| Ok(()), made).unwrap();
         let operations = [operation(0, 3), operation(1, 4)];
         lock(&all.sets).find(id).unwrap().content.operate(&operations, 5).unwrap().unwrap();
-        all.remember((0, 5), id, &operations);
+        let list = UndoList::default();
+        all.remember(&list, id, &operations);
         all.forget(id, Some(1));
-        all.take_back((0, 5));
+        all.take_back(&list, 5);
         let values = lock(&all.sets).find(id).unwrap().content.semaphores.clone();
         assert_eq!([values[0].value, values[1].value], [0, 4]);
-        all.take_back((0, 5));
+        all.take_back(&list, 5);
     }
 }

@@ -90,11 +90,8 @@ pub(super) fn kcmp(call: &Call<'_>) -> Outcome {
             Ok(compare_lazy(pair, pair.map(set)))
         }
         kind::UNDO => {
-            let has = |thread: &Arc<Thread>| {
-                let key = call.kernel.ipc_key(thread.process.pid);
-                thread.process.undoes.load(SeqCst) || call.kernel.ipc.semaphores.remembers(key)
-            };
-            Ok(compare_lazy(pair, pair.map(has)))
+            let list = |thread: &Thread| lock(&thread.undo).as_ref().map(Arc::as_ptr);
+            Ok(addresses(&|thread| list(thread).map_or(0, <*const _>::addr)))
         }
         kind::IN_EPOLL => in_epoll(call, &one, &other),
         _ => Err(Errno::INVAL.into()),

@@ -87,13 +87,16 @@ pub(super) fn unshare(call: &Call<'_>) -> Outcome {
         let who = super::identity::who(call);
         let made = make(call.kernel, (thread, &who), flags)?;
         // What several threads have is undone by the last.
-        if alone && flags & new::IPC != 0 {
-            leave_ipc(call.kernel, process);
+        if flags & new::IPC != 0 {
+            thread.leave_undo_list(call.kernel);
+            if alone {
+                leave_ipc(call.kernel, process);
+            }
         }
         made.enter(call.kernel, thread);
     }
-    if alone && flags & SEMAPHORES != 0 {
-        call.ipc().semaphores.take_back(call.kernel.ipc_key(process.pid));
+    if flags & SEMAPHORES != 0 {
+        thread.leave_undo_list(call.kernel);
     }
     if flags & (FS | new::USERS) != 0 {
         thread.set_fs(thread.fs().copy());

@@ -93,7 +93,9 @@ fn operate(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
             permissions.permit(&who, if changes { access::WRITE } else { access::READ })?;
             match content.operate(&operations, pid)? {
                 Ok(()) => {
-                    all.remember(call.kernel.ipc_key(pid), id, &operations);
+                    if operations.iter().any(|operation| operation.undo) {
+                        all.remember(&call.thread.undo_list(), id, &operations);
+                    }
                     None
                 }
                 Err(blocked) => Some(blocked),

@@ -143,8 +143,11 @@ pub(super) fn setns(call: &Call<'_>) -> Outcome {
     if enters(new::USERS) && !alone || shared {
         return Err(Errno::INVAL.into());
     }
-    if alone && enters(new::IPC) {
-        leave_ipc(call.kernel, process);
+    if enters(new::IPC) {
+        thread.leave_undo_list(call.kernel);
+        if alone {
+            leave_ipc(call.kernel, process);
+        }
     }
     if let Some(mounts) = mounts {
         let base = mounts.base().ok_or(Errno::INVAL)?;

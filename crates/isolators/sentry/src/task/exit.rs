@@ -109,6 +109,9 @@ pub(super) fn end_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: 
     process.leaves(threads.values().cloned());
     for thread in threads.values() {
         retire(kernel, thread);
+        if !thread.is_served() {
+            settled(thread);
+        }
     }
     lock(&process.timers).clear();
     leave_ipc(kernel, process);

@@ -368,9 +368,6 @@ fn make_thread(
 ) -> Result<Arc<Thread>, Errno> {
     let has = |flag: u64| request.flags & flag != 0;
     let old = &parent.process;
-    if has(flags::SYSVSEM) {
-        old.undoes.store(true, Ordering::SeqCst);
-    }
     let process = if has(flags::THREAD) {
         Arc::clone(old)
     } else {
@@ -396,6 +393,9 @@ fn make_thread(
         ThreadSignals { mask: signals.mask, stack, stack_flags, ..ThreadSignals::default() }
     };
     let thread = Arc::new(Thread::new(tid, process, place, signals));
+    if has(flags::SYSVSEM) {
+        thread.share_undo_list(parent);
+    }
     thread.guard_as(lock(&parent.guard).clone());
     *lock(&thread.habits) = lock(&parent.habits).inherited();
     let told = || !has(flags::UNTRACED) && lock(&parent.trace).tells(event_of(request));

@@ -46,6 +46,10 @@ impl Process {
 /// Nothing is done for a thread any more that has ended, unless its stub reports of an order.
 pub(super) fn settled(thread: &Thread) {
     let process = &thread.process;
+    let kernel = process.kernel();
+    if let Some(kernel) = &kernel {
+        thread.leave_undo_list(kernel);
+    }
     if lock(&thread.order).is_none() {
         thread.leave_namespaces();
     }
@@ -53,7 +57,7 @@ pub(super) fn settled(thread: &Thread) {
         let mut leaving = lock(&process.leaving);
         leaving.telling && leaving.is_over() && std::mem::take(&mut leaving.telling)
     };
-    if let (true, Some(kernel)) = (tells, process.kernel()) {
+    if let (true, Some(kernel)) = (tells, kernel) {
         announce(&kernel, process.pid);
     }
 }

@@ -9,6 +9,7 @@ use super::pid_namespace::{PidNamespace, Pids};
 use super::user_namespace::{Space, new_number, same as same_owner};
 use super::waiter::lock;
 use super::{Caps, Credentials, Process, Thread};
+use crate::ipc::semaphores::UndoList;
 use crate::ipc::{Ipc, shared_memory};
 use crate::kernel::Kernel;
 use crate::net::Network;
@@ -108,11 +109,30 @@ pub fn network_of(kernel: &Kernel, who: &impl Within) -> Arc<Network> {
     who.own().network.unwrap_or_else(|| Arc::clone(&kernel.network))
 }
 
-/// A process ends, or goes to another namespace of IPC: what it is to undo is undone.
+impl Thread {
+    /// What it does to semaphores that is taken back later.
+    #[must_use]
+    pub fn undo_list(&self) -> Arc<UndoList> {
+        Arc::clone(lock(&self.undo).get_or_insert_default())
+    }
+
+    /// Has the same list as another one.
+    pub fn share_undo_list(&self, other: &Thread) {
+        *lock(&self.undo) = Some(other.undo_list());
+    }
+
+    /// It ends, or goes to another namespace of IPC: who had a list last takes back what is in it.
+    pub fn leave_undo_list(&self, kernel: &Kernel) {
+        let list = lock(&self.undo).take();
+        if let Some(list) = list.and_then(Arc::into_inner) {
+            ipc_of(kernel, self).semaphores.take_back(&list, self.process.pid);
+        }
+    }
+}
+
+/// A process ends, or goes to another namespace of IPC.
 pub fn leave_ipc(kernel: &Kernel, process: &Process) {
-    let ipc = ipc_of(kernel, process);
-    ipc.semaphores.take_back(kernel.ipc_key(process.pid));
-    shared_memory::left(kernel, &ipc, process.pid);
+    shared_memory::left(kernel, &ipc_of(kernel, process), process.pid);
 }
 
 /// The host name.

@@ -180,8 +180,6 @@ pub struct Process {
     pub(super) leaving: Mutex<Leaving>,
     /// Its resource limits.
     pub limits: Mutex<Limits>,
-    /// Whether it has a list of semaphores' operations, perhaps an empty one.
-    pub undoes: AtomicBool,
     /// Whether its memory is to be in small pages alone.
     pub no_huge_pages: AtomicBool,
     /// How nice it is: -20 to 19.
@@ -230,7 +228,6 @@ impl Process {
             timers: Mutex::default(),
             leaving: Mutex::default(),
             limits: Mutex::default(),
-            undoes: AtomicBool::new(false),
             no_huge_pages: AtomicBool::new(false),
             nice: AtomicI32::new(0),
             oom_adjustment: Mutex::default(),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use crate::ipc::semaphores::UndoList;
 use crate::kernel::Kernel;
 use crate::mm::Space;
 use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
@@ -87,6 +88,8 @@ pub struct Thread {
     fs: Mutex<Arc<Fs>>,
     /// Its namespaces, but that of users.
     namespaces: Mutex<Namespaces>,
+    /// Operations of semaphores that are taken back, once it needed a list.
+    pub undo: Mutex<Option<Arc<UndoList>>>,
     /// Where it runs.
     pub place: Mutex<Place>,
     /// Mask, pending signals, alternate stack.
@@ -168,6 +171,7 @@ impl Thread {
             habits: Mutex::default(),
             fs: Mutex::new(fs),
             namespaces: Mutex::new(namespaces),
+            undo: Mutex::default(),
             tid,
             process,
             credentials,

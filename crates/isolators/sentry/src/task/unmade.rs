@@ -20,6 +20,7 @@ pub(super) fn undo(kernel: &Arc<Kernel>, thread: &Arc<Thread>, shared: bool) {
         }
         place.space.free_slot(place.slot);
     }
+    thread.leave_undo_list(kernel);
     pid_namespace::leave(&thread.process.pids(), thread.tid);
     let mut tree = lock(&kernel.tree);
     let Some(row) = tree.row_mut(thread.process.pid) else { return };

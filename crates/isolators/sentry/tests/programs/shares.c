@@ -136,6 +136,70 @@ static void told(void) {
     for (int i = 0; i < 3; i++) P("%s: below %d\n", names[i], says(of[i], "below"));
     P("sets %d status %d mounts %ld\n", says(sets, "516373"), says(status, "Umask"), E(opens("mounts")));
 }
+/* Operations of semaphores that are taken back: with the last who shares the list of them. */
+static int ready[2], over[2];
+static long value(int set) { return E(semctl(set, 0, GETVAL)); }
+static void operate(int set, int by) { semop(set, &(struct sembuf){0, by, SEM_UNDO}, 1); }
+static void *operates(void *p) {
+    char c;
+    int old = *(int *)p;
+    operate(old, 1);
+    unshare(CLONE_NEWIPC);
+    int own = semget(0x7e115, 1, IPC_CREAT | 0600);
+    semctl(own, 0, SETVAL, 5);
+    operate(own, -2);
+    P("operated: own %ld\n", value(own));
+    if (!fork()) {
+        write(ready[1], "x", 1), read(over[0], &c, 1);
+        P("own list: %ld", value(own));
+        _exit(0);
+    }
+    return 0;
+}
+static void *once(void *p) { operate(*(int *)p, 1); return 0; }
+static void *detaches(void *p) {
+    operate(*(int *)p, 1);
+    P("detach %ld:", E(unshare(CLONE_SYSVSEM)));
+    P(" %ld", value(*(int *)p));
+    operate(*(int *)p, 1);
+    return 0;
+}
+static int shares_undo(void *p) { operate(*(int *)p, 1); _exit(0); }
+static void undone(void) {
+    char c;
+    pthread_t t;
+    int set = semget(IPC_PRIVATE, 1, 0600);
+    pipe(ready), pipe(over);
+    pthread_create(&t, 0, operates, &set);
+    pthread_join(t, 0), read(ready[0], &c, 1);
+    usleep(50000);
+    write(over[1], "x", 1), wait(0);
+    P(" shared: %ld\n", value(set));
+    semctl(set, 0, SETVAL, 0);
+    pid_t p = fork();
+    if (!p) {
+        pthread_create(&t, 0, once, &set), pthread_join(t, 0);
+        P("of a thread: %ld", value(set));
+        pthread_create(&t, 0, detaches, &set), pthread_join(t, 0);
+        usleep(50000);
+        P(" then %ld", value(set));
+        _exit(0);
+    }
+    ended(p);
+    P(" ended: %ld\n", value(set));
+    /* with another process */
+    p = clone(shares_undo, stack + sizeof stack, CLONE_SYSVSEM | SIGCHLD, &set), ended(p);
+    P("another's: %ld same %ld", value(set), E(syscall(SYS_kcmp, getpid(), getpid(), 6, 0, 0)));
+    P(" left %ld:", E(unshare(CLONE_SYSVSEM)));
+    P(" %ld\n", value(set));
+    if (!(p = fork())) {
+        operate(set, 3);
+        execl("/bin/sh", "sh", "-c", "exit 0", (char *)0);
+    }
+    ended(p);
+    P("executed: %ld\n", value(set));
+    semctl(set, 0, IPC_RMID);
+}
 /* What is left of who has ended, until it is waited for. */
 static void left(const char *who, pid_t p) {
     const char *names[] = {"ns/mnt", "ns/net", "ns/uts", "ns/ipc", "ns/cgroup", "ns/pid", "ns/pid_for_children", "ns/user", "cwd", "root", "exe", "mounts", "mountinfo", "mountstats", "fd/1"};
@@ -221,6 +285,7 @@ int main(int argc, char **argv) {
     P("still %s\n", node());
     told();
     ends_first();
+    undone();
     /* a child that is traced although its tracer does not ask for it, and one that is not */
     for (int way = 0; way < 3; way++) {
         if (!(p = fork())) {

@@ -291,6 +291,8 @@ fn arrive(
         *lock(&thread.habits) = *lock(&old.habits);
         thread.affinity.store(old.affinity.load(Ordering::SeqCst), Ordering::SeqCst);
         thread.policy.store(old.policy.load(Ordering::SeqCst), Ordering::SeqCst);
+        let undo = lock(&old.undo).take();
+        *lock(&thread.undo) = undo;
         trace::pass_on(kernel, old, &thread);
         if thread.is_traced() {
             lock(&space.sites).turn_off();

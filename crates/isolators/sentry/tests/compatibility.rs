@@ -234,6 +234,7 @@ fn namespaces_are_the_same() {
         "shares",
         "nsfs",
         "nsbind",
+        "propagation",
         "prctl",
         "ipcs",
         "pids",
@@ -304,6 +305,12 @@ fn programs_that_make_namespaces_do_the_same() {
          ip netns exec x ip -o link; ip -n x link set lo up; nsenter --net=/run/netns/x ip -o addr; \
          ip netns exec x sh -c \"ip netns identify; sleep 0.3; ls /sys >/dev/null; echo \\$?\" & sleep 0.1; \
          ip netns pids x | wc -l; wait; ip netns del x; ls /run/netns; ip netns del x; echo $?'",
+        "unshare -m --propagation private sh -c 'mount -t tmpfs t /mnt; cd /mnt; mkdir a b; \
+         mount -t tmpfs --make-shared s a; mkdir a/x; mount --bind a b; \
+         unshare -m --propagation slave sh -c \"findmnt -n -o TARGET,PROPAGATION /mnt/a; \
+         mount -t tmpfs u a/x; findmnt -n -o TARGET,PROPAGATION /mnt/a/x; ls -d /mnt/b/x\"; \
+         unshare -m --propagation unchanged mount -t tmpfs v a/x; findmnt -n -o TARGET,SOURCE,PROPAGATION \
+         -R /mnt; mount --make-rprivate /mnt; umount b/x; findmnt -n -o TARGET,PROPAGATION -R /mnt'",
         // Linux 6.18 knows which was made first of those that one processor makes.
         "taskset -c 0 unshare -m sh -c 'mount -t tmpfs t /mnt; cd /mnt; touch n u m; \
          unshare --net=n --uts=u --mount=m sh -c \"hostname kept; mount -t tmpfs t /srv; echo x >/srv/f\"; \

@@ -415,3 +415,31 @@ fn a_terminal_is_the_kernels_own() {
     assert_eq!(run.wait().unwrap().code(), Some(0));
     drop(keyboard);
 }
+
+/// A volume of which others see what is mounted in it.
+#[test]
+fn volumes_propagate() {
+    if !sandbox::possible() {
+        return;
+    }
+    let volume = tempfile::tempdir().unwrap();
+    std::fs::create_dir(volume.path().join("x")).unwrap();
+    let script = "grep -o ' /data .*shared:' /proc/self/mountinfo | wc -l; \
+                  grep ' /slave ' /proc/self/mountinfo | grep -c -e shared -e master; \
+                  unshare -m --propagation shared sh -c 'mount -t tmpfs t /data/x && touch /data/x/f'; ls /data/x; \
+                  umount /data/x; ls /data/x; unshare -m --propagation shared mount -t tmpfs t /slave/x; ls /slave/x; \
+                  grep -c ' / / .*shared' /proc/self/mountinfo";
+    let container = Container::new(&["sh", "-c", script], |config| {
+        for (at, how) in [("/data", "rshared"), ("/slave", "rslave")] {
+            config["mounts"].as_array_mut().unwrap().push(json!({
+                "destination": at, "source": volume.path(), "options": ["rbind", how],
+            }));
+        }
+        config["linux"]["rootfsPropagation"] = json!("shared");
+        let able = json!(["CAP_SYS_ADMIN"]);
+        config["process"]["capabilities"] =
+            json!({"bounding": able, "permitted": able, "effective": able});
+    });
+    let ended = container.call(&["run"], &[]);
+    assert_eq!(ended.stdout, "1\n0\nf\n1\n", "{ended:?}");
+}

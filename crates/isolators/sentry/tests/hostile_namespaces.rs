@@ -132,6 +132,13 @@ fn who_listens_to_itself_waits_for_nobody_else() {
     intrudes(&["itself"], "ended e\nended 0\n");
 }
 
+/// What shows in more places counts there.
+#[test]
+fn what_spreads_counts() {
+    let says = "doubled 8 ENOSPC\nmore 1 ENOSPC\numount 0 again 0\nagain 1000\n";
+    intrudes(&["spreads"], says);
+}
+
 /// Namespaces that are held by one another only end one after another.
 #[test]
 fn a_long_chain_of_namespaces_ends() {

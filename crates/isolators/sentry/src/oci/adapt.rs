@@ -13,6 +13,7 @@ use super::NAME;
 use crate::task::OuterIds;
 use crate::task::filter::Filter;
 use crate::vfs::MountFlags;
+use crate::vfs::mount::Propagation;
 use crate::vfs::setup::{Layout, MountRequest, Options, Overlay};
 
 /// File systems that the container's own kernel has.
@@ -171,6 +172,7 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
                 options: Options {
                     bind: Some(true),
                     flags: flags(mount.parsed_options().attrs.set),
+                    propagation: mount.parsed_options().propagation.last().and_then(propagation),
                     ..Options::default()
                 },
             }),
@@ -194,9 +196,18 @@ pub(crate) fn layout(spec: &Spec) -> Result<Layout, SandboxError> {
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
         shared: shared(spec)?,
         mounts,
+        propagation: linux
+            .and_then(|linux| linux.rootfs_propagation)
+            .map(|given| (propagation(&given), given.is_recursive()))
+            .and_then(|(what, all)| Some((what?, all))),
         masked: paths(linux.map(|linux| &linux.masked_paths)),
         read_only_paths: paths(linux.map(|linux| &linux.readonly_paths)),
     })
+}
+
+/// Who sees what is mounted there, in the container.
+fn propagation(given: &caisson_runtime_spec::Propagation) -> Option<Propagation> {
+    Propagation::of(given.bit().into()).ok()
 }
 
 /// The ids that a container has.

@@ -171,6 +171,7 @@ fn is_known(kind: &str, option: &[u8]) -> bool {
         let mut plain = options.clone();
         plain.flags = MountFlags::empty();
         plain.bind = None;
+        plain.propagation = None;
         options == plain && plain != Options::default()
     })
 }

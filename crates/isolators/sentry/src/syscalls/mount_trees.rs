@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
-use crate::vfs::mount::{DetachedTree, Mount};
+use crate::vfs::mount::{DetachedTree, Mount, Propagation};
 use crate::vfs::{Entry, MountFlags, MountTable, open, status};
 
 use super::mounts::{is_root, permitted};
@@ -46,7 +46,7 @@ pub(super) fn move_mount(call: &Call<'_>) -> Outcome {
     const FROM_EMPTY: u32 = 4;
     const TO_FOLLOWS: u32 = 0x10;
     const TO_EMPTY: u32 = 0x40;
-    // Of automounts; groups of mounts that propagate there are none.
+    // Of automounts.
     const REST: u32 = 2 | 0x20;
     const SET_GROUP: u32 = 0x100;
     let mounts = permitted(call)?;
@@ -61,10 +61,10 @@ pub(super) fn move_mount(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     if let Some(tree) = tree_of(&from) {
-        mounts.attach_tree(&tree, &to)?;
+        mounts.attach_tree(call.kernel, &tree, &to)?;
         return Ok(0);
     }
-    mounts.relocate(&from, &to).map_err(|errno| match errno {
+    mounts.relocate(call.kernel, &from, &to).map_err(|errno| match errno {
         Errno::NOTDIR => Errno::INVAL,
         other => other,
     })?;
@@ -158,14 +158,11 @@ pub(super) fn mount_setattr(call: &Call<'_>) -> Outcome {
     if set == 0 && clear == 0 && propagation == 0 {
         return Ok(0);
     }
-    /// `MS_UNBINDABLE`, `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`
-    const PROPAGATION: u64 = 0xf << 17;
-    if propagation & !PROPAGATION != 0
-        || propagation.count_ones() > 1
-        || (set | clear) & attribute::IDS != 0
-    {
+    if (set | clear) & attribute::IDS != 0 {
         return Err(Errno::INVAL.into());
     }
+    let propagation = Some(propagation).filter(|flags| *flags != 0);
+    let propagation = propagation.map(Propagation::of).transpose()?;
     let (taken, given) = change_of(set, clear)?;
     let root = walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0)?;
     if !is_root(&root) {
@@ -177,6 +174,9 @@ pub(super) fn mount_setattr(call: &Call<'_>) -> Outcome {
         None => mounts.mounts_from(&root, recursive)?,
     };
     apply(&mounts, &all, (taken, given))?;
+    if let Some(what) = propagation {
+        mounts.make(&all, what);
+    }
     Ok(0)
 }
 

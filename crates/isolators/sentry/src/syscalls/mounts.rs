@@ -9,7 +9,7 @@ use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials, Thread};
 use crate::vfs::kinds::{anonymous_device, make};
-use crate::vfs::mount::{Description, Options};
+use crate::vfs::mount::{Description, Options, Propagation};
 use crate::vfs::overlay::{self, OverlayOptions};
 use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node};
 
@@ -24,8 +24,7 @@ const REMOUNT: u64 = 32;
 const BIND: u64 = 4096;
 const MOVE: u64 = 8192;
 const RECURSIVE: u64 = 16384;
-/// `MS_UNBINDABLE`, `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`
-const PROPAGATION: u64 = 0xf << 17;
+const SILENT: u64 = 32768;
 
 /// The mounts that the caller sees, if it may change them.
 pub(super) fn permitted(call: &Call<'_>) -> Result<Arc<MountTable>, Errno> {
@@ -46,10 +45,6 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
         flags &= !MARK_MASK;
     }
     let target = walk(call, None, 1, true)?.existing()?;
-    if flags & PROPAGATION != 0 {
-        // Nobody else sees this namespace of mounts.
-        return if is_root(&target) { Ok(0) } else { Err(Errno::INVAL.into()) };
-    }
     let low = u32::try_from(flags & 0xffff_ffff).unwrap_or(0);
     let mut wanted = MountFlags::from_bits_truncate(low);
     keep_times(&mut wanted, flags, &target);
@@ -68,17 +63,22 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
         target.mount.set_flags(wanted)?;
         return Ok(0);
     }
-    if flags & MOVE != 0 {
-        let source = walk(call, None, 0, true)?.existing()?;
-        match tree_of(&source) {
-            Some(tree) => mounts.attach_tree(&tree, &target)?,
-            None => mounts.relocate(&source, &target)?,
-        }
-        return Ok(0);
-    }
     if flags & BIND != 0 {
         let source = place(call, None, 0, true, Errno::INVAL)?;
         mounts.bind(call.kernel, (&source, &target), flags & RECURSIVE != 0)?;
+        return Ok(0);
+    }
+    if flags & Propagation::BITS != 0 {
+        let what = Propagation::of(flags & !(RECURSIVE | SILENT))?;
+        mounts.make(&mounts.mounts_from(&target, flags & RECURSIVE != 0)?, what);
+        return Ok(0);
+    }
+    if flags & MOVE != 0 {
+        let source = walk(call, None, 0, true)?.existing()?;
+        match tree_of(&source) {
+            Some(tree) => mounts.attach_tree(call.kernel, &tree, &target)?,
+            None => mounts.relocate(call.kernel, &source, &target)?,
+        }
         return Ok(0);
     }
     let kind = String::from_utf8(text(call, 2)?).map_err(|_| Errno::NODEV)?;
@@ -88,7 +88,7 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
     let (source, data) = (text(call, 0)?, text(call, 4)?);
     let new = NewFileSystem { kind: &kind, source, data: &data, flags: wanted };
     let (of, node) = new_file_system(call, &mounts, new)?;
-    mounts.attach(&target, of, node, Kind::Directory)?;
+    mounts.attach(call.kernel, &target, (of, node), Kind::Directory)?;
     Ok(0)
 }
 
@@ -233,7 +233,7 @@ pub(super) fn umount2(call: &Call<'_>) -> Outcome {
     }
     let mounts = permitted(call)?;
     let target = walk(call, None, 0, flags & NO_FOLLOW == 0)?.existing()?;
-    mounts.detach(&target, flags & DETACH != 0)?;
+    mounts.detach(call.kernel, &target, flags & DETACH != 0)?;
     Ok(0)
 }
 

@@ -170,6 +170,11 @@ impl Entry {
         *lock(&self.covering) = root.map(Arc::clone);
     }
 
+    /// The root of what is mounted right on it.
+    pub(super) fn covered_by(&self) -> Option<Arc<Entry>> {
+        lock(&self.covering).clone()
+    }
+
     /// Whether it is the root of its mount.
     pub(super) fn is_root(&self) -> bool {
         self.mount.root().is_some_and(|root| std::ptr::eq(&*root, self))

@@ -17,7 +17,7 @@ use crate::task::{Credentials, OuterIds};
 use super::kinds::make;
 use super::masks::mask;
 pub use super::mount::Options;
-use super::mount::{Description, MountOptionError, OfNet};
+use super::mount::{Description, MountOptionError, OfNet, Propagation, same_mount};
 use super::tmpfs::New;
 use super::{
     Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, Walker, devtmpfs, overlay,
@@ -47,6 +47,8 @@ pub struct Layout {
     pub shared: bool,
     /// Mounts, in this order.
     pub mounts: Vec<MountRequest>,
+    /// Who sees what is mounted in the root, once those are there; whether it is so of all.
+    pub propagation: Option<(Propagation, bool)>,
     /// Paths that are to look empty.
     pub masked: Vec<Vec<u8>>,
     /// Paths that are not to be written.
@@ -335,10 +337,19 @@ impl Layout {
             }
             let kind = node.kind();
             let at = place(walker, &request.target, kind).map_err(fail)?;
-            walker.kernel.files.mounts.attach(&at, of, node, kind).map_err(fail)?;
+            let root = walker.kernel.files.mounts.attach(walker.kernel, &at, (of, node), kind);
+            let root = root.map_err(fail)?;
+            if let Some(what) = request.options.propagation {
+                walker.kernel.files.mounts.make(&[Arc::clone(&root.mount)], what);
+            }
         }
         devtmpfs::add(walker, &self.devices);
-        self.hide(walker)
+        self.hide(walker)?;
+        if let Some((what, all)) = self.propagation {
+            let mounts = &walker.kernel.files.mounts;
+            mounts.make(&mounts.mounts_from(&walker.root, all).unwrap_or_default(), what);
+        }
+        Ok(())
     }
 
     /// Covers what is to look empty, and what is not to be written.
@@ -373,38 +384,9 @@ impl Layout {
                 (entry.node.clone(), of)
             };
             let kind = node.kind();
-            mounts.attach(&entry, of, node, kind).map_err(fail)?;
+            mounts.attach(walker.kernel, &entry, (of, node), kind).map_err(fail)?;
         }
         Ok(())
-    }
-}
-
-/// What another mount of the same file system says of itself.
-#[must_use]
-pub fn same_mount(entry: &Arc<Entry>, flags: MountFlags) -> Description {
-    if let Node::Host(node) = &entry.node {
-        node.fs.share();
-    }
-    let mount = &entry.mount;
-    let root = mount.root();
-    let below = root.and_then(|root| entry.path_below(&root)).unwrap_or_else(|| b"/".to_vec());
-    let inside = match (mount.inside.as_slice(), below.as_slice()) {
-        // Told without a slash.
-        _ if matches!(entry.node, Node::Namespace(_)) && !entry.is_root() => entry.name(),
-        (above, b"/") => above.to_vec(),
-        (b"/", below) => below.to_vec(),
-        (above, below) => [above, below].concat(),
-    };
-    Description {
-        kind: mount.kind.clone(),
-        source: mount.source.clone(),
-        inside,
-        options: mount.options.clone(),
-        device: mount.device,
-        flags,
-        owner: mount.owner.clone(),
-        kept: mount.kept_flags(),
-        veils: Arc::clone(&mount.veils),
     }
 }
 

@@ -390,6 +390,24 @@ static void chain(void) {
     for (depth = 0; depth < 20 && !unshare(CLONE_NEWNS); depth++);
     P("again %d\n", depth);
 }
+/* What is mounted shows in more and more places, until there is no room. */
+static void spreads(void) {
+    int made = 0, doubled = 0, spaces = 0;
+    mount("s", "/tmp", "tmpfs", 0, 0);
+    mount(0, "/tmp", 0, MS_SHARED, 0);
+    mkdir("/tmp/a", 0755), mkdir("/tmp/b", 0755);
+    for (; doubled < 64 && !mount("/tmp", "/tmp/a", 0, MS_BIND | MS_REC, 0); doubled++);
+    P("doubled %d %s\n", doubled, strerrorname_np(errno));
+    for (; made < 20000 && !mount("x", "/tmp/b", "tmpfs", 0, "size=4k"); made++);
+    P("more %d %s\n", made < 20000, strerrorname_np(errno));
+    for (; spaces < 64 && !unshare(CLONE_NEWNS); spaces++);
+    P("umount %d", umount2("/tmp", MNT_DETACH));
+    mount("s", "/tmp", "tmpfs", 0, 0);
+    P(" again %d\n", mount(0, "/tmp", 0, MS_SHARED, 0));
+    mkdir("/tmp/a", 0755);
+    for (made = 0; made < 1000 && !mount("/tmp", "/tmp/a", 0, MS_BIND, 0) && !umount("/tmp/a"); made++);
+    P("again %d\n", made);
+}
 int main(int count, char **words) {
     if (!strcmp(words[1], "hidden")) hidden(atoi(words[2]));
     if (!strcmp(words[1], "detached")) detached(atoi(words[2]));
@@ -404,5 +422,6 @@ int main(int count, char **words) {
     if (!strcmp(words[1], "itself")) itself();
     if (!strcmp(words[1], "namespaces")) namespaces();
     if (!strcmp(words[1], "chain")) chain();
+    if (!strcmp(words[1], "spreads")) spreads();
     P("done\n");
 }

@@ -12,14 +12,75 @@ use crate::kernel::Kernel;
 use crate::task::user_namespace::{Space, new_number};
 use crate::task::waiter::lock;
 
-use super::super::setup::same_mount;
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end};
+use super::sharing::{Groups, How};
+use super::spread::Spreading;
 use super::table::{MOST_IN_ALL, State, cover, made};
-use super::{Mount, MountTable};
+use super::{Description, Mount, MountFlags, MountTable};
 
 /// A copy of a table, and the roots of its mounts.
 type Copied = (Arc<MountTable>, HashMap<u32, Arc<Entry>>);
+
+/// What is to be done with each copy of a mount.
+type Each<'a> = &'a mut dyn FnMut(&Arc<Mount>, &Mount);
+
+/// Which mounts, with these roots, are left out with what is in them.
+type Skip<'a> = &'a dyn Fn(&Mount, &Entry) -> Result<bool, Errno>;
+
+/// Copies that are being made.
+pub(super) struct Copies {
+    /// The root of the first.
+    pub(super) root: Arc<Entry>,
+    /// All of them.
+    pub(super) all: Vec<Arc<Mount>>,
+    /// Roots of mounts and of their copies, by number of the mount.
+    roots: HashMap<u32, (Arc<Entry>, Arc<Entry>)>,
+}
+
+impl Copies {
+    /// A copy of what is at `source`, without what is mounted in it.
+    pub(super) fn begin(source: &Arc<Entry>, each: Each<'_>) -> Self {
+        let of = same_mount(source, source.mount.flags());
+        let root = made(of, source.node.clone(), source.kind());
+        each(&root.mount, &source.mount);
+        let roots = HashMap::from([(source.mount.id, (Arc::clone(source), Arc::clone(&root)))]);
+        Copies { all: vec![Arc::clone(&root.mount)], root, roots }
+    }
+
+    /// Copies mounts, from above to below, into the copy of what they are in; `strict`: none is
+    /// left out because its place is gone.
+    ///
+    /// # Errors
+    /// What looking up says of a place; what `skip` says.
+    pub(super) fn fill(
+        &mut self,
+        kernel: &Kernel,
+        order: &[Arc<Mount>],
+        (strict, skip): (bool, Skip<'_>),
+        each: Each<'_>,
+    ) -> Result<(), Errno> {
+        for mount in order {
+            let Some((root, place)) = mount.root().zip(mount.place()) else { continue };
+            let Some((own, copy)) = self.roots.get(&place.mount.id) else { continue };
+            if skip(mount, &root)? {
+                continue;
+            }
+            let at = match again(kernel, (own, copy), &place) {
+                Ok(at) => at,
+                // Where it is mounted is gone.
+                Err(Errno::NOENT) if !mount.is_locked() && !strict => continue,
+                Err(errno) => return Err(errno),
+            };
+            let copy = made(same_mount(&root, mount.flags()), root.node.clone(), root.kind());
+            each(&copy.mount, mount);
+            self.all.push(Arc::clone(&copy.mount));
+            cover(&at, &copy);
+            self.roots.insert(mount.id, (root, copy));
+        }
+        Ok(())
+    }
+}
 
 impl MountTable {
     /// A copy for a namespace of its own, where `owner`'s capabilities count; if that is
@@ -30,50 +91,41 @@ impl MountTable {
     /// `ENOSPC` if there are too many; what looking up says of the place of one that can't be
     /// left out.
     pub fn copy(&self, kernel: &Kernel, owner: &Space, locks: bool) -> Result<Copied, Errno> {
-        let state = lock(&self.state);
-        if super::count() + state.mounts.len() > MOST_IN_ALL {
-            return Err(Errno::NOSPC);
+        let mut groups = self.family.groups();
+        let (top, order) = {
+            let state = lock(&self.state);
+            if super::count() + state.mounts.len() > MOST_IN_ALL {
+                return Err(Errno::NOSPC);
+            }
+            let top = state.mounts.values().find(|mount| mount.place().is_none());
+            let top = top.and_then(|top| top.root()).ok_or(Errno::INVAL)?;
+            let order = state.below([top.mount.id]);
+            let mounts = order.iter().skip(1).filter_map(|id| state.mounts.get(id));
+            (top, mounts.map(Arc::clone).collect::<Vec<_>>())
+        };
+        let how = if locks { How::Below } else { How::Same };
+        let mut each = |copy: &Arc<Mount>, of: &Mount| {
+            copy.lock_as(of, locks, of.id != top.mount.id);
+            groups.copied(copy, of, how);
+        };
+        let mut copies = Copies::begin(&top, &mut each);
+        let skip = |_: &Mount, root: &Entry| Ok(root.node.mounts().is_some());
+        let filled = copies.fill(kernel, &order, (locks, &skip), &mut each);
+        let Copies { root, all, roots } = copies;
+        if let Err(errno) = filled {
+            dissolve(&end(&all));
+            return Err(errno);
         }
         let new = MountTable {
-            state: Mutex::default(),
+            state: Arc::new(Mutex::new(State { owner: owner.clone(), ..State::default() })),
             owner: owner.clone(),
             number: new_number(),
-            top: OnceLock::new(),
+            top: OnceLock::from(root),
             changing: Mutex::default(),
+            family: Arc::clone(&self.family),
         };
-        let mut roots = HashMap::new();
-        let top = state.mounts.values().find(|mount| mount.place().is_none());
-        let order = top.map(|top| state.below([top.id])).unwrap_or_default();
-        for id in order {
-            let found = state.mounts.get(&id).and_then(|mount| Some((mount, mount.root()?)));
-            let Some((mount, root)) = found else { continue };
-            if root.node.mounts().is_some() {
-                continue;
-            }
-            let place = match mount.place() {
-                Some(place) => {
-                    let own = place.mount.root();
-                    let Some(above) = own.zip(roots.get(&place.mount.id)) else { continue };
-                    match (found_in(kernel, (&above.0, above.1), &place), locks) {
-                        (Ok(place), _) => Some(place),
-                        // Where it is mounted is gone.
-                        (Err(Errno::NOENT), false) if !mount.is_locked() => continue,
-                        (Err(errno), _) => return Err(errno),
-                    }
-                }
-                None => None,
-            };
-            let of = same_mount(&root, mount.flags());
-            let copy = lock(&new.state).add(of, root.node.clone(), root.kind());
-            copy.mount.lock_as(mount, locks, place.is_some());
-            match place {
-                Some(place) => cover(&place, &copy),
-                None => {
-                    let _ = new.top.set(Arc::clone(&copy));
-                }
-            }
-            roots.insert(id, copy);
-        }
+        State::enter(&new.state, &all);
+        let roots = roots.into_iter().map(|(id, (_, copy))| (id, copy)).collect();
         Ok((Arc::new(new), roots))
     }
 
@@ -91,92 +143,72 @@ impl MountTable {
         if self.is_in(&source.node) {
             return Err(Errno::INVAL);
         }
-        let mut state = lock(&self.state);
-        let target = state.place_for(target, source.kind())?;
-        let (new, all) = match state.copy_tree(kernel, source, recursive) {
-            Ok(copied) => copied,
-            Err((errno, roots)) => {
-                drop(state);
-                dissolve(&roots);
-                return Err(errno);
-            }
-        };
+        let mut groups = self.family.groups();
+        let to = lock(&self.state).place_for(target, source.kind())?;
+        let (root, tree) = self.copy_tree(kernel, &mut groups, source, recursive)?;
         // Only now, when nothing is missing, does it show.
-        cover(&target, &new);
-        state.mounts.extend(all.into_iter().map(|mount| (mount.id, mount)));
-        Ok(())
+        let (groups, tree) = (&mut *groups, tree.as_slice());
+        let spreading =
+            Spreading { kernel, groups, to: &to, table: self, tree, pending: HashMap::new() };
+        let mounted = spreading.mount(&root, true);
+        mounted.inspect_err(|_| dissolve(&end(tree)))
     }
-}
 
-impl MountTable {
     /// Whether a file stands for this namespace, or one that was made before. Such is never
     /// mounted here, so that none holds itself, however many are between.
     pub(super) fn is_in(&self, node: &Node) -> bool {
         node.mounts().is_some_and(|mounts| mounts.number <= self.number)
     }
-}
 
-/// The root of a copy, and all its mounts; or why there is none, and what to dissolve.
-type CopiedTree = Result<(Arc<Entry>, Vec<Arc<Mount>>), (Errno, Vec<Arc<Entry>>)>;
-
-/// Copies mounts, from above to below, into the copy of what they are in; adds them to `all`.
-fn copy_into(
-    kernel: &Kernel,
-    (source, new): (&Arc<Entry>, &Arc<Entry>),
-    order: &[Arc<Mount>],
-    all: &mut Vec<Arc<Mount>>,
-) -> Result<(), Errno> {
-    let mut roots = HashMap::from([(source.mount.id, (Arc::clone(source), Arc::clone(new)))]);
-    for mount in order {
-        let Some((root, place)) = mount.root().zip(mount.place()) else { continue };
-        let Some((own, copy)) = roots.get(&place.mount.id) else { continue };
-        let at = match found_in(kernel, (own, copy), &place) {
-            Ok(at) => at,
-            // Where it is mounted is gone.
-            Err(Errno::NOENT) if !mount.is_locked() => continue,
-            Err(errno) => return Err(errno),
-        };
-        let copy = made(same_mount(&root, mount.flags()), root.node.clone(), root.kind());
-        copy.mount.stay_as(mount);
-        all.push(Arc::clone(&copy.mount));
-        cover(&at, &copy);
-        roots.insert(mount.id, (root, copy));
-    }
-    Ok(())
-}
-
-impl State {
-    /// A copy of what is at `source`, in no table, with what is mounted in it if `recursive`.
+    /// A copy of what is at `source`, in no table, with what is mounted in it if `recursive`:
+    /// its root, and all its mounts.
     pub(super) fn copy_tree(
         &self,
         kernel: &Kernel,
+        groups: &mut Groups,
         source: &Arc<Entry>,
         recursive: bool,
-    ) -> CopiedTree {
-        let plain = |errno| (errno, Vec::new());
+    ) -> Result<(Arc<Entry>, Vec<Arc<Mount>>), Errno> {
         // Files of namespaces are bound from wherever they are.
         let namespace = matches!(source.node, Node::Namespace(_));
-        if !namespace && !self.mounts.contains_key(&source.mount.id) {
-            return Err(plain(Errno::INVAL));
+        let order = {
+            let state = lock(&self.state);
+            if !namespace && !state.mounts.contains_key(&source.mount.id) {
+                return Err(Errno::INVAL);
+            }
+            let inside = state.directly_in(source);
+            // What a mount hides that stays where it is would show.
+            if !recursive && inside.iter().any(|mount| mount.is_locked()) {
+                return Err(Errno::INVAL);
+            }
+            let all = state.below(inside.iter().filter(|_| recursive).map(|mount| mount.id));
+            state.has_room(all.len() + 1)?;
+            let order = all.iter().filter_map(|id| state.mounts.get(id)).map(Arc::clone);
+            order.collect::<Vec<_>>()
+        };
+        if source.mount.sharing().unbindable {
+            return Err(Errno::INVAL);
         }
-        let inside = self.directly_in(source);
-        // What a mount hides that stays where it is would show.
-        if !recursive && inside.iter().any(|mount| mount.is_locked()) {
-            return Err(plain(Errno::INVAL));
-        }
-        let all = self.below(inside.iter().filter(|_| recursive).map(|mount| mount.id));
-        let order = all.iter().filter_map(|id| self.mounts.get(id)).map(Arc::clone);
-        let order: Vec<_> = order.collect();
-        self.has_room(order.len() + 1).map_err(plain)?;
-        let of = same_mount(source, source.mount.flags());
-        let new = made(of, source.node.clone(), source.kind());
-        let mut all = vec![Arc::clone(&new.mount)];
-        match copy_into(kernel, (source, &new), &order, &mut all) {
-            Ok(()) => Ok((new, all)),
-            Err(errno) => Err((errno, end(&all))),
-        }
+        let mut each = |copy: &Arc<Mount>, of: &Mount| {
+            if of.id != source.mount.id {
+                copy.stay_as(of);
+            }
+            groups.copied(copy, of, How::Same);
+        };
+        let mut copies = Copies::begin(source, &mut each);
+        let skip = |mount: &Mount, _: &Entry| match mount.sharing().unbindable {
+            // What it hides would show.
+            true if mount.is_locked() => Err(Errno::PERM),
+            unbindable => Ok(unbindable),
+        };
+        let filled = copies.fill(kernel, &order, (false, &skip), &mut each);
+        let Copies { root, all, .. } = copies;
+        filled.inspect_err(|_| dissolve(&end(&all)))?;
+        Ok((root, all))
     }
+}
 
+impl State {
     /// What is mounted at an entry or below it in the same mount.
     pub(super) fn directly_in(&self, source: &Arc<Entry>) -> Vec<Arc<Mount>> {
         let is_inside = |mount: &&Arc<Mount>| {
@@ -195,21 +227,32 @@ pub fn moved(
     entry: &Arc<Entry>,
 ) -> Option<Arc<Entry>> {
     let own = entry.mount.root()?;
-    found_in(kernel, (&own, roots.get(&entry.mount.id)?), entry).ok()
+    again(kernel, (&own, roots.get(&entry.mount.id)?), entry).ok()
 }
 
 /// Where an entry at or below `own` is in `copy`, which is a copy of that.
-fn found_in(
+fn again(
     kernel: &Kernel,
     (own, copy): (&Arc<Entry>, &Arc<Entry>),
     entry: &Arc<Entry>,
 ) -> Result<Arc<Entry>, Errno> {
-    let mut at = Arc::clone(copy);
     if Arc::ptr_eq(own, entry) {
-        return Ok(at);
+        return Ok(Arc::clone(copy));
     }
     let path = entry.path_below(own).ok_or(Errno::NOENT)?;
-    let names: Vec<&[u8]> = path.split(|b| *b == b'/').filter(|name| !name.is_empty()).collect();
+    let names = path.split(|b| *b == b'/').filter(|name| !name.is_empty());
+    let names: Vec<Vec<u8>> = names.map(<[u8]>::to_vec).collect();
+    found_in(kernel, copy, &names, entry)
+}
+
+/// What is to be `entry`, by names below the root of another mount of its file system.
+pub(super) fn found_in(
+    kernel: &Kernel,
+    root: &Arc<Entry>,
+    names: &[Vec<u8>],
+    entry: &Arc<Entry>,
+) -> Result<Arc<Entry>, Errno> {
+    let mut at = Arc::clone(root);
     for (index, name) in names.iter().enumerate() {
         let last = index + 1 == names.len();
         at = match at.lookup(kernel, name, false) {
@@ -222,4 +265,33 @@ fn found_in(
         };
     }
     Ok(at)
+}
+
+/// What another mount of the same file system says of itself.
+#[must_use]
+pub fn same_mount(entry: &Arc<Entry>, flags: MountFlags) -> Description {
+    if let Node::Host(node) = &entry.node {
+        node.fs.share();
+    }
+    let mount = &entry.mount;
+    let root = mount.root();
+    let below = root.and_then(|root| entry.path_below(&root)).unwrap_or_else(|| b"/".to_vec());
+    let inside = match (mount.inside.as_slice(), below.as_slice()) {
+        // Told without a slash.
+        _ if matches!(entry.node, Node::Namespace(_)) && !entry.is_root() => entry.name(),
+        (above, b"/") => above.to_vec(),
+        (b"/", below) => below.to_vec(),
+        (above, below) => [above, below].concat(),
+    };
+    Description {
+        kind: mount.kind.clone(),
+        source: mount.source.clone(),
+        inside,
+        options: mount.options.clone(),
+        device: mount.device,
+        flags,
+        owner: mount.owner.clone(),
+        kept: mount.kept_flags(),
+        veils: Arc::clone(&mount.veils),
+    }
 }

@@ -1,6 +1,7 @@
 //! Trees of mounts that are in no namespace: of fsmount(2), and copies of open_tree(2). A
 //! descriptor holds one until it is attached.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -11,12 +12,16 @@ use crate::task::waiter::lock;
 
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end};
-use super::table::{cover, made};
+use super::sharing::Family;
+use super::spread::Spreading;
+use super::table::made;
 use super::{Description, Mount, MountTable};
 
 /// One of them.
 #[derive(Debug)]
 pub struct DetachedTree {
+    /// Of the tables that it was made for.
+    family: Arc<Family>,
     root: Arc<Entry>,
     /// All of it, until it is attached.
     mounts: Mutex<Vec<Arc<Mount>>>,
@@ -30,9 +35,14 @@ impl Drop for DetachedTree {
 }
 
 impl DetachedTree {
-    pub(super) fn new(root: Arc<Entry>, mounts: Vec<Arc<Mount>>) -> Arc<Self> {
+    pub(super) fn new(
+        family: &Arc<Family>,
+        root: Arc<Entry>,
+        mounts: Vec<Arc<Mount>>,
+    ) -> Arc<Self> {
         mounts.iter().for_each(|mount| mount.detached.store(true, Ordering::SeqCst));
-        let tree = Arc::new(DetachedTree { root, mounts: Mutex::new(mounts) });
+        let tree =
+            Arc::new(DetachedTree { family: Arc::clone(family), root, mounts: Mutex::new(mounts) });
         *lock(&tree.root.mount.tree) = Arc::downgrade(&tree);
         tree
     }
@@ -64,7 +74,7 @@ impl MountTable {
         lock(&self.state).has_room(1)?;
         let root = made(of, node, kind);
         let mounts = vec![Arc::clone(&root.mount)];
-        Ok(DetachedTree::new(root, mounts))
+        Ok(DetachedTree::new(&self.family, root, mounts))
     }
 
     /// A copy of what is at `source`, with what is mounted in it if `recursive`.
@@ -77,14 +87,10 @@ impl MountTable {
         source: &Arc<Entry>,
         recursive: bool,
     ) -> Result<Arc<DetachedTree>, Errno> {
-        let state = lock(&self.state);
-        let copied = state.copy_tree(kernel, source, recursive);
-        drop(state);
-        let (root, mounts) = copied.map_err(|(errno, roots)| {
-            dissolve(&roots);
-            errno
-        })?;
-        Ok(DetachedTree::new(root, mounts))
+        let mut groups = self.family.groups();
+        let (root, mounts) = self.copy_tree(kernel, &mut groups, source, recursive)?;
+        drop(groups);
+        Ok(DetachedTree::new(&self.family, root, mounts))
     }
 
     /// Mounts a whole detached tree at `to`.
@@ -92,12 +98,18 @@ impl MountTable {
     /// # Errors
     /// As move_mount(2): `EINVAL` if it has been attached, or for a directory on something
     /// else or the reverse; else as [`Self::attach`].
-    pub fn attach_tree(&self, tree: &DetachedTree, to: &Arc<Entry>) -> Result<(), Errno> {
-        let mut state = lock(&self.state);
-        let to = state.place_for(to, tree.root.kind()).map_err(|errno| match errno {
-            Errno::NOTDIR => Errno::INVAL,
-            other => other,
-        })?;
+    pub fn attach_tree(
+        &self,
+        kernel: &Kernel,
+        tree: &DetachedTree,
+        to: &Arc<Entry>,
+    ) -> Result<(), Errno> {
+        let mut groups = self.family.groups();
+        let to =
+            lock(&self.state).place_for(to, tree.root.kind()).map_err(|errno| match errno {
+                Errno::NOTDIR => Errno::INVAL,
+                other => other,
+            })?;
         let mut mounts = lock(&tree.mounts);
         if mounts.is_empty() {
             return Err(Errno::INVAL);
@@ -107,10 +119,23 @@ impl MountTable {
         if mounts.iter().any(leads_back) {
             return Err(Errno::LOOP);
         }
-        state.has_room(mounts.len())?;
-        mounts.iter().for_each(|mount| mount.detached.store(false, Ordering::SeqCst));
-        cover(&to, &tree.root);
-        state.mounts.extend(mounts.drain(..).map(|mount| (mount.id, mount)));
+        if !Arc::ptr_eq(&tree.family, &self.family) {
+            // Another container's: what is mounted there does not show here.
+            mounts.iter().for_each(|mount| mount.share_nothing());
+        }
+        let bound = mounts.iter().any(|mount| mount.sharing().unbindable);
+        if to.mount.is_shared() && bound {
+            return Err(Errno::INVAL);
+        }
+        let detach = |detached| {
+            mounts.iter().for_each(|mount| mount.detached.store(detached, Ordering::SeqCst));
+        };
+        detach(false);
+        let (groups, own) = (&mut *groups, mounts.as_slice());
+        let spreading =
+            Spreading { kernel, groups, to: &to, table: self, tree: own, pending: HashMap::new() };
+        spreading.mount(&tree.root, true).inspect_err(|_| detach(true))?;
+        mounts.clear();
         Ok(())
     }
 

@@ -6,6 +6,8 @@ mod detached;
 mod end;
 mod options;
 mod place;
+mod sharing;
+mod spread;
 mod table;
 mod text;
 mod veils;
@@ -14,9 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 pub use context::{ContextState, FsContext, Stage};
-pub use copies::moved;
+pub use copies::{moved, same_mount};
 pub use detached::DetachedTree;
 pub use options::{MountOptionError, Options};
+pub use sharing::{Family, Propagation};
 pub use table::MountTable;
 pub use veils::{OfNet, Veils};
 
@@ -81,6 +84,9 @@ pub struct Mount {
     /// The mount that it is in, and the entry that it covers.
     place: Mutex<Option<Arc<Entry>>>,
     root: Mutex<Weak<Entry>>,
+    /// The table that it is in.
+    table: Mutex<Weak<Mutex<table::State>>>,
+    sharing: Mutex<sharing::Sharing>,
     end: end::End,
 }
 
@@ -140,6 +146,8 @@ impl Mount {
             tree: Mutex::default(),
             place: Mutex::default(),
             root: Mutex::default(),
+            table: Mutex::default(),
+            sharing: Mutex::default(),
             end: end::End::default(),
         })
     }
@@ -202,6 +210,16 @@ impl Mount {
         let more = if locks { self.flags() & RESTRICTIONS } else { MountFlags::empty() };
         self.kept.store((other.kept_flags() | more).bits(), Ordering::SeqCst);
         self.locked.store(other.is_locked() || (locks && is_inside), Ordering::SeqCst);
+    }
+
+    /// May be taken away.
+    fn unlock(&self) {
+        self.locked.store(false, Ordering::SeqCst);
+    }
+
+    /// The table that it is in, if it is in one.
+    fn table(&self) -> Option<Arc<Mutex<table::State>>> {
+        lock(&self.table).upgrade().filter(|_| !self.has_ended())
     }
 
     /// Stays where it is as `other` does.

@@ -1,6 +1,6 @@
 //! Options of mounts, as mount(8) and config.json write them.
 
-use super::MountFlags;
+use super::{MountFlags, Propagation};
 
 /// Why an option is refused.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,8 @@ pub struct Options {
     pub flags: MountFlags,
     /// `bind` or `rbind`: whether with what is mounted below.
     pub bind: Option<bool>,
+    /// Who sees what is mounted in it; what is mounted there by then, each of its own.
+    pub propagation: Option<Propagation>,
     /// Bytes that a tmpfs may hold.
     pub size: Option<u64>,
     /// Files that a tmpfs may hold.
@@ -87,12 +89,13 @@ impl Options {
         match option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value))) {
             ("bind", None) => self.bind = Some(false),
             ("rbind", None) => self.bind = Some(true),
-            // There is one namespace of mounts, which nobody else sees.
-            (
-                "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" | "unbindable"
-                | "runbindable" | "defaults" | "strictatime" | "async",
-                None,
-            ) => {}
+            ("shared" | "rshared", None) => self.propagation = Some(Propagation::Shared),
+            ("slave" | "rslave", None) => self.propagation = Some(Propagation::Slave),
+            ("private" | "rprivate", None) => self.propagation = Some(Propagation::Private),
+            ("unbindable" | "runbindable", None) => {
+                self.propagation = Some(Propagation::Unbindable);
+            }
+            ("defaults" | "strictatime" | "async", None) => {}
             ("size", Some(value)) if memory => self.size = Some(size(option, value)?),
             ("nr_inodes", Some(value)) if memory => self.inodes = Some(size(option, value)?),
             ("mode", Some(value)) if memory => {

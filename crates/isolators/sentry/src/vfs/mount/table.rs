@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::io::Errno;
 
+use crate::kernel::Kernel;
 use crate::task::user_namespace::Space;
 use crate::task::waiter::lock;
 
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end, end_in_turn};
+use super::sharing::{Family, Propagation};
+use super::spread::{Spreading, also_gone};
 use super::{Description, Mount, MountFlags};
 
 /// Mounts that there may be.
@@ -22,7 +25,7 @@ pub(super) const MOST_IN_ALL: usize = 50_000;
 /// The mounts of a namespace, by number.
 #[derive(Debug, Default)]
 pub struct MountTable {
-    pub(super) state: Mutex<State>,
+    pub(super) state: Arc<Mutex<State>>,
     /// Where capabilities count that change it.
     pub owner: Space,
     /// Its number; 0 for a container's.
@@ -31,6 +34,8 @@ pub struct MountTable {
     pub(super) top: OnceLock<Arc<Entry>>,
     /// Held while flags of several mounts are changed.
     pub changing: Mutex<()>,
+    /// Held while it is changed.
+    pub(super) family: Arc<Family>,
 }
 
 /// Numbers of mounts are one's own among all namespaces.
@@ -47,14 +52,17 @@ impl Drop for MountTable {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) mounts: BTreeMap<u32, Arc<Mount>>,
+    /// Where capabilities count that change it.
+    pub(super) owner: Space,
 }
 
 impl MountTable {
     /// Makes the root of all.
     #[must_use]
     pub fn root(&self, of: Description, node: Node, kind: Kind) -> Arc<Entry> {
-        let mut state = lock(&self.state);
-        state.add(of, node, kind)
+        let root = made(of, node, kind);
+        State::enter(&self.state, &[Arc::clone(&root.mount)]);
+        root
     }
 
     /// Mounts a file system on what is at `at`.
@@ -64,16 +72,17 @@ impl MountTable {
     /// many; `EOPNOTSUPP` on what is a process's own in procfs.
     pub fn attach(
         &self,
+        kernel: &Kernel,
         at: &Arc<Entry>,
-        of: Description,
-        node: Node,
+        (of, node): (Description, Node),
         kind: Kind,
     ) -> Result<Arc<Entry>, Errno> {
-        let mut state = lock(&self.state);
-        let at = state.place_for(at, kind)?;
-        state.has_room(1)?;
-        let root = state.add(of, node, kind);
-        cover(&at, &root);
+        let mut groups = self.family.groups();
+        let to = lock(&self.state).place_for(at, kind)?;
+        let root = made(of, node, kind);
+        let (groups, tree) = (&mut *groups, &[Arc::clone(&root.mount)]);
+        Spreading { kernel, groups, to: &to, table: self, tree, pending: HashMap::new() }
+            .mount(&root, true)?;
         Ok(root)
     }
 
@@ -102,17 +111,26 @@ impl MountTable {
     /// # Errors
     /// `EINVAL` if it is no such root, or the root of all; `EBUSY` if something is mounted
     /// in it.
-    pub fn detach(&self, root: &Arc<Entry>, lazily: bool) -> Result<(), Errno> {
-        let mut state = lock(&self.state);
-        state.check_free(root)?;
-        let mount = &root.mount;
-        let below = state.below([mount.id]);
-        if below.len() > 1 && !lazily {
-            return Err(Errno::BUSY);
+    pub fn detach(&self, kernel: &Kernel, root: &Arc<Entry>, lazily: bool) -> Result<(), Errno> {
+        let groups = self.family.groups();
+        let mut gone = {
+            let state = lock(&self.state);
+            state.check_free(root)?;
+            let below = state.below([root.mount.id]);
+            if below.len() > 1 && !lazily {
+                return Err(Errno::BUSY);
+            }
+            let mounts = below.iter().filter_map(|id| state.mounts.get(id));
+            mounts.map(Arc::clone).collect::<Vec<_>>()
+        };
+        gone.extend(also_gone(kernel, &groups, &gone));
+        for mount in &gone {
+            if let Some(table) = mount.table() {
+                lock(&table).mounts.remove(&mount.id);
+            }
         }
-        let mounts: Vec<_> = below.iter().filter_map(|id| state.mounts.remove(id)).collect();
-        let roots = end(&mounts);
-        drop(state);
+        let roots = end(&gone);
+        drop(groups);
         dissolve(&roots);
         Ok(())
     }
@@ -121,17 +139,50 @@ impl MountTable {
     ///
     /// # Errors
     /// As mount(2) with `MS_MOVE`.
-    pub fn relocate(&self, root: &Arc<Entry>, to: &Arc<Entry>) -> Result<(), Errno> {
-        let state = lock(&self.state);
-        state.check_free(root)?;
+    pub fn relocate(
+        &self,
+        kernel: &Kernel,
+        root: &Arc<Entry>,
+        to: &Arc<Entry>,
+    ) -> Result<(), Errno> {
+        let mut groups = self.family.groups();
         let mount = &root.mount;
-        let to = state.place_for(to, root.kind())?;
-        if state.below([mount.id]).contains(&to.mount.id) {
-            return Err(Errno::LOOP);
-        }
+        let (to, place, tree) = {
+            let state = lock(&self.state);
+            state.check_free(root)?;
+            let to = state.place_for(to, root.kind())?;
+            let place = mount.place().ok_or(Errno::INVAL)?;
+            let below = state.below([mount.id]);
+            let tree = below.iter().filter_map(|id| state.mounts.get(id));
+            let tree: Vec<_> = tree.map(Arc::clone).collect();
+            // Others would still see it where it was; or could not be let see it.
+            let bound = tree.iter().any(|mount| mount.sharing().unbindable);
+            if place.mount.is_shared() || to.mount.is_shared() && bound {
+                return Err(Errno::INVAL);
+            }
+            if below.contains(&to.mount.id) {
+                return Err(Errno::LOOP);
+            }
+            (to, place, tree)
+        };
         uncover(mount);
-        cover(&to, root);
-        Ok(())
+        let groups = &mut *groups;
+        let spreading = Spreading {
+            kernel,
+            groups,
+            to: &to,
+            table: self,
+            tree: &tree,
+            pending: HashMap::new(),
+        };
+        let moved = spreading.mount(root, false);
+        moved.inspect_err(|_| cover(&place, root))
+    }
+
+    /// Makes mounts of this table, or of a detached tree, shared, and so on.
+    pub fn make(&self, mounts: &[Arc<Mount>], what: Propagation) {
+        let mut groups = self.family.groups();
+        mounts.iter().for_each(|mount| groups.make(mount, what));
     }
 
     /// Makes `new`, the root of a mount, the root of all; the old root is mounted at `put_old`
@@ -145,6 +196,7 @@ impl MountTable {
         new: &Arc<Entry>,
         put_old: &Arc<Entry>,
     ) -> Result<(), Errno> {
+        let _groups = self.family.groups();
         let state = lock(&self.state);
         let is_root =
             |entry: &Arc<Entry>| entry.mount.root().is_some_and(|r| Arc::ptr_eq(&r, entry));
@@ -164,6 +216,10 @@ impl MountTable {
         if !state.below([new.mount.id]).contains(&put_old.mount.id)
             || !state.below([old.mount.id]).contains(&new.mount.id)
         {
+            return Err(Errno::INVAL);
+        }
+        let shared = |mount: &Mount| mount.place().is_some_and(|place| place.mount.is_shared());
+        if put_old.mount.is_shared() || shared(&new.mount) || shared(&old.mount) {
             return Err(Errno::INVAL);
         }
         uncover(&new.mount);
@@ -218,10 +274,13 @@ impl MountTable {
 }
 
 impl State {
-    pub(super) fn add(&mut self, of: Description, node: Node, kind: Kind) -> Arc<Entry> {
-        let root = made(of, node, kind);
-        self.mounts.insert(root.mount.id, Arc::clone(&root.mount));
-        root
+    /// Puts mounts in a table.
+    pub(super) fn enter(table: &Arc<Mutex<Self>>, mounts: &[Arc<Mount>]) {
+        let mut state = lock(table);
+        for mount in mounts {
+            *lock(&mount.table) = Arc::downgrade(table);
+            state.mounts.insert(mount.id, Arc::clone(mount));
+        }
     }
 
     /// Whether what is mounted at `root` may leave its place: the root of a mount of this

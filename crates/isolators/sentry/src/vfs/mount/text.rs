@@ -1,9 +1,11 @@
 //! Mounts as procfs tells them.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::super::Entry;
+use super::sharing::Groups;
 use super::{Mount, MountFlags, MountTable};
 
 impl MountFlags {
@@ -89,18 +91,22 @@ impl MountTable {
     #[must_use]
     pub fn mountinfo_text(&self, root: &Arc<Entry>) -> Vec<u8> {
         let mut text = String::new();
-        for (mount, path) in self.seen_from(root) {
+        let groups = self.family.groups();
+        let all = self.seen_from(root);
+        let seen: HashSet<u32> = all.iter().map(|(mount, _)| mount.sharing().group).collect();
+        for (mount, path) in &all {
             let above = mount.place().map_or(mount.id, |place| place.mount.id);
             let read_only = mount.flags().contains(MountFlags::READ_ONLY);
             let _ = writeln!(
                 text,
-                "{} {above} {}:{} {} {} {} - {} {} {}{}",
+                "{} {above} {}:{} {} {} {}{} - {} {} {}{}",
                 mount.id,
                 rustix::fs::major(mount.device),
                 rustix::fs::minor(mount.device),
                 escaped(&mount.inside),
-                escaped(&path),
+                escaped(path),
                 mount.flags().text(),
+                tags(&groups, mount, &seen),
                 mount.kind,
                 escaped(&mount.source),
                 if read_only { "ro" } else { "rw" },
@@ -109,6 +115,29 @@ impl MountTable {
         }
         text.into_bytes()
     }
+}
+
+/// How a mount shares what is mounted in it, to who sees mounts of these groups.
+fn tags(groups: &Groups, mount: &Mount, seen: &HashSet<u32>) -> String {
+    let (own, master) = (mount.sharing(), groups.master(mount));
+    let mut text = String::new();
+    if own.group != 0 {
+        let _ = write!(text, " shared:{}", own.group);
+    }
+    if master != 0 {
+        let _ = write!(text, " master:{master}");
+        let mut from = master;
+        while from != 0 && !seen.contains(&from) {
+            from = groups.above(from);
+        }
+        if from != 0 && from != master {
+            let _ = write!(text, " propagate_from:{from}");
+        }
+    }
+    if own.unbindable {
+        text.push_str(" unbindable");
+    }
+    text
 }
 
 /// Options behind others.

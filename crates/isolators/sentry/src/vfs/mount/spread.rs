@@ -1,0 +1,280 @@
+//! What is mounted in a shared mount, or taken away there, in its peers and their slaves.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use crate::kernel::Kernel;
+use crate::task::user_namespace::same as same_owner;
+use crate::task::waiter::lock;
+
+use super::super::Entry;
+use super::copies::{Copies, found_in};
+use super::end::{dissolve, end};
+use super::sharing::{Groups, How, Propagation};
+use super::table::{State, cover, uncover};
+use super::{Mount, MountTable};
+
+/// A copy that is to be mounted.
+struct Spread {
+    at: Arc<Entry>,
+    root: Arc<Entry>,
+    tree: Vec<Arc<Mount>>,
+    table: Arc<Mutex<State>>,
+}
+
+/// What is being mounted, and its copies for others.
+pub(super) struct Spreading<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) groups: &'a mut Groups,
+    /// Where it is mounted.
+    pub(super) to: &'a Arc<Entry>,
+    pub(super) table: &'a MountTable,
+    /// The first one, and those in it from above to below.
+    pub(super) tree: &'a [Arc<Mount>],
+    /// Mounts that tables are to have besides.
+    pub(super) pending: HashMap<*const Mutex<State>, usize>,
+}
+
+impl Spreading<'_> {
+    /// Mounts it, and all copies of it that there are to be; or nothing. `is_new`: it is in no
+    /// table yet.
+    ///
+    /// # Errors
+    /// `ENOSPC` if there are too many; `EINVAL` if it is a namespace of mounts that would be
+    /// in others; what looking up says of a place that can't be left out.
+    pub(super) fn mount(mut self, root: &Arc<Entry>, is_new: bool) -> Result<(), Errno> {
+        if is_new {
+            lock(&self.table.state).has_room(self.tree.len())?;
+            self.pending.insert(Arc::as_ptr(&self.table.state), self.tree.len());
+        }
+        let mut copies = Vec::new();
+        if self.to.mount.is_shared() {
+            let before: Vec<_> = self.tree.iter().map(|mount| mount.sharing()).collect();
+            self.tree.iter().for_each(|mount| self.groups.make(mount, Propagation::Shared));
+            if let Err(errno) = self.copy_all(&mut copies) {
+                for (mount, before) in self.tree.iter().zip(before) {
+                    self.groups.put(mount, before);
+                }
+                for copy in &copies {
+                    dissolve(&end(&copy.tree));
+                }
+                return Err(errno);
+            }
+        }
+        cover(self.to, root);
+        if is_new {
+            State::enter(&self.table.state, self.tree);
+        }
+        for Spread { at, root, tree, table } in &copies {
+            // What has been there stays on top.
+            let above = at.covered_by();
+            if let Some(above) = &above {
+                uncover(&above.mount);
+            }
+            cover(at, root);
+            State::enter(table, tree);
+            if let Some(above) = &above {
+                cover(&root.top(), above);
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_all(&mut self, copies: &mut Vec<Spread>) -> Result<(), Errno> {
+        let group = self.to.mount.sharing().group;
+        for peer in self.groups.members(group) {
+            if peer.id != self.to.mount.id {
+                self.copy(copies, &peer, None, How::Same)?;
+            }
+        }
+        let mut left = VecDeque::from([(group, None)]);
+        while let Some((group, of)) = left.pop_front() {
+            for slave in self.groups.slaves(group) {
+                self.copy(copies, &slave, of, How::Slave)?;
+            }
+            for below in self.groups.below(group) {
+                let mut first = None;
+                for peer in self.groups.members(below) {
+                    let made = match first {
+                        Some(_) => self.copy(copies, &peer, first, How::Same)?,
+                        None => self.copy(copies, &peer, of, How::SharedSlave)?,
+                    };
+                    first = first.or(made);
+                }
+                left.push_back((below, first.or(of)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what is mounted, or the copy of this number, for a mount; the number of that.
+    fn copy(
+        &mut self,
+        copies: &mut Vec<Spread>,
+        to: &Arc<Mount>,
+        of: Option<usize>,
+        how: How,
+    ) -> Result<Option<usize>, Errno> {
+        // It may be in no namespace, or show another part of the file system.
+        let Some(table) = to.table() else { return Ok(None) };
+        let Some(at) = counterpart(self.kernel, self.to, to) else { return Ok(None) };
+        let source = match of.and_then(|number| copies.get(number)) {
+            Some(copy) => copy.tree.clone(),
+            None => self.tree.to_vec(),
+        };
+        let pending = self.pending.entry(Arc::as_ptr(&table)).or_default();
+        *pending += source.len();
+        let owner = {
+            let state = lock(&table);
+            state.has_room(*pending)?;
+            state.owner.clone()
+        };
+        let locks = !same_owner(&owner, &self.table.owner);
+        let (root, tree) = self.copy_tree(&source, how, locks)?;
+        copies.push(Spread { at, root, tree, table });
+        Ok(Some(copies.len() - 1))
+    }
+
+    fn copy_tree(
+        &mut self,
+        source: &[Arc<Mount>],
+        how: How,
+        locks: bool,
+    ) -> Result<(Arc<Entry>, Vec<Arc<Mount>>), Errno> {
+        let (first, rest) = source.split_first().ok_or(Errno::INVAL)?;
+        let root = first.root().ok_or(Errno::INVAL)?;
+        // Whose namespace it would be in may be made before.
+        if root.node.mounts().is_some() {
+            return Err(Errno::INVAL);
+        }
+        let groups = &mut *self.groups;
+        let mut each = |copy: &Arc<Mount>, of: &Mount| {
+            copy.lock_as(of, locks, of.id != first.id);
+            groups.copied(copy, of, how);
+        };
+        let mut copies = Copies::begin(&root, &mut each);
+        let skip = |_: &Mount, root: &Entry| Ok(root.node.mounts().is_some());
+        let filled = copies.fill(self.kernel, rest, (false, &skip), &mut each);
+        let Copies { root, all, .. } = copies;
+        if let Err(errno) = filled {
+            dissolve(&end(&all));
+            return Err(errno);
+        }
+        // Who is there may take it away again, as a whole.
+        if let Some(own) = all.first() {
+            own.unlock();
+        }
+        Ok((root, all))
+    }
+}
+
+/// What of another mount of the same file system `entry` is, which is in a mount with peers;
+/// `None` if that does not show it. Names on the way may have changed since one of them was
+/// bound.
+fn counterpart(kernel: &Kernel, entry: &Arc<Entry>, of: &Mount) -> Option<Arc<Entry>> {
+    let (own, root) = (entry.mount.root()?, of.root()?);
+    let within = entry.path_below(&own)?;
+    let names = |path: &[u8]| {
+        let names = path.split(|b| *b == b'/').filter(|name| !name.is_empty());
+        names.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let mut path = names(&entry.mount.inside);
+    path.extend(names(&within));
+    let rest = path.strip_prefix(names(&of.inside).as_slice())?;
+    let found = found_in(kernel, &root, rest, entry).ok()?;
+    (found.node.id() == entry.node.id()).then_some(found)
+}
+
+/// All that see what is mounted in a mount.
+fn audience(groups: &Groups, mount: &Mount) -> Vec<Arc<Mount>> {
+    let mut all = Vec::new();
+    let mut left = VecDeque::from([mount.sharing().group]);
+    while let Some(group) = left.pop_front() {
+        all.extend(groups.members(group).into_iter().filter(|peer| peer.id != mount.id));
+        all.extend(groups.slaves(group));
+        left.extend(groups.below(group));
+    }
+    all
+}
+
+/// What else goes when mounts are taken away, which come from above to below; what is mounted
+/// on top of such a one stays, in its place.
+pub(super) fn also_gone(kernel: &Kernel, groups: &Groups, gone: &[Arc<Mount>]) -> Vec<Arc<Mount>> {
+    let own: HashSet<u32> = gone.iter().map(|mount| mount.id).collect();
+    let mut found: Vec<Arc<Mount>> = Vec::new();
+    let (mut seen, mut free) = (HashSet::new(), HashSet::new());
+    for (index, mount) in gone.iter().enumerate() {
+        let Some(place) = mount.place().filter(|place| place.mount.is_shared()) else { continue };
+        for other in audience(groups, &place.mount) {
+            let covering = counterpart(kernel, &place, &other).and_then(|at| at.covered_by());
+            let Some(root) = covering.filter(|_| other.table().is_some()) else { continue };
+            if !own.contains(&root.mount.id) && seen.insert(root.mount.id) {
+                // Who takes that away may let it be seen by others what it hides.
+                if index == 0 {
+                    free.insert(root.mount.id);
+                }
+                found.push(Arc::clone(&root.mount));
+            }
+        }
+    }
+    let inside = inside_of(&found);
+    let mut going = HashSet::new();
+    let empty = Vec::new();
+    // Those in it first.
+    for mount in found.iter().rev() {
+        let within = inside.get(&mount.id).unwrap_or(&empty);
+        if within.iter().all(|other| going.contains(&other.id) || is_on_top(other, mount)) {
+            going.insert(mount.id);
+        }
+    }
+    // What hides something goes with what it is in.
+    for mount in &found {
+        let stays =
+            |place: &Arc<Entry>| !going.contains(&place.mount.id) && !own.contains(&place.mount.id);
+        let locked = mount.is_locked() && !free.contains(&mount.id);
+        if locked && mount.place().as_ref().is_none_or(stays) {
+            going.remove(&mount.id);
+        }
+    }
+    found.retain(|mount| going.contains(&mount.id));
+    for mount in &found {
+        let within = inside.get(&mount.id).unwrap_or(&empty);
+        let top = within.iter().find(|top| is_on_top(top, mount) && !going.contains(&top.id));
+        if let Some((top, place)) = top.zip(mount.place())
+            && let Some(root) = top.root()
+        {
+            uncover(top);
+            uncover(mount);
+            cover(&place, &root);
+        }
+    }
+    found
+}
+
+/// Whether one mount covers all of another.
+fn is_on_top(top: &Mount, mount: &Mount) -> bool {
+    top.place().zip(mount.root()).is_some_and(|(place, root)| Arc::ptr_eq(&place, &root))
+}
+
+/// What is mounted in mounts, by their numbers.
+fn inside_of(mounts: &[Arc<Mount>]) -> HashMap<u32, Vec<Arc<Mount>>> {
+    let mut tables: Vec<Arc<Mutex<State>>> = Vec::new();
+    let mut known = HashSet::new();
+    for table in mounts.iter().filter_map(|mount| mount.table()) {
+        if known.insert(Arc::as_ptr(&table)) {
+            tables.push(table);
+        }
+    }
+    let wanted: HashSet<u32> = mounts.iter().map(|mount| mount.id).collect();
+    let mut inside: HashMap<u32, Vec<Arc<Mount>>> = HashMap::new();
+    for table in tables {
+        for mount in lock(&table).mounts.values() {
+            if let Some(place) = mount.place().filter(|place| wanted.contains(&place.mount.id)) {
+                inside.entry(place.mount.id).or_default().push(Arc::clone(mount));
+            }
+        }
+    }
+    inside
+}

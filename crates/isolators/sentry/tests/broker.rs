@@ -112,8 +112,10 @@ fn hostile_requests(folder: &Path) {
         assert_eq!(told.err(), Some(Errno::XDEV), "{path:?}");
         let moved = client.rename((inside.as_fd(), b"x"), (other.as_fd(), b"x"), 0);
         assert_eq!(moved, Err(Errno::XDEV), "{path:?}");
+        assert_eq!(client.sync_all(other.as_fd()), Err(Errno::XDEV), "{path:?}");
     }
     // What it does serve.
+    assert_eq!(client.sync_all(inside.as_fd()), Ok(()));
     let (file, handle) = client.create(inside.as_fd(), b"new", 0o640, (7, 8)).unwrap();
     for stat in [rustix::fs::fstat(&file).unwrap(), rustix::fs::fstat(&handle.handle).unwrap()] {
         assert_eq!((stat.st_uid, stat.st_gid, stat.st_mode), (7, 8, 0o100_640));

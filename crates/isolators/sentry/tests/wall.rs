@@ -126,8 +126,18 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     }
     // CHOWN, DAC_OVERRIDE, FOWNER, FSETID
     is_confined(broker, "000000000000001b");
-    // Its socket, a handle of its own descriptors, a procfs of the sentry's, and the root.
-    assert_eq!(descriptors(broker).len(), 4, "{:?}", descriptors(broker));
+    // So is its other thread.
+    let threads = std::fs::read_dir(format!("/proc/{broker}/task")).unwrap();
+    let threads: Vec<_> = threads.map(|thread| thread.unwrap().path().join("status")).collect();
+    assert_eq!(threads.len(), 2);
+    for thread in threads {
+        let text = std::fs::read_to_string(thread).unwrap();
+        assert!(text.contains("Seccomp:\t2\n"), "{text}");
+        assert!(text.contains("CapEff:\t000000000000001b\n"), "{text}");
+    }
+    // Its socket, both ends of its other thread's, a handle of its own descriptors, a procfs of
+    // the sentry's, and the root.
+    assert_eq!(descriptors(broker).len(), 6, "{:?}", descriptors(broker));
     for stub in stubs {
         assert_eq!(descriptors(stub), Vec::<PathBuf>::new(), "descriptors of a stub");
     }

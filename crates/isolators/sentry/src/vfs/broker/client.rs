@@ -1,6 +1,6 @@
 //! The sentry's side: what it asks the broker for.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -14,13 +14,47 @@ use super::{
 };
 use crate::platform::{HostPid, HostTid};
 
-/// A socket, on which one asks at a time.
-type Line = Mutex<OwnedFd>;
+/// Where a broker is asked, by one at a time.
+#[derive(Debug)]
+struct Line {
+    socket: Mutex<OwnedFd>,
+    /// Where its other thread is asked, which waits for disks; once it was.
+    syncs: Mutex<Option<OwnedFd>>,
+}
+
+impl Line {
+    fn over(socket: OwnedFd) -> Arc<Self> {
+        Arc::new(Line { socket: Mutex::new(socket), syncs: Mutex::default() })
+    }
+
+    fn talk(
+        &self,
+        request: &[u8],
+        with: &[BorrowedFd<'_>],
+        room: usize,
+    ) -> Result<Option<Answer>, Errno> {
+        talk(&lock(&self.socket), request, with, room)
+    }
+
+    fn sync(&self, request: &[u8], file: BorrowedFd<'_>) -> Result<Option<Answer>, Errno> {
+        let mut syncs = lock(&self.syncs);
+        let socket = match &mut *syncs {
+            Some(socket) => socket,
+            none => {
+                let which = Request { operation: Operation::SyncLine as u8, ..Request::default() };
+                let answer = self.talk(&which.encode(), &[], 0)?;
+                let line = answer.and_then(|(_, mut with)| with.pop()).ok_or(Errno::IO)?;
+                none.insert(line)
+            }
+        };
+        talk(socket, request, &[file], 0)
+    }
+}
 
 /// The sentry's side.
 #[derive(Debug)]
 pub struct BrokerClient {
-    socket: Arc<Line>,
+    line: Arc<Line>,
     /// Brokers of a sandbox's containers: handles go from one to another.
     all: Arc<Mutex<Vec<Weak<Line>>>>,
     requests: AtomicU64,
@@ -32,16 +66,14 @@ type Answer = (Vec<u8>, Vec<OwnedFd>);
 /// A request and its answer: up to `room` bytes, and descriptors; `None` if it is about
 /// something of another broker's.
 fn talk(
-    line: &Line,
+    socket: &OwnedFd,
     request: &[u8],
     with: &[BorrowedFd<'_>],
     room: usize,
 ) -> Result<Option<Answer>, Errno> {
     let mut answer = vec![0; 4 + room];
-    let socket = lock(line);
-    send(&socket, request, with)?;
-    let (length, descriptors) = receive(&socket, &mut answer)?;
-    drop(socket);
+    send(socket, request, with)?;
+    let (length, descriptors) = receive(socket, &mut answer)?;
     answer.truncate(length);
     let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::IO)?;
     match i32::from_le_bytes(*errno) {
@@ -57,27 +89,27 @@ impl BrokerClient {
     /// # Errors
     /// If the host has no descriptor.
     pub fn socket(&self) -> Result<OwnedFd, Errno> {
-        rustix::io::fcntl_dupfd_cloexec(&*lock(&self.socket), 3)
+        rustix::io::fcntl_dupfd_cloexec(&*lock(&self.line.socket), 3)
     }
 
     /// Over a socket whose other end is the broker's.
     #[must_use]
     pub fn over(socket: OwnedFd) -> Self {
-        let socket = Arc::new(Mutex::new(socket));
-        let all = Arc::new(Mutex::new(vec![Arc::downgrade(&socket)]));
-        BrokerClient { socket, all, requests: AtomicU64::new(0) }
+        let line = Line::over(socket);
+        let all = Arc::new(Mutex::new(vec![Arc::downgrade(&line)]));
+        BrokerClient { line, all, requests: AtomicU64::new(0) }
     }
 
     /// Over that of a further container, which has files of this one's, too, and the other
     /// way round.
     #[must_use]
     pub fn and(&self, socket: OwnedFd) -> Self {
-        let socket = Arc::new(Mutex::new(socket));
+        let line = Line::over(socket);
         let mut all = lock(&self.all);
         all.retain(|one| one.strong_count() > 0);
-        all.push(Arc::downgrade(&socket));
+        all.push(Arc::downgrade(&line));
         drop(all);
-        BrokerClient { socket, all: Arc::clone(&self.all), requests: AtomicU64::new(0) }
+        BrokerClient { line, all: Arc::clone(&self.all), requests: AtomicU64::new(0) }
     }
 
     fn ask(
@@ -102,14 +134,22 @@ impl BrokerClient {
     ) -> Result<Answer, Errno> {
         let [first, second] = names.map(<[u8]>::to_vec);
         let request = Request { operation: operation as u8, numbers, first, second }.encode();
+        self.ask_all(|line| line.talk(&request, with, room))
+    }
+
+    /// Asks its own broker, and then those of others.
+    fn ask_all(
+        &self,
+        ask: impl Fn(&Line) -> Result<Option<Answer>, Errno>,
+    ) -> Result<Answer, Errno> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        if let Some(answer) = talk(&self.socket, &request, with, room)? {
+        if let Some(answer) = ask(&self.line)? {
             return Ok(answer);
         }
         let all = lock(&self.all).clone();
         let others = all.iter().filter_map(Weak::upgrade);
-        let mut others = others.filter(|other| !Arc::ptr_eq(other, &self.socket));
-        let found = others.find_map(|other| match talk(&other, &request, with, room) {
+        let mut others = others.filter(|other| !Arc::ptr_eq(other, &self.line));
+        let found = others.find_map(|other| match ask(&other) {
             // Nor is it this one's, or that has ended.
             Err(Errno::PIPE | Errno::CONNRESET | Errno::IO) => None,
             answer => answer.transpose(),
@@ -231,12 +271,15 @@ impl BrokerClient {
     }
 
     /// Has all that was written to the file system of a file or directory reach its disk.
-    /// Nothing else is asked meanwhile.
+    /// All else is asked meanwhile.
     ///
     /// # Errors
     /// As syncfs(2).
     pub fn sync_all(&self, handle: BorrowedFd<'_>) -> Result<(), Errno> {
-        self.ask(Operation::SyncAll, [0; 5], [b"", b""], &[handle]).map(drop)
+        let file = self.open(handle, 0)?;
+        let request = Request { operation: Operation::SyncAll as u8, ..Request::default() };
+        let request = request.encode();
+        self.ask_all(|line| line.sync(&request, file.as_fd())).map(drop)
     }
 
     /// Makes a regular file that must not be there yet; returns it open for

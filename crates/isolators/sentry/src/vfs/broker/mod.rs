@@ -20,6 +20,7 @@ use super::Attributes;
 
 mod client;
 mod server;
+mod syncer;
 mod tree;
 mod wall;
 
@@ -68,6 +69,9 @@ enum Operation {
     KeepProcesses,
     OpenProcess,
     ReadOnly,
+    /// The line of the thread that waits for disks, once.
+    SyncLine,
+    /// Only there.
     SyncAll,
 }
 
@@ -144,10 +148,15 @@ impl Request {
 /// # Errors
 /// If there is no socket.
 pub fn pair() -> Result<(BrokerClient, OwnedFd), StartBrokerError> {
-    let kind = SocketType::SEQPACKET;
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
-        .map_err(|errno| StartBrokerError::Step { step: "socketpair", errno })?;
+    let (ours, theirs) = line()?;
     Ok((BrokerClient::over(ours), theirs))
+}
+
+/// Both ends of a line.
+fn line() -> Result<(OwnedFd, OwnedFd), StartBrokerError> {
+    let kind = SocketType::SEQPACKET;
+    socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| StartBrokerError::Step { step: "socketpair", errno })
 }
 
 fn send(socket: &OwnedFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> Result<(), Errno> {
@@ -218,7 +227,7 @@ mod tests {
         let (client, socket) = pair().unwrap();
         let root = handle(folder);
         let roots = [root.try_clone().unwrap()];
-        let broker = Broker::over(socket, handle("/proc/self/fd".as_ref()), &roots).unwrap();
+        let broker = Broker::over(socket, handle("/proc/self/fd".as_ref()), &roots, false).unwrap();
         (client, root, std::thread::spawn(move || broker.serve()))
     }
 
@@ -298,7 +307,7 @@ mod tests {
         std::fs::write(folder.path().join("file"), "text").unwrap();
         let roots = [handle(folder.path()), handle(memory.path())];
         let (client, socket) = pair().unwrap();
-        let broker = Broker::over(socket, handle("/proc/self/fd".as_ref()), &roots).unwrap();
+        let broker = Broker::over(socket, handle("/proc/self/fd".as_ref()), &roots, false).unwrap();
         let server = std::thread::spawn(move || broker.serve());
         let (other, socket) = pair().unwrap();
         let end = other.socket().unwrap();
@@ -320,6 +329,43 @@ mod tests {
         drop((client, other));
         server.join().unwrap();
         assert_eq!(second.join().unwrap(), 1);
+    }
+
+    /// Who waits for a disk keeps nobody from anything else.
+    #[test]
+    fn disks_are_waited_for_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "text").unwrap();
+        let (client, root, server) = serve(folder.path());
+        let file = client.lookup(root.as_fd(), b"file", true).unwrap().handle;
+        assert_eq!(client.sync_all(file.as_fd()), Ok(()));
+        assert_eq!(client.sync_all(handle("/dev/null".as_ref()).as_fd()), Err(Errno::XDEV));
+        drop(client);
+        server.join().unwrap();
+        // One that is never answered.
+        let (client, socket) = pair().unwrap();
+        let (theirs, disks) = line().unwrap();
+        let server = std::thread::spawn(move || {
+            while let Ok((length @ 1.., with)) = receive(&socket, &mut vec![0; MESSAGE]) {
+                assert!(length > 0 && with.len() <= 1);
+                send(&socket, &[0; 4], &[theirs.as_fd()]).unwrap();
+            }
+        });
+        std::thread::scope(|scope| {
+            let syncing = scope.spawn(|| client.sync_all(file.as_fd()));
+            let mut asked = [0; 64];
+            assert!(receive(&disks, &mut asked).is_ok_and(|(length, with)| {
+                length > 0 && with.len() == 1 && asked[0] == Operation::SyncAll as u8
+            }));
+            for _ in 0..3 {
+                assert!(client.open(file.as_fd(), 0).is_ok());
+            }
+            assert!(!syncing.is_finished());
+            send(&disks, &5_i32.to_le_bytes(), &[]).unwrap();
+            assert_eq!(syncing.join().unwrap(), Err(Errno::IO));
+        });
+        drop(client);
+        server.join().unwrap();
     }
 
     /// Also those below the folder, for sync(2).

@@ -1,8 +1,8 @@
 //! The broker's own side: what it does in its process.
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec,
@@ -10,7 +10,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::task::waiter::lock;
+
 use super::super::{Attributes, Kind};
+use super::syncer::Mounts;
 use super::{
     EXTENDED, Found, MESSAGE, MOST_ASKED, NOT_MINE, Operation, ProcessFile, Request,
     StartBrokerError, receive, send,
@@ -39,7 +42,9 @@ pub struct Broker {
     /// `/proc/self/fd` of the broker's own: how a descriptor is opened anew.
     own: OwnedFd,
     /// The mounts that it serves, by their numbers.
-    mounts: RefCell<BTreeSet<u64>>,
+    mounts: Mounts,
+    /// The sentry's end of the line to the thread that waits for disks, until it asks for it.
+    syncs: Mutex<Option<OwnedFd>>,
     /// A procfs of the sentry's PID namespace, `subset=pid`: of two files of each process
     /// in it, handles to read are given.
     processes: OnceCell<Option<OwnedFd>>,
@@ -47,7 +52,7 @@ pub struct Broker {
 
 impl Broker {
     /// Makes this process the broker of these roots, and confines it. It has a single
-    /// thread and is the first process of its own namespaces; descriptors but those given
+    /// thread so far and is the first process of its own namespaces; descriptors but those given
     /// are closed, so whoever owns one must not use it any more.
     ///
     /// # Errors
@@ -56,19 +61,24 @@ impl Broker {
         let mut keep: Vec<BorrowedFd<'_>> = roots.iter().map(AsFd::as_fd).collect();
         keep.push(socket.as_fd());
         let own = super::wall::enter(&keep)?;
-        Broker::over(socket, own, roots)
+        let broker = Broker::over(socket, own, roots, true)?;
+        super::wall::close()?;
+        Ok(broker)
     }
 
-    /// Over a handle of this process's `/proc/self/fd`; confines nothing.
+    /// Over a handle of this process's `/proc/self/fd`; confines the thread that waits for disks
+    /// if `confined`, and not this one.
     pub(super) fn over(
         socket: OwnedFd,
         own: OwnedFd,
         roots: &[OwnedFd],
+        confined: bool,
     ) -> Result<Self, StartBrokerError> {
-        let mount_of = |root| told(root).map(|told| told.mount);
         let mounts = roots.iter().map(mount_of).collect::<Result<_, _>>();
         let mounts = mounts.map_err(|errno| StartBrokerError::Step { step: "statx", errno })?;
-        Ok(Broker { socket, own, mounts: RefCell::new(mounts), processes: OnceCell::new() })
+        let mounts = Arc::new(Mutex::new(mounts));
+        let syncs = Mutex::new(Some(super::syncer::start(&mounts, confined)?));
+        Ok(Broker { socket, own, mounts, syncs, processes: OnceCell::new() })
     }
 
     /// Serves until the sentry is gone.
@@ -133,12 +143,15 @@ impl Broker {
         const KEEP_PROCESSES: u8 = Operation::KeepProcesses as u8;
         const OPEN_PROCESS: u8 = Operation::OpenProcess as u8;
         const READ_ONLY: u8 = Operation::ReadOnly as u8;
-        const SYNC_ALL: u8 = Operation::SyncAll as u8;
+        const SYNC_LINE: u8 = Operation::SyncLine as u8;
         let [number, user, group, ..] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
         match request.operation {
             KEEP_PROCESSES => return self.keep_processes(with),
+            SYNC_LINE => {
+                return lock(&self.syncs).take().map(Answer::Descriptor).ok_or(Errno::BUSY);
+            }
             OPEN_PROCESS => {
                 return self.process_file(number, low(user), group);
             }
@@ -152,7 +165,7 @@ impl Broker {
         let mut kind = None;
         for handle in &with {
             let told = told(handle)?;
-            if !self.mounts.borrow().contains(&told.mount) {
+            if !lock(&self.mounts).contains(&told.mount) {
                 return Ok(Answer::NotMine);
             }
             kind.get_or_insert(told.attributes.kind());
@@ -164,10 +177,6 @@ impl Broker {
             STAT => self.stat(first, &request.first).map(Answer::Bytes),
             OPEN => self.open(first, kind, low(number)).map(Answer::Descriptor),
             READ_ONLY => self.open(first, kind, 0).map(Answer::Descriptor),
-            SYNC_ALL => {
-                rustix::fs::syncfs(self.open(first, kind, 0)?)?;
-                Ok(Answer::Done)
-            }
             CREATE => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
                 let name = name?;
@@ -277,12 +286,12 @@ impl Broker {
     fn lookup(&self, directory: &OwnedFd, name: &[u8], opens: bool) -> Result<Found, Errno> {
         let handle = beneath(directory, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
         let Told { mount, attributes } = told(&handle)?;
-        if !self.mounts.borrow().contains(&mount) {
+        if !lock(&self.mounts).contains(&mount) {
             // Beneath a root, but a file system of its own.
-            if self.mounts.borrow().len() >= MOST_MOUNTS || is_interface(&handle)? {
+            if lock(&self.mounts).len() >= MOST_MOUNTS || is_interface(&handle)? {
                 return Err(Errno::ACCESS);
             }
-            self.mounts.borrow_mut().insert(mount);
+            lock(&self.mounts).insert(mount);
         }
         if opens && is_stored(attributes.kind()) {
             // The host may have put something else there meanwhile, which must not block.
@@ -330,7 +339,7 @@ impl Broker {
                 return Err(Errno::INVAL);
             }
             let told = told_of(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-            let told = told.ok().filter(|told| self.mounts.borrow().contains(&told.mount));
+            let told = told.ok().filter(|told| lock(&self.mounts).contains(&told.mount));
             answer.push(told.is_some().into());
             let attributes = told.map(|told| told.attributes).unwrap_or_default();
             answer.extend_from_slice(&attributes.stat_bytes());
@@ -380,6 +389,11 @@ struct Told {
     /// The number of the mount that it is on.
     mount: u64,
     attributes: Attributes,
+}
+
+/// The number of the mount that a file is on.
+pub(super) fn mount_of(file: &OwnedFd) -> Result<u64, Errno> {
+    told(file).map(|told| told.mount)
 }
 
 fn told(handle: &OwnedFd) -> Result<Told, Errno> {

@@ -17,7 +17,7 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID);
 
-/// Confines this process, which is the first of its own namespaces; closes all that
+/// Confines this process but for its calls ([`close`]), which is the first of its own namespaces; closes all that
 /// it was not handed in `keep`. Returns a handle of its own `/proc/self/fd`, by which
 /// a handle is opened anew. Nothing else of procfs can be reached: the handle is not
 /// its root, and `subset=pid` has no other files anyway.
@@ -33,8 +33,12 @@ pub(super) fn enter(keep: &[BorrowedFd<'_>]) -> Result<OwnedFd, WallError> {
     caisson_sys::descriptors::close_all_except(0, &kept)
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
         .map_err(step("close what it was not handed"))?;
-    confine(&BROKER).map_err(step("filter the broker's calls"))?;
     Ok(own)
+}
+
+/// The rest of it, once all threads are there: lets the calling one make the broker's calls alone.
+pub(super) fn close() -> Result<(), WallError> {
+    confine(&BROKER).map_err(step("filter the broker's calls"))
 }
 
 /// A handle of this process's `/proc/self/fd`, in a procfs that is mounted nowhere.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::syscalls::Failure;
 use crate::task::waiter::{Waiter, lock};
 use crate::task::{Pid, Process, Thread, members};
 use crate::vfs::{OpenFile, Ready};
@@ -151,6 +152,17 @@ fn take_all<T>(list: &mut Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then(|| std::mem::take(list))
 }
 
+/// So much of `length` bytes was written to a file: perhaps it is full.
+pub fn wrote(file: &OpenFile, written: &Result<u64, Failure>, length: u64) {
+    let full = match written {
+        Ok(written) => *written < length,
+        Err(failure) => *failure == Failure::Errno(Errno::AGAIN),
+    };
+    if let (true, Some(owner)) = (full, file.owner.get()) {
+        owner.found_no_room();
+    }
+}
+
 impl Owner {
     /// That of a file, which nobody is so far.
     #[must_use]
@@ -206,6 +218,18 @@ impl Owner {
             let now = (Some(file.file.ready()), file.file.arrived());
             let mut state = lock(&self.state);
             (state.ready, state.arrived) = now;
+        }
+    }
+
+    /// That there is room is to be told of again.
+    fn found_no_room(self: &Arc<Self>) {
+        let asked = {
+            let mut state = lock(&self.state);
+            state.ready = state.ready.map(|ready| ready - Ready::OUT);
+            state.asked.is_some()
+        };
+        if asked {
+            self.is_due(false);
         }
     }
 
@@ -274,7 +298,12 @@ impl Owner {
         } else {
             None
         };
-        let output = new.intersects(Ready::OUT | Ready::ERR) && input.is_none();
+        let output = match input {
+            None => new.intersects(Ready::OUT | Ready::ERR),
+            // Both have happened, or what is still to be read says nothing new.
+            Some(Event::In) => new.contains(Ready::OUT),
+            Some(_) => false,
+        };
         for event in input.into_iter().chain(output.then_some(Event::Out)) {
             self.happened(event);
         }

@@ -301,6 +301,28 @@ static void urgent(void) {
     P(" %c apart %ld\n", b[0], E(recv(s, b, 9, MSG_OOB)));
     close(l), close(c), close(s);
 }
+/* Signals tell of room again, whatever is still to be read. */
+static volatile int told[8];
+static void on_told(int s, siginfo_t *i, void *c) { if (i->si_code > 0 && i->si_code < 8) told[i->si_code]++; }
+static void signals(void) {
+    static char big[1 << 16];
+    int l = socket(AF_INET, SOCK_STREAM, 0), a = socket(AF_INET, SOCK_STREAM, 0);
+    bind_to(l, at("127.0.0.1", 0)), listen(l, 1);
+    connect_to(a, at("127.0.0.1", port_of(l)));
+    int b = accept(l, 0, 0), quiet = 0;
+    struct sigaction tells = {.sa_sigaction = on_told, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(SIGRTMIN + 1, &tells, 0);
+    fcntl(a, F_SETSIG, SIGRTMIN + 1), fcntl(a, F_SETOWN, getpid());
+    fcntl(a, F_SETFL, O_ASYNC | O_NONBLOCK), fcntl(b, F_SETFL, O_NONBLOCK);
+    send(b, "x", 1, 0);
+    for (int i = 0; i < 100 && !told[POLL_IN]; i++) usleep(10000);
+    P("signals: input %d", !!told[POLL_IN]);
+    while (send(a, big, sizeof big, 0) > 0 || (usleep(50000), send(a, big, sizeof big, 0) > 0));
+    memset((void *)told, 0, sizeof told);
+    while (quiet < 10) if (recv(b, big, sizeof big, 0) > 0) quiet = 0; else quiet++, usleep(10000);
+    P(" room %d\n", !!told[POLL_OUT]);
+    close(a), close(b), close(l);
+}
 int main(void) {
     struct sigaction a = {.sa_handler = handler};
     sigaction(SIGPIPE, &a, 0);
@@ -313,5 +335,6 @@ int main(void) {
     options();
     urgent();
     bulk();
+    signals();
     P("done\n");
 }

@@ -260,6 +260,15 @@ int main(void) {
     }
     int status;
     waitpid(child, &status, 0);
+    /* Room of a pipe that was full. */
+    pipe(p), own(p[1]);
+    while (write(p[1], big, 4096) > 0);
+    said("full");
+    read(p[0], big, 4096), said("room"), read(p[0], big, 4096);
+    while (write(p[1], big, 4096) > 0);
+    memset((void *)count, 0, sizeof count);
+    read(p[0], big, 4096), said("room again"), close(p[0]), close(p[1]);
+    memset((void *)count, 0, sizeof count);
     /* A group that is gone; a capability does not let tell others. */
     pair(s);
     child = fork();

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::net::inet::address;
 use crate::net::{Body, Outgoing, Received, Socket, Type, Udp};
 use crate::platform::GuestMemory;
-use crate::signal::{self, Info, SI_USER, SIGPIPE, Target};
+use crate::signal::{self, Info, SI_USER, SIGPIPE, Target, owner};
 use crate::task::waiter::lock;
 use crate::vfs::OpenFile;
 
@@ -79,6 +79,18 @@ fn tell_broken(call: &Call<'_>, socket: &Socket, failure: &Failure, flags: u32) 
 }
 
 fn send(
+    call: &Call<'_>,
+    (file, socket): (&OpenFile, &Socket),
+    message: Message,
+    flags: u32,
+) -> Result<u64, Failure> {
+    let length = message.span.left;
+    let sent = send_all(call, (file, socket), message, flags);
+    owner::wrote(file, &sent, length);
+    sent
+}
+
+fn send_all(
     call: &Call<'_>,
     (file, socket): (&OpenFile, &Socket),
     mut message: Message,

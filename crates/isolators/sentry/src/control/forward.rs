@@ -13,6 +13,7 @@ use super::{Answer, cause};
 use crate::kernel::Kernel;
 use crate::net::inet::options::TCP;
 use crate::net::inet::{Progress, address};
+use crate::net::links::LOOPBACK;
 use crate::net::{Body, HostSocket, Socket, SocketFile, Tcp, Type};
 use crate::task::waiter::{Waiter, Woken};
 use crate::vfs::{File as _, HostStream, Ready};
@@ -75,8 +76,10 @@ fn connect(kernel: &Kernel, to: SocketAddr) -> Result<Arc<Socket>, Errno> {
         }
         Body::Host(host)
     } else {
-        let tcp = Tcp::new(to.is_ipv6(), &kernel.network.inet.tcp);
-        if tcp.connect(to, SocketAddr::new(to.ip(), 0))? == Progress::Started {
+        let ports = &kernel.network.inet.tcp;
+        let tcp = Tcp::new(to.is_ipv6(), ports);
+        let from = SocketAddr::new(to.ip(), 0);
+        if tcp.connect(to, from, (ports, LOOPBACK))? == Progress::Started {
             patiently(|w| tcp.watch(w), || tcp.outcome())?;
         }
         Body::Tcp(tcp)

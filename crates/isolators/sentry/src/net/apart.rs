@@ -11,9 +11,12 @@ use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials};
 
 use super::Network;
-use super::links::{Address, Link, Links};
+use super::links::{Address, Link, Links, Route};
 
-/// Addresses of an interface at most.
+/// Addresses of all interfaces of a network at most.
+const MOST_IN_ALL: usize = 1024;
+
+/// Addresses of an interface at most, and routes.
 const MOST: usize = 256;
 
 impl Network {
@@ -47,7 +50,7 @@ impl Network {
     /// Those of `f`.
     pub fn change(&self, f: impl FnOnce(&mut Links) -> Result<(), Errno>) -> Result<(), Errno> {
         let mut links = lock(&self.links);
-        let mut new = Links::clone(&links);
+        let mut new = links.without_lost().unwrap_or_else(|| Links::clone(&links));
         f(&mut new)?;
         *links = Arc::new(new);
         Ok(())
@@ -61,6 +64,124 @@ impl Links {
     /// `ENODEV`
     pub fn of_mut(&mut self, index: u32) -> Result<&mut Link, Errno> {
         self.links.iter_mut().find(|link| link.index == index).ok_or(Errno::NODEV)
+    }
+}
+
+impl Links {
+    /// Puts an interface up or down. Routes to the networks of its addresses come with that;
+    /// all of its routes go, and addresses of IPv6.
+    ///
+    /// # Errors
+    /// `ENODEV`
+    pub fn set_up(&mut self, index: u32, up: bool) -> Result<(), Errno> {
+        let link = self.of_mut(index)?;
+        if link.loopback || link.up == up {
+            link.set_up(up);
+            return Ok(());
+        }
+        link.up = up;
+        if up {
+            let own = link.addresses.clone();
+            own.iter().for_each(|address| self.add_own_route(index, *address));
+        } else {
+            link.addresses.retain(|address| address.ip.is_ipv4());
+            self.routes.retain(|route| route.link != index);
+        }
+        Ok(())
+    }
+
+    /// The route to the network of an interface's address.
+    fn add_own_route(&mut self, index: u32, address: Address) {
+        let whole = if address.ip.is_ipv4() { 32 } else { 128 };
+        let to = Address { ip: address.network(), prefix: address.prefix };
+        let known = |route: &Route| route.own && route.to == to && route.link == index;
+        if address.prefix < whole && !self.routes.iter().any(known) {
+            let metric = if address.ip.is_ipv4() { 0 } else { 256 };
+            self.routes.push(Route { to, gateway: None, link: index, metric, own: true });
+        }
+    }
+
+    /// Gives an interface an address; `again`: it may have it already.
+    ///
+    /// # Errors
+    /// `ENODEV`; as [`Link::add`].
+    pub fn add_address(&mut self, index: u32, new: Address, again: bool) -> Result<(), Errno> {
+        let all: usize = self.links.iter().map(|link| link.addresses.len()).sum();
+        let link = self.of_mut(index)?;
+        if all >= MOST_IN_ALL && !again {
+            return Err(Errno::NOBUFS);
+        }
+        link.add(new, again)?;
+        if link.up && !link.loopback {
+            self.add_own_route(index, new);
+        }
+        Ok(())
+    }
+
+    /// Takes an address, and the route to its network with the last one there.
+    ///
+    /// # Errors
+    /// `ENODEV`; as [`Link::remove`].
+    pub fn remove_address(&mut self, index: u32, ip: IpAddr, prefix: u8) -> Result<(), Errno> {
+        let link = self.of_mut(index)?;
+        link.remove(ip, prefix)?;
+        let gone = Address { ip: Address { ip, prefix }.network(), prefix };
+        let same = |a: &Address| a.prefix == prefix && a.network() == gone.ip;
+        if !link.addresses.iter().any(same) {
+            let left = |route: &Route| !route.own || route.link != index || route.to != gone;
+            self.routes.retain(left);
+        }
+        Ok(())
+    }
+
+    /// Adds a route; in place of one to the same network with the same metric, if `replaces`.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENODEV`, `ENETDOWN`, `ENOBUFS`; `ENETUNREACH` if no interface leads to the
+    /// gateway.
+    pub fn add_route(&mut self, mut route: Route, replaces: bool) -> Result<(), Errno> {
+        if let (Some(gateway), 0) = (route.gateway, route.link) {
+            let direct = self.route(gateway).filter(|direct| direct.gateway.is_none());
+            route.link = direct.ok_or(Errno::NETUNREACH)?.link;
+        }
+        let link = self.by_index(route.link).ok_or(Errno::NODEV)?;
+        if !link.up {
+            return Err(Errno::NETDOWN);
+        }
+        let near = |gateway: IpAddr| link.addresses.iter().any(|own| own.covers(gateway));
+        if !route.gateway.is_none_or(near) {
+            return Err(Errno::NETUNREACH);
+        }
+        let same = |own: &Route| own.to == route.to && own.metric == route.metric;
+        let at = self.routes.iter().position(same);
+        if at.is_some() && !replaces {
+            return Err(Errno::EXIST);
+        }
+        if let Some(own) = at.and_then(|at| self.routes.get_mut(at)) {
+            *own = route;
+            return Ok(());
+        }
+        if self.routes.len() >= MOST {
+            return Err(Errno::NOBUFS);
+        }
+        self.routes.push(route);
+        Ok(())
+    }
+
+    /// Takes the first route away that fits: other gateways, interfaces and metrics don't.
+    ///
+    /// # Errors
+    /// `ESRCH`
+    pub fn remove_route(&mut self, wanted: &Route) -> Result<(), Errno> {
+        let fits = |own: &Route| {
+            own.to == wanted.to
+                && (wanted.gateway.is_none() || own.gateway == wanted.gateway)
+                && (wanted.link == 0 || own.link == wanted.link)
+                && (wanted.metric == 0 || own.metric == wanted.metric)
+        };
+        let at = self.routes.iter().position(fits).ok_or(Errno::SRCH)?;
+        self.routes.remove(at);
+        Ok(())
     }
 }
 
@@ -103,7 +224,7 @@ mod tests {
         let own = first.apart(&None);
         let (four, six): (IpAddr, IpAddr) = ("127.9.9.9".parse().unwrap(), "::1".parse().unwrap());
         assert!(first.is_own(four) && first.is_own(six));
-        let up = |up| own.change(|links| links.of_mut(1).map(|link| link.set_up(up)));
+        let up = |up| own.change(|links| links.set_up(1, up));
         let seen = || (own.is_own(four), own.is_own(six), own.links().links[0].addresses.len());
         assert_eq!(seen(), (false, false, 0));
         up(true).unwrap();

@@ -92,7 +92,7 @@ pub fn interface(
             network.permit_change(&lock(&call.thread.credentials))?;
             let up = value.first().is_some_and(|flags| u32::from(*flags) & flag::UP != 0);
             let index = by_name()?.index;
-            network.change(|links| links.of_mut(index).map(|link| link.set_up(up)))?;
+            network.change(|links| links.set_up(index, up))?;
             return Ok(0);
         }
         0x8914..=0x8924 | 0x890b..=0x890c => return Err(Errno::PERM),

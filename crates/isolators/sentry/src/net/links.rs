@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::pair::End;
+
 /// `IFF_*`
 pub mod flag {
     #![allow(missing_docs, reason = "names of netdevice(7)")]
@@ -42,6 +44,20 @@ pub struct Link {
     pub up: bool,
     /// Its addresses.
     pub addresses: Vec<Address>,
+    /// How it came to be.
+    pub kind: Kind,
+}
+
+/// How an interface came to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// It is there as long as the network.
+    #[default]
+    Plain,
+    /// A program made it; it leads nowhere.
+    Dummy,
+    /// A program made it, with another one that it leads to.
+    Pair(End),
 }
 
 /// A route.
@@ -55,6 +71,8 @@ pub struct Route {
     pub link: u32,
     /// Its metric.
     pub metric: u32,
+    /// Whether it came with an address.
+    pub own: bool,
 }
 
 /// All of them.
@@ -64,6 +82,8 @@ pub struct Links {
     pub links: Vec<Link>,
     /// Routes, as they were added; those to networks of interfaces among them.
     pub routes: Vec<Route>,
+    /// The highest number that an interface of a program had.
+    pub last: u32,
 }
 
 impl Default for Links {
@@ -131,13 +151,26 @@ impl Link {
     #[must_use]
     pub fn flags(&self) -> u32 {
         let kind = if self.loopback { flag::LOOPBACK } else { flag::BROADCAST | flag::MULTICAST };
-        let up = if self.up { flag::UP | flag::RUNNING | flag::LOWER_UP } else { 0 };
+        let carried = flag::RUNNING | flag::LOWER_UP;
+        let up = match self.up {
+            true if self.is_carried() => flag::UP | carried,
+            true => flag::UP,
+            false => 0,
+        };
         kind | up
+    }
+
+    /// Whether what is sent by it can arrive, as long as it is up.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        let Kind::Pair(end) = &self.kind else { return true };
+        let other = end.other().map(|(network, index)| (network.links(), index));
+        other.is_some_and(|(links, index)| links.by_index(index).is_some_and(|link| link.up))
     }
 
     /// Puts it up or down. A loopback interface gets its addresses with that, and loses those
     /// of IPv6.
-    pub fn set_up(&mut self, up: bool) {
+    pub(super) fn set_up(&mut self, up: bool) {
         if self.up == up || !self.loopback {
             return;
         }
@@ -180,8 +213,17 @@ impl Links {
     pub fn unused() -> Self {
         let (name, mtu, hardware) = ("lo".to_owned(), 65_536, [0; 6]);
         let (up, addresses) = (false, Vec::new());
-        let lo = Link { index: LOOPBACK, name, mtu, hardware, loopback: true, up, addresses };
-        Links { links: vec![lo], routes: Vec::new() }
+        let lo = Link {
+            index: LOOPBACK,
+            name,
+            mtu,
+            hardware,
+            loopback: true,
+            up,
+            addresses,
+            kind: Kind::Plain,
+        };
+        Links { links: vec![lo], routes: Vec::new(), last: LOOPBACK }
     }
 
     /// Whether an address is one of this machine's own, and of use: of a loopback interface
@@ -264,11 +306,12 @@ mod tests {
             loopback: false,
             up: true,
             addresses: vec![address("10.1.2.3", 24)],
+            kind: Kind::Plain,
         });
         let gateway = Some("10.1.2.1".parse().unwrap());
         links.routes = vec![
-            Route { to: address("0.0.0.0", 0), gateway, link: 2, metric: 0 },
-            Route { to: address("10.1.2.0", 24), gateway: None, link: 2, metric: 0 },
+            Route { to: address("0.0.0.0", 0), gateway, link: 2, metric: 0, own: false },
+            Route { to: address("10.1.2.0", 24), gateway: None, link: 2, metric: 0, own: true },
         ];
         let far = "192.0.2.9".parse().unwrap();
         assert_eq!(links.route(far).unwrap().gateway, gateway);

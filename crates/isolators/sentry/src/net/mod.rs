@@ -19,6 +19,7 @@ pub mod inet;
 pub mod ioctl;
 pub mod links;
 pub mod netlink;
+pub mod pair;
 pub mod procfs;
 pub mod rights;
 pub mod socket;
@@ -89,7 +90,11 @@ impl Network {
     /// Interfaces, addresses and routes, as they are now.
     #[must_use]
     pub fn links(&self) -> Arc<links::Links> {
-        Arc::clone(&lock(&self.links))
+        let mut links = lock(&self.links);
+        if let Some(left) = links.without_lost() {
+            *links = Arc::new(left);
+        }
+        Arc::clone(&links)
     }
 
     /// The way to other machines, if there is one.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use rustix::io::Errno;
 
 use crate::net::inbox::{Inbox, Packet, Received};
-use crate::net::links::LOOPBACK;
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 use crate::vfs::Ready;
@@ -206,7 +205,7 @@ impl Udp {
         lock(&self.state).remote.is_none_or(|remote| remote == from)
     }
 
-    /// Sends a datagram to a socket of this machine.
+    /// Sends a datagram to a socket that has one of these ports, by an interface of theirs.
     ///
     /// # Errors
     /// `EMSGSIZE`, `EPIPE`; `ECONNREFUSED` if the one before was refused.
@@ -215,12 +214,13 @@ impl Udp {
         packet: &mut Packet,
         to: SocketAddr,
         from: IpAddr,
+        (ports, link): (&Ports<Udp>, u32),
     ) -> Result<(), Errno> {
         self.check(packet, to)?;
         let local = self.local();
         let ip = if local.ip().is_unspecified() { from } else { local.ip() };
         let from = SocketAddr::new(ip, local.port());
-        if !deliver(&self.ports, packet, (from, to), LOOPBACK) && !to.ip().is_multicast() {
+        if !deliver(ports, packet, (from, to), link) && !to.ip().is_multicast() {
             // As the answer that nobody is there.
             let cause = Cause::refused(to.is_ipv6());
             let bytes = std::mem::take(&mut packet.bytes);

@@ -1,17 +1,18 @@
-//! Requests that change links and addresses, as rtnetlink(7) has them: those of a network's
-//! loopback interface. Links of other types are not to be had, nor are routes.
+//! Requests that change links, addresses and routes, as rtnetlink(7) has them.
+
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::message::{Request, flag as request_flag, kind};
-use super::{Asker, ip, link_of, word};
+use super::{Asker, change_links, ip, word};
 use crate::net::Network;
-use crate::net::links::{Address, Links, flag};
+use crate::net::links::{Address, Links, Route};
 
 /// What became of a request; `None` if it changes nothing.
 pub(super) fn serve(
     request: &Request<'_>,
-    network: &Network,
+    network: &Arc<Network>,
     who: &Asker<'_>,
 ) -> Option<Result<(), Errno>> {
     // Four kinds for each thing: new, delete, get, set.
@@ -19,51 +20,17 @@ pub(super) fn serve(
         return None;
     }
     let done = who.permit_change(network).and_then(|()| match request.kind {
-        kind::NEW_LINK | kind::DELETE_LINK | kind::SET_LINK => {
-            network.change(|links| change_link(request, links))
-        }
+        kind::NEW_LINK | kind::SET_LINK => change_links::set(request, network, who),
+        kind::DELETE_LINK => change_links::delete(request, network),
         kind::NEW_ADDRESS | kind::DELETE_ADDRESS => {
             network.change(|links| change_address(request, links))
+        }
+        kind::NEW_ROUTE | kind::DELETE_ROUTE => {
+            network.change(|links| change_route(request, links))
         }
         _ => Err(Errno::OPNOTSUPP),
     });
     Some(done)
-}
-
-/// `struct ifinfomsg` and what comes behind it.
-fn change_link(request: &Request<'_>, links: &mut Links) -> Result<(), Errno> {
-    const FIXED: usize = 16;
-    const MTU: u16 = 4;
-    const LARGEST_MTU: u32 = 0x7fff_ffff;
-    if request.body.len() < FIXED {
-        return Err(Errno::INVAL);
-    }
-    let (wanted, mask) = (word(request.body, 8), word(request.body, 12));
-    let found = match link_of(request, links) {
-        Err(_) if request.kind != kind::SET_LINK => None,
-        found => found?.map(|link| link.index),
-    };
-    let has = |flag: u16| request.kind == kind::NEW_LINK && request.flags & flag != 0;
-    let Some(index) = found else {
-        // There are no types of links that could be made.
-        return Err(if has(request_flag::CREATE) { Errno::OPNOTSUPP } else { Errno::NODEV });
-    };
-    if request.kind == kind::DELETE_LINK {
-        return Err(Errno::OPNOTSUPP);
-    }
-    if has(request_flag::EXCLUSIVE) {
-        return Err(Errno::EXIST);
-    }
-    let link = links.of_mut(index)?;
-    if let Some(mtu) = request.attribute(FIXED, MTU) {
-        link.mtu = Some(word(mtu, 0)).filter(|mtu| *mtu <= LARGEST_MTU).ok_or(Errno::INVAL)?;
-    }
-    if wanted != 0 || mask != 0 {
-        let mask = if mask == 0 { u32::MAX } else { mask };
-        let flags = wanted & mask | link.flags() & !mask;
-        link.set_up(flags & flag::UP != 0);
-    }
-    Ok(())
 }
 
 /// `struct ifaddrmsg` and what comes behind it.
@@ -84,11 +51,59 @@ fn change_address(request: &Request<'_>, links: &mut Links) -> Result<(), Errno>
     if prefix > longest {
         return Err(Errno::INVAL);
     }
-    let link = links.of_mut(word(request.body, 4))?;
+    let link = word(request.body, 4);
     if request.kind == kind::DELETE_ADDRESS {
-        return link.remove(own, prefix);
+        return links.remove_address(link, own, prefix);
     }
-    link.add(Address { ip: own, prefix }, request.flags & request_flag::REPLACE != 0)
+    let again = request.flags & request_flag::REPLACE != 0;
+    links.add_address(link, Address { ip: own, prefix }, again)
+}
+
+/// `struct rtmsg` and what comes behind it: unicast routes of the main table.
+fn change_route(request: &Request<'_>, links: &mut Links) -> Result<(), Errno> {
+    const FIXED: usize = 12;
+    const MAIN: u32 = 254;
+    const UNICAST: u8 = 1;
+    const METRIC_OF_V6: u32 = 1024;
+    let [family, prefix, from, _, table, _, _, kind, _, _, _, _, ..] = request.body else {
+        return Err(Errno::INVAL);
+    };
+    let new = request.kind == kind::NEW_ROUTE;
+    let (longest, is_v6) = match family {
+        2 => (32, false),
+        10 => (128, true),
+        _ => return Err(Errno::OPNOTSUPP),
+    };
+    let number = |wanted| request.attribute(FIXED, wanted).map(|b| word(b, 0));
+    let table = number(15).unwrap_or_else(|| (*table).into());
+    // Several ways to one network, and routes by what sends, are not to be had.
+    let plain = *from == 0 && request.attribute(FIXED, 9).is_none();
+    if !plain || !matches!(table, 0 | MAIN) || *kind != UNICAST && (new || *kind != 0) {
+        return Err(Errno::OPNOTSUPP);
+    }
+    let address = |wanted| match request.attribute(FIXED, wanted).map(ip) {
+        Some(Some(ip)) if ip.is_ipv6() == is_v6 => Ok(Some(ip)),
+        Some(_) => Err(Errno::INVAL),
+        None => Ok(None),
+    };
+    let any = crate::net::inet::address::any(is_v6);
+    let to = Address { ip: address(1)?.unwrap_or(any), prefix: *prefix };
+    if *prefix > longest || to.network() != to.ip {
+        return Err(Errno::INVAL);
+    }
+    let metric = number(6).filter(|metric| *metric != 0);
+    let usual = if is_v6 && new { METRIC_OF_V6 } else { 0 };
+    let (link, metric) = (number(4).unwrap_or(0), metric.unwrap_or(usual));
+    let route = Route { to, gateway: address(5)?, link, metric, own: false };
+    if !new {
+        return links.remove_route(&route);
+    }
+    let has = |flag: u16| request.flags & flag != 0;
+    let known = links.routes.iter().any(|own| own.to == to && own.metric == metric);
+    if !known && !has(request_flag::CREATE) {
+        return Err(Errno::NOENT);
+    }
+    links.add_route(route, has(request_flag::REPLACE))
 }
 
 #[cfg(test)]
@@ -96,7 +111,12 @@ mod tests {
     use super::*;
     use crate::task::Credentials;
 
-    fn ask(network: &Network, kind: u16, flags: u16, body: &[u8]) -> Option<Result<(), Errno>> {
+    fn ask(
+        network: &Arc<Network>,
+        kind: u16,
+        flags: u16,
+        body: &[u8],
+    ) -> Option<Result<(), Errno>> {
         let mut bytes = u32::try_from(16 + body.len()).unwrap().to_le_bytes().to_vec();
         bytes.extend_from_slice(&kind.to_le_bytes());
         bytes.extend_from_slice(&flags.to_le_bytes());
@@ -110,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_loopback_interface_is_changed() {
-        let first = Network::default();
+        let first = Arc::new(Network::default());
         assert_eq!(ask(&first, kind::NEW_LINK, 0, &[0; 16]), Some(Err(Errno::PERM)));
         assert_eq!(ask(&first, 18, 0, &[0; 16]), None);
         let own = first.apart(&None);
@@ -124,6 +144,9 @@ mod tests {
         let other = [0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(ask(&own, kind::SET_LINK, 0, &other), Some(Err(Errno::NODEV)));
         assert_eq!(ask(&own, 24, 0, &[0; 12]), Some(Err(Errno::OPNOTSUPP)));
+        let nowhere = [2, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0, 8, 0, 4, 0, 9, 0, 0, 0];
+        assert_eq!(ask(&own, 24, 0x400, &nowhere), Some(Err(Errno::NODEV)));
+        assert_eq!(ask(&own, 25, 0, &nowhere), Some(Err(Errno::SRCH)));
         for length in 0..16 {
             assert_ne!(ask(&own, kind::NEW_ADDRESS, 0, &address[..length]), Some(Ok(())));
         }

@@ -9,7 +9,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
-use crate::net::links::{Address, Link, Links, Route};
+use crate::net::links::{Address, Kind, Link, Links, Route};
 
 use super::message::{Request, flag, kind};
 use super::{ip, note, word};
@@ -106,6 +106,7 @@ impl Host {
                 loopback: false,
                 up: true,
                 addresses: Vec::new(),
+                kind: Kind::Plain,
             });
         })?;
         self.ask(kind::GET_ADDRESS, flag::DUMP, &[0; 8], |answer| {
@@ -136,6 +137,7 @@ impl Host {
                 gateway,
                 link,
                 metric,
+                own: gateway.is_none(),
             });
         })?;
         for (index, alias) in aliases {

@@ -28,6 +28,7 @@ pub(super) mod kind {
     pub(in super::super) const DELETE_ADDRESS: u16 = 21;
     pub(in super::super) const GET_ADDRESS: u16 = 22;
     pub(in super::super) const NEW_ROUTE: u16 = 24;
+    pub(in super::super) const DELETE_ROUTE: u16 = 25;
     pub(in super::super) const GET_ROUTE: u16 = 26;
 }
 
@@ -44,6 +45,20 @@ pub(super) struct Request<'a> {
     whole: &'a [u8],
     /// Behind the header.
     pub(super) body: &'a [u8],
+}
+
+/// One of several attributes.
+pub(super) fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let (length, after) = rest.split_first_chunk()?;
+        let (kind, _) = after.split_first_chunk()?;
+        let length = usize::from(u16::from_le_bytes(*length));
+        let value = rest.get(4..length)?;
+        if u16::from_le_bytes(*kind) & 0x3fff == wanted {
+            return Some(value);
+        }
+        rest = rest.get(length.next_multiple_of(4)..)?;
+    }
 }
 
 impl<'a> Request<'a> {
@@ -67,17 +82,7 @@ impl<'a> Request<'a> {
 
     /// An attribute behind a fixed part of `fixed` bytes.
     pub(super) fn attribute(&self, fixed: usize, wanted: u16) -> Option<&'a [u8]> {
-        let mut rest = self.body.get(fixed..)?;
-        loop {
-            let (length, after) = rest.split_first_chunk()?;
-            let (kind, _) = after.split_first_chunk()?;
-            let length = usize::from(u16::from_le_bytes(*length));
-            let value = rest.get(4..length)?;
-            if u16::from_le_bytes(*kind) & 0x3fff == wanted {
-                return Some(value);
-            }
-            rest = rest.get(length.next_multiple_of(4)..)?;
-        }
+        attribute(self.body.get(fixed..)?, wanted)
     }
 
     /// Whether all is asked for.
@@ -144,6 +149,20 @@ impl Answer {
     /// Adds a number.
     pub(super) fn number(&mut self, kind: u16, value: u32) {
         self.attribute(kind, &value.to_le_bytes());
+    }
+
+    /// Adds an attribute that holds one of a text.
+    pub(super) fn nested(&mut self, kind: u16, inner: u16, value: &str) {
+        let mut within = Answer(Vec::new());
+        within.text(inner, value);
+        self.attribute(kind, &within.0);
+    }
+
+    /// Sets bits of a number in the fixed part, from byte `at` on.
+    pub(super) fn mark(&mut self, at: usize, bits: u32) {
+        if let Some(room) = self.0.get_mut(HEADER + at..).and_then(|room| room.first_chunk_mut()) {
+            *room = (u32::from_le_bytes(*room) | bits).to_le_bytes();
+        }
     }
 
     /// Adds a text.

@@ -1,6 +1,7 @@
 //! netlink(7): what programs ask about interfaces, addresses and routes.
 
 mod change;
+mod change_links;
 pub mod host;
 mod message;
 mod note;
@@ -174,7 +175,7 @@ impl Netlink {
     pub fn send(
         &self,
         bytes: &[u8],
-        network: &Network,
+        network: &Arc<Network>,
         (sender, to, find): (&Credentials, Option<&[u8]>, Find<'_>),
     ) -> Result<(), Errno> {
         if bytes.is_empty() {
@@ -217,7 +218,7 @@ impl Netlink {
     fn answers(
         &self,
         request: &Request<'_>,
-        network: &Network,
+        network: &Arc<Network>,
         asker: &Asker<'_>,
         port: u32,
     ) -> Vec<Vec<u8>> {
@@ -238,7 +239,7 @@ impl Netlink {
         }
         let answers = match request.kind {
             numbers::GET => numbers::tell(request, network, asker, port),
-            _ => route::serve(request, &network.links(), port),
+            _ => route::serve(request, network, port),
         };
         if request.dumps() {
             self.listing.store(answers.len().saturating_sub(1), Ordering::SeqCst);

@@ -39,7 +39,8 @@ pub(super) fn read(text: &str, link: u32) -> Option<(Vec<Address>, Vec<Route>)> 
                     gateway => Some(gateway.parse().ok()?),
                 };
                 let metric = metric.parse().ok()?;
-                routes.push(Route { to: address(to)?, gateway, link, metric });
+                let own = gateway.is_none();
+                routes.push(Route { to: address(to)?, gateway, link, metric, own });
             }
         }
     }
@@ -69,16 +70,18 @@ mod tests {
             loopback: false,
             up: true,
             addresses: vec![address("10.9.0.2/24"), address("fd09::2/64")],
+            kind: crate::net::links::Kind::Plain,
         };
         let route = |to, gateway: Option<&str>, link| Route {
             to: address(to),
             gateway: gateway.map(|ip| ip.parse().unwrap()),
             link,
             metric: 7,
+            own: gateway.is_none(),
         };
         let own = [route("10.9.0.0/24", None, 4), route("::/0", Some("fd09::1"), 4)];
         let routes = [own[0], own[1], route("10.0.0.0/8", None, 5)].to_vec();
-        let mut links = Links { links: vec![link.clone()], routes };
+        let mut links = Links { links: vec![link.clone()], routes, last: 1 };
         let text = write(&link, &links).unwrap();
         assert_eq!(read(&text, 4), Some((link.addresses.clone(), own.to_vec())));
         links.routes = vec![own[1]; 30];

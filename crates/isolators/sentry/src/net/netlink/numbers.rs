@@ -46,6 +46,12 @@ impl Numbers {
         found.map(|(number, _)| *number)
     }
 
+    /// The number of a network that a link leads to, which gets one with that; -1 if there is
+    /// no room.
+    pub(super) fn for_link(&self, other: &Arc<Network>) -> i32 {
+        self.of(other).or_else(|| self.give(other, None).ok()).unwrap_or(NONE)
+    }
+
     /// Which network has a number.
     fn get(&self, number: i32) -> Option<Arc<Network>> {
         lock(&self.0).get(&number).and_then(Weak::upgrade)

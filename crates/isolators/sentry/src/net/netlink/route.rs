@@ -4,16 +4,18 @@ use std::net::IpAddr;
 
 use rustix::io::Errno;
 
-use crate::net::links::{Address, LOOPBACK, Link, Links, Route};
+use crate::net::Network;
+use crate::net::links::{self, Address, Kind, LOOPBACK, Link, Links, Route};
 
 use super::message::{Answer, Request, flag, kind};
 use super::{ip, link_of};
 
 /// Answers to a request.
-pub(super) fn serve(request: &Request<'_>, links: &Links, port: u32) -> Vec<Vec<u8>> {
+pub(super) fn serve(request: &Request<'_>, network: &Network, port: u32) -> Vec<Vec<u8>> {
+    let links = &*network.links();
     if !request.dumps() {
         let one = match request.kind {
-            kind::GET_LINK => one_link(request, links, port),
+            kind::GET_LINK => one_link(request, (network, links), port),
             kind::GET_ROUTE => one_route(request, links, port),
             _ => Err(Errno::OPNOTSUPP),
         };
@@ -29,7 +31,8 @@ pub(super) fn serve(request: &Request<'_>, links: &Links, port: u32) -> Vec<Vec<
     let mut answers = Vec::new();
     match request.kind {
         kind::GET_LINK => {
-            answers.extend(links.links.iter().map(|l| link(request, l, flag::MULTI, port)));
+            let all = links.links.iter();
+            answers.extend(all.map(|l| link(request, (network, l), flag::MULTI, port)));
         }
         kind::GET_ADDRESS => {
             for link in &links.links {
@@ -69,38 +72,67 @@ fn octets(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-fn link(request: &Request<'_>, link: &Link, flags: u16, port: u32) -> Vec<u8> {
+fn link(
+    request: &Request<'_>,
+    (network, link): (&Network, &Link),
+    flags: u16,
+    port: u32,
+) -> Vec<u8> {
     let mut answer = Answer::new(request, kind::NEW_LINK, flags, port);
     let hardware: u16 = if link.loopback { 772 } else { 1 };
     answer.put(&[0, 0]);
     answer.put(&hardware.to_le_bytes());
     answer.put(&link.index.to_le_bytes());
-    answer.put(&link.flags().to_le_bytes());
+    let now = link.flags();
+    answer.put(&now.to_le_bytes());
     answer.put(&[0; 4]);
     answer.text(3, &link.name);
     answer.number(13, 1000);
-    // Operational state: up; unknown for the loopback interface; down.
-    let state = match (link.up, link.loopback) {
+    // Operational state: up; unknown for those that have none; down, or the other end is.
+    let carried = now & links::flag::LOWER_UP != 0;
+    let state = match (link.up, link.loopback || link.kind == Kind::Dummy) {
         (true, true) => 0,
-        (true, false) => 6,
-        (false, _) => 2,
+        (true, false) if carried => 6,
+        _ => 2,
     };
     answer.attribute(16, &[state]);
     answer.attribute(17, &[0]);
     answer.number(4, link.mtu);
     answer.number(27, 0);
-    answer.attribute(33, &[1]);
+    answer.attribute(33, &[u8::from(carried || link.loopback)]);
     let unused = !link.up && link.addresses.is_empty();
     answer.text(6, if unused { "noop" } else { "noqueue" });
     answer.attribute(1, &link.hardware);
     answer.attribute(2, &if link.loopback { [0; 6] } else { [0xff; 6] });
+    if let Kind::Pair(end) = &link.kind
+        && let Some((other, index)) = end.other()
+    {
+        answer.number(5, index);
+        if !std::ptr::eq(&raw const *other, network) {
+            let number = network.numbers.for_link(&other);
+            answer.number(37, number.cast_unsigned());
+        }
+    }
+    let kind = match link.kind {
+        Kind::Plain => None,
+        Kind::Dummy => Some("dummy"),
+        Kind::Pair(_) => Some("veth"),
+    };
+    if let Some(kind) = kind {
+        answer.nested(18, 1, kind);
+    }
     // Counters: `struct rtnl_link_stats64`.
     answer.attribute(23, &[0; 24 * 8]);
     answer.finish()
 }
 
-fn one_link(request: &Request<'_>, links: &Links, port: u32) -> Result<Vec<u8>, Errno> {
-    Ok(link(request, link_of(request, links)?.ok_or(Errno::NODEV)?, 0, port))
+fn one_link(
+    request: &Request<'_>,
+    (network, links): (&Network, &Links),
+    port: u32,
+) -> Result<Vec<u8>, Errno> {
+    let found = link_of(request, links)?.ok_or(Errno::NODEV)?;
+    Ok(link(request, (network, found), 0, port))
 }
 
 /// How far an address is good: this machine, this link, everywhere.
@@ -122,7 +154,8 @@ fn address(request: &Request<'_>, link: &Link, address: &Address, port: u32) -> 
     answer.attribute(1, &ip);
     if address.ip.is_ipv4() {
         answer.attribute(2, &ip);
-        if let (false, Some(all)) = (link.loopback, address.broadcast()) {
+        let from_host = !link.loopback && link.kind == Kind::Plain;
+        if let (true, Some(all)) = (from_host, address.broadcast()) {
             answer.attribute(4, &all.octets());
         }
         answer.text(3, &link.name);
@@ -139,10 +172,12 @@ fn route(request: &Request<'_>, links: &Links, route: &Route, flags: u16, port: 
     const BOOT: u8 = 3;
     const KERNEL: u8 = 2;
     const UNICAST: u8 = 1;
+    /// `RTNH_F_LINKDOWN`
+    const LINK_DOWN: u32 = 16;
     let family = family_of(route.to.ip);
     let direct = route.gateway.is_none();
     let scope = if direct && family == 2 { 253 } else { 0 };
-    let protocol = if direct { KERNEL } else { BOOT };
+    let protocol = if route.own { KERNEL } else { BOOT };
     let mut answer = Answer::new(request, kind::NEW_ROUTE, flags, port);
     answer.put(&[family, route.to.prefix, 0, 0, MAIN, protocol, scope, UNICAST, 0, 0, 0, 0]);
     answer.number(15, MAIN.into());
@@ -151,8 +186,14 @@ fn route(request: &Request<'_>, links: &Links, route: &Route, flags: u16, port: 
     }
     if let Some(gateway) = route.gateway {
         answer.attribute(5, &octets(gateway));
-    } else if let (2, Some(source)) = (family, links.source(route, route.to.ip)) {
+    }
+    // Who asks for the way to one address is told his own.
+    let tells = family == 2 && (route.own || flags & flag::MULTI == 0);
+    if let (true, Some(source)) = (tells, links.source(route, route.to.ip)) {
         answer.attribute(7, &octets(source));
+    }
+    if links.by_index(route.link).is_some_and(|link| !link.is_carried()) {
+        answer.mark(8, LINK_DOWN);
     }
     if route.metric > 0 {
         answer.number(6, route.metric);
@@ -168,7 +209,7 @@ fn one_route(request: &Request<'_>, links: &Links, port: u32) -> Result<Vec<u8>,
     let whole = if ip.is_ipv4() { 32 } else { 128 };
     let to = Address { ip, prefix: whole };
     let found = if links.is_own(ip) {
-        Route { to, gateway: None, link: LOOPBACK, metric: 0 }
+        Route { to, gateway: None, link: LOOPBACK, metric: 0, own: true }
     } else {
         Route { to, ..*links.route(ip).ok_or(Errno::NETUNREACH)? }
     };
@@ -187,7 +228,7 @@ mod tests {
         bytes.extend_from_slice(body);
         let (request, rest) = Request::parse(&bytes).unwrap();
         assert!(rest.is_empty());
-        serve(&request, &Links::default(), 1)
+        serve(&request, &Network::default(), 1)
     }
 
     fn kind_of(message: &[u8]) -> u16 {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inet::{address, icmp, options};
+use crate::net::pair::Reach;
 use crate::net::{Body, Network, Outgoing, Socket, Udp};
 use crate::settings::{NOBODY, PING_GROUPS};
 use crate::task::waiter::lock;
@@ -83,10 +84,16 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
         }
         icmp::seal(&mut message, from, to.ip());
     }
-    if network.is_own(to.ip()) {
+    let target = match network.reach(from, to.ip()) {
+        Reach::Own => Some(Arc::clone(network)),
+        Reach::Other(other, _) => Some(other),
+        Reach::Nobody => return Ok(()),
+        Reach::Outside => None,
+    };
+    if let Some(target) = target {
         const HOPS: u8 = 64;
         let ends = (from, to.ip());
-        if let Some(answer) = icmp::arrive(&network.inet, &message, ends, HOPS) {
+        if let Some(answer) = icmp::arrive(&target.inet, &message, ends, HOPS) {
             icmp::arrive(&network.inet, &answer, (ends.1, ends.0), HOPS);
         }
         return Ok(());

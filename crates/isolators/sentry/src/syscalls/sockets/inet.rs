@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::net::inet::{Progress, address, icmp, options};
 use crate::net::links::LOOPBACK;
+use crate::net::pair::Reach;
 use crate::net::{Body, Network, Options, Outgoing, Socket, Tcp, Udp};
 use crate::settings::FIRST_FREE_PORT;
 use crate::task::Caps;
@@ -110,14 +111,19 @@ pub(super) fn connect(
         return Err(Errno::NETUNREACH.into());
     }
     let from = SocketAddr::new(network.source(to.ip())?, 0);
-    let begun = match network.stack() {
-        Some(stack) if !network.is_own(to.ip()) => tcp.begin(to, from).map(|progress| {
+    let local = tcp.local().ip();
+    let own = if local.is_unspecified() { from.ip() } else { local };
+    let begun = match (network.reach(own, to.ip()), network.stack()) {
+        (Reach::Other(other, link), _) => tcp.connect(to, from, (&other.inet.tcp, link)),
+        // Sooner than on Linux, which asks for three seconds who has the address.
+        (Reach::Nobody, _) => Err(Errno::HOSTUNREACH),
+        (Reach::Outside, Some(stack)) => tcp.begin(to, from).map(|progress| {
             progress.unwrap_or_else(|| {
                 stack.connect(tcp, tcp.local(), to);
                 Progress::Started
             })
         }),
-        _ => tcp.connect(to, from),
+        _ => tcp.connect(to, from, (&network.inet.tcp, LOOPBACK)),
     };
     match begun {
         Ok(Progress::Finished) => return Ok(()),
@@ -232,6 +238,15 @@ fn send_one(
     };
     // What goes to a group by the loopback interface leaves the machine no more than that.
     let stays = to.ip().is_multicast() && (from.is_loopback() || udp.is_bound_to(LOOPBACK));
+    let own = if local.is_unspecified() { from } else { local };
+    let other = match network.reach(own, to.ip()) {
+        Reach::Nobody => return udp.check(&outgoing.packet, to),
+        Reach::Other(other, link) => Some((other, link)),
+        _ => None,
+    };
+    if let Some((other, link)) = other {
+        return udp.send(&mut outgoing.packet, to, from, (&other.inet.udp, link));
+    }
     if let (Some(stack), false) = (network.stack(), stays || network.is_own(to.ip())) {
         udp.check(&outgoing.packet, to)?;
         let local = udp.local();
@@ -241,5 +256,5 @@ fn send_one(
         stack.send(SocketAddr::new(ip, local.port()), to, bytes, hops);
         return Ok(());
     }
-    udp.send(&mut outgoing.packet, to, from)
+    udp.send(&mut outgoing.packet, to, from, (&network.inet.udp, LOOPBACK))
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inbox::Inbox;
-use crate::net::links::LOOPBACK;
 use crate::task::waiter::{lock, lock_both};
 
-use super::{Role, Tcp};
+use super::{Ports, Role, Tcp};
 
 /// How far a call of connect(2) got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +47,22 @@ impl Tcp {
         matches!(state.role, Role::Connecting) && state.remote == Some(to)
     }
 
-    /// Begins to connect. The addresses are on this machine; `from` is what it is
-    /// bound to if it isn't yet.
+    /// Begins to connect to who has one of these ports, and hears what comes by an interface.
+    /// `from` is what it is bound to if it isn't yet.
     ///
     /// # Errors
     /// `EISCONN`, `EALREADY`, `ECONNREFUSED`, `EADDRINUSE` if there is no port left
-    pub fn connect(self: &Arc<Self>, to: SocketAddr, from: SocketAddr) -> Result<Progress, Errno> {
+    pub fn connect(
+        self: &Arc<Self>,
+        to: SocketAddr,
+        from: SocketAddr,
+        (ports, link): (&Ports<Tcp>, u32),
+    ) -> Result<Progress, Errno> {
         if let Some(progress) = self.begin(to, from)? {
             return Ok(progress);
         }
         let own = self.local();
-        let listener = self.ports.chosen(to, own, |tcp| tcp.listens() && tcp.hears(LOOPBACK));
+        let listener = ports.chosen(to, own, |tcp| tcp.listens() && tcp.hears(link));
         let joined = listener.ok_or(Errno::CONNREFUSED).and_then(|l| self.join(&l));
         if joined.is_err() {
             self.unconnected();
@@ -205,8 +209,8 @@ impl Tcp {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Ports;
     use super::*;
+    use crate::net::links::LOOPBACK;
 
     #[test]
     fn who_found_no_room_comes_in_unless_he_left() {
@@ -219,7 +223,7 @@ mod tests {
             socket.bind(place(to)).unwrap();
             socket.listen(0).unwrap();
         }
-        let connect = |tcp: &Arc<Tcp>, to: &str| tcp.connect(place(to), from);
+        let connect = |tcp: &Arc<Tcp>, to: &str| tcp.connect(place(to), from, (&ports, LOOPBACK));
         let (first, last, moved) = (tcp(), tcp(), tcp());
         assert_eq!(connect(&first, "127.0.0.1:80"), Ok(Progress::Done));
         for _ in 0..100 {

@@ -1,4 +1,5 @@
-//! The page in which a stub's threads post calls (`post.rs`).
+//! The pages in which a stub's threads post calls (`post.rs`): a desk for each, and a room
+//! for what calls read and write.
 //!
 //! The guest can write all of it at any time. So a state says nothing but that somebody
 //! wants something; what is in a desk is read once, and what it asks for is judged as any
@@ -15,13 +16,17 @@ use super::HostCall;
 use super::process::last_errno;
 use super::stub::{DESKS, Slot};
 
-/// Bytes of the page.
+/// Bytes of all of them.
 pub const SIZE: u64 = LENGTH as u64;
-const LENGTH: usize = 4096;
-/// Bytes of a desk: a line of the processor's cache.
-const DESK_SIZE: usize = 64;
+const LENGTH: usize = ROOMS + COUNT * 2 * ROOM;
+/// Bytes of a desk: two lines of the processor's cache.
+const DESK_SIZE: usize = 128;
 /// Desks of an address space: one for each of its first threads.
-const COUNT: usize = LENGTH / DESK_SIZE;
+const COUNT: usize = 64;
+/// Where the rooms begin.
+const ROOMS: usize = COUNT * DESK_SIZE;
+/// Bytes of each half of a room: what a call reads, and behind it what it writes.
+pub const ROOM: usize = 4096;
 
 /// Offsets in a desk: its state; whether somebody looks at it; the call's number, and then
 /// its answer; six arguments.
@@ -29,6 +34,12 @@ pub(super) const STATE: usize = 0;
 pub(super) const PRESENT: usize = 4;
 pub(super) const NUMBER: usize = 8;
 pub(super) const FIRST_ARGUMENT: usize = 16;
+/// Where what is in the room's first half was, and how much; where what is in the second goes,
+/// and how much.
+pub(super) const IN_ADDRESS: usize = 64;
+pub(super) const IN_LENGTH: usize = 72;
+pub(super) const OUT_ADDRESS: usize = 80;
+pub(super) const OUT_LENGTH: usize = 88;
 
 /// A call is there.
 pub(super) const POSTED: u32 = 1;
@@ -38,6 +49,11 @@ pub(super) const TAKEN: u32 = 2;
 pub(super) const ANSWERED: u32 = 4;
 /// The thread is to make it.
 const REFUSED: u32 = 8;
+/// Its answer is there, and something in the room's second half.
+pub(super) const WROTE: u32 = 16;
+
+/// A piece of the guest's memory: where, and how many bytes.
+pub type Piece = (u64, usize);
 
 /// The page as the sentry has it.
 #[derive(Debug)]
@@ -83,9 +99,23 @@ impl Desks {
         Some(DESKS + (index * DESK_SIZE) as u64)
     }
 
+    /// Where it has its room.
+    pub(super) fn place_of_room(slot: Slot) -> Option<u64> {
+        let index = usize::try_from(slot.0).ok().filter(|index| *index < COUNT)?;
+        Some(DESKS + (ROOMS + index * 2 * ROOM) as u64)
+    }
+
+    /// The halves of a room.
+    pub(super) fn room(&self, slot: Slot) -> Option<[SharedRoom; 2]> {
+        let index = usize::try_from(slot.0).ok().filter(|index| *index < COUNT)?;
+        // SAFETY: both are within the mapping.
+        let half = |half: usize| unsafe { self.page.add(ROOMS + (index * 2 + half) * ROOM) };
+        Some([SharedRoom(half(0)), SharedRoom(half(1))])
+    }
+
     fn at(&self, slot: Slot, offset: usize) -> Option<NonNull<u8>> {
         let index = usize::try_from(slot.0).ok().filter(|index| *index < COUNT)?;
-        // SAFETY: index and offset are within the page.
+        // SAFETY: index and offset are within the mapping.
         Some(unsafe { self.page.add(index * DESK_SIZE + offset) })
     }
 
@@ -138,12 +168,39 @@ impl Desks {
         Some(HostCall { number: read(NUMBER), args })
     }
 
-    /// What a taken call returns.
-    pub fn answer(&self, slot: Slot, value: i64) {
-        if let (Some(word), Some(state)) = (self.long(slot, NUMBER), self.word(slot, STATE)) {
-            word.store(value.cast_unsigned(), Ordering::Relaxed);
+    fn piece(&self, slot: Slot, address: usize, length: usize) -> Option<Piece> {
+        let read = |offset| Some(self.long(slot, offset)?.load(Ordering::Relaxed));
+        let length = usize::try_from(read(length)?).ok().filter(|length| *length <= ROOM)?;
+        Some((read(address)?, length))
+    }
+
+    /// What a taken call has brought along.
+    pub(super) fn brought(&self, slot: Slot) -> Option<Piece> {
+        self.piece(slot, IN_ADDRESS, IN_LENGTH)
+    }
+
+    #[cfg(test)]
+    pub(super) fn bring(&self, slot: Slot, (address, length): Piece) {
+        self.long(slot, IN_ADDRESS).unwrap().store(address, Ordering::SeqCst);
+        self.long(slot, IN_LENGTH).unwrap().store(length as u64, Ordering::SeqCst);
+    }
+
+    /// What a taken call returns, and what it has written to its room.
+    pub fn answer(&self, slot: Slot, value: i64, written: Option<Piece>) {
+        let (Some(word), Some(state)) = (self.long(slot, NUMBER), self.word(slot, STATE)) else {
+            return;
+        };
+        word.store(value.cast_unsigned(), Ordering::Relaxed);
+        let Some((address, length)) = written else {
             state.store(ANSWERED, Ordering::Release);
+            return;
+        };
+        for (offset, value) in [(OUT_ADDRESS, address), (OUT_LENGTH, length as u64)] {
+            if let Some(word) = self.long(slot, offset) {
+                word.store(value, Ordering::Relaxed);
+            }
         }
+        state.store(WROTE, Ordering::Release);
     }
 
     /// The thread is to make a taken call itself.
@@ -158,14 +215,63 @@ impl Desks {
         self.change(slot, POSTED, REFUSED);
     }
 
-    /// The desk's thread was interrupted while it spun: the answer, if there is one. Else its
-    /// call is not there any more.
-    pub(super) fn settle(&self, slot: Slot) -> Option<u64> {
-        let answered = self.change(slot, ANSWERED, 0);
-        if !answered {
+    /// The desk's thread was interrupted while it spun: the answer, if there is one, and
+    /// what it is still to be given. Else its call is not there any more.
+    pub(super) fn settle(&self, slot: Slot) -> Option<(u64, Option<(Piece, SharedRoom)>)> {
+        let wrote = self.change(slot, WROTE, 0);
+        if !wrote && !self.change(slot, ANSWERED, 0) {
             self.change(slot, POSTED, 0);
+            return None;
         }
-        answered.then(|| self.long(slot, NUMBER).map_or(0, |word| word.load(Ordering::Relaxed)))
+        let answer = self.long(slot, NUMBER)?.load(Ordering::Relaxed);
+        let [_, room] = self.room(slot)?;
+        let piece = wrote.then(|| self.piece(slot, OUT_ADDRESS, OUT_LENGTH)).flatten();
+        Some((answer, piece.map(|piece| (piece, room))))
+    }
+}
+
+/// Half a room. It is there as long as its [`Desks`], whose borrower alone has it; the guest
+/// may write to it at any time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SharedRoom(NonNull<u8>);
+
+impl SharedRoom {
+    /// Copies what begins at `from`.
+    pub(super) fn read(self, from: usize, into: &mut [u8]) -> bool {
+        let fits = from.checked_add(into.len()).is_some_and(|end| end <= ROOM);
+        if fits {
+            // SAFETY: within the half, which is mapped.
+            unsafe { copy(self.0.as_ptr().add(from), into.as_mut_ptr(), into.len()) };
+        }
+        fits
+    }
+
+    /// Copies to what begins at `to`.
+    pub(super) fn write(self, to: usize, from: &[u8]) -> bool {
+        let fits = to.checked_add(from.len()).is_some_and(|end| end <= ROOM);
+        if fits {
+            // SAFETY: within the half, which is mapped.
+            unsafe { copy(from.as_ptr(), self.0.as_ptr().add(to), from.len()) };
+        }
+        fits
+    }
+}
+
+/// Copies bytes of which another process may change some meanwhile: by an instruction of which
+/// the compiler assumes nothing.
+///
+/// # Safety
+/// Both are mapped, and nothing but the guest or the caller has to do with them.
+unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
+    // SAFETY: the caller's promise; the direction flag is clear in Rust code.
+    unsafe {
+        core::arch::asm!(
+            "rep movsb",
+            inout("rcx") length => _,
+            inout("rsi") from => _,
+            inout("rdi") to => _,
+            options(nostack, preserves_flags),
+        );
     }
 }
 
@@ -193,26 +299,51 @@ mod tests {
         let call = desks.take(slot).unwrap();
         assert_eq!((call.number, call.args[5]), (8, 6));
         assert!(desks.take(slot).is_none());
-        desks.answer(slot, -9);
-        assert_eq!(desks.settle(slot), Some((-9_i64).cast_unsigned()));
-        assert_eq!(desks.settle(slot), None);
+        desks.answer(slot, -9, None);
+        let settled = || desks.settle(slot).map(|(answer, piece)| (answer, piece.map(|p| p.0)));
+        assert_eq!(settled(), Some(((-9_i64).cast_unsigned(), None)));
+        assert_eq!(settled(), None);
+        desks.answer(slot, 7, Some((0x1234, 9)));
+        assert_eq!(settled(), Some((7, Some((0x1234, 9)))));
+        assert_eq!(settled(), None);
         set(POSTED);
-        assert_eq!(desks.settle(slot), None);
+        assert_eq!(settled(), None);
         assert!(!desks.is_posted(slot));
         set(77);
         assert!(desks.take(slot).is_none());
-        assert_eq!(desks.settle(slot), None);
+        assert_eq!(settled(), None);
+    }
+
+    #[test]
+    fn rooms_are_apart_and_bounded() {
+        let (desks, _fd) = Desks::new().unwrap();
+        let halves = [Slot(0), Slot(63)].map(|slot| desks.room(slot).unwrap());
+        for (byte, half) in (1_u8..).zip(halves.iter().flatten()) {
+            assert!(half.write(0, &[byte; ROOM]) && half.write(ROOM, &[]));
+            assert!(!half.write(1, &[byte; ROOM]) && !half.write(usize::MAX, &[byte]));
+        }
+        for (byte, half) in (1_u8..).zip(halves.iter().flatten()) {
+            let mut all = [0; ROOM];
+            assert!(half.read(0, &mut all) && all == [byte; ROOM]);
+            assert!(!half.read(1, &mut all) && !half.read(usize::MAX, &mut [0]));
+        }
+        assert!(desks.room(Slot(64)).is_none() && !desks.is_posted(Slot(0)));
+        let slot = Slot(2);
+        for (length, brought) in [(ROOM, true), (ROOM + 1, false), (usize::MAX, false)] {
+            desks.bring(slot, (5, length));
+            assert_eq!(desks.brought(slot), brought.then_some((5, length)));
+        }
     }
 
     #[test]
     fn threads_beyond_the_page_have_no_desk() {
         let (desks, _fd) = Desks::new().unwrap();
         assert_eq!(Desks::place(Slot(0)), Some(DESKS));
-        assert_eq!(Desks::place(Slot(63)), Some(DESKS + 63 * 64));
+        assert_eq!(Desks::place(Slot(63)), Some(DESKS + 63 * 128));
         for slot in [Slot(64), Slot(8191), Slot(u32::MAX)] {
             assert_eq!(Desks::place(slot), None);
             assert!(!desks.is_posted(slot) && desks.take(slot).is_none());
-            desks.answer(slot, 1);
+            desks.answer(slot, 1, None);
             desks.refuse(slot);
         }
         assert!(!desks.announce(Slot(1), true) && desks.announce(Slot(1), true));

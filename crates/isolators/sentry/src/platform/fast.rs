@@ -12,7 +12,7 @@
 //! A signal's frame never shows an address in here: [`unwind`] sets the thread back to
 //! its site or its `syscall`, or behind that if the answer is there.
 //!
-//! Of calls that the stub can't answer the trampolines lead to `post.rs`.
+//! Calls that are not answered here go on in `post.rs`.
 
 use core::arch::global_asm;
 
@@ -43,20 +43,15 @@ pub const GETTID: u64 = 186;
 global_asm!(
     ".pushsection .rodata",
     ".balign 16",
-    ".globl caisson_fast_start, caisson_fast_make, caisson_fast_known, caisson_fast_end",
+    ".globl caisson_fast_start, caisson_fast_known, caisson_fast_end",
     "caisson_fast_start:",
     "cmp r11d, {getpid}",
     "je 2f",
     "cmp r11d, {gettid}",
     "je 3f",
     "caisson_fast_slow:",
-    "mov ax, gs:[{flags}]",
-    "add al, 0x7f",
-    "sahf",
-    "mov rax, r11",
-    "lea rcx, [rcx - 2]",
-    "caisson_fast_make:",
-    "jmp rcx",
+    // post.rs
+    "jmp caisson_fast_start + {post}",
     "3:",
     "mov eax, gs:[{tid}]",
     "jmp 4f",
@@ -76,6 +71,7 @@ global_asm!(
     ".popsection",
     getpid = const GETPID,
     gettid = const GETTID,
+    post = const super::post::OFFSET - OFFSET,
     flags = const FLAGS,
     pid = const PID,
     tid = const TID,
@@ -84,20 +80,18 @@ global_asm!(
 // SAFETY: the assembly above defines them.
 unsafe extern "C" {
     static caisson_fast_start: u8;
-    static caisson_fast_make: u8;
     static caisson_fast_known: u8;
     static caisson_fast_end: u8;
 }
 
-/// The instructions, and the offsets of two places in them.
-fn parts() -> (&'static [u8], u64, u64) {
+/// The instructions, and the offset of a place in them.
+fn parts() -> (&'static [u8], u64) {
     let start = &raw const caisson_fast_start;
     let from_start = |symbol: *const u8| symbol.addr() - start.addr();
     let length = from_start(&raw const caisson_fast_end);
     // SAFETY: both symbols bound one piece of read-only data, in this order.
     let bytes = unsafe { std::slice::from_raw_parts(start, length) };
-    let make = from_start(&raw const caisson_fast_make) as u64;
-    (bytes, make, from_start(&raw const caisson_fast_known) as u64)
+    (bytes, from_start(&raw const caisson_fast_known) as u64)
 }
 
 /// The instructions.
@@ -131,14 +125,9 @@ const RESTORING: u64 = 53;
 const RESTORED: u64 = 54;
 
 /// A trampoline at `at` for what was in front of the `syscall` at `call`; `None` if one
-/// can't be reached from the other. `posts`: for a call that the stub can't answer.
+/// can't be reached from the other.
 #[must_use]
-pub fn trampoline(
-    at: u64,
-    call: u64,
-    replaced: [u8; SITE],
-    posts: bool,
-) -> Option<[u8; TRAMPOLINE]> {
+pub fn trampoline(at: u64, call: u64, replaced: [u8; SITE]) -> Option<[u8; TRAMPOLINE]> {
     let mut code = Vec::with_capacity(TRAMPOLINE);
     code.extend_from_slice(&replaced);
     // mov r11, rax; lahf; seto al
@@ -158,8 +147,7 @@ pub fn trampoline(
     code.extend_from_slice(&[0x04, 0x7f, 0x9e, 0x4c, 0x89, 0xd8, 0xe9]);
     code.extend_from_slice(&distance(at + 62, call)?);
     code.resize(ENTRY, 0xcc);
-    let entry = if posts { super::post::entry() } else { FAST };
-    code.extend_from_slice(&entry.to_le_bytes());
+    code.extend_from_slice(&FAST.to_le_bytes());
     code.resize(TRAMPOLINE, 0xcc);
     code.try_into().ok()
 }
@@ -222,17 +210,13 @@ pub(super) fn take_flags(memory: &GuestMemory, slot: Slot, context: &mut Context
 
 /// [`unwind_trampoline`] for the code that they lead to.
 pub fn unwind(memory: &GuestMemory, slot: Slot, context: &mut Context) {
-    let (_, make, known) = parts();
+    let (_, known) = parts();
     let at = context.get(Register::Rip).wrapping_sub(FAST);
     take_flags(memory, slot, context);
     let behind = context.get(Register::Rcx);
     // Up to `known` r11 is the call, then it is the answer.
     context.set(Register::Rax, context.get(Register::R11));
-    let pointer = match at {
-        at if at >= known || at == make => behind,
-        _ => behind.wrapping_sub(2),
-    };
-    context.set(Register::Rip, pointer);
+    context.set(Register::Rip, if at >= known { behind } else { behind.wrapping_sub(2) });
 }
 
 #[cfg(test)]
@@ -242,7 +226,7 @@ mod tests {
     #[test]
     fn a_trampoline_is_as_its_offsets_say() {
         let (at, site) = (0x3f_f000, 0x40_1000);
-        let code = trampoline(at, site + 5, [0xb8, 39, 0, 0, 0], false).unwrap();
+        let code = trampoline(at, site + 5, [0xb8, 39, 0, 0, 0]).unwrap();
         assert_eq!(code[..5], [0xb8, 39, 0, 0, 0]);
         // Behind the copy: lahf; behind it and seto: rdgsbase.
         let from = |at: u64| &code[usize::try_from(at).unwrap()..];
@@ -259,9 +243,7 @@ mod tests {
         assert_eq!(51 + word(47), 64);
         assert_eq!(62 + i64::from(word(58)), 0x2005);
         assert_eq!(jump(site, at), Some([0xe9, 0xfb, 0xdf, 0xff, 0xff]));
-        assert!(trampoline(0x7fef_0000_0000, site, [0; 5], false).is_none());
-        let posts = trampoline(at, site + 5, [0xb8, 8, 0, 0, 0], true).unwrap();
-        assert_ne!(posts[ENTRY..ENTRY + 8], code[ENTRY..ENTRY + 8]);
+        assert!(trampoline(0x7fef_0000_0000, site, [0; 5]).is_none());
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod post;
 mod process;
 mod stub;
 mod vdso;
+mod window;
 mod zygote;
 
 pub use listener::{Event, EventKind, Listener};

@@ -1,16 +1,23 @@
 //! Calls that are *posted*: a rewritten site leaves number and arguments in its thread's
 //! desk, which stub and sentry share, and spins until a thread of the sentry's that spins,
-//! too, has served them. Nobody enters the host's kernel for that.
+//! too, has served them. Nobody enters the host's kernel for that. What the call reads, if
+//! it is little, the thread copies to the room of its desk, and takes from there what was
+//! written.
 //!
 //! If nobody spins, or nobody takes the call soon, the thread takes it back and makes it. A
 //! call that is taken is waited for, at last by a call that is only a wait. As with the code
 //! in `fast.rs`, all of this is the guest's own: flags, vectors and all registers that
-//! `syscall` keeps are kept, and no frame shows an address in here.
+//! `syscall` keeps are kept, and no frame shows an address in here. If its memory is not as
+//! the call would need it the call is made, so that it fails as it should; or it has
+//! failed, if somebody took the memory away since.
 
 use core::arch::global_asm;
 
 use super::context::{Context, Register};
-use super::desks::{ANSWERED, Desks, FIRST_ARGUMENT, NUMBER, POSTED, PRESENT, STATE, TAKEN};
+use super::desks::{
+    ANSWERED, Desks, FIRST_ARGUMENT, IN_ADDRESS, IN_LENGTH, NUMBER, OUT_ADDRESS, OUT_LENGTH,
+    POSTED, PRESENT, ROOM, STATE, SharedRoom, TAKEN, WROTE,
+};
 use super::fast::{self, DESK, FLAGS};
 use super::memory::GuestMemory;
 use super::stub::{CODE, Slot};
@@ -20,11 +27,92 @@ pub(super) const OFFSET: usize = 1536;
 const POST: u64 = CODE + OFFSET as u64;
 
 /// Words of a slot: where the desk is; where the call returns to; its number; a byte that
-/// says whether there is a desk.
+/// says whether there is a desk; where the room is; two registers of the guest's.
 const PLACE: u32 = DESK + 24;
 const BEHIND: u32 = DESK + 32;
 const CALL: u32 = DESK + 40;
 const POSTS: u32 = DESK + 48;
+const ROOM_AT: u32 = DESK + 56;
+const KEPT_RSI: u32 = DESK + 64;
+const KEPT_RDI: u32 = DESK + 72;
+
+/// Where in the page of instructions the table of [`Kind`]s begins.
+pub(super) const TABLE_OFFSET: usize = 3072;
+const COUNT: usize = 512;
+/// Bytes of a path that are copied at most, and never those of a second page.
+const PATH: u32 = 256;
+
+bitflags::bitflags! {
+    /// What a thread does with a call that can be posted.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Kind: u8 {
+        /// It posts it: the call needs nothing but its arguments and the thread's memory,
+        /// changes neither tasks nor memory nor signals, and mostly does not wait.
+        const POSTED = 1;
+        /// Copies what it reads: the second argument's, as long as the third says.
+        const DATA = 2;
+        /// Copies the path at the first argument.
+        const FIRST_PATH = 4;
+        /// That at the second.
+        const SECOND_PATH = 8;
+        /// Looks first whether what is at the second argument, as long as the third says, can
+        /// be written: the call can't be made again.
+        const PROBED = 16;
+        /// What it writes it would write if it were made again.
+        const AGAIN = 32;
+    }
+}
+
+/// Of a call number.
+#[must_use]
+pub fn kind(number: u64) -> Kind {
+    let bits = usize::try_from(number).ok().and_then(|number| TABLE.get(number));
+    bits.map_or(Kind::empty(), |bits| Kind::from_bits_truncate(*bits))
+}
+
+static TABLE: [u8; COUNT] = {
+    const PLAIN: Kind = Kind::POSTED;
+    const DATA: Kind = PLAIN.union(Kind::DATA);
+    const PROBED: Kind = PLAIN.union(Kind::PROBED);
+    const AGAIN: Kind = PLAIN.union(Kind::AGAIN);
+    const FIRST: Kind = PLAIN.union(Kind::FIRST_PATH);
+    const SECOND: Kind = PLAIN.union(Kind::SECOND_PATH);
+    let mut table = [0; COUNT];
+    let rows: [(&[u16], Kind); 8] = [
+        // close, lseek, readv, writev, fcntl, getuid, getgid, geteuid, getegid, getppid,
+        // epoll_wait, epoll_ctl
+        (&[3, 8, 19, 20, 72, 102, 104, 107, 108, 110, 232, 233], PLAIN),
+        // write, pwrite64, sendto
+        (&[1, 18, 44], DATA),
+        // read, recvfrom, getdents64
+        (&[0, 45, 217], PROBED),
+        // fstat, pread64, gettimeofday, time, clock_gettime, clock_getres
+        (&[5, 17, 96, 201, 228, 229], AGAIN),
+        // open, access, rename, mkdir, rmdir, unlink
+        (&[2, 21, 82, 83, 84, 87], FIRST),
+        // openat, unlinkat, faccessat, faccessat2
+        (&[257, 263, 269, 439], SECOND),
+        // stat, lstat, readlink
+        (&[4, 6, 89], FIRST.union(Kind::AGAIN)),
+        // newfstatat, readlinkat, statx
+        (&[262, 267, 332], SECOND.union(Kind::AGAIN)),
+    ];
+    let mut row = 0;
+    while row < rows.len() {
+        let mut at = 0;
+        while at < rows[row].0.len() {
+            table[rows[row].0[at] as usize] = rows[row].1.bits();
+            at += 1;
+        }
+        row += 1;
+    }
+    table
+};
+
+/// The table as the page of instructions has it.
+pub(super) fn table() -> &'static [u8] {
+    &TABLE
+}
 
 /// Call number by which a thread waits until its posted call is served.
 pub(super) const WAIT: u32 = 0x1003;
@@ -37,17 +125,24 @@ const LONG: u32 = 2048;
 global_asm!(
     ".pushsection .rodata",
     ".balign 16",
-    ".globl caisson_post_start, caisson_post_kept, caisson_post_posted, caisson_post_waited",
-    ".globl caisson_post_known, caisson_post_slow, caisson_post_end",
+    ".globl caisson_post_start, caisson_post_kept, caisson_post_copies, caisson_post_copied",
+    ".globl caisson_post_posted, caisson_post_waited, caisson_post_takes, caisson_post_taken",
+    ".globl caisson_post_known, caisson_post_back, caisson_post_slow, caisson_post_end",
     "caisson_post_start:",
     "mov gs:[{behind}], rcx",
     "mov gs:[{call}], r11",
     "caisson_post_kept:",
     "cmp byte ptr gs:[{posts}], 0",
     "je caisson_post_slow",
+    "cmp r11, {count}",
+    "jae caisson_post_slow",
     "mov rcx, gs:[{place}]",
     "cmp dword ptr [rcx + {present}], 0",
     "je caisson_post_slow",
+    "lea rax, [rip + caisson_post_start + {table}]",
+    "movzx eax, byte ptr [rax + r11]",
+    "test al, {is_posted}",
+    "jz caisson_post_slow",
     "mov [rcx + {number}], r11",
     "mov [rcx + {first}], rdi",
     "mov [rcx + {first} + 8], rsi",
@@ -55,6 +150,65 @@ global_asm!(
     "mov [rcx + {first} + 24], r10",
     "mov [rcx + {first} + 32], r8",
     "mov [rcx + {first} + 40], r9",
+    "cmp al, {is_posted}",
+    "je caisson_post_copied",
+    "mov gs:[{kept_rsi}], rsi",
+    "mov gs:[{kept_rdi}], rdi",
+    "caisson_post_copies:",
+    "mov r11d, eax",
+    // Who has the direction flag set is not helped.
+    "mov rsi, rcx",
+    "lodsb",
+    "cmp rsi, rcx",
+    "jb caisson_post_back",
+    "mov rsi, gs:[{kept_rsi}]",
+    "test r11b, {data}",
+    "jnz 2f",
+    "test r11b, {second}",
+    "jnz 3f",
+    "test r11b, {first_path}",
+    "jnz 4f",
+    "test r11b, {probed}",
+    "jz 8f",
+    "test rdx, rdx",
+    "jz 8f",
+    "cmp rdx, {room}",
+    "ja 8f",
+    "lea rax, [rsi + rdx - 1]",
+    "7:",
+    "lock or byte ptr [rsi], 0",
+    "add rsi, 4096",
+    "cmp rsi, rax",
+    "jb 7b",
+    "lock or byte ptr [rax], 0",
+    "jmp 8f",
+    "2:",
+    "mov rax, rdx",
+    "cmp rax, {room}",
+    "jbe 5f",
+    "xor eax, eax",
+    "jmp 5f",
+    "4:",
+    "mov rsi, rdi",
+    "3:",
+    // To the page's end.
+    "mov eax, esi",
+    "or eax, -4096",
+    "neg eax",
+    "cmp eax, {path}",
+    "jbe 5f",
+    "mov eax, {path}",
+    "5:",
+    "mov [rcx + {in_address}], rsi",
+    "mov [rcx + {in_length}], rax",
+    "mov rdi, gs:[{room_at}]",
+    "mov rcx, rax",
+    "rep movsb",
+    "8:",
+    "mov rsi, gs:[{kept_rsi}]",
+    "mov rdi, gs:[{kept_rdi}]",
+    "mov rcx, gs:[{place}]",
+    "caisson_post_copied:",
     "mov eax, {short}",
     "mov dword ptr [rcx + {state}], {posted}",
     "caisson_post_posted:",
@@ -84,7 +238,21 @@ global_asm!(
     "jmp 2b",
     "4:",
     "cmp dword ptr [rcx + {state}], {answered}",
+    "je caisson_post_taken",
+    "cmp dword ptr [rcx + {state}], {wrote}",
     "jne caisson_post_slow",
+    "mov gs:[{kept_rsi}], rsi",
+    "mov gs:[{kept_rdi}], rdi",
+    "caisson_post_takes:",
+    "mov rdi, [rcx + {out_address}]",
+    "mov rsi, gs:[{room_at}]",
+    "add rsi, {room}",
+    "mov rcx, [rcx + {out_length}]",
+    "rep movsb",
+    "mov rsi, gs:[{kept_rsi}]",
+    "mov rdi, gs:[{kept_rdi}]",
+    "mov rcx, gs:[{place}]",
+    "caisson_post_taken:",
     "mov r11, [rcx + {number}]",
     "caisson_post_known:",
     "mov rcx, gs:[{behind}]",
@@ -93,6 +261,9 @@ global_asm!(
     "sahf",
     "mov rax, r11",
     "jmp rcx",
+    // Reached from within what is copied.
+    "caisson_post_back:",
+    "mov rsi, gs:[{kept_rsi}]",
     "caisson_post_slow:",
     "mov rcx, gs:[{behind}]",
     "mov ax, gs:[{flags}]",
@@ -107,14 +278,31 @@ global_asm!(
     call = const CALL,
     place = const PLACE,
     posts = const POSTS,
+    room_at = const ROOM_AT,
+    kept_rsi = const KEPT_RSI,
+    kept_rdi = const KEPT_RDI,
     flags = const FLAGS,
+    count = const COUNT,
+    table = const TABLE_OFFSET - OFFSET,
+    is_posted = const Kind::POSTED.bits(),
+    data = const Kind::DATA.bits(),
+    first_path = const Kind::FIRST_PATH.bits(),
+    second = const Kind::SECOND_PATH.bits(),
+    probed = const Kind::PROBED.bits(),
+    path = const PATH,
+    room = const ROOM,
     present = const PRESENT,
     state = const STATE,
     number = const NUMBER,
     first = const FIRST_ARGUMENT,
+    in_address = const IN_ADDRESS,
+    in_length = const IN_LENGTH,
+    out_address = const OUT_ADDRESS,
+    out_length = const OUT_LENGTH,
     posted = const POSTED,
     taken = const TAKEN,
     answered = const ANSWERED,
+    wrote = const WROTE,
     short = const SHORT,
     long = const LONG,
     wait = const WAIT,
@@ -124,9 +312,14 @@ global_asm!(
 unsafe extern "C" {
     static caisson_post_start: u8;
     static caisson_post_kept: u8;
+    static caisson_post_copies: u8;
+    static caisson_post_copied: u8;
     static caisson_post_posted: u8;
     static caisson_post_waited: u8;
+    static caisson_post_takes: u8;
+    static caisson_post_taken: u8;
     static caisson_post_known: u8;
+    static caisson_post_back: u8;
     static caisson_post_slow: u8;
     static caisson_post_end: u8;
 }
@@ -142,11 +335,6 @@ pub(super) fn code() -> &'static [u8] {
     unsafe { std::slice::from_raw_parts(&raw const caisson_post_start, length) }
 }
 
-/// Where trampolines lead whose calls are posted.
-pub(super) fn entry() -> u64 {
-    POST
-}
-
 /// What a filter sees of the call that waits.
 pub(super) fn wait_pointer() -> u64 {
     POST + from_start(&raw const caisson_post_waited)
@@ -159,6 +347,9 @@ pub fn tell_desk(memory: &GuestMemory, slot: Slot, desk: Option<u64>) {
     // If the guest made it inaccessible, it is the guest that gets a fault.
     if let Some(desk) = desk {
         let _ = memory.write(word(PLACE), &desk.to_le_bytes());
+        if let Some(room) = Desks::place_of_room(slot) {
+            let _ = memory.write(word(ROOM_AT), &room.to_le_bytes());
+        }
     }
     let _ = memory.write(word(POSTS), &[u8::from(desk.is_some())]);
 }
@@ -170,29 +361,59 @@ pub fn is_inside(pointer: u64) -> bool {
 }
 
 /// A thread was interrupted in here, and nobody serves a call of its: sets it back to its
-/// call, or behind it if it was answered.
-pub fn unwind(memory: &GuestMemory, slot: Slot, desks: Option<&Desks>, context: &mut Context) {
+/// call, or behind it if it was answered. True if it was copying between its memory and its
+/// room: then a fault is what the call says, and no signal's.
+#[must_use]
+pub fn unwind(
+    memory: &GuestMemory,
+    slot: Slot,
+    desks: Option<&Desks>,
+    context: &mut Context,
+) -> bool {
     let at = context.get(Register::Rip).wrapping_sub(POST);
     let kept = |word: u32| {
         let address = slot.context() + u64::from(word);
         memory.read_u64(address).unwrap_or(0)
     };
+    let range = |from: *const u8, to: *const u8| (from_start(from)..from_start(to)).contains(&at);
+    let copies = range(&raw const caisson_post_copies, &raw const caisson_post_copied)
+        // The way back from there.
+        || range(&raw const caisson_post_back, &raw const caisson_post_slow);
+    let takes = range(&raw const caisson_post_takes, &raw const caisson_post_taken);
     let (mut behind, mut call) = (kept(BEHIND), kept(CALL));
     if at < from_start(&raw const caisson_post_kept) {
         (behind, call) = (context.get(Register::Rcx), context.get(Register::R11));
     }
-    let known = from_start(&raw const caisson_post_known);
-    let spins = from_start(&raw const caisson_post_posted)..known;
-    let answer = match at {
-        at if spins.contains(&at) => desks.and_then(|desks| desks.settle(slot)),
-        at if at >= known && at < from_start(&raw const caisson_post_slow) => {
-            Some(context.get(Register::R11))
-        }
-        _ => None,
+    if copies || takes {
+        context.set(Register::Rsi, kept(KEPT_RSI));
+        context.set(Register::Rdi, kept(KEPT_RDI));
+    }
+    let answer = if range(&raw const caisson_post_posted, &raw const caisson_post_known) {
+        let settled = desks.and_then(|desks| desks.settle(slot));
+        // What it has taken already others may have changed since.
+        let has_taken = range(&raw const caisson_post_taken, &raw const caisson_post_known);
+        settled.map(|(answer, piece)| match piece.filter(|_| !has_taken) {
+            Some(((address, length), room)) if !give(memory, address, length, room) => FAULT,
+            _ => answer,
+        })
+    } else {
+        range(&raw const caisson_post_known, &raw const caisson_post_back)
+            .then(|| context.get(Register::R11))
     };
     fast::take_flags(memory, slot, context);
     context.set(Register::Rax, answer.unwrap_or(call));
     context.set(Register::Rip, if answer.is_some() { behind } else { behind.wrapping_sub(2) });
+    copies || takes
+}
+
+/// `EFAULT`, as a call returns it.
+const FAULT: u64 = (-14_i64).cast_unsigned();
+
+/// Gives a thread what is in its room; whether it could be.
+fn give(memory: &GuestMemory, address: u64, length: usize, room: SharedRoom) -> bool {
+    let mut bytes = [0; ROOM];
+    let Some(bytes) = bytes.get_mut(..length) else { return false };
+    room.read(0, bytes) && memory.write(address, bytes).is_ok()
 }
 
 #[cfg(test)]
@@ -202,7 +423,8 @@ mod tests {
     #[test]
     fn the_code_fits_and_makes_one_call() {
         assert!(fast::OFFSET + fast::code().len() <= OFFSET);
-        assert!(OFFSET + code().len() <= 4096);
+        assert!(OFFSET + code().len() <= TABLE_OFFSET);
+        assert!(TABLE_OFFSET + table().len() <= 4096);
         let syscall = [0x0f, 0x05];
         let calls: Vec<usize> = code()
             .windows(2)
@@ -212,5 +434,23 @@ mod tests {
             .collect();
         assert_eq!(calls, [usize::try_from(wait_pointer() - CODE).unwrap()]);
         assert_eq!(wait_pointer() >> 32, CODE >> 32);
+    }
+    #[test]
+    fn kinds_are_told() {
+        let (first, second) = (Kind::FIRST_PATH, Kind::SECOND_PATH);
+        for (number, wanted) in [
+            (0, Kind::POSTED | Kind::PROBED),
+            (1, Kind::POSTED | Kind::DATA),
+            (4, Kind::POSTED | first | Kind::AGAIN),
+            (8, Kind::POSTED),
+            (17, Kind::POSTED | Kind::AGAIN),
+            (257, Kind::POSTED | second),
+            (9, Kind::empty()),
+            (511, Kind::empty()),
+            (512, Kind::empty()),
+            (u64::MAX, Kind::empty()),
+        ] {
+            assert_eq!(kind(number), wanted, "{number}");
+        }
     }
 }

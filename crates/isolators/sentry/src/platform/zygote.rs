@@ -163,6 +163,8 @@ fn instructions(bases: bool) -> Vec<u8> {
     page.extend_from_slice(fast::code());
     page.resize(post::OFFSET, 0xcc);
     page.extend_from_slice(post::code());
+    page.resize(post::TABLE_OFFSET, 0xcc);
+    page.extend_from_slice(post::table());
     page
 }
 

@@ -46,7 +46,7 @@ pub fn reported(
     };
     let info = Info::from_bytes(info);
     let mut frame = Frame { address: context_address, context: Context::from_bytes(bytes) };
-    syscalls::sites::unwind(thread, &mut frame.context);
+    let copied = syscalls::sites::unwind(thread, &mut frame.context);
     let waited = lock(&thread.host_wait).take();
     // A sandbox that was paused goes on.
     if signal == KICK || signal == SIGCONT {
@@ -108,8 +108,10 @@ pub fn reported(
         return;
     }
     // Only the host's kernel sends others: faults of the guest's code.
-    if signal == SIGSEGV && syscalls::sites::came_too_early(thread, &frame.context, info.address())
-    {
+    let may_go_on = copied && matches!(signal, SIGSEGV | super::SIGBUS)
+        || signal == SIGSEGV
+            && syscalls::sites::came_too_early(thread, &frame.context, info.address());
+    if may_go_on {
         resume(kernel, thread, id, &mut frame);
         return;
     }

@@ -28,6 +28,8 @@ pub const SIGSTOP: i32 = 19;
 pub const SIGHUP: i32 = 1;
 /// `SIGCONT`
 pub const SIGCONT: i32 = 18;
+/// `SIGBUS`
+pub const SIGBUS: i32 = 7;
 /// `SIGSEGV`
 pub const SIGSEGV: i32 = 11;
 /// `SIGPIPE`

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::Kernel;
 use crate::platform::desks::Desks;
-use crate::platform::{HostCall, Slot};
+use crate::platform::post::{self, Kind};
+use crate::platform::{GuestMemory, HostCall, Slot};
 use crate::signal::owner;
 use crate::task::Thread;
 use crate::task::waiter::{self, Leave, lock};
@@ -34,13 +35,13 @@ const FIRST_PATIENCE: Duration = Duration::from_micros(60);
 /// Who was not there for so long had no processor, or was kept by a disk.
 const LOST: Duration = Duration::from_micros(200);
 /// How seldom calls may be, over a while, to be worth a processor.
-const WORTH: Duration = Duration::from_micros(12);
+const WORTH: Duration = Duration::from_micros(20);
 const WHILE: Duration = Duration::from_millis(2);
 /// Calls after which a session was one.
 const FEW: u64 = 32;
 /// Sessions of which nothing came are so far from each other.
 const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_millis(256);
+const LONGEST: Duration = Duration::from_millis(64);
 /// Bytes that are sure to be taken by what can be written to.
 const SURE: u64 = 4096;
 const STACK: usize = 256 << 10;
@@ -49,27 +50,16 @@ mod number {
     pub(super) const READ: u64 = 0;
     pub(super) const READV: u64 = 19;
     pub(super) const WRITE: u64 = 1;
+    pub(super) const CLOSE: u64 = 3;
     pub(super) const PWRITE64: u64 = 18;
     pub(super) const WRITEV: u64 = 20;
     pub(super) const SENDTO: u64 = 44;
     pub(super) const RECVFROM: u64 = 45;
+    pub(super) const FCNTL: u64 = 72;
 }
 
-/// Whether a call needs nothing but its arguments, changes neither tasks nor memory nor
-/// signals, and mostly does not wait.
 fn is_simple(number: u64) -> bool {
-    matches!(
-        number,
-        // read, write; fstat; lseek; pread64, pwrite64, readv, writev
-        0 | 1 | 5 | 8 | 17
-            ..=20
-        // sendto, recvfrom
-        | 44 | 45
-        // getuid, getgid, geteuid, getegid, getppid
-        | 102 | 104 | 107 | 108 | 110
-        // time, clock_gettime, clock_getres; epoll_wait
-        | 201 | 228 | 229 | 232
-    )
+    post::kind(number).contains(Kind::POSTED)
 }
 
 /// Whether a call could be posted, if its thread had a desk.
@@ -90,6 +80,7 @@ struct Seat {
     kernel: Arc<Kernel>,
     thread: Arc<Thread>,
     desks: Arc<Desks>,
+    memory: GuestMemory,
     slot: Slot,
     /// Where its thread runs, most likely.
     processor: usize,
@@ -143,7 +134,8 @@ pub(super) fn invite(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     }
     let (kernel, thread) = (Arc::clone(kernel), Arc::clone(thread));
     let processor = rustix::thread::sched_getcpu();
-    seats.new.push(Seat { kernel, thread, desks, slot: place.slot, processor });
+    let (memory, slot) = (place.space.memory.clone(), place.slot);
+    seats.new.push(Seat { kernel, thread, desks, memory, slot, processor });
     seats.count += 1;
     partner.more.store(true, Ordering::SeqCst);
     partner.called.notify_one();
@@ -154,6 +146,8 @@ struct Yield {
     calls: u64,
     time: Duration,
     lost: bool,
+    /// The host had no other processor from the start.
+    crowded: bool,
 }
 
 impl Partner {
@@ -174,6 +168,8 @@ impl Partner {
                 && WORTH * u32::try_from(got.calls).unwrap_or(u32::MAX) >= got.time;
             pause = match pays && !got.lost {
                 true => Duration::ZERO,
+                // It has cost next to nothing, and may be another one's moment.
+                false if got.crowded => pause.max(SHORTEST),
                 false => (pause * 2).clamp(SHORTEST, LONGEST),
             };
             let mut seats = lock(&self.seats);
@@ -193,7 +189,8 @@ impl Partner {
         // If the host has no other processor to give, spinning would keep the thread from it.
         let own = rustix::thread::sched_getcpu();
         let (mut calls, mut late) = (0_u64, 0_u64);
-        let mut lost = seats.iter().any(|seat| seat.processor == own);
+        let crowded = seats.iter().any(|seat| seat.processor == own);
+        let mut lost = crowded;
         let (mut before, mut last) = (begin, begin);
         let mut counted = (begin, 0_u64);
         while !lost {
@@ -249,7 +246,7 @@ impl Partner {
             seat.leave();
         }
         workers.do_work();
-        Yield { calls, time: last - begin, lost }
+        Yield { calls, time: last - begin, lost, crowded }
     }
 }
 
@@ -262,9 +259,10 @@ impl Seat {
     fn serve(&self) -> bool {
         let served = self.thread.posting.serve(|| {
             let Some(call) = self.desks.take(self.slot) else { return false };
-            let made = self.thread.serve(|| make(&self.kernel, &self.thread, call));
+            let make = || self.thread.serve(|| make(&self.kernel, &self.thread, call));
+            let (made, written) = self.memory.through_room(&self.desks, self.slot, &call, make);
             match made {
-                Some(value) => self.desks.answer(self.slot, value),
+                Some(value) => self.desks.answer(self.slot, value, written),
                 None => self.desks.refuse(self.slot),
             }
             made.is_some()
@@ -308,6 +306,8 @@ fn make(kernel: &Arc<Kernel>, thread: &Arc<Thread>, host: HostCall) -> Option<i6
 fn is_clean(call: &Call<'_>, number: u64) -> bool {
     /// `MSG_WAITALL`
     const ALL: u32 = 0x100;
+    /// `F_DUPFD` to `F_SETFL`.
+    const FLAGS: std::ops::RangeInclusive<u32> = 0..=4;
     let by_file = |sends: bool| {
         let short = number != number::WRITEV && call.arg(2) <= SURE;
         call.file(0).is_ok_and(|file| {
@@ -318,6 +318,9 @@ fn is_clean(call: &Call<'_>, number: u64) -> bool {
     };
     match number {
         number::RECVFROM => call.uint(3) & ALL == 0 && by_file(false),
+        // What ends then may have to do with signals.
+        number::CLOSE => call.file(0).is_ok_and(|f| f.seekable || f.file.waits_cleanly()),
+        number::FCNTL => FLAGS.contains(&call.uint(1)),
         number::READ | number::READV => by_file(false),
         number::WRITE | number::PWRITE64 | number::WRITEV | number::SENDTO => by_file(true),
         _ => true,

@@ -44,7 +44,7 @@ const A_MOMENT: Duration = Duration::from_millis(1);
 
 /// Reports after which a site is worth rewriting: with an answer in the stub, without.
 const RIPE: u32 = 64;
-const RIPE_TO_POST: u32 = 128;
+const RIPE_TO_POST: u32 = 64;
 
 fn is_answered(number: u64) -> bool {
     matches!(number, GETPID | GETTID)
@@ -158,7 +158,7 @@ fn steps(
     }
     let mut steps = VecDeque::new();
     if let Some(form) = form {
-        steps.extend(trampoline_and_jump(thread, space, (call, form), posts)?);
+        steps.extend(trampoline_and_jump(thread, space, (call, form))?);
     }
     if posts && space.desks.get().is_none() {
         // What is given is closed by these steps, so nothing fails from here on.
@@ -194,11 +194,10 @@ fn trampoline_and_jump(
     thread: &Thread,
     space: &Space,
     (call, form): (u64, Form),
-    posts: bool,
 ) -> Option<Vec<Step>> {
     let (room, is_new) = room(space, call)?;
     let page = room & !(PAGE - 1);
-    let trampoline: [u8; TRAMPOLINE] = fast::trampoline(room, call, form.replaced(), posts)?;
+    let trampoline: [u8; TRAMPOLINE] = fast::trampoline(room, call, form.replaced())?;
     let changes = form.changes(call, room)?;
     let text = form.start(call) & !(PAGE - 1);
     // No further than it is written: others may execute the next page, and can't be waited for.
@@ -380,13 +379,14 @@ pub fn report_all(kernel: &Kernel, process: &Process) {
 }
 
 /// A thread that was interrupted on the way from a site is set back to it, or behind it
-/// if it has its answer.
-pub fn unwind(thread: &Thread, context: &mut Context) {
+/// if it has its answer. True if a fault is no fault of its own code.
+pub fn unwind(thread: &Thread, context: &mut Context) -> bool {
     let pointer = context.get(Register::Rip);
     let place = lock(&thread.place).clone();
     let memory = &place.space.memory;
     if fast::is_inside(pointer) {
-        return fast::unwind(memory, place.slot, context);
+        fast::unwind(memory, place.slot, context);
+        return false;
     }
     if post::is_inside(pointer) {
         return post::unwind(memory, place.slot, place.space.desks.get().map(|d| &**d), context);
@@ -395,6 +395,7 @@ pub fn unwind(thread: &Thread, context: &mut Context) {
     if let Some((trampoline, site)) = found {
         fast::unwind_trampoline(context, trampoline, (site.start, site.call));
     }
+    false
 }
 
 /// A thread that reports each of its steps stands at a rewritten site: it is put in front

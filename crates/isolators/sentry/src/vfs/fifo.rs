@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::syscalls::{Call, Failure};
 use crate::task::Restart;
-use crate::task::waiter::{Waiter, Woken, lock};
+use crate::task::waiter::{self, Waiter, Woken, lock};
 
 use super::pipe::{Pipe, Reader, Writer};
 use super::{Asks, Attributes, Entry, File, Kept, Ready, status};
@@ -65,6 +65,11 @@ impl Fifos {
         let (readers, writers) = pipe.opened();
         // It may be gone again by the time that this end is seen.
         let met = if reads { pipe.has_writers() } else { pipe.has_readers() };
+        if waits && !met && !(reads && writes) && waiter::never_waits() {
+            // Nobody is to see an end of a call that is made again.
+            let _ = call.waiter().wait(None);
+            return Err(Failure::Interrupted(Restart::IfAsked));
+        }
         let file = FifoFile {
             reader: reads.then(|| Reader::of(&pipe)),
             writer: writes.then(|| Writer::of(&pipe)),

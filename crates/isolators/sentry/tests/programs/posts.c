@@ -177,7 +177,7 @@ static void honest(double seconds) {
 /* The page that the sentry looks at, and a desk in it. */
 #define DESKS ((volatile unsigned char *)0x7ffe20000000)
 struct desk { volatile uint32_t state, present; volatile uint64_t number, args[6]; };
-static struct desk *desk(int i) { return (struct desk *)(DESKS + 64 * i); }
+static struct desk *desk(int i) { return (struct desk *)(DESKS + 128 * i); }
 
 /* Makes quick calls until they are posted, if ever. */
 static int posted(double seconds) {
@@ -295,7 +295,7 @@ int main(int argc, char **argv) {
     sigaction(SIGALRM, &action, 0), sigaction(SIGUSR1, &action, 0), sigaction(SIGPIPE, &action, 0);
     double seconds = argc > 2 ? atof(argv[2]) : 0.3;
     if (argc < 2 || !strcmp(argv[1], "long")) honest(seconds);
-    else if (!strcmp(argv[1], "seen")) say("posted", posted(20));
+    else if (!strcmp(argv[1], "seen")) say("posted", posted(120));
     else if (!strcmp(argv[1], "forge")) forge(seconds);
     else if (!strcmp(argv[1], "gain")) gain(argv[2]);
     printf("done\n");

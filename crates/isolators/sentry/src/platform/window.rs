@@ -1,0 +1,172 @@
+//! What a posted call has to do with its thread's memory goes through the room of its desk
+//! (`desks.rs`), as far as it can: the thread brings along what is read, and takes with it what
+//! was written. A copy between processes costs more than the call itself.
+//!
+//! While a call is served by [`through`], accesses to its thread's memory on this thread
+//! look here first ([`read`], [`write()`]). What does not fit goes to the memory itself.
+
+use std::cell::Cell;
+
+use super::desks::{Desks, Piece, ROOM, SharedRoom};
+use super::post::{self, Kind};
+use super::{HostCall, Slot};
+
+/// What is written to the room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// Nothing may be.
+    Nothing,
+    /// What is within this, from its start on.
+    Within(Piece),
+    /// The first piece, wherever it goes.
+    Anything,
+    /// This is.
+    Is(Piece),
+}
+
+#[derive(Clone, Copy)]
+struct Window {
+    /// Which memory it belongs to.
+    memory: usize,
+    halves: [SharedRoom; 2],
+    brought: Option<Piece>,
+    output: Output,
+}
+
+thread_local! {
+    static WINDOW: Cell<Option<Window>> = const { Cell::new(None) };
+}
+
+/// Serves a taken call with `f`; the second value is what it has written to the room.
+/// `memory` is what [`read`] and [`write()`] are told.
+pub(super) fn through<T>(
+    desks: &Desks,
+    slot: Slot,
+    call: &HostCall,
+    memory: usize,
+    f: impl FnOnce() -> T,
+) -> (T, Option<Piece>) {
+    let kind = post::kind(call.number);
+    let brings = kind.intersects(Kind::DATA | Kind::FIRST_PATH | Kind::SECOND_PATH);
+    let [_, address, length, ..] = call.args;
+    let output = match usize::try_from(length) {
+        Ok(length) if kind.contains(Kind::PROBED) && length <= ROOM => {
+            Output::Within((address, length))
+        }
+        _ if kind.contains(Kind::AGAIN) => Output::Anything,
+        _ => Output::Nothing,
+    };
+    let brought = brings.then(|| desks.brought(slot)).flatten();
+    let halves = desks.room(slot).filter(|_| brought.is_some() || output != Output::Nothing);
+    WINDOW.set(halves.map(|halves| Window { memory, halves, brought, output }));
+    let result = f();
+    let written = WINDOW.take().and_then(|window| match window.output {
+        Output::Is(piece) => Some(piece),
+        _ => None,
+    });
+    (result, written)
+}
+
+/// Where a range lies in a piece.
+fn within((start, length): Piece, address: u64, wanted: usize) -> Option<usize> {
+    let from = usize::try_from(address.checked_sub(start)?).ok()?;
+    (from.checked_add(wanted)? <= length).then_some(from)
+}
+
+/// Reads from the window of this thread, if it has all of that; false if it has not.
+pub(super) fn read(memory: usize, address: u64, into: &mut [u8]) -> bool {
+    let Some(window) = WINDOW.get().filter(|window| window.memory == memory) else { return false };
+    let [brought, _] = window.halves;
+    let from = window.brought.and_then(|piece| within(piece, address, into.len()));
+    from.is_some_and(|from| brought.read(from, into))
+}
+
+/// Writes to the window of this thread, if that is its place; false if it is not.
+pub(super) fn write(memory: usize, address: u64, from: &[u8]) -> bool {
+    let Some(mut window) = WINDOW.get().filter(|window| window.memory == memory) else {
+        return false;
+    };
+    let (start, length) = match window.output {
+        Output::Nothing => return false,
+        Output::Within(place) if within(place, address, from.len()) != Some(0) => return false,
+        Output::Within(_) | Output::Anything => (address, 0),
+        Output::Is(piece) => piece,
+    };
+    // Without a gap, of which nobody knows what it holds.
+    let Some(at) = within((start, ROOM), address, from.len()).filter(|at| *at <= length) else {
+        return false;
+    };
+    let [_, room] = window.halves;
+    let done = room.write(at, from);
+    if done {
+        window.output = Output::Is((start, length.max(at + from.len())));
+        WINDOW.set(Some(window));
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(number: u64, args: [u64; 6]) -> HostCall {
+        HostCall { number, args }
+    }
+
+    #[test]
+    fn what_is_brought_is_read_and_nothing_else() {
+        let (desks, _fd) = Desks::new().unwrap();
+        let slot = Slot(1);
+        let [brought, _] = desks.room(slot).unwrap();
+        assert!(brought.write(0, b"a text"));
+        desks.bring(slot, (0x1000, 6));
+        let seen = |number, memory, address, length| {
+            let call = call(number, [3, 0x1000, 6, 0, 0, 0]);
+            let mut bytes = vec![0; length];
+            let read = || read(memory, address, &mut bytes);
+            let (read, written) = through(&desks, slot, &call, 7, read);
+            assert_eq!(written, None);
+            read.then_some(bytes)
+        };
+        assert_eq!(seen(1, 7, 0x1000, 6).unwrap(), b"a text");
+        assert_eq!(seen(1, 7, 0x1002, 4).unwrap(), b"text");
+        // More, in front of it, of another memory, for a call that brings nothing.
+        for (number, memory, address, length) in
+            [(1, 7, 0x1000, 7), (1, 7, 0xfff, 2), (1, 8, 0x1000, 6), (0, 7, 0x1000, 6)]
+        {
+            assert!(seen(number, memory, address, length).is_none());
+        }
+        assert!(!read(7, 0x1000, &mut [0]), "it is over");
+    }
+
+    #[test]
+    fn what_is_written_is_one_piece() {
+        let (desks, _fd) = Desks::new().unwrap();
+        let slot = Slot(1);
+        // pread64, fstat: anywhere; read: where it was looked at.
+        for (number, first, there) in [(5, 0x2000, true), (0, 0x2000, false), (0, 0x1000, true)] {
+            let call = call(number, [3, 0x1000, 8, 0, 0, 0]);
+            let (all, written) = through(&desks, slot, &call, 7, || {
+                let one = write(7, first, b"abcd");
+                // Behind it, into it; behind a gap; in front of it; of another memory.
+                let more = write(7, first + 4, b"ef") && write(7, first + 1, b"B");
+                let none =
+                    write(7, first + 7, b"x") || write(7, 0xf00, b"x") || write(8, first, b"x");
+                (one, more, none)
+            });
+            assert_eq!(all, (there, there, false));
+            assert_eq!(written, there.then_some((first, 6)));
+            if there {
+                let mut bytes = [0; 6];
+                let [_, room] = desks.room(slot).unwrap();
+                assert!(room.read(0, &mut bytes));
+                assert_eq!(&bytes, b"aBcdef");
+            }
+        }
+        let long = [1; ROOM + 1];
+        let (fits, written) = through(&desks, slot, &call(17, [0; 6]), 7, || write(7, 1, &long));
+        assert_eq!((fits, written), (false, None));
+        let (fits, _) = through(&desks, slot, &call(8, [0; 6]), 7, || write(7, 1, &[1]));
+        assert!(!fits, "lseek writes nothing");
+    }
+}

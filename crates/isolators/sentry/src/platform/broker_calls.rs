@@ -38,7 +38,7 @@ pub const BROKER_CALLS: &[HostCallRow] = &[
     row(196, "flistxattr", Rule::Any, "the same"),
     row(190, "fsetxattr", Rule::Any, "the same"),
     row(199, "fremovexattr", Rule::Any, "the same"),
-    row(306, "syncfs", Rule::Any, "sync(2), syncfs(2) of guests"),
+    row(306, "syncfs", Rule::Any, "sync(2), syncfs(2) of guests, by a thread for that"),
     row(202, "futex", Rule::Any, "locks of the C library"),
     row(9, "mmap", Rule::Without(2, EXECUTE), "memory; never executable"),
     row(10, "mprotect", Rule::Without(2, EXECUTE), "memory; never executable"),

@@ -232,6 +232,7 @@ fn namespaces_are_the_same() {
         "shares",
         "nsfs",
         "nsbind",
+        "settid",
         "propagation",
         "prctl",
         "ipcs",

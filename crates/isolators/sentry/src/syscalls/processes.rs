@@ -42,7 +42,16 @@ pub(super) fn clone(call: &Call<'_>, frame: &Frame) -> Framed {
         return Err(Errno::INVAL.into());
     }
     let pidfd = parent_tid;
-    let request = CloneRequest { flags, stack, parent_tid, pidfd, child_tid, tls, exit_signal };
+    let request = CloneRequest {
+        flags,
+        stack,
+        parent_tid,
+        pidfd,
+        child_tid,
+        tls,
+        exit_signal,
+        ..CloneRequest::default()
+    };
     make(call, frame, request)
 }
 
@@ -63,7 +72,7 @@ pub(super) fn clone3(call: &Call<'_>, frame: &Frame) -> Framed {
         bytes.chunks_exact(8).map(|w| w.try_into().map_or(0, u64::from_le_bytes)).collect();
     let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls] =
         words.first_chunk().copied().ok_or(Errno::INVAL)?;
-    let rest_is_zero = words.iter().skip(8).all(|w| *w == 0);
+    let rest_is_zero = words.iter().skip(10).all(|w| *w == 0);
     if !rest_is_zero || exit_signal > 64 || flags & 0xff != 0 || (stack == 0) != (stack_size == 0) {
         return Err(Errno::INVAL.into());
     }
@@ -72,8 +81,37 @@ pub(super) fn clone3(call: &Call<'_>, frame: &Frame) -> Framed {
     }
     let exit_signal = i32::try_from(exit_signal).unwrap_or(0);
     let stack = stack.wrapping_add(stack_size);
-    let request = CloneRequest { flags, stack, parent_tid, pidfd, child_tid, tls, exit_signal };
+    let list = words.get(8).copied().unwrap_or(0);
+    let count = words.get(9).copied().unwrap_or(0);
+    let (numbers, count) = wanted(call, list, count)?;
+    let request = CloneRequest {
+        flags,
+        stack,
+        parent_tid,
+        pidfd,
+        child_tid,
+        tls,
+        exit_signal,
+        numbers,
+        count,
+    };
     make(call, frame, request)
+}
+
+/// Numbers that clone3(2) is asked for (`set_tid`).
+fn wanted(call: &Call<'_>, list: u64, count: u64) -> Result<([Pid; 32], usize), Errno> {
+    let mut numbers = [0; 32];
+    let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
+    let room = numbers.get_mut(..count).ok_or(Errno::INVAL)?;
+    if (list == 0) != (count == 0) {
+        return Err(Errno::INVAL);
+    }
+    let mut bytes = vec![0; count * 4];
+    call.memory().read(list, &mut bytes)?;
+    for (number, bytes) in room.iter_mut().zip(bytes.chunks_exact(4)) {
+        *number = bytes.try_into().map_or(0, Pid::from_le_bytes);
+    }
+    Ok((numbers, count))
 }
 
 fn code(call: &Call<'_>) -> u8 {

@@ -28,6 +28,7 @@ mod caps {
             const SYS_ADMIN = 1 << 21;
             const SYS_NICE = 1 << 23;
             const SYS_RESOURCE = 1 << 24;
+            const CHECKPOINT_RESTORE = 1 << 40;
             const SYS_TTY_CONFIG = 1 << 26;
             const MKNOD = 1 << 27;
             const SETFCAP = 1 << 31;

@@ -63,6 +63,10 @@ pub struct CloneRequest {
     pub tls: u64,
     /// The signal at its end.
     pub exit_signal: i32,
+    /// Numbers that are asked for, from the innermost PID namespace on, and how many.
+    pub numbers: [Pid; 32],
+    /// How many of them count.
+    pub count: usize,
 }
 
 const SUPPORTED: u64 = flags::VM
@@ -142,12 +146,9 @@ pub fn clone(
         None => thread.namespaces().pids,
     };
     let pids = pids.or_else(|| thread.process.pids());
-    let tid = {
-        let mut tree = lock(&kernel.tree);
-        let tid = tree.new_id()?;
-        pid_namespace::enter(&pids, tid, &tree)?;
-        tid
-    };
+    let who = lock(&thread.credentials).clone();
+    let wanted = request.numbers.get(..request.count).unwrap_or_default();
+    let tid = pid_namespace::new_id(&mut lock(&kernel.tree), &pids, &who, wanted)?;
     // As each side sees it.
     let (number, own_number) =
         (thread.process.number_of(tid), pid_namespace::number_of(&pids, tid));

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use super::tree::Tree;
+use super::tree::{PID_MAX, Tree};
 use super::user_namespace::{Space, new_number};
 use super::waiter::lock;
-use super::{Pid, Process};
+use super::{Caps, Credentials, Pid, Process};
 
 /// How deep they can be nested.
 const DEEPEST: u32 = 32;
@@ -109,10 +109,21 @@ impl PidNamespace {
         }
     }
 
-    fn enter(&self, id: Pid, tree: &Tree) -> Result<(), Errno> {
+    fn enter(&self, id: Pid, tree: &Tree, wanted: Option<Pid>) -> Result<(), Errno> {
         let mut state = lock(&self.state);
         if state.ended {
             return Err(Errno::NOMEM);
+        }
+        if let Some(number) = wanted {
+            match state.ids.get(&number).copied() {
+                Some(other) if tree.is_used(other) => return Err(Errno::EXIST),
+                Some(other) => drop(state.numbers.remove(&other)),
+                None => {}
+            }
+            state.ids.insert(number, id);
+            state.numbers.insert(id, number);
+            state.first.get_or_insert(id);
+            return Ok(());
         }
         for _ in 0..MOST {
             let number = if state.last + 1 >= MOST { 2 } else { state.last + 1 };
@@ -136,16 +147,47 @@ fn above(pids: &Pids) -> impl Iterator<Item = &Arc<PidNamespace>> {
     std::iter::successors(pids.as_ref(), |space| space.parent.as_ref())
 }
 
-/// Gives an id, of which nothing is in the tree yet, numbers in a namespace and in those above.
+/// A new id, of which nothing is in the tree yet, with numbers in a namespace and in those
+/// above; `wanted` are those that `who` asks for, from the innermost one on.
 ///
 /// # Errors
-/// `ENOMEM` if the first process of one has ended, `EAGAIN` if there is no number.
-pub fn enter(pids: &Pids, id: Pid, tree: &Tree) -> Result<(), Errno> {
-    let entered = above(pids).try_for_each(|space| space.enter(id, tree));
-    entered.inspect_err(|_| leave(pids, id))
+/// `ENOMEM` if the first process of one has ended, `EAGAIN` if there is no number; `EINVAL`,
+/// `EPERM` and `EEXIST` for numbers that are asked for, as clone3(2).
+pub fn new_id(
+    tree: &mut Tree,
+    pids: &Pids,
+    who: &Credentials,
+    wanted: &[Pid],
+) -> Result<Pid, Errno> {
+    let levels = above(pids).count();
+    if wanted.len() > levels + 1 {
+        return Err(Errno::INVAL);
+    }
+    let spaces = || above(pids).map(Some).chain([None]);
+    for (number, space) in wanted.iter().zip(spaces()) {
+        let has_first = space.is_none_or(|space| space.first().is_some());
+        if !(1..PID_MAX).contains(number) || *number != 1 && !has_first {
+            return Err(Errno::INVAL);
+        }
+        let owner = space.and_then(|space| space.owner.clone());
+        let able = [Caps::SYS_ADMIN, Caps::CHECKPOINT_RESTORE];
+        if !able.into_iter().any(|cap| who.can_in(&owner, cap)) {
+            return Err(Errno::PERM);
+        }
+    }
+    let id = match wanted.get(levels) {
+        Some(id) => tree.take_id(*id).map(|()| *id)?,
+        None => tree.new_id()?,
+    };
+    let mut numbers = above(pids).zip(0..);
+    let entered = numbers.try_for_each(|(space, level): (_, usize)| {
+        space.enter(id, tree, wanted.get(level).copied())
+    });
+    entered.inspect_err(|_| leave(pids, id))?;
+    Ok(id)
 }
 
-/// Undoes [`enter`], if nothing was made.
+/// Undoes [`new_id`], if nothing was made.
 pub fn leave(pids: &Pids, id: Pid) {
     above(pids).for_each(|space| space.leave(id));
 }

@@ -81,7 +81,7 @@ pub struct Tree {
     marks: BTreeMap<Pid, Weak<AtomicBool>>,
 }
 
-const PID_MAX: Pid = 32_768;
+pub(super) const PID_MAX: Pid = 32_768;
 
 impl Tree {
     /// An id that nobody has.
@@ -92,15 +92,26 @@ impl Tree {
         for _ in 0..PID_MAX {
             self.last = if self.last + 1 >= PID_MAX { 1 } else { self.last + 1 };
             let id = self.last;
-            if !self.is_used(id) {
-                self.spaces.iter().filter_map(Weak::upgrade).for_each(|space| space.forget(id));
-                if let Some(mark) = self.marks.remove(&id).and_then(|mark| mark.upgrade()) {
-                    mark.store(true, Ordering::SeqCst);
-                }
+            if self.take_id(id).is_ok() {
                 return Ok(id);
             }
         }
         Err(Errno::AGAIN)
+    }
+
+    /// Has an id be a new one's.
+    ///
+    /// # Errors
+    /// `EEXIST` if it is somebody's.
+    pub fn take_id(&mut self, id: Pid) -> Result<(), Errno> {
+        if self.is_used(id) {
+            return Err(Errno::EXIST);
+        }
+        self.spaces.iter().filter_map(Weak::upgrade).for_each(|space| space.forget(id));
+        if let Some(mark) = self.marks.remove(&id).and_then(|mark| mark.upgrade()) {
+            mark.store(true, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     /// Whether an id is that of a process, a thread, a group or a session.

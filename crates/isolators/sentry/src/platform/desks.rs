@@ -55,19 +55,19 @@ pub(super) const WROTE: u32 = 16;
 /// A piece of the guest's memory: where, and how many bytes.
 pub type Piece = (u64, usize);
 
-/// The page as the sentry has it.
+/// The pages as the sentry has them.
 #[derive(Debug)]
 pub struct Desks {
     page: NonNull<u8>,
 }
 
-// SAFETY: all access is by atomics, in a mapping that lives as long as this.
+// SAFETY: all access is by atomics, or by `copy`, in a mapping that lives as long as this.
 unsafe impl Send for Desks {}
 // SAFETY: the same.
 unsafe impl Sync for Desks {}
 
 impl Desks {
-    /// A new page, and the descriptor by which a stub maps it.
+    /// New pages, and the descriptor by which a stub maps them.
     ///
     /// # Errors
     /// What the host says.

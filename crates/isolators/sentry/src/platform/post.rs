@@ -16,7 +16,7 @@ use core::arch::global_asm;
 use super::context::{Context, Register};
 use super::desks::{
     ANSWERED, Desks, FIRST_ARGUMENT, IN_ADDRESS, IN_LENGTH, NUMBER, OUT_ADDRESS, OUT_LENGTH,
-    POSTED, PRESENT, ROOM, STATE, SharedRoom, TAKEN, WROTE,
+    POSTED, PRESENT, Piece, ROOM, STATE, SharedRoom, TAKEN, WROTE,
 };
 use super::fast::{self, DESK, FLAGS};
 use super::memory::GuestMemory;
@@ -126,7 +126,8 @@ global_asm!(
     ".pushsection .rodata",
     ".balign 16",
     ".globl caisson_post_start, caisson_post_kept, caisson_post_copies, caisson_post_copied",
-    ".globl caisson_post_posted, caisson_post_waited, caisson_post_takes, caisson_post_taken",
+    ".globl caisson_post_posted, caisson_post_waited, caisson_post_takes, caisson_post_moves",
+    ".globl caisson_post_moved, caisson_post_taken",
     ".globl caisson_post_known, caisson_post_back, caisson_post_slow, caisson_post_end",
     "caisson_post_start:",
     "mov gs:[{behind}], rcx",
@@ -191,6 +192,10 @@ global_asm!(
     "4:",
     "mov rsi, rdi",
     "3:",
+    // No path, mostly by intention.
+    "xor eax, eax",
+    "cmp rsi, 4096",
+    "jb 5f",
     // To the page's end.
     "mov eax, esi",
     "or eax, -4096",
@@ -248,7 +253,9 @@ global_asm!(
     "mov rsi, gs:[{room_at}]",
     "add rsi, {room}",
     "mov rcx, [rcx + {out_length}]",
+    "caisson_post_moves:",
     "rep movsb",
+    "caisson_post_moved:",
     "mov rsi, gs:[{kept_rsi}]",
     "mov rdi, gs:[{kept_rdi}]",
     "mov rcx, gs:[{place}]",
@@ -317,6 +324,8 @@ unsafe extern "C" {
     static caisson_post_posted: u8;
     static caisson_post_waited: u8;
     static caisson_post_takes: u8;
+    static caisson_post_moves: u8;
+    static caisson_post_moved: u8;
     static caisson_post_taken: u8;
     static caisson_post_known: u8;
     static caisson_post_back: u8;
@@ -380,6 +389,7 @@ pub fn unwind(
         // The way back from there.
         || range(&raw const caisson_post_back, &raw const caisson_post_slow);
     let takes = range(&raw const caisson_post_takes, &raw const caisson_post_taken);
+    let at_moves = range(&raw const caisson_post_moves, &raw const caisson_post_moved);
     let (mut behind, mut call) = (kept(BEHIND), kept(CALL));
     if at < from_start(&raw const caisson_post_kept) {
         (behind, call) = (context.get(Register::Rcx), context.get(Register::R11));
@@ -389,12 +399,19 @@ pub fn unwind(
         context.set(Register::Rdi, kept(KEPT_RDI));
     }
     let answer = if range(&raw const caisson_post_posted, &raw const caisson_post_known) {
+        // Of what it has taken already others may have changed some since.
+        let left = if range(&raw const caisson_post_moved, &raw const caisson_post_known) {
+            Some(0)
+        } else {
+            at_moves.then(|| context.get(Register::Rcx))
+        };
         let settled = desks.and_then(|desks| desks.settle(slot));
-        // What it has taken already others may have changed since.
-        let has_taken = range(&raw const caisson_post_taken, &raw const caisson_post_known);
-        settled.map(|(answer, piece)| match piece.filter(|_| !has_taken) {
-            Some(((address, length), room)) if !give(memory, address, length, room) => FAULT,
-            _ => answer,
+        settled.and_then(|(answer, piece)| match piece {
+            Some((piece, room)) if !give(memory, piece, left, room) => {
+                // A path may have been where a part of the answer is by now.
+                (kind(call) != Kind::POSTED | Kind::AGAIN).then_some(FAULT)
+            }
+            _ => Some(answer),
         })
     } else {
         range(&raw const caisson_post_known, &raw const caisson_post_back)
@@ -409,11 +426,13 @@ pub fn unwind(
 /// `EFAULT`, as a call returns it.
 const FAULT: u64 = (-14_i64).cast_unsigned();
 
-/// Gives a thread what is in its room; whether it could be.
-fn give(memory: &GuestMemory, address: u64, length: usize, room: SharedRoom) -> bool {
+/// Gives a thread what is in its room, or the `left` last bytes of it; whether it could be.
+fn give(memory: &GuestMemory, (to, length): Piece, left: Option<u64>, room: SharedRoom) -> bool {
+    let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(length).min(length);
     let mut bytes = [0; ROOM];
-    let Some(bytes) = bytes.get_mut(..length) else { return false };
-    room.read(0, bytes) && memory.write(address, bytes).is_ok()
+    let Some(bytes) = bytes.get_mut(..left) else { return false };
+    let from = length - left;
+    room.read(from, bytes) && memory.write(to.wrapping_add(from as u64), bytes).is_ok()
 }
 
 #[cfg(test)]

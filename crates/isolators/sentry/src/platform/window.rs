@@ -20,8 +20,8 @@ enum Output {
     Within(Piece),
     /// The first piece, wherever it goes.
     Anything,
-    /// This is.
-    Is(Piece),
+    /// This is; no more than so many bytes may become of it.
+    Is(Piece, usize),
 }
 
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ pub(super) fn through<T>(
     WINDOW.set(halves.map(|halves| Window { memory, halves, brought, output }));
     let result = f();
     let written = WINDOW.take().and_then(|window| match window.output {
-        Output::Is(piece) => Some(piece),
+        Output::Is(piece, _) => Some(piece),
         _ => None,
     });
     (result, written)
@@ -86,20 +86,20 @@ pub(super) fn write(memory: usize, address: u64, from: &[u8]) -> bool {
     let Some(mut window) = WINDOW.get().filter(|window| window.memory == memory) else {
         return false;
     };
-    let (start, length) = match window.output {
+    let ((start, length), most) = match window.output {
         Output::Nothing => return false,
-        Output::Within(place) if within(place, address, from.len()) != Some(0) => return false,
-        Output::Within(_) | Output::Anything => (address, 0),
-        Output::Is(piece) => piece,
+        Output::Within((start, most)) => ((start, 0), most),
+        Output::Anything => ((address, 0), ROOM),
+        Output::Is(piece, most) => (piece, most),
     };
     // Without a gap, of which nobody knows what it holds.
-    let Some(at) = within((start, ROOM), address, from.len()).filter(|at| *at <= length) else {
+    let Some(at) = within((start, most), address, from.len()).filter(|at| *at <= length) else {
         return false;
     };
     let [_, room] = window.halves;
     let done = room.write(at, from);
     if done {
-        window.output = Output::Is((start, length.max(at + from.len())));
+        window.output = Output::Is((start, length.max(at + from.len())), most);
         WINDOW.set(Some(window));
     }
     done
@@ -162,6 +162,11 @@ mod tests {
                 assert!(room.read(0, &mut bytes));
                 assert_eq!(&bytes, b"aBcdef");
             }
+            // No further than it was looked at.
+            let (further, _) = through(&desks, slot, &call, 7, || {
+                write(7, first, b"abcd") && write(7, first + 4, b"efghi")
+            });
+            assert_eq!(further, there && number != 0);
         }
         let long = [1; ROOM + 1];
         let (fits, written) = through(&desks, slot, &call(17, [0; 6]), 7, || write(7, 1, &long));

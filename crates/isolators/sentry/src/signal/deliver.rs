@@ -108,10 +108,8 @@ pub fn reported(
         return;
     }
     // Only the host's kernel sends others: faults of the guest's code.
-    let may_go_on = copied && matches!(signal, SIGSEGV | super::SIGBUS)
-        || signal == SIGSEGV
-            && syscalls::sites::came_too_early(thread, &frame.context, info.address());
-    if may_go_on {
+    if signal == SIGSEGV && syscalls::sites::came_too_early(thread, &frame.context, info.address())
+    {
         resume(kernel, thread, id, &mut frame);
         return;
     }
@@ -119,6 +117,11 @@ pub fn reported(
         && info.code() == SEGV_MAPERR
         && syscalls::grow(kernel, thread, id, &frame, info)
     {
+        return;
+    }
+    // What the call says.
+    if copied && matches!(signal, SIGSEGV | super::SIGBUS) {
+        resume(kernel, thread, id, &mut frame);
         return;
     }
     force(thread, info);

@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::kernel::Kernel;
-use crate::platform::desks::Desks;
+use crate::platform::desks::{Desks, Piece};
 use crate::platform::post::{self, Kind};
 use crate::platform::{GuestMemory, HostCall, Slot};
 use crate::signal::owner;
@@ -259,10 +259,9 @@ impl Seat {
     fn serve(&self) -> bool {
         let served = self.thread.posting.serve(|| {
             let Some(call) = self.desks.take(self.slot) else { return false };
-            let make = || self.thread.serve(|| make(&self.kernel, &self.thread, call));
-            let (made, written) = self.memory.through_room(&self.desks, self.slot, &call, make);
+            let made = self.thread.serve(|| self.make(call));
             match made {
-                Some(value) => self.desks.answer(self.slot, value, written),
+                Some((value, written)) => self.desks.answer(self.slot, value, written),
                 None => self.desks.refuse(self.slot),
             }
             made.is_some()
@@ -272,33 +271,39 @@ impl Seat {
         }
         served == Some(true)
     }
-}
 
-/// Makes a posted call: what it returns. `None` if its thread is to make it: then nothing
-/// has been done. Runs inside of [`Thread::serve`].
-fn make(kernel: &Arc<Kernel>, thread: &Arc<Thread>, host: HostCall) -> Option<i64> {
-    let HostCall { number, args } = host;
-    let to_end = thread.doomed.load(Ordering::SeqCst);
-    if to_end || !is_simple(number) || thread.is_traced() || thread.waiter.is_interrupted() {
-        return None;
-    }
-    if !is_let(thread, number) {
-        return None;
-    }
-    let call = Call { kernel, thread, args, id: 0, continued: None, held: None };
-    let Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) =
-        table::find(number)
-    else {
-        return None;
-    };
-    if !is_clean(&call, number) {
-        return None;
-    }
-    let (outcome, left) = owner::telling(|| waiter::leaving(Leave::Always, || handler(&call)));
-    match outcome {
-        Ok(value) => Some(value),
-        Err(Failure::Errno(errno)) if left.is_none() => Some(-i64::from(errno.raw_os_error())),
-        Err(_) => None,
+    /// Makes a posted call: what it returns, and what it has written to the room. `None` if
+    /// its thread is to make it: then nothing has been done. Runs inside of [`Thread::serve`].
+    fn make(&self, host: HostCall) -> Option<(i64, Option<Piece>)> {
+        let (kernel, thread) = (&self.kernel, &self.thread);
+        let HostCall { number, args } = host;
+        let to_end = thread.doomed.load(Ordering::SeqCst);
+        if to_end || !is_simple(number) || thread.is_traced() || thread.waiter.is_interrupted() {
+            return None;
+        }
+        if !is_let(thread, number) {
+            return None;
+        }
+        let call = Call { kernel, thread, args, id: 0, continued: None, held: None };
+        let Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) =
+            table::find(number)
+        else {
+            return None;
+        };
+        if !is_clean(&call, number) {
+            return None;
+        }
+        // Signals that it sends, and what they end, have nothing to do with the room.
+        let serve = || waiter::leaving(Leave::Always, || handler(&call));
+        let through = || self.memory.through_room(&self.desks, self.slot, &host, serve);
+        let ((outcome, left), written) = owner::telling(through);
+        match outcome {
+            Ok(value) => Some((value, written)),
+            Err(Failure::Errno(errno)) if left.is_none() => {
+                Some((-i64::from(errno.raw_os_error()), written))
+            }
+            Err(_) => None,
+        }
     }
 }
 

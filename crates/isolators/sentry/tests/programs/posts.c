@@ -176,7 +176,7 @@ static void honest(double seconds) {
 
 /* The page that the sentry looks at, and a desk in it. */
 #define DESKS ((volatile unsigned char *)0x7ffe20000000)
-struct desk { volatile uint32_t state, present; volatile uint64_t number, args[6]; };
+struct desk { volatile uint32_t state, present; volatile uint64_t number, args[6], pieces[4], unused[4]; };
 static struct desk *desk(int i) { return (struct desk *)(DESKS + 128 * i); }
 
 /* Makes quick calls until they are posted, if ever. */
@@ -193,8 +193,8 @@ static int posted(double seconds) {
 static volatile int stop;
 static uint64_t dice(uint64_t *s) { *s ^= *s << 13; *s ^= *s >> 7; *s ^= *s << 17; return *s; }
 static void *liar(void *seed) {
-    static const uint16_t numbers[] = {0, 1, 2, 3, 8, 9, 11, 12, 15, 16, 17, 18, 19, 20, 35, 39, 44, 45, 56, 57, 59, 60, 62, 83, 87, 90,
-        102, 105, 107, 117, 157, 200, 202, 228, 231, 232, 234, 257, 281, 322, 435, 511, 512, 4096};
+    static const uint16_t numbers[] = {0, 1, 3, 4, 5, 8, 9, 11, 12, 15, 16, 17, 18, 19, 20, 21, 35, 39, 44, 45, 56, 57, 59, 60, 62, 72, 82, 85, 87, 88, 90,
+        102, 105, 107, 117, 133, 157, 200, 202, 217, 228, 231, 232, 233, 234, 262, 269, 281, 322, 332, 435, 511, 512, 4096};
     uint64_t s = (uint64_t)seed;
     while (!stop) {
         struct desk *d = desk(dice(&s) % 8);
@@ -209,7 +209,8 @@ static void *liar(void *seed) {
             default: d->args[i] = 9;
             }
         d->present = dice(&s) % 3;
-        static const uint32_t states[] = {0, 1, 1, 1, 1, 2, 4, 8, 3, 0x80000001};
+        for (int i = 0; i < 4; i++) d->pieces[i] = dice(&s) % 2 ? d->args[dice(&s) % 6] : dice(&s) % 5000;
+        static const uint32_t states[] = {0, 1, 1, 1, 1, 2, 4, 8, 16, 0x80000001};
         d->state = dice(&s) % 16 ? states[dice(&s) % 10] : dice(&s);
     }
     return 0;
@@ -223,6 +224,9 @@ static void forge(double seconds) {
             /* Calls that say something go nowhere. */
             int none = open("/dev/null", O_RDWR);
             dup2(none, 0), dup2(none, 1), dup2(none, 2);
+            /* Nor do those that write what the parent reads. */
+            none = open("/tmp/posts", O_RDONLY);
+            dup2(none, content);
             if (!posted(2)) _exit(0);
             pthread_t t[6];
             for (long i = 0; i < 4; i++) pthread_create(&t[i], 0, liar, (void *)(i * 77 + 12345 + kind));

@@ -23,7 +23,7 @@ static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);
 static void say(const char *what, long value) { printf("%s %ld\n", what, value); fflush(stdout); }
 #define PAGE 4096
 #define FAILS(call, error) wrong += (errno = 0, (call) != -1 || errno != (error))
-static int file, folder;
+static int file, folder, large;
 static char *ro, *none, *edge; /* a page that is read only, none, a page before none */
 static char text[8192];
 
@@ -51,14 +51,14 @@ static long paths(unsigned seed) {
     FAILS(stat(none, &s), EFAULT);
     FAILS(stat((char *)-20L, &s), EFAULT);
     FAILS(stat((char *)0x8000000000001234, &s), EFAULT);
-    FAILS(stat(at_end, (struct stat *)ro), ENOENT);
     strcpy(at_end, "/tmp/rooms/a-file");
     FAILS(stat(at_end, (struct stat *)ro), EFAULT);
     FAILS(stat(at_end, (struct stat *)(edge + PAGE - 100)), EFAULT);
+    strcpy(at_end, "/tmp/rooms/a-file");
     FAILS(fstat(file, (struct stat *)none), EFAULT);
     FAILS(access("/tmp/rooms/none", F_OK), ENOENT);
     FAILS(access("", F_OK), ENOENT);
-    wrong += access(at_end, R_OK);
+    wrong += access(at_end, R_OK) != 0;
     /* Longer than a piece that is copied, and over a page's end. */
     strcpy(name, "/tmp/rooms");
     while (strlen(name) < 270) strcat(name, "/.");
@@ -84,6 +84,10 @@ static long bytes(unsigned seed) {
     FAILS(read(file, none, size), EFAULT);
     FAILS(write(file, none, size), EFAULT);
     FAILS(pread(file, ro, 1, 0), EFAULT);
+    /* What is read before is told. */
+    static char *big;
+    if (!big) big = mmap(0, 17 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), munmap(big + 16 * PAGE, PAGE);
+    wrong += seed % 64 == 0 && pread(large, big, 16 * PAGE + 99, 0) != 16 * PAGE;
     FAILS(pwrite(file, none + PAGE - 1, 1, 0), EFAULT);
     wrong += read(file, none, 0) != 0 || pwrite(file, none, 0, 0) != 0;
     wrong += lseek(file, 0, SEEK_CUR) != place;
@@ -210,6 +214,9 @@ int main(int argc, char **argv) {
     folder = open("/tmp/rooms", O_RDONLY | O_DIRECTORY);
     for (int i = 0; i < 8192; i++) text[i] = i;
     if (write(file, text, sizeof text) != sizeof text) return 1;
+    large = open("/tmp/rooms.large", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (ftruncate(large, 20 * PAGE)) return 1;
+    unlink("/tmp/rooms.large");
     ro = mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     none = mmap(0, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     edge = mmap(0, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -19,6 +19,9 @@ const MOST_IN_ALL: usize = 1024;
 /// Addresses of an interface at most, and routes.
 const MOST: usize = 256;
 
+/// Routes at most with those that come with addresses.
+const MOST_ROUTES: usize = MOST_IN_ALL + MOST;
+
 impl Network {
     /// A new one, in which nothing is up; UNIX sockets with files are where they were.
     #[must_use]
@@ -72,7 +75,7 @@ impl Links {
     /// all of its routes go, and addresses of IPv6.
     ///
     /// # Errors
-    /// `ENODEV`
+    /// `ENODEV`; `ENOBUFS` if there are too many routes.
     pub fn set_up(&mut self, index: u32, up: bool) -> Result<(), Errno> {
         let link = self.of_mut(index)?;
         if link.loopback || link.up == up {
@@ -82,7 +85,7 @@ impl Links {
         link.up = up;
         if up {
             let own = link.addresses.clone();
-            own.iter().for_each(|address| self.add_own_route(index, *address));
+            own.iter().try_for_each(|address| self.add_own_route(index, *address))?;
         } else {
             link.addresses.retain(|address| address.ip.is_ipv4());
             self.routes.retain(|route| route.link != index);
@@ -91,14 +94,18 @@ impl Links {
     }
 
     /// The route to the network of an interface's address.
-    fn add_own_route(&mut self, index: u32, address: Address) {
+    fn add_own_route(&mut self, index: u32, address: Address) -> Result<(), Errno> {
         let whole = if address.ip.is_ipv4() { 32 } else { 128 };
         let to = Address { ip: address.network(), prefix: address.prefix };
         let known = |route: &Route| route.own && route.to == to && route.link == index;
         if address.prefix < whole && !self.routes.iter().any(known) {
+            if self.routes.len() >= MOST_ROUTES {
+                return Err(Errno::NOBUFS);
+            }
             let metric = if address.ip.is_ipv4() { 0 } else { 256 };
             self.routes.push(Route { to, gateway: None, link: index, metric, own: true });
         }
+        Ok(())
     }
 
     /// Gives an interface an address; `again`: it may have it already.
@@ -108,12 +115,14 @@ impl Links {
     pub fn add_address(&mut self, index: u32, new: Address, again: bool) -> Result<(), Errno> {
         let all: usize = self.links.iter().map(|link| link.addresses.len()).sum();
         let link = self.of_mut(index)?;
-        if all >= MOST_IN_ALL && !again {
+        let known = link.known(new);
+        if all >= MOST_IN_ALL && known.is_none() {
             return Err(Errno::NOBUFS);
         }
         link.add(new, again)?;
         if link.up && !link.loopback {
-            self.add_own_route(index, new);
+            // One that it had keeps its network.
+            self.add_own_route(index, known.unwrap_or(new))?;
         }
         Ok(())
     }
@@ -186,14 +195,19 @@ impl Links {
 }
 
 impl Link {
+    /// The address that it has already in place of a new one.
+    fn known(&self, new: Address) -> Option<Address> {
+        let same =
+            |own: &&Address| own.ip == new.ip && (own.prefix == new.prefix || own.ip.is_ipv6());
+        self.addresses.iter().find(same).copied()
+    }
+
     /// Gets an address; `again`: it may have it already.
     ///
     /// # Errors
     /// `EEXIST`; `ENOBUFS` if it has too many.
     pub fn add(&mut self, new: Address, again: bool) -> Result<(), Errno> {
-        let same =
-            |own: &Address| own.ip == new.ip && (own.prefix == new.prefix || own.ip.is_ipv6());
-        if self.addresses.iter().any(same) {
+        if self.known(new).is_some() {
             return if again { Ok(()) } else { Err(Errno::EXIST) };
         }
         if self.addresses.len() >= MOST {
@@ -246,5 +260,42 @@ mod tests {
         );
         let remove = || own.change(|links| links.of_mut(1)?.remove(new.ip, 24));
         assert_eq!((remove(), remove()), (Ok(()), Err(Errno::ADDRNOTAVAIL)));
+    }
+
+    #[test]
+    fn nothing_is_added_without_end() {
+        let own = Network::default().apart(&None);
+        let kind = super::super::links::Kind::Dummy;
+        for name in ["a", "b", "c", "d", "e"] {
+            own.add_link(crate::net::pair::new_link(name.to_owned(), kind.clone()).unwrap())
+                .unwrap();
+        }
+        let give = |link, ip: IpAddr, prefix| {
+            own.change(|links| links.add_address(link, Address { ip, prefix }, true))
+        };
+        own.change(|links| links.set_up(2, true)).unwrap();
+        let six: IpAddr = "fd00::1".parse().unwrap();
+        assert!((9..128).all(|prefix| give(2, six, prefix) == Ok(())));
+        assert_eq!(own.links().routes.len(), 1);
+        // Routes that replace those of addresses stay without them.
+        let ip = |number: u32| IpAddr::from((0x0a00_0001 + (number << 8)).to_be_bytes());
+        let turn = |number: u32| {
+            give(2, ip(number), 24)?;
+            own.change(|links| {
+                let mut route = *links.routes.last().ok_or(Errno::SRCH)?;
+                route.own = false;
+                links.add_route(route, true)?;
+                links.remove_address(2, ip(number), 24)
+            })
+        };
+        assert_eq!((0..5000).find_map(|number| turn(number).err()), Some(Errno::NOBUFS));
+        assert_eq!(own.links().routes.len(), MOST_ROUTES);
+        let many = |number: u32| give(3 + number / 250, ip(number), 24);
+        assert_eq!((0..1000).find_map(|number| many(number).err()), None);
+        assert_eq!(
+            (1000..2000).find_map(|number| give(2, ip(number), 32).err()),
+            Some(Errno::NOBUFS)
+        );
+        assert_eq!(own.links().links.iter().map(|l| l.addresses.len()).sum::<usize>(), MOST_IN_ALL);
     }
 }

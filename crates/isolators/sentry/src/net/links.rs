@@ -165,7 +165,9 @@ impl Link {
     pub fn is_carried(&self) -> bool {
         let Kind::Pair(end) = &self.kind else { return true };
         let other = end.other().map(|(network, index)| (network.links(), index));
-        other.is_some_and(|(links, index)| links.by_index(index).is_some_and(|link| link.up))
+        other.is_some_and(|(links, index)| {
+            links.by_index(index).is_some_and(|link| end.leads_to(link))
+        })
     }
 
     /// Puts it up or down. A loopback interface gets its addresses with that, and loses those

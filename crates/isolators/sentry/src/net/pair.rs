@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use rustix::io::Errno;
 
@@ -18,6 +18,14 @@ const MOST_PAIRS: usize = 8192;
 const MOST_LINKS: usize = 256;
 
 static PAIRS: AtomicUsize = AtomicUsize::new(0);
+
+/// Who makes, moves or deletes links: of two networks at once, one after the other.
+static CHANGES: Mutex<()> = Mutex::new(());
+
+/// Nobody else makes, moves or deletes links meanwhile.
+pub fn changing() -> MutexGuard<'static, ()> {
+    lock(&CHANGES)
+}
 
 /// Where an end is: its network, and its number there.
 type Place = (Weak<Network>, u32);
@@ -67,6 +75,17 @@ impl End {
         *(if self.second { second } else { first }) = (Arc::downgrade(network), index);
     }
 
+    /// The other one.
+    fn twin(&self) -> End {
+        End { pair: Arc::clone(&self.pair), second: !self.second }
+    }
+
+    /// Whether a link is the other one, and up.
+    #[must_use]
+    pub fn leads_to(&self, link: &Link) -> bool {
+        link.up && link.kind == Kind::Pair(self.twin())
+    }
+
     /// Whether the other one is gone with its network.
     fn is_alone(&self) -> bool {
         let [first, second] = &*lock(&self.pair.0);
@@ -111,9 +130,11 @@ impl Network {
         let there = other.links();
         // Nothing is passed on, and answers come the same way.
         let known = |ip: IpAddr| !ip.is_loopback() && there.is_own(ip);
-        let up = there.by_index(index).is_some_and(|link| link.up);
+        let up = there.by_index(index).is_some_and(|link| end.leads_to(link));
+        // Nobody sends for the other network, nor for nobody, nor what stays in this one.
+        let sends = !from.is_loopback() && !from.is_unspecified() && !there.is_own(from);
         let back = there.route(from).is_some_and(|route| route.link == index);
-        let arrives = up && back && known(ip) && route.gateway.is_none_or(known);
+        let arrives = up && sends && back && known(ip) && route.gateway.is_none_or(known);
         if arrives { Reach::Other(other, index) } else { Reach::Nobody }
     }
 
@@ -150,14 +171,16 @@ impl Network {
     /// # Errors
     /// `ENODEV`; `EOPNOTSUPP` of the loopback interface.
     pub fn delete_link(&self, index: u32) -> Result<(), Errno> {
-        let other = match &self.links().by_index(index).ok_or(Errno::NODEV)?.kind {
-            Kind::Plain => return Err(Errno::OPNOTSUPP),
-            Kind::Dummy => None,
-            Kind::Pair(end) => end.other(),
-        };
-        self.forget_link(index)?;
-        if let Some((other, index)) = other {
-            let _ = other.forget_link(index);
+        let _changing = changing();
+        let kind = self.links().by_index(index).ok_or(Errno::NODEV)?.kind.clone();
+        if kind == Kind::Plain {
+            return Err(Errno::OPNOTSUPP);
+        }
+        self.forget_link(index, &kind)?;
+        if let Kind::Pair(end) = kind
+            && let Some((other, index)) = end.other()
+        {
+            let _ = other.forget_link(index, &Kind::Pair(end.twin()));
         }
         Ok(())
     }
@@ -167,6 +190,7 @@ impl Network {
     /// # Errors
     /// `ENODEV`; `EINVAL` of the loopback interface; as [`Self::add_link`].
     pub fn move_link(&self, index: u32, to: &Arc<Network>) -> Result<u32, Errno> {
+        let _changing = changing();
         let mut link = self.links().by_index(index).ok_or(Errno::NODEV)?.clone();
         if link.kind == Kind::Plain {
             return Err(Errno::INVAL);
@@ -174,18 +198,22 @@ impl Network {
         if std::ptr::eq(self, &raw const **to) {
             return Ok(index);
         }
+        let kind = link.kind.clone();
         (link.up, link.addresses) = (false, Vec::new());
         let there = to.add_link(link)?;
-        self.forget_link(index)?;
+        self.forget_link(index, &kind)?;
         Ok(there)
     }
 
-    /// Takes a link away, and nothing else.
+    /// Takes a link away if it is the one meant, and nothing else.
     ///
     /// # Errors
     /// `ENODEV`
-    pub fn forget_link(&self, index: u32) -> Result<(), Errno> {
-        self.change(|links| links.take(index).map(drop))
+    pub fn forget_link(&self, index: u32, kind: &Kind) -> Result<(), Errno> {
+        self.change(|links| {
+            links.by_index(index).filter(|link| link.kind == *kind).ok_or(Errno::NODEV)?;
+            links.take(index).map(drop)
+        })
     }
 }
 
@@ -251,7 +279,7 @@ pub fn new_link(name: String, kind: Kind) -> Result<Link, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::links::{Address, LOOPBACK};
+    use crate::net::links::{Address, LOOPBACK, Route};
 
     #[test]
     fn networks_are_connected_by_a_pair() {
@@ -281,6 +309,14 @@ mod tests {
         up(&other, b, true).unwrap();
         assert!(reaches());
         assert!(matches!(one.reach(ip("10.0.0.1"), ip("10.0.0.9")), Reach::Nobody));
+        let any: Route = Route {
+            to: Address { ip: ip("0.0.0.0"), prefix: 0 },
+            ..*other.links().routes.first().unwrap()
+        };
+        other.change(|links| links.add_route(Route { own: false, ..any }, false)).unwrap();
+        for from in ["127.0.0.1", "0.0.0.0", "10.0.0.2"] {
+            assert!(matches!(one.reach(ip(from), ip("10.0.0.2")), Reach::Nobody), "{from}");
+        }
         let more = |number: u32| {
             one.add_link(new_link(format!("d{number}"), Kind::Dummy).unwrap()).map(drop)
         };
@@ -295,7 +331,16 @@ mod tests {
         one.links().links.iter().filter(|l| l.kind == Kind::Dummy).for_each(|link| {
             one.delete_link(link.index).unwrap();
         });
-        drop(other);
+        // Moved by two at once, it is in one place.
+        let places = [first.apart(&None), first.apart(&None)];
+        let moved = std::thread::scope(|scope| {
+            let all = places.each_ref().map(|to| scope.spawn(|| other.move_link(b, to)));
+            all.map(|one| one.join().unwrap().is_ok())
+        });
+        let there = places.each_ref().map(|place| place.links().links.len() == 2);
+        assert!(moved == there && moved[0] != moved[1] && other.links().links.len() == 1);
+        assert!(!reaches());
+        drop(places);
         assert!(!reaches() && one.links().links.len() == 1 && one.links().routes.is_empty());
     }
 }

@@ -8,7 +8,7 @@ use super::message::{Request, attribute, flag as request_flag, kind};
 use super::{Asker, Named, link_of, word};
 use crate::net::Network;
 use crate::net::links::{Kind, Link, flag};
-use crate::net::pair::{End, check_name, new_link};
+use crate::net::pair::{End, changing, check_name, new_link};
 
 /// Bytes of `struct ifinfomsg`.
 const FIXED: usize = 16;
@@ -152,6 +152,7 @@ fn make(request: &Request<'_>, network: &Arc<Network>, who: &Asker<'_>) -> Resul
     };
     match wanted {
         b"dummy" => {
+            let _changing = changing();
             let index = own.add_link(made(attributes, (Kind::Dummy, "dummy"), &own)?)?;
             ups(word(request.body, 8), &own, index)
         }
@@ -162,7 +163,9 @@ fn make(request: &Request<'_>, network: &Arc<Network>, who: &Asker<'_>) -> Resul
                 None => (&[][..], &[][..]),
             };
             let there = network_of(rest, who)?.unwrap_or_else(|| Arc::clone(network));
+            let _changing = changing();
             let [first, second] = End::two()?;
+            let away = Kind::Pair(second.clone());
             // Neither is taken for lost before both are there.
             first.stand(&own, 0);
             second.stand(&there, 0);
@@ -170,7 +173,7 @@ fn make(request: &Request<'_>, network: &Arc<Network>, who: &Asker<'_>) -> Resul
             let link = made(attributes, (Kind::Pair(first), "veth"), &own);
             let added = link.and_then(|link| own.add_link(link));
             let index = added.inspect_err(|_| {
-                let _ = there.forget_link(other);
+                let _ = there.forget_link(other, &away);
             })?;
             ups(word(head, 8), &there, other)?;
             ups(word(request.body, 8), &own, index)

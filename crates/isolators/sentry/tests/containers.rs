@@ -334,6 +334,28 @@ fn a_program_ends_with_what_stands_for_it() {
     });
 }
 
+/// Nor is a file that it was the last one to have.
+#[test]
+fn nothing_is_kept_of_a_program_that_has_ended() {
+    if !sandbox::possible() {
+        return;
+    }
+    let container = started(&["sh", "-c", HEED]);
+    until("it runs", || container.sandbox.path("up").exists().then_some(()));
+    let script = "cp /bin/busybox /busybox-once";
+    assert_eq!(container.exec(&["sh", "-c", script]).code, 0);
+    assert_eq!(container.exec(&["/busybox-once", "true"]).code, 0);
+    assert_eq!(container.exec(&["rm", "/busybox-once"]).code, 0);
+    let sentry = container.state()["pid"].as_u64().unwrap();
+    until("nobody has the file", || {
+        let files = std::fs::read_dir(format!("/proc/{sentry}/fd")).unwrap().flatten();
+        let mut files = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        let gone =
+            |file: std::path::PathBuf| file.to_string_lossy().ends_with("/busybox-once (deleted)");
+        (!files.any(gone)).then_some(())
+    });
+}
+
 #[test]
 fn rubbish_at_the_control_socket_changes_nothing() {
     use std::os::unix::net::UnixDatagram;

@@ -8,7 +8,7 @@ use crate::ipc::Ipc;
 use crate::net::Network;
 use crate::net::netlink::Named;
 use crate::task::Pid;
-use crate::task::namespaces::{ipc_of, leave_ipc, make, network_of, new};
+use crate::task::namespaces::{ipc_of, leave_ipc, living, make, network_of, new};
 
 use crate::task::waiter::lock;
 use crate::vfs::{Namespace, NamespaceFile};
@@ -45,10 +45,7 @@ pub(super) fn network(call: &Call<'_>, named: Named) -> Result<Arc<Network>, Err
             let row = tree.row(call.id_of(number)).ok_or(Errno::SRCH)?;
             let process = Arc::clone(&row.process);
             drop(tree);
-            if process.has_left_namespaces() {
-                return Err(Errno::SRCH);
-            }
-            Ok(network_of(call.kernel, &*process))
+            Ok(living(&*process).ok_or(Errno::SRCH)?.network_in(call.kernel))
         }
         Named::Descriptor(number) => {
             let number = u32::try_from(number).map_err(|_| Errno::BADF)?;

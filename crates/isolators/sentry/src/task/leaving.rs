@@ -17,10 +17,12 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
-    /// Whether there are none.
-    fn is_over(&mut self) -> bool {
-        self.threads.retain(|thread| thread.is_served());
-        self.threads.is_empty()
+    /// Takes those out of which none are: nothing is dropped under the lock.
+    fn take_over(&mut self) -> Vec<Arc<Thread>> {
+        let served = |thread: &Arc<Thread>| thread.is_served();
+        let (left, over) = std::mem::take(&mut self.threads).into_iter().partition(served);
+        self.threads = left;
+        over
     }
 }
 
@@ -32,9 +34,14 @@ impl Process {
 
     /// Whether its parent is to be told later, as [`settled`] does then.
     pub(super) fn puts_off(&self) -> bool {
-        let mut leaving = lock(&self.leaving);
-        leaving.telling = !leaving.is_over();
-        leaving.telling
+        let (later, over) = {
+            let mut leaving = lock(&self.leaving);
+            let over = leaving.take_over();
+            leaving.telling = !leaving.threads.is_empty();
+            (leaving.telling, over)
+        };
+        drop(over);
+        later
     }
 
     /// Whether that is so.
@@ -53,10 +60,14 @@ pub(super) fn settled(thread: &Thread) {
     if lock(&thread.order).is_none() {
         thread.leave_namespaces();
     }
-    let tells = {
+    let (tells, over) = {
         let mut leaving = lock(&process.leaving);
-        leaving.telling && leaving.is_over() && std::mem::take(&mut leaving.telling)
+        // Whoever is told, or nobody: threads and their process would hold each other.
+        let over = leaving.take_over();
+        let last = leaving.threads.is_empty();
+        (last && std::mem::take(&mut leaving.telling), over)
     };
+    drop(over);
     if let (true, Some(kernel)) = (tells, kernel) {
         announce(&kernel, process.pid);
     }

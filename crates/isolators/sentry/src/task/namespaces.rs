@@ -86,27 +86,26 @@ impl Within for Thread {
 /// The mounts that are seen.
 #[must_use]
 pub fn mounts_of(kernel: &Kernel, who: &impl Within) -> Arc<MountTable> {
-    who.own().mounts.unwrap_or_else(|| {
-        // With one numbering it may be another container's.
-        let home = who.process().kernel();
-        Arc::clone(&home.as_deref().unwrap_or(kernel).files.mounts)
-    })
+    who.own().mounts_in(kernel, who.process())
 }
 
 /// The IPC namespace.
 #[must_use]
 pub fn ipc_of(kernel: &Kernel, who: &impl Within) -> Arc<Ipc> {
-    who.own().ipc.unwrap_or_else(|| {
-        let home = who.process().kernel();
-        Arc::clone(&home.as_deref().unwrap_or(kernel).ipc)
-    })
+    who.own().ipc_in(kernel, who.process())
 }
 
 /// The network.
 #[must_use]
 pub fn network_of(kernel: &Kernel, who: &impl Within) -> Arc<Network> {
-    // One for all containers.
-    who.own().network.unwrap_or_else(|| Arc::clone(&kernel.network))
+    who.own().network_in(kernel)
+}
+
+/// Those that are not its container's; `None` of who has ended. Who asks for more than one, or
+/// about somebody else, asks once.
+#[must_use]
+pub fn living(who: &impl Within) -> Option<Namespaces> {
+    Some(who.own()).filter(|own| !own.ended)
 }
 
 impl Thread {
@@ -291,6 +290,50 @@ pub struct Namespaces {
     pub ended: bool,
 }
 
+impl Namespaces {
+    /// The mounts of one of a process that has these.
+    #[must_use]
+    pub fn mounts_in(self, kernel: &Kernel, process: &Process) -> Arc<MountTable> {
+        self.mounts.unwrap_or_else(|| {
+            // With one numbering it may be another container's.
+            let home = process.kernel();
+            Arc::clone(&home.as_deref().unwrap_or(kernel).files.mounts)
+        })
+    }
+
+    /// The IPC namespace.
+    #[must_use]
+    pub fn ipc_in(self, kernel: &Kernel, process: &Process) -> Arc<Ipc> {
+        self.ipc.unwrap_or_else(|| {
+            let home = process.kernel();
+            Arc::clone(&home.as_deref().unwrap_or(kernel).ipc)
+        })
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn network_in(self, kernel: &Kernel) -> Arc<Network> {
+        // One for all containers.
+        self.network.unwrap_or_else(|| Arc::clone(&kernel.network))
+    }
+
+    /// The number of one, by its name in procfs; `None` for the container's.
+    #[must_use]
+    pub fn number(&self, kind: &str, (users, pids): (&Space, &Pids)) -> Option<u64> {
+        match kind {
+            "user" => users.as_ref().map(|space| space.number),
+            "mnt" => self.mounts.as_ref().map(|mounts| mounts.number),
+            "ipc" => self.ipc.as_ref().and_then(|ipc| ipc.number),
+            "net" => self.network.as_ref().and_then(|network| network.number),
+            "pid" => pids.as_ref().map(|pids| pids.number),
+            "pid_for_children" => self.pids.as_ref().or(pids.as_ref()).map(|pids| pids.number),
+            "uts" => self.names.as_ref().map(|names| names.number),
+            "cgroup" => self.cgroup.as_ref().map(|cgroups| cgroups.number),
+            _ => None,
+        }
+    }
+}
+
 impl Process {
     /// Goes to other ones, unless it has ended.
     pub fn go_to(&self, to: Namespaces) {
@@ -318,22 +361,5 @@ impl Process {
     #[must_use]
     pub fn has_left_namespaces(&self) -> bool {
         lock(&self.namespaces).ended
-    }
-}
-
-/// The number of a namespace, by its name in procfs; `None` for the container's.
-#[must_use]
-pub fn number_of(who: &impl Within, kind: &str) -> Option<u64> {
-    let (own, process) = (who.own(), who.process());
-    match kind {
-        "user" => who.users().map(|space| space.number),
-        "mnt" => own.mounts.map(|mounts| mounts.number),
-        "ipc" => own.ipc.and_then(|ipc| ipc.number),
-        "net" => own.network.and_then(|network| network.number),
-        "pid" => process.pids().map(|pids| pids.number),
-        "pid_for_children" => own.pids.or_else(|| process.pids()).map(|pids| pids.number),
-        "uts" => own.names.map(|names| names.number),
-        "cgroup" => own.cgroup.map(|cgroups| cgroups.number),
-        _ => None,
     }
 }

@@ -10,7 +10,7 @@ use crate::ipc::Ipc;
 use crate::kernel::Kernel;
 use crate::net::Network;
 use crate::syscalls::Call;
-use crate::task::namespaces::{Names, OfCgroups, Within, ipc_of, mounts_of, network_of, number_of};
+use crate::task::namespaces::{Names, OfCgroups, Within};
 use crate::task::nesting;
 use crate::task::pid_namespace::Pids;
 use crate::task::user_namespace::{FIRST, Ids, Space};
@@ -90,23 +90,25 @@ impl NamespaceFile {
     pub fn open(who: &impl Within, kind: &'static str, first: u64) -> Result<Arc<OpenFile>, Errno> {
         let (own, process) = (who.own(), who.process());
         let kernel = process.kernel().ok_or(Errno::NOENT)?;
-        let number = number_of(who, kind).unwrap_or(first);
+        let (users, pids) = (who.users(), process.pids());
+        let number = own.number(kind, (&users, &pids)).unwrap_or(first);
+        // What it had is told apart from its container's by this alone: looked at once.
         if own.ended && !matches!(kind, "user" | "pid") {
             return Err(Errno::NOENT);
         }
         let of = match kind {
-            "user" => Namespace::Users(who.users()),
-            "mnt" => Namespace::Mounts(mounts_of(&kernel, who)),
+            "user" => Namespace::Users(users),
+            "mnt" => Namespace::Mounts(own.mounts_in(&kernel, process)),
             "uts" => Namespace::Names(own.names),
-            "ipc" => Namespace::Ipc(ipc_of(&kernel, who)),
-            "pid" => Namespace::Pids(process.pids()),
+            "ipc" => Namespace::Ipc(own.ipc_in(&kernel, process)),
+            "pid" => Namespace::Pids(pids),
             "pid_for_children" => {
                 if own.pids.as_ref().is_some_and(|pids| pids.first().is_none()) {
                     return Err(Errno::NOENT);
                 }
-                Namespace::Pids(own.pids.or_else(|| process.pids()))
+                Namespace::Pids(own.pids.or(pids))
             }
-            "net" => Namespace::Network(network_of(&kernel, who)),
+            "net" => Namespace::Network(own.network_in(&kernel)),
             "cgroup" => Namespace::Cgroup(own.cgroup),
             _ => Namespace::Only,
         };

@@ -291,8 +291,6 @@ fn arrive(
         *lock(&thread.habits) = *lock(&old.habits);
         thread.affinity.store(old.affinity.load(Ordering::SeqCst), Ordering::SeqCst);
         thread.policy.store(old.policy.load(Ordering::SeqCst), Ordering::SeqCst);
-        let undo = lock(&old.undo).take();
-        *lock(&thread.undo) = undo;
         trace::pass_on(kernel, old, &thread);
         if thread.is_traced() {
             lock(&space.sites).turn_off();
@@ -302,6 +300,9 @@ fn arrive(
         let mut tree = lock(&kernel.tree);
         match tree.row_mut(process.pid) {
             Some(row) if row.ended.is_none() => {
+                // Else the old one takes back what is in it, with the rest of its process.
+                let undo = old.and_then(|old| lock(&old.undo).take());
+                *lock(&thread.undo) = undo;
                 row.threads = BTreeMap::from([(thread.tid, Arc::clone(&thread))]);
                 row.executed = true;
                 // What was agreed on was agreed with another program.

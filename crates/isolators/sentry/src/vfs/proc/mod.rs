@@ -23,7 +23,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::net::{Network, procfs};
-use crate::task::namespaces::network_of;
+use crate::task::namespaces::{living, network_of};
 use crate::task::pid_namespace::{Pids, id_of, number_of};
 use crate::task::process::Fs;
 use crate::task::waiter::lock;
@@ -279,10 +279,9 @@ impl ProcNode {
                     "fd" => ProcNode::Descriptors(*pid),
                     "net" => {
                         let thread = lock(&kernel.tree).thread(*pid).cloned();
-                        if let Some(thread) = thread {
-                            ProcNode::Net(network_of(kernel, &*thread))
-                        } else {
-                            ProcNode::Folder(&[], "net")
+                        match thread.and_then(|thread| living(&*thread)) {
+                            Some(own) => ProcNode::Net(own.network_in(kernel)),
+                            None => ProcNode::Folder(&[], "net"),
                         }
                     }
                     link @ ("exe" | "cwd" | "root") => ProcNode::Link(link, *pid),

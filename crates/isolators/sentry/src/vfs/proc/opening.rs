@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::net::procfs;
 use crate::settings::is_of_network;
 use crate::task::Caps;
-use crate::task::namespaces::mounts_of;
+use crate::task::namespaces::living;
 use crate::task::waiter::lock;
 
 use super::super::{File, Kind, OpenFile, Walker};
@@ -166,7 +166,7 @@ fn mounts(kernel: &Kernel, name: &'static str, id: i32) -> Result<Make, Errno> {
     let Some(thread) = thread else {
         return Err(if process(kernel, id).is_some() { Errno::INVAL } else { Errno::NOENT });
     };
-    let table = mounts_of(kernel, &*thread);
+    let table = living(&*thread).ok_or(Errno::INVAL)?.mounts_in(kernel, &thread.process);
     let root = Arc::clone(&lock(&thread.fs().directories).root);
     Ok(Box::new(move || {
         Ok(match name {

@@ -185,11 +185,17 @@ impl Network {
         Ok(())
     }
 
-    /// Moves a link to another network, where it is down and has no addresses.
+    /// Moves a link to another network, where it is down and has no addresses, and another name,
+    /// if it is given one.
     ///
     /// # Errors
     /// `ENODEV`; `EINVAL` of the loopback interface; as [`Self::add_link`].
-    pub fn move_link(&self, index: u32, to: &Arc<Network>) -> Result<u32, Errno> {
+    pub fn move_link(
+        &self,
+        index: u32,
+        to: &Arc<Network>,
+        name: Option<String>,
+    ) -> Result<u32, Errno> {
         let _changing = changing();
         let mut link = self.links().by_index(index).ok_or(Errno::NODEV)?.clone();
         if link.kind == Kind::Plain {
@@ -199,6 +205,7 @@ impl Network {
             return Ok(index);
         }
         let kind = link.kind.clone();
+        link.name = name.unwrap_or(link.name);
         (link.up, link.addresses) = (false, Vec::new());
         let there = to.add_link(link)?;
         self.forget_link(index, &kind)?;
@@ -334,7 +341,7 @@ mod tests {
         // Moved by two at once, it is in one place.
         let places = [first.apart(&None), first.apart(&None)];
         let moved = std::thread::scope(|scope| {
-            let all = places.each_ref().map(|to| scope.spawn(|| other.move_link(b, to)));
+            let all = places.each_ref().map(|to| scope.spawn(|| other.move_link(b, to, None)));
             all.map(|one| one.join().unwrap().is_ok())
         });
         let there = places.each_ref().map(|place| place.links().links.len() == 2);

@@ -79,7 +79,8 @@ pub(super) fn set(
     let attributes = request.body.get(FIXED..).unwrap_or_default();
     let (mut network, mut index) = (Arc::clone(network), link.index);
     if let Some(to) = network_of(attributes, who)? {
-        index = network.move_link(index, &to)?;
+        let name = attribute(attributes, of::NAME).map(text).map(check_name).transpose()?;
+        index = network.move_link(index, &to, name)?;
         network = to;
     }
     network.change(|links| {
@@ -131,7 +132,7 @@ fn made(attributes: &[u8], kind: (Kind, &str), network: &Network) -> Result<Link
     let name = match attribute(attributes, of::NAME).map(text) {
         Some(name) if name.ends_with(b"%d") => {
             let prefix = check_name(name.get(..name.len() - 2).unwrap_or_default())?;
-            network.links().free_name(&prefix)
+            check_name(network.links().free_name(&prefix).as_bytes())?
         }
         Some(name) => check_name(name)?,
         None => network.links().free_name(kind.1),

@@ -116,7 +116,12 @@ pub(super) fn connect(
     let begun = match (network.reach(own, to.ip()), network.stack()) {
         (Reach::Other(other, link), _) => tcp.connect(to, from, (&other.inet.tcp, link)),
         // Sooner than on Linux, which asks for three seconds who has the address.
-        (Reach::Nobody, _) => Err(Errno::HOSTUNREACH),
+        (Reach::Nobody, _) => tcp.begin(to, from).and_then(|progress| {
+            progress.ok_or_else(|| {
+                tcp.unconnected();
+                Errno::HOSTUNREACH
+            })
+        }),
         (Reach::Outside, Some(stack)) => tcp.begin(to, from).map(|progress| {
             progress.unwrap_or_else(|| {
                 stack.connect(tcp, tcp.local(), to);

@@ -75,7 +75,8 @@ fn talk(
     send(socket, request, with)?;
     let (length, descriptors) = receive(socket, &mut answer)?;
     answer.truncate(length);
-    let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::IO)?;
+    // It is gone.
+    let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::CONNRESET)?;
     match i32::from_le_bytes(*errno) {
         0 => Ok(Some((bytes.to_vec(), descriptors))),
         NOT_MINE => Ok(None),
@@ -143,7 +144,11 @@ impl BrokerClient {
         ask: impl Fn(&Line) -> Result<Option<Answer>, Errno>,
     ) -> Result<Answer, Errno> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        if let Some(answer) = ask(&self.line)? {
+        let own = ask(&self.line).map_err(|errno| match errno {
+            Errno::PIPE | Errno::CONNRESET => Errno::IO,
+            errno => errno,
+        });
+        if let Some(answer) = own? {
             return Ok(answer);
         }
         let all = lock(&self.all).clone();
@@ -151,7 +156,7 @@ impl BrokerClient {
         let mut others = others.filter(|other| !Arc::ptr_eq(other, &self.line));
         let found = others.find_map(|other| match ask(&other) {
             // Nor is it this one's, or that has ended.
-            Err(Errno::PIPE | Errno::CONNRESET | Errno::IO) => None,
+            Err(Errno::PIPE | Errno::CONNRESET) => None,
             answer => answer.transpose(),
         });
         found.unwrap_or(Err(Errno::XDEV))

@@ -69,7 +69,7 @@ enum Operation {
     KeepProcesses,
     OpenProcess,
     ReadOnly,
-    /// The line of the thread that waits for disks, once.
+    /// The line of the thread that waits for disks.
     SyncLine,
     /// Only there.
     SyncAll,

@@ -33,6 +33,8 @@ enum Answer {
     /// A new file, open, and what was found under its name.
     Both(OwnedFd, Found),
     Bytes(Vec<u8>),
+    /// The line to the thread that waits for disks.
+    SyncLine,
 }
 
 /// The process's side.
@@ -43,8 +45,9 @@ pub struct Broker {
     own: OwnedFd,
     /// The mounts that it serves, by their numbers.
     mounts: Mounts,
-    /// The sentry's end of the line to the thread that waits for disks, until it asks for it.
-    syncs: Mutex<Option<OwnedFd>>,
+    /// The sentry's end of the line to the thread that waits for disks; kept, as who asks for it
+    /// may have no room for it.
+    syncs: OwnedFd,
     /// A procfs of the sentry's PID namespace, `subset=pid`: of two files of each process
     /// in it, handles to read are given.
     processes: OnceCell<Option<OwnedFd>>,
@@ -77,7 +80,7 @@ impl Broker {
         let mounts = roots.iter().map(mount_of).collect::<Result<_, _>>();
         let mounts = mounts.map_err(|errno| StartBrokerError::Step { step: "statx", errno })?;
         let mounts = Arc::new(Mutex::new(mounts));
-        let syncs = Mutex::new(Some(super::syncer::start(&mounts, confined)?));
+        let syncs = super::syncer::start(&mounts, confined)?;
         Ok(Broker { socket, own, mounts, syncs, processes: OnceCell::new() })
     }
 
@@ -107,6 +110,7 @@ impl Broker {
                     tell(found, &mut answer);
                     with.extend([file.as_fd(), found.handle.as_fd()]);
                 }
+                Ok(Answer::SyncLine) => with.push(self.syncs.as_fd()),
                 Ok(Answer::Bytes(bytes)) => answer.extend_from_slice(bytes),
                 Err(errno) => answer = errno.raw_os_error().to_le_bytes().to_vec(),
             }
@@ -149,9 +153,7 @@ impl Broker {
         let owner = (low(user), low(group));
         match request.operation {
             KEEP_PROCESSES => return self.keep_processes(with),
-            SYNC_LINE => {
-                return lock(&self.syncs).take().map(Answer::Descriptor).ok_or(Errno::BUSY);
-            }
+            SYNC_LINE => return Ok(Answer::SyncLine),
             OPEN_PROCESS => {
                 return self.process_file(number, low(user), group);
             }

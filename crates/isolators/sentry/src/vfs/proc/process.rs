@@ -166,14 +166,16 @@ pub(super) fn of_process(
             let ids = |kind: Ids, ids: [u32; 4]| {
                 ids.map(|id| reader.id_for(kind, id).to_string()).join("\t")
             };
+            // Of who is somewhere.
+            let umask = fs_of(kernel, id).map(|fs| fs.umask.load(Ordering::SeqCst));
+            let umask = umask.map_or_else(String::new, |mask| format!("Umask:\t{mask:04o}\n"));
             let group = |id: &u32| format!("{} ", reader.id_for(Ids::Groups, *id));
             format!(
-                "Name:\t{name}\nUmask:\t{:04o}\nState:\t{state} ({meaning})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
+                "Name:\t{name}\n{umask}State:\t{state} ({meaning})\nTgid:\t{group_leader}\nPid:\t{pid}\nPPid:\t{parent}\n\
                  TracerPid:\t{}\nUid:\t{}\nGid:\t{}\nFDSize:\t{}\nGroups:\t{}\n{nested}\
                  {}Threads:\t{threads}\n{signals}\
                  CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
                  CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
-                fs_of(kernel, id).map_or(0, |fs| fs.umask.load(Ordering::SeqCst)),
                 seen(tracer),
                 ids(Ids::Users, who.users),
                 ids(Ids::Groups, who.groups),

@@ -71,7 +71,7 @@ impl Tcp {
     }
 
     /// Gives back what a connection that did not come to be had taken.
-    pub(super) fn unconnected(&self) {
+    pub fn unconnected(&self) {
         let mut state = lock(&self.state);
         state.role = Role::Idle;
         state.failed = true;

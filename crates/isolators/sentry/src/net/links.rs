@@ -281,6 +281,22 @@ impl Links {
         fit.min_by_key(|r| (u8::MAX - r.to.prefix, r.metric))
     }
 
+    /// The best route to an address by an interface; any, if its number is zero. As on Linux,
+    /// who chooses one himself is taken to know that it leads there, of IPv4.
+    #[must_use]
+    pub fn route_by(&self, ip: IpAddr, link: u32) -> Option<Route> {
+        if link == 0 {
+            return self.route(ip).copied();
+        }
+        let fit = self.routes.iter().filter(|r| r.link == link && r.to.covers(ip));
+        let best = fit.min_by_key(|r| (u8::MAX - r.to.prefix, r.metric)).copied();
+        best.or_else(|| {
+            self.by_index(link).filter(|link| link.up && !link.loopback && ip.is_ipv4())?;
+            let to = Address { ip, prefix: 32 };
+            Some(Route { to, gateway: None, link, metric: 0, own: false })
+        })
+    }
+
     /// The address from which something is sent to `ip` by a route.
     #[must_use]
     pub fn source(&self, route: &Route, ip: IpAddr) -> Option<IpAddr> {

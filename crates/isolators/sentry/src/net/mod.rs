@@ -162,4 +162,18 @@ impl Network {
         let route = links.route(to).ok_or(Errno::NETUNREACH)?;
         links.source(route, to).ok_or(Errno::NETUNREACH)
     }
+
+    /// The same for who is bound to an interface, if its number is not zero: of one of a
+    /// program's networks, which leads where it leads.
+    ///
+    /// # Errors
+    /// `ENETUNREACH`
+    pub fn source_by(&self, to: IpAddr, link: u32) -> Result<IpAddr, Errno> {
+        let links = self.links();
+        if link == 0 || self.number.is_none() || links.is_own(to) || to.is_multicast() {
+            return self.source(to);
+        }
+        let route = links.route_by(to, link).ok_or(Errno::NETUNREACH)?;
+        links.source(&route, to).ok_or(Errno::NETUNREACH)
+    }
 }

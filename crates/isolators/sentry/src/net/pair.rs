@@ -114,9 +114,10 @@ pub enum Reach {
 }
 
 impl Network {
-    /// Where what is sent from one of its addresses to `ip` comes to.
+    /// Where what is sent from one of its addresses to `ip` comes to, by an interface, if its
+    /// number is not zero.
     #[must_use]
-    pub fn reach(&self, from: IpAddr, ip: IpAddr) -> Reach {
+    pub fn reach(&self, from: IpAddr, ip: IpAddr, link: u32) -> Reach {
         if self.is_own(ip) || self.number.is_some() && ip.is_multicast() {
             return Reach::Own;
         }
@@ -124,7 +125,8 @@ impl Network {
             return if self.stack().is_some() { Reach::Outside } else { Reach::Own };
         }
         let links = self.links();
-        let by = links.route(ip).and_then(|route| Some((route, links.by_index(route.link)?)));
+        let by =
+            links.route_by(ip, link).and_then(|route| Some((route, links.by_index(route.link)?)));
         let Some((route, Link { kind: Kind::Pair(end), .. })) = by else { return Reach::Nobody };
         let Some((other, index)) = end.other() else { return Reach::Nobody };
         let there = other.links();
@@ -308,21 +310,21 @@ mod tests {
             index
         };
         let (a, b) = (add(&one, &ends[0], "10.0.0.1"), add(&other, &ends[1], "10.0.0.2"));
-        let reaches = || matches!(one.reach(ip("10.0.0.1"), ip("10.0.0.2")), Reach::Other(..));
+        let reaches = || matches!(one.reach(ip("10.0.0.1"), ip("10.0.0.2"), 0), Reach::Other(..));
         assert!(a > LOOPBACK && !reaches());
         let up = |network: &Network, index, up| network.change(|links| links.set_up(index, up));
         up(&one, a, true).unwrap();
         assert!(!reaches());
         up(&other, b, true).unwrap();
         assert!(reaches());
-        assert!(matches!(one.reach(ip("10.0.0.1"), ip("10.0.0.9")), Reach::Nobody));
+        assert!(matches!(one.reach(ip("10.0.0.1"), ip("10.0.0.9"), 0), Reach::Nobody));
         let any: Route = Route {
             to: Address { ip: ip("0.0.0.0"), prefix: 0 },
             ..*other.links().routes.first().unwrap()
         };
         other.change(|links| links.add_route(Route { own: false, ..any }, false)).unwrap();
         for from in ["127.0.0.1", "0.0.0.0", "10.0.0.2"] {
-            assert!(matches!(one.reach(ip(from), ip("10.0.0.2")), Reach::Nobody), "{from}");
+            assert!(matches!(one.reach(ip(from), ip("10.0.0.2"), 0), Reach::Nobody), "{from}");
         }
         let more = |number: u32| {
             one.add_link(new_link(format!("d{number}"), Kind::Dummy).unwrap()).map(drop)

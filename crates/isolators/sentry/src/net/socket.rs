@@ -17,6 +17,7 @@ use super::inbox::{Packet, Received};
 use super::inet::options::Numbers;
 use super::inet::{Tcp, Udp};
 use super::netlink::Netlink;
+use super::pair::Reach;
 use super::unix::Unix;
 
 /// `SOCK_*`
@@ -201,6 +202,27 @@ impl Socket {
         }
     }
 
+    /// [`Tcp::send`], if what is sent arrives still: links between programs' networks are put
+    /// down, moved and deleted.
+    ///
+    /// # Errors
+    /// The same; `EHOSTUNREACH`, sooner than on Linux, which sends again for a while.
+    pub fn send_by(
+        &self,
+        tcp: &Tcp,
+        packet: &mut Packet,
+        (urgent, begun): (bool, bool),
+    ) -> Result<(), Errno> {
+        let network = &self.network;
+        if network.number.is_some()
+            && let Ok(to) = tcp.remote()
+            && let Reach::Nobody = network.reach(tcp.local().ip(), to.ip(), tcp.device())
+        {
+            return Err(Errno::HOSTUNREACH);
+        }
+        tcp.send(packet, urgent, begun)
+    }
+
     /// Sends to where it is connected.
     ///
     /// # Errors
@@ -208,7 +230,7 @@ impl Socket {
     pub fn send(&self, message: &mut Outgoing) -> Result<(), Errno> {
         match &self.body {
             Body::Unix(unix) => unix.send(message, None),
-            Body::Tcp(tcp) => tcp.send(&mut message.packet, message.urgent, false),
+            Body::Tcp(tcp) => self.send_by(tcp, &mut message.packet, (message.urgent, false)),
             // With an address only, which the call has to look up.
             Body::Udp(_) | Body::Netlink(_) => Err(Errno::DESTADDRREQ),
             Body::Host(host) => {

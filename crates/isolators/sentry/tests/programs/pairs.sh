@@ -33,6 +33,12 @@ ip -n a route del default; ip -n a route | sort | names
 ip -n b link set v1 down; ip -n a link show v0 | names; ip -n a route | sort | names
 ip -n b route | names; ip -n b link set v1 up; ip -n b route | names
 ip -n a link set v0 name w0; ip -n a link set w0 mtu 1400; ip -n a link show w0 | names; ip -n a link set w0 mtu 10; echo mtu $?
+ip -n a link add x0 type veth peer name x1 netns b; ip -n a addr add 10.11.0.1/24 dev x0; ip -n b addr add 10.11.0.2/24 dev x1
+ip -n a link set x0 up; ip -n b link set x1 up; sleep 0.2
+for by in x0 w0; do ip netns exec a busybox ping -q -c 1 -W 1 -I $by 10.7.0.2 | grep -o '[01] packets received'; done
+ip netns exec a busybox ping -q -c 1 -W 1 10.11.0.2 | grep -o '[01] packets received'; ip -n a link del x0
+ip -n a link add x0 type veth peer name y0; ip -n b link add x0 type veth peer name y0; ip -n a link set x0 netns b; echo taken $?
+ip -n a link set x0 netns b name x9; echo moved $?; ip -n b link del x0; ip -n b link del x9; echo deleted $?
 ip -n a link set w0 netns b; ip -n a link | names; ip -n b link show w0 | names; ip -n b addr show w0 | names
 ip -n b link set lo netns a; echo loopback $?
 ip -n b link del v1; ip -n b link | names; ip -n b link del lo; echo loopback $?

@@ -195,6 +195,12 @@ impl Udp {
         lock(&self.state).wish.device == link
     }
 
+    /// The interface that it is bound to; 0 for none.
+    #[must_use]
+    pub fn device(&self) -> u32 {
+        lock(&self.state).wish.device
+    }
+
     /// Whether it takes what comes by an interface.
     fn hears(&self, link: u32) -> bool {
         lock(&self.state).wish.hears(link)

@@ -72,7 +72,7 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
     let mut message = std::mem::take(&mut outgoing.packet.bytes);
     let local = udp.local();
     let network = &socket.network;
-    let source = network.source(to.ip())?;
+    let source = network.source_by(to.ip(), udp.device())?;
     let from = if local.ip().is_unspecified() { source } else { local.ip() };
     let raw = socket.kind == icmp::RAW;
     if !raw {
@@ -84,7 +84,7 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
         }
         icmp::seal(&mut message, from, to.ip());
     }
-    let target = match network.reach(from, to.ip()) {
+    let target = match network.reach(from, to.ip(), udp.device()) {
         Reach::Own => Some(Arc::clone(network)),
         Reach::Other(other, _) => Some(other),
         Reach::Nobody => return Ok(()),

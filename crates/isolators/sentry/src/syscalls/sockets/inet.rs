@@ -110,10 +110,11 @@ pub(super) fn connect(
     if tcp.only_v6() && to.is_ipv4() {
         return Err(Errno::NETUNREACH.into());
     }
-    let from = SocketAddr::new(network.source(to.ip())?, 0);
+    let device = tcp.device();
+    let from = SocketAddr::new(network.source_by(to.ip(), device)?, 0);
     let local = tcp.local().ip();
     let own = if local.is_unspecified() { from.ip() } else { local };
-    let begun = match (network.reach(own, to.ip()), network.stack()) {
+    let begun = match (network.reach(own, to.ip(), device), network.stack()) {
         (Reach::Other(other, link), _) => tcp.connect(to, from, (&other.inet.tcp, link)),
         // Sooner than on Linux, which asks for three seconds who has the address.
         (Reach::Nobody, _) => tcp.begin(to, from).and_then(|progress| {
@@ -239,12 +240,12 @@ fn send_one(
     } else if group && udp.is_bound_to(LOOPBACK) {
         Ipv4Addr::LOCALHOST.into()
     } else {
-        network.source(to.ip())?
+        network.source_by(to.ip(), udp.device())?
     };
     // What goes to a group by the loopback interface leaves the machine no more than that.
     let stays = to.ip().is_multicast() && (from.is_loopback() || udp.is_bound_to(LOOPBACK));
     let own = if local.is_unspecified() { from } else { local };
-    let other = match network.reach(own, to.ip()) {
+    let other = match network.reach(own, to.ip(), udp.device()) {
         Reach::Nobody => return udp.check(&outgoing.packet, to),
         Reach::Other(other, link) => Some((other, link)),
         _ => None,

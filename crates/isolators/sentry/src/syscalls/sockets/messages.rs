@@ -189,8 +189,8 @@ fn one(
             patience.wait(call, watch, || own.send(outgoing, target.as_ref()))
         }
         Body::Tcp(tcp) => {
-            let (urgent, begun) = (outgoing.urgent, outgoing.begun);
-            patience.wait(call, watch, || tcp.send(&mut outgoing.packet, urgent, begun))
+            let how = (outgoing.urgent, outgoing.begun);
+            patience.wait(call, watch, || socket.send_by(tcp, &mut outgoing.packet, how))
         }
         Body::Udp(udp) => Ok(inet::send(socket, udp, outgoing)?),
         Body::Netlink(netlink) => {

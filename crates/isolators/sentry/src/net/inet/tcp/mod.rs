@@ -167,6 +167,12 @@ impl Tcp {
         lock(&self.state).wish.hears(link)
     }
 
+    /// The interface that it is bound to; 0 for none.
+    #[must_use]
+    pub fn device(&self) -> u32 {
+        lock(&self.state).wish.device
+    }
+
     /// How long the other side may be silent.
     #[must_use]
     pub fn patience(&self) -> Patience {

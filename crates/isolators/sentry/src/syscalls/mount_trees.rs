@@ -123,15 +123,6 @@ fn change_of(set: u64, clear: u64) -> Result<(MountFlags, MountFlags), Errno> {
     Ok((taken, given))
 }
 
-/// Of a detached tree: all of it, or its first.
-fn from_tree(tree: &DetachedTree, recursive: bool) -> Vec<Arc<Mount>> {
-    let mut all = tree.mounts();
-    if !recursive {
-        all.retain(|mount| mount.id == tree.root().mount.id);
-    }
-    all
-}
-
 pub(super) fn mount_setattr(call: &Call<'_>) -> Outcome {
     const SIZE: u64 = 32;
     let flags = call.uint(2);
@@ -169,13 +160,16 @@ pub(super) fn mount_setattr(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let recursive = flags & RECURSIVE != 0;
-    let all = match tree_of(&root) {
-        Some(tree) => from_tree(&tree, recursive),
+    let tree = tree_of(&root);
+    let all = match &tree {
+        Some(tree) => tree.chosen(recursive),
         None => mounts.mounts_from(&root, recursive)?,
     };
     apply(&mounts, &all, (taken, given))?;
-    if let Some(what) = propagation {
-        mounts.make(&all, what);
+    match (propagation, tree) {
+        (Some(what), Some(tree)) => mounts.make_tree(&tree, recursive, what),
+        (Some(what), None) => mounts.make(&all, what),
+        (None, _) => {}
     }
     Ok(0)
 }

@@ -168,7 +168,7 @@ pub(super) fn statx(call: &Call<'_>) -> Outcome {
     });
     let mount = entry.map(|entry| {
         let root = entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, &entry));
-        (u64::from(entry.mount.id), root)
+        (entry.mount.number(), root)
     });
     call.memory().write(call.arg(4), &seen(call, &found).statx_bytes(mount, made))?;
     Ok(0)

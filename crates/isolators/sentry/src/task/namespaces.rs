@@ -172,7 +172,7 @@ pub struct Made {
     credentials: Option<Credentials>,
     namespaces: Namespaces,
     /// Where its mounts are now.
-    roots: Option<HashMap<u32, Arc<Entry>>>,
+    roots: Option<HashMap<u64, Arc<Entry>>>,
 }
 
 /// Makes the namespaces that `flags` ask for, for who shares those of `thread`.

@@ -20,7 +20,7 @@ use super::table::{MOST_IN_ALL, State, cover, made};
 use super::{Description, Mount, MountFlags, MountTable};
 
 /// A copy of a table, and the roots of its mounts.
-type Copied = (Arc<MountTable>, HashMap<u32, Arc<Entry>>);
+type Copied = (Arc<MountTable>, HashMap<u64, Arc<Entry>>);
 
 /// What is to be done with each copy of a mount.
 type Each<'a> = &'a mut dyn FnMut(&Arc<Mount>, &Mount);
@@ -35,7 +35,7 @@ pub(super) struct Copies {
     /// All of them.
     pub(super) all: Vec<Arc<Mount>>,
     /// Roots of mounts and of their copies, by number of the mount.
-    roots: HashMap<u32, (Arc<Entry>, Arc<Entry>)>,
+    roots: HashMap<u64, (Arc<Entry>, Arc<Entry>)>,
 }
 
 impl Copies {
@@ -97,7 +97,7 @@ impl MountTable {
             if super::count() + state.mounts.len() > MOST_IN_ALL {
                 return Err(Errno::NOSPC);
             }
-            let top = state.mounts.values().find(|mount| mount.place().is_none());
+            let top = state.mounts.get(&state.base);
             let top = top.and_then(|top| top.root()).ok_or(Errno::INVAL)?;
             let order = state.below([top.mount.id]);
             let mounts = order.iter().skip(1).filter_map(|id| state.mounts.get(id));
@@ -116,15 +116,16 @@ impl MountTable {
             dissolve(&end(&all));
             return Err(errno);
         }
+        let base = root.mount.id;
         let new = MountTable {
-            state: Arc::new(Mutex::new(State { owner: owner.clone(), ..State::default() })),
+            state: Arc::new(Mutex::new(State { owner: owner.clone(), base, ..State::default() })),
             owner: owner.clone(),
             number: new_number(),
             top: OnceLock::from(root),
             changing: Mutex::default(),
             family: Arc::clone(&self.family),
         };
-        State::enter(&new.state, &all);
+        lock(&new.state).enter(&new.state, &all);
         let roots = roots.into_iter().map(|(id, (_, copy))| (id, copy)).collect();
         Ok((Arc::new(new), roots))
     }
@@ -223,7 +224,7 @@ impl State {
 #[must_use]
 pub fn moved(
     kernel: &Kernel,
-    roots: &HashMap<u32, Arc<Entry>>,
+    roots: &HashMap<u64, Arc<Entry>>,
     entry: &Arc<Entry>,
 ) -> Option<Arc<Entry>> {
     let own = entry.mount.root()?;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::io::Errno;
 
@@ -12,7 +12,7 @@ use crate::task::waiter::lock;
 
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end};
-use super::sharing::Family;
+use super::sharing::{Family, Groups, Propagation};
 use super::spread::Spreading;
 use super::table::made;
 use super::{Description, Mount, MountTable};
@@ -20,8 +20,8 @@ use super::{Description, Mount, MountTable};
 /// One of them.
 #[derive(Debug)]
 pub struct DetachedTree {
-    /// Of the tables that it was made for.
-    family: Arc<Family>,
+    /// Of the tables that it is for. It changes while that is locked.
+    family: Mutex<Arc<Family>>,
     root: Arc<Entry>,
     /// All of it, until it is attached.
     mounts: Mutex<Vec<Arc<Mount>>>,
@@ -41,8 +41,11 @@ impl DetachedTree {
         mounts: Vec<Arc<Mount>>,
     ) -> Arc<Self> {
         mounts.iter().for_each(|mount| mount.detached.store(true, Ordering::SeqCst));
-        let tree =
-            Arc::new(DetachedTree { family: Arc::clone(family), root, mounts: Mutex::new(mounts) });
+        let tree = Arc::new(DetachedTree {
+            family: Mutex::new(Arc::clone(family)),
+            root,
+            mounts: Mutex::new(mounts),
+        });
         *lock(&tree.root.mount.tree) = Arc::downgrade(&tree);
         tree
     }
@@ -53,10 +56,40 @@ impl DetachedTree {
         &self.root
     }
 
+    /// Has it be for the tables of a family, whose groups this returns. Of another container's
+    /// it takes no part in anything: what is mounted there does not show here.
+    fn join<'a>(&self, family: &'a Arc<Family>) -> MutexGuard<'a, Groups> {
+        loop {
+            let groups = family.groups();
+            let before = Arc::clone(&lock(&self.family));
+            if Arc::ptr_eq(&before, family) {
+                return groups;
+            }
+            // Never both: others may go the other way.
+            drop(groups);
+            let mut groups = before.groups();
+            let mut now = lock(&self.family);
+            if Arc::ptr_eq(&now, &before) {
+                self.mounts().iter().for_each(|mount| groups.leave(mount));
+                *now = Arc::clone(family);
+            }
+        }
+    }
+
     /// Its mounts; none once it is attached.
     #[must_use]
     pub fn mounts(&self) -> Vec<Arc<Mount>> {
         lock(&self.mounts).clone()
+    }
+
+    /// All of them, or the first.
+    #[must_use]
+    pub fn chosen(&self, recursive: bool) -> Vec<Arc<Mount>> {
+        let mut all = self.mounts();
+        if !recursive {
+            all.truncate(1);
+        }
+        all
     }
 }
 
@@ -104,29 +137,11 @@ impl MountTable {
         tree: &DetachedTree,
         to: &Arc<Entry>,
     ) -> Result<(), Errno> {
-        let mut groups = self.family.groups();
-        let to =
-            lock(&self.state).place_for(to, tree.root.kind()).map_err(|errno| match errno {
-                Errno::NOTDIR => Errno::INVAL,
-                other => other,
-            })?;
+        // First without a change to what may be another container's.
+        self.place_for_tree(&tree.mounts(), &tree.root, to)?;
+        let mut groups = tree.join(&self.family);
         let mut mounts = lock(&tree.mounts);
-        if mounts.is_empty() {
-            return Err(Errno::INVAL);
-        }
-        let leads_back =
-            |mount: &Arc<Mount>| mount.root().is_some_and(|root| self.is_in(&root.node));
-        if mounts.iter().any(leads_back) {
-            return Err(Errno::LOOP);
-        }
-        if !Arc::ptr_eq(&tree.family, &self.family) {
-            // Another container's: what is mounted there does not show here.
-            mounts.iter().for_each(|mount| mount.share_nothing());
-        }
-        let bound = mounts.iter().any(|mount| mount.sharing().unbindable);
-        if to.mount.is_shared() && bound {
-            return Err(Errno::INVAL);
-        }
+        let to = self.place_for_tree(&mounts, &tree.root, to)?;
         let detach = |detached| {
             mounts.iter().for_each(|mount| mount.detached.store(detached, Ordering::SeqCst));
         };
@@ -137,6 +152,39 @@ impl MountTable {
         spreading.mount(&tree.root, true).inspect_err(|_| detach(true))?;
         mounts.clear();
         Ok(())
+    }
+
+    /// What the root of a detached tree of these mounts is to cover that is mounted at `to`.
+    fn place_for_tree(
+        &self,
+        mounts: &[Arc<Mount>],
+        root: &Arc<Entry>,
+        to: &Arc<Entry>,
+    ) -> Result<Arc<Entry>, Errno> {
+        let place = lock(&self.state).place_for(to, root.kind());
+        let to = place.map_err(|errno| match errno {
+            Errno::NOTDIR => Errno::INVAL,
+            other => other,
+        })?;
+        if mounts.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        let leads_back =
+            |mount: &Arc<Mount>| mount.root().is_some_and(|root| self.is_in(&root.node));
+        if mounts.iter().any(leads_back) {
+            return Err(Errno::LOOP);
+        }
+        let bound = mounts.iter().any(|mount| mount.sharing().unbindable);
+        if to.mount.is_shared() && bound {
+            return Err(Errno::INVAL);
+        }
+        Ok(to)
+    }
+
+    /// Makes mounts of a detached tree shared, and so on: all, or the first.
+    pub fn make_tree(&self, tree: &DetachedTree, recursive: bool, what: Propagation) {
+        let mut groups = tree.join(&self.family);
+        tree.chosen(recursive).iter().for_each(|mount| groups.make(mount, what));
     }
 
     /// The mounts of which one begins at `root`, with those in it if `recursive`.

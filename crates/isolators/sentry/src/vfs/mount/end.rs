@@ -68,7 +68,7 @@ impl Mount {
 /// Ends mounts that were taken out of a table. [`dissolve`] is to be called with what this
 /// returns, without locks.
 pub(super) fn end(mounts: &[Arc<Mount>]) -> Vec<Arc<Entry>> {
-    let all: HashSet<u32> = mounts.iter().map(|mount| mount.id).collect();
+    let all: HashSet<u64> = mounts.iter().map(|mount| mount.id).collect();
     // Who walks there meanwhile finds either what covers a name, or that it is sealed.
     for mount in mounts.iter().filter(|mount| mount.is_locked()) {
         if let Some(place) = mount.place().filter(|place| all.contains(&place.mount.id)) {

@@ -56,8 +56,8 @@ bitflags::bitflags! {
 /// A mount.
 #[derive(Debug)]
 pub struct Mount {
-    /// Its number.
-    pub id: u32,
+    /// Its number, of which no other one ever has the same.
+    pub id: u64,
     /// Type of its file system, as `/proc/mounts` says it.
     pub kind: String,
     /// What is mounted.
@@ -128,7 +128,7 @@ impl Drop for Mount {
 }
 
 impl Mount {
-    fn new(id: u32, of: Description) -> Arc<Self> {
+    fn new(id: u64, of: Description) -> Arc<Self> {
         COUNT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Mount {
             id,
@@ -150,6 +150,12 @@ impl Mount {
             sharing: Mutex::default(),
             end: end::End::default(),
         })
+    }
+
+    /// Its number where Linux has an `int` for it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.id & 0x7fff_ffff
     }
 
     /// Its flags now.

@@ -74,11 +74,14 @@ pub struct Family(Mutex<Groups>);
 
 impl Family {
     pub(super) fn groups(&self) -> MutexGuard<'_, Groups> {
-        lock(&self.0)
+        let mut groups = lock(&self.0);
+        // Now nobody remembers a number of one of them.
+        groups.sweep();
+        groups
     }
 }
 
-type Mounts = BTreeMap<u32, Weak<Mount>>;
+type Mounts = BTreeMap<u64, Weak<Mount>>;
 
 #[derive(Debug, Default)]
 struct Group {
@@ -114,6 +117,28 @@ impl Groups {
     /// Members of a group.
     pub(super) fn members(&self, group: u32) -> Vec<Arc<Mount>> {
         self.all.get(&group).map(|group| alive(&group.members)).unwrap_or_default()
+    }
+
+    /// How a mount takes part in these groups: in nothing, if it is another container's.
+    fn sharing(&self, mount: &Mount) -> Sharing {
+        let own = mount.sharing();
+        let known = |mounts: &Mounts| mounts.contains_key(&mount.id);
+        let here = match own {
+            Sharing { group: 0, master: 0, .. } => true,
+            Sharing { group: 0, master, .. } => {
+                self.all.get(&master).is_some_and(|group| known(&group.slaves))
+            }
+            Sharing { group, .. } => {
+                self.all.get(&group).is_some_and(|group| known(&group.members))
+            }
+        };
+        if here { own } else { Sharing { unbindable: own.unbindable, ..Sharing::default() } }
+    }
+
+    /// Has a mount that goes to another container take no part any more.
+    pub(super) fn leave(&mut self, mount: &Arc<Mount>) {
+        let unbindable = mount.sharing().unbindable;
+        self.put(mount, Sharing { unbindable, ..Sharing::default() });
     }
 
     /// Slaves of a group that have no peers.
@@ -181,7 +206,6 @@ impl Groups {
         }
         *lock(&mount.sharing) = to;
         self.added += 1;
-        self.sweep();
     }
 
     /// Lets go of mounts that have ended, once there may be many, and of groups that nobody is
@@ -237,7 +261,7 @@ impl Groups {
 
     /// Has the copy of a mount take part.
     pub(super) fn copied(&mut self, copy: &Arc<Mount>, of: &Mount, how: How) {
-        let own = Sharing { unbindable: false, ..of.sharing() };
+        let own = Sharing { unbindable: false, ..self.sharing(of) };
         let slave = Sharing { master: own.group, ..Sharing::default() };
         let to = match how {
             How::Same => own,
@@ -252,11 +276,6 @@ impl Groups {
 impl Mount {
     pub(super) fn sharing(&self) -> Sharing {
         *lock(&self.sharing)
-    }
-
-    /// Takes no part, as in the tables of another container.
-    pub(super) fn share_nothing(&self) {
-        *lock(&self.sharing) = Sharing::default();
     }
 
     /// Whether what is mounted in it shows elsewhere.

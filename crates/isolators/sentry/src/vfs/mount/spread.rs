@@ -24,6 +24,29 @@ struct Spread {
     table: Arc<Mutex<State>>,
 }
 
+impl Spread {
+    /// Mounts it, unless nobody is there any more.
+    fn put(&self) {
+        let Spread { at, root, tree, table } = self;
+        let mut state = lock(table);
+        if state.ended {
+            drop(state);
+            dissolve(&end(tree));
+            return;
+        }
+        // What has been there stays on top.
+        let above = at.covered_by();
+        if let Some(above) = &above {
+            uncover(&above.mount);
+        }
+        cover(at, root);
+        state.enter(table, tree);
+        if let Some(above) = &above {
+            cover(&root.top(), above);
+        }
+    }
+}
+
 /// What is being mounted, and its copies for others.
 pub(super) struct Spreading<'a> {
     pub(super) kernel: &'a Kernel,
@@ -63,22 +86,16 @@ impl Spreading<'_> {
                 return Err(errno);
             }
         }
-        cover(self.to, root);
-        if is_new {
-            State::enter(&self.table.state, self.tree);
-        }
-        for Spread { at, root, tree, table } in &copies {
-            // What has been there stays on top.
-            let above = at.covered_by();
-            if let Some(above) = &above {
-                uncover(&above.mount);
+        {
+            let mut state = lock(&self.table.state);
+            if is_new {
+                state.enter(&self.table.state, self.tree);
+            } else {
+                uncover(&root.mount);
             }
-            cover(at, root);
-            State::enter(table, tree);
-            if let Some(above) = &above {
-                cover(&root.top(), above);
-            }
+            cover(self.to, root);
         }
+        copies.iter().for_each(Spread::put);
         Ok(())
     }
 
@@ -202,7 +219,7 @@ fn audience(groups: &Groups, mount: &Mount) -> Vec<Arc<Mount>> {
 /// What else goes when mounts are taken away, which come from above to below; what is mounted
 /// on top of such a one stays, in its place.
 pub(super) fn also_gone(kernel: &Kernel, groups: &Groups, gone: &[Arc<Mount>]) -> Vec<Arc<Mount>> {
-    let own: HashSet<u32> = gone.iter().map(|mount| mount.id).collect();
+    let own: HashSet<u64> = gone.iter().map(|mount| mount.id).collect();
     let mut found: Vec<Arc<Mount>> = Vec::new();
     let (mut seen, mut free) = (HashSet::new(), HashSet::new());
     for (index, mount) in gone.iter().enumerate() {
@@ -239,15 +256,26 @@ pub(super) fn also_gone(kernel: &Kernel, groups: &Groups, gone: &[Arc<Mount>]) -
         }
     }
     found.retain(|mount| going.contains(&mount.id));
-    for mount in &found {
-        let within = inside.get(&mount.id).unwrap_or(&empty);
-        let top = within.iter().find(|top| is_on_top(top, mount) && !going.contains(&top.id));
-        if let Some((top, place)) = top.zip(mount.place())
-            && let Some(root) = top.root()
-        {
+    let tops = found.iter().filter_map(|mount| {
+        let within = inside.get(&mount.id)?;
+        let top = within.iter().find(|top| is_on_top(top, mount) && !going.contains(&top.id))?;
+        // What that is in may go, too.
+        let (mut last, mut place) = (Arc::clone(mount), mount.place()?);
+        while going.contains(&place.mount.id) {
+            last = Arc::clone(&place.mount);
+            place = last.place()?;
+        }
+        Some((Arc::clone(top), last, place))
+    });
+    let tops: Vec<_> = tops.collect();
+    // What covered all of the last comes last, and is on top of the others.
+    for (top, last, place) in tops.iter().rev() {
+        let Some((root, table)) = top.root().zip(top.table()) else { continue };
+        let state = lock(&table);
+        if !state.ended {
             uncover(top);
-            uncover(mount);
-            cover(&place, &root);
+            uncover(last);
+            cover(&place.top(), &root);
         }
     }
     found
@@ -259,7 +287,7 @@ fn is_on_top(top: &Mount, mount: &Mount) -> bool {
 }
 
 /// What is mounted in mounts, by their numbers.
-fn inside_of(mounts: &[Arc<Mount>]) -> HashMap<u32, Vec<Arc<Mount>>> {
+fn inside_of(mounts: &[Arc<Mount>]) -> HashMap<u64, Vec<Arc<Mount>>> {
     let mut tables: Vec<Arc<Mutex<State>>> = Vec::new();
     let mut known = HashSet::new();
     for table in mounts.iter().filter_map(|mount| mount.table()) {
@@ -267,8 +295,8 @@ fn inside_of(mounts: &[Arc<Mount>]) -> HashMap<u32, Vec<Arc<Mount>>> {
             tables.push(table);
         }
     }
-    let wanted: HashSet<u32> = mounts.iter().map(|mount| mount.id).collect();
-    let mut inside: HashMap<u32, Vec<Arc<Mount>>> = HashMap::new();
+    let wanted: HashSet<u64> = mounts.iter().map(|mount| mount.id).collect();
+    let mut inside: HashMap<u64, Vec<Arc<Mount>>> = HashMap::new();
     for table in tables {
         for mount in lock(&table).mounts.values() {
             if let Some(place) = mount.place().filter(|place| wanted.contains(&place.mount.id)) {

@@ -1,7 +1,7 @@
 //! The list of mounts, and how it changes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::io::Errno;
@@ -38,22 +38,30 @@ pub struct MountTable {
     pub(super) family: Arc<Family>,
 }
 
-/// Numbers of mounts are one's own among all namespaces.
-static LAST: AtomicU32 = AtomicU32::new(0);
+/// Numbers of mounts are one's own among all namespaces, at any time: they tell whose it is.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 impl Drop for MountTable {
     fn drop(&mut self) {
-        // They hold each other otherwise.
-        let mounts = std::mem::take(&mut lock(&self.state).mounts);
+        // They hold each other otherwise. Nothing more comes in.
+        let mounts = {
+            let mut state = lock(&self.state);
+            state.ended = true;
+            std::mem::take(&mut state.mounts)
+        };
         end_in_turn(mounts.into_values().collect());
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) mounts: BTreeMap<u32, Arc<Mount>>,
+    pub(super) mounts: BTreeMap<u64, Arc<Mount>>,
     /// Where capabilities count that change it.
     pub(super) owner: Space,
+    /// The mount that is the root of all.
+    pub(super) base: u64,
+    /// Whether nobody has it any more: what is put in would stay for good.
+    pub(super) ended: bool,
 }
 
 impl MountTable {
@@ -61,7 +69,10 @@ impl MountTable {
     #[must_use]
     pub fn root(&self, of: Description, node: Node, kind: Kind) -> Arc<Entry> {
         let root = made(of, node, kind);
-        State::enter(&self.state, &[Arc::clone(&root.mount)]);
+        let mut state = lock(&self.state);
+        state.base = root.mount.id;
+        state.enter(&self.state, &[Arc::clone(&root.mount)]);
+        drop(state);
         root
     }
 
@@ -147,7 +158,7 @@ impl MountTable {
     ) -> Result<(), Errno> {
         let mut groups = self.family.groups();
         let mount = &root.mount;
-        let (to, place, tree) = {
+        let (to, tree) = {
             let state = lock(&self.state);
             state.check_free(root)?;
             let to = state.place_for(to, root.kind())?;
@@ -163,9 +174,8 @@ impl MountTable {
             if below.contains(&to.mount.id) {
                 return Err(Errno::LOOP);
             }
-            (to, place, tree)
+            (to, tree)
         };
-        uncover(mount);
         let groups = &mut *groups;
         let spreading = Spreading {
             kernel,
@@ -175,11 +185,10 @@ impl MountTable {
             tree: &tree,
             pending: HashMap::new(),
         };
-        let moved = spreading.mount(root, false);
-        moved.inspect_err(|_| cover(&place, root))
+        spreading.mount(root, false)
     }
 
-    /// Makes mounts of this table, or of a detached tree, shared, and so on.
+    /// Makes mounts of this table shared, and so on.
     pub fn make(&self, mounts: &[Arc<Mount>], what: Propagation) {
         let mut groups = self.family.groups();
         mounts.iter().for_each(|mount| groups.make(mount, what));
@@ -197,7 +206,7 @@ impl MountTable {
         put_old: &Arc<Entry>,
     ) -> Result<(), Errno> {
         let _groups = self.family.groups();
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         let is_root =
             |entry: &Arc<Entry>| entry.mount.root().is_some_and(|r| Arc::ptr_eq(&r, entry));
         if !is_root(old)
@@ -231,7 +240,10 @@ impl MountTable {
                 cover(&place, new);
                 old.mount.locked.store(false, Ordering::SeqCst);
             }
-            None => new.stand(None),
+            None => {
+                new.stand(None);
+                state.base = new.mount.id;
+            }
         }
         cover(&put_old.top(), old);
         Ok(())
@@ -241,8 +253,7 @@ impl MountTable {
     #[must_use]
     pub fn base(&self) -> Option<Arc<Entry>> {
         let state = lock(&self.state);
-        let first = state.mounts.values().find(|mount| mount.place().is_none())?.root()?;
-        Some(first.top())
+        Some(state.mounts.get(&state.base)?.root()?.top())
     }
 
     /// The root of all, of one that is a copy.
@@ -274,12 +285,11 @@ impl MountTable {
 }
 
 impl State {
-    /// Puts mounts in a table.
-    pub(super) fn enter(table: &Arc<Mutex<Self>>, mounts: &[Arc<Mount>]) {
-        let mut state = lock(table);
+    /// Puts mounts in a table, of which this is the state.
+    pub(super) fn enter(&mut self, table: &Arc<Mutex<Self>>, mounts: &[Arc<Mount>]) {
         for mount in mounts {
             *lock(&mount.table) = Arc::downgrade(table);
-            state.mounts.insert(mount.id, Arc::clone(mount));
+            self.mounts.insert(mount.id, Arc::clone(mount));
         }
     }
 
@@ -317,8 +327,8 @@ impl State {
     }
 
     /// Mounts and all that are mounted in them, from above to below.
-    pub(super) fn below(&self, first: impl IntoIterator<Item = u32>) -> Vec<u32> {
-        let mut inside: HashMap<u32, Vec<u32>> = HashMap::new();
+    pub(super) fn below(&self, first: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let mut inside: HashMap<u64, Vec<u64>> = HashMap::new();
         for mount in self.mounts.values() {
             if let Some(place) = mount.place() {
                 inside.entry(place.mount.id).or_default().push(mount.id);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::super::Entry;
-use super::sharing::Groups;
+use super::sharing::{Family, Sharing};
 use super::{Mount, MountFlags, MountTable};
 
 impl MountFlags {
@@ -91,22 +91,21 @@ impl MountTable {
     #[must_use]
     pub fn mountinfo_text(&self, root: &Arc<Entry>) -> Vec<u8> {
         let mut text = String::new();
-        let groups = self.family.groups();
         let all = self.seen_from(root);
-        let seen: HashSet<u32> = all.iter().map(|(mount, _)| mount.sharing().group).collect();
-        for (mount, path) in &all {
-            let above = mount.place().map_or(mount.id, |place| place.mount.id);
+        let shown = self.family.shown(&all);
+        for ((mount, path), shown) in all.iter().zip(shown) {
+            let above = mount.place().map_or(mount.number(), |place| place.mount.number());
             let read_only = mount.flags().contains(MountFlags::READ_ONLY);
             let _ = writeln!(
                 text,
                 "{} {above} {}:{} {} {} {}{} - {} {} {}{}",
-                mount.id,
+                mount.number(),
                 rustix::fs::major(mount.device),
                 rustix::fs::minor(mount.device),
                 escaped(&mount.inside),
                 escaped(path),
                 mount.flags().text(),
-                tags(&groups, mount, &seen),
+                shown.tags(),
                 mount.kind,
                 escaped(&mount.source),
                 if read_only { "ro" } else { "rw" },
@@ -117,27 +116,48 @@ impl MountTable {
     }
 }
 
-/// How a mount shares what is mounted in it, to who sees mounts of these groups.
-fn tags(groups: &Groups, mount: &Mount, seen: &HashSet<u32>) -> String {
-    let (own, master) = (mount.sharing(), groups.master(mount));
-    let mut text = String::new();
-    if own.group != 0 {
-        let _ = write!(text, " shared:{}", own.group);
+/// How a mount shares what is mounted in it, to who sees some mounts.
+struct Shown {
+    own: Sharing,
+    /// The group that it is a slave of; the first above that is seen; 0: none.
+    master: u32,
+    from: u32,
+}
+
+impl Family {
+    fn shown(&self, all: &[(Arc<Mount>, Vec<u8>)]) -> Vec<Shown> {
+        let groups = self.groups();
+        let seen: HashSet<u32> = all.iter().map(|(mount, _)| mount.sharing().group).collect();
+        let shown = |(mount, _): &(Arc<Mount>, Vec<u8>)| {
+            let master = groups.master(mount);
+            let mut from = master;
+            while from != 0 && !seen.contains(&from) {
+                from = groups.above(from);
+            }
+            Shown { own: mount.sharing(), master, from }
+        };
+        all.iter().map(shown).collect()
     }
-    if master != 0 {
-        let _ = write!(text, " master:{master}");
-        let mut from = master;
-        while from != 0 && !seen.contains(&from) {
-            from = groups.above(from);
+}
+
+impl Shown {
+    fn tags(&self) -> String {
+        let Shown { own, master, from } = *self;
+        let mut text = String::new();
+        if own.group != 0 {
+            let _ = write!(text, " shared:{}", own.group);
+        }
+        if master != 0 {
+            let _ = write!(text, " master:{master}");
         }
         if from != 0 && from != master {
             let _ = write!(text, " propagate_from:{from}");
         }
+        if own.unbindable {
+            text.push_str(" unbindable");
+        }
+        text
     }
-    if own.unbindable {
-        text.push_str(" unbindable");
-    }
-    text
 }
 
 /// Options behind others.

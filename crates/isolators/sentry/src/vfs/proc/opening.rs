@@ -180,7 +180,7 @@ fn mounts(kernel: &Kernel, name: &'static str, id: i32) -> Result<Make, Errno> {
 /// What a descriptor's file is about.
 fn info(file: &OpenFile) -> Vec<u8> {
     let flags = file.flags.load(Ordering::SeqCst);
-    let mount = file.entry.as_ref().map_or(0, |entry| entry.mount.id);
+    let mount = file.entry.as_ref().map_or(0, |entry| entry.mount.number());
     let inode = file.file.attributes().map_or(0, |attributes| attributes.inode);
     let position = file.position.told();
     format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes()

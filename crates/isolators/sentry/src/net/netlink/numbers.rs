@@ -37,19 +37,23 @@ pub enum Named {
     Descriptor(i32),
 }
 
+fn number_of(all: &BTreeMap<i32, Weak<Network>>, other: &Arc<Network>) -> Option<i32> {
+    let found = all.iter().find(|(_, network)| std::ptr::eq(network.as_ptr(), Arc::as_ptr(other)));
+    found.map(|(number, _)| *number)
+}
+
 impl Numbers {
     /// The number of a network, if it has one.
     fn of(&self, other: &Arc<Network>) -> Option<i32> {
-        let own = lock(&self.0);
-        let found =
-            own.iter().find(|(_, network)| std::ptr::eq(network.as_ptr(), &raw const **other));
-        found.map(|(number, _)| *number)
+        number_of(&lock(&self.0), other)
     }
 
     /// The number of a network that a link leads to, which gets one with that; -1 if there is
     /// no room.
     pub(super) fn for_link(&self, other: &Arc<Network>) -> i32 {
-        self.of(other).or_else(|| self.give(other, None).ok()).unwrap_or(NONE)
+        let given = self.of(other).or_else(|| self.give(other, None).ok());
+        // Somebody else may just have given it one.
+        given.or_else(|| self.of(other)).unwrap_or(NONE)
     }
 
     /// Which network has a number.
@@ -59,10 +63,10 @@ impl Numbers {
 
     /// Gives it a number: this one, or the first that is free.
     fn give(&self, other: &Arc<Network>, wanted: Option<i32>) -> Result<i32, Errno> {
-        if self.of(other).is_some() {
+        let mut own = lock(&self.0);
+        if number_of(&own, other).is_some() {
             return Err(Errno::EXIST);
         }
-        let mut own = lock(&self.0);
         own.retain(|_, network| network.strong_count() > 0);
         if own.len() >= MOST {
             return Err(Errno::NOMEM);

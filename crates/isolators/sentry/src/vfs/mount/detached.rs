@@ -205,3 +205,37 @@ impl MountTable {
         Ok(ids.iter().filter_map(|id| state.mounts.get(id)).map(Arc::clone).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sharing::{How, Sharing};
+    use super::*;
+
+    #[test]
+    fn a_tree_of_another_container_leaves_its_groups() {
+        let tables = [MountTable::default(), MountTable::default()];
+        let roots = tables
+            .each_ref()
+            .map(|table| table.root(Description::default(), Node::Point, Kind::Directory));
+        for (table, root) in tables.iter().zip(&roots) {
+            table.make(&[Arc::clone(&root.mount)], Propagation::Shared);
+        }
+        let [ours, theirs] = &tables;
+        let tree = ours.make_detached(Description::default(), Node::Point, Kind::Directory);
+        let tree = tree.unwrap();
+        let first = &tree.root.mount;
+        ours.family.groups().copied(first, &roots[0].mount, How::Same);
+        assert_eq!(first.sharing(), roots[0].mount.sharing());
+        assert_eq!(ours.family.groups().members(1).len(), 2);
+        // It is the slave of nobody there, though there is a group of the same number.
+        theirs.make_tree(&tree, true, Propagation::Slave);
+        assert_eq!(first.sharing(), Sharing::default());
+        assert_eq!(ours.family.groups().members(1).len(), 1);
+        theirs.make_tree(&tree, true, Propagation::Shared);
+        assert_eq!(first.sharing().group, 2);
+        // Nor is a copy of what is not there.
+        theirs.family.groups().copied(first, &roots[0].mount, How::Same);
+        assert_eq!(first.sharing(), Sharing::default());
+        assert_eq!(theirs.family.groups().members(1).len(), 1);
+    }
+}

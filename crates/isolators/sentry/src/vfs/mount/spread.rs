@@ -306,3 +306,37 @@ fn inside_of(mounts: &[Arc<Mount>]) -> HashMap<u64, Vec<Arc<Mount>>> {
     }
     inside
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Kind, Node};
+    use super::super::Description;
+    use super::super::table::made;
+    use super::*;
+
+    #[test]
+    fn nothing_comes_into_a_namespace_that_has_ended() {
+        let table = MountTable::default();
+        let top = table.root(Description::default(), Node::Point, Kind::Directory);
+        let at = top.add_point(b"a", Kind::Directory);
+        let copy = || made(Description::default(), Node::Point, Kind::Directory);
+        let spread = |root: Arc<Entry>| Spread {
+            at: Arc::clone(&at),
+            tree: vec![Arc::clone(&root.mount)],
+            root,
+            table: Arc::clone(&table.state),
+        };
+        let (there, late) = (spread(copy()), spread(copy()));
+        there.put();
+        assert!(Arc::ptr_eq(&at.top(), &there.root));
+        assert_eq!(table.all().len(), 2);
+        let state = Arc::clone(&table.state);
+        drop(table);
+        assert!(lock(&state).mounts.is_empty());
+        late.put();
+        assert!(Arc::ptr_eq(&at.top(), &at));
+        assert!(late.root.mount.has_ended() && there.root.mount.has_ended());
+        let left = [there, late].map(|spread| Arc::downgrade(&spread.root.mount));
+        assert!(left.iter().all(|mount| mount.upgrade().is_none()));
+    }
+}

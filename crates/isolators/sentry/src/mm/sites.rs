@@ -52,7 +52,8 @@ impl Sites {
         self.counts.get_mut(usize::try_from(mixed).unwrap_or(0) % COUNTED)
     }
 
-    /// Counts a report; true if there were `ripe` now.
+    /// Counts a report; true after each `ripe` of them: one of another call may have had it
+    /// rewritten since.
     pub fn count(&mut self, site: u64, ripe: u32) -> bool {
         if self.off {
             return false;
@@ -62,7 +63,7 @@ impl Sites {
             *counted = (site, 0);
         }
         counted.1 = counted.1.saturating_add(1);
-        counted.1 == ripe
+        counted.1.is_multiple_of(ripe)
     }
 
     /// The site is left as it is.
@@ -168,10 +169,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_site_is_ripe_once() {
+    fn a_site_is_ripe_now_and_then() {
         let mut sites = Sites::default();
         let ripe: Vec<u32> = (1..200).filter(|_| sites.count(0x40_1000, 64)).collect();
-        assert_eq!(ripe, [64]);
+        assert_eq!(ripe, [64, 128, 192]);
         sites.leave(0x40_2000);
         assert!(!(0..200).any(|_| sites.count(0x40_2000, 64)));
         sites.turn_off();

@@ -42,9 +42,8 @@ const TRAMPOLINES: &str = "[calls]";
 /// How long a thread of the sentry waits for a site to be changed.
 const A_MOMENT: Duration = Duration::from_millis(1);
 
-/// Reports after which a site is worth rewriting: with an answer in the stub, without.
+/// Reports after which a site is worth rewriting.
 const RIPE: u32 = 64;
-const RIPE_TO_POST: u32 = 64;
 
 fn is_answered(number: u64) -> bool {
     matches!(number, GETPID | GETTID)
@@ -69,8 +68,7 @@ pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, 
         arrived(thread);
     }
     let call = at.wrapping_sub(CALL as u64);
-    let ripe = if answered { RIPE } else { RIPE_TO_POST };
-    if !lock(&space.sites).count(call, ripe) {
+    if !lock(&space.sites).count(call, RIPE) {
         return false;
     }
     let judged = if answered { are_judged(thread) } else { !posted::is_let(thread, number) };

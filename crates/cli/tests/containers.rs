@@ -330,9 +330,17 @@ fn what_a_broken_off_start_left_goes_with_the_container() {
     for verb in ["start", "rm"] {
         // Whoever started it was killed, and its supervisor is just going.
         let pod = caisson.path("run/pods").join(id);
-        std::fs::create_dir_all(&pod).unwrap();
-        let lock = std::fs::File::create(pod.join("lock")).unwrap();
-        assert!(caisson_sys::file_lock::try_lock(lock.as_fd()).unwrap());
+        // The folder of before may be going just now.
+        let lock = loop {
+            std::fs::create_dir_all(&pod).unwrap();
+            let made = std::fs::File::create(pod.join("lock"));
+            let locked = |lock: &std::fs::File| {
+                caisson_sys::file_lock::try_lock(lock.as_fd()).unwrap() && pod.join("lock").exists()
+            };
+            if let Some(lock) = made.ok().filter(locked) {
+                break lock;
+            }
+        };
         let gone = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -86,6 +86,12 @@ impl End {
         link.up && link.kind == Kind::Pair(self.twin())
     }
 
+    /// Whether the other one is in a network.
+    fn comes_from(&self, network: &Network) -> bool {
+        let [first, second] = &*lock(&self.pair.0);
+        std::ptr::eq((if self.second { first } else { second }).0.as_ptr(), network)
+    }
+
     /// Whether the other one is gone with its network.
     fn is_alone(&self) -> bool {
         let [first, second] = &*lock(&self.pair.0);
@@ -130,12 +136,15 @@ impl Network {
         let Some((route, Link { kind: Kind::Pair(end), .. })) = by else { return Reach::Nobody };
         let Some((other, index)) = end.other() else { return Reach::Nobody };
         let there = other.links();
-        // Nothing is passed on, and answers come the same way.
+        // Nothing is passed on, and answers come back, if not by the same links.
         let known = |ip: IpAddr| !ip.is_loopback() && there.is_own(ip);
         let up = there.by_index(index).is_some_and(|link| end.leads_to(link));
         // Nobody sends for the other network, nor for nobody, nor what stays in this one.
         let sends = !from.is_loopback() && !from.is_unspecified() && !there.is_own(from);
-        let back = there.route(from).is_some_and(|route| route.link == index);
+        let back = there.route(from).and_then(|route| there.by_index(route.link));
+        let back = back.is_some_and(|link| {
+            link.up && matches!(&link.kind, Kind::Pair(end) if end.comes_from(self))
+        });
         let arrives = up && sends && back && known(ip) && route.gateway.is_none_or(known);
         if arrives { Reach::Other(other, index) } else { Reach::Nobody }
     }

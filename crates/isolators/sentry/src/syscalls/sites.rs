@@ -134,7 +134,12 @@ pub fn rewrite(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: F
     }
     let give = |page: BorrowedFd<'_>| kernel.listener.give(id, page);
     let Some(steps) = steps(thread, &space, (call, number), give) else {
-        lock(&space.sites).leave(call);
+        let mut sites = lock(&space.sites);
+        // Another thread may just have done it.
+        if sites.find(|site| site.call == call).is_none() {
+            sites.leave(call);
+        }
+        drop(sites);
         space.pass_turn();
         signal::resume(kernel, thread, id, &mut frame);
         return;

@@ -157,7 +157,8 @@ pub fn clone(
         let begun = begin(kernel, thread, frame, (tid, pids.clone()), &request);
         begun.inspect_err(|_| space.pass_turn())
     });
-    let (child, child_frame) = begun.inspect_err(|_| pid_namespace::leave(&pids, tid))?;
+    let (child, child_frame) =
+        begun.inspect_err(|_| pid_namespace::leave(&mut lock(&kernel.tree), &pids, tid))?;
     if let Some(made) = made {
         made.enter(kernel, &child);
     }
@@ -424,6 +425,7 @@ fn make_thread(
     let row = row.ok_or(Errno::INTR)?;
     if has(flags::THREAD) {
         row.threads.insert(tid, Arc::clone(&thread));
+        tree.give_back(tid);
     } else {
         if pid_namespace::has_ended(&thread.process.pids()) {
             return Err(Errno::NOMEM);

@@ -2,6 +2,7 @@
 //! Once none is, a process's parent is told.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::exit::announce;
 use super::waiter::lock;
@@ -17,10 +18,12 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
-    /// Takes those out of which none are: nothing is dropped under the lock.
+    /// Takes those out of which none are: nothing is dropped under the lock. One that has not
+    /// heard of its end yet may still make one.
     fn take_over(&mut self) -> Vec<Arc<Thread>> {
-        let served = |thread: &Arc<Thread>| thread.is_served();
-        let (left, over) = std::mem::take(&mut self.threads).into_iter().partition(served);
+        let goes_on =
+            |thread: &Arc<Thread>| thread.is_served() || !thread.doomed.load(Ordering::SeqCst);
+        let (left, over) = std::mem::take(&mut self.threads).into_iter().partition(goes_on);
         self.threads = left;
         over
     }

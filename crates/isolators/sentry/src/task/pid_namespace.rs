@@ -183,12 +183,13 @@ pub fn new_id(
     let entered = numbers.try_for_each(|(space, level): (_, usize)| {
         space.enter(id, tree, wanted.get(level).copied())
     });
-    entered.inspect_err(|_| leave(pids, id))?;
+    entered.inspect_err(|_| leave(tree, pids, id))?;
     Ok(id)
 }
 
 /// Undoes [`new_id`], if nothing was made.
-pub fn leave(pids: &Pids, id: Pid) {
+pub fn leave(tree: &mut Tree, pids: &Pids, id: Pid) {
+    tree.give_back(id);
     above(pids).for_each(|space| space.leave(id));
 }
 

@@ -1,6 +1,6 @@
 //! Who is whose child: ids, groups, sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -75,6 +75,8 @@ impl Row {
 pub struct Tree {
     rows: BTreeMap<Pid, Row>,
     last: Pid,
+    /// Ids of which nothing is there yet.
+    given: BTreeSet<Pid>,
     /// PID namespaces, which have numbers for what is here.
     spaces: Vec<Weak<PidNamespace>>,
     /// Groups that somebody knows by their id: what tells that it is another's.
@@ -84,7 +86,7 @@ pub struct Tree {
 pub(super) const PID_MAX: Pid = 32_768;
 
 impl Tree {
-    /// An id that nobody has.
+    /// An id that nobody has, as [`Self::take_id`] does.
     ///
     /// # Errors
     /// `EAGAIN` if there is none.
@@ -99,7 +101,7 @@ impl Tree {
         Err(Errno::AGAIN)
     }
 
-    /// Has an id be a new one's.
+    /// Has an id be a new one's, until it is there or [given back](Self::give_back).
     ///
     /// # Errors
     /// `EEXIST` if it is somebody's.
@@ -111,15 +113,22 @@ impl Tree {
         if let Some(mark) = self.marks.remove(&id).and_then(|mark| mark.upgrade()) {
             mark.store(true, Ordering::SeqCst);
         }
+        self.given.insert(id);
         Ok(())
+    }
+
+    /// An id is its thread's by now, or nobody's again.
+    pub fn give_back(&mut self, id: Pid) {
+        self.given.remove(&id);
     }
 
     /// Whether an id is that of a process, a thread, a group or a session.
     #[must_use]
     pub fn is_used(&self, id: Pid) -> bool {
-        self.rows.iter().any(|(pid, row)| {
-            *pid == id || row.group == id || row.session == id || row.threads.contains_key(&id)
-        })
+        self.given.contains(&id)
+            || self.rows.iter().any(|(pid, row)| {
+                *pid == id || row.group == id || row.session == id || row.threads.contains_key(&id)
+            })
     }
 
     /// Whether there is a group of this id.
@@ -147,6 +156,7 @@ impl Tree {
 
     /// Adds a process.
     pub fn insert(&mut self, pid: Pid, row: Row) {
+        self.given.remove(&pid);
         self.rows.insert(pid, row);
     }
 
@@ -261,10 +271,14 @@ mod tests {
     fn a_group_is_known_until_its_id_is_anothers() {
         let mut tree = Tree::default();
         let group = tree.new_id().unwrap();
+        tree.give_back(group);
         let (mark, other) = (tree.mark(group), tree.mark(group + 1));
         assert!(Arc::ptr_eq(&mark, &tree.mark(group)));
         for _ in 0..PID_MAX - 2 {
-            assert_ne!(tree.new_id(), Ok(group));
+            let id = tree.new_id().unwrap();
+            assert_ne!(id, group);
+            assert_eq!(tree.take_id(id), Err(Errno::EXIST), "nothing is there yet");
+            tree.give_back(id);
             assert!(!mark.load(Ordering::SeqCst));
         }
         assert!(other.load(Ordering::SeqCst));

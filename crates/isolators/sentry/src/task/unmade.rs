@@ -21,8 +21,9 @@ pub(super) fn undo(kernel: &Arc<Kernel>, thread: &Arc<Thread>, shared: bool) {
         place.space.free_slot(place.slot);
     }
     thread.leave_undo_list(kernel);
-    pid_namespace::leave(&thread.process.pids(), thread.tid);
+    let pids = thread.process.pids();
     let mut tree = lock(&kernel.tree);
+    pid_namespace::leave(&mut tree, &pids, thread.tid);
     let Some(row) = tree.row_mut(thread.process.pid) else { return };
     if !Arc::ptr_eq(&row.process, &thread.process) {
         return;

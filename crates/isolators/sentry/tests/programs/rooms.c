@@ -145,7 +145,8 @@ static long rounds(double seconds) {
     return wrong;
 }
 
-/* Another thread takes the memory away and gives it back: an error or none, and no signal. */
+/* Another thread takes the memory away and gives it back: an error, a part or all, and no signal. */
+static int odd(long moved, long size) { return moved == -1 ? errno != EFAULT : moved < 1 || moved > size; }
 static char *shaky;
 static volatile int stop;
 static void *shake(void *unused) {
@@ -160,10 +161,10 @@ static long shaken(double seconds) {
     pthread_create(&t, 0, shake, 0);
     for (double end = now() + seconds; now() < end;)
         for (int i = 0; i < 200; i++) {
-            wrong += pread(file, shaky, 512, 0) != 512 && errno != EFAULT;
-            wrong += pread(file, shaky + 99, 64, 0) != 64 && errno != EFAULT;
+            wrong += odd(pread(file, shaky, 512, 0), 512);
+            wrong += odd(pread(file, shaky + 99, 64, 0), 64);
             wrong += fstat(file, (struct stat *)shaky) && errno != EFAULT;
-            wrong += pwrite(file, shaky, 512, 9000) != 512 && errno != EFAULT;
+            wrong += odd(pwrite(file, shaky, 512, 9000), 512);
             wrong += stat(shaky + 7, &s) != -1 || (errno != EFAULT && errno != ENOENT);
         }
     stop = 1;

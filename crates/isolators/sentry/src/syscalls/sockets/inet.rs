@@ -170,7 +170,7 @@ pub(super) fn direct(network: &Network, udp: &Arc<Udp>, name: &[u8]) -> Result<(
         return Ok(());
     }
     let to = address::itself(address::parse(name, udp.is_v6)?);
-    let from = network.source(to.ip())?;
+    let from = network.source_by(to.ip(), udp.device())?;
     udp.connect(to, from)
 }
 

@@ -271,6 +271,8 @@ pub(super) fn also_gone(kernel: &Kernel, groups: &Groups, gone: &[Arc<Mount>]) -
     // What covered all of the last comes last, and is on top of the others.
     for (top, last, place) in tops.iter().rev() {
         let Some((root, table)) = top.root().zip(top.table()) else { continue };
+        // What ends with it may wait for the lock.
+        let _kept = last.root();
         let state = lock(&table);
         if !state.ended {
             uncover(top);

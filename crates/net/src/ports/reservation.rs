@@ -119,9 +119,19 @@ pub fn reserve(
         if reserved.ports.iter().any(|other| clash(other, mapping)) {
             return Err(ReservationError::Twice { port, protocol });
         }
-        let (port, sockets) = reserve_one(mapping, ipv6)
-            .map_err(|(address, cause)| explain(mapping, address, cause, owner))?;
-        reserved.ports.push(PortMapping { host_port: port, ..mapping.clone() });
+        // Those of pods of ours are redirected, even if nobody holds them any more.
+        let mut redirected = Vec::new();
+        let (chosen, sockets) = loop {
+            let (port, sockets) = reserve_one(mapping, ipv6)
+                .map_err(|(address, cause)| explain(mapping, address, cause, owner))?;
+            let chosen = PortMapping { host_port: port, ..mapping.clone() };
+            let is_free = mapping.host_port != 0 || owner(&chosen).is_none();
+            if is_free || redirected.len() >= CHOICES as usize {
+                break (chosen, sockets);
+            }
+            redirected.push(sockets);
+        };
+        reserved.ports.push(chosen);
         reserved.sockets.extend(sockets);
     }
     Ok(reserved)
@@ -270,6 +280,22 @@ mod tests {
         assert!(TcpListener::bind(("127.0.0.1", port)).is_err());
         drop(reserved);
         TcpListener::bind(("127.0.0.1", port)).unwrap();
+    }
+
+    #[test]
+    fn no_port_is_chosen_that_a_pod_has_published() {
+        let first = std::cell::Cell::new(0);
+        let owner = |wanted: &PortMapping| {
+            if first.get() == 0 {
+                first.set(wanted.host_port);
+            }
+            (wanted.host_port == first.get()).then(|| "pod abc".to_owned())
+        };
+        let reserved = reserve(&[mapping("127.0.0.1::80")], false, &owner).unwrap();
+        let port = reserved.ports[0].host_port;
+        assert!(first.get() != 0 && port != 0 && port != first.get());
+        assert_eq!(reserved.sockets.len(), 1);
+        TcpListener::bind(("127.0.0.1", first.get())).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 /* Children that tell somebody else's parent of their end. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -37,12 +38,17 @@ int main(void) {
     printf("sibling with a signal %d\n", WEXITSTATUS(status));
 
     /* What was agreed on is not kept for another program. */
+    int executed[2];
+    char none;
+    pipe2(executed, O_CLOEXEC);
     pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
     if (!pid) {
         execl("/bin/true", "true", (char *)0);
         execl("/usr/bin/true", "true", (char *)0);
         _exit(7);
     }
+    close(executed[1]);
+    while (read(executed[0], &none, 1) < 0 && errno == EINTR);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR);
     printf("program %d\n", WEXITSTATUS(status));
     puts("done");

@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(seen(), (true, true, 2));
         up(false).unwrap();
         assert_eq!(seen(), (false, false, 1));
-        assert_eq!(own.source(four), Err(Errno::NETUNREACH));
+        assert_eq!(own.source_by(four, 0), Err(Errno::NETUNREACH));
         let who = Credentials::of(0, 0, Vec::new());
         assert_eq!(
             (first.permit_change(&who), own.permit_change(&who)),

@@ -277,7 +277,11 @@ impl Links {
     /// The best route to an address.
     #[must_use]
     pub fn route(&self, ip: IpAddr) -> Option<&Route> {
-        let fit = self.routes.iter().filter(|r| r.to.covers(ip));
+        self.best(ip, |_| true)
+    }
+
+    fn best(&self, ip: IpAddr, may: impl Fn(&Route) -> bool) -> Option<&Route> {
+        let fit = self.routes.iter().filter(|r| r.to.covers(ip) && may(r));
         fit.min_by_key(|r| (u8::MAX - r.to.prefix, r.metric))
     }
 
@@ -288,9 +292,7 @@ impl Links {
         if link == 0 {
             return self.route(ip).copied();
         }
-        let fit = self.routes.iter().filter(|r| r.link == link && r.to.covers(ip));
-        let best = fit.min_by_key(|r| (u8::MAX - r.to.prefix, r.metric)).copied();
-        best.or_else(|| {
+        self.best(ip, |r| r.link == link).copied().or_else(|| {
             self.by_index(link).filter(|link| link.up && !link.loopback && ip.is_ipv4())?;
             let to = Address { ip, prefix: 32 };
             Some(Route { to, gateway: None, link, metric: 0, own: false })

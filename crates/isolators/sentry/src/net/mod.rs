@@ -150,29 +150,17 @@ impl Network {
         if self.links().may_be_bound(ip) || group { Ok(()) } else { Err(Errno::ADDRNOTAVAIL) }
     }
 
-    /// The address from which something is sent to `to`.
-    ///
-    /// # Errors
-    /// `ENETUNREACH`
-    pub fn source(&self, to: IpAddr) -> Result<IpAddr, Errno> {
-        let links = self.links();
-        if let Some(own) = links.own_source(to) {
-            return Ok(own);
-        }
-        let route = links.route(to).ok_or(Errno::NETUNREACH)?;
-        links.source(route, to).ok_or(Errno::NETUNREACH)
-    }
-
-    /// The same for who is bound to an interface, if its number is not zero: of one of a
-    /// program's networks, which leads where it leads.
+    /// The address from which something is sent to `to` by who is bound to an interface, if its
+    /// number is not zero: those of a program's networks lead where they lead.
     ///
     /// # Errors
     /// `ENETUNREACH`
     pub fn source_by(&self, to: IpAddr, link: u32) -> Result<IpAddr, Errno> {
         let links = self.links();
-        if link == 0 || self.number.is_none() || links.is_own(to) || to.is_multicast() {
-            return self.source(to);
+        if let Some(own) = links.own_source(to) {
+            return Ok(own);
         }
+        let link = if self.number.is_none() || to.is_multicast() { 0 } else { link };
         let route = links.route_by(to, link).ok_or(Errno::NETUNREACH)?;
         links.source(&route, to).ok_or(Errno::NETUNREACH)
     }

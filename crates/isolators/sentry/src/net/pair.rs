@@ -86,24 +86,26 @@ impl End {
         link.up && link.kind == Kind::Pair(self.twin())
     }
 
+    fn place_of_other(&self) -> Place {
+        let [first, second] = &*lock(&self.pair.0);
+        (if self.second { first } else { second }).clone()
+    }
+
     /// Whether the other one is in a network.
     fn comes_from(&self, network: &Network) -> bool {
-        let [first, second] = &*lock(&self.pair.0);
-        std::ptr::eq((if self.second { first } else { second }).0.as_ptr(), network)
+        std::ptr::eq(self.place_of_other().0.as_ptr(), network)
     }
 
     /// Whether the other one is gone with its network.
     fn is_alone(&self) -> bool {
-        let [first, second] = &*lock(&self.pair.0);
-        (if self.second { first } else { second }).0.strong_count() == 0
+        self.place_of_other().0.strong_count() == 0
     }
 
     /// Where the other one is; `None` if its network is no more.
     #[must_use]
     pub fn other(&self) -> Option<(Arc<Network>, u32)> {
-        let [first, second] = &*lock(&self.pair.0);
-        let (network, index) = if self.second { first } else { second };
-        Some((network.upgrade()?, *index))
+        let (network, index) = self.place_of_other();
+        Some((network.upgrade()?, index))
     }
 }
 
@@ -124,13 +126,14 @@ impl Network {
     /// number is not zero.
     #[must_use]
     pub fn reach(&self, from: IpAddr, ip: IpAddr, link: u32) -> Reach {
-        if self.is_own(ip) || self.number.is_some() && ip.is_multicast() {
+        let links = self.links();
+        let own = ip.is_unspecified() || links.is_own(ip);
+        if own || self.number.is_some() && ip.is_multicast() {
             return Reach::Own;
         }
         if self.number.is_none() {
             return if self.stack().is_some() { Reach::Outside } else { Reach::Own };
         }
-        let links = self.links();
         let by =
             links.route_by(ip, link).and_then(|route| Some((route, links.by_index(route.link)?)));
         let Some((route, Link { kind: Kind::Pair(end), .. })) = by else { return Reach::Nobody };
@@ -170,7 +173,7 @@ impl Network {
             if let Kind::Pair(end) = &link.kind {
                 end.stand(self, index);
             }
-            links.links.push(link.clone());
+            links.links.push(link);
             links.links.sort_by_key(|link| link.index);
             Ok(())
         })?;

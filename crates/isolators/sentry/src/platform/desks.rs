@@ -95,28 +95,24 @@ impl Desks {
     /// Where a thread has its desk; `None` if there are too many.
     #[must_use]
     pub fn place(slot: Slot) -> Option<u64> {
-        let index = usize::try_from(slot.0).ok().filter(|index| *index < COUNT)?;
-        Some(DESKS + (index * DESK_SIZE) as u64)
+        Some(DESKS + desk_of(slot)? as u64)
     }
 
     /// Where it has its room.
     pub(super) fn place_of_room(slot: Slot) -> Option<u64> {
-        let index = usize::try_from(slot.0).ok().filter(|index| *index < COUNT)?;
-        Some(DESKS + (ROOMS + index * 2 * ROOM) as u64)
+        Some(DESKS + room_of(slot)? as u64)
     }
 
     /// The halves of a room.
     pub(super) fn room(&self, slot: Slot) -> Option<[SharedRoom; 2]> {
-        let index = usize::try_from(slot.0).ok().filter(|index| *index < COUNT)?;
+        let start = room_of(slot)?;
         // SAFETY: both are within the mapping.
-        let half = |half: usize| unsafe { self.page.add(ROOMS + (index * 2 + half) * ROOM) };
-        Some([SharedRoom(half(0)), SharedRoom(half(1))])
+        Some([start, start + ROOM].map(|half| SharedRoom(unsafe { self.page.add(half) })))
     }
 
     fn at(&self, slot: Slot, offset: usize) -> Option<NonNull<u8>> {
-        let index = usize::try_from(slot.0).ok().filter(|index| *index < COUNT)?;
         // SAFETY: index and offset are within the mapping.
-        Some(unsafe { self.page.add(index * DESK_SIZE + offset) })
+        Some(unsafe { self.page.add(desk_of(slot)? + offset) })
     }
 
     fn word(&self, slot: Slot, offset: usize) -> Option<&AtomicU32> {
@@ -273,6 +269,19 @@ unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
             options(nostack, preserves_flags),
         );
     }
+}
+
+/// Where a thread has its desk and its room in the mapping; `None` if there are too many.
+fn desk_of(slot: Slot) -> Option<usize> {
+    Some(index_of(slot)? * DESK_SIZE)
+}
+
+fn room_of(slot: Slot) -> Option<usize> {
+    Some(ROOMS + index_of(slot)? * 2 * ROOM)
+}
+
+fn index_of(slot: Slot) -> Option<usize> {
+    usize::try_from(slot.0).ok().filter(|index| *index < COUNT)
 }
 
 impl Drop for Desks {

@@ -259,7 +259,7 @@ pub fn program(calls: &Calls) -> Vec<SockFilter> {
     all
 }
 
-/// Confines this process, which has one thread, and all threads that it starts.
+/// Confines the calling thread, and all threads that it starts.
 ///
 /// # Errors
 /// What seccomp(2) says.

@@ -16,11 +16,9 @@ use super::{HostCall, Slot};
 enum Output {
     /// Nothing may be.
     Nothing,
-    /// What is within this, from its start on.
-    Within(Piece),
     /// The first piece, wherever it goes.
     Anything,
-    /// This is; no more than so many bytes may become of it.
+    /// This is, or will be, if it is nothing yet; no more than so many bytes may become of it.
     Is(Piece, usize),
 }
 
@@ -51,7 +49,7 @@ pub(super) fn through<T>(
     let [_, address, length, ..] = call.args;
     let output = match usize::try_from(length) {
         Ok(length) if kind.contains(Kind::PROBED) && length <= ROOM => {
-            Output::Within((address, length))
+            Output::Is((address, 0), length)
         }
         _ if kind.contains(Kind::AGAIN) => Output::Anything,
         _ => Output::Nothing,
@@ -61,7 +59,7 @@ pub(super) fn through<T>(
     WINDOW.set(halves.map(|halves| Window { memory, halves, brought, output }));
     let result = f();
     let written = WINDOW.take().and_then(|window| match window.output {
-        Output::Is(piece, _) => Some(piece),
+        Output::Is(piece @ (_, 1..), _) => Some(piece),
         _ => None,
     });
     (result, written)
@@ -88,7 +86,6 @@ pub(super) fn write(memory: usize, address: u64, from: &[u8]) -> bool {
     };
     let ((start, length), most) = match window.output {
         Output::Nothing => return false,
-        Output::Within((start, most)) => ((start, 0), most),
         Output::Anything => ((address, 0), ROOM),
         Output::Is(piece, most) => (piece, most),
     };

@@ -11,7 +11,7 @@ use crate::task::Pid;
 use crate::task::namespaces::{ipc_of, leave_ipc, living, make, network_of, new};
 
 use crate::task::waiter::lock;
-use crate::vfs::{Namespace, NamespaceFile};
+use crate::vfs::Namespace;
 
 use super::{Call, Outcome};
 
@@ -41,17 +41,16 @@ impl Call<'_> {
 pub(super) fn network(call: &Call<'_>, named: Named) -> Result<Arc<Network>, Errno> {
     match named {
         Named::Process(number) => {
-            let tree = lock(&call.kernel.tree);
-            let row = tree.row(call.id_of(number)).ok_or(Errno::SRCH)?;
-            let process = Arc::clone(&row.process);
-            drop(tree);
+            let process = lock(&call.kernel.tree)
+                .row(call.id_of(number))
+                .map(|row| Arc::clone(&row.process))
+                .ok_or(Errno::SRCH)?;
             Ok(living(&*process).ok_or(Errno::SRCH)?.network_in(call.kernel))
         }
         Named::Descriptor(number) => {
             let number = u32::try_from(number).map_err(|_| Errno::BADF)?;
             let file = call.files().get(number)?;
-            let of = file.file.own().and_then(|own| own.downcast_ref::<NamespaceFile>());
-            match of.map(|file| &file.of) {
+            match super::setns::namespace(&file).map(|file| &file.of) {
                 Some(Namespace::Network(network)) => Ok(Arc::clone(network)),
                 _ => Err(Errno::INVAL),
             }

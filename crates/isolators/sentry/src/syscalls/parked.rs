@@ -50,7 +50,6 @@ pub(super) fn park(call: &Call<'_>, number: u64, end: Option<Instant>) -> bool {
     // What it was made on is in use meanwhile.
     thread.begin();
     let work = move || {
-        let parked = Arc::clone(&thread);
         if thread.doomed.load(Ordering::SeqCst) {
             thread.kick();
             kernel.listener.answer(id, 0);
@@ -58,7 +57,7 @@ pub(super) fn park(call: &Call<'_>, number: u64, end: Option<Instant>) -> bool {
         } else {
             super::serve(&kernel, &thread, id, host, (end, held));
         }
-        parked.finish();
+        thread.finish();
     };
     let parked = Parked::new(&call.kernel.machine.workers, end, Box::new(work));
     if !call.thread.waiter.park(parked) {

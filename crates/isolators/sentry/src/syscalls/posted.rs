@@ -323,10 +323,9 @@ fn is_clean(call: &Call<'_>, number: u64) -> bool {
     };
     match number {
         number::RECVFROM => call.uint(3) & ALL == 0 && by_file(false),
-        // What ends then may have to do with signals.
-        number::CLOSE => call.file(0).is_ok_and(|f| f.seekable || f.file.waits_cleanly()),
         number::FCNTL => FLAGS.contains(&call.uint(1)),
-        number::READ | number::READV => by_file(false),
+        // What ends with others when they are closed may have to do with signals.
+        number::CLOSE | number::READ | number::READV => by_file(false),
         number::WRITE | number::PWRITE64 | number::WRITEV | number::SENDTO => by_file(true),
         _ => true,
     }

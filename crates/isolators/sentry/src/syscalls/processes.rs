@@ -18,19 +18,19 @@ const THREAD: u64 = 0x1_0000;
 const PARENT_SETTID: u64 = 0x10_0000;
 const SIGCHLD: i32 = 17;
 
-fn make(call: &Call<'_>, frame: &Frame, request: CloneRequest) -> Framed {
-    make_task(call.kernel, call.thread, call.id, frame, request)?;
+fn make(call: &Call<'_>, frame: &Frame, request: CloneRequest, wanted: &[Pid]) -> Framed {
+    make_task(call.kernel, call.thread, call.id, frame, (request, wanted))?;
     Ok(None)
 }
 
 pub(super) fn fork(call: &Call<'_>, frame: &Frame) -> Framed {
-    make(call, frame, CloneRequest { exit_signal: SIGCHLD, ..CloneRequest::default() })
+    make(call, frame, CloneRequest { exit_signal: SIGCHLD, ..CloneRequest::default() }, &[])
 }
 
 pub(super) fn vfork(call: &Call<'_>, frame: &Frame) -> Framed {
     let request =
         CloneRequest { flags: VM | VFORK, exit_signal: SIGCHLD, ..CloneRequest::default() };
-    make(call, frame, request)
+    make(call, frame, request, &[])
 }
 
 pub(super) fn clone(call: &Call<'_>, frame: &Frame) -> Framed {
@@ -42,17 +42,8 @@ pub(super) fn clone(call: &Call<'_>, frame: &Frame) -> Framed {
         return Err(Errno::INVAL.into());
     }
     let pidfd = parent_tid;
-    let request = CloneRequest {
-        flags,
-        stack,
-        parent_tid,
-        pidfd,
-        child_tid,
-        tls,
-        exit_signal,
-        ..CloneRequest::default()
-    };
-    make(call, frame, request)
+    let request = CloneRequest { flags, stack, parent_tid, pidfd, child_tid, tls, exit_signal };
+    make(call, frame, request, &[])
 }
 
 /// `struct clone_args` is copied once; what follows sees the copy.
@@ -68,9 +59,10 @@ pub(super) fn clone3(call: &Call<'_>, frame: &Frame) -> Framed {
     }
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
     call.memory().read(call.arg(0), &mut bytes)?;
-    let words: Vec<u64> =
+    let mut words: Vec<u64> =
         bytes.chunks_exact(8).map(|w| w.try_into().map_or(0, u64::from_le_bytes)).collect();
-    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls] =
+    words.resize(words.len().max(10), 0);
+    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, list, count] =
         words.first_chunk().copied().ok_or(Errno::INVAL)?;
     let rest_is_zero = words.iter().skip(10).all(|w| *w == 0);
     if !rest_is_zero || exit_signal > 64 || flags & 0xff != 0 || (stack == 0) != (stack_size == 0) {
@@ -81,37 +73,20 @@ pub(super) fn clone3(call: &Call<'_>, frame: &Frame) -> Framed {
     }
     let exit_signal = i32::try_from(exit_signal).unwrap_or(0);
     let stack = stack.wrapping_add(stack_size);
-    let list = words.get(8).copied().unwrap_or(0);
-    let count = words.get(9).copied().unwrap_or(0);
-    let (numbers, count) = wanted(call, list, count)?;
-    let request = CloneRequest {
-        flags,
-        stack,
-        parent_tid,
-        pidfd,
-        child_tid,
-        tls,
-        exit_signal,
-        numbers,
-        count,
-    };
-    make(call, frame, request)
+    let request = CloneRequest { flags, stack, parent_tid, pidfd, child_tid, tls, exit_signal };
+    make(call, frame, request, &wanted(call, list, count)?)
 }
 
 /// Numbers that clone3(2) is asked for (`set_tid`).
-fn wanted(call: &Call<'_>, list: u64, count: u64) -> Result<([Pid; 32], usize), Errno> {
-    let mut numbers = [0; 32];
-    let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
-    let room = numbers.get_mut(..count).ok_or(Errno::INVAL)?;
-    if (list == 0) != (count == 0) {
+fn wanted(call: &Call<'_>, list: u64, count: u64) -> Result<Vec<Pid>, Errno> {
+    /// Namespaces in each other.
+    const MOST: u64 = 32;
+    if count > MOST || (list == 0) != (count == 0) {
         return Err(Errno::INVAL);
     }
-    let mut bytes = vec![0; count * 4];
+    let mut bytes = vec![0; usize::try_from(count * 4).unwrap_or(0)];
     call.memory().read(list, &mut bytes)?;
-    for (number, bytes) in room.iter_mut().zip(bytes.chunks_exact(4)) {
-        *number = bytes.try_into().map_or(0, Pid::from_le_bytes);
-    }
-    Ok((numbers, count))
+    Ok(bytes.chunks_exact(4).map(|b| b.try_into().map_or(0, Pid::from_le_bytes)).collect())
 }
 
 fn code(call: &Call<'_>) -> u8 {

@@ -1,17 +1,16 @@
 //! setns(2): into namespaces that others are in.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
-use crate::task::namespaces::{Namespaces, leave_ipc, new};
+use crate::task::namespaces::{Namespaces, leave_ipc, living, new};
 use crate::task::process::Directories;
 use crate::task::user_namespace::same;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials, may_trace};
-use crate::vfs::{MountTable, Namespace, NamespaceFile, OpenFile, status};
+use crate::vfs::{MountTable, Namespace, NamespaceFile, OpenFile};
 
 use super::{Call, Outcome, identity, pidfd};
 
@@ -91,7 +90,7 @@ fn enter(call: &Call<'_>, entering: &mut Entering, file: &OpenFile) -> Result<()
 }
 
 /// What a file stands for, if it is a namespace.
-fn namespace(file: &OpenFile) -> Option<&NamespaceFile> {
+pub(super) fn namespace(file: &OpenFile) -> Option<&NamespaceFile> {
     file.file.own().and_then(|own| own.downcast_ref::<NamespaceFile>())
 }
 
@@ -104,7 +103,7 @@ fn named(call: &Call<'_>) -> Result<Vec<Arc<OpenFile>>, Errno> {
         }
         return Ok(vec![file]);
     }
-    if file.flags.load(Ordering::SeqCst) & status::PATH != 0 {
+    if file.is_path() {
         return Err(Errno::BADF);
     }
     let (process, _) = pidfd::process(call, 0).map_err(|errno| match errno {
@@ -119,7 +118,7 @@ fn named(call: &Call<'_>) -> Result<Vec<Arc<OpenFile>>, Errno> {
     if process.pid != call.thread.process.pid && !may_trace(&who, &process, false) {
         return Err(Errno::PERM);
     }
-    if process.has_left_namespaces() {
+    if living(&*process).is_none() {
         return Err(Errno::SRCH);
     }
     let wanted = KINDS.into_iter().filter(|(flag, _)| flags & flag != 0);

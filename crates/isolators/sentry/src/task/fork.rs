@@ -63,10 +63,6 @@ pub struct CloneRequest {
     pub tls: u64,
     /// The signal at its end.
     pub exit_signal: i32,
-    /// Numbers that are asked for, from the innermost PID namespace on, and how many.
-    pub numbers: [Pid; 32],
-    /// How many of them count.
-    pub count: usize,
 }
 
 const SUPPORTED: u64 = flags::VM
@@ -104,7 +100,8 @@ fn check(request: &CloneRequest) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Makes a task that starts with the registers of `frame`, and answers both.
+/// Makes a task that starts with the registers of `frame`, and answers both. `wanted` are
+/// numbers that are asked for, from the innermost PID namespace on.
 ///
 /// # Errors
 /// As clone(2); then nothing was made, and the caller answers.
@@ -113,7 +110,7 @@ pub fn clone(
     thread: &Arc<Thread>,
     id: u64,
     frame: &Frame,
-    request: CloneRequest,
+    (request, wanted): (CloneRequest, &[Pid]),
 ) -> Result<(), Errno> {
     check(&request)?;
     if request.flags & flags::PARENT != 0 && thread.process.is_first()
@@ -135,8 +132,8 @@ pub fn clone(
         }
     }
     let has = |flag: u64| request.flags & flag != 0;
+    let who = lock(&thread.credentials).clone();
     let mut made = if has(new::ALL) {
-        let who = lock(&thread.credentials).clone();
         Some(namespaces::make(kernel, (thread, &who), request.flags)?)
     } else {
         None
@@ -146,8 +143,6 @@ pub fn clone(
         None => thread.namespaces().pids,
     };
     let pids = pids.or_else(|| thread.process.pids());
-    let who = lock(&thread.credentials).clone();
-    let wanted = request.numbers.get(..request.count).unwrap_or_default();
     let tid = pid_namespace::new_id(&mut lock(&kernel.tree), &pids, &who, wanted)?;
     // As each side sees it.
     let (number, own_number) =

@@ -356,10 +356,4 @@ impl Process {
         };
         drop(before);
     }
-
-    /// Whether it has ended, and is in no namespaces but those of users and processes.
-    #[must_use]
-    pub fn has_left_namespaces(&self) -> bool {
-        lock(&self.namespaces).ended
-    }
 }

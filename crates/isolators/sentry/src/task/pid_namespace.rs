@@ -32,6 +32,21 @@ struct State {
     ended: bool,
 }
 
+impl State {
+    /// Gives an id a number, unless it is somebody's.
+    fn give(&mut self, id: Pid, number: Pid, tree: &Tree) -> bool {
+        if self.ids.get(&number).is_some_and(|other| tree.is_used(*other)) {
+            return false;
+        }
+        if let Some(other) = self.ids.insert(number, id) {
+            self.numbers.remove(&other);
+        }
+        self.numbers.insert(id, number);
+        self.first.get_or_insert(id);
+        true
+    }
+}
+
 /// A namespace that is not the container's.
 #[derive(Debug)]
 pub struct PidNamespace {
@@ -115,28 +130,14 @@ impl PidNamespace {
             return Err(Errno::NOMEM);
         }
         if let Some(number) = wanted {
-            match state.ids.get(&number).copied() {
-                Some(other) if tree.is_used(other) => return Err(Errno::EXIST),
-                Some(other) => drop(state.numbers.remove(&other)),
-                None => {}
-            }
-            state.ids.insert(number, id);
-            state.numbers.insert(id, number);
-            state.first.get_or_insert(id);
-            return Ok(());
+            return if state.give(id, number, tree) { Ok(()) } else { Err(Errno::EXIST) };
         }
         for _ in 0..MOST {
-            let number = if state.last + 1 >= MOST { 2 } else { state.last + 1 };
-            state.last = number;
-            match state.ids.get(&number).copied() {
-                Some(other) if tree.is_used(other) => continue,
-                Some(other) => drop(state.numbers.remove(&other)),
-                None => {}
+            state.last = if state.last + 1 >= MOST { 2 } else { state.last + 1 };
+            let number = state.last;
+            if state.give(id, number, tree) {
+                return Ok(());
             }
-            state.ids.insert(number, id);
-            state.numbers.insert(id, number);
-            state.first.get_or_insert(id);
-            return Ok(());
         }
         Err(Errno::AGAIN)
     }
@@ -179,10 +180,9 @@ pub fn new_id(
         Some(id) => tree.take_id(*id).map(|()| *id)?,
         None => tree.new_id()?,
     };
-    let mut numbers = above(pids).zip(0..);
-    let entered = numbers.try_for_each(|(space, level): (_, usize)| {
-        space.enter(id, tree, wanted.get(level).copied())
-    });
+    let entered = above(pids)
+        .enumerate()
+        .try_for_each(|(level, space)| space.enter(id, tree, wanted.get(level).copied()));
     entered.inspect_err(|_| leave(tree, pids, id))?;
     Ok(id)
 }

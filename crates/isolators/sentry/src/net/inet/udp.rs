@@ -189,13 +189,7 @@ impl Udp {
         }
     }
 
-    /// Whether it takes and sends by an interface alone.
-    #[must_use]
-    pub fn is_bound_to(&self, link: u32) -> bool {
-        lock(&self.state).wish.device == link
-    }
-
-    /// The interface that it is bound to; 0 for none.
+    /// The interface by which alone it takes and sends; 0 for any.
     #[must_use]
     pub fn device(&self) -> u32 {
         lock(&self.state).wish.device

@@ -33,28 +33,23 @@ fn text(value: &[u8]) -> &[u8] {
 }
 
 /// The link that a request is about.
-fn found(request: &Request<'_>, network: &Network) -> Result<Option<Link>, Errno> {
+fn found(request: &Request<'_>, network: &Network) -> Result<Option<u32>, Errno> {
     if request.body.len() < FIXED {
         return Err(Errno::INVAL);
     }
-    link_of(request, &network.links()).map(Option::<&Link>::cloned)
+    link_of(request, &network.links()).map(|link| link.map(|link| link.index))
 }
 
 /// The network that attributes name, in which the sender may change links.
 fn network_of(attributes: &[u8], who: &Asker<'_>) -> Result<Option<Arc<Network>>, Errno> {
-    let number = |wanted| attribute(attributes, wanted).map(|b| word(b, 0).cast_signed());
-    let named = number(of::PROCESS).map(Named::Process);
-    let Some(named) = named.or_else(|| number(of::NETWORK).map(Named::Descriptor)) else {
-        return Ok(None);
-    };
+    let Some(named) = Named::of(attributes, of::PROCESS, of::NETWORK) else { return Ok(None) };
     let network = (who.find)(named)?;
     who.permit_change(&network)?;
     Ok(Some(network))
 }
 
 pub(super) fn delete(request: &Request<'_>, network: &Network) -> Result<(), Errno> {
-    let link = found(request, network)?.ok_or(Errno::NODEV)?;
-    network.delete_link(link.index)
+    network.delete_link(found(request, network)?.ok_or(Errno::NODEV)?)
 }
 
 /// `RTM_NEWLINK`, `RTM_SETLINK`
@@ -65,11 +60,11 @@ pub(super) fn set(
 ) -> Result<(), Errno> {
     let new = request.kind == kind::NEW_LINK;
     let has = |flag: u16| new && request.flags & flag != 0;
-    let link = match found(request, network) {
+    let index = match found(request, network) {
         Err(Errno::INVAL) if new && request.body.len() >= FIXED => None,
         other => other?,
     };
-    let Some(link) = link else {
+    let Some(mut index) = index else {
         let creates = has(request_flag::CREATE);
         return if creates { make(request, network, who) } else { Err(Errno::NODEV) };
     };
@@ -77,7 +72,7 @@ pub(super) fn set(
         return Err(Errno::EXIST);
     }
     let attributes = request.body.get(FIXED..).unwrap_or_default();
-    let (mut network, mut index) = (Arc::clone(network), link.index);
+    let mut network = Arc::clone(network);
     if let Some(to) = network_of(attributes, who)? {
         let name = attribute(attributes, of::NAME).map(text).map(check_name).transpose()?;
         index = network.move_link(index, &to, name)?;
@@ -95,11 +90,8 @@ pub(super) fn set(
         }
         adjust(links.of_mut(index)?, attributes)?;
         let (wanted, mask) = (word(request.body, 8), word(request.body, 12));
-        if wanted != 0 || mask != 0 {
-            let mask = if mask == 0 { u32::MAX } else { mask };
-            let up = links.of_mut(index)?.up;
-            let up = if mask & flag::UP != 0 { wanted & flag::UP != 0 } else { up };
-            links.set_up(index, up)?;
+        if mask & flag::UP != 0 || mask == 0 && wanted != 0 {
+            links.set_up(index, wanted & flag::UP != 0)?;
         }
         Ok(())
     })

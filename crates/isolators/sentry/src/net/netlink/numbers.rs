@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
-use super::message::{Answer, Request, flag};
+use super::message::{Answer, Request, attribute, flag};
 use super::{Asker, word};
 use crate::net::Network;
 use crate::task::waiter::lock;
@@ -35,6 +35,14 @@ pub enum Named {
     Process(i32),
     /// By a descriptor.
     Descriptor(i32),
+}
+
+impl Named {
+    /// What one of two attributes says.
+    pub(super) fn of(attributes: &[u8], process: u16, descriptor: u16) -> Option<Self> {
+        let number = |kind| attribute(attributes, kind).map(|b| word(b, 0).cast_signed());
+        number(process).map(Named::Process).or_else(|| number(descriptor).map(Named::Descriptor))
+    }
 }
 
 fn number_of(all: &BTreeMap<i32, Weak<Network>>, other: &Arc<Network>) -> Option<i32> {
@@ -83,9 +91,7 @@ impl Numbers {
 
 /// The network that a request is about.
 fn named(request: &Request<'_>, who: &Asker<'_>) -> Option<Result<Arc<Network>, Errno>> {
-    let number = |kind| request.attribute(FIXED, kind).map(|b| word(b, 0).cast_signed());
-    let named = number(PROCESS).map(Named::Process);
-    let named = named.or_else(|| number(DESCRIPTOR).map(Named::Descriptor))?;
+    let named = Named::of(request.body.get(FIXED..)?, PROCESS, DESCRIPTOR)?;
     Some((who.find)(named))
 }
 

@@ -378,7 +378,8 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
             }
         };
         // Who shares the directories and the mask could lead a program astray that may more.
-        let led = old.shares_fs(kernel, |other| other.process.pid != process.pid);
+        let led =
+            watched.is_some() && old.shares_fs(kernel, |other| other.process.pid != process.pid);
         let plan = {
             // Who is to trace it asks under the same lock whether he may.
             let trace = lock(&old.trace);

@@ -229,7 +229,7 @@ fn send_one(
     let (hops, class) = outgoing.hops;
     let hops = hops.unwrap_or_else(|| number(level(16, 2)));
     outgoing.packet.hops = (hops, class.unwrap_or_else(|| number(level(67, 1))));
-    let local = udp.local().ip();
+    let (local, device) = (udp.local().ip(), udp.device());
     let chosen = options.numbers.was_set(options::IP, options::MULTICAST_INTERFACE);
     let chosen = chosen.map(|ip| IpAddr::from(ip.to_le_bytes())).filter(|ip| !ip.is_unspecified());
     let group = to.ip().is_multicast() && to.is_ipv4();
@@ -237,30 +237,25 @@ fn send_one(
         ip
     } else if to.ip().is_multicast() && local.is_loopback() {
         local
-    } else if group && udp.is_bound_to(LOOPBACK) {
+    } else if group && device == LOOPBACK {
         Ipv4Addr::LOCALHOST.into()
     } else {
-        network.source_by(to.ip(), udp.device())?
+        network.source_by(to.ip(), device)?
     };
     // What goes to a group by the loopback interface leaves the machine no more than that.
-    let stays = to.ip().is_multicast() && (from.is_loopback() || udp.is_bound_to(LOOPBACK));
+    let stays = to.ip().is_multicast() && (from.is_loopback() || device == LOOPBACK);
     let own = if local.is_unspecified() { from } else { local };
-    let other = match network.reach(own, to.ip(), udp.device()) {
-        Reach::Nobody => return udp.check(&outgoing.packet, to),
-        Reach::Other(other, link) => Some((other, link)),
-        _ => None,
-    };
-    if let Some((other, link)) = other {
-        return udp.send(&mut outgoing.packet, to, from, (&other.inet.udp, link));
+    let packet = &mut outgoing.packet;
+    match (network.reach(own, to.ip(), device), network.stack()) {
+        (Reach::Nobody, _) => udp.check(packet, to),
+        (Reach::Other(other, link), _) => udp.send(packet, to, from, (&other.inet.udp, link)),
+        (Reach::Outside, Some(stack)) if !stays => {
+            // Only then it has a port.
+            udp.check(packet, to)?;
+            let own = SocketAddr::new(own, udp.local().port());
+            stack.send(own, to, std::mem::take(&mut packet.bytes), packet.hops.0);
+            Ok(())
+        }
+        _ => udp.send(packet, to, from, (&network.inet.udp, LOOPBACK)),
     }
-    if let (Some(stack), false) = (network.stack(), stays || network.is_own(to.ip())) {
-        udp.check(&outgoing.packet, to)?;
-        let local = udp.local();
-        let ip = if local.ip().is_unspecified() { from } else { local.ip() };
-        let bytes = std::mem::take(&mut outgoing.packet.bytes);
-        let hops = outgoing.packet.hops.0;
-        stack.send(SocketAddr::new(ip, local.port()), to, bytes, hops);
-        return Ok(());
-    }
-    udp.send(&mut outgoing.packet, to, from, (&network.inet.udp, LOOPBACK))
 }

@@ -288,13 +288,15 @@ impl Broker {
     fn lookup(&self, directory: &OwnedFd, name: &[u8], opens: bool) -> Result<Found, Errno> {
         let handle = beneath(directory, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
         let Told { mount, attributes } = told(&handle)?;
-        if !lock(&self.mounts).contains(&mount) {
+        let mut mounts = lock(&self.mounts);
+        if !mounts.contains(&mount) {
             // Beneath a root, but a file system of its own.
-            if lock(&self.mounts).len() >= MOST_MOUNTS || is_interface(&handle)? {
+            if mounts.len() >= MOST_MOUNTS || is_interface(&handle)? {
                 return Err(Errno::ACCESS);
             }
-            lock(&self.mounts).insert(mount);
+            mounts.insert(mount);
         }
+        drop(mounts);
         if opens && is_stored(attributes.kind()) {
             // The host may have put something else there meanwhile, which must not block.
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -17,8 +17,8 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID);
 
-/// Confines this process but for its calls ([`close`]), which is the first of its own namespaces; closes all that
-/// it was not handed in `keep`. Returns a handle of its own `/proc/self/fd`, by which
+/// Confines this process, the first of its own namespaces, but for its calls ([`close`]);
+/// closes all that it was not handed in `keep`. Returns a handle of its own `/proc/self/fd`, by which
 /// a handle is opened anew. Nothing else of procfs can be reached: the handle is not
 /// its root, and `subset=pid` has no other files anyway.
 pub(super) fn enter(keep: &[BorrowedFd<'_>]) -> Result<OwnedFd, WallError> {

@@ -19,6 +19,7 @@ use super::masks::mask;
 pub use super::mount::Options;
 use super::mount::{Description, MountOptionError, OfNet, Propagation, same_mount};
 use super::tmpfs::New;
+use super::walk::names;
 use super::{
     Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, Walker, devtmpfs, overlay,
     served_tree,
@@ -413,8 +414,7 @@ pub(super) fn place(walker: &Walker<'_>, path: &[u8], kind: Kind) -> Result<Arc<
     const MOST_LINKS: usize = 40;
     let mut at = Arc::clone(&walker.root);
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-        let parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".");
-        parts.rev().map(<[u8]>::to_vec).collect()
+        names(path).rev().filter(|name| *name != b".").map(<[u8]>::to_vec).collect()
     };
     let (mut rest, mut links) = (parts(path), 0);
     while let Some(name) = rest.pop() {

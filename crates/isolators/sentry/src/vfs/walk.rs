@@ -300,12 +300,14 @@ impl Walker<'_> {
     }
 }
 
+/// Names of a path.
+pub(super) fn names(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|b| *b == b'/').filter(|name| !name.is_empty())
+}
+
 /// Names of a path, the last one first.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    let parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
-    let mut parts: Vec<Vec<u8>> = parts.map(<[u8]>::to_vec).collect();
-    parts.reverse();
-    parts
+    names(path).rev().map(<[u8]>::to_vec).collect()
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use crate::kernel::Kernel;
 use crate::task::user_namespace::{Space, new_number};
 use crate::task::waiter::lock;
 
+use super::super::walk::names;
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end};
 use super::sharing::{Groups, How};
-use super::spread::Spreading;
 use super::table::{MOST_IN_ALL, State, cover, made};
 use super::{Description, Mount, MountFlags, MountTable};
 
@@ -28,7 +28,7 @@ type Each<'a> = &'a mut dyn FnMut(&Arc<Mount>, &Mount);
 /// Which mounts, with these roots, are left out with what is in them.
 type Skip<'a> = &'a dyn Fn(&Mount, &Entry) -> Result<bool, Errno>;
 
-/// Copies that are being made.
+/// Copies of mounts, which are in no table yet.
 pub(super) struct Copies {
     /// The root of the first.
     pub(super) root: Arc<Entry>,
@@ -39,8 +39,27 @@ pub(super) struct Copies {
 }
 
 impl Copies {
+    /// Copies what is at `source`, and mounts in it, which come from above to below; `strict`:
+    /// none is left out because its place is gone.
+    ///
+    /// # Errors
+    /// What looking up says of a place; what `skip` says.
+    pub(super) fn make(
+        kernel: &Kernel,
+        source: &Arc<Entry>,
+        order: &[Arc<Mount>],
+        leaving_out: (bool, Skip<'_>),
+        each: Each<'_>,
+    ) -> Result<Self, Errno> {
+        let mut copies = Copies::begin(source, &mut *each);
+        copies
+            .fill(kernel, order, leaving_out, each)
+            .inspect_err(|_| dissolve(&end(&copies.all)))?;
+        Ok(copies)
+    }
+
     /// A copy of what is at `source`, without what is mounted in it.
-    pub(super) fn begin(source: &Arc<Entry>, each: Each<'_>) -> Self {
+    fn begin(source: &Arc<Entry>, each: Each<'_>) -> Self {
         let of = same_mount(source, source.mount.flags());
         let root = made(of, source.node.clone(), source.kind());
         each(&root.mount, &source.mount);
@@ -48,12 +67,8 @@ impl Copies {
         Copies { all: vec![Arc::clone(&root.mount)], root, roots }
     }
 
-    /// Copies mounts, from above to below, into the copy of what they are in; `strict`: none is
-    /// left out because its place is gone.
-    ///
-    /// # Errors
-    /// What looking up says of a place; what `skip` says.
-    pub(super) fn fill(
+    /// Copies mounts into the copy of what they are in.
+    fn fill(
         &mut self,
         kernel: &Kernel,
         order: &[Arc<Mount>],
@@ -99,23 +114,16 @@ impl MountTable {
             }
             let top = state.mounts.get(&state.base);
             let top = top.and_then(|top| top.root()).ok_or(Errno::INVAL)?;
-            let order = state.below([top.mount.id]);
-            let mounts = order.iter().skip(1).filter_map(|id| state.mounts.get(id));
-            (top, mounts.map(Arc::clone).collect::<Vec<_>>())
+            let order = state.below([Arc::clone(&top.mount)]).into_iter().skip(1);
+            (top, order.collect::<Vec<_>>())
         };
         let how = if locks { How::Below } else { How::Same };
         let mut each = |copy: &Arc<Mount>, of: &Mount| {
             copy.lock_as(of, locks, of.id != top.mount.id);
             groups.copied(copy, of, how);
         };
-        let mut copies = Copies::begin(&top, &mut each);
-        let skip = |_: &Mount, root: &Entry| Ok(root.node.mounts().is_some());
-        let filled = copies.fill(kernel, &order, (locks, &skip), &mut each);
-        let Copies { root, all, roots } = copies;
-        if let Err(errno) = filled {
-            dissolve(&end(&all));
-            return Err(errno);
-        }
+        let Copies { root, all, roots } =
+            Copies::make(kernel, &top, &order, (locks, &is_namespace), &mut each)?;
         let base = root.mount.id;
         let new = MountTable {
             state: Arc::new(Mutex::new(State { owner: owner.clone(), base, ..State::default() })),
@@ -148,11 +156,8 @@ impl MountTable {
         let to = lock(&self.state).place_for(target, source.kind())?;
         let (root, tree) = self.copy_tree(kernel, &mut groups, source, recursive)?;
         // Only now, when nothing is missing, does it show.
-        let (groups, tree) = (&mut *groups, tree.as_slice());
-        let spreading =
-            Spreading { kernel, groups, to: &to, table: self, tree, pending: HashMap::new() };
-        let mounted = spreading.mount(&root, true);
-        mounted.inspect_err(|_| dissolve(&end(tree)))
+        let mounted = self.spread(kernel, &mut groups, (&to, &root, &tree), true);
+        mounted.inspect_err(|_| dissolve(&end(&tree)))
     }
 
     /// Whether a file stands for this namespace, or one that was made before. Such is never
@@ -182,10 +187,9 @@ impl MountTable {
             if !recursive && inside.iter().any(|mount| mount.is_locked()) {
                 return Err(Errno::INVAL);
             }
-            let all = state.below(inside.iter().filter(|_| recursive).map(|mount| mount.id));
-            state.has_room(all.len() + 1)?;
-            let order = all.iter().filter_map(|id| state.mounts.get(id)).map(Arc::clone);
-            order.collect::<Vec<_>>()
+            let order = if recursive { state.below(inside) } else { Vec::new() };
+            state.has_room(order.len() + 1)?;
+            order
         };
         if source.mount.sharing().unbindable {
             return Err(Errno::INVAL);
@@ -196,16 +200,13 @@ impl MountTable {
             }
             groups.copied(copy, of, How::Same);
         };
-        let mut copies = Copies::begin(source, &mut each);
         let skip = |mount: &Mount, _: &Entry| match mount.sharing().unbindable {
             // What it hides would show.
             true if mount.is_locked() => Err(Errno::PERM),
             unbindable => Ok(unbindable),
         };
-        let filled = copies.fill(kernel, &order, (false, &skip), &mut each);
-        let Copies { root, all, .. } = copies;
-        filled.inspect_err(|_| dissolve(&end(&all)))?;
-        Ok((root, all))
+        let copies = Copies::make(kernel, source, &order, (false, &skip), &mut each)?;
+        Ok((copies.root, copies.all))
     }
 }
 
@@ -218,6 +219,12 @@ impl State {
         };
         self.mounts.values().filter(is_inside).map(Arc::clone).collect()
     }
+}
+
+/// Whether a mount with this root is a namespace of mounts. Others get no copy of it: one that was
+/// made after it never holds it.
+pub(super) fn is_namespace(_: &Mount, root: &Entry) -> Result<bool, Errno> {
+    Ok(root.node.mounts().is_some())
 }
 
 /// Where an entry is among copies of mounts; `None` if it is gone there.
@@ -241,16 +248,14 @@ fn again(
         return Ok(Arc::clone(copy));
     }
     let path = entry.path_below(own).ok_or(Errno::NOENT)?;
-    let names = path.split(|b| *b == b'/').filter(|name| !name.is_empty());
-    let names: Vec<Vec<u8>> = names.map(<[u8]>::to_vec).collect();
-    found_in(kernel, copy, &names, entry)
+    found_in(kernel, copy, &names(&path).collect::<Vec<_>>(), entry)
 }
 
 /// What is to be `entry`, by names below the root of another mount of its file system.
 pub(super) fn found_in(
     kernel: &Kernel,
     root: &Arc<Entry>,
-    names: &[Vec<u8>],
+    names: &[&[u8]],
     entry: &Arc<Entry>,
 ) -> Result<Arc<Entry>, Errno> {
     let mut at = Arc::clone(root);

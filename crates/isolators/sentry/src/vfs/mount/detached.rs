@@ -1,7 +1,6 @@
 //! Trees of mounts that are in no namespace: of fsmount(2), and copies of open_tree(2). A
 //! descriptor holds one until it is attached.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -13,7 +12,6 @@ use crate::task::waiter::lock;
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end};
 use super::sharing::{Family, Groups, Propagation};
-use super::spread::Spreading;
 use super::table::made;
 use super::{Description, Mount, MountTable};
 
@@ -146,10 +144,8 @@ impl MountTable {
             mounts.iter().for_each(|mount| mount.detached.store(detached, Ordering::SeqCst));
         };
         detach(false);
-        let (groups, own) = (&mut *groups, mounts.as_slice());
-        let spreading =
-            Spreading { kernel, groups, to: &to, table: self, tree: own, pending: HashMap::new() };
-        spreading.mount(&tree.root, true).inspect_err(|_| detach(true))?;
+        self.spread(kernel, &mut groups, (&to, &tree.root, &mounts), true)
+            .inspect_err(|_| detach(true))?;
         mounts.clear();
         Ok(())
     }
@@ -201,8 +197,8 @@ impl MountTable {
         if !own || !state.mounts.contains_key(&root.mount.id) {
             return Err(Errno::INVAL);
         }
-        let ids = if recursive { state.below([root.mount.id]) } else { vec![root.mount.id] };
-        Ok(ids.iter().filter_map(|id| state.mounts.get(id)).map(Arc::clone).collect())
+        let first = [Arc::clone(&root.mount)];
+        Ok(if recursive { state.below(first) } else { Vec::from(first) })
     }
 }
 

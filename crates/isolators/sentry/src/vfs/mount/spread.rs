@@ -10,7 +10,8 @@ use crate::task::user_namespace::same as same_owner;
 use crate::task::waiter::lock;
 
 use super::super::Entry;
-use super::copies::{Copies, found_in};
+use super::super::walk::names;
+use super::copies::{Copies, found_in, is_namespace};
 use super::end::{dissolve, end};
 use super::sharing::{Groups, How, Propagation};
 use super::table::{State, cover, uncover};
@@ -48,26 +49,39 @@ impl Spread {
 }
 
 /// What is being mounted, and its copies for others.
-pub(super) struct Spreading<'a> {
-    pub(super) kernel: &'a Kernel,
-    pub(super) groups: &'a mut Groups,
+struct Spreading<'a> {
+    kernel: &'a Kernel,
+    groups: &'a mut Groups,
     /// Where it is mounted.
-    pub(super) to: &'a Arc<Entry>,
-    pub(super) table: &'a MountTable,
+    to: &'a Arc<Entry>,
+    table: &'a MountTable,
     /// The first one, and those in it from above to below.
-    pub(super) tree: &'a [Arc<Mount>],
+    tree: &'a [Arc<Mount>],
     /// Mounts that tables are to have besides.
-    pub(super) pending: HashMap<*const Mutex<State>, usize>,
+    pending: HashMap<*const Mutex<State>, usize>,
 }
 
-impl Spreading<'_> {
-    /// Mounts it, and all copies of it that there are to be; or nothing. `is_new`: it is in no
-    /// table yet.
+impl MountTable {
+    /// Mounts at `to` what begins at `root`, with `tree` as all its mounts, from above to below,
+    /// and all copies of it that there are to be; or nothing. `is_new`: it is in no table yet.
     ///
     /// # Errors
     /// `ENOSPC` if there are too many; `EINVAL` if it is a namespace of mounts that would be
     /// in others; what looking up says of a place that can't be left out.
-    pub(super) fn mount(mut self, root: &Arc<Entry>, is_new: bool) -> Result<(), Errno> {
+    pub(super) fn spread(
+        &self,
+        kernel: &Kernel,
+        groups: &mut Groups,
+        (to, root, tree): (&Arc<Entry>, &Arc<Entry>, &[Arc<Mount>]),
+        is_new: bool,
+    ) -> Result<(), Errno> {
+        Spreading { kernel, groups, to, table: self, tree, pending: HashMap::new() }
+            .mount(root, is_new)
+    }
+}
+
+impl Spreading<'_> {
+    fn mount(mut self, root: &Arc<Entry>, is_new: bool) -> Result<(), Errno> {
         if is_new {
             lock(&self.table.state).has_room(self.tree.len())?;
             self.pending.insert(Arc::as_ptr(&self.table.state), self.tree.len());
@@ -171,19 +185,10 @@ impl Spreading<'_> {
             copy.lock_as(of, locks, of.id != first.id);
             groups.copied(copy, of, how);
         };
-        let mut copies = Copies::begin(&root, &mut each);
-        let skip = |_: &Mount, root: &Entry| Ok(root.node.mounts().is_some());
-        let filled = copies.fill(self.kernel, rest, (false, &skip), &mut each);
-        let Copies { root, all, .. } = copies;
-        if let Err(errno) = filled {
-            dissolve(&end(&all));
-            return Err(errno);
-        }
+        let copies = Copies::make(self.kernel, &root, rest, (false, &is_namespace), &mut each)?;
         // Who is there may take it away again, as a whole.
-        if let Some(own) = all.first() {
-            own.unlock();
-        }
-        Ok((root, all))
+        copies.root.mount.unlock();
+        Ok((copies.root, copies.all))
     }
 }
 
@@ -193,13 +198,8 @@ impl Spreading<'_> {
 fn counterpart(kernel: &Kernel, entry: &Arc<Entry>, of: &Mount) -> Option<Arc<Entry>> {
     let (own, root) = (entry.mount.root()?, of.root()?);
     let within = entry.path_below(&own)?;
-    let names = |path: &[u8]| {
-        let names = path.split(|b| *b == b'/').filter(|name| !name.is_empty());
-        names.map(<[u8]>::to_vec).collect::<Vec<_>>()
-    };
-    let mut path = names(&entry.mount.inside);
-    path.extend(names(&within));
-    let rest = path.strip_prefix(names(&of.inside).as_slice())?;
+    let path: Vec<_> = names(&entry.mount.inside).chain(names(&within)).collect();
+    let rest = path.strip_prefix(names(&of.inside).collect::<Vec<_>>().as_slice())?;
     let found = found_in(kernel, &root, rest, entry).ok()?;
     (found.node.id() == entry.node.id()).then_some(found)
 }
@@ -300,11 +300,8 @@ fn inside_of(mounts: &[Arc<Mount>]) -> HashMap<u64, Vec<Arc<Mount>>> {
     let wanted: HashSet<u64> = mounts.iter().map(|mount| mount.id).collect();
     let mut inside: HashMap<u64, Vec<Arc<Mount>>> = HashMap::new();
     for table in tables {
-        for mount in lock(&table).mounts.values() {
-            if let Some(place) = mount.place().filter(|place| wanted.contains(&place.mount.id)) {
-                inside.entry(place.mount.id).or_default().push(Arc::clone(mount));
-            }
-        }
+        let state = lock(&table);
+        inside.extend(state.inside().into_iter().filter(|(id, _)| wanted.contains(id)));
     }
     inside
 }

@@ -13,7 +13,7 @@ use crate::task::waiter::lock;
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end, end_in_turn};
 use super::sharing::{Family, Propagation};
-use super::spread::{Spreading, also_gone};
+use super::spread::also_gone;
 use super::{Description, Mount, MountFlags};
 
 /// Mounts that there may be.
@@ -91,9 +91,7 @@ impl MountTable {
         let mut groups = self.family.groups();
         let to = lock(&self.state).place_for(at, kind)?;
         let root = made(of, node, kind);
-        let (groups, tree) = (&mut *groups, &[Arc::clone(&root.mount)]);
-        Spreading { kernel, groups, to: &to, table: self, tree, pending: HashMap::new() }
-            .mount(&root, true)?;
+        self.spread(kernel, &mut groups, (&to, &root, &[Arc::clone(&root.mount)]), true)?;
         Ok(root)
     }
 
@@ -127,12 +125,11 @@ impl MountTable {
         let mut gone = {
             let state = lock(&self.state);
             state.check_free(root)?;
-            let below = state.below([root.mount.id]);
+            let below = state.below([Arc::clone(&root.mount)]);
             if below.len() > 1 && !lazily {
                 return Err(Errno::BUSY);
             }
-            let mounts = below.iter().filter_map(|id| state.mounts.get(id));
-            mounts.map(Arc::clone).collect::<Vec<_>>()
+            below
         };
         gone.extend(also_gone(kernel, &groups, &gone));
         for mount in &gone {
@@ -163,29 +160,18 @@ impl MountTable {
             state.check_free(root)?;
             let to = state.place_for(to, root.kind())?;
             let place = mount.place().ok_or(Errno::INVAL)?;
-            let below = state.below([mount.id]);
-            let tree = below.iter().filter_map(|id| state.mounts.get(id));
-            let tree: Vec<_> = tree.map(Arc::clone).collect();
+            let tree = state.below([Arc::clone(mount)]);
             // Others would still see it where it was; or could not be let see it.
             let bound = tree.iter().any(|mount| mount.sharing().unbindable);
             if place.mount.is_shared() || to.mount.is_shared() && bound {
                 return Err(Errno::INVAL);
             }
-            if below.contains(&to.mount.id) {
+            if tree.iter().any(|mount| mount.id == to.mount.id) {
                 return Err(Errno::LOOP);
             }
             (to, tree)
         };
-        let groups = &mut *groups;
-        let spreading = Spreading {
-            kernel,
-            groups,
-            to: &to,
-            table: self,
-            tree: &tree,
-            pending: HashMap::new(),
-        };
-        spreading.mount(root, false)
+        self.spread(kernel, &mut groups, (&to, root, &tree), false)
     }
 
     /// Makes mounts of this table shared, and so on.
@@ -222,9 +208,10 @@ impl MountTable {
             return Err(Errno::BUSY);
         }
         // Else the tree would lead back to itself.
-        if !state.below([new.mount.id]).contains(&put_old.mount.id)
-            || !state.below([old.mount.id]).contains(&new.mount.id)
-        {
+        let is_below = |mount: &Mount, above: &Arc<Mount>| {
+            state.below([Arc::clone(above)]).iter().any(|other| other.id == mount.id)
+        };
+        if !is_below(&put_old.mount, &new.mount) || !is_below(&new.mount, &old.mount) {
             return Err(Errno::INVAL);
         }
         let shared = |mount: &Mount| mount.place().is_some_and(|place| place.mount.is_shared());
@@ -236,9 +223,9 @@ impl MountTable {
             // Of a process in a root that is itself mounted somewhere: what it covers there
             // stays covered, at any time.
             Some(place) => {
-                new.mount.locked.store(old.mount.is_locked(), Ordering::SeqCst);
+                new.mount.stay_as(&old.mount);
                 cover(&place, new);
-                old.mount.locked.store(false, Ordering::SeqCst);
+                old.mount.unlock();
             }
             None => {
                 new.stand(None);
@@ -326,18 +313,24 @@ impl State {
         if full { Err(Errno::NOSPC) } else { Ok(()) }
     }
 
-    /// Mounts and all that are mounted in them, from above to below.
-    pub(super) fn below(&self, first: impl IntoIterator<Item = u64>) -> Vec<u64> {
-        let mut inside: HashMap<u64, Vec<u64>> = HashMap::new();
+    /// What is mounted in mounts, by their numbers.
+    pub(super) fn inside(&self) -> HashMap<u64, Vec<Arc<Mount>>> {
+        let mut inside: HashMap<u64, Vec<Arc<Mount>>> = HashMap::new();
         for mount in self.mounts.values() {
             if let Some(place) = mount.place() {
-                inside.entry(place.mount.id).or_default().push(mount.id);
+                inside.entry(place.mount.id).or_default().push(Arc::clone(mount));
             }
         }
+        inside
+    }
+
+    /// Mounts of this table and all that are mounted in them, from above to below.
+    pub(super) fn below(&self, first: impl IntoIterator<Item = Arc<Mount>>) -> Vec<Arc<Mount>> {
+        let mut inside = self.inside();
         let mut found = Vec::from_iter(first);
         let mut next = 0;
         while let Some(above) = found.get(next) {
-            found.extend(inside.remove(above).unwrap_or_default());
+            found.extend(inside.remove(&above.id).unwrap_or_default());
             next += 1;
         }
         found

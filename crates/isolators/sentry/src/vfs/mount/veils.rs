@@ -11,6 +11,7 @@ use crate::net::procfs::NAMES;
 use crate::task::waiter::lock;
 
 use super::super::proc::ProcNode;
+use super::super::walk::names;
 use super::super::{Entry, Kind, Node, Walker};
 use super::Description;
 use super::table::made;
@@ -28,8 +29,7 @@ impl OfNet {
     /// `/proc/self/net` is the same. There need not be a process.
     #[must_use]
     pub fn find(walker: &Walker<'_>, path: &[u8]) -> Option<(Arc<Entry>, OfNet)> {
-        let parts: Vec<_> =
-            path.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+        let parts: Vec<_> = names(path).filter(|name| *name != b".").collect();
         let of = |at: usize| {
             let (above, rest) = (parts.get(..at)?, parts.get(at + 1..)?);
             let above = match above {

@@ -109,13 +109,12 @@ pub(super) struct NewFileSystem<'a> {
 /// Makes a file system, to be mounted among `mounts`.
 pub(super) fn new_file_system(
     call: &Call<'_>,
-    mounts: &MountTable,
+    mounts: &Arc<MountTable>,
     new: NewFileSystem<'_>,
 ) -> Result<(Description, Node), Errno> {
     let NewFileSystem { kind, source, data, flags } = new;
     if kind == "overlay" {
-        let confined = mounts.owner.is_some();
-        return new_overlay(call, source, data, (flags, confined));
+        return new_overlay(call, mounts, source, data, flags);
     }
     let data = std::str::from_utf8(data).map_err(|_| Errno::INVAL)?;
     let mut options = Options::parse(kind, data.split(',')).map_err(|_| Errno::INVAL)?;
@@ -175,11 +174,13 @@ fn devpts_apart(
 
 fn new_overlay(
     call: &Call<'_>,
+    mounts: &Arc<MountTable>,
     source: Vec<u8>,
     data: &[u8],
-    (flags, confined): (MountFlags, bool),
+    flags: MountFlags,
 ) -> Result<(Description, Node), Errno> {
     let options = OverlayOptions::parse(data)?;
+    let confined = mounts.owner.is_some();
     // Attributes that only root of all may set are not for who makes it.
     if confined && !options.user && options.upper.is_some() {
         return Err(Errno::PERM);
@@ -187,8 +188,7 @@ fn new_overlay(
     let walker = call.walker();
     let current = call.working_directory();
     let find = |path: &[u8]| walker.walk(&current, path, true);
-    let maker =
-        confined.then(|| (walker.credentials.clone(), mounts_of(call.kernel, &**call.thread)));
+    let maker = confined.then(|| (walker.credentials.clone(), Arc::clone(mounts)));
     let (node, device) = overlay::mounted(call.kernel, &options, maker, find)?;
     let writes = options.upper.is_some();
     let flags = if writes { flags } else { flags | MountFlags::READ_ONLY };

@@ -126,7 +126,7 @@ impl Walker<'_> {
             (Node::Tmp(from), Node::Tmp(to)) => {
                 let mark = || from.file_system().unnamed(New { owner, ..New::WHITEOUT });
                 let mark = (flags & WHITEOUT != 0).then(mark).transpose()?;
-                from.rename_leaving(&old.name, to, &new.name, flags, mark)?;
+                from.rename(&old.name, to, &new.name, flags, mark)?;
             }
             (Node::Overlay(from), Node::Overlay(to)) => {
                 if let Some(replaced) = &new.entry {

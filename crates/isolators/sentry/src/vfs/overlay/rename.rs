@@ -75,7 +75,7 @@ impl OverlayNode {
         let above = |node: &OverlayNode| node.above().cloned().ok_or(Errno::IO);
         moved.part(other)?;
         second.part(self)?;
-        above(self)?.rename(from, &above(other)?, to, EXCHANGE)?;
+        above(self)?.rename(from, &above(other)?, to, EXCHANGE, None)?;
         moved.settle(other, to)?;
         second.settle(self, from)
     }
@@ -111,7 +111,7 @@ impl OverlayNode {
             None if target.child(to).is_ok() => target.remove(to, false)?,
             None => {}
         }
-        source.rename(from, &target, to, 0)?;
+        source.rename(from, &target, to, 0, None)?;
         if let Some(mark) = mark {
             source.adopt(from, &mark)?;
         }

@@ -215,25 +215,11 @@ impl TmpNode {
     }
 
     /// Renames, with flags of renameat2(2). The caller knows that a directory does not come
-    /// into itself.
+    /// into itself. `left`, a file that has no name yet, no directory, gets the old one.
     ///
     /// # Errors
     /// As renameat2(2).
     pub fn rename(
-        &self,
-        from: &[u8],
-        other: &Arc<TmpNode>,
-        to: &[u8],
-        flags: u32,
-    ) -> Result<(), Errno> {
-        self.rename_leaving(from, other, to, flags, None)
-    }
-
-    /// The same, but that a file that has no name yet, no directory, gets the old one.
-    ///
-    /// # Errors
-    /// As renameat2(2).
-    pub fn rename_leaving(
         &self,
         from: &[u8],
         other: &Arc<TmpNode>,

@@ -419,7 +419,7 @@ mod tests {
         let b = root.child(b"b").unwrap();
         b.make(b"x", new(Kind::Regular)).unwrap();
         assert_eq!(root.remove(b"b", true), Err(Errno::NOTEMPTY));
-        assert_eq!(root.rename(b"c", &b, b"d", 0), Ok(()));
+        assert_eq!(root.rename(b"c", &b, b"d", 0, None), Ok(()));
         assert_eq!(b.attributes().unwrap().links, 3);
     }
 }

@@ -93,6 +93,7 @@ fn compiled_programs_see_the_same() {
         "signals",
         "sites",
         "threads",
+        "unreadable",
         "waits",
     ] {
         same_program(&sandbox, name);

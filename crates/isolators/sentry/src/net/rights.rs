@@ -33,6 +33,13 @@ impl Rights {
         Ok(Rights(files))
     }
 
+    /// Those that arrived and were not taken are on the way again, however many there are.
+    #[must_use]
+    pub fn again(files: Vec<Arc<OpenFile>>) -> Self {
+        ON_THE_WAY.fetch_add(files.len(), Ordering::SeqCst);
+        Rights(files)
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -202,6 +202,19 @@ impl Socket {
         }
     }
 
+    /// Of what was received last, or looked at, only so many pieces could be written to the
+    /// receiver's memory: a stream keeps the others. How many bytes count as received; a
+    /// datagram is lost.
+    pub fn take_back(&self, received: Received, whole: usize, peek: bool) -> usize {
+        match &self.body {
+            Body::Unix(unix) if unix.kind == Type::Stream => {
+                unix.inbox.take_back(received, whole, peek)
+            }
+            Body::Tcp(tcp) => tcp.inbox.take_back(received, whole, peek),
+            _ => 0,
+        }
+    }
+
     /// [`Tcp::send`], if what is sent arrives still: links between programs' networks are put
     /// down, moved and deleted.
     ///

@@ -69,22 +69,28 @@ fn transfer(
     }
 }
 
+/// What vectors have behind the first `skip` bytes: address and length.
+fn behind(vectors: &[(u64, u64)], mut skip: u64) -> impl Iterator<Item = (u64, usize)> {
+    vectors.iter().filter_map(move |(base, length)| {
+        let passed = skip.min(*length);
+        skip -= passed;
+        let left = usize::try_from(length - passed).unwrap_or(usize::MAX);
+        (left > 0).then_some((base.wrapping_add(passed), left))
+    })
+}
+
 /// Reads what vectors have behind the first `skip` bytes: how much, up to where it can be read.
 fn gather(
     memory: &GuestMemory,
     vectors: &[(u64, u64)],
-    mut skip: u64,
+    skip: u64,
     buffer: &mut [u8],
 ) -> Result<usize, Failure> {
     let mut done = 0;
-    for (base, length) in vectors {
-        if skip >= *length {
-            skip -= length;
-            continue;
-        }
+    for (address, length) in behind(vectors, skip) {
         let room = buffer.get_mut(done..).unwrap_or_default();
-        let size = usize::try_from(length - skip).unwrap_or(usize::MAX).min(room.len());
-        match memory.read(base.wrapping_add(skip), room.get_mut(..size).unwrap_or_default()) {
+        let size = length.min(room.len());
+        match memory.read(address, room.get_mut(..size).unwrap_or_default()) {
             Err(fault) if done == 0 => return Err(fault.into()),
             Err(_) => break,
             Ok(()) => done += size,
@@ -92,9 +98,24 @@ fn gather(
         if done == buffer.len() {
             break;
         }
-        skip = 0;
     }
     Ok(done)
+}
+
+/// Writes to what vectors have behind the first `skip` bytes: how much, up to where it can be
+/// written.
+fn scatter(memory: &GuestMemory, vectors: &[(u64, u64)], skip: u64, bytes: &[u8]) -> usize {
+    let mut done = 0;
+    for (address, length) in behind(vectors, skip) {
+        let rest = bytes.get(done..).unwrap_or_default();
+        let part = rest.get(..length).unwrap_or(rest);
+        let copied = memory.write_some(address, part);
+        done += copied;
+        if copied < part.len() || done == bytes.len() {
+            break;
+        }
+    }
+    done
 }
 
 /// Flags of preadv2(2) and pwritev2(2).
@@ -130,28 +151,38 @@ impl Way<'_> {
         Ok(done)
     }
 
-    /// Reads into the guest's memory.
+    /// Reads into the guest's memory, to several places as if they were one.
     fn read(
         &self,
         call: &Call<'_>,
-        address: u64,
-        length: u64,
+        vectors: &[(u64, u64)],
         offset: Option<u64>,
     ) -> Result<u64, Failure> {
         let memory = call.memory();
-        transfer(call, length, offset, |done, offset, size| {
-            with_buffer(size, |buffer| {
-                if self.flags & how::NO_WAIT != 0 && !self.file.file.ready().contains(Ready::IN) {
-                    return Err(Errno::AGAIN.into());
-                }
-                let count = self.file.read(call, buffer, offset)?;
-                let part = buffer.get(..count).unwrap_or_default();
-                memory.write(address.wrapping_add(done), part)?;
-                // A stream gives what it has; a file ends where it gives less.
-                let goes_on = self.file.seekable || self.file.file.is_endless();
-                let last = count < size || !goes_on;
-                let count = count as u64;
-                Ok(if last { Step::Last(count) } else { Step::More(count) })
+        let length = vectors.iter().map(|(_, length)| *length).sum();
+        let goes_on = self.file.seekable || self.file.file.is_endless();
+        self.placed(offset, |offset| {
+            transfer(call, length, offset, |done, offset, size| {
+                with_buffer(size, |buffer| {
+                    let ready = || self.file.file.ready().contains(Ready::IN);
+                    if self.flags & how::NO_WAIT != 0 && !ready() {
+                        return Err(Errno::AGAIN.into());
+                    }
+                    let count = self.file.read(call, buffer, offset)?;
+                    let part = buffer.get(..count).unwrap_or_default();
+                    let copied = scatter(&memory, vectors, done, part);
+                    if copied < count {
+                        let back = || self.file.file.take_back(part, copied);
+                        return match if goes_on { copied } else { back() } {
+                            0 => Err(Errno::FAULT.into()),
+                            kept => Ok(Step::Last(kept as u64)),
+                        };
+                    }
+                    // A stream gives what it has; a file ends where it gives less.
+                    let last = count < size || !goes_on;
+                    let count = count as u64;
+                    Ok(if last { Step::Last(count) } else { Step::More(count) })
+                })
             })
         })
     }
@@ -208,8 +239,7 @@ fn read_to(
     length: u64,
     offset: Option<u64>,
 ) -> Result<u64, Failure> {
-    let way = Way { file, flags: 0 };
-    way.placed(offset, |offset| way.read(call, address, length, offset))
+    Way { file, flags: 0 }.read(call, &[(address, length)], offset)
 }
 
 fn write_from(
@@ -288,32 +318,7 @@ fn vectored(call: &Call<'_>, reads: bool, at: Option<u64>, flags: u32) -> Outcom
     if vectors.iter().all(|(_, length)| *length == 0) {
         return Ok(0);
     }
-    if !reads {
-        return way.write(call, &vectors, at).map(signed);
-    }
-    let done = way.placed(at, |at| {
-        let mut done = 0;
-        for (base, length) in vectors {
-            if length == 0 {
-                continue;
-            }
-            match way.read(call, base, length, at.map(|a| a + done)) {
-                Ok(count) => {
-                    done += count;
-                    if count < length {
-                        break;
-                    }
-                }
-                Err(failure) if done == 0 => return Err(failure),
-                Err(_) => break,
-            }
-            // What would block stays for the next call.
-            if !file.seekable {
-                break;
-            }
-        }
-        Ok(done)
-    });
+    let done = if reads { way.read(call, &vectors, at) } else { way.write(call, &vectors, at) };
     done.map(signed)
 }
 

@@ -103,6 +103,10 @@ impl File for FifoFile {
         self.reader.as_ref().ok_or(Errno::BADF)?.read(into, offset)
     }
 
+    fn take_back(&self, read: &[u8], copied: usize) -> usize {
+        self.reader.as_ref().map_or(0, |reader| reader.take_back(read, copied))
+    }
+
     fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno> {
         self.writer.as_ref().ok_or(Errno::BADF)?.write(from, offset, append)
     }

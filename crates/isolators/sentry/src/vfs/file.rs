@@ -15,45 +15,7 @@ use crate::task::Thread;
 use crate::task::waiter::{Waiter, lock};
 
 use super::inotify::{self, Inotify, event};
-use super::{Attributes, Directory, Entry, Epoll, Kept, Kind, Position, status};
-
-bitflags::bitflags! {
-    /// What poll(2) tells.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Ready: u16 {
-        /// `POLLIN`
-        const IN = 0x1;
-        /// `POLLPRI`
-        const PRI = 0x2;
-        /// `POLLOUT`
-        const OUT = 0x4;
-        /// `POLLERR`
-        const ERR = 0x8;
-        /// `POLLHUP`
-        const HUP = 0x10;
-        /// `POLLNVAL`
-        const NVAL = 0x20;
-        /// `POLLRDNORM`
-        const RDNORM = 0x40;
-        /// `POLLWRNORM`
-        const WRNORM = 0x100;
-        /// `POLLWRBAND`
-        const WRBAND = 0x200;
-        /// `POLLRDHUP`
-        const RDHUP = 0x2000;
-    }
-}
-
-/// Whether a file's owner may ask for signals ([`crate::signal::owner`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
-    /// He may not.
-    Never,
-    /// He may.
-    Owner,
-    /// A terminal, with the group in its foreground, which is the owner if nobody says otherwise.
-    Terminal(Option<crate::task::Pid>),
-}
+use super::{Asks, Attributes, Directory, Entry, Epoll, Kept, Kind, Position, Ready, status};
 
 /// What an open file is made of.
 pub trait File: Send + Sync {
@@ -69,6 +31,12 @@ pub trait File: Send + Sync {
     /// `EAGAIN` if it would have to wait.
     fn read_for(&self, _: &Call<'_>, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.read(into, offset)
+    }
+
+    /// Of what a stream gave last, only the first `copied` bytes could be written to the reader's
+    /// memory. It keeps what Linux's keeps; how much counts as read: nothing is a fault.
+    fn take_back(&self, _read: &[u8], _copied: usize) -> usize {
+        0
     }
 
     /// Writes at `offset`, which a stream ignores; at the end, if `append`.

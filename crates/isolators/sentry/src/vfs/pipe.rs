@@ -262,6 +262,16 @@ impl File for Reader {
         Ok(count)
     }
 
+    /// Whole pages go, as of a pipe that keeps its bytes in pages.
+    fn take_back(&self, read: &[u8], copied: usize) -> usize {
+        let gone = copied - copied % PAGE;
+        let mut state = lock(&self.0.state);
+        read.iter().skip(gone).rev().for_each(|byte| state.bytes.push_front(*byte));
+        drop(state);
+        self.0.changed.wake();
+        gone
+    }
+
     fn write(&self, _: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         Err(Errno::BADF)
     }

@@ -98,6 +98,8 @@ pub struct HostStream {
     queue: Arc<WaitQueue>,
     /// Who looks whether there is something to read, and reads it.
     reading: Mutex<()>,
+    /// What was read and came back.
+    back: Mutex<Vec<u8>>,
     /// What the poller was last asked to tell.
     asked: Mutex<Ready>,
 }
@@ -115,9 +117,9 @@ impl HostStream {
             lock(&poller.queues).insert(key, Arc::clone(&queue));
         }
         let key = added.then_some(key);
-        let (poller, reading, asked) =
-            (Arc::clone(poller), Mutex::default(), Mutex::new(Ready::empty()));
-        HostStream { fd, poller, key, queue, reading, asked }
+        let (reading, back) = (Mutex::default(), Mutex::default());
+        let (poller, asked) = (Arc::clone(poller), Mutex::new(Ready::empty()));
+        HostStream { fd, poller, key, queue, reading, back, asked }
     }
 }
 
@@ -181,6 +183,13 @@ impl File for HostStream {
     fn read(&self, into: &mut [u8], _: u64) -> Result<usize, Errno> {
         // Two that see the same bytes must not both read: one would wait in the host.
         let _reading = lock(&self.reading);
+        let mut back = lock(&self.back);
+        if !back.is_empty() {
+            let count = super::file::read_text(&back, into, 0);
+            back.drain(..count);
+            return Ok(count);
+        }
+        drop(back);
         let ready = self.ready();
         if !ready.intersects(Ready::IN | Ready::HUP | Ready::ERR) {
             // Another may have taken what was there when the waiter joined.
@@ -191,6 +200,13 @@ impl File for HostStream {
         let count = rustix::io::read(&self.fd, into)?;
         self.ends(count < room);
         Ok(count)
+    }
+
+    fn take_back(&self, read: &[u8], copied: usize) -> usize {
+        let rest = read.get(copied..).unwrap_or_default();
+        lock(&self.back).splice(..0, rest.iter().copied());
+        self.queue.wake();
+        copied
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
@@ -212,12 +228,14 @@ impl File for HostStream {
             return Ready::IN | Ready::OUT;
         }
         let mut one = [PollFd::new(&self.fd, PollFlags::IN | PollFlags::OUT)];
-        let ready = match poll(&mut one, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })) {
-            Ok(_) => one
-                .first()
-                .map_or(Ready::empty(), |p| Ready::from_bits_truncate(p.revents().bits())),
-            Err(_) => Ready::empty(),
-        };
+        let mut ready =
+            match poll(&mut one, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })) {
+                Ok(_) => one
+                    .first()
+                    .map_or(Ready::empty(), |p| Ready::from_bits_truncate(p.revents().bits())),
+                Err(_) => Ready::empty(),
+            };
+        ready.set(Ready::IN, ready.contains(Ready::IN) || !lock(&self.back).is_empty());
         // Another may have taken it since a waiter joined, who does not hear of more then.
         let more = (Ready::IN | Ready::OUT).difference(ready);
         if !lock(&self.asked).contains(more) {

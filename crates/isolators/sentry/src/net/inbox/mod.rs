@@ -14,6 +14,7 @@ use super::filter::Filter;
 use super::rights::Rights;
 
 mod admission;
+mod stream;
 mod urgent;
 
 use urgent::Mark;
@@ -288,23 +289,6 @@ impl Inbox {
         Ok(received)
     }
 
-    /// Takes up to `room` bytes of the stream, or looks at them. Goes no further than
-    /// the first descriptors, and with `apart` not to what another process sent.
-    ///
-    /// # Errors
-    /// As [`Self::datagram`].
-    pub fn stream(&self, room: usize, peek: bool, apart: bool) -> Result<Received, Errno> {
-        let mut state = lock(&self.state);
-        let full = state.full();
-        let received = state.stream(room, peek, apart);
-        let wake = full && !state.full();
-        drop(state);
-        if wake {
-            self.room.wake();
-        }
-        received
-    }
-
     /// Lets nothing more in; what is there can still be received.
     pub fn shut(&self) {
         lock(&self.state).shut = true;
@@ -393,65 +377,6 @@ impl State {
     fn arrive(&mut self, bytes: usize) {
         self.came += bytes as u64;
         self.arrivals += 1;
-    }
-
-    fn stream(&mut self, room: usize, peek: bool, apart: bool) -> Result<Received, Errno> {
-        let mut received = Received::default();
-        let hole = self.hole();
-        if !peek {
-            self.skip_mark();
-        }
-        // As far as the next mark.
-        let from = self.taken + if peek { hole } else { 0 };
-        if from == self.came {
-            return match self.error.take() {
-                Some(error) => Err(error),
-                None if self.shut || room == 0 => Ok(received),
-                None => Err(Errno::AGAIN),
-            };
-        }
-        let end = self.mark.map(|mark| mark.at).filter(|at| *at > from).unwrap_or(self.came);
-        let most = usize::try_from(end - from).unwrap_or(usize::MAX).min(room);
-        // Of what is only looked at, the urgent byte may be the first one.
-        let (mut skip, mut index) = (usize::from(peek && hole > 0), 0);
-        while received.length < most {
-            let at = if peek { index } else { 0 };
-            let Some(packet) = self.packets.get_mut(at) else { break };
-            if received.sender.is_some_and(|s| apart && s != packet.sender) {
-                break;
-            }
-            received.sender = Some(packet.sender);
-            let start = packet.start + std::mem::take(&mut skip);
-            let left = packet.bytes.len().saturating_sub(start);
-            let count = left.min(most - received.length);
-            received.length += count;
-            if !peek && count == left {
-                let Some(packet) = self.packets.pop_front() else { break };
-                self.used = self.used.saturating_sub(count + OVERHEAD);
-                received.rights = packet.rights.take();
-                received.pieces.push((packet.bytes, start));
-            } else {
-                let part = packet.bytes.get(start..start + count);
-                received.pieces.push((part.unwrap_or_default().to_vec(), 0));
-                if peek {
-                    received.rights = packet.rights.copies();
-                    index += 1;
-                } else {
-                    received.rights = std::mem::take(&mut packet.rights).take();
-                    packet.start += count;
-                    self.used = self.used.saturating_sub(count);
-                }
-            }
-            if !received.rights.is_empty() {
-                break;
-            }
-        }
-        received.full = received.length;
-        if !peek {
-            self.taken += received.length as u64;
-            self.pass_mark();
-        }
-        Ok(received)
     }
 
     /// Writers are woken when three quarters are free.

@@ -18,16 +18,16 @@ use super::{
 };
 
 /// `MSG_*`
-mod flag {
+pub(super) mod flag {
     pub(super) const OUT_OF_BAND: u32 = 1;
     pub(super) const PEEK: u32 = 2;
     pub(super) const CONTROL_TRUNCATED: u32 = 8;
     pub(super) const TRUNCATED: u32 = 0x20;
-    pub(super) const DONT_WAIT: u32 = 0x40;
+    pub(in super::super) const DONT_WAIT: u32 = 0x40;
     pub(super) const WAIT_ALL: u32 = 0x100;
     pub(super) const ERROR_QUEUE: u32 = 0x2000;
     pub(super) const NO_SIGNAL: u32 = 0x4000;
-    pub(super) const WAIT_FOR_ONE: u32 = 0x10000;
+    pub(in super::super) const WAIT_FOR_ONE: u32 = 0x10000;
     pub(super) const FAST_OPEN: u32 = 0x2000_0000;
     pub(super) const CLOSE_ON_EXEC: u32 = 0x4000_0000;
 }
@@ -36,7 +36,7 @@ mod flag {
 const MOST_RECORD: u64 = 16 << 20;
 
 /// What one call sends or receives.
-struct Message {
+pub(super) struct Message {
     span: Span,
     /// Address and length.
     name: (u64, u32),
@@ -44,14 +44,14 @@ struct Message {
 }
 
 /// `struct msghdr`
-const HEADER: u64 = 56;
+pub(super) const HEADER: u64 = 56;
 
 impl Message {
     fn plain(span: Span) -> Self {
         Message { span, name: (0, 0), control: (0, 0) }
     }
 
-    fn read(memory: &GuestMemory, address: u64) -> Result<Self, Errno> {
+    pub(super) fn read(memory: &GuestMemory, address: u64) -> Result<Self, Errno> {
         let bytes: [u8; 56] = memory.read_array(address)?;
         let mut words = [0_u64; 7];
         for (word, part) in words.iter_mut().zip(bytes.chunks_exact(8)) {
@@ -78,7 +78,7 @@ fn tell_broken(call: &Call<'_>, socket: &Socket, failure: &Failure, flags: u32) 
     signal::send(call.kernel, &Target::Thread(Arc::clone(call.thread)), info);
 }
 
-fn send(
+pub(super) fn send(
     call: &Call<'_>,
     (file, socket): (&OpenFile, &Socket),
     message: Message,
@@ -228,7 +228,7 @@ fn receive(
             Body::Udp(udp) => lost(udp, room)?,
             _ => return Err(Errno::AGAIN.into()),
         };
-        span.scatter(&memory, &received)?;
+        span.scatter(&memory, &received).map_err(|_| Errno::FAULT)?;
         let (count, flags) = (received.length as u64, received.flags);
         return Ok(Told { count, received, flags });
     }
@@ -267,8 +267,9 @@ fn receive(
         };
         if discards {
             span.step(received.length as u64, |_, _| Ok(()))?;
-        } else {
-            span.scatter(&memory, &received)?;
+        } else if let Err(whole) = span.scatter(&memory, &received) {
+            told.count += socket.take_back(received, whole, peek) as u64;
+            return if told.count > 0 { Ok(told) } else { Err(Errno::FAULT.into()) };
         }
         told.count += received.length as u64;
         if received.full > received.length {
@@ -325,7 +326,7 @@ fn urgent_byte(
         Body::Host(host) => host.receive_with(1, URGENT | if peek { flag::PEEK } else { 0 })?,
         _ => return Err(Errno::OPNOTSUPP.into()),
     };
-    span.scatter(&call.memory(), &received)?;
+    span.scatter(&call.memory(), &received).map_err(|_| Errno::FAULT)?;
     Ok(Told { count: received.length as u64, received, flags: URGENT })
 }
 
@@ -360,7 +361,7 @@ pub(in super::super) fn recvfrom(call: &Call<'_>) -> Outcome {
 }
 
 /// Receives into the `struct msghdr` at `address`.
-fn receive_message(
+pub(super) fn receive_message(
     call: &Call<'_>,
     both: (&OpenFile, &Socket),
     address: u64,
@@ -393,57 +394,6 @@ fn receive_message(
 pub(in super::super) fn recvmsg(call: &Call<'_>) -> Outcome {
     let (file, socket) = socket(call)?;
     receive_message(call, (&file, &socket), call.arg(1), call.uint(2)).map(signed)
-}
-
-/// `struct mmsghdr`: where each one lies.
-fn each(call: &Call<'_>) -> impl Iterator<Item = u64> {
-    let (base, count) = (call.arg(1), call.uint(2).min(1024));
-    (0..u64::from(count)).map(move |index| base.wrapping_add(index * (HEADER + 8)))
-}
-
-pub(in super::super) fn sendmmsg(call: &Call<'_>) -> Outcome {
-    let (file, socket) = socket(call)?;
-    let memory = call.memory();
-    let mut done = 0;
-    for address in each(call) {
-        let message = Message::read(&memory, address).map_err(Failure::from);
-        let sent = message.and_then(|m| send(call, (&file, &socket), m, call.uint(3)));
-        let count = match sent {
-            Ok(count) => u32::try_from(count).unwrap_or(u32::MAX),
-            Err(failure) if done == 0 => return Err(failure),
-            Err(_) => break,
-        };
-        memory.write(address.wrapping_add(HEADER), &count.to_le_bytes())?;
-        done += 1;
-    }
-    Ok(done)
-}
-
-pub(in super::super) fn recvmmsg(call: &Call<'_>) -> Outcome {
-    let (file, socket) = socket(call)?;
-    let memory = call.memory();
-    let deadline = super::super::time::deadline_at(call, call.arg(4))?;
-    let mut flags = call.uint(3);
-    let mut done = 0;
-    for address in each(call) {
-        let received =
-            receive_message(call, (&file, &socket), address, flags & !flag::WAIT_FOR_ONE);
-        let count = match received {
-            Ok(count) => u32::try_from(count).unwrap_or(u32::MAX),
-            Err(failure) if done == 0 => return Err(failure),
-            Err(_) => break,
-        };
-        memory.write(address.wrapping_add(HEADER), &count.to_le_bytes())?;
-        done += 1;
-        if flags & flag::WAIT_FOR_ONE != 0 {
-            flags |= flag::DONT_WAIT;
-        }
-        // As Linux: looked at after each message alone.
-        if deadline.is_some_and(|end| std::time::Instant::now() >= end) {
-            break;
-        }
-    }
-    Ok(done)
 }
 
 fn may(file: &OpenFile) -> Result<(), Errno> {

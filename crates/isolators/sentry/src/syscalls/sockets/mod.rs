@@ -8,6 +8,7 @@ mod inet;
 mod inet_options;
 mod messages;
 mod options;
+mod several;
 mod span;
 mod unix;
 
@@ -27,10 +28,9 @@ use crate::vfs::{Change, OpenFile, status};
 
 use super::{Call, Failure, Outcome};
 
-pub(super) use messages::{
-    read, readv, recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, sendto, write, writev,
-};
+pub(super) use messages::{read, readv, recvfrom, recvmsg, sendmsg, sendto, write, writev};
 pub(super) use options::{getsockopt, setsockopt};
+pub(super) use several::{recvmmsg, sendmmsg};
 
 /// Flags of the type argument: those of open(2).
 const TYPE_FLAGS: u32 = status::NONBLOCK | status::CLOSE_ON_EXEC;

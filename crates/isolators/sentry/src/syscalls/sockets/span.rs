@@ -74,18 +74,23 @@ impl Span {
         Ok(bytes)
     }
 
+    /// Writes what was received.
+    ///
+    /// # Errors
+    /// If memory can't be written: how many pieces could be written as a whole.
     pub(super) fn scatter(
         &mut self,
         memory: &GuestMemory,
         received: &Received,
-    ) -> Result<(), Errno> {
-        for (bytes, start) in &received.pieces {
+    ) -> Result<(), usize> {
+        for (index, (bytes, start)) in received.pieces.iter().enumerate() {
             let mut rest = bytes.get(*start..).unwrap_or_default();
-            self.step(rest.len() as u64, |address, length| {
+            let written = self.step(rest.len() as u64, |address, length| {
                 let (now, later) = rest.split_at_checked(length).ok_or(Errno::FAULT)?;
                 rest = later;
                 Ok(memory.write(address, now)?)
-            })?;
+            });
+            written.map_err(|_| index)?;
         }
         Ok(())
     }

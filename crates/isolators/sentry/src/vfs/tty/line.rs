@@ -24,6 +24,8 @@ pub(super) struct Line {
     cells: VecDeque<Cell>,
     /// Cells at the front that belong to lines that are complete.
     complete: usize,
+    /// What ended the line that was read last, if it was read to its end.
+    ended: Option<Cell>,
     /// The next byte has no special meaning.
     literal: bool,
     /// What waits for the other side.
@@ -70,6 +72,11 @@ impl Line {
             *to = from;
         }
         count
+    }
+
+    /// Puts back the end of what was taken last.
+    pub(super) fn put_output_back(&mut self, bytes: &[u8]) {
+        bytes.iter().rev().for_each(|byte| self.output.push_front(*byte));
     }
 
     /// Bytes that were written and not taken.
@@ -371,6 +378,7 @@ impl Line {
             return None;
         }
         let canonical = termios.is_canonical();
+        self.ended = None;
         let mut done = 0;
         while let Some(room) = into.get_mut(done) {
             if canonical && self.complete == 0 {
@@ -383,10 +391,28 @@ impl Line {
                 done += 1;
             }
             if canonical && cell.ends {
+                self.ended = Some(cell);
                 break;
             }
         }
         Some(done)
+    }
+
+    /// Puts back the end of what was read last.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let plain = |byte: &u8| Cell { byte: *byte, ends: false, eof: false };
+        let mut cells: Vec<Cell> = bytes.iter().map(plain).collect();
+        if let Some(end) = self.ended.take() {
+            if !end.eof {
+                cells.pop();
+            }
+            cells.push(end);
+        }
+        self.complete += cells.len();
+        cells.into_iter().rev().for_each(|cell| self.cells.push_front(cell));
     }
 
     /// The modes changed between lines and single bytes: what was typed so far can be

@@ -35,6 +35,13 @@ fn attributes(entry: Option<&Arc<Entry>>, tty: &Tty, number: u64) -> Result<Attr
     Ok(Attributes { device: 21, inode, mode, links: 1, number, ..Attributes::default() })
 }
 
+/// What is behind the piece in which copying ended. Linux reads terminals in pieces of so many
+/// bytes, and loses the rest of that one.
+fn behind_piece(read: &[u8], copied: usize) -> &[u8] {
+    const PIECE: usize = 64;
+    read.get((copied / PIECE + 1) * PIECE..).unwrap_or_default()
+}
+
 impl File for Master {
     fn waits_cleanly(&self) -> bool {
         false
@@ -62,6 +69,12 @@ impl File for Master {
         drop(state);
         self.0.changed.wake();
         Ok(head + count)
+    }
+
+    fn take_back(&self, read: &[u8], copied: usize) -> usize {
+        lock(&self.0.state).line.put_output_back(behind_piece(read, copied));
+        self.0.changed.wake();
+        copied
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
@@ -201,6 +214,12 @@ impl File for Slave {
         drop(state);
         self.tty.changed.wake();
         Ok(count)
+    }
+
+    fn take_back(&self, read: &[u8], copied: usize) -> usize {
+        lock(&self.tty.state).line.put_back(behind_piece(read, copied));
+        self.tty.changed.wake();
+        copied
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {

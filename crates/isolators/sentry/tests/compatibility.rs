@@ -234,6 +234,7 @@ fn namespaces_are_the_same() {
         "nsfs",
         "nsbind",
         "settid",
+        "inuse",
         "propagation",
         "prctl",
         "ipcs",

@@ -79,6 +79,7 @@ fn walker<'a>(kernel: &'a Arc<Kernel>, program: &Program) -> Walker<'a> {
         tid: 1,
         root: kernel.files.root.top(),
         credentials: credentials(program),
+        only_looks: false,
     }
 }
 

@@ -151,7 +151,7 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
         return Err(Errno::ACCESS);
     }
     let fd = file.file.descriptor().ok_or(Errno::NODEV)?;
-    let anchor = file.file.is_mapped(shared);
+    let anchor = file.file.is_mapped(shared).in_mount(file.mount_use.clone());
     let descriptor = if shared && !file.writable() {
         read_only(call, fd)?
     } else {

@@ -347,6 +347,7 @@ impl Call<'_> {
             tid: self.thread.tid,
             root: Arc::clone(&lock(&self.thread.fs().directories).root),
             credentials: lock(&self.thread.credentials).clone(),
+            only_looks: false,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials, Thread};
 use crate::vfs::kinds::{anonymous_device, make};
-use crate::vfs::mount::{Description, Options, Propagation};
+use crate::vfs::mount::{Description, Leave, Options, Propagation};
 use crate::vfs::overlay::{self, OverlayOptions};
 use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node};
 
@@ -228,12 +228,24 @@ pub(super) fn umount2(call: &Call<'_>) -> Outcome {
     const EXPIRE: u32 = 4;
     const NO_FOLLOW: u32 = 8;
     let flags = call.uint(1);
-    if flags & !(FORCE | DETACH | NO_FOLLOW) != 0 || flags & EXPIRE != 0 {
+    if flags & !(FORCE | DETACH | EXPIRE | NO_FOLLOW) != 0 {
         return Err(Errno::INVAL.into());
     }
     let mounts = permitted(call)?;
-    let target = walk(call, None, 0, flags & NO_FOLLOW == 0)?.existing()?;
-    mounts.detach(call.kernel, &target, flags & DETACH != 0)?;
+    let mut walker = call.walker();
+    walker.only_looks = true;
+    let (path, start) = (call.path(0)?, call.working_directory());
+    let target = walker.walk(&start, &path, flags & NO_FOLLOW == 0)?.existing()?;
+    let how = match (flags & EXPIRE != 0, flags & DETACH != 0) {
+        (false, false) => Leave::Unused,
+        (false, true) => Leave::Lazily,
+        (true, _) => Leave::Expired,
+    };
+    let own_root = target.mount.id == walker.root.mount.id;
+    if how == Leave::Expired && (own_root || flags & (FORCE | DETACH) != 0) {
+        return Err(Errno::INVAL.into());
+    }
+    mounts.detach(call.kernel, &target, how)?;
     Ok(0)
 }
 

@@ -15,6 +15,7 @@ use crate::task::Thread;
 use crate::task::waiter::{Waiter, lock};
 
 use super::inotify::{self, Inotify, event};
+use super::mount::MountUse;
 use super::{Asks, Attributes, Directory, Entry, Epoll, Kept, Kind, Position, Ready, status};
 
 /// What an open file is made of.
@@ -218,6 +219,8 @@ pub struct OpenFile {
     pub directory: Option<Box<dyn Directory>>,
     /// Where it was found, if it has a name.
     pub entry: Option<Arc<Entry>>,
+    /// It keeps what it is mounted in.
+    pub mount_use: Option<Arc<MountUse>>,
     /// How it was opened.
     pub flags: AtomicU32,
     /// Position; of a directory, as [`Directory`] counts.

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::mount::MountUse;
 use super::{Directory, Entry, Epoll, File, Kind, Node, OpenFile, Position, status};
 
 impl OpenFile {
@@ -11,6 +12,7 @@ impl OpenFile {
             file,
             directory: None,
             entry: None,
+            mount_use: None,
             flags: AtomicU32::new(flags),
             position: Position::default(),
             seekable: false,
@@ -32,6 +34,7 @@ impl OpenFile {
         found.seekable = matches!(entry.kind(), Kind::Regular | Kind::Directory)
             && !matches!(entry.node, Node::Namespace(_));
         (found.directory, found.entry) = (directory, Some(Arc::clone(entry)));
+        found.mount_use = Some(MountUse::of(&entry.mount));
         Arc::new(found)
     }
 
@@ -45,6 +48,7 @@ impl OpenFile {
     #[must_use]
     pub fn named(file: Box<dyn File>, entry: Option<Arc<Entry>>, flags: u32) -> Arc<Self> {
         let mut named = OpenFile::new(file, flags);
+        named.mount_use = entry.as_ref().map(|entry| MountUse::of(&entry.mount));
         named.entry = entry;
         Arc::new(named)
     }

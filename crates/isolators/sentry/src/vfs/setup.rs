@@ -472,5 +472,6 @@ fn missing(
 #[must_use]
 pub fn root_walker(kernel: &Kernel) -> Walker<'_> {
     let credentials = Credentials::of(0, 0, Vec::new());
-    Walker { kernel, pid: 1, tid: 1, root: Arc::clone(&kernel.files.root), credentials }
+    let root = Arc::clone(&kernel.files.root);
+    Walker { kernel, pid: 1, tid: 1, root, credentials, only_looks: false }
 }

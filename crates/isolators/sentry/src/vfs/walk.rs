@@ -26,6 +26,8 @@ pub struct Walker<'a> {
     pub root: Arc<Entry>,
     /// For permissions.
     pub credentials: Credentials,
+    /// Whether what is found is not used by that.
+    pub only_looks: bool,
 }
 
 bitflags::bitflags! {
@@ -182,6 +184,19 @@ impl Walker<'_> {
         follow: bool,
         limits: Limits,
         end: End,
+    ) -> Result<Resolve, Errno> {
+        let found = self.find(start, path, (follow, limits, end))?;
+        if let Some(entry) = found.entry.as_ref().filter(|_| !self.only_looks) {
+            entry.mount.is_looked_at();
+        }
+        Ok(found)
+    }
+
+    fn find(
+        &self,
+        start: &Arc<Entry>,
+        path: &[u8],
+        (follow, limits, end): (bool, Limits, End),
     ) -> Result<Resolve, Errno> {
         let enclosed = limits.intersects(Limits::BENEATH | Limits::IN_ROOT);
         let root = if enclosed { start } else { &self.root };

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::net::socket::Type;
 use crate::task::waiter::lock;
 use crate::vfs::Entry;
+use crate::vfs::mount::MountUse;
 
 use super::{FAMILY, Unix};
 
@@ -101,7 +102,7 @@ pub enum Name {
     Abstract(Vec<u8>),
     /// A file: the path as it was given, its device and inode, and the entry, which
     /// keeps the inode from being another's.
-    File(Vec<u8>, (u64, u64), Arc<Entry>),
+    File(Vec<u8>, (u64, u64), (Arc<Entry>, Arc<MountUse>)),
 }
 
 impl Name {

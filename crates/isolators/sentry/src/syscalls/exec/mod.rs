@@ -440,6 +440,7 @@ pub fn start_first(
         tid: process.pid,
         root: Arc::clone(&directories.root),
         credentials: process.who(),
+        only_looks: false,
     };
     let start = Arc::clone(&directories.current);
     drop(directories);

@@ -15,6 +15,7 @@ use crate::platform::{GUEST_END, HostCall, VDSO, VDSO_SIZE};
 use crate::task::Process;
 use crate::task::limits::resource;
 use crate::task::waiter::lock;
+use crate::vfs::mount::MountUse;
 
 use super::super::memory::{host, map};
 use super::super::system::ADDR_NO_RANDOMIZE;
@@ -90,7 +91,8 @@ impl Plan {
                 let call = HostCall { number: host::MMAP, args };
                 self.steps.push_back(Step::WithFile(index, call));
                 let (path, id) = (binary.path.clone(), binary.id);
-                let anchor = binary.entry.node.anchor();
+                let used = MountUse::of(&binary.entry.mount);
+                let anchor = binary.entry.node.anchor().in_mount(Some(used));
                 let (shared, most) = (false, Protection(7));
                 let backing = Backing::File { path, id, offset, shared, most, anchor };
                 let protection = Protection(segment.protection);

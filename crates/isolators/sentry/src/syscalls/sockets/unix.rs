@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::net::unix::{Name, Names};
 use crate::net::{Socket, Type, Unix};
 use crate::task::waiter::lock;
+use crate::vfs::mount::MountUse;
 use crate::vfs::{Kind, Make, access, permit};
 
 use super::{AF_UNIX, Call, Failure, Patience, family, sender};
@@ -81,7 +82,8 @@ pub(super) fn bind(
                 .map_err(|errno| if errno == Errno::EXIST { Errno::ADDRINUSE } else { errno })?;
             let entry = walker.walk(&start, &path, false)?.existing()?;
             let attributes = entry.attributes(call.kernel)?;
-            Name::File(path, (attributes.device, attributes.inode), entry)
+            let used = MountUse::of(&entry.mount);
+            Name::File(path, (attributes.device, attributes.inode), (entry, used))
         }
     };
     own.bind(names, name)

@@ -4,6 +4,7 @@ mod context;
 mod copies;
 mod detached;
 mod end;
+mod in_use;
 mod options;
 mod place;
 mod sharing;
@@ -18,9 +19,10 @@ use std::sync::{Arc, Mutex, Weak};
 pub use context::{ContextState, FsContext, Stage};
 pub use copies::{moved, same_mount};
 pub use detached::DetachedTree;
+pub use in_use::{MountUse, Standing};
 pub use options::{MountOptionError, Options};
 pub use sharing::{Family, Propagation};
-pub use table::MountTable;
+pub use table::{Leave, MountTable};
 pub use veils::{OfNet, Veils};
 
 use rustix::io::Errno;
@@ -88,6 +90,10 @@ pub struct Mount {
     table: Mutex<Weak<Mutex<table::State>>>,
     sharing: Mutex<sharing::Sharing>,
     end: end::End,
+    /// How many use it ([`MountUse`]).
+    uses: AtomicUsize,
+    /// Whether it goes when it is asked to expire once more (`MNT_EXPIRE`).
+    expires: AtomicBool,
 }
 
 /// What a mount is made of, but its root.
@@ -149,6 +155,8 @@ impl Mount {
             table: Mutex::default(),
             sharing: Mutex::default(),
             end: end::End::default(),
+            uses: AtomicUsize::new(0),
+            expires: AtomicBool::new(false),
         })
     }
 

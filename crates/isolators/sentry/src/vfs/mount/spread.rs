@@ -15,7 +15,7 @@ use super::copies::{Copies, found_in, is_namespace};
 use super::end::{dissolve, end};
 use super::sharing::{Groups, How, Propagation};
 use super::table::{State, cover, uncover};
-use super::{Mount, MountTable};
+use super::{Mount, MountTable, Standing};
 
 /// A copy that is to be mounted.
 struct Spread {
@@ -216,6 +216,34 @@ fn audience(groups: &Groups, mount: &Mount) -> Vec<Arc<Mount>> {
     all
 }
 
+/// What peers and slaves of the place have where a mount is.
+fn copies_of(kernel: &Kernel, groups: &Groups, mount: &Mount) -> Vec<Arc<Mount>> {
+    let Some(place) = mount.place().filter(|place| place.mount.is_shared()) else {
+        return Vec::new();
+    };
+    let there = |other: Arc<Mount>| {
+        let covering = counterpart(kernel, &place, &other).and_then(|at| at.covered_by());
+        covering.filter(|_| other.table().is_some()).map(|root| Arc::clone(&root.mount))
+    };
+    audience(groups, &place.mount).into_iter().filter_map(there).collect()
+}
+
+/// Whether one that would go with a mount is in use. One with something in it stays.
+pub(super) fn has_busy_copy(
+    kernel: &Kernel,
+    groups: &Groups,
+    mount: &Mount,
+    standing: &Standing,
+) -> bool {
+    let copies = copies_of(kernel, groups, mount);
+    let inside = inside_of(&copies);
+    copies.iter().any(|copy| {
+        let within = inside.get(&copy.id);
+        let goes = within.is_none_or(|within| within.iter().all(|other| is_on_top(other, copy)));
+        goes && copy.is_in_use(standing)
+    })
+}
+
 /// What else goes when mounts are taken away, which come from above to below; what is mounted
 /// on top of such a one stays, in its place.
 pub(super) fn also_gone(kernel: &Kernel, groups: &Groups, gone: &[Arc<Mount>]) -> Vec<Arc<Mount>> {
@@ -223,16 +251,13 @@ pub(super) fn also_gone(kernel: &Kernel, groups: &Groups, gone: &[Arc<Mount>]) -
     let mut found: Vec<Arc<Mount>> = Vec::new();
     let (mut seen, mut free) = (HashSet::new(), HashSet::new());
     for (index, mount) in gone.iter().enumerate() {
-        let Some(place) = mount.place().filter(|place| place.mount.is_shared()) else { continue };
-        for other in audience(groups, &place.mount) {
-            let covering = counterpart(kernel, &place, &other).and_then(|at| at.covered_by());
-            let Some(root) = covering.filter(|_| other.table().is_some()) else { continue };
-            if !own.contains(&root.mount.id) && seen.insert(root.mount.id) {
+        for copy in copies_of(kernel, groups, mount) {
+            if !own.contains(&copy.id) && seen.insert(copy.id) {
                 // Who takes that away may let it be seen by others what it hides.
                 if index == 0 {
-                    free.insert(root.mount.id);
+                    free.insert(copy.id);
                 }
-                found.push(Arc::clone(&root.mount));
+                found.push(copy);
             }
         }
     }

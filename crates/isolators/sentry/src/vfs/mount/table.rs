@@ -13,14 +13,25 @@ use crate::task::waiter::lock;
 use super::super::{Entry, Kind, Node};
 use super::end::{dissolve, end, end_in_turn};
 use super::sharing::{Family, Propagation};
-use super::spread::also_gone;
-use super::{Description, Mount, MountFlags};
+use super::spread::{also_gone, has_busy_copy};
+use super::{Description, Mount, MountFlags, Standing};
 
 /// Mounts that there may be.
 pub(super) const MOST: usize = 10_000;
 
 /// Mounts of all namespaces: what a guest can make of them.
 pub(super) const MOST_IN_ALL: usize = 50_000;
+
+/// When a mount is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// If nobody uses it.
+    Unused,
+    /// The same, and if nobody has since that was asked before (`MNT_EXPIRE`).
+    Expired,
+    /// At once, with what is mounted in it (`MNT_DETACH`).
+    Lazily,
+}
 
 /// The mounts of a namespace, by number.
 #[derive(Debug, Default)]
@@ -115,22 +126,31 @@ impl MountTable {
         state.mounts.values().find_map(whole)
     }
 
-    /// Takes away what is mounted at `root`, the root of a mount; mounts in it too if `lazily`.
+    /// Takes away what is mounted at `root`, the root of a mount.
     ///
     /// # Errors
-    /// `EINVAL` if it is no such root, or the root of all; `EBUSY` if something is mounted
-    /// in it.
-    pub fn detach(&self, kernel: &Kernel, root: &Arc<Entry>, lazily: bool) -> Result<(), Errno> {
+    /// `EINVAL` if it is no such root, or the root of all; unless lazily, `EBUSY` if something is
+    /// mounted in it, or it or a peer's copy is in use; `EAGAIN` if it only begins to expire.
+    pub fn detach(&self, kernel: &Kernel, root: &Arc<Entry>, how: Leave) -> Result<(), Errno> {
+        // Who comes while it is taken away is in what has ended.
+        let standing = (how != Leave::Lazily).then(|| Standing::now(kernel));
         let groups = self.family.groups();
         let mut gone = {
             let state = lock(&self.state);
             state.check_free(root)?;
             let below = state.below([Arc::clone(&root.mount)]);
-            if below.len() > 1 && !lazily {
+            let in_it = below.len() > 1;
+            if standing.as_ref().is_some_and(|all| in_it || root.mount.is_in_use(all)) {
                 return Err(Errno::BUSY);
+            }
+            if how == Leave::Expired && root.mount.begins_to_expire() {
+                return Err(Errno::AGAIN);
             }
             below
         };
+        if standing.is_some_and(|standing| has_busy_copy(kernel, &groups, &root.mount, &standing)) {
+            return Err(Errno::BUSY);
+        }
         gone.extend(also_gone(kernel, &groups, &gone));
         for mount in &gone {
             if let Some(table) = mount.table() {

@@ -353,6 +353,14 @@ fn copies_and_places_are_the_same() {
     same_as_root("copies");
 }
 
+/// Which error is told, what is left of a time, what a pipe takes of memory.
+#[test]
+fn trifles_are_the_same() {
+    if sandbox::possible() {
+        same_as_root("trifles");
+    }
+}
+
 /// What of a process is nobody else's business.
 #[test]
 fn processes_are_as_private() {

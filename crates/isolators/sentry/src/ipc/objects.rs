@@ -208,12 +208,12 @@ impl<T> Objects<T> {
         if object.round == number / PLACES { Ok(object) } else { Err(Errno::IDRM) }
     }
 
-    /// The id of the object at a place, as `ipcs` counts them.
+    /// The id of the object at a place, as `ipcs` counts them, or at that of an id.
     ///
     /// # Errors
     /// `EINVAL`
     pub fn at(&self, place: i32) -> Result<i32, Errno> {
-        let place = u32::try_from(place).map_err(|_| Errno::INVAL)?;
+        let place = u32::try_from(place).map_err(|_| Errno::INVAL)? % PLACES;
         self.places.get(&place).map(|object| id(place, object.round)).ok_or(Errno::INVAL)
     }
 

@@ -248,6 +248,12 @@ impl Pending {
         self.queue.len() >= QUEUE_LIMIT
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.queue.len() as u64
+    }
+
     /// Which ones wait.
     #[must_use]
     pub fn set(&self) -> u64 {

@@ -182,18 +182,21 @@ fn store(call: &Call<'_>, index: usize, offset: Option<u64>, by: u64) -> Result<
 }
 
 pub(super) fn sendfile(call: &Call<'_>) -> Outcome {
-    let (to, from) = (call.file(0)?, call.file(1)?);
-    if !from.seekable {
+    let (to, from) = (call.open_file(0)?, call.open_file(1)?);
+    let start = offset(call, 2)?;
+    if !from.readable() || !to.writable() {
+        return Err(Errno::BADF.into());
+    }
+    if !from.seekable || !gives(&from) || is_appended(&to) {
         return Err(Errno::INVAL.into());
     }
-    let start = offset(call, 2)?;
     let done = told(call, copy(call, &from, &to, (start, None), call.arg(3)))?;
     store(call, 2, start, done)?;
     Ok(done.cast_signed())
 }
 
 pub(super) fn copy_file_range(call: &Call<'_>) -> Outcome {
-    let (from, to) = (call.file(0)?, call.file(2)?);
+    let (from, to) = (call.open_file(0)?, call.open_file(2)?);
     if call.uint(5) != 0 {
         return Err(Errno::INVAL.into());
     }
@@ -205,7 +208,7 @@ pub(super) fn copy_file_range(call: &Call<'_>) -> Outcome {
             _ => return Err(Errno::INVAL.into()),
         }
     }
-    if !from.readable() || !to.writable() || to.flags.load(Ordering::SeqCst) & status::APPEND != 0 {
+    if !from.readable() || !to.writable() || is_appended(&to) {
         return Err(Errno::BADF.into());
     }
     let starts = (offset(call, 1)?, offset(call, 3)?);
@@ -233,6 +236,15 @@ fn is_nonblocking(file: &OpenFile) -> bool {
     file.flags.load(Ordering::SeqCst) & status::NONBLOCK != 0
 }
 
+fn is_appended(file: &OpenFile) -> bool {
+    file.flags.load(Ordering::SeqCst) & status::APPEND != 0
+}
+
+/// Whether what it has can be moved elsewhere; names of a directory can't.
+fn gives(file: &OpenFile) -> bool {
+    file.directory.is_none()
+}
+
 fn is_pipe(file: &OpenFile) -> Result<bool, Errno> {
     Ok(!file.seekable && file.file.attributes()?.kind() == Kind::Fifo)
 }
@@ -253,7 +265,7 @@ fn room(call: &Call<'_>, to: &OpenFile, length: u64, waits: bool) -> Result<usiz
 }
 
 pub(super) fn splice(call: &Call<'_>) -> Outcome {
-    let (from, to, flags) = (call.file(0)?, call.file(2)?, call.uint(5));
+    let (from, to, flags) = (call.open_file(0)?, call.open_file(2)?, call.uint(5));
     if flags & !flag::ALL != 0 {
         return Err(Errno::INVAL.into());
     }
@@ -264,7 +276,7 @@ pub(super) fn splice(call: &Call<'_>) -> Outcome {
     if (pipes.0 && call.arg(1) != 0) || (pipes.1 && call.arg(3) != 0) {
         return Err(Errno::SPIPE.into());
     }
-    if to.flags.load(Ordering::SeqCst) & status::APPEND != 0 {
+    if is_appended(&to) {
         return Err(Errno::INVAL.into());
     }
     if call.arg(4) == 0 {
@@ -274,7 +286,7 @@ pub(super) fn splice(call: &Call<'_>) -> Outcome {
         return Err(Errno::BADF.into());
     }
     let (source, target) = (pipe_of(&*from.file), pipe_of(&*to.file));
-    if is_same(source, target) {
+    if is_same(source, target) || !gives(&from) {
         return Err(Errno::INVAL.into());
     }
     let starts = (offset(call, 1)?, offset(call, 3)?);
@@ -307,7 +319,7 @@ fn is_same(one: Option<&Pipe>, other: Option<&Pipe>) -> bool {
 
 /// Copies from a pipe to another; the first keeps what it has.
 pub(super) fn tee(call: &Call<'_>) -> Outcome {
-    let (from, to, flags) = (call.file(0)?, call.file(1)?, call.uint(3));
+    let (from, to, flags) = (call.open_file(0)?, call.open_file(1)?, call.uint(3));
     if flags & !flag::ALL != 0 || !is_pipe(&from)? || !is_pipe(&to)? {
         return Err(Errno::INVAL.into());
     }
@@ -333,12 +345,43 @@ pub(super) fn tee(call: &Call<'_>) -> Outcome {
 
 /// Memory is copied into the pipe, or out of it: pages are not shared.
 pub(super) fn vmsplice(call: &Call<'_>) -> Outcome {
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     if call.uint(3) & !flag::ALL != 0 {
         return Err(Errno::INVAL.into());
     }
     if !is_pipe(&file)? {
         return Err(Errno::BADF.into());
     }
-    if file.writable() { super::transfer::writev(call) } else { super::transfer::readv(call) }
+    if !file.writable() {
+        return super::transfer::readv(call);
+    }
+    let vectors = super::transfer::vectors(call)?;
+    let waits = call.uint(3) & flag::NO_WAIT == 0;
+    let done = told(call, put_memory(call, &file, &vectors, waits))?;
+    Ok(done.cast_signed())
+}
+
+/// Puts what vectors have into a pipe: as much as fits, once something does.
+fn put_memory(
+    call: &Call<'_>,
+    to: &OpenFile,
+    vectors: &[(u64, u64)],
+    waits: bool,
+) -> Result<u64, Failure> {
+    let memory = call.memory();
+    let length: u64 = vectors.iter().map(|(_, length)| *length).sum();
+    let mut done = 0;
+    while done < length {
+        let step = room(call, to, length - done, waits && done == 0).and_then(|size| {
+            let mut buffer = vec![0; size];
+            let size = super::transfer::gather(&memory, vectors, done, &mut buffer)?;
+            to.write_now(call, buffer.get(..size).unwrap_or_default(), None)
+        });
+        match step {
+            Ok(count) if count > 0 => done += count as u64,
+            Err(failure) if done == 0 => return Err(failure),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    Ok(done)
 }

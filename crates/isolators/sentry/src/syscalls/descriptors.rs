@@ -157,7 +157,7 @@ pub(super) fn ioctl(call: &Call<'_>) -> Outcome {
     const FIONCLEX: u32 = 0x5450;
     const FIONBIO: u32 = 0x5421;
     const FIOASYNC: u32 = 0x5452;
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     match call.uint(1) {
         FIOCLEX => call.files().set_close_on_exec(call.uint(0), true)?,
         FIONCLEX => call.files().set_close_on_exec(call.uint(0), false)?,

@@ -23,7 +23,7 @@ enum Of {
 
 fn entry(call: &Call<'_>, of: Of) -> Result<Arc<Entry>, Errno> {
     match of {
-        Of::Open => call.file(0)?.entry.clone().ok_or(Errno::OPNOTSUPP),
+        Of::Open => call.open_file(0)?.entry.clone().ok_or(Errno::OPNOTSUPP),
         Of::Path | Of::Link => place(call, None, 0, matches!(of, Of::Path), Errno::OPNOTSUPP),
     }
 }

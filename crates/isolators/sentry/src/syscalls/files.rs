@@ -57,10 +57,7 @@ pub(super) fn openat2(call: &Call<'_>) -> Outcome {
         how.get(at..at + 8).and_then(|w| w.try_into().ok()).map_or(0, u64::from_le_bytes)
     };
     let (flags, mode) = (word(0), word(8));
-    if word(16) & CACHED != 0 {
-        return Err(Errno::AGAIN.into());
-    }
-    let limits = Limits::from_bits(word(16)).ok_or(Errno::INVAL)?;
+    let limits = Limits::from_bits(word(16) & !CACHED).ok_or(Errno::INVAL)?;
     let creates = flags & 0o2000_0100 != 0;
     if flags & !KNOWN != 0
         || mode & !0o7777 != 0
@@ -68,6 +65,9 @@ pub(super) fn openat2(call: &Call<'_>) -> Outcome {
         || limits.contains(Limits::BENEATH | Limits::IN_ROOT)
     {
         return Err(Errno::INVAL.into());
+    }
+    if word(16) & CACHED != 0 {
+        return Err(Errno::AGAIN.into());
     }
     let path = call.path(1)?;
     let low = |word: u64| u32::try_from(word & 0xffff_ffff).unwrap_or(0);
@@ -136,7 +136,7 @@ pub(super) fn close_range(call: &Call<'_>) -> Outcome {
 pub(super) fn lseek(call: &Call<'_>) -> Outcome {
     const DATA: u32 = 3;
     const HOLE: u32 = 4;
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     if file.is_everywhere() {
         // It is at its beginning wherever it is sent.
         return Ok(0);
@@ -166,7 +166,7 @@ pub(super) fn lseek(call: &Call<'_>) -> Outcome {
 fn list(call: &Call<'_>, record: fn(&Listed, usize, &mut Vec<u8>)) -> Outcome {
     /// Inode number, position, length of the record.
     const HEAD: usize = 18;
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     let directory = file.directory.as_ref().ok_or(Errno::NOTDIR)?;
     let room = usize::try_from(call.uint(2)).unwrap_or(usize::MAX).min(LISTING);
     let mut position = file.position.lock();
@@ -212,7 +212,7 @@ pub(super) fn getdents(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn ftruncate(call: &Call<'_>) -> Outcome {
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     let size = offset(call, 1)?;
     if !file.writable() {
         return Err(Errno::INVAL.into());
@@ -269,7 +269,9 @@ pub(super) fn readahead(call: &Call<'_>) -> Outcome {
         return Err(Errno::BADF.into());
     }
     // Advice: nothing needs to come of it.
-    let is_stored = matches!(file.file.attributes()?.kind(), Kind::Regular | Kind::Block);
+    let attributes = file.file.attributes()?;
+    let is_stored =
+        attributes.has_kind() && matches!(attributes.kind(), Kind::Regular | Kind::Block);
     if is_stored { Ok(0) } else { Err(Errno::INVAL.into()) }
 }
 
@@ -299,8 +301,15 @@ pub(super) fn fallocate(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn fadvise64(call: &Call<'_>) -> Outcome {
+    /// `POSIX_FADV_NOREUSE`
+    const LAST: u32 = 5;
     let file = call.open_file(0)?;
-    // Advice: nothing needs to come of it.
-    let kind = file.file.attributes()?.kind();
-    if kind == Kind::Fifo { Err(Errno::SPIPE.into()) } else { Ok(0) }
+    if file.file.attributes()?.kind() == Kind::Fifo {
+        return Err(Errno::SPIPE.into());
+    }
+    if call.arg(2).cast_signed() < 0 || call.uint(3) > LAST {
+        return Err(Errno::INVAL.into());
+    }
+    // Nothing needs to come of it.
+    Ok(0)
 }

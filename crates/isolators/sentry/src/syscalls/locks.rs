@@ -18,7 +18,7 @@ pub(super) fn flock(call: &Call<'_>) -> Outcome {
     const EXCLUSIVE: u32 = 2;
     const NO_WAIT: u32 = 4;
     const FREE: u32 = 8;
-    let file = call.file(0)?;
+    let file = call.open_file(0)?;
     let operation = call.uint(1);
     let lock = Lock {
         owner: Owner::of_file(&file),

@@ -146,7 +146,7 @@ fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno>
     if !offset.is_multiple_of(PAGE) {
         return Err(Errno::INVAL);
     }
-    let file = call.file(4)?;
+    let file = call.open_file(4)?;
     if !file.readable() || (shared && protection & 2 != 0 && !file.writable()) {
         return Err(Errno::ACCESS);
     }

@@ -122,11 +122,6 @@ pub(super) fn fchmodat2(call: &Call<'_>) -> Outcome {
 /// Sets both times of a path to those at an address, with microseconds or seconds alone; to
 /// the present if there is none.
 fn old_times(call: &Call<'_>, directory: Option<usize>, path: usize, micro: bool) -> Outcome {
-    let entry = if directory.is_some() && call.arg(path) == 0 {
-        subject(call, &Subject::Open(0))?
-    } else {
-        subject(call, &Subject::Path(directory, path, true))?
-    };
     let address = call.arg(path + 1);
     let mut times = [NewTime::Now; 2];
     if address != 0 {
@@ -140,7 +135,16 @@ fn old_times(call: &Call<'_>, directory: Option<usize>, path: usize, micro: bool
             *time = NewTime::At(Time { seconds, nanoseconds: micros * 1000 });
         }
     }
-    set_times(call, &entry, times)
+    let subject = subject(call, &of_path(call, directory, path, true))?;
+    set_times(call, &subject, times)
+}
+
+/// The file of a path; the open file itself, if there is a descriptor and no path.
+fn of_path(call: &Call<'_>, directory: Option<usize>, path: usize, follow: bool) -> Subject {
+    match directory {
+        Some(index) if call.arg(path) == 0 && call.int(index) != AT_FDCWD => Subject::Open(index),
+        _ => Subject::Path(directory, path, follow),
+    }
 }
 
 fn set_times(call: &Call<'_>, what: &Found, times: [NewTime; 2]) -> Outcome {
@@ -166,12 +170,6 @@ pub(super) fn futimesat(call: &Call<'_>) -> Outcome {
 pub(super) fn utimensat(call: &Call<'_>) -> Outcome {
     const NOW: i64 = 0x3fff_ffff;
     const OMIT: i64 = 0x3fff_fffe;
-    let entry = if call.arg(1) == 0 {
-        subject(call, &Subject::Open(0))?
-    } else {
-        let follow = call.uint(3) & AT_SYMLINK_NOFOLLOW == 0;
-        subject(call, &Subject::Path(Some(0), 1, follow))?
-    };
     let mut times = [(0, NOW), (0, NOW)];
     if call.arg(2) != 0 {
         let memory = call.memory();
@@ -185,6 +183,15 @@ pub(super) fn utimensat(call: &Call<'_>) -> Outcome {
     if times.iter().any(|(_, n)| !sound(*n)) {
         return Err(Errno::INVAL.into());
     }
+    if times.iter().all(|(_, n)| *n == OMIT) {
+        // Nothing is looked at.
+        return Ok(0);
+    }
+    if call.uint(3) & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let follow = call.uint(3) & AT_SYMLINK_NOFOLLOW == 0;
+    let entry = subject(call, &of_path(call, Some(0), 1, follow))?;
     let times = times.map(|(seconds, nanoseconds)| match nanoseconds {
         NOW => NewTime::Now,
         OMIT => NewTime::Keep,

@@ -12,6 +12,7 @@ use crate::task::limits::MOST_FILES;
 use crate::task::waiter::{Woken, lock};
 use crate::vfs::{OpenFile, Ready};
 
+use super::system::STICKY_TIMEOUTS;
 use super::{Call, Failure, Outcome, time};
 
 /// What one file is polled for.
@@ -68,7 +69,8 @@ fn do_poll(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
         let (number, rest) = entry.split_at(4);
         let number = number.try_into().map_or(-1, i32::from_le_bytes);
         let events = rest.get(..2).and_then(|e| e.try_into().ok()).map_or(0, u16::from_le_bytes);
-        let file = u32::try_from(number).ok().map(|n| files.get(n));
+        let open = |file: Arc<OpenFile>| if file.is_path() { Err(Errno::BADF) } else { Ok(file) };
+        let file = u32::try_from(number).ok().map(|n| files.get(n).and_then(open));
         let missing = matches!(file, Some(Err(_)));
         watches.push(Watch {
             file: file.and_then(Result::ok),
@@ -126,7 +128,29 @@ pub(super) fn with_mask(
 
 pub(super) fn ppoll(call: &Call<'_>) -> Outcome {
     let deadline = time::deadline_at(call, call.arg(2))?;
-    with_mask(call, call.arg(3), call.arg(4), || do_poll(call, deadline))
+    let outcome = with_mask(call, call.arg(3), call.arg(4), || do_poll(call, deadline));
+    tell_rest(call, call.arg(2), deadline, false, outcome)
+}
+
+/// Has a call that waited until then tell, where its time is, how much of that is left: `micro`
+/// in microseconds. Where that can't be written it is let be.
+fn tell_rest(
+    call: &Call<'_>,
+    address: u64,
+    deadline: Option<Instant>,
+    micro: bool,
+    outcome: Outcome,
+) -> Outcome {
+    let sticky = call.thread.process.personality.load(Ordering::SeqCst) & STICKY_TIMEOUTS != 0;
+    let over = matches!(outcome, Ok(_) | Err(Failure::Interrupted(_)));
+    if let (Some(end), true) = (deadline, over && !sticky) {
+        let end = call.continued.unwrap_or(end);
+        let left = end.saturating_duration_since(Instant::now());
+        let part = if micro { left.subsec_micros() } else { left.subsec_nanos() };
+        let words = [left.as_secs().to_le_bytes(), u64::from(part).to_le_bytes()];
+        let _ = call.memory().write(address, &words.concat());
+    }
+    outcome
 }
 
 fn do_select(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
@@ -188,10 +212,11 @@ pub(super) fn select(call: &Call<'_>) -> Outcome {
             let memory = call.memory();
             let seconds = memory.read_u64(address)?.cast_signed();
             let micros = memory.read_u64(address.wrapping_add(8))?.cast_signed();
-            Some(time::after(seconds, micros.checked_mul(1000).ok_or(Errno::INVAL)?)?)
+            let seconds = seconds.saturating_add(micros / 1_000_000);
+            Some(time::after(seconds, micros % 1_000_000 * 1000)?)
         }
     };
-    do_select(call, deadline)
+    tell_rest(call, call.arg(4), deadline, true, do_select(call, deadline))
 }
 
 pub(super) fn pselect6(call: &Call<'_>) -> Outcome {
@@ -201,5 +226,6 @@ pub(super) fn pselect6(call: &Call<'_>) -> Outcome {
         address = call.memory().read_u64(call.arg(5))?;
         size = call.memory().read_u64(call.arg(5).wrapping_add(8))?;
     }
-    with_mask(call, address, size, || do_select(call, deadline))
+    let outcome = with_mask(call, address, size, || do_select(call, deadline));
+    tell_rest(call, call.arg(4), deadline, false, outcome)
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use crate::task::limits::resource;
 use crate::task::user_namespace::Ids;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Process, Thread};
@@ -42,6 +43,15 @@ pub(super) fn may_change(call: &Call<'_>, other: &Process) -> Result<(), Errno> 
         return Ok(());
     }
     who.require_in(&theirs.space, Caps::SYS_NICE)
+}
+
+/// Whether the caller may have a process be as little nice as that.
+fn may_be(call: &Call<'_>, process: &Process, nice: i32) -> bool {
+    // As RLIMIT_NICE counts.
+    let wanted = u64::try_from(20 - nice).unwrap_or(0);
+    nice >= process.nice.load(Ordering::SeqCst)
+        || wanted <= lock(&process.limits).soft(resource::NICE)
+        || lock(&call.thread.credentials).can(Caps::SYS_NICE)
 }
 
 fn all() -> u64 {
@@ -91,6 +101,9 @@ fn set_policy(call: &Call<'_>, tid: i32, policy: i32, priority: i32) -> Outcome 
 }
 
 pub(super) fn sched_setscheduler(call: &Call<'_>) -> Outcome {
+    if call.arg(2) == 0 || call.int(0) < 0 || call.int(1) < 0 {
+        return Err(Errno::INVAL.into());
+    }
     let priority = call.memory().read_u32(call.arg(2))?.cast_signed();
     set_policy(call, call.int(0), call.int(1), priority)
 }
@@ -130,7 +143,7 @@ pub(super) fn sched_setattr(call: &Call<'_>) -> Outcome {
     let nice = nice.clamp(-20, 19);
     if policy == 0 || policy == 3 {
         may_change(call, &thread.process)?;
-        if nice < thread.process.nice.load(Ordering::SeqCst) {
+        if !may_be(call, &thread.process, nice) {
             return Err(Errno::PERM.into());
         }
     }
@@ -163,6 +176,9 @@ pub(super) fn sched_getattr(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn sched_setparam(call: &Call<'_>) -> Outcome {
+    if call.arg(1) == 0 || call.int(0) < 0 {
+        return Err(Errno::INVAL.into());
+    }
     let priority = call.memory().read_u32(call.arg(1))?.cast_signed();
     let policy = thread(call, call.int(0))?.policy.load(Ordering::SeqCst);
     set_policy(call, call.int(0), policy, priority)
@@ -173,6 +189,9 @@ pub(super) fn sched_getscheduler(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn sched_getparam(call: &Call<'_>) -> Outcome {
+    if call.arg(1) == 0 {
+        return Err(Errno::INVAL.into());
+    }
     thread(call, call.int(0))?;
     call.memory().write(call.arg(1), &[0; 4])?;
     Ok(0)
@@ -246,8 +265,7 @@ pub(super) fn setpriority(call: &Call<'_>) -> Outcome {
     let nice = call.int(2).clamp(-20, 19);
     for process in meant(call)? {
         may_change(call, &process)?;
-        // RLIMIT_NICE is 0: nobody becomes less nice.
-        if nice < process.nice.load(Ordering::SeqCst) {
+        if !may_be(call, &process, nice) {
             return Err(Errno::ACCESS.into());
         }
         process.nice.store(nice, Ordering::SeqCst);

@@ -8,9 +8,10 @@ use rustix::io::Errno;
 use crate::kernel::Frame;
 use crate::platform::context::Register;
 use crate::signal::{
-    self, Action, Info, MAX, SI_TKILL, SI_USER, SIGCONT, SIGKILL, SIGSTOP, STACK_DISABLED,
+    self, Action, Info, MAX, Pending, SI_TKILL, SI_USER, SIGCONT, SIGKILL, SIGSTOP, STACK_DISABLED,
     STACK_DISARMS, STACK_IN_USE, Sender, Target, send, unmaskable,
 };
+use crate::task::limits::resource;
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Process, Restart};
 use crate::vfs::{OpenFile, SignalFd, status};
@@ -139,17 +140,20 @@ pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
     check_size(call.arg(3))?;
     let wanted = call.memory().read_u64(call.arg(0))? & !unmaskable();
     let deadline: Option<Instant> = call.continued.or(time::deadline_at(call, call.arg(2))?);
+    let mut end = None;
     loop {
         call.kernel.signals.join(call.waiter());
+        // One that the thread doesn't hold back ends the wait, and is taken all the same.
         if let Some(info) = signal::take(call.thread, wanted) {
             if call.arg(1) != 0 {
                 call.memory().write(call.arg(1), info.bytes())?;
             }
             return Ok(info.signal().into());
         }
-        match call.waiter().wait(deadline) {
+        match end.unwrap_or_else(|| call.waiter().wait(deadline)) {
             Woken::Called => {}
             Woken::TimedOut => return Err(Errno::AGAIN.into()),
+            Woken::Interrupted if end.is_none() => end = Some(Woken::Interrupted),
             Woken::Interrupted => {
                 return Err(Failure::Interrupted(Restart::UnlessStopped(deadline)));
             }
@@ -262,9 +266,20 @@ fn to_thread(call: &Call<'_>, group: Option<i32>, tid: i32, number: i32, info: I
         return Err(Errno::PERM.into());
     }
     if number != 0 {
+        check_room(&thread.process, &lock(&thread.signals).pending, &info)?;
         send_checked(call, &Target::Thread(thread), info);
     }
     Ok(0)
+}
+
+/// Real-time signals queue up to a limit of who gets them; kill(2) doesn't say that one is lost.
+fn check_room(to: &Process, pending: &Pending, info: &Info) -> Result<(), Errno> {
+    if info.signal() < 32 || info.code() == SI_USER {
+        return Ok(());
+    }
+    let most = lock(&to.limits).soft(resource::SIGPENDING);
+    let full = pending.is_full() || pending.count() >= most;
+    if full { Err(Errno::AGAIN) } else { Ok(()) }
 }
 
 fn own_info(call: &Call<'_>, number: i32) -> Info {
@@ -305,10 +320,8 @@ pub(super) fn sigqueueinfo(call: &Call<'_>) -> Outcome {
     if !may_send(call, &sender(call).0, &process, number) {
         return Err(Errno::PERM.into());
     }
-    if number >= 32 && lock(&process.pending).is_full() {
-        return Err(Errno::AGAIN.into());
-    }
     if number != 0 {
+        check_room(&process, &lock(&process.pending), &info)?;
         send_checked(call, &Target::Process(process), info);
     }
     Ok(0)

@@ -35,31 +35,46 @@ pub fn processors() -> usize {
 
 /// Linux for 32 bits, by name only.
 const PER_LINUX32: u32 = 8;
+/// Bits of the domain.
+const DOMAIN: u32 = 0xff;
+/// The machine says that it is an older one.
+const UNAME26: u32 = 0x2_0000;
 /// Programs are where they were the last time.
 pub(super) const ADDR_NO_RANDOMIZE: u32 = 0x4_0000;
+/// select(2) and its relatives don't tell how much time is left.
+pub(super) const STICKY_TIMEOUTS: u32 = 0x400_0000;
 
-/// personality(2)
+/// personality(2): what has no effect here has none on Linux without 32-bit programs.
 pub(super) fn personality(call: &Call<'_>) -> Outcome {
     const ASK: u32 = u32::MAX;
+    const READ_IMPLIES_EXEC: u32 = 0x40_0000;
     let (wanted, own) = (call.uint(0), &call.thread.process.personality);
     if wanted == ASK {
         return Ok(own.load(Ordering::SeqCst).into());
     }
-    if wanted & !(PER_LINUX32 | ADDR_NO_RANDOMIZE) != 0 {
+    if wanted & READ_IMPLIES_EXEC != 0 {
         return Err(Errno::INVAL.into());
     }
     Ok(own.swap(wanted, Ordering::SeqCst).into())
+}
+
+/// The release, as programs know it that can't count to three.
+fn old_release() -> String {
+    let end = RELEASE.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(RELEASE.len());
+    let (number, rest) = RELEASE.split_at_checked(end).unwrap_or((RELEASE, ""));
+    let minor = number.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+    format!("2.6.{}{rest}", minor.unwrap_or(0) + 60)
 }
 
 pub(super) fn uname(call: &Call<'_>) -> Outcome {
     let names = call.thread.namespaces().names;
     let node = host_name(call.kernel, names.as_deref());
     let personality = call.thread.process.personality.load(Ordering::SeqCst);
-    let machine: &[u8] = if personality & PER_LINUX32 == 0 { b"x86_64" } else { b"i686" };
+    let machine: &[u8] = if personality & DOMAIN == PER_LINUX32 { b"i686" } else { b"x86_64" };
+    let old = if personality & UNAME26 != 0 { old_release() } else { RELEASE.to_owned() };
     let own = domain_name(call.kernel, names.as_deref());
     let domain: &[u8] = if own.is_empty() { NO_DOMAIN } else { &own };
-    let fields: [&[u8]; 6] =
-        [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), machine, domain];
+    let fields: [&[u8]; 6] = [b"Linux", &node, old.as_bytes(), VERSION.as_bytes(), machine, domain];
     let mut bytes = Vec::new();
     for (field, end) in fields.iter().zip((65..).step_by(65)) {
         bytes.extend(field.iter().take(64));

@@ -167,6 +167,9 @@ fn first(
 }
 
 pub(super) fn timer_settime(call: &Call<'_>) -> Outcome {
+    if call.arg(2) == 0 {
+        return Err(Errno::INVAL.into());
+    }
     let (again, time) = take(call, call.arg(2), false)?;
     let timer = made(call)?;
     let absolute = call.uint(1) & ABSOLUTE != 0;

@@ -80,7 +80,7 @@ fn behind(vectors: &[(u64, u64)], mut skip: u64) -> impl Iterator<Item = (u64, u
 }
 
 /// Reads what vectors have behind the first `skip` bytes: how much, up to where it can be read.
-fn gather(
+pub(super) fn gather(
     memory: &GuestMemory,
     vectors: &[(u64, u64)],
     skip: u64,
@@ -272,18 +272,24 @@ pub(super) fn write(call: &Call<'_>) -> Outcome {
     write_from(call, &file, call.arg(1), call.arg(2), None).map(signed)
 }
 
+/// The file of the first argument, if it has places.
+fn placed(call: &Call<'_>) -> Result<Arc<OpenFile>, Errno> {
+    let file = call.open_file(0)?;
+    if file.seekable || file.is_everywhere() { Ok(file) } else { Err(Errno::SPIPE) }
+}
+
 pub(super) fn pread64(call: &Call<'_>) -> Outcome {
-    let file = call.file(0)?;
-    read_to(call, &file, call.arg(1), call.arg(2), Some(offset(call, 3)?)).map(signed)
+    let offset = offset(call, 3)?;
+    read_to(call, &*placed(call)?, call.arg(1), call.arg(2), Some(offset)).map(signed)
 }
 
 pub(super) fn pwrite64(call: &Call<'_>) -> Outcome {
-    let file = call.file(0)?;
-    write_from(call, &file, call.arg(1), call.arg(2), Some(offset(call, 3)?)).map(signed)
+    let offset = offset(call, 3)?;
+    write_from(call, &*placed(call)?, call.arg(1), call.arg(2), Some(offset)).map(signed)
 }
 
 /// `struct iovec`s: address and length.
-fn vectors(call: &Call<'_>) -> Result<Vec<(u64, u64)>, Errno> {
+pub(super) fn vectors(call: &Call<'_>) -> Result<Vec<(u64, u64)>, Errno> {
     const MOST_VECTORS: u64 = 1024;
     let count = call.arg(2);
     if count > MOST_VECTORS {
@@ -308,7 +314,7 @@ fn vectored(call: &Call<'_>, reads: bool, at: Option<u64>, flags: u32) -> Outcom
     if flags & !how::ALL != 0 {
         return Err(Errno::OPNOTSUPP.into());
     }
-    let file = call.file(0)?;
+    let file = if at.is_some() { placed(call)? } else { call.file(0)? };
     let way = Way { file: &file, flags };
     if let (Some(socket), None) = (file.file.socket(), at) {
         let transfer = if reads { sockets::readv } else { sockets::writev };

@@ -141,6 +141,6 @@ fn fire(kernel: &Arc<Kernel>, process: &Weak<Process>, id: i32, notify: &Notify,
         return;
     }
     let mut info = Info::new(number, SI_TIMER);
-    info.set_timer(id, more - 1, value);
+    info.set_timer(id, i32::try_from(times.saturating_sub(1)).unwrap_or(i32::MAX), value);
     signal::send(kernel, &target, info);
 }

@@ -13,7 +13,7 @@ use super::{Alarms, Key};
 /// What a timer counts.
 #[derive(Clone)]
 pub enum Source {
-    /// Time since the kernel started.
+    /// Time that passes.
     Wall,
     /// Processor time of a process; in its own code only, if so.
     Processor(Weak<Process>, bool),
@@ -56,6 +56,10 @@ const PACE: Duration = Duration::from_micros(100);
 /// How often processor time is looked at, at most.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// What the clock of [`Source::Wall`] says when the kernel starts: times before that are times,
+/// too, and a timer that was to fire then has fired often since.
+const BEGIN: Duration = Duration::from_secs(1 << 33);
+
 impl Timer {
     /// A timer that is not set.
     #[must_use]
@@ -67,7 +71,7 @@ impl Timer {
     #[must_use]
     pub fn now(&self, kernel: &Arc<Kernel>) -> Option<Duration> {
         match &self.source {
-            Source::Wall => Some(kernel.booted.elapsed()),
+            Source::Wall => Some(BEGIN + kernel.booted.elapsed()),
             Source::Processor(process, user) => {
                 let usage = process.upgrade()?.usage(kernel);
                 Some(if *user { usage.user } else { usage.total() })

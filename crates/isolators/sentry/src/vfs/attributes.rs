@@ -39,11 +39,14 @@ pub enum Kind {
     Socket = 0o140_000,
 }
 
+/// Bits of the mode that tell the type.
+const KIND: u32 = 0o170_000;
+
 impl Kind {
     /// By the type bits.
     #[must_use]
     pub fn of(mode: u32) -> Self {
-        match mode & 0o170_000 {
+        match mode & KIND {
             0o010_000 => Kind::Fifo,
             0o020_000 => Kind::Character,
             0o040_000 => Kind::Directory,
@@ -97,6 +100,12 @@ impl Attributes {
     #[must_use]
     pub fn kind(&self) -> Kind {
         Kind::of(self.mode)
+    }
+
+    /// Whether it has a type at all: files as that of epoll(7) have none.
+    #[must_use]
+    pub fn has_kind(&self) -> bool {
+        self.mode & KIND != 0
     }
 
     /// As the host tells them.

@@ -19,8 +19,8 @@ pub enum NewTime {
     At(Time),
 }
 
-/// Only the owner, or who may act for any.
-fn check_owner(who: &Credentials, file: &Attributes) -> Result<(), Errno> {
+/// Only the owner, or who may act for any: `EPERM`.
+pub(super) fn check_owner(who: &Credentials, file: &Attributes) -> Result<(), Errno> {
     let [_, _, _, user] = who.users;
     let may = user == file.user || who.can_about((file.user, file.group), Caps::FOWNER);
     if may { Ok(()) } else { Err(Errno::PERM) }

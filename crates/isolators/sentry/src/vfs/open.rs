@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use crate::syscalls::{Call, Failure};
 
+use super::change_attributes::check_owner;
 use super::device::OpenDevice;
 use super::host::HostDirectory;
 use super::inotify::{self, event};
@@ -86,8 +87,6 @@ fn nameless(
     (link, file): (&Arc<Entry>, &Arc<OpenFile>),
     flags: u32,
 ) -> Result<Arc<OpenFile>, Errno> {
-    /// Those of the kind.
-    const KIND: u32 = 0o170_000;
     let attributes = file.file.attributes()?;
     if flags & status::DIRECTORY != 0 {
         return Err(Errno::NOTDIR);
@@ -103,10 +102,10 @@ fn nameless(
     };
     let read = if reads { access::READ } else { 0 };
     let wanted = read | if writes { access::WRITE } else { 0 };
-    if attributes.mode & KIND == 0 {
+    if !attributes.has_kind() {
         permit(&walker.credentials, &attributes, wanted)?;
     }
-    if attributes.mode & KIND == 0 || file.file.socket().is_some() {
+    if !attributes.has_kind() || file.file.socket().is_some() {
         return Err(Errno::NXIO);
     }
     if let Some(ends) = super::fifo::ends_again(&*file.file, reads, writes) {
@@ -171,6 +170,9 @@ fn open_entry(
     let read = if flags & status::ACCESS == status::WRITE_ONLY { 0 } else { access::READ };
     let write = if writes || has(status::TRUNCATE) { access::WRITE } else { 0 };
     walker.permit(entry, &attributes, read | write)?;
+    if has(status::NO_ACCESS_TIME) {
+        check_owner(&walker.credentials, &attributes)?;
+    }
     if write != 0 && matches!(entry.node, Node::Namespace(_)) {
         return Err(Errno::PERM.into());
     }

@@ -16,6 +16,7 @@ pub const ASYNC: u32 = 0o2_0000;
 pub const SYNC: u32 = 0o1_0000;
 pub const DIRECTORY: u32 = 0o20_0000;
 pub const NO_FOLLOW: u32 = 0o40_0000;
+pub const NO_ACCESS_TIME: u32 = 0o100_0000;
 pub const CLOSE_ON_EXEC: u32 = 0o200_0000;
 pub const PATH: u32 = 0o1000_0000;
 pub const TEMPORARY: u32 = 0o2020_0000;

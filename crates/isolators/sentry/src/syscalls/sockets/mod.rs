@@ -164,11 +164,22 @@ pub(super) fn socket_(call: &Call<'_>) -> Outcome {
     Ok(install(call, socket, flags)?.into())
 }
 
+/// Why there is no pair of a family but UNIX's: the sockets are made first.
+fn no_pair(family: i32, kind: u32, protocol: i32) -> Errno {
+    const TCP: i32 = 6;
+    const UDP: i32 = 17;
+    match (family, kind, protocol) {
+        (2 | 10, 1, 0 | TCP) | (2 | 10, 2, 0 | UDP) | (16, 2 | 3, _) => Errno::OPNOTSUPP,
+        (2 | 10, 1..=3, _) => Errno::PROTONOSUPPORT,
+        (2 | 10 | 16, ..) => Errno::SOCKTNOSUPPORT,
+        _ => Errno::AFNOSUPPORT,
+    }
+}
+
 pub(super) fn socketpair(call: &Call<'_>) -> Outcome {
     let (kind, flags) = kind(call)?;
     if call.int(0) != i32::from(AF_UNIX) {
-        let known = matches!(call.int(0), 2 | 10 | 16);
-        return Err(if known { Errno::OPNOTSUPP } else { Errno::AFNOSUPPORT }.into());
+        return Err(no_pair(call.int(0), kind, call.int(2)).into());
     }
     if !matches!(call.int(2), 0 | 1) {
         return Err(Errno::PROTONOSUPPORT.into());

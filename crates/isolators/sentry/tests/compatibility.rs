@@ -199,6 +199,7 @@ fn tasks_are_governed_the_same() {
     }
     let sandbox = Sandbox::new();
     for name in [
+        "running",
         "timers",
         "jobs",
         "terminals",

@@ -1,5 +1,6 @@
 //! Waiting for children: wait4(2), waitid(2).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
@@ -8,6 +9,7 @@ use crate::signal::{Info, SIGCONT};
 use crate::task::trace::{self, Waited};
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Change, Pid, Restart, Spent, Status, WaitFor, WaitOptions, WaitResult};
+use crate::vfs::most_memory;
 use crate::workers::let_others_serve;
 
 use super::{Call, Failure, Outcome, usage};
@@ -45,7 +47,7 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
         call.kernel.children.join(call.waiter());
         let tracees = match trace::wait(call.kernel, own, whom, options) {
             Waited::Changed(pid, change, user) => {
-                return Ok(Some((pid, change, user, Spent::default())));
+                return Ok(Some((pid, change, user, of_living(call, pid))));
             }
             Waited::Busy if looks_again(busy) => {
                 busy += 1;
@@ -62,8 +64,11 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
             other => other?,
         };
         match result {
-            WaitResult::Changed(pid, change, user, spent) => {
+            WaitResult::Changed(pid, change @ Change::Ended(_), user, spent) => {
                 return Ok(Some((pid, change, user, spent)));
+            }
+            WaitResult::Changed(pid, change, user, _) => {
+                return Ok(Some((pid, change, user, of_living(call, pid))));
             }
             // Who has had the signal, and looks, finds it, even if it is that signal
             // which interrupts the wait.
@@ -79,6 +84,29 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
         }
         interrupted = call.waiter().wait(None) == Woken::Interrupted;
     }
+}
+
+/// What the process of a thread has used by now, with its children that were waited for.
+fn of_living(call: &Call<'_>, tid: Pid) -> Spent {
+    let found = {
+        let tree = lock(&call.kernel.tree);
+        let thread = tree.thread(tid).cloned();
+        let process = thread.as_ref().map(|thread| Arc::clone(&thread.process));
+        let process = process.or_else(|| tree.row(tid).map(|row| Arc::clone(&row.process)));
+        process.map(|process| (process, thread))
+    };
+    let Some((process, thread)) = found else { return Spent::default() };
+    let children = lock(&process.accounts).children;
+    let mut tally = {
+        let counting = lock(&process.counting);
+        let mut tally = counting.own.clone();
+        tally.absorb(counting.children.clone());
+        tally
+    };
+    if let Some(thread) = thread {
+        tally.reach(most_memory(call.kernel, &thread));
+    }
+    Spent { times: process.usage(call.kernel).plus(children), tally }
 }
 
 fn word(change: Change) -> i32 {

@@ -172,7 +172,7 @@ fn tell(kernel: &Arc<Kernel>, process: &Arc<Process>, code: i32, value: i32) {
     }
     let [user, ..] = lock(&process.credentials()).users;
     let mut info = Info::of_child(code, process.pid, user, value);
-    info.set_times(lock(&process.accounts).past);
+    info.set_times(process.usage(kernel));
     signal::send(kernel, &signal::Target::Process(father), info);
 }
 

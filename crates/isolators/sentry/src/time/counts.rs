@@ -31,6 +31,11 @@ impl Tally {
         self.gather();
     }
 
+    /// Counts in how much memory a stub has had that is not left yet, in kilobytes.
+    pub fn reach(&mut self, kilobytes: u64) {
+        self.told.most_memory = self.told.most_memory.max(kilobytes);
+    }
+
     fn gather(&mut self) {
         let told = &mut self.told;
         self.ending.retain(|stub| match stub.counted() {

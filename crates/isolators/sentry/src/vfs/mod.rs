@@ -73,7 +73,7 @@ pub use pidfd::PidFd;
 pub use pipe::{Pipe, pipe, pipe_of};
 pub use position::Position;
 use proc::GROUP;
-pub use proc::ProcNode;
+pub use proc::{ProcNode, most_memory};
 pub use ready::{Asks, Ready};
 pub use signalfd::SignalFd;
 pub use stream::{HostStream, Poller};

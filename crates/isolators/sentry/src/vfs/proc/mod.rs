@@ -34,6 +34,7 @@ use super::{Attributes, Entry, FileTable, Kind, NamespaceFile, Node, OpenFile, T
 use kernel::TEXTS;
 use names::{NAMESPACES, NOT_OF_THREAD, OF_PROCESS, known};
 use process::of_process;
+pub use resident::most_memory;
 pub(super) use text::{Names, TextFile};
 
 /// Something in procfs.

@@ -37,6 +37,13 @@ pub(super) struct Memory {
     pub(super) state: Option<char>,
 }
 
+/// Most memory that a thread's program has had by now, in kilobytes.
+#[must_use]
+pub fn most_memory(kernel: &Kernel, thread: &Thread) -> u64 {
+    let memory = Memory::of(kernel, thread);
+    memory.most.max(memory.total())
+}
+
 impl Memory {
     /// Of a thread's address space; nothing is there where the host does not say, as of one
     /// that has ended.

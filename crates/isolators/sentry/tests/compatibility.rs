@@ -76,6 +76,7 @@ fn compiled_programs_see_the_same() {
         "events",
         "nested",
         "files",
+        "flags",
         "watches",
         "futexes",
         "locks",

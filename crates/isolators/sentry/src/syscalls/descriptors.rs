@@ -92,6 +92,8 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
     const GETPIPE_SIZE: u32 = 1032;
     const ADD_SEALS: u32 = 1033;
     const GET_SEALS: u32 = 1034;
+    const GET_HINT: u32 = 1035;
+    const SET_HINT: u32 = 1036;
     const SETTABLE: u32 = status::APPEND | status::NONBLOCK;
     let file = call.file(0)?;
     let files: Arc<FileTable> = call.files();
@@ -146,6 +148,21 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
             }
             let seals = u32::try_from(argument).map_err(|_| Errno::INVAL)?;
             tmpfs::add_seals(entry, seals)?;
+            Ok(0)
+        }
+        GET_HINT => {
+            let hint = file.write_hint()?.load(Ordering::SeqCst);
+            call.memory().write(argument, &hint.to_le_bytes())?;
+            Ok(0)
+        }
+        SET_HINT => {
+            /// `RWH_WRITE_LIFE_EXTREME`
+            const MOST: u64 = 5;
+            let hint = call.memory().read_u64(argument)?;
+            if hint > MOST {
+                return Err(Errno::INVAL.into());
+            }
+            file.write_hint()?.store(hint, Ordering::SeqCst);
             Ok(0)
         }
         _ => Err(Errno::INVAL.into()),

@@ -164,8 +164,9 @@ impl Way<'_> {
         self.placed(offset, |offset| {
             transfer(call, length, offset, |done, offset, size| {
                 with_buffer(size, |buffer| {
-                    let ready = || self.file.file.ready().contains(Ready::IN);
-                    if self.flags & how::NO_WAIT != 0 && !ready() {
+                    let any = Ready::IN | Ready::HUP | Ready::ERR;
+                    let waits = || offset.is_none() && !self.file.file.ready().intersects(any);
+                    if self.flags & how::NO_WAIT != 0 && waits() {
                         return Err(Errno::AGAIN.into());
                     }
                     let count = self.file.read(call, buffer, offset)?;
@@ -204,7 +205,9 @@ impl Way<'_> {
                 with_buffer(size, |buffer| {
                     let size = gather(&memory, vectors, done, buffer)?;
                     let part = buffer.get(..size).unwrap_or_default();
-                    let count = self.file.write_as(call, part, offset, append)? as u64;
+                    let no_wait = self.flags & how::NO_WAIT != 0;
+                    let count = self.file.write_how(call, part, offset, (append, !no_wait))?;
+                    let count = count as u64;
                     // A file that takes less is full, or may not grow.
                     let last = count == 0
                         || size < buffer.len()
@@ -219,7 +222,7 @@ impl Way<'_> {
         if done == Err(Errno::PIPE.into()) {
             broken_pipe(call);
         }
-        if self.flags & (how::DATA_SYNC | how::SYNC) != 0 {
+        if self.flags & (how::DATA_SYNC | how::SYNC) != 0 && done.is_ok_and(|done| done > 0) {
             self.file.sync()?;
         }
         done
@@ -311,18 +314,18 @@ pub(super) fn vectors(call: &Call<'_>) -> Result<Vec<(u64, u64)>, Errno> {
 }
 
 fn vectored(call: &Call<'_>, reads: bool, at: Option<u64>, flags: u32) -> Outcome {
-    if flags & !how::ALL != 0 {
-        return Err(Errno::OPNOTSUPP.into());
-    }
     let file = if at.is_some() { placed(call)? } else { call.file(0)? };
     let way = Way { file: &file, flags };
-    if let (Some(socket), None) = (file.file.socket(), at) {
-        let transfer = if reads { sockets::readv } else { sockets::writev };
-        return transfer(call, &file, socket);
-    }
     let vectors = vectors(call)?;
     if vectors.iter().all(|(_, length)| *length == 0) {
         return Ok(0);
+    }
+    if flags & !how::ALL != 0 {
+        return Err(Errno::OPNOTSUPP.into());
+    }
+    if let (Some(socket), None) = (file.file.socket(), at) {
+        let transfer = if reads { sockets::readv } else { sockets::writev };
+        return transfer(call, &file, socket, (vectors, flags & how::NO_WAIT != 0));
     }
     let done = if reads { way.read(call, &vectors, at) } else { way.write(call, &vectors, at) };
     done.map(signed)

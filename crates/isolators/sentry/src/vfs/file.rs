@@ -1,7 +1,7 @@
 //! Open files.
 
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustix::fs::FallocateFlags;
@@ -235,6 +235,8 @@ pub struct OpenFile {
     pub sets: Mutex<Vec<(Weak<Epoll>, u32)>>,
     /// Whom signals tell what happens to it, once that was asked for.
     pub owner: OnceLock<Arc<Owner>>,
+    /// How long what is written is said to last, once that was asked or said.
+    pub hint: OnceLock<Arc<AtomicU64>>,
 }
 
 impl Drop for OpenFile {
@@ -345,7 +347,11 @@ impl OpenFile {
         self.write_how(call, from, offset, (append, true))
     }
 
-    fn write_how(
+    /// The same, maybe at the end; and maybe it waits.
+    ///
+    /// # Errors
+    /// As [`Self::write_now`], if it does not wait.
+    pub fn write_how(
         &self,
         call: &Call<'_>,
         from: &[u8],

@@ -20,6 +20,7 @@ impl OpenFile {
             locked: OnceLock::new(),
             sets: Mutex::default(),
             owner: OnceLock::new(),
+            hint: OnceLock::new(),
         }
     }
 

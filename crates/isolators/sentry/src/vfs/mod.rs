@@ -48,6 +48,7 @@ mod timerfd;
 pub mod tmpfs;
 pub mod tty;
 mod walk;
+mod write_hint;
 
 use std::sync::{Arc, Mutex, Weak};
 

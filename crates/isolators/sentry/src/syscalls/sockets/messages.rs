@@ -429,23 +429,30 @@ pub(in super::super) fn write(
     send(call, (file, socket), message, 0).map(signed)
 }
 
-/// readv(2) of a socket.
-pub(in super::super) fn readv(call: &Call<'_>, file: &OpenFile, socket: &Socket) -> Outcome {
-    may(file)?;
-    let mut span = vectors(call)?;
-    if span.left == 0 {
-        return Ok(0);
-    }
-    receive(call, (file, socket), &mut span, 0).map(|told| signed(told.count))
+fn waits_not(no_wait: bool) -> u32 {
+    if no_wait { flag::DONT_WAIT } else { 0 }
 }
 
-/// writev(2) of a socket.
-pub(in super::super) fn writev(call: &Call<'_>, file: &OpenFile, socket: &Socket) -> Outcome {
+/// readv(2) of a socket; maybe it does not wait.
+pub(in super::super) fn readv(
+    call: &Call<'_>,
+    file: &OpenFile,
+    socket: &Socket,
+    (vectors, no_wait): (Vec<(u64, u64)>, bool),
+) -> Outcome {
     may(file)?;
-    send(call, (file, socket), Message::plain(vectors(call)?), 0).map(signed)
+    let mut span = Span::of(vectors);
+    receive(call, (file, socket), &mut span, waits_not(no_wait)).map(|told| signed(told.count))
 }
 
-fn vectors(call: &Call<'_>) -> Result<Span, Errno> {
-    let span = Span::vectors(&call.memory(), call.arg(1), call.arg(2));
-    span.map_err(|errno| if errno == Errno::MSGSIZE { Errno::INVAL } else { errno })
+/// writev(2) of a socket; maybe it does not wait.
+pub(in super::super) fn writev(
+    call: &Call<'_>,
+    file: &OpenFile,
+    socket: &Socket,
+    (vectors, no_wait): (Vec<(u64, u64)>, bool),
+) -> Outcome {
+    may(file)?;
+    let message = Message::plain(Span::of(vectors));
+    send(call, (file, socket), message, waits_not(no_wait)).map(signed)
 }

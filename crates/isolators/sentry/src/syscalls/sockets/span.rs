@@ -21,6 +21,17 @@ impl Span {
         Span { parts: vec![(address, length)], left: length }
     }
 
+    /// Pieces by address and length.
+    pub(super) fn of(mut parts: Vec<(u64, u64)>) -> Self {
+        let mut left = 0;
+        for (_, length) in &mut parts {
+            *length = (*length).min(MOST - left);
+            left += *length;
+        }
+        parts.reverse();
+        Span { parts, left }
+    }
+
     /// `struct iovec`s.
     pub(super) fn vectors(memory: &GuestMemory, address: u64, count: u64) -> Result<Self, Errno> {
         if count > VECTORS {
@@ -29,19 +40,16 @@ impl Span {
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(0) * 16];
         memory.read(address, &mut bytes)?;
         let word = |part: &[u8]| part.try_into().map_or(0, u64::from_le_bytes);
-        let (mut parts, mut left) = (Vec::new(), 0_u64);
+        let mut parts = Vec::new();
         for vector in bytes.chunks_exact(16) {
             let (base, length) = vector.split_at(8);
             let length = word(length);
             if length.cast_signed() < 0 {
                 return Err(Errno::INVAL);
             }
-            let length = length.min(MOST - left);
-            left += length;
             parts.push((word(base), length));
         }
-        parts.reverse();
-        Ok(Span { parts, left })
+        Ok(Span::of(parts))
     }
 
     /// Runs `f` on the next `count` bytes, piece by piece, and goes on behind them.

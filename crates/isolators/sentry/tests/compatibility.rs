@@ -77,6 +77,7 @@ fn compiled_programs_see_the_same() {
         "nested",
         "files",
         "flags",
+        "notify",
         "watches",
         "futexes",
         "locks",

@@ -79,6 +79,7 @@ impl Whose {
 enum Event {
     In = 1,
     Out = 2,
+    Message = 3,
     Error = 4,
     Urgent = 5,
     HungUp = 6,
@@ -89,6 +90,7 @@ impl Event {
         match self {
             Event::In => 0x41,
             Event::Out => 0x304,
+            Event::Message => 0x441,
             Event::Error => 0x8,
             Event::Urgent => 0x82,
             Event::HungUp => 0x18,
@@ -122,8 +124,19 @@ impl std::fmt::Debug for Owner {
     }
 }
 
-/// Owners, and whether they are to be told of urgent data.
-type Due = Vec<(Arc<Owner>, bool)>;
+/// Of what an owner is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// What can be done with his file without waiting.
+    Ready,
+    /// Urgent data came.
+    Urgent,
+    /// Something happened in his directory, of which this descriptor was asked for.
+    Directory(u32),
+}
+
+/// Owners, and of what they are to be told.
+type Due = Vec<(Arc<Owner>, What)>;
 
 thread_local! {
     /// Those that are to be told, if this thread serves a call.
@@ -144,7 +157,7 @@ pub fn telling<T>(f: impl FnOnce() -> T) -> T {
 /// The calling thread is about to wait: whom it woke by signals is told now.
 pub fn tell() {
     while let Some(due) = DUE.with_borrow_mut(|due| due.as_mut().and_then(take_all)) {
-        due.into_iter().for_each(|(owner, urgent)| owner.tell(urgent));
+        due.into_iter().for_each(|(owner, what)| owner.tell(what));
     }
 }
 
@@ -172,7 +185,7 @@ impl Owner {
                 let this = Weak::clone(this);
                 let forward = move || {
                     if let Some(owner) = this.upgrade() {
-                        owner.is_due(false);
+                        owner.is_due(What::Ready);
                     }
                 };
                 let waiter = Arc::new(Waiter::forwarding(Box::new(forward)));
@@ -229,7 +242,7 @@ impl Owner {
             state.asked.is_some()
         };
         if asked {
-            self.is_due(false);
+            self.is_due(What::Ready);
         }
     }
 
@@ -246,32 +259,42 @@ impl Owner {
         }
     }
 
-    /// Something has happened, of which the owner may be told: perhaps that urgent data came.
-    pub fn is_due(self: &Arc<Self>, urgent: bool) {
+    /// Something happened in his directory.
+    pub fn directory_changed(self: &Arc<Self>, descriptor: u32) {
+        self.is_due(What::Directory(descriptor));
+    }
+
+    /// Something has happened, of which the owner may be told.
+    pub fn is_due(self: &Arc<Self>, what: What) {
         let own = Arc::as_ptr(self).addr();
-        if !urgent && LISTENING.get().0 == own {
+        if what == What::Ready && LISTENING.get().0 == own {
             LISTENING.set((own, true));
             return;
         }
         let later = DUE.with_borrow_mut(|due| {
             let Some(list) = due else { return true };
-            if !list.iter().any(|(owner, of)| Arc::ptr_eq(owner, self) && *of == urgent) {
-                list.push((Arc::clone(self), urgent));
+            let same = |(owner, of): &(Arc<Owner>, What)| Arc::ptr_eq(owner, self) && *of == what;
+            // Each change of a directory is told of.
+            if matches!(what, What::Directory(_)) || !list.iter().any(same) {
+                list.push((Arc::clone(self), what));
             }
             false
         });
         let kernel = || lock(&self.state).whose.as_ref().and_then(|(kernel, ..)| kernel.upgrade());
         if let (true, Some(kernel)) = (later, kernel()) {
             let this = Arc::clone(self);
-            let work = move || this.tell(urgent);
+            let work = move || this.tell(what);
             Parked::new(&kernel.machine.workers, None, Box::new(work)).go_on();
         }
     }
 
-    fn tell(&self, urgent: bool) {
-        if urgent {
-            self.send(Info::new(SIGURG, SI_KERNEL));
-            return;
+    fn tell(&self, what: What) {
+        match what {
+            What::Urgent => return self.send(Info::new(SIGURG, SI_KERNEL)),
+            What::Directory(number) => {
+                return self.happened(Event::Message, number.cast_signed());
+            }
+            What::Ready => {}
         }
         let Some(file) = self.file.upgrade() else { return };
         if lock(&self.state).asked.is_none() {
@@ -305,15 +328,13 @@ impl Owner {
             Some(_) => false,
         };
         for event in input.into_iter().chain(output.then_some(Event::Out)) {
-            self.happened(event);
+            let descriptor = lock(&self.state).asked.unwrap_or(-1);
+            self.happened(event, descriptor);
         }
     }
 
-    fn happened(&self, event: Event) {
-        let (signal, descriptor) = {
-            let state = lock(&self.state);
-            (state.signal, state.asked.unwrap_or(-1))
-        };
+    fn happened(&self, event: Event, descriptor: i32) {
+        let signal = lock(&self.state).signal;
         if signal == 0 {
             self.send(Info::new(SIGIO, SI_KERNEL));
             return;

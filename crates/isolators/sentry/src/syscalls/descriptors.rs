@@ -87,6 +87,7 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
     const OFD_SETLK: u32 = 37;
     const OFD_SETLKW: u32 = 38;
     const GETLEASE: u32 = 1025;
+    const NOTIFY: u32 = 1026;
     const DUPFD_CLOEXEC: u32 = 1030;
     const SETPIPE_SIZE: u32 = 1031;
     const GETPIPE_SIZE: u32 = 1032;
@@ -127,6 +128,7 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
         | command::GETSIG
         | command::SETOWN_EX
         | command::GETOWN_EX => file_owner::control(call, &file),
+        NOTIFY => file_owner::notify(call, &file),
         // F_UNLCK: there are no leases.
         GETLEASE => Ok(2),
         command @ (SETPIPE_SIZE | GETPIPE_SIZE) => {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::signal::owner::{Owner, Whose};
-use crate::vfs::{Asks, OpenFile, status};
+use crate::vfs::{Asks, OpenFile, directory_notice, status};
 
 use super::{Call, Outcome, signals};
 
@@ -126,4 +126,17 @@ pub(super) fn ask(call: &Call<'_>, file: &Arc<OpenFile>, on: bool) -> Result<(),
         file.flags.store(if on { old | status::ASYNC } else { old }, Ordering::SeqCst);
     }
     Ok(())
+}
+
+/// `F_NOTIFY`: the caller is told of what happens in a directory, if nobody else is.
+pub(super) fn notify(call: &Call<'_>, file: &Arc<OpenFile>) -> Outcome {
+    let events = call.uint(2);
+    directory_notice::ask(file, (call.uint(0), &call.files()), events)?;
+    let owner = Owner::of(file);
+    if owner.whose().is_none() {
+        let own = call.thread.process.pid;
+        let whose = Whose::find(call.kernel, PROCESS, own).ok();
+        owner.set(call.kernel, whose, signals::sender(call).0);
+    }
+    Ok(0)
 }

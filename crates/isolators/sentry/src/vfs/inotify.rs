@@ -11,6 +11,7 @@ use crate::syscalls::Call;
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
+use super::directory_notice::DirectoryNotice;
 use super::{Asks, Attributes, Entry, File, Kind, Ready};
 
 /// Bits of `mask`.
@@ -29,6 +30,8 @@ pub mod event {
     pub const DELETE_SELF: u32 = 0x400;
     pub const MOVE_SELF: u32 = 0x800;
     pub const ALL: u32 = 0xfff;
+    /// Within a directory: of which inotify(7) does not tell, but `F_NOTIFY`.
+    pub const RENAMED: u32 = 0x800_0000;
     pub const OVERFLOW: u32 = 0x4000;
     pub const IGNORED: u32 = 0x8000;
     pub const IS_DIRECTORY: u32 = 0x4000_0000;
@@ -41,7 +44,7 @@ const WATCHES: usize = 65_536;
 /// Bytes of `struct inotify_event` without its name.
 const HEAD: usize = 16;
 
-type Id = (u64, u64);
+pub(super) type Id = (u64, u64);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Event {
@@ -83,22 +86,39 @@ pub struct Inotify {
     changed: WaitQueue,
 }
 
+/// Bits of a mask that say what happened.
+const KINDS: u32 = event::ALL | event::RENAMED;
+
+/// Who is told.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    /// A set, of its watch of this number.
+    Set(Weak<Inotify>, i32),
+    /// The owner of an open directory (`F_NOTIFY`), by a signal.
+    Owner(Arc<DirectoryNotice>),
+}
+
 #[derive(Debug)]
-struct Watch {
-    set: Weak<Inotify>,
-    number: i32,
-    mask: u32,
+pub(super) struct Watch {
+    pub(super) told: Told,
+    pub(super) mask: u32,
+}
+
+impl Watch {
+    fn is_of(&self, set: &Weak<Inotify>) -> bool {
+        matches!(&self.told, Told::Set(own, _) if own.ptr_eq(set))
+    }
 }
 
 /// All watches, by device and inode.
 #[derive(Debug, Default)]
-struct Watched {
-    files: Mutex<HashMap<Id, Vec<Watch>>>,
+pub(super) struct Watched {
+    pub(super) files: Mutex<HashMap<Id, Vec<Watch>>>,
     /// How many there are: most guests have none.
     count: AtomicUsize,
 }
 
-static WATCHED: LazyLock<Watched> = LazyLock::new(Watched::default);
+pub(super) static WATCHED: LazyLock<Watched> = LazyLock::new(Watched::default);
 
 fn id(entry: &Entry) -> Option<Id> {
     entry.node.id()
@@ -138,22 +158,22 @@ impl Inotify {
         let mut files = lock(&WATCHED.files);
         let watches = files.entry(id).or_default();
         let this = Arc::downgrade(self);
-        if let Some(watch) = watches.iter_mut().find(|watch| watch.set.ptr_eq(&this)) {
+        if let Some(watch) = watches.iter_mut().find(|watch| watch.is_of(&this))
+            && let Told::Set(_, number) = watch.told
+        {
             if new {
                 return Err(Errno::EXIST);
             }
             watch.mask = if add { watch.mask | mask } else { mask };
-            return Ok(watch.number);
+            return Ok(number);
         }
-        if WATCHED.count.load(Ordering::SeqCst) >= WATCHES {
-            return Err(Errno::NOSPC);
-        }
+        WATCHED.has_room()?;
         let mut state = lock(&self.state);
         state.last += 1;
         let number = state.last;
         state.watched.insert(number, id);
         drop(state);
-        watches.push(Watch { set: this, number, mask });
+        watches.push(Watch { told: Told::Set(this, number), mask });
         WATCHED.count.fetch_add(1, Ordering::SeqCst);
         Ok(number)
     }
@@ -164,8 +184,10 @@ impl Inotify {
     /// `EINVAL` if there is no such one.
     pub fn remove(self: &Arc<Self>, number: i32) -> Result<(), Errno> {
         let id = lock(&self.state).watched.remove(&number).ok_or(Errno::INVAL)?;
-        WATCHED
-            .forget(id, |watch| watch.number == number && watch.set.ptr_eq(&Arc::downgrade(self)));
+        let this = Arc::downgrade(self);
+        WATCHED.forget(id, |watch| {
+            matches!(&watch.told, Told::Set(set, own) if *own == number && set.ptr_eq(&this))
+        });
         let (mask, name) = (event::IGNORED, Vec::new());
         self.push(Event { watch: number, mask, cookie: 0, name });
         Ok(())
@@ -173,7 +195,18 @@ impl Inotify {
 }
 
 impl Watched {
-    fn forget(&self, id: Id, is_gone: impl Fn(&Watch) -> bool) {
+    /// Whether there may be one more.
+    pub(super) fn has_room(&self) -> Result<(), Errno> {
+        let full = self.count.load(Ordering::SeqCst) >= WATCHES;
+        if full { Err(Errno::NOSPC) } else { Ok(()) }
+    }
+
+    /// One more is there.
+    pub(super) fn added(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn forget(&self, id: Id, is_gone: impl Fn(&Watch) -> bool) {
         let mut files = lock(&self.files);
         let Some(watches) = files.get_mut(&id) else { return };
         let before = watches.len();
@@ -185,20 +218,23 @@ impl Watched {
     }
 
     fn tell(&self, id: Id, mask: u32, name: &[u8], cookie: u32) {
-        let told: Vec<(Arc<Inotify>, i32, bool)> = {
+        let told: Vec<(Told, bool)> = {
             let files = lock(&self.files);
             let watches = files.get(&id).into_iter().flatten();
-            let wanted = watches.filter(|watch| watch.mask & mask & event::ALL != 0);
-            let told = wanted.filter_map(|watch| {
-                Some((watch.set.upgrade()?, watch.number, watch.mask & event::ONE_SHOT != 0))
-            });
-            told.collect()
+            let wanted = watches.filter(|watch| watch.mask & mask & KINDS != 0);
+            wanted.map(|watch| (watch.told.clone(), watch.mask & event::ONE_SHOT != 0)).collect()
         };
-        for (set, watch, once) in told {
-            set.push(Event { watch, mask, cookie, name: name.to_vec() });
-            if once {
-                // It may be gone by now.
-                let _ = set.remove(watch);
+        for (told, once) in told {
+            match told {
+                Told::Set(set, watch) => {
+                    let Some(set) = set.upgrade() else { continue };
+                    set.push(Event { watch, mask, cookie, name: name.to_vec() });
+                    if once {
+                        // It may be gone by now.
+                        let _ = set.remove(watch);
+                    }
+                }
+                Told::Owner(notice) => notice.happened(id, mask),
             }
         }
     }
@@ -255,7 +291,11 @@ pub(super) fn to_itself(entry: &Entry, what: u32) {
     let sets: Vec<(Arc<Inotify>, i32)> = {
         let files = lock(&WATCHED.files);
         let watches = files.get(&id).into_iter().flatten();
-        watches.filter_map(|watch| Some((watch.set.upgrade()?, watch.number))).collect()
+        let told = watches.filter_map(|watch| match &watch.told {
+            Told::Set(set, number) => Some((set.upgrade()?, *number)),
+            Told::Owner(_) => None,
+        });
+        told.collect()
     };
     for (set, number) in sets {
         let _ = set.remove(number);
@@ -295,7 +335,7 @@ impl Drop for InotifyFile {
         let watched = std::mem::take(&mut lock(&self.0.state).watched);
         let this = Arc::downgrade(&self.0);
         for id in watched.into_values() {
-            WATCHED.forget(id, |watch| watch.set.ptr_eq(&this));
+            WATCHED.forget(id, |watch| watch.is_of(&this));
         }
     }
 }

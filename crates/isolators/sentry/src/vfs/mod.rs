@@ -7,6 +7,7 @@ mod change_attributes;
 mod children;
 mod device;
 mod devtmpfs;
+pub mod directory_notice;
 mod disarm;
 mod entry;
 mod epoll;

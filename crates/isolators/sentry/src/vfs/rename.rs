@@ -140,6 +140,9 @@ impl Walker<'_> {
         let is_directory = entry.kind() == Kind::Directory;
         let cookie = inotify::cookie();
         let (from, to) = (event::MOVED_FROM, event::MOVED_TO);
+        if old.parent.node.id() == new.parent.node.id() {
+            inotify::in_directory(&old.parent, &old.name, event::RENAMED, is_directory, cookie);
+        }
         inotify::in_directory(&old.parent, &old.name, from, is_directory, cookie);
         inotify::in_directory(&new.parent, &new.name, to, is_directory, cookie);
         inotify::to_itself(entry, event::MOVE_SELF);

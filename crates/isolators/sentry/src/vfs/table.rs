@@ -160,6 +160,7 @@ impl FileTable {
     pub fn closed(&self, file: &OpenFile) {
         LOCKS.closed(file, self);
         super::queue_file::closed(file, self);
+        super::directory_notice::closed(file, self);
     }
 
     /// Whether a number is closed on exec.

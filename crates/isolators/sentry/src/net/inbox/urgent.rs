@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::signal::owner::Owner;
+use crate::signal::owner::{Owner, What};
 use crate::task::waiter::lock;
 
 use super::{Inbox, OVERHEAD, Packet, State};
@@ -31,7 +31,7 @@ impl Inbox {
         let owner = state.owner.upgrade();
         drop(state);
         if let Some(owner) = owner {
-            owner.is_due(true);
+            owner.is_due(What::Urgent);
         }
         self.readable.wake();
     }

@@ -202,6 +202,7 @@ fn tasks_are_governed_the_same() {
     let sandbox = Sandbox::new();
     for name in [
         "running",
+        "threadclocks",
         "timers",
         "jobs",
         "terminals",

@@ -12,6 +12,7 @@ use crate::platform::{COARSE, HostCall};
 use crate::signal;
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Process, Restart, Thread};
+use crate::time::ThreadClock;
 
 use super::{Call, Failure, Framed, Outcome};
 
@@ -322,15 +323,19 @@ pub(super) fn nanosleep(call: &Call<'_>) -> Outcome {
     sleep_for(call, time, call.arg(1))
 }
 
-/// Until a process has used some processor time: looked at again and again.
-fn sleep_for_processor(call: &Call<'_>, id: i32, until: Duration, left: u64) -> Outcome {
+/// Until a clock of processor time shows more: looked at again and again. One that has gone
+/// shows nothing more.
+fn sleep_for_processor(
+    call: &Call<'_>,
+    now: &dyn Fn() -> Option<Duration>,
+    (wanted, absolute): (Duration, bool),
+) -> Outcome {
     const LOOK: Duration = Duration::from_millis(5);
-    loop {
-        let now = now(call, id)?;
-        let rest = until.saturating_sub(now);
-        if rest.is_zero() {
-            return Ok(0);
-        }
+    let left = if absolute { 0 } else { call.arg(3) };
+    let first = now().ok_or(Errno::INVAL)?;
+    let until = if absolute { wanted } else { first.saturating_add(wanted) };
+    let mut rest = until.saturating_sub(first);
+    while !rest.is_zero() {
         match sleep(call, Instant::now() + (rest / 64).max(LOOK), 0, Restart::Never) {
             Err(Failure::Interrupted(_)) if left != 0 => {
                 write_time(call, left, rest)?;
@@ -338,7 +343,9 @@ fn sleep_for_processor(call: &Call<'_>, id: i32, until: Duration, left: u64) -> 
             }
             other => other?,
         };
+        rest = now().map_or(rest, |now| until.saturating_sub(now));
     }
+    Ok(0)
 }
 
 pub(super) fn clock_nanosleep(call: &Call<'_>) -> Outcome {
@@ -351,10 +358,22 @@ pub(super) fn clock_nanosleep(call: &Call<'_>) -> Outcome {
     match clock {
         Clock::Host(_) if !matches!(id, 0 | 1 | 7 | 11) => Err(Errno::OPNOTSUPP.into()),
         Clock::Alarm => Err(Errno::PERM.into()),
-        Clock::Processor { whose: Whose::Thread(_), .. } => Err(Errno::INVAL.into()),
-        Clock::Processor { whose: Whose::Process(_), .. } => {
-            let until = if absolute { wanted } else { now(call, id)? + wanted };
-            sleep_for_processor(call, id, until, if absolute { 0 } else { call.arg(3) })
+        Clock::Processor { whose: Whose::Thread(thread), .. }
+            if Arc::ptr_eq(&thread, call.thread) =>
+        {
+            Err(Errno::INVAL.into())
+        }
+        Clock::Processor { whose: Whose::Thread(_), user: true } => Err(Errno::OPNOTSUPP.into()),
+        Clock::Processor { whose: Whose::Thread(thread), .. } => {
+            let clock = ThreadClock::of(call.kernel, &thread)?;
+            sleep_for_processor(call, &|| clock.now(), (wanted, absolute))
+        }
+        Clock::Processor { whose: Whose::Process(process), user } => {
+            let now = || {
+                let usage = process.usage(call.kernel);
+                Some(if user { usage.user } else { usage.total() })
+            };
+            sleep_for_processor(call, &now, (wanted, absolute))
         }
         Clock::Host(_) if absolute => {
             let distance = wanted.saturating_sub(now(call, id)?);

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::signal::MAX;
 use crate::task::waiter::lock;
-use crate::time::{Notify, PosixTimer, Source, Timer};
+use crate::time::{Notify, PosixTimer, Source, ThreadClock, Timer};
 use crate::vfs::{OpenFile, TimerFd, status};
 
 use super::time::{self, Clock, Whose, duration};
@@ -125,7 +125,9 @@ pub(super) fn timer_create(call: &Call<'_>) -> Outcome {
         Clock::Processor { whose: Whose::Process(process), user } => {
             Source::Processor(Arc::downgrade(&process), user)
         }
-        // Their time can only be asked by a thread of the same process.
+        Clock::Processor { whose: Whose::Thread(thread), user: false } => {
+            Source::Thread(Arc::new(ThreadClock::of(call.kernel, &thread)?))
+        }
         Clock::Processor { whose: Whose::Thread(_), .. } => return Err(Errno::OPNOTSUPP.into()),
     };
     let (notify, default) = notify(call, call.arg(1))?;
@@ -159,6 +161,9 @@ fn first(
 ) -> Result<Option<Duration>, Errno> {
     if !absolute || time.is_zero() {
         return Ok(from_now(call, timer, time));
+    }
+    if timer.is_of_thread() {
+        return Ok(Some(time));
     }
     let now = timer.now(call.kernel).unwrap_or_default();
     let theirs = time::now(call, clock)?;

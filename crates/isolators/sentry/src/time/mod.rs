@@ -3,11 +3,13 @@
 mod alarms;
 mod counts;
 mod process;
+mod thread;
 mod timer;
 mod usage;
 
 pub use alarms::{Alarms, Key};
 pub use counts::{Counting, Tally, sum};
 pub use process::{Notify, PosixTimer, ProcessTimers};
+pub use thread::ThreadClock;
 pub use timer::{Source, Timer};
 pub use usage::{Accounts, Usage};

@@ -8,7 +8,7 @@ use crate::syscalls::system::processors;
 use crate::task::Process;
 use crate::task::waiter::lock;
 
-use super::{Alarms, Key};
+use super::{Alarms, Key, ThreadClock};
 
 /// What a timer counts.
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub enum Source {
     Wall,
     /// Processor time of a process; in its own code only, if so.
     Processor(Weak<Process>, bool),
+    /// Processor time of a thread.
+    Thread(Arc<ThreadClock>),
 }
 
 /// Gets how often it fired since it was last told: more than once if the
@@ -72,11 +74,18 @@ impl Timer {
     pub fn now(&self, kernel: &Arc<Kernel>) -> Option<Duration> {
         match &self.source {
             Source::Wall => Some(BEGIN + kernel.booted.elapsed()),
+            Source::Thread(clock) => clock.now(),
             Source::Processor(process, user) => {
                 let usage = process.upgrade()?.usage(kernel);
                 Some(if *user { usage.user } else { usage.total() })
             }
         }
+    }
+
+    /// Whether its own time is what its clock shows, and nobody else's.
+    #[must_use]
+    pub fn is_of_thread(&self) -> bool {
+        matches!(self.source, Source::Thread(_))
     }
 
     /// Has it fire at `first` in the source's time (`None`: never), and every
@@ -132,6 +141,7 @@ impl Timer {
         let wait = next.saturating_sub(now).max(least);
         let at = match self.source {
             Source::Wall => Instant::now() + wait,
+            Source::Thread(_) => Instant::now() + wait.max(LOOK),
             Source::Processor(..) => {
                 let most = u32::try_from(processors()).unwrap_or(1).max(1);
                 Instant::now() + (wait / most).max(LOOK)

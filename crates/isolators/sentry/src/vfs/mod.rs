@@ -54,7 +54,7 @@ mod write_hint;
 use std::sync::{Arc, Mutex, Weak};
 
 pub use attributes::{Attributes, Kind, Time};
-pub use broker::{Broker, BrokerClient, Found, StartBrokerError, pair, served_tree};
+pub use broker::{Broker, BrokerClient, Found, ProcessFile, StartBrokerError, pair, served_tree};
 pub use change::Make;
 pub use change_attributes::NewTime;
 pub use device::{Device, OpenDevice};

@@ -83,6 +83,8 @@ pub enum ProcessFile {
     Status = 1,
     /// `/proc/<pid>/smaps`
     Smaps,
+    /// `/proc/<pid>/schedstat`
+    Schedule,
 }
 
 /// Bytes of a file's attributes in an answer: `struct stat`.

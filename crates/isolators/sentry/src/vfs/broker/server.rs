@@ -319,12 +319,14 @@ impl Broker {
     fn process_file(&self, pid: u64, which: u32, thread: u64) -> Result<Answer, Errno> {
         const STATUS: u32 = ProcessFile::Status as u32;
         const SMAPS: u32 = ProcessFile::Smaps as u32;
+        const SCHEDULE: u32 = ProcessFile::Schedule as u32;
         let Some(procfs) = self.processes.get().and_then(Option::as_ref) else {
             return Ok(Answer::NotMine);
         };
         let name = match which {
             STATUS => "status",
             SMAPS => "smaps",
+            SCHEDULE => "schedstat",
             _ => return Err(Errno::INVAL),
         };
         let path = match thread {

@@ -1,0 +1,135 @@
+// Timers and sleep by processor time, of threads and of processes.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+static atomic_int fired, by_thread, stop, idle;
+static __thread int own;
+
+static void hear(int number, siginfo_t *info, void *context) {
+    fired++;
+    by_thread = own;
+}
+
+static long of(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void burn(long millis) {
+    for (long end = of(CLOCK_THREAD_CPUTIME_ID) + millis; of(CLOCK_THREAD_CPUTIME_ID) < end;)
+        for (volatile int i = 0; i < 20000; i++)
+            ;
+}
+
+static void *work(void *argument) {
+    own = (long)argument;
+    while (!stop)
+        if (idle)
+            usleep(1000);
+        else
+            burn(1);
+    return 0;
+}
+
+static struct itimerspec in(long first, long again) {
+    return (struct itimerspec){{again / 1000, again % 1000 * 1000000}, {first / 1000, first % 1000 * 1000000}};
+}
+
+static timer_t make(clockid_t clock, int how, pid_t tid) {
+    struct sigevent event;
+    memset(&event, 0, sizeof event);
+    event.sigev_notify = how, event.sigev_signo = SIGUSR1;
+    event.sigev_notify_thread_id = tid;
+    timer_t timer = 0;
+    int result = timer_create(clock, &event, &timer);
+    printf("made %d errno %d\n", result, result ? errno : 0);
+    return timer;
+}
+
+static int about(long value, long wanted) {
+    return value >= wanted - 20 && value <= wanted + 60;
+}
+
+int main(void) {
+    setvbuf(stdout, 0, _IOLBF, 0);
+    struct sigaction act = {.sa_sigaction = hear, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(SIGUSR1, &act, 0);
+    own = 1;
+    timer_t timer = make(CLOCK_THREAD_CPUTIME_ID, SIGEV_SIGNAL, 0);
+    struct itimerspec time = in(100, 0);
+    timer_settime(timer, 0, &time, 0);
+    usleep(200000);
+    printf("asleep: %d\n", fired);
+    burn(60);
+    printf("early: %d\n", fired);
+    timer_gettime(timer, &time);
+    printf("left %d\n", time.it_value.tv_nsec > 1000000 && time.it_value.tv_nsec < 50000000);
+    burn(80);
+    printf("late: %d\n", fired);
+    long now = of(CLOCK_THREAD_CPUTIME_ID);
+    time = in(now + 50, 0);
+    timer_settime(timer, TIMER_ABSTIME, &time, 0);
+    burn(30);
+    printf("early: %d\n", fired);
+    burn(60);
+    printf("late: %d\n", fired);
+    time = in(20, 20);
+    timer_settime(timer, 0, &time, 0);
+    burn(220);
+    printf("again and again: %d\n", fired >= 6 && fired <= 13);
+    time = in(0, 0);
+    timer_settime(timer, 0, &time, 0);
+    timer_delete(timer);
+
+    pthread_t other;
+    pthread_create(&other, 0, work, (void *)2);
+    clockid_t clock;
+    pthread_getcpuclockid(other, &clock);
+    fired = 0;
+    timer = make(clock, SIGEV_SIGNAL, 0);
+    now = of(clock);
+    time = in(100, 0);
+    timer_settime(timer, 0, &time, 0);
+    while (!fired)
+        usleep(1000);
+    printf("other's: %d\n", about(of(clock) - now, 100));
+    timer_delete(timer);
+    fired = 0;
+    timer = make(CLOCK_THREAD_CPUTIME_ID, SIGEV_THREAD_ID, syscall(SYS_gettid));
+    time = in(50, 0);
+    timer_settime(timer, 0, &time, 0);
+    burn(100);
+    printf("to a thread: %d by %d\n", fired, by_thread);
+    timer_delete(timer);
+
+    struct timespec wait = {0, 100000000};
+    now = of(clock);
+    int result = clock_nanosleep(clock, 0, &wait, 0);
+    printf("slept by other's %d: %d\n", result, about(of(clock) - now, 100));
+    now = of(CLOCK_PROCESS_CPUTIME_ID);
+    result = clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &wait, 0);
+    printf("slept by process's %d: %d\n", result, about(of(CLOCK_PROCESS_CPUTIME_ID) - now, 100));
+    result = clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &wait, 0);
+    printf("by its own: %d\n", result);
+    clockid_t mine;
+    pthread_getcpuclockid(pthread_self(), &mine);
+    printf("by its own: %d\n", clock_nanosleep(mine, 0, &wait, 0));
+    stop = 1;
+    pthread_join(other, 0);
+    timer = make(clock, SIGEV_SIGNAL, 0);
+    printf("done\n");
+}

@@ -268,6 +268,18 @@ fn same_as_root(name: &str) {
     assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
 }
 
+/// What programs call their memory, of which not every host's kernel knows.
+#[test]
+fn memory_has_names() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("labels", &["-static"]);
+    let ended = sandbox.run(&["/bin/labels"]);
+    assert_eq!(ended.stdout, include_str!("programs/labels.txt"), "{ended:?}");
+}
+
 /// Links of procfs lead to what is open, not to what is at its path.
 #[test]
 fn open_directories_are_gone_through() {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::platform::GUEST_END;
 
@@ -81,6 +82,8 @@ pub struct Area {
     pub backing: Backing,
     /// `[heap]`, `[stack]`.
     pub name: &'static str,
+    /// What its program calls it (`PR_SET_VMA`).
+    pub label: Option<Arc<str>>,
     /// What else.
     pub marks: Marks,
 }
@@ -147,7 +150,7 @@ impl Areas {
         self.touched(range).map(|(_, area)| area)
     }
 
-    fn touched(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, &Area)> {
+    pub(super) fn touched(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, &Area)> {
         let first = self.at(range.start).map_or(range.start, |(start, _)| start);
         self.areas.range(first..range.end).map(|(start, area)| (*start, area))
     }
@@ -277,6 +280,7 @@ impl Areas {
         let alike = lower.end == address
             && lower.protection == upper.protection
             && lower.name == upper.name
+            && lower.label == upper.label
             && lower.marks == upper.marks
             && lower.backing.advanced(address - start) == upper.backing;
         if alike {
@@ -340,7 +344,7 @@ mod tests {
 
     fn anonymous(end: u64) -> Area {
         let (protection, backing) = (Protection(3), Backing::Anonymous);
-        Area { end, protection, backing, name: "", marks: Marks::default() }
+        Area { end, protection, backing, name: "", label: None, marks: Marks::default() }
     }
 
     fn ranges(areas: &Areas) -> Vec<(u64, u64)> {

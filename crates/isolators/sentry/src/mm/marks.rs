@@ -1,8 +1,11 @@
 //! What there is to know of areas beside what they are: what was advised, what is locked.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::{Area, Areas};
+use rustix::io::Errno;
+
+use super::{Area, Areas, Backing};
 
 bitflags::bitflags! {
     /// What else there is to know of an area.
@@ -47,10 +50,39 @@ impl Areas {
     /// Whether there is room for the areas that it would be in more than before.
     #[must_use]
     pub fn may_mark(&self, range: &Range<u64>, gets: Marks, loses: Marks) -> bool {
+        let is_so = |area: &Area| area.marks == area.marks.difference(loses).union(gets);
+        self.may_cut(range) || self.within(range).all(is_so)
+    }
+
+    /// Whether there is room for the areas that a range would be cut out of.
+    fn may_cut(&self, range: &Range<u64>) -> bool {
         let cuts = [range.start, range.end].into_iter();
         let cuts = cuts.filter(|cut| self.at(*cut).is_some_and(|(start, _)| start != *cut));
-        let is_so = |area: &Area| area.marks == area.marks.difference(loses).union(gets);
-        self.count() + cuts.count() <= MOST || self.within(range).all(is_so)
+        self.count() + cuts.count() <= MOST
+    }
+
+    /// Names private memory in `range`, up to where something else is.
+    ///
+    /// # Errors
+    /// `EBADF` if there is something else; `EAGAIN` if there would be too many areas; `ENOMEM`
+    /// if not all is mapped.
+    pub fn label(&mut self, range: &Range<u64>, label: Option<&Arc<str>>) -> Result<(), Errno> {
+        let is_other =
+            |area: &Area| area.backing != Backing::Anonymous || area.name.starts_with('/');
+        let other = self.touched(range).find(|(_, area)| is_other(area));
+        let other = other.map(|(start, _)| start.max(range.start));
+        let named = range.start..other.unwrap_or(range.end);
+        let is_so = |area: &Area| area.label.as_ref() == label;
+        if !self.may_cut(&named) && !self.within(&named).all(is_so) {
+            return Err(Errno::AGAIN);
+        }
+        let whole = self.is_mapped(range);
+        self.change(&named, |area| area.label = label.cloned());
+        match other {
+            Some(_) => Err(Errno::BADF),
+            None if !whole => Err(Errno::NOMEM),
+            None => Ok(()),
+        }
     }
 
     /// Whether something in `range` has one of these marks.
@@ -97,12 +129,19 @@ impl Areas {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mm::{Backing, Protection};
+    use crate::mm::Protection;
 
     #[test]
     fn marks_make_no_more_areas_than_a_host_has() {
         let (protection, backing) = (Protection(3), Backing::Anonymous);
-        let area = Area { end: 1 << 30, protection, backing, name: "", marks: Marks::default() };
+        let area = Area {
+            end: 1 << 30,
+            protection,
+            backing,
+            name: "",
+            label: None,
+            marks: Marks::default(),
+        };
         let mut areas = Areas::default();
         areas.insert(0x1_0000, area);
         let (gets, none) = (Marks::NOT_DUMPED, Marks::empty());
@@ -124,7 +163,14 @@ mod tests {
     fn locks_go_with_what_is_mapped() {
         let all = 0..u64::MAX;
         let (protection, backing) = (Protection(3), Backing::Anonymous);
-        let area = Area { end: 0x20_0000, protection, backing, name: "", marks: Marks::default() };
+        let area = Area {
+            end: 0x20_0000,
+            protection,
+            backing,
+            name: "",
+            label: None,
+            marks: Marks::default(),
+        };
         let mut areas = Areas::default();
         areas.insert(0x10_0000, area);
         areas.lock(&(0x10_0000..0x18_0000), Marks::LOCKED);

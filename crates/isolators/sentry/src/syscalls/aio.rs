@@ -46,6 +46,7 @@ pub(super) fn io_setup(call: &Call<'_>, frame: &Frame) -> Framed {
         protection: Protection(3),
         backing: Backing::Anonymous,
         name: "/[aio] (deleted)",
+        label: None,
         marks: Marks::empty(),
     };
     let flags = map::PRIVATE | map::ANONYMOUS | map::FIXED;

@@ -91,7 +91,7 @@ pub(super) fn mmap(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let (end, backing, protection) = (at.end, Backing::Anonymous, Protection(protection));
-    let area = Area { end, protection, backing, name: "", marks: Marks::empty() };
+    let area = Area { end, protection, backing, name: "", label: None, marks: Marks::empty() };
     let (judged, data) = (at.clone(), protection.0 & 2 != 0);
     let judge = |space: &Space| {
         let areas = lock(&space.areas);

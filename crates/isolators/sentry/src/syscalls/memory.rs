@@ -215,6 +215,7 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
         protection: Protection(protection),
         backing: want.backing,
         name: "",
+        label: None,
         marks: marks | if grows { Marks::GROWS } else { Marks::empty() },
     };
     let present = if locking::is_present(marks) { map::POPULATE } else { 0 };
@@ -370,7 +371,7 @@ pub(super) fn brk(call: &Call<'_>, frame: &Frame) -> Framed {
     let Some(marks) = marks else { return keep(old) };
     let backing = Backing::Anonymous;
     let protection = Protection(3);
-    let area = Area { end: to, protection, backing, name: "[heap]", marks };
+    let area = Area { end: to, protection, backing, name: "[heap]", label: None, marks };
     let heap = Some(((start, old), wanted));
     if approved::map_in_stub(call, &space, frame, &area, from, heap)? {
         return Ok(None);

@@ -25,6 +25,7 @@ mod option {
     pub(super) const GET_SPECULATION: i32 = 52;
     pub(super) const SET_FLUSHER: i32 = 57;
     pub(super) const GET_FLUSHER: i32 = 58;
+    pub(super) const SET_AREA: i32 = 0x5356_4d41;
     /// Of the security module Yama.
     pub(super) const SET_TRACER: i32 = 0x5961_6d61;
 }
@@ -86,6 +87,7 @@ pub(super) fn serve(call: &Call<'_>) -> Option<Outcome> {
             Ok(lock(&thread.habits).machine_checks.into())
         }
         option::SET_MEMORY => super::prctl_memory::set(call),
+        option::SET_AREA => super::prctl_memory::name(call),
         option::GET_CLEARED_WORD => {
             let word = thread.clear_tid.load(Ordering::SeqCst);
             call.memory().write(argument, &word.to_le_bytes()).map(|()| 0).map_err(Failure::from)

@@ -1,7 +1,11 @@
-//! `PR_SET_MM`: where a program's arguments and variables are, as others see it.
+//! `PR_SET_MM`, `PR_SET_VMA`: where a program's arguments and variables are, and what its memory
+//! is called, as others see it.
+
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::mm::{PAGE, round_up};
 use crate::task::Caps;
 use crate::task::waiter::lock;
 
@@ -127,5 +131,34 @@ fn set_all(call: &Call<'_>, at: u64, size: u64) -> Outcome {
     }
     let strings = [arguments..arguments_end, variables..variables_end];
     *lock(&call.thread.process.strings) = strings;
+    Ok(0)
+}
+
+/// `PR_SET_VMA`: what a program calls its memory, as `maps` shows it.
+pub(super) fn name(call: &Call<'_>) -> Outcome {
+    /// `PR_SET_VMA_ANON_NAME`
+    const ANONYMOUS: u64 = 0;
+    /// Bytes of a name with its end.
+    const MOST: usize = 80;
+    if call.arg(1) != ANONYMOUS {
+        return Err(Errno::INVAL.into());
+    }
+    let label: Option<Arc<str>> = match call.arg(4) {
+        0 => None,
+        address => {
+            let text = call.memory().read_string(address, MOST)?.ok_or(Errno::INVAL)?;
+            let fits = |b: &u8| matches!(b, b' '..=b'~') && !b"\\`$[]".contains(b);
+            let text = String::from_utf8(text).ok().filter(|text| text.bytes().all(|b| fits(&b)));
+            Some(text.ok_or(Errno::INVAL)?.into())
+        }
+    };
+    let (start, length) = (call.arg(2), round_up(call.arg(3)).ok_or(Errno::INVAL)?);
+    let end = start.checked_add(length).filter(|_| start.is_multiple_of(PAGE));
+    let at = start..end.ok_or(Errno::INVAL)?;
+    if at.is_empty() {
+        return Ok(0);
+    }
+    let space = call.thread.space();
+    lock(&space.areas).label(&at, label.as_ref())?;
     Ok(0)
 }

@@ -105,7 +105,7 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
     };
     let protection = Protection(protection);
     let end = start + length;
-    let area = Area { end, protection, backing, name: "", marks };
+    let area = Area { end, protection, backing, name: "", label: None, marks };
     let host_flags = map::SHARED | map::NORESERVE;
     let descriptor = Some(descriptor);
     memory::make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset: 0 })

@@ -238,7 +238,8 @@ fn add(space: &Space, room: u64, site: Site) {
         let (backing, protection) = (Backing::Anonymous, Protection(READ_EXECUTE));
         let (page, marks) = (room & !(PAGE - 1), Marks::empty());
         let end = page + PAGE;
-        areas.insert(page, Area { end, protection, backing, name: TRAMPOLINES, marks });
+        areas
+            .insert(page, Area { end, protection, backing, name: TRAMPOLINES, label: None, marks });
     }
 }
 

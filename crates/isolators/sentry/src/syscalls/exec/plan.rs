@@ -68,7 +68,7 @@ impl Plan {
         let backing = Backing::Anonymous;
         let marks = if name == "[stack]" { Marks::GROWS } else { Marks::empty() };
         let protection = Protection(protection);
-        self.areas.insert(start, Area { end, protection, backing, name, marks });
+        self.areas.insert(start, Area { end, protection, backing, name, label: None, marks });
     }
 
     /// Maps all parts of a binary at `base`.
@@ -97,7 +97,10 @@ impl Plan {
                 let backing = Backing::File { path, id, offset, shared, most, anchor };
                 let protection = Protection(segment.protection);
                 let marks = Marks::empty();
-                self.areas.insert(page, Area { end: mapped, protection, backing, name: "", marks });
+                self.areas.insert(
+                    page,
+                    Area { end: mapped, protection, backing, name: "", label: None, marks },
+                );
                 if segment.memory_size > segment.file_size && segment.protection & 2 != 0 {
                     let rest = usize::try_from(mapped - file_end).unwrap_or(0);
                     self.writes.push((file_end, vec![0; rest]));
@@ -184,7 +187,7 @@ pub(super) fn plan(
     }
     let (backing, protection) = (Backing::Anonymous, Protection(5));
     let (end, marks) = (VDSO + VDSO_SIZE, Marks::empty());
-    let vdso = Area { end, protection, backing, name: "[vdso]", marks };
+    let vdso = Area { end, protection, backing, name: "[vdso]", label: None, marks };
     plan.areas.insert(VDSO, vdso);
     let top = GUEST_END - chance(8, 12) * 16;
     let stack = Stack::new(top, &arguments, &environment, &called, &auxiliary);

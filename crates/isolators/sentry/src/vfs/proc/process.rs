@@ -281,7 +281,11 @@ fn maps(space: &crate::mm::Space) -> Vec<u8> {
 pub(super) fn maps_line(start: u64, area: &Area) -> Vec<u8> {
     let flag = |bit: u64, c: char| if area.protection.0 & bit != 0 { c } else { '-' };
     let (offset, (device, inode), shared, path) = match &area.backing {
-        Backing::Anonymous => (0, (0, 0), 'p', area.name.as_bytes().to_vec()),
+        Backing::Anonymous => {
+            let label = area.label.as_ref().filter(|_| area.name.is_empty());
+            let name = label.map_or_else(|| area.name.to_owned(), |own| format!("[anon:{own}]"));
+            (0, (0, 0), 'p', name.into_bytes())
+        }
         Backing::Shared(_, offset) => (*offset, (1, 0), 's', b"/dev/zero (deleted)".to_vec()),
         Backing::File { path, id, offset, shared, .. } => {
             (*offset, *id, if *shared { 's' } else { 'p' }, path.clone())

@@ -72,6 +72,7 @@ fn compiled_programs_see_the_same() {
     }
     let sandbox = Sandbox::new();
     for name in [
+        "arguments",
         "clocks",
         "events",
         "nested",

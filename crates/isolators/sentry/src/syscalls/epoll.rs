@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::task::Restart;
 use crate::task::waiter::{self, Woken};
-use crate::vfs::{Epoll, EpollFile, EventFd, OpenFile, Told, epoll_flag as flag, status};
+use crate::vfs::{Device, Epoll, EpollFile, EventFd, OpenFile, Told, epoll_flag as flag, status};
 
 use super::polling::with_mask;
 use super::{Call, Failure, Outcome, time};
@@ -47,7 +47,11 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
         events = call.memory().read_u32(call.arg(3))?;
         data = call.memory().read_u64(call.arg(3).wrapping_add(4))?;
     }
-    if file.seekable {
+    if file.is_path() {
+        return Err(Errno::BADF.into());
+    }
+    // What is always ready; the host's random devices can be waited for, too.
+    if file.seekable || file.memory_device().is_some_and(|device| device != Device::Random) {
         return Err(Errno::PERM.into());
     }
     if events & flag::EXCLUSIVE != 0 && (operation == MODIFY || events & !WITH_EXCLUSIVE != 0) {

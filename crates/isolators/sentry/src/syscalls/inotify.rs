@@ -29,14 +29,14 @@ pub(super) fn inotify_init1(call: &Call<'_>) -> Outcome {
 pub(super) fn inotify_add_watch(call: &Call<'_>) -> Outcome {
     const ONLY_DIRECTORY: u32 = 0x0100_0000;
     const DONT_FOLLOW: u32 = 0x0200_0000;
-    const EXCLUDE_UNLINKED: u32 = 0x0400_0000;
     const MASK_CREATE: u32 = 0x1000_0000;
     const MASK_ADD: u32 = 0x2000_0000;
-    const HOW: u32 = ONLY_DIRECTORY | DONT_FOLLOW | EXCLUDE_UNLINKED | MASK_CREATE | MASK_ADD;
+    const HOW: u32 = ONLY_DIRECTORY | DONT_FOLLOW | MASK_CREATE | MASK_ADD;
+    const KEPT: u32 = event::ALL | event::ONE_SHOT | event::NAMED_ONLY;
     let file = call.file(0)?;
     let mask = call.uint(2);
     let (add, new) = (mask & MASK_ADD != 0, mask & MASK_CREATE != 0);
-    if mask & (event::ALL | HOW | event::ONE_SHOT) == 0 || (add && new) {
+    if mask & (HOW | KEPT) == 0 || (add && new) {
         return Err(Errno::INVAL.into());
     }
     let set = file.file.inotify().ok_or(Errno::INVAL)?;
@@ -46,7 +46,7 @@ pub(super) fn inotify_add_watch(call: &Call<'_>) -> Outcome {
     }
     let who = lock(&call.thread.credentials).clone();
     permit(&who, &entry.attributes(call.kernel)?, access::READ)?;
-    Ok(set.add(&entry, mask & (event::ALL | event::ONE_SHOT), (add, new))?.into())
+    Ok(set.add(&entry, mask & KEPT, (add, new))?.into())
 }
 
 pub(super) fn inotify_rm_watch(call: &Call<'_>) -> Outcome {

@@ -82,9 +82,8 @@ pub(super) fn kcmp(call: &Call<'_>) -> Outcome {
         kind::FILE => Ok(compare_files(&file(&one, call.arg(3))?, &file(&other, call.arg(4))?)),
         kind::MEMORY => Ok(addresses(&|thread| Arc::as_ptr(&thread.own_space()).addr())),
         kind::FILES => Ok(addresses(&|thread| Arc::as_ptr(&*lock(&thread.process.files)).addr())),
-        kind::DIRECTORIES | kind::HANDLERS => {
-            Ok(addresses(&|thread| Arc::as_ptr(&thread.process).addr()))
-        }
+        kind::DIRECTORIES => Ok(addresses(&|thread| Arc::as_ptr(&thread.fs()).addr())),
+        kind::HANDLERS => Ok(addresses(&|thread| Arc::as_ptr(&thread.process.actions()).addr())),
         kind::PRIORITY => {
             let set = |thread: &Arc<Thread>| thread.process.io_priority.load(SeqCst) != 0;
             Ok(compare_lazy(pair, pair.map(set)))

@@ -1,18 +1,20 @@
-//! mlock(2) and its relatives. The host keeps what it likes in memory; what is locked is
-//! noted, for the limit and for procfs.
+//! mlock(2) and its relatives. What is locked is touched, and noted, for the limit and for
+//! procfs; the host keeps of it what it likes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::mm::{Areas, Marks, PAGE};
-use crate::platform::GUEST_END;
+use crate::kernel::{Frame, Kernel};
+use crate::mm::{Area, Areas, Marks, PAGE};
+use crate::platform::{GUEST_END, HostCall};
 use crate::task::limits::resource;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Process, Thread};
 
-use super::memory::{map, range};
-use super::{Call, Outcome};
+use super::memory::{finish, map, range};
+use super::{Call, Failure, Framed, Outcome};
 
 const ALL: Range<u64> = 0..GUEST_END;
 
@@ -100,14 +102,61 @@ fn lock_as(call: &Call<'_>, how: Marks) -> Outcome {
     if end < at.end { Err(Errno::NOMEM.into()) } else { Ok(0) }
 }
 
-pub(super) fn mlock(call: &Call<'_>) -> Outcome {
-    lock_as(call, Marks::LOCKED)
+/// A piece of an area, and the advice that has it be there.
+type Piece = (Range<u64>, u64);
+
+/// How what is mapped in a range is touched when it is locked: as one who writes would, where
+/// pages are copied then.
+fn pieces(areas: &Areas, at: &Range<u64>) -> Vec<Piece> {
+    // MADV_POPULATE_*
+    const READ: u64 = 22;
+    const WRITE: u64 = 23;
+    let piece = |(start, area): (u64, &Area)| {
+        let part = start.max(at.start)..area.end.min(at.end);
+        let copied = area.protection.0 & 2 != 0 && !area.backing.is_shared();
+        (!part.is_empty()).then_some((part, if copied { WRITE } else { READ }))
+    };
+    areas.iter().filter_map(piece).collect()
+}
+
+/// Has the stub touch what is locked, piece by piece, and the guest go on; if `tells`, that
+/// something can't be there is an error.
+fn touch(
+    (kernel, thread, id): (&Arc<Kernel>, &Arc<Thread>, u64),
+    frame: Frame,
+    mut left: std::vec::IntoIter<Piece>,
+    tells: bool,
+) {
+    const MADVISE: u64 = 28;
+    let Some((piece, advice)) = left.next() else { return finish(kernel, thread, id, frame, 0) };
+    let args = [piece.start, piece.end - piece.start, advice, 0, 0, 0];
+    let last = frame.clone();
+    let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, result: i64| {
+        if result < 0 && tells {
+            let missing = -i64::from(Errno::NOMEM.raw_os_error());
+            return finish(kernel, thread, id, last, missing);
+        }
+        touch((kernel, thread, id), last, left, tells);
+    };
+    kernel.order(thread, id, &frame, HostCall { number: MADVISE, args }, Box::new(then));
+}
+
+pub(super) fn mlock(_: &Call<'_>) -> Outcome {
+    Err(Failure::NeedsFrame)
+}
+
+/// What it locks is there afterwards.
+pub(super) fn mlock_there(call: &Call<'_>, frame: &Frame) -> Framed {
+    lock_as(call, Marks::LOCKED)?;
+    let left = pieces(&lock(&call.thread.space().areas), &named(call)?).into_iter();
+    touch((call.kernel, call.thread, call.id), frame.clone(), left, true);
+    Ok(None)
 }
 
 pub(super) fn mlock2(call: &Call<'_>) -> Outcome {
     const ON_FAULT: u32 = 1;
     match call.uint(2) {
-        0 => lock_as(call, Marks::LOCKED),
+        0 => Err(Failure::NeedsFrame),
         ON_FAULT => lock_as(call, Marks::LOCKS),
         _ => Err(Errno::INVAL.into()),
     }
@@ -117,20 +166,28 @@ pub(super) fn munlock(call: &Call<'_>) -> Outcome {
     lock_as(call, Marks::empty())
 }
 
+const STACK: &str = "[stack]";
+const CURRENT: u32 = 1;
+const FUTURE: u32 = 2;
+const ON_FAULT: u32 = 4;
+
+/// Areas that mlockall(2) locks: of the stack nobody knows how much there is.
+fn lockable(areas: &Areas) -> impl Iterator<Item = Range<u64>> {
+    areas.iter().filter(|(_, area)| area.name != STACK).map(|(start, area)| start..area.end)
+}
+
 pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
-    const CURRENT: u32 = 1;
-    const FUTURE: u32 = 2;
-    const ON_FAULT: u32 = 4;
     let flags = call.uint(0);
     if flags == 0 || flags == ON_FAULT || flags & !7 != 0 {
         return Err(Errno::INVAL.into());
     }
+    let all = |areas: &Areas| lockable(areas).map(|at| at.end - at.start).sum::<u64>();
     let space = call.thread.space();
     let mut areas = lock(&space.areas);
     match limit(call.thread) {
         Some(0) => return Err(Errno::PERM.into()),
         // What is locked already does not matter for what is to come.
-        Some(limit) if flags & CURRENT != 0 && areas.total() > limit => {
+        Some(limit) if flags & CURRENT != 0 && all(&areas) > limit => {
             return Err(Errno::NOMEM.into());
         }
         _ => {}
@@ -138,10 +195,26 @@ pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
     let how = if flags & ON_FAULT != 0 { Marks::LOCKS } else { Marks::LOCKED };
     areas.lock_future(if flags & FUTURE != 0 { how } else { Marks::empty() });
     if flags & CURRENT != 0 {
-        // The vDSO lies behind.
-        areas.lock(&ALL, how);
+        let all: Vec<Range<u64>> = lockable(&areas).collect();
+        all.iter().for_each(|at| areas.lock(at, how));
+        if flags & ON_FAULT == 0 {
+            return Err(Failure::NeedsFrame);
+        }
     }
     Ok(0)
+}
+
+/// What there is is there afterwards, as far as it can.
+pub(super) fn mlockall_there(call: &Call<'_>, frame: &Frame) -> Framed {
+    let left: Vec<Piece> = {
+        let space = call.thread.space();
+        let areas = lock(&space.areas);
+        let mut left = pieces(&areas, &ALL);
+        left.retain(|(at, _)| areas.at(at.start).is_some_and(|(_, area)| area.name != STACK));
+        left
+    };
+    touch((call.kernel, call.thread, call.id), frame.clone(), left.into_iter(), false);
+    Ok(None)
 }
 
 pub(super) fn munlockall(call: &Call<'_>) -> Outcome {

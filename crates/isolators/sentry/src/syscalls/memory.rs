@@ -1,11 +1,9 @@
-//! Mapping: each change is decided here, made by the stub, then noted.
+//! What is mapped is changed: decided here, made by the stub, then noted.
 
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
@@ -15,7 +13,6 @@ use crate::platform::{GUEST_END, HostCall};
 use crate::signal;
 use crate::task::Thread;
 use crate::task::waiter::lock;
-use crate::vfs::MountFlags;
 
 use super::limits::allow_memory;
 use super::{Call, Failure, Framed, approved, locking};
@@ -43,6 +40,8 @@ pub(super) mod map {
     pub(in super::super) const POPULATE: u64 = 0x8000;
     pub(in super::super) const HUGETLB: u64 = 0x4_0000;
     pub(in super::super) const FIXED_NOREPLACE: u64 = 0x10_0000;
+    /// All that there were before `MAP_SHARED_VALIDATE`, which has others refused.
+    pub(in super::super) const EVER: u64 = 0x7c07_f9f3;
 }
 
 /// Whole pages from `start` on.
@@ -104,129 +103,6 @@ pub(super) fn in_turn<T>(
             Err(failure)
         }
     }
-}
-
-/// What mmap(2) is to map.
-struct Wanted {
-    backing: Backing,
-    descriptor: Option<OwnedFd>,
-    host_flags: u64,
-}
-
-/// A descriptor for a stub that is to see a file and not to change it: a guest may well make
-/// our list of its areas wrong, but not the host's.
-pub(super) fn read_only(call: &Call<'_>, fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let flags = rustix::fs::fcntl_getfl(fd)?;
-    if flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
-        return call.kernel.files.broker.read_only(fd);
-    }
-    fd.try_clone_to_owned().map_err(|_| Errno::NFILE)
-}
-
-static SHARED_OBJECTS: AtomicU64 = AtomicU64::new(1);
-
-fn wanted(call: &Call<'_>, flags: u64, protection: u64) -> Result<Wanted, Errno> {
-    let kind = match flags & 0xf {
-        map::SHARED | map::SHARED_VALIDATE => map::SHARED,
-        map::PRIVATE => map::PRIVATE,
-        _ => return Err(Errno::INVAL),
-    };
-    let shared = kind == map::SHARED;
-    if shared && flags & map::GROWS_DOWN != 0 {
-        return Err(Errno::INVAL);
-    }
-    let passed = kind | map::NORESERVE | (flags & map::POPULATE);
-    if flags & map::ANONYMOUS != 0 {
-        let number = || SHARED_OBJECTS.fetch_add(1, Ordering::Relaxed);
-        let backing = if shared { Backing::Shared(number(), 0) } else { Backing::Anonymous };
-        let host_flags = passed | map::ANONYMOUS;
-        return Ok(Wanted { backing, descriptor: None, host_flags });
-    }
-    let offset = call.arg(5);
-    if !offset.is_multiple_of(PAGE) {
-        return Err(Errno::INVAL);
-    }
-    let file = call.open_file(4)?;
-    if !file.readable() || (shared && protection & 2 != 0 && !file.writable()) {
-        return Err(Errno::ACCESS);
-    }
-    let fd = file.file.descriptor().ok_or(Errno::NODEV)?;
-    let anchor = file.file.is_mapped(shared).in_mount(file.mount_use.clone());
-    let descriptor = if shared && !file.writable() {
-        read_only(call, fd)?
-    } else {
-        fd.try_clone_to_owned().map_err(|_| Errno::NFILE)?
-    };
-    let attributes = file.file.attributes()?;
-    let path = file.entry.as_ref().map(|e| e.path()).unwrap_or_default();
-    let id = (attributes.device, attributes.inode);
-    let mut most = Protection(7);
-    if file.entry.as_ref().is_some_and(|e| e.mount.flags().contains(MountFlags::NO_EXECUTE)) {
-        most.0 &= !4;
-    }
-    if protection & !most.0 != 0 {
-        return Err(Errno::PERM);
-    }
-    if shared && !file.writable() {
-        // The host's descriptor may have more rights than the guest's.
-        most.0 &= !2;
-    }
-    let backing = Backing::File { path, id, offset, shared, most, anchor };
-    Ok(Wanted { backing, descriptor: Some(descriptor), host_flags: passed })
-}
-
-pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
-    const PLAIN: u64 = map::PRIVATE | map::ANONYMOUS | map::NORESERVE;
-    let [hint, length, protection, flags, _, offset] = call.args;
-    if length == 0 || flags & map::HUGETLB != 0 {
-        return Err(Errno::INVAL.into());
-    }
-    let protection = protection & 7;
-    let length = round_up(length).ok_or(Errno::NOMEM)?;
-    let want = wanted(call, flags, protection)?;
-    // Of a file it has no effect.
-    let grows = flags & map::GROWS_DOWN != 0 && flags & map::ANONYMOUS != 0;
-    let data = protection & 2 != 0 && flags & 0xf == map::PRIVATE;
-    let decide = |space: &Arc<Space>| {
-        let areas = lock(&space.areas);
-        let replaced = match range(hint, length) {
-            Ok(at) if flags & map::FIXED != 0 => areas.mapped(&at),
-            _ => 0,
-        };
-        allow_memory(call, &areas, length - replaced, data)?;
-        let marks = locking::of_new(call, &areas, length, flags)?;
-        if flags & (map::FIXED | map::FIXED_NOREPLACE) != 0 {
-            let at = range(hint, length)?;
-            if at.start < 0x1_0000 {
-                return Err(Errno::PERM.into());
-            }
-            if flags & map::FIXED_NOREPLACE != 0 && !areas.is_free(&at) {
-                return Err(Errno::EXIST.into());
-            }
-            return Ok((at.start, marks));
-        }
-        let below = (flags & map::LOW != 0).then_some(0x8000_0000);
-        let start = areas.find(hint, length, below).ok_or(Failure::Errno(Errno::NOMEM))?;
-        Ok((start, marks))
-    };
-    let (space, (start, marks)) = in_turn(call, decide)?;
-    let area = Area {
-        end: start + length,
-        protection: Protection(protection),
-        backing: want.backing,
-        name: "",
-        label: None,
-        marks: marks | if grows { Marks::GROWS } else { Marks::empty() },
-    };
-    let present = if locking::is_present(marks) { map::POPULATE } else { 0 };
-    let host_flags = want.host_flags | present;
-    // What the stub maps in answer to the call is like this.
-    let simple = want.descriptor.is_none() && host_flags == PLAIN;
-    if simple && approved::map_in_stub(call, &space, frame, &area, start, None)? {
-        return Ok(None);
-    }
-    let descriptor = want.descriptor;
-    make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset })
 }
 
 /// What is to be mapped.
@@ -482,14 +358,21 @@ pub(super) fn mincore(call: &Call<'_>) -> super::Outcome {
 
 pub(super) fn msync(call: &Call<'_>) -> super::Outcome {
     const KNOWN: u64 = 7;
+    const INVALIDATE: u64 = 2;
     const SYNC: u64 = 4;
     let at = range(call.arg(0), call.arg(1))?;
     if call.arg(2) & !KNOWN != 0 || call.arg(2) & 5 == 5 {
         return Err(Errno::INVAL.into());
     }
-    if !lock(&call.thread.space().areas).is_mapped(&at) {
+    let space = call.thread.space();
+    let areas = lock(&space.areas);
+    if call.arg(2) & INVALIDATE != 0 && areas.is_marked(&at, Marks::LOCKS) {
+        return Err(Errno::BUSY.into());
+    }
+    if !areas.is_mapped(&at) {
         return Err(Errno::NOMEM.into());
     }
+    drop(areas);
     // Shared mappings are the file's own pages: reads and writes see them anyway. What is to
     // reach the disk are the stub's pages.
     if call.arg(2) & SYNC != 0 { Err(Failure::Host) } else { Ok(0) }

@@ -20,6 +20,7 @@ mod kcmp;
 mod limits;
 mod locking;
 mod locks;
+mod mapping;
 mod memory;
 mod messages;
 mod mount_contexts;

@@ -11,7 +11,7 @@ use crate::task::{Caps, Credentials, Thread};
 use crate::vfs::kinds::{anonymous_device, make};
 use crate::vfs::mount::{Description, Leave, Options, Propagation};
 use crate::vfs::overlay::{self, OverlayOptions};
-use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node};
+use crate::vfs::{Entry, Kind, MountFlags, MountTable, Node, access, permit};
 
 use super::mount_trees::tree_of;
 use super::paths::{place, walk};
@@ -284,7 +284,9 @@ pub(super) fn chroot(call: &Call<'_>) -> Outcome {
     if entry.kind() != Kind::Directory {
         return Err(Errno::NOTDIR.into());
     }
-    if !lock(&call.thread.credentials).can_here(Caps::SYS_CHROOT) {
+    let who = lock(&call.thread.credentials).clone();
+    permit(&who, &entry.attributes(call.kernel)?, access::EXECUTE)?;
+    if !who.can_here(Caps::SYS_CHROOT) {
         return Err(Errno::PERM.into());
     }
     lock(&call.thread.fs().directories).root = entry;

@@ -99,6 +99,9 @@ pub(super) fn fchown(call: &Call<'_>) -> Outcome {
 
 pub(super) fn fchownat(call: &Call<'_>) -> Outcome {
     let flags = call.uint(4);
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::INVAL.into());
+    }
     if flags & AT_EMPTY_PATH != 0 && call.path(1)?.is_empty() {
         return change_owner(call, &Subject::Empty(0), call.uint(2), call.uint(3));
     }

@@ -151,7 +151,13 @@ pub(super) fn fstat(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn newfstatat(call: &Call<'_>) -> Outcome {
-    give_stat(call, 2, &attributes(call, Some(0), 1, call.uint(3))?)
+    // AT_NO_AUTOMOUNT and how the attributes are brought up to date.
+    const IDLE: u32 = 0x6800;
+    let flags = call.uint(3);
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | IDLE) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    give_stat(call, 2, &attributes(call, Some(0), 1, flags)?)
 }
 
 pub(super) fn statx(call: &Call<'_>) -> Outcome {
@@ -215,7 +221,11 @@ pub(super) fn faccessat(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn faccessat2(call: &Call<'_>) -> Outcome {
-    check_access(call, Some(0), 1, call.uint(3))
+    let flags = call.uint(3);
+    if flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::INVAL.into());
+    }
+    check_access(call, Some(0), 1, flags)
 }
 
 fn read_link(call: &Call<'_>, directory: Option<usize>, index: usize) -> Outcome {

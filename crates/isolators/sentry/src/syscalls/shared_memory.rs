@@ -6,16 +6,16 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::ipc::objects::{Object, access};
-use crate::ipc::shared_memory::{self, MOST, Segment};
+use crate::ipc::shared_memory::{self, MARKED, MOST, Segment};
 use crate::kernel::{Frame, Kernel};
 use crate::mm::{Anchor, Area, Backing, PAGE, Protection, Space, round_up};
 use crate::platform::HostCall;
-use crate::task::limits::resource;
+use crate::task::Thread;
 use crate::task::waiter::lock;
-use crate::task::{Caps, Thread};
 use crate::vfs::Time;
 
 use super::identity::who;
+use super::mapping;
 use super::memory::{self, Mapping, host, in_turn, map, range};
 use super::{Call, Failure, Framed, Outcome, locking};
 
@@ -89,7 +89,7 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
         Ok((at.start, marks))
     };
     let descriptor = if read_only {
-        memory::read_only(call, memory.as_fd())?
+        mapping::read_only(call, memory.as_fd())?
     } else {
         memory.try_clone().map_err(|_| Errno::NFILE)?
     };
@@ -165,8 +165,8 @@ pub(super) fn shmdt(call: &Call<'_>, frame: &Frame) -> Framed {
 /// `struct shmid64_ds`
 fn describe(call: &Call<'_>, id: i32, segment: &Object<Segment>, attached: u64) -> Vec<u8> {
     let who = &who(call);
-    let Segment { size, processes, times, .. } = &segment.content;
-    let mut bytes = segment.permissions.bytes(id, segment.content.bits(), who).to_vec();
+    let Segment { size, processes, times, marked, .. } = &segment.content;
+    let mut bytes = segment.permissions.bytes(id, if *marked { MARKED } else { 0 }, who).to_vec();
     bytes.extend_from_slice(&size.to_le_bytes());
     for time in times {
         bytes.extend_from_slice(&time.to_le_bytes());
@@ -193,8 +193,7 @@ fn in_use(call: &Call<'_>) -> Vec<u8> {
     let segments = lock(&ipc.segments);
     let pages: u64 =
         segments.iter().filter_map(|(_, s)| round_up(s.content.size)).map(|s| s / PAGE).sum();
-    let held: u64 = segments.iter().map(|(_, segment)| segment.content.held() / PAGE).sum();
-    let words = [segments.iter().count() as u64, pages, held, 0, 0, 0];
+    let words = [segments.iter().count() as u64, pages, pages, 0, 0, 0];
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
@@ -237,19 +236,8 @@ pub(super) fn shmctl(call: &Call<'_>) -> Outcome {
             drop(segments);
             shared_memory::sweep(call.kernel, &ipc);
         }
-        own::LOCK | own::UNLOCK => {
-            let who = who(call);
-            if !who.can(Caps::IPC_LOCK) {
-                let [_, user, ..] = who.users;
-                let [owner, creator] = [segment.permissions.owner, segment.permissions.creator];
-                let none = || lock(&call.thread.process.limits).soft(resource::MEMLOCK) == 0;
-                let own = user == owner.0 || user == creator.0;
-                if !own || (what == own::LOCK && none()) {
-                    return Err(Errno::PERM.into());
-                }
-            }
-            segment.content.locked = what == own::LOCK;
-        }
+        // Nothing is swapped out here.
+        own::LOCK | own::UNLOCK => segment.permissions.control(&who(call))?,
         _ => return Err(Errno::INVAL.into()),
     }
     Ok(0)

@@ -7,10 +7,10 @@ use rustix::io::Errno;
 
 use super::{
     Call, Failure, Outcome, advice, aio, approved, capabilities, copying, descriptors, epoll,
-    extended, files, futex, identity, inotify, kcmp, limits, locking, locks, memory, messages,
-    mount_contexts, mount_trees, mounts, namespaces, owners, paths, pidfd, polling, priorities,
-    process_vm, processes, ptrace, queues, scheduling, seccomp, semaphores, setns, shared_memory,
-    signals, sockets, system, threads, time, timers, transfer, usage, wait,
+    extended, files, futex, identity, inotify, kcmp, limits, locking, locks, mapping, memory,
+    messages, mount_contexts, mount_trees, mounts, namespaces, owners, paths, pidfd, polling,
+    priorities, process_vm, processes, ptrace, queues, scheduling, seccomp, semaphores, setns,
+    shared_memory, signals, sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -74,7 +74,7 @@ pub static TABLE: &[Row] = &[
     plain(6, "lstat", paths::lstat),
     plain(7, "poll", polling::poll),
     plain(8, "lseek", files::lseek),
-    both(9, "mmap", approved::mmap, memory::mmap),
+    both(9, "mmap", approved::mmap, mapping::mmap),
     both(10, "mprotect", approved::mprotect, memory::mprotect),
     both(11, "munmap", approved::munmap, memory::munmap),
     framed(12, "brk", memory::brk),
@@ -210,9 +210,9 @@ pub static TABLE: &[Row] = &[
     plain(146, "sched_get_priority_max", scheduling::sched_get_priority_max),
     plain(147, "sched_get_priority_min", scheduling::sched_get_priority_min),
     plain(148, "sched_rr_get_interval", scheduling::sched_rr_get_interval),
-    plain(149, "mlock", locking::mlock),
+    both(149, "mlock", locking::mlock, locking::mlock_there),
     plain(150, "munlock", locking::munlock),
-    plain(151, "mlockall", locking::mlockall),
+    both(151, "mlockall", locking::mlockall, locking::mlockall_there),
     plain(152, "munlockall", locking::munlockall),
     refused(153, "vhangup", Errno::PERM),
     plain(155, "pivot_root", mounts::pivot_root),
@@ -346,7 +346,7 @@ pub static TABLE: &[Row] = &[
     plain(319, "memfd_create", descriptors::memfd_create),
     framed(322, "execveat", processes::execveat),
     plain(324, "membarrier", scheduling::membarrier),
-    plain(325, "mlock2", locking::mlock2),
+    both(325, "mlock2", locking::mlock2, locking::mlock_there),
     plain(326, "copy_file_range", copying::copy_file_range),
     plain(327, "preadv2", transfer::preadv2),
     plain(328, "pwritev2", transfer::pwritev2),

@@ -1,13 +1,14 @@
 //! What a thread sets for itself.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use crate::task::Row;
 use crate::task::waiter::lock;
+use crate::task::{Row, may_trace};
 
-use super::{Call, Outcome};
+use super::{Call, Outcome, identity};
 
 pub(super) fn set_tid_address(call: &Call<'_>) -> Outcome {
     call.thread.clear_tid.store(call.arg(0), Ordering::SeqCst);
@@ -25,10 +26,15 @@ pub(super) fn set_robust_list(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn get_robust_list(call: &Call<'_>) -> Outcome {
-    if call.int(0) != 0 && call.id_of(call.int(0)) != call.thread.tid {
+    let thread = match call.int(0) {
+        0 => Arc::clone(call.thread),
+        id => lock(&call.kernel.tree).thread(call.id_of(id)).cloned().ok_or(Errno::SRCH)?,
+    };
+    let process = &thread.process;
+    if process.pid != call.thread.process.pid && !may_trace(&identity::who(call), process, false) {
         return Err(Errno::PERM.into());
     }
-    let head = call.thread.robust_list.load(Ordering::SeqCst);
+    let head = thread.robust_list.load(Ordering::SeqCst);
     call.memory().write(call.arg(1), &head.to_le_bytes())?;
     call.memory().write(call.arg(2), &LIST_SIZE.to_le_bytes())?;
     Ok(0)

@@ -242,8 +242,16 @@ pub(super) fn settimeofday(_: &Call<'_>) -> Outcome {
 fn adjust(call: &Call<'_>, address: u64) -> Outcome {
     /// `TIME_ERROR`
     const UNSYNCHRONIZED: i64 = 5;
+    /// Bits of `modes`: as adjtime(3) does it, which can only be asked for, or read.
+    const ADJTIME: u32 = 0x8000;
+    const SINGLE_SHOT: u32 = 1;
+    const READ_ONLY: u32 = 0x2000;
     let memory = call.memory();
-    if memory.read_u32(address)? != 0 {
+    let modes = memory.read_u32(address)?;
+    if modes & (ADJTIME | SINGLE_SHOT) == ADJTIME {
+        return Err(Errno::INVAL.into());
+    }
+    if modes != 0 && modes & (ADJTIME | READ_ONLY) != ADJTIME | READ_ONLY {
         return Err(Errno::PERM.into());
     }
     let time = clock_gettime(ClockId::Realtime);
@@ -269,8 +277,8 @@ pub(super) fn adjtimex(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn clock_adjtime(call: &Call<'_>) -> Outcome {
-    match call.int(0) {
-        0 => adjust(call, call.arg(1)),
+    match clock(call, call.int(0))? {
+        Clock::Host(_) if call.int(0) == 0 => adjust(call, call.arg(1)),
         _ => Err(Errno::OPNOTSUPP.into()),
     }
 }
@@ -352,11 +360,14 @@ pub(super) fn clock_nanosleep(call: &Call<'_>) -> Outcome {
     const ABSOLUTE: i32 = 1;
     let id = call.int(0);
     let clock = clock(call, id)?;
+    // Those that nobody can sleep by: the caller's own, the coarse ones.
+    if matches!(clock, Clock::Host(_)) && !matches!(id, 0 | 1 | 7 | 11) || id == 3 {
+        return Err(Errno::OPNOTSUPP.into());
+    }
     let time = read_timespec(call, call.arg(2))?;
     let wanted = duration(time.0, time.1)?;
     let absolute = call.int(1) & ABSOLUTE != 0;
     match clock {
-        Clock::Host(_) if !matches!(id, 0 | 1 | 7 | 11) => Err(Errno::OPNOTSUPP.into()),
         Clock::Alarm => Err(Errno::PERM.into()),
         Clock::Processor { whose: Whose::Thread(thread), .. }
             if Arc::ptr_eq(&thread, call.thread) =>

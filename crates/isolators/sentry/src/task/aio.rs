@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::waiter::{WaitQueue, Waiter, lock};
 use crate::kernel::Kernel;
-use crate::vfs::{OpenFile, Ready};
+use crate::vfs::{EventFd, OpenFile, Ready};
 
 /// Requests that all contexts may be asked for (`fs.aio-max-nr`).
 pub const MOST: u64 = 65_536;
@@ -88,9 +88,9 @@ pub struct Request {
 }
 
 fn notify(file: Option<&Arc<OpenFile>>) {
-    if let Some(file) = file {
-        // A counter that is full says enough.
-        let _ = file.file.write(&1_u64.to_le_bytes(), 0, false);
+    let own = file.and_then(|file| file.file.own());
+    if let Some(counter) = own.and_then(|own| own.downcast_ref::<EventFd>()) {
+        counter.count_one();
     }
 }
 

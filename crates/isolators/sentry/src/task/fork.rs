@@ -158,7 +158,13 @@ pub fn clone(
         made.enter(kernel, &child);
     }
     let files = Arc::clone(&lock(&thread.process.files));
-    let pidfd = has(flags::PIDFD).then(|| open_pidfd(kernel, &files, &child)).transpose();
+    let told = |number: u32| thread.memory().write(request.pidfd, &number.to_le_bytes());
+    let open = || {
+        let number = open_pidfd(kernel, &files, &child)?;
+        let written = told(number).map_err(|_| Errno::FAULT);
+        written.map(|()| number).inspect_err(|_| drop(files.remove(number)))
+    };
+    let pidfd = has(flags::PIDFD).then(open).transpose();
     let pidfd = match pidfd {
         Ok(pidfd) => pidfd,
         Err(errno) => {
@@ -242,9 +248,6 @@ pub fn clone(
                 frame.context.set(Register::Rax, result.cast_unsigned());
                 signal::resume(kernel, thread, id, &mut frame);
             } else {
-                if let Some(number) = pidfd {
-                    let _ = thread.memory().write(request.pidfd, &number.to_le_bytes());
-                }
                 if request.flags & (flags::PARENT_SETTID | flags::VM) == flags::PARENT_SETTID {
                     let _ = thread.memory().write(request.parent_tid, &number.to_le_bytes());
                 }

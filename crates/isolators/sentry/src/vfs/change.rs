@@ -10,6 +10,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -233,6 +234,7 @@ impl Walker<'_> {
             _ => return Err(Errno::PERM),
         }
         found.parent.forget(&found.name);
+        entry.nameless.store(true, Ordering::SeqCst);
         if !is_directory {
             inotify::to_itself(entry, event::ATTRIBUTES);
         }

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::syscalls::Call;
+
 use super::{Attributes, Entry, File};
+
+/// Bits of entropy: as much as Linux ever has (`/proc/sys/kernel/random/entropy_avail`).
+pub(super) const ENTROPY: u32 = 256;
 
 /// Which device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,12 @@ pub struct OpenDevice {
 }
 
 impl OpenDevice {
+    /// Which one it is.
+    #[must_use]
+    pub(super) fn device(&self) -> Device {
+        self.device
+    }
+
     /// Opens what an entry stands for.
     #[must_use]
     pub(super) fn new(device: Device, entry: &Arc<Entry>) -> Self {
@@ -63,6 +74,16 @@ impl File for OpenDevice {
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         if self.device == Device::Full { Err(Errno::NOSPC) } else { Ok(from.len()) }
+    }
+
+    fn control(&self, call: &Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
+        /// `RNDGETENTCNT`
+        const COUNT: u32 = 0x8004_5200;
+        if self.device != Device::Random || request != COUNT {
+            return Err(Errno::NOTTY);
+        }
+        call.memory().write(argument, &ENTROPY.to_le_bytes())?;
+        Ok(0)
     }
 
     fn is_endless(&self) -> bool {

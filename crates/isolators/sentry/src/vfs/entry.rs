@@ -29,6 +29,8 @@ pub struct Entry {
     pub(super) changing: Mutex<()>,
     /// Whether it was looked up since names were last let go.
     used: AtomicBool,
+    /// Whether its name was taken away.
+    pub(super) nameless: AtomicBool,
     /// Of a host's directory: [`Since::outside`] when the name was found.
     pub(super) found: AtomicU64,
 }
@@ -92,6 +94,7 @@ impl Entry {
             covering: Mutex::default(),
             changing: Mutex::default(),
             used: AtomicBool::new(true),
+            nameless: AtomicBool::new(false),
             found: AtomicU64::new(0),
         })
     }

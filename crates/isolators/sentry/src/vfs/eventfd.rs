@@ -23,6 +23,20 @@ impl EventFd {
     pub fn new(count: u64, semaphore: bool) -> Self {
         EventFd { count: Mutex::new(count), semaphore, changed: WaitQueue::default() }
     }
+
+    /// What a read would take.
+    pub(super) fn count(&self) -> u64 {
+        *lock(&self.count)
+    }
+
+    /// Counts something that does not wait for room: what is too much shows as an error, and
+    /// as the largest number.
+    pub fn count_one(&self) {
+        let mut count = lock(&self.count);
+        *count = count.saturating_add(1);
+        drop(count);
+        self.changed.wake();
+    }
 }
 
 impl File for EventFd {
@@ -57,6 +71,7 @@ impl File for EventFd {
         let mut ready = Ready::empty();
         ready.set(Ready::IN, count > 0);
         ready.set(Ready::OUT, count < u64::MAX - 1);
+        ready.set(Ready::ERR, count == u64::MAX);
         ready
     }
 
@@ -89,5 +104,7 @@ mod tests {
         assert_eq!(event.write(&1_u64.to_le_bytes(), 0, false), Err(Errno::AGAIN));
         assert_eq!(event.write(&u64::MAX.to_le_bytes(), 0, false), Err(Errno::INVAL));
         assert_eq!(event.read(&mut word[..4], 0), Err(Errno::INVAL));
+        event.count_one();
+        assert_eq!(event.ready(), Ready::IN | Ready::ERR);
     }
 }

@@ -79,7 +79,7 @@ impl Fifos {
         };
         if waits && !met && !(reads && writes) {
             loop {
-                pipe.changed.join(call.waiter());
+                pipe.filled.join(call.waiter());
                 let (readers_now, writers_now) = pipe.opened();
                 let there = if reads {
                     pipe.has_writers() || writers_now != writers
@@ -125,7 +125,8 @@ impl File for FifoFile {
     fn watch(&self, waiter: &Arc<Waiter>) {
         if let Some(reader) = &self.reader {
             reader.watch(waiter);
-        } else if let Some(writer) = &self.writer {
+        }
+        if let Some(writer) = &self.writer {
             writer.watch(waiter);
         }
     }

@@ -16,6 +16,7 @@ use crate::task::waiter::{Waiter, lock};
 
 use super::inotify::{self, Inotify, event};
 use super::mount::MountUse;
+use super::writing::Writing;
 use super::{Asks, Attributes, Directory, Entry, Epoll, Kept, Kind, Position, Ready, status};
 
 /// What an open file is made of.
@@ -221,6 +222,8 @@ pub struct OpenFile {
     pub entry: Option<Arc<Entry>>,
     /// It keeps what it is mounted in.
     pub mount_use: Option<Arc<MountUse>>,
+    /// It keeps its file from being executed.
+    pub writing: Option<Writing>,
     /// How it was opened.
     pub flags: AtomicU32,
     /// Position; of a directory, as [`Directory`] counts.
@@ -426,7 +429,13 @@ impl OpenFile {
     /// Whether all offsets are the same: of a memory device.
     #[must_use]
     pub fn is_everywhere(&self) -> bool {
-        self.file.own().is_some_and(<dyn std::any::Any>::is::<super::OpenDevice>)
+        self.memory_device().is_some()
+    }
+
+    /// Which memory device it is, if it is one.
+    #[must_use]
+    pub fn memory_device(&self) -> Option<super::Device> {
+        Some(self.file.own()?.downcast_ref::<super::OpenDevice>()?.device())
     }
 
     /// Runs `f` at the position, and moves it by what `f` returns.

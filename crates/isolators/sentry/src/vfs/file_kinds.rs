@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::mount::MountUse;
+use super::writing::Writing;
 use super::{Directory, Entry, Epoll, File, Kind, Node, OpenFile, Position, status};
 
 impl OpenFile {
@@ -13,6 +14,7 @@ impl OpenFile {
             directory: None,
             entry: None,
             mount_use: None,
+            writing: None,
             flags: AtomicU32::new(flags),
             position: Position::default(),
             seekable: false,
@@ -36,7 +38,19 @@ impl OpenFile {
             && !matches!(entry.node, Node::Namespace(_));
         (found.directory, found.entry) = (directory, Some(Arc::clone(entry)));
         found.mount_use = Some(MountUse::of(&entry.mount));
+        let written = found.writable() && entry.kind() == Kind::Regular;
+        found.writing = written.then(|| entry.node.id().map(Writing::of)).flatten();
         Arc::new(found)
+    }
+
+    /// A new file in memory, which may be executed while it is open to be written.
+    #[must_use]
+    pub fn in_memory(file: Box<dyn File>, entry: &Arc<Entry>) -> Arc<Self> {
+        let mut new = OpenFile::new(file, status::READ_WRITE);
+        new.seekable = true;
+        new.entry = Some(Arc::clone(entry));
+        new.mount_use = Some(MountUse::of(&entry.mount));
+        Arc::new(new)
     }
 
     /// A file without name and position.

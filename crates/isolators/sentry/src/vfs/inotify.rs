@@ -36,6 +36,8 @@ pub mod event {
     pub const IGNORED: u32 = 0x8000;
     pub const IS_DIRECTORY: u32 = 0x4000_0000;
     pub const ONE_SHOT: u32 = 0x8000_0000;
+    /// `IN_EXCL_UNLINK`
+    pub const NAMED_ONLY: u32 = 0x0400_0000;
 }
 
 /// Events that wait at most, and watches that there may be.
@@ -194,6 +196,26 @@ impl Inotify {
     }
 }
 
+impl Inotify {
+    /// What `/proc/<pid>/fdinfo` tells of its watches.
+    #[must_use]
+    pub fn lines(self: &Arc<Self>) -> String {
+        // In the order in which watches are made.
+        let files = lock(&WATCHED.files);
+        let watched = lock(&self.state).watched.clone();
+        let this = Arc::downgrade(self);
+        let line = |(number, id): (&i32, &Id)| {
+            let watch = files.get(id)?.iter().find(|watch| watch.is_of(&this))?;
+            let (device, inode, mask) = (id.0, id.1, watch.mask);
+            let device = rustix::fs::major(device) << 20 | rustix::fs::minor(device);
+            Some(format!(
+                "inotify wd:{number:x} ino:{inode:x} sdev:{device:x} mask:{mask:x} ignored_mask:0 \n"
+            ))
+        };
+        watched.iter().filter_map(line).collect()
+    }
+}
+
 impl Watched {
     /// Whether there may be one more.
     pub(super) fn has_room(&self) -> Result<(), Errno> {
@@ -218,10 +240,16 @@ impl Watched {
     }
 
     fn tell(&self, id: Id, mask: u32, name: &[u8], cookie: u32) {
+        self.tell_but(id, mask, (name, cookie), 0);
+    }
+
+    /// The same, but not those who have this bit in their mask.
+    fn tell_but(&self, id: Id, mask: u32, (name, cookie): (&[u8], u32), not: u32) {
         let told: Vec<(Told, bool)> = {
             let files = lock(&self.files);
             let watches = files.get(&id).into_iter().flatten();
-            let wanted = watches.filter(|watch| watch.mask & mask & KINDS != 0);
+            let wanted =
+                watches.filter(|watch| watch.mask & mask & KINDS != 0 && watch.mask & not == 0);
             wanted.map(|watch| (watch.told.clone(), watch.mask & event::ONE_SHOT != 0)).collect()
         };
         for (told, once) in told {
@@ -254,7 +282,9 @@ pub(super) fn happened(entry: &Entry, what: u32) {
     if let Some(parent) = entry.parent()
         && let Some(id) = id(&parent)
     {
-        WATCHED.tell(id, what | is_directory, &entry.name(), 0);
+        let nameless = entry.nameless.load(Ordering::SeqCst);
+        let not = if nameless { event::NAMED_ONLY } else { 0 };
+        WATCHED.tell_but(id, what | is_directory, (&entry.name(), 0), not);
     }
     if let Some(id) = id(entry) {
         WATCHED.tell(id, what | is_directory, b"", 0);

@@ -130,7 +130,7 @@ impl Locks {
             }
             !alike
         });
-        held.push(wanted);
+        put(held, wanted);
         drop(files);
         // It may have been exclusive before.
         self.changed.wake();
@@ -249,22 +249,27 @@ impl Locks {
     }
 }
 
+/// Adds one: those of an owner stand together, the first byte first, and owners in the order in
+/// which they came. So who asks is told of the first that is in the way.
+fn put(held: &mut Vec<Lock>, lock: Lock) {
+    let behind = |other: &Lock| other.owner == lock.owner && other.start > lock.start;
+    let own = |other: &Lock| other.owner == lock.owner;
+    let at = held.iter().position(behind);
+    let at = at.or_else(|| held.iter().rposition(own).map(|last| last + 1));
+    held.insert(at.unwrap_or(held.len()), lock);
+}
+
 /// Takes a range out of what its owner holds.
 fn cut(held: &mut Vec<Lock>, range: &Lock) {
-    let mut rest = Vec::new();
-    held.retain(|lock| {
+    let parts = |lock: &Lock| {
         if lock.owner != range.owner || !lock.meets(range) {
-            return true;
+            return [Some(*lock), None];
         }
-        if lock.start < range.start {
-            rest.push(Lock { last: range.start - 1, ..*lock });
-        }
-        if lock.last > range.last {
-            rest.push(Lock { start: range.last + 1, ..*lock });
-        }
-        false
-    });
-    held.extend(rest);
+        let front = Lock { last: range.start.saturating_sub(1), ..*lock };
+        let back = Lock { start: range.last.saturating_add(1), ..*lock };
+        [(lock.start < range.start).then_some(front), (lock.last > range.last).then_some(back)]
+    };
+    *held = held.iter().flat_map(parts).flatten().collect();
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub mod tmpfs;
 pub mod tty;
 mod walk;
 mod write_hint;
+pub mod writing;
 
 use std::sync::{Arc, Mutex, Weak};
 

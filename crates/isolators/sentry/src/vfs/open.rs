@@ -303,8 +303,7 @@ pub(super) fn names(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn D
 
 /// A new file in memory, which may be read and written.
 pub fn memory(entry: &Arc<Entry>, node: &Arc<TmpNode>) -> Arc<OpenFile> {
-    let file = Box::new(TmpFile(Arc::clone(node)));
-    opened((file, None), entry, status::READ_WRITE)
+    OpenFile::in_memory(Box::new(TmpFile(Arc::clone(node))), entry)
 }
 
 fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
@@ -334,7 +333,8 @@ fn create(
         }
         _ => stored(walker, &entry, flags & status::ACCESS)?.0,
     };
-    Ok(opened((file, None), &entry, flags))
+    // There is nothing to be cut.
+    Ok(opened((file, None), &entry, flags & !status::TRUNCATE))
 }
 
 /// Makes a file without a name in a directory (`O_TMPFILE`).

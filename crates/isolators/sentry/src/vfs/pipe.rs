@@ -38,13 +38,21 @@ impl State {
         self.missed |= self.drained;
         self.drained
     }
+
+    /// Whether a write that is not torn need not wait.
+    fn has_room(&self) -> bool {
+        self.capacity.saturating_sub(self.bytes.len()) >= ATOMIC
+    }
 }
 
 /// What is between the ends.
 #[derive(Debug)]
 pub struct Pipe {
     state: Mutex<State>,
-    pub(super) changed: WaitQueue,
+    /// Who waits for something to read, or for the other end.
+    pub(super) filled: WaitQueue,
+    /// Who waits for room.
+    emptied: WaitQueue,
     kept: Kept,
 }
 
@@ -60,7 +68,7 @@ impl Reader {
         state.readers += 1;
         state.opened.0 += 1;
         drop(state);
-        pipe.changed.wake();
+        pipe.wake();
         Reader(Arc::clone(pipe))
     }
 }
@@ -72,7 +80,7 @@ impl Writer {
         state.writers += 1;
         state.opened.1 += 1;
         drop(state);
-        pipe.changed.wake();
+        pipe.wake();
         Writer(Arc::clone(pipe))
     }
 }
@@ -90,9 +98,24 @@ impl Pipe {
         let (capacity, opened, drained) = (CAPACITY, (0, 0), false);
         let missed = false;
         let state = State { bytes, capacity, readers: 0, writers: 0, opened, drained, missed };
-        let (state, changed) = (Mutex::new(state), WaitQueue::default());
+        let (filled, emptied) = (WaitQueue::default(), WaitQueue::default());
         let kept = Kept::new(12, inode, Kind::Fifo as u32 | 0o600, owner);
-        Arc::new(Pipe { state, changed, kept })
+        Arc::new(Pipe { state: Mutex::new(state), filled, emptied, kept })
+    }
+
+    /// Calls everybody.
+    fn wake(&self) {
+        self.call(true, true);
+    }
+
+    /// Calls who waits for something to read, and who waits for room, if so.
+    fn call(&self, filled: bool, emptied: bool) {
+        if filled {
+            self.filled.wake();
+        }
+        if emptied {
+            self.emptied.wake();
+        }
     }
 
     pub(super) fn has_readers(&self) -> bool {
@@ -130,7 +153,7 @@ impl Pipe {
         }
         state.capacity = capacity;
         drop(state);
-        self.changed.wake();
+        self.wake();
         Ok(capacity)
     }
 
@@ -157,7 +180,7 @@ impl Pipe {
         }
         state.bytes.extend(bytes);
         drop(state);
-        self.changed.wake();
+        self.filled.wake();
         Ok(())
     }
 
@@ -187,11 +210,10 @@ impl Pipe {
         let gone = taken.unwrap_or(0).min(count);
         state.bytes.drain(..gone);
         // Nobody is called for nothing: who waits for room elsewhere waits here, too.
-        let changed = std::mem::take(&mut state.missed) || gone > 0;
+        let missed = std::mem::take(&mut state.missed);
+        let is_empty = gone > 0 && state.bytes.is_empty();
         drop(state);
-        if changed {
-            self.changed.wake();
-        }
+        self.call(missed || is_empty, missed || gone > 0);
         taken
     }
 
@@ -256,9 +278,13 @@ impl File for Reader {
             return if state.writers == 0 { Ok(0) } else { Err(Errno::AGAIN) };
         }
         let count = copy(&state.bytes, into);
+        // Who has had room all along waits for none; that nothing is left is new to who is told
+        // of something.
+        let was_full = !state.has_room();
         state.bytes.drain(..count);
+        let is_empty = state.bytes.is_empty();
         drop(state);
-        self.0.changed.wake();
+        self.0.call(is_empty, was_full);
         Ok(count)
     }
 
@@ -268,7 +294,7 @@ impl File for Reader {
         let mut state = lock(&self.0.state);
         read.iter().skip(gone).rev().for_each(|byte| state.bytes.push_front(*byte));
         drop(state);
-        self.0.changed.wake();
+        self.0.filled.wake();
         gone
     }
 
@@ -299,7 +325,7 @@ impl File for Reader {
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {
-        self.0.changed.join(waiter);
+        self.0.filled.join(waiter);
     }
 
     fn own(&self) -> Option<&dyn std::any::Any> {
@@ -326,7 +352,7 @@ impl File for Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         lock(&self.0.state).readers -= 1;
-        self.0.changed.wake();
+        self.0.wake();
     }
 }
 
@@ -346,21 +372,22 @@ impl File for Writer {
         }
         let count = from.len().min(room);
         state.bytes.extend(from.get(..count).unwrap_or_default());
+        let is_full = !state.has_room();
         drop(state);
-        self.0.changed.wake();
+        self.0.call(true, is_full);
         Ok(count)
     }
 
     fn ready(&self) -> Ready {
         let state = lock(&self.0.state);
         let mut ready = Ready::empty();
-        ready.set(Ready::OUT, state.capacity.saturating_sub(state.bytes.len()) >= ATOMIC);
+        ready.set(Ready::OUT, state.has_room());
         ready.set(Ready::ERR, state.readers == 0);
         ready
     }
 
     fn watch(&self, waiter: &Arc<Waiter>) {
-        self.0.changed.join(waiter);
+        self.0.emptied.join(waiter);
     }
 
     fn own(&self) -> Option<&dyn std::any::Any> {
@@ -387,6 +414,6 @@ impl File for Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         lock(&self.0.state).writers -= 1;
-        self.0.changed.wake();
+        self.0.wake();
     }
 }

@@ -192,7 +192,39 @@ static void many(void) {
     P("many: huge %ld none %ld fork %ld dump %ld\n", E(madvise(p, PAGE, 14)), E(madvise(p, PAGE, 15)), E(madvise(p, PAGE, 10)), E(madvise(p, PAGE, 16)));
     munmap(p, 2 * n * PAGE);
 }
+static int present(char *p, int n) {
+    unsigned char there[64];
+    int all = 0;
+    if (mincore(p, n * PAGE, there)) return -errno;
+    for (int i = 0; i < n; i++) all += there[i] & 1;
+    return all;
+}
+/* What is locked is there. */
+static void there(void) {
+    char *own = map(16 * PAGE, 0), *shared = mmap(0, 16 * PAGE, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    P("before %d %d\n", present(own, 16), present(shared, 16));
+    mprotect(own + 4 * PAGE, 2 * PAGE, 1);
+    P("mlock %ld %ld", E(mlock(own + PAGE, 8 * PAGE)), E(mlock(shared, 5 * PAGE)));
+    P(" there %d %d\n", present(own, 16), present(shared, 16));
+    P("on fault %ld", E(syscall(SYS_mlock2, own + 10 * PAGE, PAGE, 1)));
+    P(" there %d\n", present(own, 16));
+    P("mlock2 %ld", E(syscall(SYS_mlock2, own + 10 * PAGE, 2 * PAGE, 0)));
+    P(" there %d\n", present(own, 16));
+    char *none = mmap(0, 4 * PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    P("no access %ld there %d\n", E(mlock(none, 4 * PAGE)), present(none, 4));
+    P("all %ld", E(mlockall(MCL_CURRENT)));
+    P(" there %d %d %d\n", present(own, 16), present(shared, 16), present(none, 4));
+}
+/* A small program fits into what everybody may lock. */
+static void small(void) {
+    limit(8 << 20);
+    setuid(1);
+    P("small: current %ld future %ld\n", E(mlockall(MCL_CURRENT)), E(mlockall(MCL_FUTURE)));
+    P("%ld %ld\n", E(mlock(map(PAGE, 0), PAGE)), E(munlockall()));
+}
 int main(void) {
+    child(there);
+    child(small);
     child(locks);
     child(future);
     child(limited);

@@ -31,6 +31,14 @@ pub struct Inet {
     pub raw: Arc<Ports<Udp>>,
 }
 
+impl Inet {
+    /// Ports of UDP-Lite, or of UDP.
+    #[must_use]
+    pub fn datagrams(&self, lite: bool) -> &Ports<Udp> {
+        if lite { &self.udp_lite } else { &self.udp }
+    }
+}
+
 impl Default for Inet {
     fn default() -> Self {
         let ports = || Ports::new(false);

@@ -22,6 +22,7 @@ use crate::task::thread::Place;
 use crate::task::trace::{self, Leaving};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, retire};
+use crate::vfs::writing::is_written;
 use crate::vfs::{End, Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
 
 use self::plan::{Plan, Step, plan};
@@ -138,6 +139,9 @@ fn to_execute(
     permit(&walker.credentials, &entry.attributes(walker.kernel)?, access::EXECUTE)?;
     if entry.mount.flags().contains(MountFlags::NO_EXECUTE) {
         return Err(Errno::ACCESS);
+    }
+    if entry.node.id().is_some_and(is_written) {
+        return Err(Errno::TXTBSY);
     }
     Ok((entry.node.to_execute(walker.kernel)?, entry))
 }

@@ -224,6 +224,11 @@ impl Broker {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mknodat(first, name?, kind, mode, 0)?;
                 own(first, name?, owner)?;
+                // A change of owner clears these bits.
+                if mode.intersects(Mode::SUID | Mode::SGID) {
+                    let made = beneath(first, name?, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
+                    rustix::fs::chmodat(&self.own, Self::again(&made), mode, AtFlags::empty())?;
+                }
                 self.lookup(first, name?, false).map(Answer::Found)
             }
             LINK => {

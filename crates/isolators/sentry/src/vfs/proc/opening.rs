@@ -12,7 +12,8 @@ use crate::task::Caps;
 use crate::task::namespaces::living;
 use crate::task::waiter::lock;
 
-use super::super::{File, Kind, OpenFile, Walker};
+use super::super::inotify::Inotify;
+use super::super::{EventFd, File, Kind, OpenFile, Walker};
 use super::adjustment::AdjustmentFile;
 use super::comm::NameFile;
 use super::kernel::of_kernel;
@@ -183,5 +184,10 @@ fn info(file: &OpenFile) -> Vec<u8> {
     let mount = file.entry.as_ref().map_or(0, |entry| entry.mount.number());
     let inode = file.file.attributes().map_or(0, |attributes| attributes.inode);
     let position = file.position.told();
-    format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n").into_bytes()
+    let own = file.file.own();
+    let count = own.and_then(|own| own.downcast_ref::<EventFd>()).map(EventFd::count);
+    let count = count.map(|count| format!("eventfd-count: {count:16x}\n")).unwrap_or_default();
+    let watches = file.file.inotify().map(Inotify::lines).unwrap_or_default();
+    let head = format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n");
+    (head + &count + &watches).into_bytes()
 }

@@ -8,7 +8,7 @@ use crate::syscalls::Call;
 use crate::task::waiter::lock;
 use crate::task::{Caps, Pid};
 
-use super::termios::{SIZE, SIZE2};
+use super::termios::{SHORT, SIZE, SIZE2};
 use super::{Size, Tty};
 
 mod request {
@@ -16,6 +16,9 @@ mod request {
     pub(super) const TCGETS: u32 = 0x5401;
     pub(super) const TCSETS: u32 = 0x5402;
     pub(super) const TCSETSF: u32 = 0x5404;
+    pub(super) const TCGETA: u32 = 0x5405;
+    pub(super) const TCSETA: u32 = 0x5406;
+    pub(super) const TCSETAF: u32 = 0x5408;
     pub(super) const TCSBRK: u32 = 0x5409;
     pub(super) const TCXONC: u32 = 0x540a;
     pub(super) const TCFLSH: u32 = 0x540b;
@@ -71,7 +74,14 @@ pub(super) fn changes(request: u32) -> bool {
     use request::*;
     matches!(
         request,
-        TCSETS..=TCSETSF | TCSETS2..=TCSETSF2 | TCSBRK | TCSBRKP | TCXONC | TCFLSH | TIOCSPGRP
+        TCSETS..=TCSETSF
+            | TCSETA..=TCSETAF
+            | TCSETS2..=TCSETSF2
+            | TCSBRK
+            | TCSBRKP
+            | TCXONC
+            | TCFLSH
+            | TIOCSPGRP
     )
 }
 
@@ -85,13 +95,25 @@ fn of_both(tty: &Tty, call: &Call<'_>, request: u32, argument: u64) -> Result<i6
             let size = if request == TCGETS { SIZE } else { SIZE2 };
             memory.write(argument, bytes.get(..size).unwrap_or_default())?;
         }
-        TCSETS..=TCSETSF | TCSETS2..=TCSETSF2 => {
-            let size = if request <= TCSETSF { SIZE } else { SIZE2 };
+        TCGETA => {
+            let bytes = lock(&tty.state).termios.short_bytes();
+            memory.write(argument, &bytes)?;
+        }
+        TCSETS..=TCSETSF | TCSETA..=TCSETAF | TCSETS2..=TCSETSF2 => {
+            let short = matches!(request, TCSETA..=TCSETAF);
+            let size = match request {
+                TCSETS2.. => SIZE2,
+                _ if short => SHORT,
+                _ => SIZE,
+            };
             let mut bytes = vec![0; size];
             memory.read(argument, &mut bytes)?;
             let mut state = lock(&tty.state);
+            if short {
+                bytes = state.termios.with_short(&bytes);
+            }
             let new = state.termios.changed(&bytes);
-            if request == TCSETSF || request == TCSETSF2 {
+            if matches!(request, TCSETSF | TCSETAF | TCSETSF2) {
                 state.line.flush_input();
             }
             if new.is_canonical() != state.termios.is_canonical() {

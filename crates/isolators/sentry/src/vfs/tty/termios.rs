@@ -67,6 +67,9 @@ pub(super) const SIZE: usize = 36;
 /// Bytes of `struct termios2`, with speeds.
 pub(super) const SIZE2: usize = 44;
 
+/// Bytes of `struct termio`: half of each word of modes, and eight characters.
+pub(super) const SHORT: usize = 18;
+
 /// Modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Termios {
@@ -132,6 +135,28 @@ impl Termios {
         bytes
     }
 
+    /// As System V has it.
+    pub(super) fn short_bytes(&self) -> [u8; SHORT] {
+        let all = self.bytes();
+        let halves = all.chunks_exact(4).take(4).flat_map(|word| word.iter().take(2));
+        let rest = [self.discipline].into_iter().chain(self.characters).take(9);
+        let mut bytes = [0; SHORT];
+        for (to, from) in bytes.iter_mut().zip(halves.copied().chain(rest)) {
+            *to = from;
+        }
+        bytes
+    }
+
+    /// These modes as the kernel lays them out, with what a guest gave as System V has it.
+    pub(super) fn with_short(&self, short: &[u8]) -> Vec<u8> {
+        let mut bytes = self.bytes().get(..SIZE).unwrap_or_default().to_vec();
+        let halves = bytes.chunks_exact_mut(4).take(4).flat_map(|word| word.iter_mut().take(2));
+        halves.zip(short).for_each(|(to, from)| *to = *from);
+        let rest = bytes.iter_mut().skip(16).take(9);
+        rest.zip(short.iter().skip(8)).for_each(|(to, from)| *to = *from);
+        bytes
+    }
+
     /// These modes with what a guest gave; with speeds, if there are bytes of them.
     pub(super) fn changed(&self, bytes: &[u8]) -> Termios {
         let word = |at: usize| {
@@ -165,6 +190,9 @@ mod tests {
         assert_eq!(bytes[..16], [0, 5, 0, 0, 5, 0, 0, 0, 0xbf, 0, 0, 0, 0x3b, 0x8a, 0, 0]);
         assert_eq!(usual.changed(&bytes), usual);
         assert_eq!(usual.changed(&bytes[..SIZE]), usual);
+        let short = usual.short_bytes();
+        assert_eq!(short[..9], [0, 5, 5, 0, 0xbf, 0, 0x3b, 0x8a, 0]);
+        assert_eq!(usual.changed(&usual.with_short(&short)), usual);
         assert_eq!(usual.special(special::EOF), Some(4));
         assert_eq!(usual.special(special::EOL), None);
     }

@@ -20,6 +20,8 @@ use super::Ipc;
 pub const MOST: usize = 4096;
 /// `SHM_DEST`, a bit of the mode: removed, as soon as nobody is attached.
 pub const MARKED: u32 = 0o1000;
+/// `SHM_LOCKED`, another one: nothing of it is swapped out.
+pub const LOCKED: u32 = 0o2000;
 /// Address space is not larger.
 const LARGEST: u64 = 1 << 46;
 
@@ -43,6 +45,8 @@ pub struct Segment {
     pub times: [i64; 3],
     /// Whether it is to go.
     pub marked: bool,
+    /// Whether it is to stay in memory.
+    pub locked: bool,
 }
 
 impl Segment {
@@ -64,7 +68,24 @@ impl Segment {
             processes: (maker.1, 0),
             times: [0, 0, Time::now().seconds],
             marked: false,
+            locked: false,
         })
+    }
+}
+
+impl Segment {
+    /// Further bits of the mode.
+    #[must_use]
+    pub fn bits(&self) -> u32 {
+        let marked = if self.marked { MARKED } else { 0 };
+        marked | if self.locked { LOCKED } else { 0 }
+    }
+
+    /// How many bytes of it are in memory.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        let status = rustix::fs::fstat(&*self.memory);
+        status.map_or(0, |status| u64::try_from(status.st_blocks).unwrap_or(0) * 512)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::task::waiter::lock;
 
 use super::Ipc;
 use super::objects::Permissions;
-use super::shared_memory::{self, MARKED};
+use super::shared_memory;
 
 /// Names of the texts.
 pub const NAMES: &[&str] = &["msg", "sem", "shm"];
@@ -78,10 +78,8 @@ fn segments(kernel: &Kernel, ipc: &Ipc, number: impl Fn(Pid) -> Pid) -> String {
         let segments = lock(&ipc.segments);
         let row = |(id, segment): (i32, &super::objects::Object<shared_memory::Segment>)| {
             let content = &segment.content;
-            let held =
-                rustix::fs::fstat(&*content.memory).map_or(0, |status| status.st_blocks * 512);
-            let marked = if content.marked { MARKED } else { 0 };
-            let mode = segment.permissions.mode | marked;
+            let held = content.held();
+            let mode = segment.permissions.mode | content.bits();
             let permissions = segment.permissions.clone();
             (
                 id,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use rustix::io::Errno;
 
 use crate::syscalls::Call;
+use crate::task::Caps;
 use crate::task::waiter::lock;
 
 use super::Network;
@@ -22,6 +23,7 @@ mod request {
     pub(super) const MASK: u32 = 0x891b;
     pub(super) const METRIC: u32 = 0x891d;
     pub(super) const MTU: u32 = 0x8921;
+    pub(super) const SET_MTU: u32 = 0x8922;
     pub(super) const HARDWARE: u32 = 0x8927;
     pub(super) const INDEX: u32 = 0x8933;
     pub(super) const QUEUE: u32 = 0x8942;
@@ -89,10 +91,23 @@ pub fn interface(
             [&kind.to_le_bytes()[..], &link.hardware, &[0; 8]].concat()
         }
         request::SET_FLAGS => {
-            network.permit_change(&lock(&call.thread.credentials))?;
             let up = value.first().is_some_and(|flags| u32::from(*flags) & flag::UP != 0);
-            let index = by_name()?.index;
+            let link = by_name()?;
+            let who = lock(&call.thread.credentials).clone();
+            if (link.flags() & flag::UP != 0) == up && network.permit_change(&who).is_err() {
+                who.require_in(&network.owner, Caps::NET_ADMIN)?;
+                return Ok(0);
+            }
+            network.permit_change(&who)?;
+            let index = link.index;
             network.change(|links| links.set_up(index, up))?;
+            return Ok(0);
+        }
+        request::SET_MTU => {
+            network.permit_change(&lock(&call.thread.credentials))?;
+            let mtu = value.first_chunk().copied().map_or(0, u32::from_le_bytes);
+            let index = by_name()?.index;
+            network.change(|links| links.of_mut(index)?.set_mtu(mtu))?;
             return Ok(0);
         }
         0x8914..=0x8924 | 0x890b..=0x890c => return Err(Errno::PERM),

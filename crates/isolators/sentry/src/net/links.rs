@@ -1,5 +1,6 @@
 //! Interfaces, addresses and routes of the sandbox.
 
+use rustix::io::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::pair::End;
@@ -147,6 +148,24 @@ impl Address {
 }
 
 impl Link {
+    /// Sets how much a packet holds.
+    ///
+    /// # Errors
+    /// `EINVAL` for what its kind does not take.
+    pub fn set_mtu(&mut self, mtu: u32) -> Result<(), Errno> {
+        const SMALLEST: u32 = 68;
+        let (smallest, largest) = match self.kind {
+            Kind::Plain => (0, 0x7fff_ffff),
+            Kind::Dummy => (0, u32::MAX),
+            Kind::Pair(_) => (SMALLEST, 65_535),
+        };
+        if !(smallest..=largest).contains(&mtu) {
+            return Err(Errno::INVAL);
+        }
+        self.mtu = mtu;
+        Ok(())
+    }
+
     /// `IFF_*`
     #[must_use]
     pub fn flags(&self) -> u32 {

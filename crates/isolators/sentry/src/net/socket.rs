@@ -43,6 +43,8 @@ pub struct Outgoing {
     pub hops: (Option<u8>, Option<u8>),
     /// How long the datagrams are that it is cut into, if not as the options say.
     pub segment: Option<u16>,
+    /// Whether it is the beginning of a datagram (`MSG_MORE`).
+    pub more: bool,
     /// Whether its last byte is urgent data.
     pub urgent: bool,
     /// Whether something of the call was sent.

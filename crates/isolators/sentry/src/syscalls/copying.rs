@@ -187,7 +187,7 @@ pub(super) fn sendfile(call: &Call<'_>) -> Outcome {
     if !from.readable() || !to.writable() {
         return Err(Errno::BADF.into());
     }
-    if !from.seekable || !gives(&from) || is_appended(&to) {
+    if !from.seekable || !moves(&from)? || !moves(&to)? || is_appended(&to) {
         return Err(Errno::INVAL.into());
     }
     let done = told(call, copy(call, &from, &to, (start, None), call.arg(3)))?;
@@ -240,9 +240,10 @@ fn is_appended(file: &OpenFile) -> bool {
     file.flags.load(Ordering::SeqCst) & status::APPEND != 0
 }
 
-/// Whether what it has can be moved elsewhere; names of a directory can't.
-fn gives(file: &OpenFile) -> bool {
-    file.directory.is_none()
+/// Whether content of its can be moved: not that of a directory, or of what tells of events.
+fn moves(file: &OpenFile) -> Result<bool, Errno> {
+    let stored = file.seekable && file.directory.is_none();
+    Ok(stored || !file.seekable && file.file.attributes()?.has_kind())
 }
 
 fn is_pipe(file: &OpenFile) -> Result<bool, Errno> {
@@ -286,7 +287,7 @@ pub(super) fn splice(call: &Call<'_>) -> Outcome {
         return Err(Errno::BADF.into());
     }
     let (source, target) = (pipe_of(&*from.file), pipe_of(&*to.file));
-    if is_same(source, target) || !gives(&from) {
+    if is_same(source, target) || !moves(&from)? || !moves(&to)? {
         return Err(Errno::INVAL.into());
     }
     let starts = (offset(call, 1)?, offset(call, 3)?);

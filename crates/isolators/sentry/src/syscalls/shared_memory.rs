@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::ipc::objects::{Object, access};
-use crate::ipc::shared_memory::{self, MARKED, MOST, Segment};
+use crate::ipc::shared_memory::{self, MOST, Segment};
 use crate::kernel::{Frame, Kernel};
 use crate::mm::{Anchor, Area, Backing, PAGE, Protection, Space, round_up};
 use crate::platform::HostCall;
-use crate::task::Thread;
+use crate::task::limits::resource;
 use crate::task::waiter::lock;
+use crate::task::{Caps, Thread};
 use crate::vfs::Time;
 
 use super::identity::who;
@@ -165,8 +166,8 @@ pub(super) fn shmdt(call: &Call<'_>, frame: &Frame) -> Framed {
 /// `struct shmid64_ds`
 fn describe(call: &Call<'_>, id: i32, segment: &Object<Segment>, attached: u64) -> Vec<u8> {
     let who = &who(call);
-    let Segment { size, processes, times, marked, .. } = &segment.content;
-    let mut bytes = segment.permissions.bytes(id, if *marked { MARKED } else { 0 }, who).to_vec();
+    let Segment { size, processes, times, .. } = &segment.content;
+    let mut bytes = segment.permissions.bytes(id, segment.content.bits(), who).to_vec();
     bytes.extend_from_slice(&size.to_le_bytes());
     for time in times {
         bytes.extend_from_slice(&time.to_le_bytes());
@@ -193,7 +194,8 @@ fn in_use(call: &Call<'_>) -> Vec<u8> {
     let segments = lock(&ipc.segments);
     let pages: u64 =
         segments.iter().filter_map(|(_, s)| round_up(s.content.size)).map(|s| s / PAGE).sum();
-    let words = [segments.iter().count() as u64, pages, pages, 0, 0, 0];
+    let held: u64 = segments.iter().map(|(_, segment)| segment.content.held() / PAGE).sum();
+    let words = [segments.iter().count() as u64, pages, held, 0, 0, 0];
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
@@ -236,8 +238,19 @@ pub(super) fn shmctl(call: &Call<'_>) -> Outcome {
             drop(segments);
             shared_memory::sweep(call.kernel, &ipc);
         }
-        // Nothing is swapped out here.
-        own::LOCK | own::UNLOCK => segment.permissions.control(&who(call))?,
+        own::LOCK | own::UNLOCK => {
+            let who = who(call);
+            if !who.can(Caps::IPC_LOCK) {
+                let [_, user, ..] = who.users;
+                let [owner, creator] = [segment.permissions.owner, segment.permissions.creator];
+                let none = || lock(&call.thread.process.limits).soft(resource::MEMLOCK) == 0;
+                let own = user == owner.0 || user == creator.0;
+                if !own || (what == own::LOCK && none()) {
+                    return Err(Errno::PERM.into());
+                }
+            }
+            segment.content.locked = what == own::LOCK;
+        }
         _ => return Err(Errno::INVAL.into()),
     }
     Ok(0)

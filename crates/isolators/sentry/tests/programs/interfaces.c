@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 #define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
@@ -64,6 +65,19 @@ int main(void) {
     ask(s, RTM_GETLINK, NLM_F_DUMP, &link, sizeof link);
     link.ifi_index = 1;
     ask(s, RTM_GETLINK, 0, &link, sizeof link);
+    /* What is up is put up, whoever's network it is. */
+    link.ifi_flags = link.ifi_change = IFF_UP;
+    ask(s, RTM_NEWLINK, NLM_F_ACK, &link, sizeof link);
+    ioctl(u, SIOCGIFFLAGS, &r);
+    P("up %ld", E(ioctl(u, SIOCSIFFLAGS, &r)));
+    if (!fork()) {
+        setuid(1000);
+        P(" %ld", E(ioctl(u, SIOCSIFFLAGS, &r)));
+        ask(s, RTM_NEWLINK, NLM_F_ACK, &link, sizeof link);
+        _exit(0);
+    }
+    wait(0);
+    link.ifi_flags = link.ifi_change = 0;
     link.ifi_index = 77;
     ask(s, RTM_GETLINK, 0, &link, sizeof link);
     struct ifaddrmsg address = {AF_INET};

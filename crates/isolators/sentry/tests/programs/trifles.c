@@ -22,7 +22,10 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <netinet/in.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
+#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -289,6 +292,111 @@ static void nice_ones(void) {
     P(" %ld %ld\n", E(syscall(SYS_sched_setscheduler, 0, -1, &param)), E(syscall(SYS_sched_setscheduler, 0, 0, 0)));
 }
 
+static void nowhere(void) {
+    // What tells of events neither gives nor takes content; an empty pipe is not waited for.
+    int p[2], null = open("/dev/null", O_WRONLY), zero = open("/dev/zero", O_RDONLY);
+    pipe(p);
+    int all[] = {epoll_create1(0), eventfd(1, 0), timerfd_create(CLOCK_MONOTONIC, 0)};
+    P("nowhere");
+    for (int i = 0; i < 3; i++)
+        P(" %ld %ld", E(splice(p[0], 0, all[i], 0, 1, 0)), E(splice(all[i], 0, p[1], 0, 1, 0)));
+    P(" zero %ld", E(splice(zero, 0, p[1], 0, 1, 0)));
+    P(" null %ld\n", E(splice(p[0], 0, null, 0, 1, 0)));
+}
+
+static void asleep(void) {
+    // Who waits for a futex that processes share sleeps.
+    int *word = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t child = fork();
+    if (!child) {
+        while (!*word) syscall(SYS_futex, word, 0, 0, 0);
+        _exit(0);
+    }
+    char name[64], text[256], state = 0;
+    sprintf(name, "/proc/%d/stat", child);
+    for (int i = 0; i < 500 && state != 'S'; i++) {
+        usleep(2000);
+        int f = open(name, O_RDONLY);
+        text[read(f, text, 255)] = 0;
+        close(f);
+        state = strrchr(text, ')')[2];
+    }
+    P("asleep %c", state);
+    *word = 1;
+    P(" %ld\n", E(syscall(SYS_futex, word, 1, 1)));
+    waitpid(child, 0, 0);
+}
+
+static void put_together(int family) {
+    int to = socket(family, SOCK_DGRAM, 0), s = socket(family, SOCK_DGRAM, 0), on = 1, off = 0;
+    struct sockaddr_storage name = {.ss_family = family};
+    socklen_t length = sizeof name;
+    bind(to, (void *)&name, family == AF_INET ? 16 : 28);
+    getsockname(to, (void *)&name, &length);
+    P("together %ld", E(sendto(s, "ab", 2, MSG_MORE, (void *)&name, length)));
+    P(" %ld", E(recv(to, back, 100, MSG_DONTWAIT)));
+    P(" %ld", E(sendto(s, "cde", 3, MSG_MORE, 0, 0)));
+    P(" %ld", E(sendto(s, "f", 1, 0, (void *)&name, length)));
+    P(" %ld %.6s", E(recv(to, back, 100, MSG_DONTWAIT)), back);
+    P(" %ld", E(recv(to, back, 100, MSG_DONTWAIT)));
+    connect(s, (void *)&name, length);
+    setsockopt(s, IPPROTO_UDP, 1, &on, sizeof on);
+    P(" cork %ld %ld", E(send(s, "12", 2, 0)), E(send(s, "34", 2, 0)));
+    P(" %ld", E(recv(to, back, 100, MSG_DONTWAIT)));
+    setsockopt(s, IPPROTO_UDP, 1, &off, sizeof off);
+    P(" %ld", E(recv(to, back, 100, MSG_DONTWAIT)));
+    P(" large %ld", E(send(s, bytes, 60000, MSG_MORE)));
+    P(" %ld", E(send(s, bytes, 60000, 0)));
+    P(" %ld", E(send(s, "x", 1, 0)));
+    P(" %ld\n", E(recv(to, back, sizeof back, MSG_DONTWAIT)));
+    close(to), close(s);
+}
+
+static void roots(void) {
+    if (!fork()) {
+        unshare(CLONE_NEWNS);
+        mount("none", "/", 0, MS_REC | MS_PRIVATE, 0);
+        mkdir("/tmp/root", 0755);
+        mount("none", "/tmp/root", "tmpfs", 0, 0);
+        chroot("/tmp/root"), chdir("/");
+        mkdir("/new", 0755), mkdir("/new/old", 0755);
+        P("roots %ld", E(syscall(SYS_pivot_root, "/new", "/new/old")));
+        mount("none", "/new", "tmpfs", 0, 0);
+        mkdir("/new/old", 0755), mkdir("/new/sub", 0755);
+        P(" %ld", E(syscall(SYS_pivot_root, "/new", "/")));
+        P(" %ld", E(syscall(SYS_pivot_root, "/new/sub", "/new/sub")));
+        P(" %ld\n", E(syscall(SYS_pivot_root, "/new", "/new/old")));
+        _exit(0);
+    }
+    wait(0);
+    rmdir("/tmp/root");
+}
+
+static void locked(void) {
+    int id = shmget(IPC_PRIVATE, 8192, 0600);
+    struct shmid_ds about;
+    struct shm_info info;
+    char *at = shmat(id, 0, 0);
+    P("locked %ld", E(shmctl(id, SHM_LOCK, 0)));
+    shmctl(id, IPC_STAT, &about);
+    P(" %o", about.shm_perm.mode);
+    P(" %ld", E(shmctl(id, SHM_UNLOCK, 0)));
+    shmctl(id, IPC_STAT, &about);
+    P(" %o", about.shm_perm.mode);
+    *at = 1;
+    P(" %d", E(shmctl(0, SHM_INFO, (void *)&info)) >= 0);
+    P(" %ld %ld", info.shm_tot, info.shm_rss);
+    if (!fork()) {
+        setuid(1000);
+        P(" %ld\n", E(shmctl(id, SHM_LOCK, 0)));
+        _exit(0);
+    }
+    wait(0);
+    shmctl(id, IPC_RMID, 0);
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    P("layers %ld\n", E(setsockopt(s, IPPROTO_TCP, 31, "nothing", 7)));
+}
+
 static void places(void) {
     // The second set in a place: its id leads to the place.
     int first = semget(IPC_PRIVATE, 1, 0600);
@@ -311,5 +419,11 @@ int main(void) {
     personalities();
     nice_ones();
     places();
+    nowhere();
+    asleep();
+    put_together(AF_INET);
+    put_together(AF_INET6);
+    roots();
+    locked();
     P("done\n");
 }

@@ -44,6 +44,8 @@ pub const PACKET_INFO: i32 = 8;
 pub const MULTICAST_INTERFACE: i32 = 32;
 /// `IP_MULTICAST_ALL`
 pub const MULTICAST_ALL: i32 = 49;
+/// `UDP_CORK`
+pub const CORK: i32 = 1;
 /// `UDP_SEGMENT`
 pub const SEGMENT: i32 = 103;
 /// `IP_ADD_MEMBERSHIP`
@@ -146,11 +148,11 @@ const ROWS: &[Row] = &[
     Row(TCP, 36, 0, Range(0, 1)),           // INQ
     Row(UDP_LITE, 10, 0, Range(0, 65_535)), // SEND_CSCOV
     Row(UDP_LITE, 11, 0, Range(0, 65_535)), // RECV_CSCOV
-    Row(UDP, 1, 0, Switch),                 // CORK
-    Row(UDP, 101, 0, Switch),               // NO_CHECK6_TX
-    Row(UDP, 102, 0, Switch),               // NO_CHECK6_RX
-    Row(UDP, 103, 0, Range(0, 65_535)),     // SEGMENT
-    Row(UDP, 104, 0, Switch),               // GRO
+    Row(UDP, CORK, 0, Switch),
+    Row(UDP, 101, 0, Switch),           // NO_CHECK6_TX
+    Row(UDP, 102, 0, Switch),           // NO_CHECK6_RX
+    Row(UDP, 103, 0, Range(0, 65_535)), // SEGMENT
+    Row(UDP, 104, 0, Switch),           // GRO
 ];
 
 /// The seconds that as many repetitions take as are needed for so many: each waits twice as

@@ -30,6 +30,8 @@ struct State {
     groups: BTreeSet<(IpAddr, u32)>,
     send_shut: bool,
     errors: Errors,
+    /// A datagram that is put together by several calls, and where it goes.
+    begun: Option<(Vec<u8>, SocketAddr)>,
 }
 
 /// A UDP socket.
@@ -272,6 +274,45 @@ impl Udp {
             None => drop(self.inbox.take_error()),
         }
         Ok(lost)
+    }
+
+    /// Puts what a call sends, there if it is the first, behind what others have begun, or begins
+    /// with it if `more` is to come: `packet` has all of it then, and where it goes is returned;
+    /// `None` while it grows.
+    ///
+    /// # Errors
+    /// `EMSGSIZE`, of which nothing is kept; that of `to`.
+    pub fn put_together(
+        &self,
+        packet: &mut Packet,
+        to: Result<SocketAddr, Errno>,
+        more: bool,
+    ) -> Result<Option<SocketAddr>, Errno> {
+        let mut state = lock(&self.state);
+        let Some((mut bytes, to)) = state.begun.take() else {
+            let to = to?;
+            if more && packet.bytes.len() <= MOST[usize::from(to.is_ipv6())] {
+                state.begun = Some((std::mem::take(&mut packet.bytes), to));
+                return Ok(None);
+            }
+            return Ok(Some(to));
+        };
+        if bytes.len() + packet.bytes.len() > MOST[usize::from(to.is_ipv6())] {
+            return Err(Errno::MSGSIZE);
+        }
+        bytes.append(&mut packet.bytes);
+        if more {
+            state.begun = Some((bytes, to));
+            return Ok(None);
+        }
+        packet.bytes = bytes;
+        Ok(Some(to))
+    }
+
+    /// Whether a datagram is put together.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        lock(&self.state).begun.is_some()
     }
 
     /// Whether a datagram may be sent.

@@ -52,6 +52,17 @@ pub(super) fn delete(request: &Request<'_>, network: &Network) -> Result<(), Err
     network.delete_link(found(request, network)?.ok_or(Errno::NODEV)?)
 }
 
+/// Whether a request asks for a link to be up, or down, and no more, and it is.
+pub(super) fn is_same(request: &Request<'_>, network: &Network) -> bool {
+    if !matches!(request.kind, kind::NEW_LINK | kind::SET_LINK) || request.body.len() != FIXED {
+        return false;
+    }
+    let (wanted, which) = (word(request.body, 8), word(request.body, 12));
+    let links = network.links();
+    let link = link_of(request, &links).ok().flatten();
+    which == flag::UP && link.is_some_and(|link| (link.flags() ^ wanted) & flag::UP == 0)
+}
+
 /// `RTM_NEWLINK`, `RTM_SETLINK`
 pub(super) fn set(
     request: &Request<'_>,
@@ -99,15 +110,8 @@ pub(super) fn set(
 
 /// Largest packet and hardware address.
 fn adjust(link: &mut Link, attributes: &[u8]) -> Result<(), Errno> {
-    const SMALLEST_MTU: u32 = 68;
-    let (smallest, largest) = match link.kind {
-        Kind::Plain => (0, 0x7fff_ffff),
-        Kind::Dummy => (0, u32::MAX),
-        Kind::Pair(_) => (SMALLEST_MTU, 65_535),
-    };
     if let Some(mtu) = attribute(attributes, of::MTU) {
-        let mtu = Some(word(mtu, 0)).filter(|mtu| (smallest..=largest).contains(mtu));
-        link.mtu = mtu.ok_or(Errno::INVAL)?;
+        link.set_mtu(word(mtu, 0))?;
     }
     if let Some(address) = attribute(attributes, of::HARDWARE).filter(|_| !link.loopback) {
         let address: [u8; 6] = address.try_into().map_err(|_| Errno::INVAL)?;

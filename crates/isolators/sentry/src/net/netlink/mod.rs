@@ -82,8 +82,8 @@ impl Asker<'_> {
         self.opener.map_or(Ok(()), |opener| network.permit_change(opener))
     }
 
-    /// What a network calls others is its administrator's, also where he changes nothing else.
-    fn permit_to_number(&self, network: &Network) -> Result<(), Errno> {
+    /// What a network calls others, and to have it be as it is, is its administrator's.
+    fn permit_as_it_is(&self, network: &Network) -> Result<(), Errno> {
         let all = [Some(self.sender), self.opener].into_iter().flatten();
         all.into_iter().try_for_each(|who| who.require_in(&network.owner, Caps::NET_ADMIN))
     }

@@ -110,7 +110,7 @@ pub(super) fn change(
         let other = named(request, who).ok_or(Errno::INVAL)??;
         network.numbers.give(&other, wanted).map(drop)
     };
-    Some(who.permit_to_number(network).and_then(|()| give()))
+    Some(who.permit_as_it_is(network).and_then(|()| give()))
 }
 
 fn told(request: &Request<'_>, number: i32, flags: u16, port: u32) -> Vec<u8> {

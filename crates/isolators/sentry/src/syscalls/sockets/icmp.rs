@@ -64,7 +64,7 @@ pub(super) fn is_one(socket: &Socket) -> bool {
 /// # Errors
 /// As send(2).
 pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<(), Errno> {
-    let to = super::inet::destination(udp, outgoing)?;
+    let to = super::inet::destination(udp, outgoing.to.as_deref())?;
     if to.is_ipv6() != udp.is_v6 {
         return Err(Errno::NETUNREACH);
     }

@@ -156,8 +156,8 @@ pub(super) fn still_connecting(failure: Failure) -> Failure {
 }
 
 /// Where a datagram is sent to.
-pub(super) fn destination(udp: &Udp, outgoing: &Outgoing) -> Result<SocketAddr, Errno> {
-    match &outgoing.to {
+pub(super) fn destination(udp: &Udp, name: Option<&[u8]>) -> Result<SocketAddr, Errno> {
+    match name {
         Some(name) => Ok(address::itself(address::parse(name, udp.is_v6)?)),
         None => udp.remote().map_err(|_| Errno::DESTADDRREQ),
     }
@@ -184,11 +184,15 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
         return super::icmp::send(socket, udp, outgoing);
     }
     let options = lock(&socket.options).clone();
+    let more = outgoing.more || options.numbers.get(UDP, options::CORK).unwrap_or(0) != 0;
+    let to = destination(udp, outgoing.to.as_deref());
+    let packet = &mut outgoing.packet;
+    let Some(to) = udp.put_together(packet, to, more)? else { return udp.bind_to_any() };
     let set = options.numbers.was_set(UDP, options::SEGMENT).unwrap_or(0);
     let size = outgoing.segment.map_or(usize::try_from(set).unwrap_or(0), usize::from);
     let length = outgoing.packet.bytes.len();
     if size == 0 || length <= size {
-        return send_one((socket, &options), udp, outgoing);
+        return send_one((socket, &options), udp, outgoing, to);
     }
     if length > LARGEST {
         return Err(Errno::MSGSIZE);
@@ -199,7 +203,7 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
     let all = std::mem::take(&mut outgoing.packet.bytes);
     for part in all.chunks(size) {
         outgoing.packet.bytes = part.to_vec();
-        send_one((socket, &options), udp, outgoing)?;
+        send_one((socket, &options), udp, outgoing, to)?;
     }
     Ok(())
 }
@@ -208,9 +212,9 @@ fn send_one(
     (socket, options): (&Socket, &Options),
     udp: &Arc<Udp>,
     outgoing: &mut Outgoing,
+    to: SocketAddr,
 ) -> Result<(), Errno> {
     let network = &socket.network;
-    let to = destination(udp, outgoing)?;
     if to.port() == 0 {
         return Err(Errno::INVAL);
     }

@@ -7,10 +7,10 @@ use rustix::io::Errno;
 use crate::net::inet::errors::OPTIONS as ERRORS;
 use crate::net::inet::icmp::{ICMP6, RAW};
 use crate::net::inet::options::{
-    CONGESTION, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_ALL, MULTICAST_INTERFACE,
-    ONLY_V6, TCP, UDP, UDP_LITE,
+    CONGESTION, CORK, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_ALL,
+    MULTICAST_INTERFACE, ONLY_V6, TCP, UDP, UDP_LITE,
 };
-use crate::net::{Body, Socket, Tcp};
+use crate::net::{Body, Outgoing, Socket, Tcp};
 use crate::task::waiter::lock;
 
 use super::AF_UNIX;
@@ -44,6 +44,8 @@ pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) ->
     match (level, option) {
         // Groups, in which nothing is ever told, and how strict answers are.
         (NETLINK, 1..=12) => return Ok(()),
+        // TCP_ULP: there is none, as without the module for TLS.
+        (TCP, 31) => return Err(if value.is_empty() { Errno::INVAL } else { Errno::NOENT }),
         (TCP, CONGESTION) => {
             let known: [&[u8]; 2] = [b"cubic", b"reno"];
             let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
@@ -104,6 +106,12 @@ pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) ->
         }
     }
     lock(&socket.options).numbers.set(level, option, number)?;
+    if let ((UDP, CORK, 0), Body::Udp(udp)) = ((level, option, number), &socket.body)
+        && udp.has_begun()
+    {
+        // What was put together goes; nobody is told whether it arrives.
+        let _ = super::inet::send(socket, udp, &mut Outgoing::default());
+    }
     if let (true, Body::Udp(udp)) = (ERRORS.contains(&(level, option)), &socket.body) {
         udp.ask_for_errors(level == IPV6, number != 0);
     }

@@ -27,6 +27,7 @@ pub(super) mod flag {
     pub(super) const WAIT_ALL: u32 = 0x100;
     pub(super) const ERROR_QUEUE: u32 = 0x2000;
     pub(super) const NO_SIGNAL: u32 = 0x4000;
+    pub(super) const MORE: u32 = 0x8000;
     pub(in super::super) const WAIT_FOR_ONE: u32 = 0x10000;
     pub(super) const FAST_OPEN: u32 = 0x2000_0000;
     pub(super) const CLOSE_ON_EXEC: u32 = 0x4000_0000;
@@ -130,6 +131,7 @@ fn send_all(
         return sent.inspect_err(|failure| tell_broken(call, socket, failure, flags));
     }
     outgoing.packet.sender = sender(call);
+    outgoing.more = flags & flag::MORE != 0;
     control::read(call, socket, message.control, &mut outgoing)?;
     let mut done = 0;
     let piece = socket.piece().map(|p| p as u64);

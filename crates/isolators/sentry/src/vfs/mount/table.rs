@@ -215,10 +215,11 @@ impl MountTable {
         let mut state = lock(&self.state);
         let is_root =
             |entry: &Arc<Entry>| entry.mount.root().is_some_and(|r| Arc::ptr_eq(&r, entry));
-        if !is_root(old)
-            || !is_root(new)
-            || new.mount.place().is_none()
-            || new.mount.is_locked()
+        let shared = |mount: &Mount| mount.place().is_some_and(|place| place.mount.is_shared());
+        if new.mount.is_locked()
+            || put_old.mount.is_shared()
+            || shared(&new.mount)
+            || shared(&old.mount)
             // They may be in another namespace, by way of a descriptor.
             || [old, new, put_old].iter().any(|at| !state.mounts.contains_key(&at.mount.id))
         {
@@ -227,15 +228,14 @@ impl MountTable {
         if old.mount.id == new.mount.id || old.mount.id == put_old.mount.id {
             return Err(Errno::BUSY);
         }
+        if !is_root(old) || !is_root(new) || new.mount.place().is_none() {
+            return Err(Errno::INVAL);
+        }
         // Else the tree would lead back to itself.
         let is_below = |mount: &Mount, above: &Arc<Mount>| {
             state.below([Arc::clone(above)]).iter().any(|other| other.id == mount.id)
         };
         if !is_below(&put_old.mount, &new.mount) || !is_below(&new.mount, &old.mount) {
-            return Err(Errno::INVAL);
-        }
-        let shared = |mount: &Mount| mount.place().is_some_and(|place| place.mount.is_shared());
-        if put_old.mount.is_shared() || shared(&new.mount) || shared(&old.mount) {
             return Err(Errno::INVAL);
         }
         uncover(&new.mount);

@@ -42,12 +42,10 @@ impl State {
         if host == Some('R') {
             return State::Running;
         }
-        // A thread whose call is being served sleeps, for the host.
-        if thread.waiter.is_waiting() || lock(&thread.host_wait).is_some() {
-            State::Sleeping
-        } else {
-            State::Running
-        }
+        // A thread whose call is being served sleeps, for the host; one that waits for a futex
+        // waits there, or until it is answered.
+        let by_futex = || lock(&thread.host_wait).is_some() || lock(&thread.parked).is_some();
+        if thread.waiter.is_waiting() || by_futex() { State::Sleeping } else { State::Running }
     }
 
     /// The letter, and what it stands for.

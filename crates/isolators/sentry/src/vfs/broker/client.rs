@@ -218,7 +218,7 @@ impl BrokerClient {
         let (reads, attributes) = told.split_first().ok_or(Errno::IO)?;
         let attributes = Attributes::from_stat_bytes(attributes).ok_or(Errno::IO)?;
         let handle = descriptors.pop().ok_or(Errno::IO)?;
-        Ok((Found { handle, reads: *reads != 0, attributes }, descriptors.pop()))
+        Ok((Found { handle, reads: *reads == 2, attributes }, descriptors.pop()))
     }
 
     /// A handle (`O_PATH`) of `name` in `directory`; of a link itself. With `opens` one that
@@ -234,6 +234,37 @@ impl BrokerClient {
     ) -> Result<Found, Errno> {
         let numbers = [opens.into(), 0, 0, 0, 0];
         self.find(Operation::Lookup, numbers, [name, b""], &[directory]).map(|(found, _)| found)
+    }
+
+    /// The same of up to 16 names at once, each to be opened; `None` for those that are not
+    /// there, or that [`Self::lookup`] is to be asked for.
+    ///
+    /// # Errors
+    /// If nothing can be told.
+    pub fn lookup_all(
+        &self,
+        directory: BorrowedFd<'_>,
+        names: &[Vec<u8>],
+    ) -> Result<Vec<Option<Found>>, Errno> {
+        let asked = names.join(&0);
+        let room = names.len() * (1 + ATTRIBUTES);
+        let operation = Operation::LookupAll;
+        let (told, with) = self.exchange(operation, [0; 5], [&asked, b""], &[directory], room)?;
+        let told: Vec<_> = told.chunks_exact(1 + ATTRIBUTES).collect();
+        let there = told.iter().filter(|one| one.first().is_some_and(|found| *found != 0)).count();
+        // With too few descriptors nobody knows whose they are.
+        if told.len() != names.len() || there != with.len() {
+            return Err(Errno::IO);
+        }
+        let mut with = with.into_iter();
+        let found = told.iter().map(|one| match one.split_first() {
+            Some((found @ (1 | 2), attributes)) => {
+                let (attributes, handle) = (Attributes::from_stat_bytes(attributes)?, with.next()?);
+                Some(Found { handle, reads: *found == 2, attributes })
+            }
+            _ => None,
+        });
+        Ok(found.collect())
     }
 
     /// Attributes of up to 128 names in `directory`, of links themselves; `None` for

@@ -73,6 +73,7 @@ enum Operation {
     SyncLine,
     /// Only there.
     SyncAll,
+    LookupAll,
 }
 
 /// What the host says of a process of the sandbox.
@@ -91,6 +92,8 @@ pub enum ProcessFile {
 const ATTRIBUTES: usize = 144;
 /// Names that one request asks of at most.
 pub(super) const MOST_ASKED: usize = 128;
+/// Names that one request looks up at most.
+pub(super) const MOST_FOUND: usize = 16;
 
 /// A file that was found or made.
 #[derive(Debug)]
@@ -103,7 +106,7 @@ pub struct Found {
     pub attributes: Attributes,
 }
 
-/// A request: operation, four numbers, one or two names.
+/// A request: operation, numbers, one or two names.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Request {
     operation: u8,
@@ -162,7 +165,7 @@ fn line() -> Result<(OwnedFd, OwnedFd), StartBrokerError> {
 }
 
 fn send(socket: &OwnedFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FOUND))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !with.is_empty() && !control.push(SendAncillaryMessage::ScmRights(with)) {
         return Err(Errno::INVAL);
@@ -171,7 +174,7 @@ fn send(socket: &OwnedFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> Result<(), E
 }
 
 fn receive(socket: &OwnedFd, into: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FOUND))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(into)];
     let message = loop {
@@ -196,7 +199,8 @@ mod tests {
 
     use rustix::fs::{Mode, OFlags};
 
-    use super::super::{File, HostFile, HostFs, HostNode};
+    use super::super::host::HostDirectory;
+    use super::super::{Directory as _, File, HostFile, HostFs, HostNode};
     use super::server::component;
     use super::*;
 
@@ -293,6 +297,48 @@ mod tests {
         fs.share();
         asked(2, &mut || (0..2).for_each(|_| drop(other.reader(&client).unwrap())));
         assert_eq!(other.known_attributes(), None);
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn who_reads_one_file_after_the_other_asks_for_many_at_once() {
+        const FILES: usize = 64;
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..FILES {
+            std::fs::write(folder.path().join(n.to_string()), n.to_string()).unwrap();
+        }
+        let (client, root, server) = serve(folder.path());
+        let fs = HostFs::new(false);
+        let root = Arc::new(HostNode::root(root, &fs).unwrap());
+        let list = HostDirectory::new(&root, root.reader(&client).unwrap(), Vec::new());
+        let listed = list.list(0).unwrap();
+        let names = listed.into_iter().map(|listed| listed.name).filter(|n| n[0] != b'.');
+        let names: Vec<Vec<u8>> = names.collect();
+        let told = client.stat(root.handle(&client).unwrap(), &names).unwrap();
+        let since = root.now();
+        let nodes = names.iter().zip(told);
+        let nodes = nodes.map(|(name, told)| Arc::new(root.told(name, &told.unwrap(), since)));
+        let nodes: Vec<Arc<HostNode>> = nodes.collect();
+        assert_eq!(nodes.len(), FILES);
+        let read = |place: usize| {
+            let mut text = [0; 8];
+            let count = rustix::io::pread(nodes[place].reader(&client).unwrap(), &mut text, 0);
+            text[..count.unwrap()].to_vec()
+        };
+        let before = client.requests();
+        // This one is another file by the time that it is asked for, and has been found before.
+        std::fs::rename(folder.path().join("0"), folder.path().join("new")).unwrap();
+        std::fs::write(folder.path().join("0"), "other").unwrap();
+        for (place, name) in names.iter().enumerate() {
+            if name == b"0" {
+                assert_eq!(nodes[place].reader(&client).unwrap_err(), Errno::NOENT);
+            } else {
+                assert_eq!(&read(place), name);
+            }
+        }
+        let asked = client.requests() - before;
+        assert!((4..=12).contains(&asked), "{asked}");
         drop(client);
         server.join().unwrap();
     }

@@ -15,8 +15,8 @@ use crate::task::waiter::lock;
 use super::super::{Attributes, Kind};
 use super::syncer::Mounts;
 use super::{
-    EXTENDED, Found, MESSAGE, MOST_ASKED, NOT_MINE, Operation, ProcessFile, Request,
-    StartBrokerError, receive, send,
+    ATTRIBUTES, EXTENDED, Found, MESSAGE, MOST_ASKED, MOST_FOUND, NOT_MINE, Operation, ProcessFile,
+    Request, StartBrokerError, receive, send,
 };
 
 /// Handles of a root's mounts that the broker will serve; a guest with more of them
@@ -30,6 +30,8 @@ enum Answer {
     NotMine,
     Descriptor(OwnedFd),
     Found(Found),
+    /// Those of several names that were found.
+    All(Vec<Option<Found>>),
     /// A new file, open, and what was found under its name.
     Both(OwnedFd, Found),
     Bytes(Vec<u8>),
@@ -106,6 +108,17 @@ impl Broker {
                     tell(found, &mut answer);
                     with.push(found.handle.as_fd());
                 }
+                Ok(Answer::All(found)) => {
+                    for found in found {
+                        match found {
+                            Some(found) => {
+                                tell(found, &mut answer);
+                                with.push(found.handle.as_fd());
+                            }
+                            None => answer.resize(answer.len() + 1 + ATTRIBUTES, 0),
+                        }
+                    }
+                }
                 Ok(Answer::Both(file, found)) => {
                     tell(found, &mut answer);
                     with.extend([file.as_fd(), found.handle.as_fd()]);
@@ -144,6 +157,7 @@ impl Broker {
         const REMOVE_EXTENDED: u8 = Operation::RemoveExtended as u8;
         const MAKE_NODE: u8 = Operation::MakeNode as u8;
         const STAT: u8 = Operation::Stat as u8;
+        const LOOKUP_ALL: u8 = Operation::LookupAll as u8;
         const KEEP_PROCESSES: u8 = Operation::KeepProcesses as u8;
         const OPEN_PROCESS: u8 = Operation::OpenProcess as u8;
         const READ_ONLY: u8 = Operation::ReadOnly as u8;
@@ -177,6 +191,7 @@ impl Broker {
         match request.operation {
             LOOKUP => self.lookup(first, name?, number != 0).map(Answer::Found),
             STAT => self.stat(first, &request.first).map(Answer::Bytes),
+            LOOKUP_ALL => self.lookup_all(first, &request.first).map(Answer::All),
             OPEN => self.open(first, kind, low(number)).map(Answer::Descriptor),
             READ_ONLY => self.open(first, kind, 0).map(Answer::Descriptor),
             CREATE => {
@@ -291,29 +306,48 @@ impl Broker {
     }
 
     fn lookup(&self, directory: &OwnedFd, name: &[u8], opens: bool) -> Result<Found, Errno> {
+        if opens && let Some(found) = self.open_stored(directory, name)? {
+            return Ok(found);
+        }
         let handle = beneath(directory, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
         let Told { mount, attributes } = told(&handle)?;
-        let mut mounts = lock(&self.mounts);
-        if !mounts.contains(&mount) {
+        if !lock(&self.mounts).contains(&mount) {
             // Beneath a root, but a file system of its own.
-            if mounts.len() >= MOST_MOUNTS || is_interface(&handle)? {
+            if lock(&self.mounts).len() >= MOST_MOUNTS || is_interface(&handle)? {
                 return Err(Errno::ACCESS);
             }
-            mounts.insert(mount);
-        }
-        drop(mounts);
-        if opens && is_stored(attributes.kind()) {
-            // The host may have put something else there meanwhile, which must not block.
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-            if let Ok(handle) = beneath(directory, name, flags, 0)
-                && let Ok(told) = told(&handle)
-                && told.mount == mount
-                && is_stored(told.attributes.kind())
-            {
-                return Ok(Found { handle, reads: true, attributes: told.attributes });
+            lock(&self.mounts).insert(mount);
+            if opens && let Some(found) = self.open_stored(directory, name)? {
+                return Ok(found);
             }
         }
         Ok(Found { handle, reads: false, attributes })
+    }
+
+    /// A regular file or directory of a mount that is served, open to be read; `None` if it is
+    /// not that or the host does not let it.
+    fn open_stored(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<Found>, Errno> {
+        let is_served = |told: &Told| {
+            is_stored(told.attributes.kind()) && lock(&self.mounts).contains(&told.mount)
+        };
+        let before = told_of(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if !is_served(&before) {
+            return Ok(None);
+        }
+        // The host may have put something else there meanwhile, which must not block.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let Ok(handle) = beneath(directory, name, flags, 0) else { return Ok(None) };
+        let told = told(&handle).ok().filter(|told| is_served(told) && told.mount == before.mount);
+        Ok(told.map(|told| Found { handle, reads: true, attributes: told.attributes }))
+    }
+
+    /// Names that are separated by zeros.
+    fn lookup_all(&self, directory: &OwnedFd, names: &[u8]) -> Result<Vec<Option<Found>>, Errno> {
+        let names: Vec<_> = names.split(|b| *b == 0).collect();
+        if names.len() > MOST_FOUND {
+            return Err(Errno::INVAL);
+        }
+        names.iter().map(|name| Ok(self.lookup(directory, component(name)?, true).ok())).collect()
     }
 
     fn keep_processes(&self, mut with: Vec<OwnedFd>) -> Result<Answer, Errno> {
@@ -386,7 +420,7 @@ fn is_stored(kind: Kind) -> bool {
 
 /// What an answer says of a file beside its handle.
 fn tell(found: &Found, answer: &mut Vec<u8>) {
-    answer.push(found.reads.into());
+    answer.push(if found.reads { 2 } else { 1 });
     answer.extend_from_slice(&found.attributes.stat_bytes());
 }
 

@@ -4,6 +4,7 @@
 //! folder. What the guest does itself is noted as it is done; what others do all the same is
 //! seen within a second ([`KNOWN_FOR`]). Of a folder that is shared nothing is kept.
 
+mod ahead;
 mod directory;
 mod file;
 mod names;
@@ -42,6 +43,8 @@ pub struct HostFs {
     /// Counts every change of any file's attributes, and of any name.
     changed: AtomicU64,
     named: AtomicU64,
+    /// Counts all copies that an overlay may have made.
+    altered: AtomicU64,
     files: Mutex<HashMap<Id, Weak<Changes>>>,
     mapped: Mutex<Vec<Arc<Changes>>>,
     /// A file or directory of each of the host's file systems of which something was held, by

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 
 use super::super::{Attributes, Kind, Listed, Time};
+use super::ahead::Ahead;
 use super::{HostNode, KNOWN_FOR, Since};
 
 /// Names of a directory that are kept; a larger one is listed by the host.
@@ -58,6 +59,11 @@ impl Names {
         self.order.range(from..).take(PAGE).map(|(_, listed)| listed.clone()).collect()
     }
 
+    /// How many there are between two places.
+    pub(super) fn between(&self, first: u64, last: u64) -> usize {
+        self.order.range(first.saturating_add(1)..last).take(8).count()
+    }
+
     /// A name, and those that come after it.
     fn from(&self, name: &[u8], count: usize) -> Vec<Vec<u8>> {
         let Some(place) = self.places.get(name) else { return Vec::new() };
@@ -79,6 +85,7 @@ pub(super) struct Content {
     /// Times of the directory when this was known to be true, and when that was.
     stamp: Option<(Time, Time)>,
     checked: Option<Instant>,
+    pub(super) ahead: Ahead,
 }
 
 impl Drop for Content {
@@ -91,6 +98,7 @@ impl Content {
     fn forget(&mut self) {
         KEPT.fetch_sub(self.count(), Ordering::Relaxed);
         self.names = None;
+        self.ahead = Ahead::default();
         self.absent.clear();
         self.too_many = false;
     }
@@ -103,6 +111,15 @@ impl Content {
 
     fn count(&self) -> usize {
         self.names.as_ref().map_or(0, |names| lock(names).count())
+    }
+
+    /// A name that is opened and those after it that are to be looked up with it.
+    pub(super) fn following(&mut self, name: &[u8]) -> Vec<Vec<u8>> {
+        let Some(names) = &self.names else { return Vec::new() };
+        let names = lock(names);
+        let Some(place) = names.places.get(name) else { return Vec::new() };
+        let count = self.ahead.follow(&names, *place);
+        names.from(name, count)
     }
 
     fn change(&mut self, f: impl FnOnce(&mut Names)) {

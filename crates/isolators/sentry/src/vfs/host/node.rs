@@ -141,13 +141,18 @@ impl HostNode {
     pub fn found(&self, found: Found, since: Since) -> Self {
         let node = HostNode::make(&self.fs, &found.attributes);
         node.see(&found.attributes, since);
+        let copies = node.changes.copies.load(Ordering::SeqCst);
+        node.take_over(found, copies);
+        node
+    }
+
+    /// Holds what was found from now on; the count of copies is that before it was opened.
+    fn take_over(&self, found: Found, copies: u64) {
         let handle = Arc::new(found.handle);
         if found.reads {
-            let copies = node.changes.copies.load(Ordering::SeqCst);
-            lock(&node.known).reader = Some((copies, Arc::clone(&handle)));
+            lock(&self.known).reader = Some((copies, Arc::clone(&handle)));
         }
-        node.hold(handle);
-        node
+        self.hold(handle);
     }
 
     /// A file of this directory of which only the attributes were asked.
@@ -214,11 +219,8 @@ impl HostNode {
         }
         let place = lock(&self.place).clone();
         if let Some((directory, name)) = place {
-            let found = broker.lookup(directory.handle(broker)?, &name, false)?;
-            if !self.is(&found.attributes) {
-                return Err(Errno::NOENT);
-            }
-            self.hold(Arc::new(found.handle));
+            let (found, copies) = directory.look_up(broker, &name, self)?;
+            self.take_over(found, copies);
         }
         self.held().ok_or(Errno::NOENT)
     }
@@ -298,6 +300,7 @@ impl HostNode {
     /// The same, and an overlay may have made a copy of it.
     pub fn alter(&self) {
         self.changes.copies.fetch_add(1, Ordering::SeqCst);
+        self.fs.altered.fetch_add(1, Ordering::SeqCst);
         self.touch();
     }
 
@@ -359,6 +362,8 @@ impl HostNode {
     /// # Errors
     /// As open(2).
     pub fn reader(self: &Arc<Self>, broker: &BrokerClient) -> Result<Arc<OwnedFd>, Errno> {
+        // That may open it as well.
+        self.handle(broker)?;
         let copies = self.changes.copies.load(Ordering::SeqCst);
         {
             let mut known = lock(&self.known);
@@ -374,7 +379,7 @@ impl HostNode {
                 _ => known.reader = None,
             }
         }
-        let fd = Arc::new(broker.open(self.handle(broker)?, 0)?);
+        let fd = Arc::new(broker.open(self.held().ok_or(Errno::NOENT)?, 0)?);
         if !self.is_shared() {
             lock(&self.known).reader = Some((copies, Arc::clone(&fd)));
             let mut readers = lock(&READERS);

@@ -9,47 +9,9 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 
 use super::super::Attributes;
-use super::{
-    ATTRIBUTES, EXTENDED, Found, NOT_MINE, Operation, ProcessFile, Request, receive, send,
-};
+use super::line::{Answer, Line};
+use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, Request};
 use crate::platform::{HostPid, HostTid};
-
-/// Where a broker is asked, by one at a time.
-#[derive(Debug)]
-struct Line {
-    socket: Mutex<OwnedFd>,
-    /// Where its other thread is asked, which waits for disks; once it was.
-    syncs: Mutex<Option<OwnedFd>>,
-}
-
-impl Line {
-    fn over(socket: OwnedFd) -> Arc<Self> {
-        Arc::new(Line { socket: Mutex::new(socket), syncs: Mutex::default() })
-    }
-
-    fn talk(
-        &self,
-        request: &[u8],
-        with: &[BorrowedFd<'_>],
-        room: usize,
-    ) -> Result<Option<Answer>, Errno> {
-        talk(&lock(&self.socket), request, with, room)
-    }
-
-    fn sync(&self, request: &[u8], file: BorrowedFd<'_>) -> Result<Option<Answer>, Errno> {
-        let mut syncs = lock(&self.syncs);
-        let socket = match &mut *syncs {
-            Some(socket) => socket,
-            none => {
-                let which = Request { operation: Operation::SyncLine as u8, ..Request::default() };
-                let answer = self.talk(&which.encode(), &[], 0)?;
-                let line = answer.and_then(|(_, mut with)| with.pop()).ok_or(Errno::IO)?;
-                none.insert(line)
-            }
-        };
-        talk(socket, request, &[file], 0)
-    }
-}
 
 /// The sentry's side.
 #[derive(Debug)]
@@ -58,30 +20,6 @@ pub struct BrokerClient {
     /// Brokers of a sandbox's containers: handles go from one to another.
     all: Arc<Mutex<Vec<Weak<Line>>>>,
     requests: AtomicU64,
-}
-
-/// Bytes and descriptors.
-type Answer = (Vec<u8>, Vec<OwnedFd>);
-
-/// A request and its answer: up to `room` bytes, and descriptors; `None` if it is about
-/// something of another broker's.
-fn talk(
-    socket: &OwnedFd,
-    request: &[u8],
-    with: &[BorrowedFd<'_>],
-    room: usize,
-) -> Result<Option<Answer>, Errno> {
-    let mut answer = vec![0; 4 + room];
-    send(socket, request, with)?;
-    let (length, descriptors) = receive(socket, &mut answer)?;
-    answer.truncate(length);
-    // It is gone.
-    let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::CONNRESET)?;
-    match i32::from_le_bytes(*errno) {
-        0 => Ok(Some((bytes.to_vec(), descriptors))),
-        NOT_MINE => Ok(None),
-        errno => Err(Errno::from_raw_os_error(errno)),
-    }
 }
 
 impl BrokerClient {

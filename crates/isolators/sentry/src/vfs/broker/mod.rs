@@ -19,8 +19,10 @@ use rustix::net::{
 use super::Attributes;
 
 mod client;
+mod line;
 mod server;
 mod syncer;
+mod told;
 mod tree;
 mod wall;
 

@@ -5,15 +5,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec,
-    Timestamps, Uid, XattrFlags,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, Uid,
+    XattrFlags,
 };
 use rustix::io::Errno;
 
 use crate::task::waiter::lock;
 
-use super::super::{Attributes, Kind};
+use super::super::Kind;
 use super::syncer::Mounts;
+use super::told::{Told, is_interface, is_stored, mount_of, told, told_of};
 use super::{
     ATTRIBUTES, EXTENDED, Found, MESSAGE, MOST_ASKED, MOST_FOUND, NOT_MINE, Operation, ProcessFile,
     Request, StartBrokerError, receive, send,
@@ -413,11 +414,6 @@ fn readable_attribute(name: &[u8]) -> Result<&[u8], Errno> {
     if name == b"security.capability" { Ok(name) } else { own_attribute(name) }
 }
 
-/// Whether a file system holds its content.
-fn is_stored(kind: Kind) -> bool {
-    matches!(kind, Kind::Regular | Kind::Directory)
-}
-
 /// What an answer says of a file beside its handle.
 fn tell(found: &Found, answer: &mut Vec<u8>) {
     answer.push(if found.reads { 2 } else { 1 });
@@ -427,57 +423,6 @@ fn tell(found: &Found, answer: &mut Vec<u8>) {
 /// A name of an extended attribute that programs set for themselves.
 fn own_attribute(name: &[u8]) -> Result<&[u8], Errno> {
     if name.starts_with(b"user.") { Ok(name) } else { Err(Errno::OPNOTSUPP) }
-}
-
-/// What the host says of a file.
-struct Told {
-    /// The number of the mount that it is on.
-    mount: u64,
-    attributes: Attributes,
-}
-
-/// The number of the mount that a file is on.
-pub(super) fn mount_of(file: &OwnedFd) -> Result<u64, Errno> {
-    told(file).map(|told| told.mount)
-}
-
-fn told(handle: &OwnedFd) -> Result<Told, Errno> {
-    told_of(handle, b"", AtFlags::EMPTY_PATH)
-}
-
-fn told_of(directory: &OwnedFd, name: &[u8], how: AtFlags) -> Result<Told, Errno> {
-    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
-    let found = rustix::fs::statx(directory, name, how, wanted)?;
-    if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
-        return Err(Errno::NOSYS);
-    }
-    Ok(Told { mount: found.stx_mnt_id, attributes: Attributes::from_statx(&found) })
-}
-
-/// Whether it is in a file system by which the host's kernel is asked and told things.
-fn is_interface(handle: &OwnedFd) -> Result<bool, Errno> {
-    // proc, sysfs, debugfs, tracefs, securityfs, configfs, cgroup, cgroup2, bpf, efivarfs,
-    // selinux, smack, fusectl, binfmt_misc, pstore, devpts.
-    const INTERFACES: [i64; 16] = [
-        0x9fa0,
-        0x6265_6572,
-        0x6462_6720,
-        0x7472_6163,
-        0x7363_6673,
-        0x6265_6570,
-        0x0027_e0eb,
-        0x6367_7270,
-        0xcafe_4a11,
-        0xde5e_81e4,
-        0xf97c_ff8c,
-        0x4341_5d53,
-        0x6573_5543,
-        0x4249_4e4d,
-        0x6165_676c,
-        0x1cd1,
-    ];
-    let kind = rustix::fs::fstatfs(handle)?.f_type;
-    Ok(INTERFACES.contains(&kind))
 }
 
 /// Gives a new file its owner.

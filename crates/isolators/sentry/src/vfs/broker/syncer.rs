@@ -12,7 +12,7 @@ use crate::platform::host_calls::confine;
 use crate::task::waiter::lock;
 use crate::wall::step;
 
-use super::server::mount_of;
+use super::told::mount_of;
 use super::{NOT_MINE, Operation, Request, StartBrokerError, line, receive, send};
 
 /// Numbers of the mounts that a broker serves.

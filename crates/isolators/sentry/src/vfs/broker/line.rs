@@ -1,0 +1,75 @@
+//! The sentry's ends of the lines to a broker.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+
+use super::{NOT_MINE, Operation, Request, receive, send};
+
+/// Where a broker is asked, by one at a time.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) socket: Mutex<OwnedFd>,
+    /// Where its other thread is asked, which waits for disks; once it was.
+    syncs: Mutex<Option<OwnedFd>>,
+}
+
+impl Line {
+    pub(super) fn over(socket: OwnedFd) -> Arc<Self> {
+        Arc::new(Line { socket: Mutex::new(socket), syncs: Mutex::default() })
+    }
+
+    pub(super) fn talk(
+        &self,
+        request: &[u8],
+        with: &[BorrowedFd<'_>],
+        room: usize,
+    ) -> Result<Option<Answer>, Errno> {
+        talk(&lock(&self.socket), request, with, room)
+    }
+
+    pub(super) fn sync(
+        &self,
+        request: &[u8],
+        file: BorrowedFd<'_>,
+    ) -> Result<Option<Answer>, Errno> {
+        let mut syncs = lock(&self.syncs);
+        let socket = match &mut *syncs {
+            Some(socket) => socket,
+            none => {
+                let which = Request { operation: Operation::SyncLine as u8, ..Request::default() };
+                let answer = self.talk(&which.encode(), &[], 0)?;
+                let line = answer.and_then(|(_, mut with)| with.pop()).ok_or(Errno::IO)?;
+                none.insert(line)
+            }
+        };
+        talk(socket, request, &[file], 0)
+    }
+}
+
+/// Bytes and descriptors.
+pub(super) type Answer = (Vec<u8>, Vec<OwnedFd>);
+
+/// A request and its answer: up to `room` bytes, and descriptors; `None` if it is about
+/// something of another broker's.
+fn talk(
+    socket: &OwnedFd,
+    request: &[u8],
+    with: &[BorrowedFd<'_>],
+    room: usize,
+) -> Result<Option<Answer>, Errno> {
+    let mut answer = vec![0; 4 + room];
+    send(socket, request, with)?;
+    let (length, descriptors) = receive(socket, &mut answer)?;
+    answer.truncate(length);
+    // It is gone.
+    let (errno, bytes) = answer.split_first_chunk().ok_or(Errno::CONNRESET)?;
+    match i32::from_le_bytes(*errno) {
+        0 => Ok(Some((bytes.to_vec(), descriptors))),
+        NOT_MINE => Ok(None),
+        errno => Err(Errno::from_raw_os_error(errno)),
+    }
+}

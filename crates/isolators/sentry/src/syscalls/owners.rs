@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::task::user_namespace::Ids;
-use crate::vfs::{Entry, Kind, MountFlags, NewTime, Node, OpenFile, ProcNode, Time};
+use crate::vfs::{Attributes, Entry, Kind, MountFlags, NewTime, Node, OpenFile, ProcNode, Time};
 
 use super::paths::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, place, walk};
 use super::{Call, Failure, Outcome};
@@ -289,6 +289,25 @@ pub(super) fn statfs(call: &Call<'_>) -> Outcome {
 
 pub(super) fn fstatfs(call: &Call<'_>) -> Outcome {
     let file = call.file(0)?;
-    let entry = file.entry.as_ref().ok_or(Errno::NOSYS)?;
-    give_statfs(call, entry)
+    match &file.entry {
+        Some(entry) => give_statfs(call, entry),
+        None => nameless_statfs(call, &file.file.attributes()?),
+    }
+}
+
+/// Of the file system that all pipes are in, all sockets, or all files that are nothing of the kind.
+fn nameless_statfs(call: &Call<'_>, attributes: &Attributes) -> Outcome {
+    const PIPES: u64 = 0x5049_5045;
+    const SOCKETS: u64 = 0x534f_434b;
+    const OTHERS: u64 = 0x0904_1934;
+    let kind = match attributes.kind() {
+        Kind::Fifo => PIPES,
+        Kind::Socket => SOCKETS,
+        _ if !attributes.has_kind() => OTHERS,
+        // Of the host's: which file system that is, is not known.
+        _ => return Err(Errno::NOSYS.into()),
+    };
+    let words = [kind, 4096, 0, 0, 0, 0, 0, attributes.device, 255, 4096, 0x20, 0, 0, 0, 0];
+    call.memory().write(call.arg(1), &words.map(u64::to_le_bytes).concat())?;
+    Ok(0)
 }

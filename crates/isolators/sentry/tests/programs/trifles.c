@@ -34,6 +34,7 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -304,6 +305,18 @@ static void nowhere(void) {
     P(" null %ld\n", E(splice(p[0], 0, null, 0, 1, 0)));
 }
 
+static void nameless(void) {
+    int p[2];
+    pipe(p);
+    int all[] = {p[0], p[1], socket(AF_UNIX, SOCK_STREAM, 0), epoll_create1(0), eventfd(0, 0)};
+    for (int i = 0; i < 5; i++) {
+        struct statfs s;
+        P("nameless %ld", E(fstatfs(all[i], &s)));
+        P(" %lx %ld %ld %ld %lx %ld\n", s.f_type, s.f_bsize, s.f_namelen, s.f_frsize, s.f_flags, s.f_files);
+    }
+    P("bad %ld\n", E(fstatfs(p[0], (void *)8)));
+}
+
 static void asleep(void) {
     // Who waits for a futex that processes share sleeps.
     int *word = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -420,6 +433,7 @@ int main(void) {
     nice_ones();
     places();
     nowhere();
+    nameless();
     asleep();
     put_together(AF_INET);
     put_together(AF_INET6);

@@ -153,6 +153,20 @@ static void trees(void) {
     P("itself %ld\n", rbind("/n/b", "/n/b/b"));
     show("itself");
 }
+/* A mount that was moved into its own copy. */
+static void within(void) {
+    fresh();
+    tmpfs("one", "/n/a"), type("/n/a", MS_SHARED), dirs("/n/a"), bind("/n/a", "/n/b");
+    P("move %ld\n", E(mount("/n/a", "/n/b/a", 0, MS_MOVE, 0)));
+    show("within");
+    P("mount %ld\n", tmpfs("two", "/n/b/a/b"));
+    show("within it");
+    P("umount %ld", E(umount("/n/b/a"))), P(" %ld\n", E(umount("/n/b/a/a/b")));
+    show("without it");
+    P("umount %ld", E(umount("/n/b/a/a")));
+    P(" %ld\n", E(umount("/n/b")));
+    show("without");
+}
 static void spaces(int flags) {
     fresh();
     int up[2], down[2];
@@ -189,7 +203,7 @@ static void spaces(int flags) {
 int main(int argc, char **argv) {
     /* one's own */
     P("own %ld %ld\n", E(unshare(CLONE_NEWNS)), type("/", MS_PRIVATE | MS_REC));
-    peers(), refused(), trees();
+    peers(), refused(), trees(), within();
     P("spaces\n"), spaces(0);
     P("spaces of other users\n"), spaces(CLONE_NEWUSER);
     umount2("/n", MNT_DETACH);

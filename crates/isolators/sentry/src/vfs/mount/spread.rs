@@ -267,7 +267,9 @@ pub(super) fn also_gone(kernel: &Kernel, groups: &Groups, gone: &[Arc<Mount>]) -
     // Those in it first.
     for mount in found.iter().rev() {
         let within = inside.get(&mount.id).unwrap_or(&empty);
-        if within.iter().all(|other| going.contains(&other.id) || is_on_top(other, mount)) {
+        // One that is mounted in its own copy takes that away, too.
+        let goes = |id: u64| going.contains(&id) || own.contains(&id);
+        if within.iter().all(|other| goes(other.id) || is_on_top(other, mount)) {
             going.insert(mount.id);
         }
     }

@@ -106,9 +106,11 @@ int main(void) {
         set(SIGINT, 0); set(SIGQUIT, 0); set(SIGWINCH, 0); set(SIGTTOU, 0); set(SIGTTIN, 0); set(SIGHUP, 0); set(SIGCONT, 0);
         typed("lost\003");
         while (!hits[SIGINT]) nap(1);
+        /* The next one throws away what the host has not shown yet. */
+        shown("echo", 2);
         typed("\034");
         while (!hits[SIGQUIT]) nap(1);
-        shown("echo", 4);
+        shown("echo", 2);
         w.ws_row = 33; w.ws_col = 99;
         ioctl(m, TIOCSWINSZ, &w);
         while (!hits[SIGWINCH]) nap(1);

@@ -412,7 +412,8 @@ impl Kernel {
     /// Whether a process executes the file of this device and inode.
     #[must_use]
     pub fn executes(&self, id: (u64, u64)) -> bool {
-        self.machine.spaces().iter().any(|space| lock(&space.program).id == id)
+        let is = |space: &Arc<crate::mm::Space>| space.users() > 0 && lock(&space.program).id == id;
+        self.machine.spaces().iter().any(is)
     }
 
     /// Unties all threads of a space whose stub has ended. Before it is reaped: until

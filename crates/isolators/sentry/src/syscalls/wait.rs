@@ -34,9 +34,15 @@ type Found = (Pid, Change, u32, Spent);
 /// So often a tracee is looked at that is busy, before a signal ends that.
 const SOON: u32 = 1000;
 
-/// Waits for a change; `None` if none came and it is not to wait.
-fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<Found>, Failure> {
+/// Waits for a change; `None` if none came and it is not to wait. What one has used that has not
+/// ended is looked for if the caller is `told` of it.
+fn wait(
+    call: &Call<'_>,
+    (whom, options): (WaitFor, WaitOptions),
+    told: bool,
+) -> Result<Option<Found>, Failure> {
     let own = call.thread.process.pid;
+    let used = |pid| if told { of_living(call, pid) } else { Spent::default() };
     let (mut interrupted, mut busy) = (false, 0);
     // Until its thread ends, or soon a signal is there.
     let looks_again = |busy: u32| {
@@ -47,7 +53,7 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
         call.kernel.children.join(call.waiter());
         let tracees = match trace::wait(call.kernel, own, whom, options) {
             Waited::Changed(pid, change, user) => {
-                return Ok(Some((pid, change, user, of_living(call, pid))));
+                return Ok(Some((pid, change, user, used(pid))));
             }
             Waited::Busy if looks_again(busy) => {
                 busy += 1;
@@ -68,7 +74,7 @@ fn wait(call: &Call<'_>, whom: WaitFor, options: WaitOptions) -> Result<Option<F
                 return Ok(Some((pid, change, user, spent)));
             }
             WaitResult::Changed(pid, change, user, _) => {
-                return Ok(Some((pid, change, user, of_living(call, pid))));
+                return Ok(Some((pid, change, user, used(pid))));
             }
             // Who has had the signal, and looks, finds it, even if it is that signal
             // which interrupts the wait.
@@ -129,7 +135,7 @@ pub(super) fn wait4(call: &Call<'_>) -> Outcome {
     let options = WaitOptions::from_bits(call.uint(2)).filter(|o| known.contains(*o));
     let options = options.ok_or(Errno::INVAL)? | WaitOptions::EXITED;
     let whom = whom(call, call.int(0))?;
-    let Some((pid, change, _, spent)) = wait(call, whom, options)? else {
+    let Some((pid, change, _, spent)) = wait(call, (whom, options), call.arg(3) != 0)? else {
         return Ok(0);
     };
     if call.arg(1) != 0 {
@@ -186,7 +192,7 @@ fn wait_for(call: &Call<'_>, info: &mut [u8; 128]) -> Outcome {
         2 if id >= 0 => WaitFor::Group(if id == 0 { own_group(call)? } else { call.id_of(id) }),
         _ => return Err(Errno::INVAL.into()),
     };
-    let found = match wait(call, whom, options | extra)? {
+    let found = match wait(call, (whom, options | extra), call.arg(4) != 0)? {
         None if !extra.is_empty() && !options.contains(WaitOptions::NO_HANG) => {
             return Err(Errno::AGAIN.into());
         }

@@ -189,6 +189,7 @@ fn sockets_behave_the_same() {
         "ports",
         "urgent",
         "sockopts",
+        "tcpinfo",
     ] {
         same_program(&sandbox, name);
     }

@@ -14,6 +14,7 @@ from outside
 far: from outside
 six: from outside
 own: from inside
+acked 1 received 1 size 1 time 1 left 0
 wget: can't connect to remote host (10.9.0.1): Connection refused
 datagram from inside
 after our end: 5242880 end
@@ -34,7 +35,7 @@ fn machines_talk_through_our_own_stack() {
         return;
     }
     let (sandbox, place) = (Sandbox::new(), tempfile::tempdir().unwrap());
-    for name in ["datagram", "peers"] {
+    for name in ["datagram", "peers", "tcpinfo"] {
         sandbox.compile(name, &["-static"]);
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/network.sh");

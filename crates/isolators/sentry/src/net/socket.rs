@@ -86,6 +86,8 @@ pub struct Options {
     pub send_timeout: Option<Duration>,
     /// `SO_RCVTIMEO`
     pub receive_timeout: Option<Duration>,
+    /// `TCP_CONGESTION`, of which there is none: packets are sent as fast as they are taken.
+    pub congestion: &'static str,
     /// Those of IP, TCP and UDP.
     pub numbers: Numbers,
 }
@@ -112,6 +114,7 @@ impl Default for Options {
             receive_buffer: BUFFER,
             send_timeout: None,
             receive_timeout: None,
+            congestion: "cubic",
             numbers: Numbers::default(),
         }
     }
@@ -435,6 +438,7 @@ impl File for SocketFile {
         const IN_QUEUE: u32 = 0x541b;
         const OUT_QUEUE: u32 = 0x5411;
         const AT_MARK: u32 = 0x8905;
+        const NOT_SENT: u32 = 0x894b;
         let count = match (&self.0.body, request) {
             (Body::Unix(unix), IN_QUEUE) => {
                 if unix.listens() {
@@ -446,13 +450,11 @@ impl File for SocketFile {
             (Body::Unix(unix), OUT_QUEUE) => unix.unsent(),
             (Body::Tcp(tcp), IN_QUEUE) if tcp.listens() => return Err(Errno::INVAL),
             (Body::Tcp(tcp), IN_QUEUE) => tcp.inbox.unread(),
-            // What came to a socket of this machine was sent.
-            (Body::Tcp(tcp), OUT_QUEUE)
-                if tcp.remote().is_ok_and(|to| self.0.network.is_own(to.ip())) =>
-            {
-                0
+            (Body::Tcp(tcp), OUT_QUEUE | NOT_SENT) if tcp.listens() => return Err(Errno::INVAL),
+            (Body::Tcp(tcp), OUT_QUEUE | NOT_SENT) => {
+                let (left, sent, _) = tcp.facts().sent;
+                usize::try_from(if request == OUT_QUEUE { left + sent } else { left }).unwrap_or(0)
             }
-            (Body::Tcp(tcp), OUT_QUEUE) => tcp.unsent(),
             (Body::Tcp(tcp), AT_MARK) => tcp.inbox.is_at_mark().into(),
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,

@@ -24,6 +24,7 @@ enter /bin/sh -c '
     echo far: $(wget -q -O - http://192.0.2.9/f)
     echo six: $(wget -q -O - "http://[fd09::1]/f")
     echo own: $(wget -q -O - http://10.9.0.2:8080/f)
+    tcpinfo 10.9.0.1
     wget -q -O - http://10.9.0.1:9/ 2>&1
     datagram 10.9.0.1 5001 "datagram from inside"
     peers inside 10.9.0.1 2>&1

@@ -234,6 +234,12 @@ impl Inbox {
         lock(&self.state).arrivals += 1;
     }
 
+    /// How many bytes of a stream came.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        lock(&self.state).came
+    }
+
     /// How often something came.
     #[must_use]
     pub fn arrived(&self) -> u64 {

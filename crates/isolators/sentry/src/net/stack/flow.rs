@@ -126,6 +126,9 @@ impl Flow {
             return true;
         }
         let over = |state| matches!(state, State::TimeWait | State::Closed);
+        if let Some(tcp) = self.guest() {
+            tcp.measured.look(socket.send_queue());
+        }
         self.receive(socket, over(socket.state()));
         if !over(socket.state()) {
             self.send(socket);
@@ -139,6 +142,11 @@ impl Flow {
             self.wire.shut();
         }
         true
+    }
+
+    /// The guest's socket, if it has the connection.
+    fn guest(&self) -> Option<Arc<Tcp>> {
+        if let Stage::Open(tcp) = &self.stage { tcp.upgrade() } else { None }
     }
 
     /// Ends it, if the other machine has not said what it had to for too long.
@@ -231,6 +239,7 @@ impl Flow {
             socket.abort();
             return;
         }
+        let tcp = self.guest();
         while socket.can_send() {
             if self.rest.start >= self.rest.bytes.len() {
                 let room = socket.send_capacity().saturating_sub(socket.send_queue());
@@ -252,6 +261,9 @@ impl Flow {
             let part = self.rest.bytes.get(self.rest.start..).unwrap_or_default();
             match socket.send_slice(part) {
                 Ok(sent) if sent > 0 => {
+                    if let Some(tcp) = &tcp {
+                        tcp.measured.give(sent, socket.send_queue().saturating_sub(sent));
+                    }
                     self.rest.start += sent;
                     self.silence.sent(sent);
                 }

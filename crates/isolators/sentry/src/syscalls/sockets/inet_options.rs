@@ -10,10 +10,10 @@ use crate::net::inet::options::{
     CONGESTION, CORK, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_ALL,
     MULTICAST_INTERFACE, ONLY_V6, TCP, UDP, UDP_LITE,
 };
-use crate::net::{Body, Outgoing, Socket, Tcp};
+use crate::net::{Body, Outgoing, Socket};
 use crate::task::waiter::lock;
 
-use super::AF_UNIX;
+use super::{AF_UNIX, tcp_info};
 
 /// `SOL_NETLINK`
 const NETLINK: i32 = 270;
@@ -47,10 +47,14 @@ pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) ->
         // TCP_ULP: there is none, as without the module for TLS.
         (TCP, 31) => return Err(if value.is_empty() { Errno::INVAL } else { Errno::NOENT }),
         (TCP, CONGESTION) => {
-            let known: [&[u8]; 2] = [b"cubic", b"reno"];
-            let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
-            let there = known.contains(&value.get(..end).unwrap_or_default());
-            return if there { Ok(()) } else { Err(Errno::NOENT) };
+            if value.is_empty() {
+                return Err(Errno::INVAL);
+            }
+            let end = value.iter().position(|b| *b == 0).unwrap_or(value.len()).min(15);
+            let name = value.get(..end).unwrap_or_default();
+            let known = ["cubic", "reno"].into_iter().find(|known| known.as_bytes() == name);
+            lock(&socket.options).congestion = known.ok_or(Errno::NOENT)?;
+            return Ok(());
         }
         (IP, JOIN | LEAVE) => {
             let (group, by) = value.split_first_chunk::<4>().ok_or(Errno::INVAL)?;
@@ -178,9 +182,9 @@ pub(super) fn get(socket: &Socket, (level, option): (i32, i32)) -> Result<Vec<u8
     let six = socket.family == crate::net::inet::address::V6;
     check(socket, level).map_err(|errno| if six { Errno::NOPROTOOPT } else { errno })?;
     match (&socket.body, level, option) {
-        (Body::Tcp(tcp), TCP, INFO) => return Ok(info(tcp)),
+        (Body::Tcp(tcp), TCP, INFO) => return Ok(tcp_info::of(socket, tcp)),
         (_, TCP, CONGESTION) => {
-            let mut name = b"cubic".to_vec();
+            let mut name = lock(&socket.options).congestion.as_bytes().to_vec();
             name.resize(16, 0);
             return Ok(name);
         }
@@ -198,19 +202,4 @@ pub(super) fn get(socket: &Socket, (level, option): (i32, i32)) -> Result<Vec<u8
         _ => numbers.get(level, option)?,
     };
     Ok(number.to_le_bytes().to_vec())
-}
-
-/// `struct tcp_info`, as of a connection on which nothing was lost.
-fn info(tcp: &Tcp) -> Vec<u8> {
-    let mut bytes = vec![tcp.number(), 0, 0, 0, 0, 0, 0, 0];
-    let mut words = [0_u32; 24];
-    let values = [(0, 200_000), (1, 40_000), (2, 65_483), (3, 65_483), (15, 20), (16, 10)];
-    for (index, value) in values {
-        if let Some(word) = words.get_mut(index) {
-            *word = value;
-        }
-    }
-    words.iter().for_each(|w| bytes.extend_from_slice(&w.to_le_bytes()));
-    bytes.resize(232, 0);
-    bytes
 }

@@ -10,6 +10,7 @@ mod messages;
 mod options;
 mod several;
 mod span;
+mod tcp_info;
 mod unix;
 
 use std::sync::Arc;

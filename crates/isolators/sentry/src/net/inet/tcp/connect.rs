@@ -124,6 +124,8 @@ impl Tcp {
         }
         state.remote = Some(to);
         state.role = Role::Connecting;
+        (state.active, state.joined) = (true, false);
+        self.measured.forget();
         Ok(None)
     }
 
@@ -152,6 +154,7 @@ impl Tcp {
         }
         other.inbox.set_limit(own_state.limit);
         own_state.role = Role::Connected { peer: Arc::clone(&other.inbox), told: false };
+        own_state.joined = true;
         other.connected(&self.inbox);
         waiting.push_back(other);
         listener.inbox.count_arrival();
@@ -166,6 +169,7 @@ impl Tcp {
         let mut state = lock(&self.state);
         peer.set_limit(state.limit);
         state.role = Role::Connected { peer: Arc::clone(peer), told: false };
+        state.joined = true;
         drop(state);
         self.changed.wake();
     }

@@ -22,9 +22,11 @@ pub const BUFFER: usize = 1 << 20;
 
 mod backlog;
 mod connect;
+mod measure;
 mod patience;
 
 pub use connect::Progress;
+use measure::Measured;
 pub use patience::Patience;
 
 #[derive(Debug)]
@@ -54,6 +56,10 @@ struct State {
     bound: bool,
     /// A connection did not come to be.
     failed: bool,
+    /// It asked for its connection.
+    active: bool,
+    /// There was one.
+    joined: bool,
     role: Role,
     wish: Wish,
     receive_shut: bool,
@@ -71,6 +77,8 @@ pub struct Tcp {
     pub is_v6: bool,
     /// What came to it.
     pub inbox: Arc<Inbox>,
+    /// What is known of its packets, if there are any.
+    pub measured: Arc<Measured>,
     changed: WaitQueue,
     ports: Arc<Ports<Tcp>>,
     state: Mutex<State>,
@@ -86,6 +94,8 @@ impl Tcp {
             held: None,
             bound: false,
             failed: false,
+            active: false,
+            joined: false,
             role: Role::Idle,
             wish: Wish::default(),
             receive_shut: false,
@@ -97,6 +107,7 @@ impl Tcp {
         Arc::new(Tcp {
             is_v6,
             inbox: Inbox::new(BUFFER),
+            measured: Arc::default(),
             changed: WaitQueue::default(),
             ports: Arc::clone(ports),
             state: Mutex::new(state),
@@ -404,15 +415,6 @@ impl Tcp {
         self.inbox.readable.join(waiter);
         if let Role::Connected { peer, .. } = &lock(&self.state).role {
             peer.room.join(waiter);
-        }
-    }
-
-    /// Bytes that were sent from here and not received.
-    #[must_use]
-    pub fn unsent(&self) -> usize {
-        match &lock(&self.state).role {
-            Role::Connected { peer, .. } => peer.bytes().0,
-            _ => 0,
         }
     }
 }

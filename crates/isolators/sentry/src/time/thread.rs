@@ -2,14 +2,16 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::platform::HostTid;
 use crate::task::Thread;
 use crate::task::waiter::lock;
 use crate::vfs::ProcessFile;
+use crate::workers::let_others_serve;
 
 /// Clocks of threads that there may be: each has a descriptor of the sentry's.
 const MOST: usize = 1024;
@@ -22,6 +24,22 @@ struct Counted;
 impl Drop for Counted {
     fn drop(&mut self) {
         COUNT.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A thread as the host has it. One that was just made is waited for until it reports: who
+/// makes it knows it before.
+pub fn arrived(thread: &Thread) -> Option<HostTid> {
+    const PAUSE: Duration = Duration::from_micros(50);
+    const MOST: Duration = Duration::from_secs(1);
+    let end = Instant::now() + MOST;
+    loop {
+        let host = lock(&thread.place).host;
+        if host.is_some() || thread.doomed.load(Ordering::SeqCst) || Instant::now() >= end {
+            return host;
+        }
+        let_others_serve();
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -43,9 +61,8 @@ impl ThreadClock {
         if before >= MOST {
             return Err(Errno::AGAIN);
         }
-        let place = lock(&thread.place).clone();
-        let host = place.host.ok_or(Errno::INVAL)?;
-        let pid = place.space.stub.pid();
+        let host = arrived(thread).ok_or(Errno::INVAL)?;
+        let pid = thread.space().stub.pid();
         let file = kernel.files.broker.process_file(pid, Some(host), ProcessFile::Schedule);
         Ok(ThreadClock { file: file.map_err(|_| Errno::INVAL)?, _counted: counted })
     }

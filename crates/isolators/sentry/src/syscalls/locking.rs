@@ -113,8 +113,10 @@ fn pieces(areas: &Areas, at: &Range<u64>) -> Vec<Piece> {
     const WRITE: u64 = 23;
     let piece = |(start, area): (u64, &Area)| {
         let part = start.max(at.start)..area.end.min(at.end);
-        let copied = area.protection.0 & 2 != 0 && !area.backing.is_shared();
-        (!part.is_empty()).then_some((part, if copied { WRITE } else { READ }))
+        // What may not be read is written, or left alone if it can only be executed.
+        let (reads, writes) = (area.protection.0 & 1 != 0, area.protection.0 & 2 != 0);
+        let advice = if writes && !(reads && area.backing.is_shared()) { WRITE } else { READ };
+        (!part.is_empty() && area.protection.0 != 4).then_some((part, advice))
     };
     areas.iter().filter_map(piece).collect()
 }
@@ -171,9 +173,11 @@ const CURRENT: u32 = 1;
 const FUTURE: u32 = 2;
 const ON_FAULT: u32 = 4;
 
-/// Areas that mlockall(2) locks: of the stack nobody knows how much there is.
+/// Areas that mlockall(2) locks: of the stack nobody knows how much there is; the vDSO lies
+/// behind.
 fn lockable(areas: &Areas) -> impl Iterator<Item = Range<u64>> {
-    areas.iter().filter(|(_, area)| area.name != STACK).map(|(start, area)| start..area.end)
+    let is = |(start, area): &(u64, &Area)| area.name != STACK && *start < GUEST_END;
+    areas.iter().filter(is).map(|(start, area)| start..area.end)
 }
 
 pub(super) fn mlockall(call: &Call<'_>) -> Outcome {

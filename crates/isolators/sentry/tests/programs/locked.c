@@ -212,8 +212,13 @@ static void there(void) {
     P(" there %d\n", present(own, 16));
     char *none = mmap(0, 4 * PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     P("no access %ld there %d\n", E(mlock(none, 4 * PAGE)), present(none, 4));
+    char *put = mmap(0, 4 * PAGE, 2, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *run = mmap(0, 4 * PAGE, 4, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    P("to be written %ld there %d", E(mlock(put, 4 * PAGE)), present(put, 4));
+    P(" to be executed %ld\n", E(mlock(run, 4 * PAGE)));
     P("all %ld", E(mlockall(MCL_CURRENT)));
     P(" there %d %d %d\n", present(own, 16), present(shared, 16), present(none, 4));
+    P("none %ld", E(munlockall()));
+    P(" %ld\n", field("VmLck:"));
 }
 /* A small program fits into what everybody may lock. */
 static void small(void) {

@@ -84,7 +84,9 @@ int main(void) {
         _exit(3);
     }
     look("stopped", pid, WUNTRACED, 500);
-    printf("signal code %d times %d\n", heard.si_code, about((heard.si_utime + heard.si_stime) * 10, 300));
+    /* Linux counts here by its ticks, which miss much on a busy machine. */
+    long told = (heard.si_utime + heard.si_stime) * 10;
+    printf("signal code %d times %d\n", heard.si_code, told >= 100 && told <= 600);
     of_stat("stopped", pid, 300, 200);
     kill(pid, SIGCONT);
     look("continued", pid, WCONTINUED, 500);

@@ -372,7 +372,7 @@ fn put_memory(
     let memory = call.memory();
     let length: u64 = vectors.iter().map(|(_, length)| *length).sum();
     let mut done = 0;
-    while done < length {
+    while done < length && !(done > 0 && is_over(call)) {
         let step = room(call, to, length - done, waits && done == 0).and_then(|size| {
             let mut buffer = vec![0; size];
             let size = super::transfer::gather(&memory, vectors, done, &mut buffer)?;
@@ -380,6 +380,8 @@ fn put_memory(
         });
         match step {
             Ok(count) if count > 0 => done += count as u64,
+            // Another writer has taken the room that was there.
+            Err(Failure::Errno(Errno::AGAIN)) if waits && done == 0 && !is_over(call) => {}
             Err(failure) if done == 0 => return Err(failure),
             Ok(_) | Err(_) => break,
         }

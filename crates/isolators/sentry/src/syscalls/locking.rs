@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -130,7 +131,11 @@ fn touch(
     tells: bool,
 ) {
     const MADVISE: u64 = 28;
-    let Some((piece, advice)) = left.next() else { return finish(kernel, thread, id, frame, 0) };
+    // Others may have the memory still when who locks it is gone.
+    let doomed = thread.doomed.load(Ordering::SeqCst);
+    let Some((piece, advice)) = left.next().filter(|_| !doomed) else {
+        return finish(kernel, thread, id, frame, 0);
+    };
     let args = [piece.start, piece.end - piece.start, advice, 0, 0, 0];
     let last = frame.clone();
     let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, result: i64| {
@@ -140,7 +145,8 @@ fn touch(
         }
         touch((kernel, thread, id), last, left, tells);
     };
-    kernel.order(thread, id, &frame, HostCall { number: MADVISE, args }, Box::new(then));
+    let call = HostCall { number: MADVISE, args };
+    kernel.order_aside(thread, id, &frame, call, (false, Box::new(then)));
 }
 
 pub(super) fn mlock(_: &Call<'_>) -> Outcome {

@@ -12,7 +12,7 @@ use crate::platform::{COARSE, HostCall};
 use crate::signal;
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Process, Restart, Thread};
-use crate::time::{ThreadClock, arrived};
+use crate::time::ThreadClock;
 
 use super::{Call, Failure, Framed, Outcome};
 
@@ -192,7 +192,10 @@ pub(super) fn clock_gettime_of_thread(call: &Call<'_>, frame: &Frame) -> Framed 
     let Clock::Processor { whose: Whose::Thread(thread), user } = clock(call, call.int(0))? else {
         return Err(Errno::INVAL.into());
     };
-    let host = arrived(&thread).ok_or(Errno::INVAL)?;
+    let Some(host) = lock(&thread.place).host else {
+        // It has been made a moment ago.
+        return write_time(call, call.arg(1), Duration::ZERO).map(Some);
+    };
     let scratch = lock(&call.thread.place).slot.scratch();
     let args = [host.processor_clock(user), scratch, 0, 0, 0, 0];
     let (mut frame, address, order) = (frame.clone(), call.arg(1), frame);

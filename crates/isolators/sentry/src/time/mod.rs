@@ -10,6 +10,6 @@ mod usage;
 pub use alarms::{Alarms, Key};
 pub use counts::{Counting, Tally, sum};
 pub use process::{Notify, PosixTimer, ProcessTimers};
-pub use thread::{ThreadClock, arrived};
+pub use thread::ThreadClock;
 pub use timer::{Source, Timer};
 pub use usage::{Accounts, Usage};

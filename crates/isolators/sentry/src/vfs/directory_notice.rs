@@ -20,6 +20,8 @@ const EVENTS: [(u32, u32); 6] = [
     (0x10, event::RENAMED),
     (0x20, event::ATTRIBUTES),
 ];
+/// Watches of one directory, so that who tells of something has not much to do.
+const MOST: usize = 1024;
 /// `DN_MULTISHOT`
 const AGAIN: u32 = 0x8000_0000;
 
@@ -47,26 +49,45 @@ impl DirectoryNotice {
 
     /// Tells the owner. What was asked for once is not told of again.
     pub(super) fn happened(self: &Arc<Self>, id: Id, mask: u32) {
-        let mut files = lock(&WATCHED.files);
-        let mut asked = lock(&self.asked);
         let wanted = |one: &u32| mask_of(&[*one]) & mask != 0;
-        if !asked.1.iter().any(wanted) {
+        let stays = |one: &u32| !wanted(one) || one & AGAIN != 0;
+        let (descriptor, all_stay) = {
+            let asked = lock(&self.asked);
+            if !asked.1.iter().any(wanted) {
+                return;
+            }
+            (asked.0, asked.1.iter().all(stays))
+        };
+        if !all_stay && !self.was_for_once(id, wanted, stays) {
             return;
-        }
-        asked.1.retain(|one| !wanted(one) || one & AGAIN != 0);
-        let own = |watch: &Watch| matches!(&watch.told, Told::Owner(own) if Arc::ptr_eq(own, self));
-        let watches = files.get_mut(&id).into_iter().flatten();
-        for watch in watches.filter(|watch| own(watch)) {
-            watch.mask = mask_of(&asked.1);
-        }
-        let (descriptor, over) = (asked.0, asked.1.is_empty());
-        drop((files, asked));
-        if over {
-            WATCHED.forget(id, own);
         }
         if let Some(owner) = self.owner.upgrade() {
             owner.directory_changed(descriptor);
         }
+    }
+
+    /// What was asked for once goes; false if somebody else has told of it.
+    fn was_for_once(
+        self: &Arc<Self>,
+        id: Id,
+        wanted: impl Fn(&u32) -> bool,
+        stays: impl Fn(&u32) -> bool,
+    ) -> bool {
+        let own = |watch: &Watch| matches!(&watch.told, Told::Owner(own) if Arc::ptr_eq(own, self));
+        let mut files = lock(&WATCHED.files);
+        let mut asked = lock(&self.asked);
+        if !asked.1.iter().any(wanted) {
+            return false;
+        }
+        asked.1.retain(stays);
+        let watches = files.get_mut(&id).into_iter().flatten();
+        for watch in watches.filter(|watch| own(watch)) {
+            watch.mask = mask_of(&asked.1);
+        }
+        drop((files, asked));
+        // Unless more was asked for meanwhile.
+        WATCHED.forget(id, |watch| own(watch) && lock(&self.asked).1.is_empty());
+        true
     }
 }
 
@@ -86,10 +107,13 @@ pub fn ask(
     }
     let entry = file.entry.as_ref().filter(|_| file.directory.is_some()).ok_or(Errno::NOTDIR)?;
     let id = entry.node.id().ok_or(Errno::OPNOTSUPP)?;
-    let table = Arc::as_ptr(table).addr();
+    let (own_table, table) = (table, Arc::as_ptr(table).addr());
     let mut files = lock(&WATCHED.files);
-    let watches = files.entry(id).or_default();
-    for watch in watches.iter_mut() {
+    // Who closes it meanwhile empties its place first, and then looks for what was asked.
+    if !own_table.get(descriptor).is_ok_and(|now| Arc::ptr_eq(&now, file)) {
+        return Err(Errno::BADF);
+    }
+    for watch in files.get_mut(&id).into_iter().flatten() {
         let Told::Owner(notice) = &watch.told else { continue };
         if !notice.is_of(file, table) {
             continue;
@@ -107,6 +131,10 @@ pub fn ask(
         return Ok(());
     }
     WATCHED.has_room()?;
+    let watches = files.entry(id).or_default();
+    if watches.len() >= MOST {
+        return Err(Errno::NOSPC);
+    }
     let asked = Mutex::new((descriptor, vec![events]));
     let (owner, file) = (Arc::downgrade(Owner::of(file)), Arc::downgrade(file));
     let told = Told::Owner(Arc::new(DirectoryNotice { file, owner, table, asked }));

@@ -158,9 +158,9 @@ impl Inotify {
     ) -> Result<i32, Errno> {
         let id = id(entry).ok_or(Errno::OPNOTSUPP)?;
         let mut files = lock(&WATCHED.files);
-        let watches = files.entry(id).or_default();
         let this = Arc::downgrade(self);
-        if let Some(watch) = watches.iter_mut().find(|watch| watch.is_of(&this))
+        let mut watches = files.get_mut(&id).into_iter().flatten();
+        if let Some(watch) = watches.find(|watch| watch.is_of(&this))
             && let Told::Set(_, number) = watch.told
         {
             if new {
@@ -175,8 +175,8 @@ impl Inotify {
         let number = state.last;
         state.watched.insert(number, id);
         drop(state);
-        watches.push(Watch { told: Told::Set(this, number), mask });
-        WATCHED.count.fetch_add(1, Ordering::SeqCst);
+        files.entry(id).or_default().push(Watch { told: Told::Set(this, number), mask });
+        WATCHED.added();
         Ok(number)
     }
 

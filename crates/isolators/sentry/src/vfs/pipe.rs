@@ -28,6 +28,8 @@ struct State {
     opened: (u64, u64),
     /// Somebody takes what is first, and others wait for what he leaves.
     drained: bool,
+    /// Bytes that came back meanwhile: they are before what he takes.
+    back: usize,
     /// They do: somebody was told meanwhile that there is nothing.
     missed: bool,
 }
@@ -96,8 +98,9 @@ impl Pipe {
     pub(super) fn without_ends(inode: u64, owner: (u32, u32)) -> Arc<Self> {
         let bytes = VecDeque::new();
         let (capacity, opened, drained) = (CAPACITY, (0, 0), false);
-        let missed = false;
-        let state = State { bytes, capacity, readers: 0, writers: 0, opened, drained, missed };
+        let (back, missed) = (0, false);
+        let state =
+            State { bytes, capacity, readers: 0, writers: 0, opened, drained, back, missed };
         let (filled, emptied) = (WaitQueue::default(), WaitQueue::default());
         let kept = Kept::new(12, inode, Kind::Fifo as u32 | 0o600, owner);
         Arc::new(Pipe { state: Mutex::new(state), filled, emptied, kept })
@@ -208,7 +211,8 @@ impl Pipe {
         let mut state = lock(&self.state);
         state.drained = false;
         let gone = taken.unwrap_or(0).min(count);
-        state.bytes.drain(..gone);
+        let back = std::mem::take(&mut state.back);
+        state.bytes.drain(back..back + gone);
         // Nobody is called for nothing: who waits for room elsewhere waits here, too.
         let missed = std::mem::take(&mut state.missed);
         let is_empty = gone > 0 && state.bytes.is_empty();
@@ -292,7 +296,11 @@ impl File for Reader {
     fn take_back(&self, read: &[u8], copied: usize) -> usize {
         let gone = copied - copied % PAGE;
         let mut state = lock(&self.0.state);
-        read.iter().skip(gone).rev().for_each(|byte| state.bytes.push_front(*byte));
+        let lost = read.get(gone..).unwrap_or_default();
+        lost.iter().rev().for_each(|byte| state.bytes.push_front(*byte));
+        if state.drained {
+            state.back += lost.len();
+        }
         drop(state);
         self.0.filled.wake();
         gone
@@ -415,5 +423,29 @@ impl Drop for Writer {
     fn drop(&mut self) {
         lock(&self.0.state).writers -= 1;
         self.0.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_back_is_before_what_is_taken_meanwhile() {
+        let pipe = Pipe::without_ends(1, (0, 0));
+        let (reader, writer) = (Reader::of(&pipe), Writer::of(&pipe));
+        writer.write(b"abcdef", 0, false).unwrap();
+        let mut first = [0; 2];
+        reader.read(&mut first, 0).unwrap();
+        let mut buffer = [0; 3];
+        let taken = pipe.drain(&mut buffer, |taken| {
+            assert_eq!(taken, b"cde");
+            assert_eq!(reader.take_back(&first, 1), 0);
+            Ok(taken.len())
+        });
+        assert!(taken.is_ok_and(|count| count == 3));
+        let mut rest = [0; 9];
+        let count = reader.read(&mut rest, 0).unwrap();
+        assert_eq!(&rest[..count], b"abf");
     }
 }

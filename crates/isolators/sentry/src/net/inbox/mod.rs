@@ -66,8 +66,10 @@ pub struct Received {
     pub to: Option<std::net::IpAddr>,
     /// Hops that it might make, and its traffic class.
     pub hops: (u8, u8),
-    /// Who sent it.
+    /// Who sent it, or the last of it.
     pub sender: Option<Sender>,
+    /// Of a stream: who sent each piece.
+    pub senders: Vec<Sender>,
     /// Descriptors.
     pub rights: Vec<Arc<OpenFile>>,
     /// Whether it ends a record.

@@ -27,7 +27,7 @@ impl Inbox {
     /// Of what [`Self::stream`] gave, the pieces behind the first `whole` did not reach their
     /// receiver, and come back. How many bytes did.
     pub fn take_back(&self, received: Received, whole: usize, peek: bool) -> usize {
-        let Received { mut pieces, rights, sender, .. } = received;
+        let Received { mut pieces, rights, senders, .. } = received;
         let lost = pieces.split_off(whole.min(pieces.len()));
         let length = |(bytes, start): &(Vec<u8>, usize)| bytes.len().saturating_sub(*start);
         let kept = pieces.iter().map(length).sum();
@@ -37,13 +37,24 @@ impl Inbox {
         // They came with the last piece.
         let mut rights = Rights::again(rights);
         let mut state = lock(&self.state);
-        for piece in lost.into_iter().rev() {
+        for (piece, sender) in lost.into_iter().zip(senders.into_iter().skip(whole)).rev() {
             let count = length(&piece);
             let (bytes, start) = piece;
-            state.used += count + OVERHEAD;
             state.taken = state.taken.saturating_sub(count as u64);
-            let sender = sender.unwrap_or_default();
+            state.used += count;
             let rights = std::mem::take(&mut rights);
+            // Back to where it was a part of, so that there are no more pieces than came.
+            if let Some(first) = state.packets.front_mut()
+                && first.sender == sender
+                && first.rights.is_empty()
+                && let Some(from) = first.start.checked_sub(count)
+                && let Some(place) = first.bytes.get_mut(from..first.start)
+            {
+                place.copy_from_slice(bytes.get(start..).unwrap_or_default());
+                (first.start, first.rights) = (from, rights);
+                continue;
+            }
+            state.used += OVERHEAD;
             state.packets.push_front(Packet { bytes, start, sender, rights, ..Packet::default() });
         }
         drop(state);
@@ -79,6 +90,7 @@ impl State {
                 break;
             }
             received.sender = Some(packet.sender);
+            received.senders.push(packet.sender);
             let start = packet.start + std::mem::take(&mut skip);
             let left = packet.bytes.len().saturating_sub(start);
             let count = left.min(most - received.length);

@@ -68,3 +68,29 @@ fn room_by_a_mark_that_is_passed_is_told() {
     assert_eq!(inbox.stream(9, false, false).err(), Some(Errno::AGAIN));
     assert_eq!(waiter.wait(Some(std::time::Instant::now())), Woken::Called);
 }
+
+#[test]
+fn what_did_not_arrive_comes_back_as_it_was() {
+    let inbox = Inbox::new(10_000);
+    let from = |user| Sender { user, ..Sender::default() };
+    for (text, user) in [("abcdef", 1), ("ghi", 2)] {
+        inbox.push(&mut Packet { sender: from(user), ..packet(text) }, false).unwrap();
+    }
+    let used = lock(&inbox.state).used;
+    for room in 1..6 {
+        let received = inbox.stream(room, false, false).unwrap();
+        assert_eq!(inbox.take_back(received, 0, false), 0);
+        let state = lock(&inbox.state);
+        assert_eq!((state.packets.len(), state.used, state.taken), (2, used, 0), "{room}");
+    }
+    // Of two senders each piece is its own's again.
+    let received = inbox.stream(8, false, false).unwrap();
+    assert_eq!(inbox.take_back(received, 0, false), 0);
+    let first = inbox.stream(9, false, true).unwrap();
+    assert_eq!((text(&first).as_str(), first.sender), ("abcdef", Some(from(1))));
+    let received = inbox.stream(9, false, true).unwrap();
+    assert_eq!((text(&received).as_str(), received.sender), ("ghi", Some(from(2))));
+    // What arrived does not come back.
+    assert_eq!(inbox.take_back(first, 1, false), 6);
+    assert_eq!(inbox.stream(9, false, false).err(), Some(Errno::AGAIN));
+}

@@ -212,7 +212,7 @@ impl Broker {
             MAKE_DIRECTORY => {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mkdirat(first, name?, mode)?;
-                own(first, name?, owner)?;
+                self.own(first, name?, Kind::Directory, owner)?;
                 self.lookup(first, name?, true).map(Answer::Found)
             }
             REMOVE => {
@@ -229,20 +229,20 @@ impl Broker {
             }
             SYMLINK => {
                 rustix::fs::symlinkat(request.second.as_slice(), first, name?)?;
-                own(first, name?, owner)?;
+                self.own(first, name?, Kind::Link, owner)?;
                 self.lookup(first, name?, false).map(Answer::Found)
             }
             MAKE_NODE => {
-                let kind = FileType::from_raw_mode(low(number));
-                if !matches!(kind, FileType::Fifo | FileType::Socket) {
-                    return Err(Errno::PERM);
-                }
+                let (file_type, kind) = match FileType::from_raw_mode(low(number)) {
+                    fifo @ FileType::Fifo => (fifo, Kind::Fifo),
+                    socket @ FileType::Socket => (socket, Kind::Socket),
+                    _ => return Err(Errno::PERM),
+                };
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
-                rustix::fs::mknodat(first, name?, kind, mode, 0)?;
-                own(first, name?, owner)?;
+                rustix::fs::mknodat(first, name?, file_type, mode, 0)?;
+                let made = self.own(first, name?, kind, owner)?;
                 // A change of owner clears these bits.
                 if mode.intersects(Mode::SUID | Mode::SGID) {
-                    let made = beneath(first, name?, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
                     rustix::fs::chmodat(&self.own, Self::again(&made), mode, AtFlags::empty())?;
                 }
                 self.lookup(first, name?, false).map(Answer::Found)
@@ -376,6 +376,25 @@ impl Broker {
         beneath(procfs, path.as_bytes(), OFlags::RDONLY, 0).map(Answer::Descriptor)
     }
 
+    /// Gives what was made under a name its owner, by a handle, which is returned: others
+    /// who have the folder may have put something else there.
+    fn own(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        kind: Kind,
+        (user, group): (u32, u32),
+    ) -> Result<OwnedFd, Errno> {
+        let made = beneath(directory, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
+        let told = told(&made)?;
+        if told.attributes.kind() != kind || !lock(&self.mounts).contains(&told.mount) {
+            return Err(Errno::STALE);
+        }
+        let (user, group) = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+        rustix::fs::chownat(&made, "", user, group, AtFlags::EMPTY_PATH)?;
+        Ok(made)
+    }
+
     /// Attributes of names that are separated by zeros.
     fn stat(&self, directory: &OwnedFd, names: &[u8]) -> Result<Vec<u8>, Errno> {
         let mut answer = Vec::new();
@@ -449,9 +468,4 @@ fn beneath(directory: &OwnedFd, name: &[u8], flags: OFlags, mode: u32) -> Result
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let flags = flags | OFlags::CLOEXEC;
     rustix::fs::openat2(directory, name, flags, Mode::from_raw_mode(mode), resolve)
-}
-
-fn own(directory: &OwnedFd, name: &[u8], owner: (u32, u32)) -> Result<(), Errno> {
-    let (user, group) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
-    rustix::fs::chownat(directory, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
 }

@@ -38,6 +38,11 @@ struct Early {
 }
 
 impl Ahead {
+    /// Keeps none of those that were found early.
+    pub(super) fn let_go(&mut self) {
+        self.found.clear();
+    }
+
     /// The file of a name, if it is there and as it should be.
     fn take(&mut self, name: &[u8], is: impl FnOnce(&Found) -> bool) -> Option<Early> {
         let place = self.found.iter().position(|early| early.name == name)?;
@@ -109,12 +114,19 @@ impl HostNode {
         name: &[u8],
         is: impl FnOnce(&Found) -> bool,
     ) -> Option<Early> {
-        let before = std::mem::replace(&mut *lock(&OWNER), Arc::downgrade(self)).upgrade();
-        if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, self)) {
-            lock(&before.content).ahead.found.clear();
+        // Held until they are kept, so that who comes next finds them.
+        let mut owner = lock(&OWNER);
+        let before = std::mem::replace(&mut *owner, Arc::downgrade(self)).upgrade();
+        let before = before.filter(|before| !Arc::ptr_eq(before, self));
+        if let Some(before) = &before {
+            lock(&before.content).ahead.let_go();
         }
-        let mut content = lock(&self.content);
-        content.ahead.found = found;
-        content.ahead.take(name, is)
+        let wanted = {
+            let mut content = lock(&self.content);
+            content.ahead.found = found;
+            content.ahead.take(name, is)
+        };
+        drop(owner);
+        wanted
     }
 }

@@ -182,6 +182,8 @@ impl HostNode {
     /// that.
     pub fn expect_change(&self) {
         let mut content = lock(&self.content);
+        // What is removed is not to be kept by who only may be asked for it.
+        content.ahead.let_go();
         if content.stamp.is_some() && !self.is_shared() {
             self.compare(&mut content);
         }

@@ -219,7 +219,9 @@ impl HostNode {
         }
         let place = lock(&self.place).clone();
         if let Some((directory, name)) = place {
-            let (found, copies) = directory.look_up(broker, &name, self)?;
+            let (mut found, copies) = directory.look_up(broker, &name, self)?;
+            // Where others write, who opens it later opens it anew.
+            found.reads &= !self.is_shared();
             self.take_over(found, copies);
         }
         self.held().ok_or(Errno::NOENT)

@@ -8,7 +8,7 @@ echo text >file
 strace -o log -e trace=openat,read,write,exit_group cat file; sed '/\.so\|locale\|ELF/d; s/"\.\.\./"/' log
 strace -o log -f -e trace=execve,exit_group,kill -e signal=all sh -c 'cat file; sh -c "kill -USR1 \$\$"; exit 3' || echo "exit $?"
 sed 's/^[0-9]* *//; s/0x[0-9a-f]*/P/; s/si_pid=[0-9]*/si_pid=N/; s/kill([0-9]*/kill(N/' log | sort
-strace -c -o log true; awk '$NF ~ /execve|brk|exit_group/ { print $4, $NF }' log
+strace -c -o log true; awk '$NF ~ /execve|brk|exit_group/ { print $4, $NF }' log | sort
 sleep 100 & sleeper=$!
 strace -o log -p $sleeper & tracer=$!
 until grep -q 'TracerPid:.*[1-9]' /proc/$sleeper/status; do sleep 0.05; done

@@ -39,6 +39,8 @@ pub(super) struct Flights {
 struct State {
     flying: Vec<Flight>,
     ended: bool,
+    /// How many wait for one to land: to tell nobody is a call of the host's, too.
+    waiting: usize,
 }
 
 impl Flights {
@@ -50,8 +52,11 @@ impl Flights {
         let mut state = lock(&self.state);
         let at = state.flying.iter().position(|f| f.thread == thread)?;
         let flight = state.flying.swap_remove(at);
+        let awaited = state.waiting > 0;
         drop(state);
-        self.landed.notify_all();
+        if awaited {
+            self.landed.notify_all();
+        }
         Some(flight)
     }
 
@@ -80,7 +85,9 @@ impl Flights {
                 kicked = true;
             }
             let_others_serve();
+            state.waiting += 1;
             state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
     }
 

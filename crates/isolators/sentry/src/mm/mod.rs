@@ -69,6 +69,8 @@ struct Turn {
 struct TurnState {
     taken: bool,
     ended: bool,
+    /// How many wait for it: to tell nobody is a call of the host's, too.
+    waiting: usize,
 }
 
 #[derive(Debug, Default)]
@@ -148,7 +150,9 @@ impl Space {
         let mut state = lock(&self.turn.state);
         while state.taken && !state.ended {
             let_others_serve();
+            state.waiting += 1;
             state = self.turn.free.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         if state.ended {
             return Err(Errno::INTR);
@@ -160,11 +164,12 @@ impl Space {
     /// Waits until nobody changes the space, for `most` at the longest; not at all if nobody
     /// would serve events meanwhile. The turn is not taken.
     pub fn wait_for_turn(&self, most: Duration) {
-        let state = lock(&self.turn.state);
+        let mut state = lock(&self.turn.state);
         if state.taken && !state.ended && step_aside(Wait::Short) {
             let taken = |state: &mut TurnState| state.taken && !state.ended;
+            state.waiting += 1;
             let waited = self.turn.free.wait_timeout_while(state, most, taken);
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            waited.unwrap_or_else(PoisonError::into_inner).0.waiting -= 1;
             // It may have been told in place of one that takes the turn.
             self.turn.free.notify_one();
         }
@@ -191,8 +196,14 @@ impl Space {
 
     /// The change is made.
     pub fn pass_turn(&self) {
-        lock(&self.turn.state).taken = false;
-        self.turn.free.notify_one();
+        let awaited = {
+            let mut state = lock(&self.turn.state);
+            state.taken = false;
+            state.waiting > 0
+        };
+        if awaited {
+            self.turn.free.notify_one();
+        }
     }
 
     /// The stub is gone: nobody waits for it any longer.

@@ -2,6 +2,10 @@
 //! x86-64, in bytes as the kernel lays them out (`asm/ucontext.h`,
 //! `asm/sigcontext.h`).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Fault, GuestMemory};
+
 /// Bytes of `struct ucontext`.
 pub const CONTEXT_SIZE: usize = 304;
 /// Bytes of the legacy part of the extended state, where its size is told.
@@ -209,4 +213,26 @@ pub fn xstate_size(legacy: &[u8; FXSAVE_SIZE]) -> usize {
     let told = usize::try_from(word(SOFTWARE_BYTES + 4)).unwrap_or(0);
     // What a slot has room for.
     if (FXSAVE_SIZE..=12_288).contains(&told) { told } else { FXSAVE_SIZE }
+}
+
+/// The extended state at an address: as long as it says, mostly by one look.
+///
+/// # Errors
+/// If it can't be read.
+pub fn read_xstate(memory: &GuestMemory, address: u64) -> Result<Vec<u8>, Fault> {
+    /// How long the last one was.
+    static LAST: AtomicUsize = AtomicUsize::new(FXSAVE_SIZE);
+    let mut state = vec![0; LAST.load(Ordering::Relaxed)];
+    let count = memory.read_some(address, &mut state);
+    let legacy = state.first_chunk().filter(|_| count >= FXSAVE_SIZE).ok_or(Fault)?;
+    let size = xstate_size(legacy);
+    if size > count {
+        LAST.store(size, Ordering::Relaxed);
+        let mut rest = vec![0; size - count];
+        memory.read(address.wrapping_add(count as u64), &mut rest)?;
+        state.truncate(count);
+        state.append(&mut rest);
+    }
+    state.truncate(size);
+    Ok(state)
 }

@@ -88,6 +88,10 @@ impl GuestMemory {
     /// # Errors
     /// If any byte can't be read.
     pub fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
+        // What is empty would be a call of the host's all the same.
+        if into.is_empty() {
+            return Ok(());
+        }
         if self.read_some(address, into) == into.len() { Ok(()) } else { Err(Fault) }
     }
 

@@ -1,6 +1,6 @@
 //! Frames of handlers on the guest's stack, as Linux lays them out on x86-64.
 
-use crate::platform::context::{CONTEXT_SIZE, Context, Register, xstate_size};
+use crate::platform::context::{CONTEXT_SIZE, Context, Register, read_xstate};
 use crate::platform::{Fault, GuestMemory};
 
 use super::{Action, Info, ON_STACK, RESTORER, ThreadSignals};
@@ -8,14 +8,6 @@ use super::{Action, Info, ON_STACK, RESTORER, ThreadSignals};
 /// Bytes that a function may use below its stack pointer.
 const RED_ZONE: u64 = 128;
 const INFO_SIZE: u64 = 128;
-
-/// The extended state that a context points to.
-pub(super) fn read_xstate(memory: &GuestMemory, address: u64) -> Result<Vec<u8>, Fault> {
-    let legacy: [u8; 512] = memory.read_array(address)?;
-    let mut state = vec![0; xstate_size(&legacy)];
-    memory.read(address, &mut state)?;
-    Ok(state)
-}
 
 /// Puts a frame on the stack and makes `context` run the handler. The mask of
 /// `signals` is what the frame restores; the caller changes it afterwards.

@@ -44,8 +44,8 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
     let operation = call.int(1);
     let (mut events, mut data) = (0, 0);
     if operation != DELETE {
-        events = call.memory().read_u32(call.arg(3))?;
-        data = call.memory().read_u64(call.arg(3).wrapping_add(4))?;
+        let [a, b, c, d, rest @ ..] = call.memory().read_array::<12>(call.arg(3))?;
+        (events, data) = (u32::from_le_bytes([a, b, c, d]), u64::from_le_bytes(rest));
     }
     if file.is_path() {
         return Err(Errno::BADF.into());

@@ -42,6 +42,10 @@ pub(super) fn gain(walker: &Walker<'_>, entry: &Entry) -> Result<Gain, Errno> {
     })
 }
 
+/// `PER_CLEAR_ON_SETID`: `ADDR_NO_RANDOMIZE`, `ADDR_COMPAT_LAYOUT`, `READ_IMPLIES_EXEC`,
+/// `MMAP_PAGE_ZERO`.
+const CLEARED: u32 = 0x4_0000 | 0x20_0000 | 0x40_0000 | 0x10_0000;
+
 /// Who runs a program.
 #[derive(Clone, Debug)]
 pub(super) struct Becomes {
@@ -49,6 +53,8 @@ pub(super) struct Becomes {
     pub(super) who: Credentials,
     /// Whether the program is told that it is not to trust its user.
     pub(super) secure: bool,
+    /// Whether its user's choice of how memory is laid out counts no more.
+    clears: bool,
     /// Whether others may look into it.
     pub(super) open: bool,
     /// Where a capability lets do so else.
@@ -59,6 +65,9 @@ impl Becomes {
     /// Hands it over to the process.
     pub(super) fn enter(self, process: &Process) {
         process.becomes(self.who);
+        if self.clears {
+            process.personality.fetch_and(!CLEARED, Ordering::SeqCst);
+        }
         *lock(&process.seen_from) = self.seen_from;
         process.dumpable.store(self.open, Ordering::SeqCst);
     }
@@ -66,7 +75,8 @@ impl Becomes {
     /// Whether both come to the same, whether or not they can gain more later.
     pub(super) fn is_as(&self, other: &Becomes) -> bool {
         let caps = |of: &Becomes| CapabilitySets { no_new_privs: true, ..of.who.caps };
-        let all = |of: &Becomes| (of.who.users, of.who.groups, caps(of), of.secure, of.open);
+        let flags = |of: &Becomes| (of.secure, of.clears, of.open);
+        let all = |of: &Becomes| (of.who.users, of.who.groups, caps(of), flags(of));
         all(self) == all(other)
     }
 }
@@ -120,7 +130,9 @@ impl Gain {
         let seen_from = self.hidden.clone().unwrap_or_else(|| who.space.clone());
         let mut closed = gained;
         let id = new.users[1] != who.users[1] || new.groups[1] != who.groups[1];
-        let more = id || !who.caps.permitted.contains(new.caps.permitted);
+        let more_caps = !who.caps.permitted.contains(new.caps.permitted);
+        let clears = self.user.is_some() || self.group.is_some() || more_caps;
+        let more = id || more_caps;
         if more && (watched || who.caps.no_new_privs) {
             if who.caps.no_new_privs || !who.can_here(Caps::SETUID) {
                 (new.users[1], new.groups[1]) = (who.users[1], who.groups[1]);
@@ -134,6 +146,6 @@ impl Gain {
         }
         let secure = gained || new.users[0] != new.users[1] || new.groups[0] != new.groups[1];
         let open = !closed && self.hidden.is_none();
-        Ok(Becomes { who: new, secure, open, seen_from })
+        Ok(Becomes { who: new, secure, clears, open, seen_from })
     }
 }

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
 use crate::mm::{Areas, Space};
-use crate::platform::context::{Register, xstate_size};
-use crate::platform::{EventKind, GuestMemory, HostCall, StubProcess, XSTATE_OFFSET};
+use crate::platform::context::{Register, read_xstate};
+use crate::platform::{EventKind, HostCall, StubProcess, XSTATE_OFFSET};
 use crate::signal::{self, ThreadSignals};
 use crate::syscalls;
 use crate::time::Usage;
@@ -340,7 +340,8 @@ fn prepare_shared(space: &Arc<Space>, frame: &Frame) -> Result<(Place, Frame), E
     let mut copy = Frame { address: slot.context(), context: frame.context };
     if frame.context.xstate() != 0 {
         let to = slot.context() + XSTATE_OFFSET;
-        if copy_xstate(&space.memory, frame.context.xstate(), to).is_err() {
+        let state = read_xstate(&space.memory, frame.context.xstate());
+        if state.and_then(|state| space.memory.write(to, &state)).is_err() {
             space.leave();
             space.free_slot(slot);
             return Err(Errno::FAULT);
@@ -348,13 +349,6 @@ fn prepare_shared(space: &Arc<Space>, frame: &Frame) -> Result<(Place, Frame), E
         copy.context.set_xstate(to);
     }
     Ok((Place { space: Arc::clone(space), host: None, slot, counted: true }, copy))
-}
-
-fn copy_xstate(memory: &GuestMemory, from: u64, to: u64) -> Result<(), crate::platform::Fault> {
-    let legacy: [u8; 512] = memory.read_array(from)?;
-    let mut state = vec![0; xstate_size(&legacy)];
-    memory.read(from, &mut state)?;
-    memory.write(to, &state)
 }
 
 /// The guest's side: a thread of the same process, or a process of its own. `EINTR` if the

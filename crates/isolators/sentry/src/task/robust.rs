@@ -20,12 +20,10 @@ const TID: u32 = 0x3fff_ffff;
 /// it can be read.
 pub(super) fn release(kernel: &Arc<Kernel>, space: &Arc<Space>, head: u64, tid: Pid) {
     let memory = &space.memory;
-    let read = |address: u64| memory.read_u64(address).ok();
-    let (Some(first), Some(offset), Some(pending)) =
-        (read(head), read(head.wrapping_add(8)), read(head.wrapping_add(16)))
-    else {
-        return;
-    };
+    let Ok(list) = memory.read_array::<24>(head) else { return };
+    let (words, _) = list.as_chunks();
+    let &[first, offset, pending] = words else { return };
+    let [first, offset, pending] = [first, offset, pending].map(u64::from_le_bytes);
     // The lowest bit marks those whose word names the holder to the kernel.
     let futex_of = |entry: u64| ((entry & !1).wrapping_add(offset), entry & 1 != 0);
     let mut entry = first;
@@ -33,7 +31,7 @@ pub(super) fn release(kernel: &Arc<Kernel>, space: &Arc<Space>, head: u64, tid: 
         if entry & !1 == head {
             break;
         }
-        let next = read(entry & !1);
+        let next = memory.read_u64(entry & !1).ok();
         // One that is being taken is handled by itself.
         if entry & !1 != pending & !1 {
             die(kernel, space, futex_of(entry), tid, false);

@@ -188,11 +188,13 @@ impl Waiter {
 
     /// Has who waits look again.
     fn tell(&self, mut state: MutexGuard<'_, State>) {
-        let parked = state.parked.take();
+        let (parked, waits) = (state.parked.take(), state.waits);
         drop(state);
         match parked {
             Some(parked) => parked.go_on(),
-            None => self.changed.notify_all(),
+            // To tell nobody is a call of the host's, too.
+            None if waits => self.changed.notify_all(),
+            None => {}
         }
     }
 

@@ -13,6 +13,7 @@
 #include <sys/auxv.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -114,6 +115,7 @@ static void secures(void) {
     run("/tmp/plain");
 }
 static void as_user(void) {
+    personality(0x0240000);
     TRY(setgroups(0, NULL));
     TRY(setresgid(1000, 1000, 1000));
     TRY(setresuid(1000, 1000, 1000));
@@ -226,6 +228,7 @@ int main(int argc, char **argv) {
     if (argc > 1) {
         show(argv[0]);
         printf("dumpable %d\n", prctl(PR_GET_DUMPABLE));
+        printf("personality %x\n", personality(-1));
         return 0;
     }
     mount("none", "/tmp", "tmpfs", 0, "mode=1777");

@@ -69,14 +69,19 @@ impl Permissions {
         }
     }
 
+    /// Whether it is `who`'s, or he made it.
+    #[must_use]
+    pub fn is_of(&self, who: &Credentials) -> bool {
+        let user = who.users[1];
+        user == self.owner.0 || user == self.creator.0
+    }
+
     /// Whether `who` may change or remove it.
     ///
     /// # Errors
     /// `EPERM`
     pub fn control(&self, who: &Credentials) -> Result<(), Errno> {
-        let user = who.users[1];
-        let own = user == self.owner.0 || user == self.creator.0;
-        let may = own || who.can_in(&self.space, Caps::SYS_ADMIN);
+        let may = self.is_of(who) || who.can_in(&self.space, Caps::SYS_ADMIN);
         if may { Ok(()) } else { Err(Errno::PERM) }
     }
 

@@ -71,9 +71,7 @@ impl Segment {
             locked: false,
         })
     }
-}
 
-impl Segment {
     /// Further bits of the mode.
     #[must_use]
     pub fn bits(&self) -> u32 {

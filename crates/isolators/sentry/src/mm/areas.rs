@@ -150,7 +150,8 @@ impl Areas {
         self.touched(range).map(|(_, area)| area)
     }
 
-    pub(super) fn touched(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, &Area)> {
+    /// Those that have part of a range.
+    pub fn touched(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, &Area)> {
         let first = self.at(range.start).map_or(range.start, |(start, _)| start);
         self.areas.range(first..range.end).map(|(start, area)| (*start, area))
     }

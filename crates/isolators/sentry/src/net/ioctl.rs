@@ -94,13 +94,13 @@ pub fn interface(
             let up = value.first().is_some_and(|flags| u32::from(*flags) & flag::UP != 0);
             let link = by_name()?;
             let who = lock(&call.thread.credentials).clone();
-            if (link.flags() & flag::UP != 0) == up && network.permit_change(&who).is_err() {
+            if link.up == up {
                 who.require_in(&network.owner, Caps::NET_ADMIN)?;
-                return Ok(0);
+            } else {
+                network.permit_change(&who)?;
+                let index = link.index;
+                network.change(|links| links.set_up(index, up))?;
             }
-            network.permit_change(&who)?;
-            let index = link.index;
-            network.change(|links| links.set_up(index, up))?;
             return Ok(0);
         }
         request::SET_MTU => {

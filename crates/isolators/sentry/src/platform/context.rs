@@ -227,11 +227,10 @@ pub fn read_xstate(memory: &GuestMemory, address: u64) -> Result<Vec<u8>, Fault>
     let legacy = state.first_chunk().filter(|_| count >= FXSAVE_SIZE).ok_or(Fault)?;
     let size = xstate_size(legacy);
     if size > count {
-        LAST.store(size, Ordering::Relaxed);
-        let mut rest = vec![0; size - count];
-        memory.read(address.wrapping_add(count as u64), &mut rest)?;
-        state.truncate(count);
-        state.append(&mut rest);
+        state.resize(size, 0);
+        let rest = state.get_mut(count..).ok_or(Fault)?;
+        memory.read(address.wrapping_add(count as u64), rest)?;
+        LAST.fetch_max(size, Ordering::Relaxed);
     }
     state.truncate(size);
     Ok(state)

@@ -54,7 +54,8 @@ impl GuestMemory {
     /// Copies from `address` on; returns how many bytes could be read.
     #[must_use]
     pub fn read_some(&self, address: u64, into: &mut [u8]) -> usize {
-        if window::read(self.which(), address, into) {
+        // What is empty would be a call of the host's all the same.
+        if into.is_empty() || window::read(self.which(), address, into) {
             return into.len();
         }
         let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
@@ -70,7 +71,7 @@ impl GuestMemory {
     /// Copies to `address`; returns how many bytes could be written.
     #[must_use]
     pub fn write_some(&self, address: u64, from: &[u8]) -> usize {
-        if window::write(self.which(), address, from) {
+        if from.is_empty() || window::write(self.which(), address, from) {
             return from.len();
         }
         let local = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: from.len() };
@@ -88,10 +89,6 @@ impl GuestMemory {
     /// # Errors
     /// If any byte can't be read.
     pub fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Fault> {
-        // What is empty would be a call of the host's all the same.
-        if into.is_empty() {
-            return Ok(());
-        }
         if self.read_some(address, into) == into.len() { Ok(()) } else { Err(Fault) }
     }
 
@@ -119,6 +116,15 @@ impl GuestMemory {
     /// If it can't be read.
     pub fn read_u32(&self, address: u64) -> Result<u32, Fault> {
         Ok(u32::from_le_bytes(self.read_array(address)?))
+    }
+
+    /// Two 64-bit words, one behind the other.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn read_pair(&self, address: u64) -> Result<(u64, u64), Fault> {
+        let [a, b, c, d, e, f, g, h, rest @ ..] = self.read_array::<16>(address)?;
+        Ok((u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes(rest)))
     }
 
     /// A 64-bit word.

@@ -1,6 +1,6 @@
 //! Frames of handlers on the guest's stack, as Linux lays them out on x86-64.
 
-use crate::platform::context::{CONTEXT_SIZE, Context, Register, read_xstate};
+use crate::platform::context::{CONTEXT_SIZE, Context, Register, read_xstate, xstate_size};
 use crate::platform::{Fault, GuestMemory};
 
 use super::{Action, Info, ON_STACK, RESTORER, ThreadSignals};
@@ -77,7 +77,7 @@ pub(super) fn pop(
         (0, _) | (_, 0) => context.set_xstate(0),
         (from, to) => {
             let state = read_xstate(memory, from)?;
-            let room = read_xstate(memory, to)?.len();
+            let room = xstate_size(&memory.read_array(to)?);
             memory.write(to, state.get(..room).unwrap_or(&state))?;
         }
     }

@@ -259,11 +259,6 @@ impl Owner {
         }
     }
 
-    /// Something happened in his directory.
-    pub fn directory_changed(self: &Arc<Self>, descriptor: u32) {
-        self.is_due(What::Directory(descriptor));
-    }
-
     /// Something has happened, of which the owner may be told.
     pub fn is_due(self: &Arc<Self>, what: What) {
         let own = Arc::as_ptr(self).addr();

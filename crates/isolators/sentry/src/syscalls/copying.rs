@@ -49,7 +49,7 @@ fn copy(
     while done < length && (done == 0 || !is_over(call)) {
         // What is read and not taken can't be put back.
         let full = || !to.file.ready().intersects(Ready::OUT | Ready::ERR | Ready::HUP);
-        if !from.seekable && is_nonblocking(to) && full() {
+        if !from.seekable && to.flag(status::NONBLOCK) && full() {
             return if done == 0 { Err(Errno::AGAIN.into()) } else { Ok(done) };
         }
         let part = buffer.get_mut(..size_of(length - done)).unwrap_or_default();
@@ -120,7 +120,8 @@ fn from_pipe(
                 return moved.map(Some);
             }
             // A pipe takes what fits, and gives what it has; others take all.
-            let goes_on = if full && !fills { !is_nonblocking(to) } else { waits && done == 0 };
+            let goes_on =
+                if full && !fills { !to.flag(status::NONBLOCK) } else { waits && done == 0 };
             if goes_on { moved.map(Some) } else { Ok(None) }
         });
         match moved {
@@ -187,7 +188,7 @@ pub(super) fn sendfile(call: &Call<'_>) -> Outcome {
     if !from.readable() || !to.writable() {
         return Err(Errno::BADF.into());
     }
-    if !from.seekable || !moves(&from)? || !moves(&to)? || is_appended(&to) {
+    if !from.seekable || !moves(&from)? || !moves(&to)? || to.flag(status::APPEND) {
         return Err(Errno::INVAL.into());
     }
     let done = told(call, copy(call, &from, &to, (start, None), call.arg(3)))?;
@@ -208,7 +209,7 @@ pub(super) fn copy_file_range(call: &Call<'_>) -> Outcome {
             _ => return Err(Errno::INVAL.into()),
         }
     }
-    if !from.readable() || !to.writable() || is_appended(&to) {
+    if !from.readable() || !to.writable() || to.flag(status::APPEND) {
         return Err(Errno::BADF.into());
     }
     let starts = (offset(call, 1)?, offset(call, 3)?);
@@ -230,14 +231,6 @@ pub(super) fn copy_file_range(call: &Call<'_>) -> Outcome {
 mod flag {
     pub(super) const NO_WAIT: u32 = 2;
     pub(super) const ALL: u32 = 15;
-}
-
-fn is_nonblocking(file: &OpenFile) -> bool {
-    file.flags.load(Ordering::SeqCst) & status::NONBLOCK != 0
-}
-
-fn is_appended(file: &OpenFile) -> bool {
-    file.flags.load(Ordering::SeqCst) & status::APPEND != 0
 }
 
 /// Whether content of its can be moved: not that of a directory, or of what tells of events.
@@ -277,7 +270,7 @@ pub(super) fn splice(call: &Call<'_>) -> Outcome {
     if (pipes.0 && call.arg(1) != 0) || (pipes.1 && call.arg(3) != 0) {
         return Err(Errno::SPIPE.into());
     }
-    if is_appended(&to) {
+    if to.flag(status::APPEND) {
         return Err(Errno::INVAL.into());
     }
     if call.arg(4) == 0 {
@@ -287,13 +280,14 @@ pub(super) fn splice(call: &Call<'_>) -> Outcome {
         return Err(Errno::BADF.into());
     }
     let (source, target) = (pipe_of(&*from.file), pipe_of(&*to.file));
-    if is_same(source, target) || !moves(&from)? || !moves(&to)? {
+    // A pipe's content moves.
+    if is_same(source, target) || !pipes.0 && !moves(&from)? || !pipes.1 && !moves(&to)? {
         return Err(Errno::INVAL.into());
     }
     let starts = (offset(call, 1)?, offset(call, 3)?);
     let waits = flags & flag::NO_WAIT == 0
-        && !(pipes.0 && is_nonblocking(&from))
-        && !(pipes.1 && is_nonblocking(&to));
+        && !(pipes.0 && from.flag(status::NONBLOCK))
+        && !(pipes.1 && to.flag(status::NONBLOCK));
     let length = call.arg(4);
     let done = match (source, target) {
         (Some(pipe), _) => from_pipe(call, (&from, pipe), (&to, starts.1), length, waits),
@@ -333,7 +327,8 @@ pub(super) fn tee(call: &Call<'_>) -> Outcome {
     if call.arg(2) == 0 {
         return Ok(0);
     }
-    let waits = flags & flag::NO_WAIT == 0 && !is_nonblocking(&from) && !is_nonblocking(&to);
+    let waits =
+        flags & flag::NO_WAIT == 0 && !from.flag(status::NONBLOCK) && !to.flag(status::NONBLOCK);
     let mut buffer = vec![0; room(call, &to, call.arg(2), waits)?];
     let count = from.peek(call, &mut buffer, waits)?;
     let part = buffer.get(..count).unwrap_or_default();

@@ -47,9 +47,7 @@ pub(super) fn epoll_ctl(call: &Call<'_>) -> Outcome {
         let [a, b, c, d, rest @ ..] = call.memory().read_array::<12>(call.arg(3))?;
         (events, data) = (u32::from_le_bytes([a, b, c, d]), u64::from_le_bytes(rest));
     }
-    if file.is_path() {
-        return Err(Errno::BADF.into());
-    }
+    let file = file.opened()?;
     // What is always ready; the host's random devices can be waited for, too.
     if file.seekable || file.memory_device().is_some_and(|device| device != Device::Random) {
         return Err(Errno::PERM.into());

@@ -9,6 +9,8 @@ use crate::task::waiter::lock;
 use crate::task::{CapabilitySets, Caps, Credentials, FileCaps, Process};
 use crate::vfs::{Attributes, Entry, MountFlags, Walker, access, permit};
 
+use super::system::ADDR_NO_RANDOMIZE;
+
 /// What a file gives to who executes it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gain {
@@ -44,7 +46,7 @@ pub(super) fn gain(walker: &Walker<'_>, entry: &Entry) -> Result<Gain, Errno> {
 
 /// `PER_CLEAR_ON_SETID`: `ADDR_NO_RANDOMIZE`, `ADDR_COMPAT_LAYOUT`, `READ_IMPLIES_EXEC`,
 /// `MMAP_PAGE_ZERO`.
-const CLEARED: u32 = 0x4_0000 | 0x20_0000 | 0x40_0000 | 0x10_0000;
+const CLEARED: u32 = ADDR_NO_RANDOMIZE | 0x20_0000 | 0x40_0000 | 0x10_0000;
 
 /// Who runs a program.
 #[derive(Clone, Debug)]
@@ -129,10 +131,9 @@ impl Gain {
         let gained = new.caps.execute(new.users_inside(), self.caps, set_id)?;
         let seen_from = self.hidden.clone().unwrap_or_else(|| who.space.clone());
         let mut closed = gained;
-        let id = new.users[1] != who.users[1] || new.groups[1] != who.groups[1];
         let more_caps = !who.caps.permitted.contains(new.caps.permitted);
         let clears = self.user.is_some() || self.group.is_some() || more_caps;
-        let more = id || more_caps;
+        let more = set_id || more_caps;
         if more && (watched || who.caps.no_new_privs) {
             if who.caps.no_new_privs || !who.can_here(Caps::SETUID) {
                 (new.users[1], new.groups[1]) = (who.users[1], who.groups[1]);

@@ -106,9 +106,9 @@ fn lock_as(call: &Call<'_>, how: Marks) -> Outcome {
 /// A piece of an area, and the advice that has it be there.
 type Piece = (Range<u64>, u64);
 
-/// How what is mapped in a range is touched when it is locked: as one who writes would, where
-/// pages are copied then.
-fn pieces(areas: &Areas, at: &Range<u64>) -> Vec<Piece> {
+/// How the parts of areas in a range are touched when they are locked: as one who writes would,
+/// where pages are copied then.
+fn pieces<'a>(areas: impl Iterator<Item = (u64, &'a Area)>, at: &Range<u64>) -> Vec<Piece> {
     // MADV_POPULATE_*
     const READ: u64 = 22;
     const WRITE: u64 = 23;
@@ -119,7 +119,7 @@ fn pieces(areas: &Areas, at: &Range<u64>) -> Vec<Piece> {
         let advice = if writes && !(reads && area.backing.is_shared()) { WRITE } else { READ };
         (!part.is_empty() && area.protection.0 != 4).then_some((part, advice))
     };
-    areas.iter().filter_map(piece).collect()
+    areas.filter_map(piece).collect()
 }
 
 /// Has the stub touch what is locked, piece by piece, and the guest go on; if `tells`, that
@@ -156,8 +156,9 @@ pub(super) fn mlock(_: &Call<'_>) -> Outcome {
 /// What it locks is there afterwards.
 pub(super) fn mlock_there(call: &Call<'_>, frame: &Frame) -> Framed {
     lock_as(call, Marks::LOCKED)?;
-    let left = pieces(&lock(&call.thread.space().areas), &named(call)?).into_iter();
-    touch((call.kernel, call.thread, call.id), frame.clone(), left, true);
+    let at = named(call)?;
+    let left = pieces(lock(&call.thread.space().areas).touched(&at), &at);
+    touch((call.kernel, call.thread, call.id), frame.clone(), left.into_iter(), true);
     Ok(None)
 }
 
@@ -181,9 +182,8 @@ const ON_FAULT: u32 = 4;
 
 /// Areas that mlockall(2) locks: of the stack nobody knows how much there is; the vDSO lies
 /// behind.
-fn lockable(areas: &Areas) -> impl Iterator<Item = Range<u64>> {
-    let is = |(start, area): &(u64, &Area)| area.name != STACK && *start < GUEST_END;
-    areas.iter().filter(is).map(|(start, area)| start..area.end)
+fn lockable(areas: &Areas) -> impl Iterator<Item = (u64, &Area)> {
+    areas.iter().filter(|(start, area)| area.name != STACK && *start < GUEST_END)
 }
 
 pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
@@ -191,7 +191,7 @@ pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
     if flags == 0 || flags == ON_FAULT || flags & !7 != 0 {
         return Err(Errno::INVAL.into());
     }
-    let all = |areas: &Areas| lockable(areas).map(|at| at.end - at.start).sum::<u64>();
+    let all = |areas: &Areas| lockable(areas).map(|(start, area)| area.end - start).sum::<u64>();
     let space = call.thread.space();
     let mut areas = lock(&space.areas);
     match limit(call.thread) {
@@ -205,7 +205,7 @@ pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
     let how = if flags & ON_FAULT != 0 { Marks::LOCKS } else { Marks::LOCKED };
     areas.lock_future(if flags & FUTURE != 0 { how } else { Marks::empty() });
     if flags & CURRENT != 0 {
-        let all: Vec<Range<u64>> = lockable(&areas).collect();
+        let all: Vec<_> = lockable(&areas).map(|(start, area)| start..area.end).collect();
         all.iter().for_each(|at| areas.lock(at, how));
         if flags & ON_FAULT == 0 {
             return Err(Failure::NeedsFrame);
@@ -216,13 +216,7 @@ pub(super) fn mlockall(call: &Call<'_>) -> Outcome {
 
 /// What there is is there afterwards, as far as it can.
 pub(super) fn mlockall_there(call: &Call<'_>, frame: &Frame) -> Framed {
-    let left: Vec<Piece> = {
-        let space = call.thread.space();
-        let areas = lock(&space.areas);
-        let mut left = pieces(&areas, &ALL);
-        left.retain(|(at, _)| areas.at(at.start).is_some_and(|(_, area)| area.name != STACK));
-        left
-    };
+    let left = pieces(lockable(&lock(&call.thread.space().areas)), &ALL);
     touch((call.kernel, call.thread, call.id), frame.clone(), left.into_iter(), false);
     Ok(None)
 }

@@ -39,7 +39,7 @@ fn number() -> u64 {
     SHARED_OBJECTS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What is behind a mapping of `/dev/zero`: memory, as without a file.
+/// What is behind a mapping of `/dev/zero`, or of no file: memory.
 fn zeros(shared: bool, writable: bool) -> Backing {
     match (shared, writable) {
         (false, _) => Backing::Anonymous,
@@ -72,12 +72,16 @@ fn wanted(
         return Err(Errno::INVAL);
     }
     let passed = kind | map::NORESERVE | (flags & map::POPULATE);
+    let memory = |writable: bool| Wanted {
+        backing: zeros(shared, writable),
+        descriptor: None,
+        host_flags: passed | map::ANONYMOUS,
+    };
     let Some(file) = file else {
         if flags & 0xf == map::SHARED_VALIDATE {
             return Err(Errno::INVAL);
         }
-        let backing = if shared { Backing::Shared(number(), 0) } else { Backing::Anonymous };
-        return Ok(Wanted { backing, descriptor: None, host_flags: passed | map::ANONYMOUS });
+        return Ok(memory(true));
     };
     if flags & 0xf == map::SHARED_VALIDATE && flags & !map::EVER != 0 {
         return Err(Errno::OPNOTSUPP);
@@ -87,8 +91,7 @@ fn wanted(
         return Err(Errno::ACCESS);
     }
     if file.memory_device() == Some(Device::Zero) {
-        let backing = zeros(shared, file.writable());
-        return Ok(Wanted { backing, descriptor: None, host_flags: passed | map::ANONYMOUS });
+        return Ok(memory(file.writable()));
     }
     let fd = file.file.descriptor().ok_or(Errno::NODEV)?;
     let anchor = file.file.is_mapped(shared).in_mount(file.mount_use.clone());

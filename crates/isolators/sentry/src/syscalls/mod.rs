@@ -321,7 +321,7 @@ impl Call<'_> {
     /// # Errors
     /// `EBADF`
     pub fn open_file(&self, index: usize) -> Result<Arc<OpenFile>, Errno> {
-        self.file(index).and_then(|file| if file.is_path() { Err(Errno::BADF) } else { Ok(file) })
+        self.file(index).and_then(OpenFile::opened)
     }
 
     /// A path argument.

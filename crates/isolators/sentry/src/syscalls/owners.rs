@@ -9,7 +9,7 @@ use crate::task::user_namespace::Ids;
 use crate::vfs::{Attributes, Entry, Kind, MountFlags, NewTime, Node, OpenFile, ProcNode, Time};
 
 use super::paths::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, place, walk};
-use super::{Call, Failure, Outcome};
+use super::{Call, Failure, Outcome, time};
 
 /// The entry of a path, or that of an open file.
 enum Subject {
@@ -175,11 +175,8 @@ pub(super) fn utimensat(call: &Call<'_>) -> Outcome {
     const OMIT: i64 = 0x3fff_fffe;
     let mut times = [(0, NOW), (0, NOW)];
     if call.arg(2) != 0 {
-        let memory = call.memory();
         for (time, at) in times.iter_mut().zip([0, 16]) {
-            let address = call.arg(2).wrapping_add(at);
-            let seconds = memory.read_u64(address)?.cast_signed();
-            *time = (seconds, memory.read_u64(address.wrapping_add(8))?.cast_signed());
+            *time = time::read_timespec(call, call.arg(2).wrapping_add(at))?;
         }
     }
     let sound = |n: i64| (0..1_000_000_000).contains(&n) || n == NOW || n == OMIT;
@@ -258,10 +255,6 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
         Node::Namespace(_) => (NAMESPACES, [0; 5]),
         Node::Point => (TMPFS, [0; 5]),
     };
-    let [block, fragment] = sizes;
-    let mut words = vec![kind, block];
-    words.extend(figures);
-    // Identity, longest name, fragment size, flags, four spare words.
     let flags = entry.mount.flags();
     let mut told = 0x20;
     for (flag, bit) in [
@@ -276,9 +269,22 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
             told |= bit;
         }
     }
-    words.extend([entry.mount.device, 255, fragment, told, 0, 0, 0, 0]);
-    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-    call.memory().write(call.arg(1), bytes.get(..120).unwrap_or_default())?;
+    put_statfs(call, kind, (sizes, figures), (entry.mount.device, told))
+}
+
+/// Writes `struct statfs`: what kind it is, sizes of blocks and fragments, what is counted in
+/// them, which one, and flags.
+fn put_statfs(
+    call: &Call<'_>,
+    kind: u64,
+    ([block, fragment], [all, free, usable, files, unused]): ([u64; 2], [u64; 5]),
+    (device, flags): (u64, u64),
+) -> Outcome {
+    const LONGEST_NAME: u64 = 255;
+    let counts = [kind, block, all, free, usable, files, unused];
+    let rest = [device, LONGEST_NAME, fragment, flags, 0, 0, 0, 0];
+    let bytes: Vec<u8> = counts.into_iter().chain(rest).flat_map(u64::to_le_bytes).collect();
+    call.memory().write(call.arg(1), &bytes)?;
     Ok(0)
 }
 
@@ -307,7 +313,5 @@ fn nameless_statfs(call: &Call<'_>, attributes: &Attributes) -> Outcome {
         // Of the host's: which file system that is, is not known.
         _ => return Err(Errno::NOSYS.into()),
     };
-    let words = [kind, 4096, 0, 0, 0, 0, 0, attributes.device, 255, 4096, 0x20, 0, 0, 0, 0];
-    call.memory().write(call.arg(1), &words.map(u64::to_le_bytes).concat())?;
-    Ok(0)
+    put_statfs(call, kind, ([4096; 2], [0; 5]), (attributes.device, 0x20))
 }

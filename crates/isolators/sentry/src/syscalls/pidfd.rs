@@ -13,13 +13,12 @@ use super::{Call, Outcome, signals};
 
 /// The process behind a descriptor argument, and whether the descriptor waits.
 pub(super) fn process(call: &Call<'_>, index: usize) -> Result<(Arc<Process>, bool), Errno> {
-    use std::sync::atomic::Ordering;
     let file = call.file(index)?;
     let own = file.file.own().and_then(|own| own.downcast_ref::<PidFd>()).ok_or(Errno::BADF)?;
     if !own.is_there(call.kernel) {
         return Err(Errno::SRCH);
     }
-    let waits = file.flags.load(Ordering::SeqCst) & status::NONBLOCK == 0;
+    let waits = !file.flag(status::NONBLOCK);
     Ok((Arc::clone(&own.process), waits))
 }
 

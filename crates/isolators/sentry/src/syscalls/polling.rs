@@ -69,8 +69,7 @@ fn do_poll(call: &Call<'_>, deadline: Option<Instant>) -> Outcome {
         let (number, rest) = entry.split_at(4);
         let number = number.try_into().map_or(-1, i32::from_le_bytes);
         let events = rest.get(..2).and_then(|e| e.try_into().ok()).map_or(0, u16::from_le_bytes);
-        let open = |file: Arc<OpenFile>| if file.is_path() { Err(Errno::BADF) } else { Ok(file) };
-        let file = u32::try_from(number).ok().map(|n| files.get(n).and_then(open));
+        let file = u32::try_from(number).ok().map(|n| files.get(n).and_then(OpenFile::opened));
         let missing = matches!(file, Some(Err(_)));
         watches.push(Watch {
             file: file.and_then(Result::ok),
@@ -209,9 +208,7 @@ pub(super) fn select(call: &Call<'_>) -> Outcome {
     let deadline = match call.arg(4) {
         0 => None,
         address => {
-            let memory = call.memory();
-            let seconds = memory.read_u64(address)?.cast_signed();
-            let micros = memory.read_u64(address.wrapping_add(8))?.cast_signed();
+            let (seconds, micros) = time::read_timespec(call, address)?;
             let seconds = seconds.saturating_add(micros / 1_000_000);
             Some(time::after(seconds, micros % 1_000_000 * 1000)?)
         }
@@ -223,8 +220,7 @@ pub(super) fn pselect6(call: &Call<'_>) -> Outcome {
     let deadline = time::deadline_at(call, call.arg(4))?;
     let (mut address, mut size) = (0, 0);
     if call.arg(5) != 0 {
-        address = call.memory().read_u64(call.arg(5))?;
-        size = call.memory().read_u64(call.arg(5).wrapping_add(8))?;
+        (address, size) = call.memory().read_pair(call.arg(5))?;
     }
     let outcome = with_mask(call, address, size, || do_select(call, deadline));
     tell_rest(call, call.arg(4), deadline, false, outcome)

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::platform::XSTATE_OFFSET;
-use crate::platform::context::{Register, xstate_size};
+use crate::platform::context::{Register, read_xstate, xstate_size};
 use crate::task::Thread;
 use crate::task::trace::{Stopped, read_bases, set_base};
 use crate::task::waiter::lock;
@@ -203,10 +203,7 @@ fn extended(thread: &Thread, stopped: &Stopped) -> Result<Vec<u8>, Errno> {
     if address == 0 {
         return Ok(initial());
     }
-    let memory = thread.memory();
-    let first: [u8; 512] = memory.read_array(address).map_err(|_| Errno::IO)?;
-    let mut bytes = vec![0; xstate_size(&first)];
-    memory.read(address, &mut bytes).map_err(|_| Errno::IO)?;
+    let mut bytes = read_xstate(&thread.memory(), address).map_err(|_| Errno::IO)?;
     let told = bytes.get(SOFTWARE).map(<[u8]>::to_vec).unwrap_or_default();
     let features = told.get(8..16).unwrap_or(&[3, 0, 0, 0, 0, 0, 0, 0]).to_vec();
     if let Some(room) = bytes.get_mut(SOFTWARE) {

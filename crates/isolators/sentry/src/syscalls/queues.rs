@@ -123,7 +123,7 @@ fn until<T>(
     loop {
         queue.changed.join(call.waiter());
         match attempt() {
-            Err(Errno::AGAIN) if file.flags.load(Ordering::SeqCst) & status::NONBLOCK == 0 => {}
+            Err(Errno::AGAIN) if !file.flag(status::NONBLOCK) => {}
             done => return Ok(done?),
         }
         match call.waiter().wait(deadline) {

@@ -29,7 +29,7 @@ fn thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
 }
 
 /// The same; a number that is none means nobody.
-fn any_thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
+pub(super) fn any_thread(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
     if tid < 0 { Err(Errno::SRCH) } else { thread(call, tid) }
 }
 

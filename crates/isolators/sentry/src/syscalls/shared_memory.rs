@@ -241,11 +241,8 @@ pub(super) fn shmctl(call: &Call<'_>) -> Outcome {
         own::LOCK | own::UNLOCK => {
             let who = who(call);
             if !who.can(Caps::IPC_LOCK) {
-                let [_, user, ..] = who.users;
-                let [owner, creator] = [segment.permissions.owner, segment.permissions.creator];
                 let none = || lock(&call.thread.process.limits).soft(resource::MEMLOCK) == 0;
-                let own = user == owner.0 || user == creator.0;
-                if !own || (what == own::LOCK && none()) {
+                if !segment.permissions.is_of(&who) || (what == own::LOCK && none()) {
                     return Err(Errno::PERM.into());
                 }
             }

@@ -140,7 +140,7 @@ pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
     check_size(call.arg(3))?;
     let wanted = call.memory().read_u64(call.arg(0))? & !unmaskable();
     let deadline: Option<Instant> = call.continued.or(time::deadline_at(call, call.arg(2))?);
-    let mut end = None;
+    let mut interrupted = false;
     loop {
         call.kernel.signals.join(call.waiter());
         // One that the thread doesn't hold back ends the wait, and is taken all the same.
@@ -150,13 +150,13 @@ pub(super) fn sigtimedwait(call: &Call<'_>) -> Outcome {
             }
             return Ok(info.signal().into());
         }
-        match end.unwrap_or_else(|| call.waiter().wait(deadline)) {
+        if interrupted {
+            return Err(Failure::Interrupted(Restart::UnlessStopped(deadline)));
+        }
+        match call.waiter().wait(deadline) {
             Woken::Called => {}
             Woken::TimedOut => return Err(Errno::AGAIN.into()),
-            Woken::Interrupted if end.is_none() => end = Some(Woken::Interrupted),
-            Woken::Interrupted => {
-                return Err(Failure::Interrupted(Restart::UnlessStopped(deadline)));
-            }
+            Woken::Interrupted => interrupted = true,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What a thread sets for itself.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
@@ -8,7 +7,7 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 use crate::task::{Row, may_trace};
 
-use super::{Call, Outcome, identity};
+use super::{Call, Outcome, identity, scheduling};
 
 pub(super) fn set_tid_address(call: &Call<'_>) -> Outcome {
     call.thread.clear_tid.store(call.arg(0), Ordering::SeqCst);
@@ -26,10 +25,7 @@ pub(super) fn set_robust_list(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn get_robust_list(call: &Call<'_>) -> Outcome {
-    let thread = match call.int(0) {
-        0 => Arc::clone(call.thread),
-        id => lock(&call.kernel.tree).thread(call.id_of(id)).cloned().ok_or(Errno::SRCH)?,
-    };
+    let thread = scheduling::any_thread(call, call.int(0))?;
     let process = &thread.process;
     if process.pid != call.thread.process.pid && !may_trace(&identity::who(call), process, false) {
         return Err(Errno::PERM.into());

@@ -43,10 +43,9 @@ pub(super) fn deadline_of_millis(millis: i32) -> Option<Instant> {
     u64::try_from(millis).ok().map(|m| Instant::now() + Duration::from_millis(m))
 }
 
-fn read_timespec(call: &Call<'_>, address: u64) -> Result<(i64, i64), Errno> {
-    let memory = call.memory();
-    let seconds = memory.read_u64(address)?.cast_signed();
-    Ok((seconds, memory.read_u64(address.wrapping_add(8))?.cast_signed()))
+pub(super) fn read_timespec(call: &Call<'_>, address: u64) -> Result<(i64, i64), Errno> {
+    let (seconds, nanoseconds) = call.memory().read_pair(address)?;
+    Ok((seconds.cast_signed(), nanoseconds.cast_signed()))
 }
 
 fn write_timespec(call: &Call<'_>, address: u64, time: (i64, i64)) -> Result<(), Failure> {
@@ -164,8 +163,7 @@ pub(super) fn now(call: &Call<'_>, id: i32) -> Result<Duration, Errno> {
             duration(now.tv_sec, now.tv_nsec)
         }
         Clock::Processor { whose: Whose::Process(process), user } => {
-            let usage = process.usage(call.kernel);
-            Ok(if user { usage.user } else { usage.total() })
+            Ok(process.usage(call.kernel).shown(user))
         }
         Clock::Processor { whose: Whose::Thread(_), .. } => Err(Errno::OPNOTSUPP),
     }
@@ -380,13 +378,10 @@ pub(super) fn clock_nanosleep(call: &Call<'_>) -> Outcome {
         Clock::Processor { whose: Whose::Thread(_), user: true } => Err(Errno::OPNOTSUPP.into()),
         Clock::Processor { whose: Whose::Thread(thread), .. } => {
             let clock = ThreadClock::of(call.kernel, &thread)?;
-            sleep_for_processor(call, &|| clock.now(), (wanted, absolute))
+            sleep_for_processor(call, &|| clock.now(call.kernel), (wanted, absolute))
         }
         Clock::Processor { whose: Whose::Process(process), user } => {
-            let now = || {
-                let usage = process.usage(call.kernel);
-                Some(if user { usage.user } else { usage.total() })
-            };
+            let now = || Some(process.usage(call.kernel).shown(user));
             sleep_for_processor(call, &now, (wanted, absolute))
         }
         Clock::Host(_) if absolute => {

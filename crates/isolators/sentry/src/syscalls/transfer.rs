@@ -197,7 +197,7 @@ impl Way<'_> {
     ) -> Result<u64, Failure> {
         let memory = call.memory();
         let append = self.flags & how::APPEND != 0;
-        let appends = append || self.file.flags.load(Ordering::SeqCst) & status::APPEND != 0;
+        let appends = append || self.file.flag(status::APPEND);
         let length = vectors.iter().map(|(_, length)| *length).sum();
         let moves = offset.is_none();
         let done = self.placed(offset, |offset| {

@@ -103,12 +103,7 @@ fn of_living(call: &Call<'_>, tid: Pid) -> Spent {
     };
     let Some((process, thread)) = found else { return Spent::default() };
     let children = lock(&process.accounts).children;
-    let mut tally = {
-        let counting = lock(&process.counting);
-        let mut tally = counting.own.clone();
-        tally.absorb(counting.children.clone());
-        tally
-    };
+    let mut tally = lock(&process.counting).all();
     if let Some(thread) = thread {
         tally.reach(most_memory(call.kernel, &thread));
     }

@@ -118,9 +118,9 @@ pub fn clone(
     {
         return Err(Errno::INVAL);
     }
+    let who = lock(&thread.credentials).clone();
     if request.flags & flags::THREAD == 0 {
         let limit = lock(&thread.process.limits).soft(resource::NPROC);
-        let who = lock(&thread.credentials).clone();
         let [user, ..] = who.users;
         let free = user == 0 || who.can(Caps::SYS_RESOURCE) || who.can(Caps::SYS_ADMIN);
         if !free && limit != INFINITY {
@@ -132,7 +132,6 @@ pub fn clone(
         }
     }
     let has = |flag: u64| request.flags & flag != 0;
-    let who = lock(&thread.credentials).clone();
     let mut made = if has(new::ALL) {
         Some(namespaces::make(kernel, (thread, &who), request.flags)?)
     } else {
@@ -158,10 +157,10 @@ pub fn clone(
         made.enter(kernel, &child);
     }
     let files = Arc::clone(&lock(&thread.process.files));
-    let told = |number: u32| thread.memory().write(request.pidfd, &number.to_le_bytes());
     let open = || {
         let number = open_pidfd(kernel, &files, &child)?;
-        let written = told(number).map_err(|_| Errno::FAULT);
+        let written = thread.memory().write(request.pidfd, &number.to_le_bytes());
+        let written = written.map_err(|_| Errno::FAULT);
         written.map(|()| number).inspect_err(|_| drop(files.remove(number)))
     };
     let pidfd = has(flags::PIDFD).then(open).transpose();

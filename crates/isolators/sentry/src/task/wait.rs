@@ -136,9 +136,7 @@ impl Tree {
                 let [user, ..] = lock(&row.process.credentials()).users;
                 let accounts = *lock(&row.process.accounts);
                 let times = accounts.past.plus(accounts.children);
-                let counting = lock(&row.process.counting);
-                let mut tally = counting.own.clone();
-                tally.absorb(counting.children.clone());
+                let tally = lock(&row.process.counting).all();
                 found = Some((pid, change, user, Spent { times, tally }));
                 break;
             }

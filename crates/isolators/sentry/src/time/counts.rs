@@ -58,6 +58,16 @@ pub struct Counting {
     pub children: Tally,
 }
 
+impl Counting {
+    /// All of it.
+    #[must_use]
+    pub fn all(&self) -> Tally {
+        let mut all = self.own.clone();
+        all.absorb(self.children.clone());
+        all
+    }
+}
+
 /// All that a tally counts. Stubs that it waits for are being killed; who still is there
 /// after a second counts next time.
 pub fn sum<T>(of: &Mutex<T>, tally: impl Fn(&mut T) -> &mut Tally) -> Counted {

@@ -30,7 +30,6 @@ impl Drop for Counted {
 #[derive(Debug)]
 pub struct ThreadClock {
     thread: Weak<Thread>,
-    kernel: Weak<Kernel>,
     file: OnceLock<OwnedFd>,
     _counted: Counted,
 }
@@ -40,21 +39,21 @@ impl ThreadClock {
     ///
     /// # Errors
     /// `EAGAIN` if there are too many; `EINVAL` if the thread has ended.
-    pub fn of(kernel: &Arc<Kernel>, thread: &Arc<Thread>) -> Result<Self, Errno> {
+    pub fn of(kernel: &Kernel, thread: &Arc<Thread>) -> Result<Self, Errno> {
         let before = COUNT.fetch_add(1, Ordering::SeqCst);
         let counted = Counted;
         if before >= MOST {
             return Err(Errno::AGAIN);
         }
-        let (kernel, thread) = (Arc::downgrade(kernel), Arc::downgrade(thread));
-        let clock = ThreadClock { thread, kernel, file: OnceLock::new(), _counted: counted };
-        clock.now().map(|_| clock).ok_or(Errno::INVAL)
+        let (thread, file) = (Arc::downgrade(thread), OnceLock::new());
+        let clock = ThreadClock { thread, file, _counted: counted };
+        clock.now(kernel).map(|_| clock).ok_or(Errno::INVAL)
     }
 
     /// What it shows; `None` if its thread has ended.
     #[must_use]
-    pub fn now(&self) -> Option<Duration> {
-        let Some(file) = self.file.get() else { return self.open() };
+    pub fn now(&self, kernel: &Kernel) -> Option<Duration> {
+        let Some(file) = self.file.get() else { return self.open(kernel) };
         let mut text = [0; 80];
         let count = rustix::io::pread(file, &mut text, 0).ok()?;
         let text = std::str::from_utf8(text.get(..count)?).ok()?;
@@ -62,8 +61,8 @@ impl ThreadClock {
     }
 
     /// The first look. Who has been made a moment ago is no thread of the host's yet.
-    fn open(&self) -> Option<Duration> {
-        let (thread, kernel) = (self.thread.upgrade()?, self.kernel.upgrade()?);
+    fn open(&self, kernel: &Kernel) -> Option<Duration> {
+        let thread = self.thread.upgrade()?;
         let place = lock(&thread.place).clone();
         let Some(host) = place.host else {
             return (!thread.doomed.load(Ordering::SeqCst)).then_some(Duration::ZERO);
@@ -71,6 +70,6 @@ impl ThreadClock {
         let pid = place.space.stub.pid();
         let file = kernel.files.broker.process_file(pid, Some(host), ProcessFile::Schedule);
         let _ = self.file.set(file.ok()?);
-        self.now()
+        self.now(kernel)
     }
 }

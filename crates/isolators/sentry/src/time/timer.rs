@@ -74,11 +74,8 @@ impl Timer {
     pub fn now(&self, kernel: &Arc<Kernel>) -> Option<Duration> {
         match &self.source {
             Source::Wall => Some(BEGIN + kernel.booted.elapsed()),
-            Source::Thread(clock) => clock.now(),
-            Source::Processor(process, user) => {
-                let usage = process.upgrade()?.usage(kernel);
-                Some(if *user { usage.user } else { usage.total() })
-            }
+            Source::Thread(clock) => clock.now(kernel),
+            Source::Processor(process, user) => Some(process.upgrade()?.usage(kernel).shown(*user)),
         }
     }
 

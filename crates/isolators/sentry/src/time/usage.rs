@@ -28,6 +28,12 @@ impl Usage {
         self.user + self.system
     }
 
+    /// What its clock shows: of its own code alone if `user`, or of all.
+    #[must_use]
+    pub fn shown(self, user: bool) -> Duration {
+        if user { self.user } else { self.total() }
+    }
+
     /// With `other` on top.
     #[must_use]
     pub fn plus(self, other: Usage) -> Self {

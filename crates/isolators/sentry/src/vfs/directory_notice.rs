@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
-use crate::signal::owner::Owner;
+use crate::signal::owner::{Owner, What};
 use crate::task::waiter::lock;
 
 use super::inotify::{Id, Told, WATCHED, Watch, anybody, event};
@@ -62,7 +62,7 @@ impl DirectoryNotice {
             return;
         }
         if let Some(owner) = self.owner.upgrade() {
-            owner.directory_changed(descriptor);
+            owner.is_due(What::Directory(descriptor));
         }
     }
 

@@ -266,7 +266,9 @@ impl std::fmt::Debug for OpenFile {
 }
 
 impl OpenFile {
-    fn flag(&self, flag: u32) -> bool {
+    /// Whether it has a flag of open(2).
+    #[must_use]
+    pub fn flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::SeqCst) & flag != 0
     }
 
@@ -274,6 +276,14 @@ impl OpenFile {
     #[must_use]
     pub fn is_path(&self) -> bool {
         self.flag(status::PATH)
+    }
+
+    /// Itself.
+    ///
+    /// # Errors
+    /// `EBADF` if it is open as a name alone.
+    pub fn opened(self: Arc<Self>) -> Result<Arc<Self>, Errno> {
+        if self.is_path() { Err(Errno::BADF) } else { Ok(self) }
     }
 
     /// Whether it may be read.
@@ -320,7 +330,7 @@ impl OpenFile {
         from: &[u8],
         offset: Option<u64>,
     ) -> Result<usize, Failure> {
-        self.write_as(call, from, offset, false)
+        self.write_how(call, from, offset, (false, true))
     }
 
     /// The same, but that it never waits.
@@ -334,20 +344,6 @@ impl OpenFile {
         offset: Option<u64>,
     ) -> Result<usize, Failure> {
         self.write_how(call, from, offset, (false, false))
-    }
-
-    /// The same; at the end, if `append` or the file's flags say so.
-    ///
-    /// # Errors
-    /// As write(2).
-    pub fn write_as(
-        &self,
-        call: &Call<'_>,
-        from: &[u8],
-        offset: Option<u64>,
-        append: bool,
-    ) -> Result<usize, Failure> {
-        self.write_how(call, from, offset, (append, true))
     }
 
     /// The same, maybe at the end; and maybe it waits.

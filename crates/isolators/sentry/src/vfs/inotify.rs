@@ -194,9 +194,7 @@ impl Inotify {
         self.push(Event { watch: number, mask, cookie: 0, name });
         Ok(())
     }
-}
 
-impl Inotify {
     /// What `/proc/<pid>/fdinfo` tells of its watches.
     #[must_use]
     pub fn lines(self: &Arc<Self>) -> String {

@@ -235,7 +235,9 @@ impl File for HostStream {
                     .map_or(Ready::empty(), |p| Ready::from_bits_truncate(p.revents().bits())),
                 Err(_) => Ready::empty(),
             };
-        ready.set(Ready::IN, ready.contains(Ready::IN) || !lock(&self.back).is_empty());
+        if !lock(&self.back).is_empty() {
+            ready |= Ready::IN;
+        }
         // Another may have taken it since a waiter joined, who does not hear of more then.
         let more = (Ready::IN | Ready::OUT).difference(ready);
         if !lock(&self.asked).contains(more) {

@@ -62,12 +62,6 @@ impl Udp {
         })
     }
 
-    /// Whether its ports are these.
-    #[must_use]
-    pub fn is_of(&self, ports: &Arc<Ports<Udp>>) -> bool {
-        Arc::ptr_eq(&self.ports, ports)
-    }
-
     /// Sets which types of messages it does not see.
     pub fn set_filter(&self, words: impl Iterator<Item = u32>) {
         let mut filter = lock(&self.filter);

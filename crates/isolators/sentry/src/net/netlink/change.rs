@@ -19,10 +19,11 @@ pub(super) fn serve(
     if request.kind % 4 == 2 {
         return None;
     }
-    if change_links::is_same(request, network) && who.permit_change(network).is_err() {
+    let may = who.permit_change(network);
+    if may.is_err() && change_links::is_same(request, network) {
         return Some(who.permit_as_it_is(network));
     }
-    let done = who.permit_change(network).and_then(|()| match request.kind {
+    let done = may.and_then(|()| match request.kind {
         kind::NEW_LINK | kind::SET_LINK => change_links::set(request, network, who),
         kind::DELETE_LINK => change_links::delete(request, network),
         kind::NEW_ADDRESS | kind::DELETE_ADDRESS => {

@@ -60,7 +60,7 @@ pub(super) fn is_same(request: &Request<'_>, network: &Network) -> bool {
     let (wanted, which) = (word(request.body, 8), word(request.body, 12));
     let links = network.links();
     let link = link_of(request, &links).ok().flatten();
-    which == flag::UP && link.is_some_and(|link| (link.flags() ^ wanted) & flag::UP == 0)
+    which == flag::UP && link.is_some_and(|link| link.up == (wanted & flag::UP != 0))
 }
 
 /// `RTM_NEWLINK`, `RTM_SETLINK`

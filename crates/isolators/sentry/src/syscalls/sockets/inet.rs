@@ -250,7 +250,7 @@ fn send_one(
     let stays = to.ip().is_multicast() && (from.is_loopback() || device == LOOPBACK);
     let own = if local.is_unspecified() { from } else { local };
     let packet = &mut outgoing.packet;
-    let lite = udp.is_of(&network.inet.udp_lite);
+    let lite = socket.protocol == options::UDP_LITE;
     match (network.reach(own, to.ip(), device), network.stack()) {
         (Reach::Nobody, _) => udp.check(packet, to),
         (Reach::Other(other, link), _) => {

@@ -14,7 +14,6 @@ mod tcp_info;
 mod unix;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -52,7 +51,7 @@ fn sender(call: &Call<'_>) -> Sender {
 }
 
 fn nonblocking(file: &OpenFile) -> bool {
-    file.flags.load(Ordering::SeqCst) & status::NONBLOCK != 0
+    file.flag(status::NONBLOCK)
 }
 
 /// How long a call may wait.
@@ -167,8 +166,7 @@ pub(super) fn socket_(call: &Call<'_>) -> Outcome {
 
 /// Why there is no pair of a family but UNIX's: the sockets are made first.
 fn no_pair(family: i32, kind: u32, protocol: i32) -> Errno {
-    const TCP: i32 = 6;
-    const UDP: i32 = 17;
+    use crate::net::inet::options::{TCP, UDP};
     match (family, kind, protocol) {
         (2 | 10, 1, 0 | TCP) | (2 | 10, 2, 0 | UDP) | (16, 2 | 3, _) => Errno::OPNOTSUPP,
         (2 | 10, 1..=3, _) => Errno::PROTONOSUPPORT,

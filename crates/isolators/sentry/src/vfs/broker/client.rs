@@ -10,8 +10,11 @@ use crate::task::waiter::lock;
 
 use super::super::Attributes;
 use super::line::{Answer, Line};
-use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, Request};
+use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, READS, Request};
 use crate::platform::{HostPid, HostTid};
+
+/// What is told of a file: how it was found, and its attributes.
+type Told = Option<(u8, Attributes)>;
 
 /// The sentry's side.
 #[derive(Debug)]
@@ -156,7 +159,7 @@ impl BrokerClient {
         let (reads, attributes) = told.split_first().ok_or(Errno::IO)?;
         let attributes = Attributes::from_stat_bytes(attributes).ok_or(Errno::IO)?;
         let handle = descriptors.pop().ok_or(Errno::IO)?;
-        Ok((Found { handle, reads: *reads == 2, attributes }, descriptors.pop()))
+        Ok((Found { handle, reads: *reads == READS, attributes }, descriptors.pop()))
     }
 
     /// A handle (`O_PATH`) of `name` in `directory`; of a link itself. With `opens` one that
@@ -184,25 +187,35 @@ impl BrokerClient {
         directory: BorrowedFd<'_>,
         names: &[Vec<u8>],
     ) -> Result<Vec<Option<Found>>, Errno> {
-        let asked = names.join(&0);
-        let room = names.len() * (1 + ATTRIBUTES);
-        let operation = Operation::LookupAll;
-        let (told, with) = self.exchange(operation, [0; 5], [&asked, b""], &[directory], room)?;
-        let told: Vec<_> = told.chunks_exact(1 + ATTRIBUTES).collect();
-        let there = told.iter().filter(|one| one.first().is_some_and(|found| *found != 0)).count();
+        let (told, with) = self.ask_of_all(Operation::LookupAll, directory, names)?;
         // With too few descriptors nobody knows whose they are.
-        if told.len() != names.len() || there != with.len() {
+        if told.iter().flatten().count() != with.len() {
             return Err(Errno::IO);
         }
         let mut with = with.into_iter();
-        let found = told.iter().map(|one| match one.split_first() {
-            Some((found @ (1 | 2), attributes)) => {
-                let (attributes, handle) = (Attributes::from_stat_bytes(attributes)?, with.next()?);
-                Some(Found { handle, reads: *found == 2, attributes })
-            }
-            _ => None,
+        let found = told.into_iter().map(|told| {
+            let ((how, attributes), handle) = (told?, with.next()?);
+            Some(Found { handle, reads: how == READS, attributes })
         });
         Ok(found.collect())
+    }
+
+    /// Asks of several names: what is told of each, if anything is, and descriptors.
+    fn ask_of_all(
+        &self,
+        operation: Operation,
+        directory: BorrowedFd<'_>,
+        names: &[Vec<u8>],
+    ) -> Result<(Vec<Told>, Vec<OwnedFd>), Errno> {
+        let asked = names.join(&0);
+        let room = names.len() * (1 + ATTRIBUTES);
+        let (told, with) = self.exchange(operation, [0; 5], [&asked, b""], &[directory], room)?;
+        let told = told.chunks_exact(1 + ATTRIBUTES).map(|one| match one.split_first() {
+            Some((how @ 1.., attributes)) => Some((*how, Attributes::from_stat_bytes(attributes)?)),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        if told.len() == names.len() { Ok((told, with)) } else { Err(Errno::IO) }
     }
 
     /// Attributes of up to 128 names in `directory`, of links themselves; `None` for
@@ -215,16 +228,8 @@ impl BrokerClient {
         directory: BorrowedFd<'_>,
         names: &[Vec<u8>],
     ) -> Result<Vec<Option<Attributes>>, Errno> {
-        let asked = names.join(&0);
-        let room = names.len() * (1 + ATTRIBUTES);
-        let operation = Operation::Stat;
-        let (told, _) = self.exchange(operation, [0; 5], [&asked, b""], &[directory], room)?;
-        let told = told.chunks_exact(1 + ATTRIBUTES).map(|one| match one.split_first() {
-            Some((1, attributes)) => Attributes::from_stat_bytes(attributes),
-            _ => None,
-        });
-        let told: Vec<_> = told.collect();
-        if told.len() == names.len() { Ok(told) } else { Err(Errno::IO) }
+        let (told, _) = self.ask_of_all(Operation::Stat, directory, names)?;
+        Ok(told.into_iter().map(|told| told.map(|(_, attributes)| attributes)).collect())
     }
 
     /// Opens what a handle stands for: a regular file or directory.

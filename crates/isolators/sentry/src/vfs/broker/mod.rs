@@ -94,6 +94,9 @@ pub enum ProcessFile {
 const ATTRIBUTES: usize = 144;
 /// Names that one request asks of at most.
 pub(super) const MOST_ASKED: usize = 128;
+/// What an answer says of a file that was found: that its handle is but that, or reads it, too.
+const NAMES: u8 = 1;
+const READS: u8 = 2;
 /// Names that one request looks up at most.
 pub(super) const MOST_FOUND: usize = 16;
 

@@ -16,8 +16,8 @@ use super::super::Kind;
 use super::syncer::Mounts;
 use super::told::{Told, is_interface, is_stored, mount_of, told, told_of};
 use super::{
-    ATTRIBUTES, EXTENDED, Found, MESSAGE, MOST_ASKED, MOST_FOUND, NOT_MINE, Operation, ProcessFile,
-    Request, StartBrokerError, receive, send,
+    ATTRIBUTES, EXTENDED, Found, MESSAGE, MOST_ASKED, MOST_FOUND, NAMES, NOT_MINE, Operation,
+    ProcessFile, READS, Request, StartBrokerError, receive, send,
 };
 
 /// Handles of a root's mounts that the broker will serve; a guest with more of them
@@ -229,8 +229,7 @@ impl Broker {
             }
             SYMLINK => {
                 rustix::fs::symlinkat(request.second.as_slice(), first, name?)?;
-                self.own(first, name?, Kind::Link, owner)?;
-                self.lookup(first, name?, false).map(Answer::Found)
+                made(self.own(first, name?, Kind::Link, owner)?)
             }
             MAKE_NODE => {
                 let (file_type, kind) = match FileType::from_raw_mode(low(number)) {
@@ -240,12 +239,12 @@ impl Broker {
                 };
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mknodat(first, name?, file_type, mode, 0)?;
-                let made = self.own(first, name?, kind, owner)?;
+                let handle = self.own(first, name?, kind, owner)?;
                 // A change of owner clears these bits.
                 if mode.intersects(Mode::SUID | Mode::SGID) {
-                    rustix::fs::chmodat(&self.own, Self::again(&made), mode, AtFlags::empty())?;
+                    rustix::fs::chmodat(&self.own, Self::again(&handle), mode, AtFlags::empty())?;
                 }
-                self.lookup(first, name?, false).map(Answer::Found)
+                made(handle)
             }
             LINK => {
                 let second = with.get(1).ok_or(Errno::INVAL)?;
@@ -318,9 +317,7 @@ impl Broker {
                 return Err(Errno::ACCESS);
             }
             lock(&self.mounts).insert(mount);
-            if opens && let Some(found) = self.open_stored(directory, name)? {
-                return Ok(found);
-            }
+            return self.lookup(directory, name, opens);
         }
         Ok(Found { handle, reads: false, attributes })
     }
@@ -328,17 +325,15 @@ impl Broker {
     /// A regular file or directory of a mount that is served, open to be read; `None` if it is
     /// not that or the host does not let it.
     fn open_stored(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<Found>, Errno> {
-        let is_served = |told: &Told| {
-            is_stored(told.attributes.kind()) && lock(&self.mounts).contains(&told.mount)
-        };
         let before = told_of(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if !is_served(&before) {
+        if !is_stored(before.attributes.kind()) || !lock(&self.mounts).contains(&before.mount) {
             return Ok(None);
         }
         // The host may have put something else there meanwhile, which must not block.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let Ok(handle) = beneath(directory, name, flags, 0) else { return Ok(None) };
-        let told = told(&handle).ok().filter(|told| is_served(told) && told.mount == before.mount);
+        let is_same = |told: &Told| told.mount == before.mount && is_stored(told.attributes.kind());
+        let told = told(&handle).ok().filter(is_same);
         Ok(told.map(|told| Found { handle, reads: true, attributes: told.attributes }))
     }
 
@@ -435,13 +430,19 @@ fn readable_attribute(name: &[u8]) -> Result<&[u8], Errno> {
 
 /// What an answer says of a file beside its handle.
 fn tell(found: &Found, answer: &mut Vec<u8>) {
-    answer.push(if found.reads { 2 } else { 1 });
+    answer.push(if found.reads { READS } else { NAMES });
     answer.extend_from_slice(&found.attributes.stat_bytes());
 }
 
 /// A name of an extended attribute that programs set for themselves.
 fn own_attribute(name: &[u8]) -> Result<&[u8], Errno> {
     if name.starts_with(b"user.") { Ok(name) } else { Err(Errno::OPNOTSUPP) }
+}
+
+/// What was made, by its handle.
+fn made(handle: OwnedFd) -> Result<Answer, Errno> {
+    let attributes = told(&handle)?.attributes;
+    Ok(Answer::Found(Found { handle, reads: false, attributes }))
 }
 
 /// Gives a new file its owner.

@@ -76,9 +76,12 @@ impl HostNode {
         let mut names = Vec::new();
         if !self.is_shared() {
             let mut content = lock(&self.content);
-            names = content.following(name);
+            let count = content.follow(name);
             if let Some(early) = content.ahead.take(name, is) {
                 return Ok((early.found, early.copies));
+            }
+            if count > 1 {
+                names = content.from(name, count);
             }
         }
         if names.len() > 1

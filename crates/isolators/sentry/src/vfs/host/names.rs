@@ -113,13 +113,16 @@ impl Content {
         self.names.as_ref().map_or(0, |names| lock(names).count())
     }
 
-    /// A name that is opened and those after it that are to be looked up with it.
-    pub(super) fn following(&mut self, name: &[u8]) -> Vec<Vec<u8>> {
-        let Some(names) = &self.names else { return Vec::new() };
+    /// How many are to be looked up with a name that is opened, itself among them.
+    pub(super) fn follow(&mut self, name: &[u8]) -> usize {
+        let Some(names) = &self.names else { return 0 };
         let names = lock(names);
-        let Some(place) = names.places.get(name) else { return Vec::new() };
-        let count = self.ahead.follow(&names, *place);
-        names.from(name, count)
+        names.places.get(name).map_or(0, |place| self.ahead.follow(&names, *place))
+    }
+
+    /// A name of the listing, and those that come after it.
+    pub(super) fn from(&self, name: &[u8], count: usize) -> Vec<Vec<u8>> {
+        self.names.as_ref().map(|names| lock(names).from(name, count)).unwrap_or_default()
     }
 
     fn change(&mut self, f: impl FnOnce(&mut Names)) {
@@ -247,8 +250,7 @@ impl HostNode {
     /// A name of a listing and those after it, to be asked for at once.
     #[must_use]
     pub fn neighbours(&self, name: &[u8], count: usize) -> Vec<Vec<u8>> {
-        let content = lock(&self.content);
-        content.names.as_ref().map(|n| lock(n).from(name, count)).unwrap_or_default()
+        lock(&self.content).from(name, count)
     }
 
     /// The host has said that a name is there already: made by a call that has not come to

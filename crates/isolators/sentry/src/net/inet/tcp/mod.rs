@@ -78,7 +78,7 @@ pub struct Tcp {
     /// What came to it.
     pub inbox: Arc<Inbox>,
     /// What is known of its packets, if there are any.
-    pub measured: Arc<Measured>,
+    pub measured: Measured,
     changed: WaitQueue,
     ports: Arc<Ports<Tcp>>,
     state: Mutex<State>,
@@ -107,7 +107,7 @@ impl Tcp {
         Arc::new(Tcp {
             is_v6,
             inbox: Inbox::new(BUFFER),
-            measured: Arc::default(),
+            measured: Measured::default(),
             changed: WaitQueue::default(),
             ports: Arc::clone(ports),
             state: Mutex::new(state),

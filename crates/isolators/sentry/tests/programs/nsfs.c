@@ -43,8 +43,9 @@ static void ask(void) {
         if (parent >= 0) P("  above it: type %lx parent %ld\n", E(ioctl(parent, NS_GET_NSTYPE)), E(ioctl(parent, NS_GET_PARENT)));
     }
 }
-static volatile int from, code;
-static void on(int s, siginfo_t *i, void *c) { from = i->si_pid, code = i->si_code; }
+static volatile int from[2], code[2];
+/* which of the two comes last is not said */
+static void on(int s, siginfo_t *i, void *c) { from[s == SIGUSR2] = i->si_pid, code[s == SIGUSR2] = i->si_code; }
 static void child(int q, int sem, int shm, mqd_t mq) {
     struct { long t; char x; } m = {1, 'x'};
     msgsnd(q, &m, 1, 0);
@@ -82,7 +83,8 @@ int main(void) {
     p = syscall(SYS_clone, CLONE_NEWPID | SIGUSR1, 0, 0, 0, 0);
     if (!p) { child(q, sem, shm, mq); _exit(0); }
     while (waitpid(p, 0, __WALL) != p);
-    P("exit signal %d code %d\n", from == p, code);
+    P("exit signal %d code %d\n", from[0] == p, code[0]);
+    P("notified %d code %d\n", from[1] == p, code[1]);
     struct msqid_ds d;
     msgctl(q, IPC_STAT, &d);
     struct shmid_ds s;

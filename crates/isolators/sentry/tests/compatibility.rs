@@ -78,6 +78,7 @@ fn compiled_programs_see_the_same() {
         "nested",
         "files",
         "flags",
+        "leavers",
         "notify",
         "watches",
         "futexes",

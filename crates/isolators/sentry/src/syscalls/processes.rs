@@ -3,6 +3,8 @@
 use rustix::io::Errno;
 
 use crate::kernel::Frame;
+use crate::platform::context::Register;
+use crate::signal;
 use crate::task::waiter::lock;
 use crate::task::{CloneRequest, Pid, Status, clone as make_task, exit_process, exit_thread};
 
@@ -19,8 +21,16 @@ const PARENT_SETTID: u64 = 0x10_0000;
 const SIGCHLD: i32 = 17;
 
 fn make(call: &Call<'_>, frame: &Frame, request: CloneRequest, wanted: &[Pid]) -> Framed {
-    make_task(call.kernel, call.thread, call.id, frame, (request, wanted))?;
-    Ok(None)
+    match make_task(call.kernel, call.thread, call.id, frame, (request, wanted)) {
+        // Its process is ending, and this thread in a moment: until then it tries again.
+        Err(Errno::INTR) => {
+            let mut again = frame.clone();
+            again.context.set(Register::Rip, frame.context.get(Register::Rip).wrapping_sub(2));
+            signal::resume(call.kernel, call.thread, call.id, &mut again);
+            Ok(None)
+        }
+        made => Ok(made.map(|()| None)?),
+    }
 }
 
 pub(super) fn fork(call: &Call<'_>, frame: &Frame) -> Framed {

@@ -63,6 +63,29 @@ static void *park(void *a) {
     pthread_mutex_unlock(&m);
     return a;
 }
+/* Of a shared word the memory is looked for, though nobody waits; of a private one only its place. */
+static void nowhere(void) {
+    char *gone = mmap(0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *closed = mmap(0, 4096, 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    FILE *file = tmpfile();
+    ftruncate(fileno(file), 4096);
+    char *cut = mmap(0, 4096, 3, MAP_SHARED, fileno(file), 0);
+    ftruncate(fileno(file), 0);
+    munmap(gone, 4096);
+    char *all[] = {gone, closed, cut, (char *)&word};
+    for (int i = 0; i < 4; i++) {
+        printf("word %d:", i);
+        for (int p = 0; p <= FUTEX_PRIVATE_FLAG; p += FUTEX_PRIVATE_FLAG) {
+            printf(" wake %ld", futex(all[i], FUTEX_WAKE | p, 1, 0, 0, 0));
+            printf(" bits %ld", futex(all[i], FUTEX_WAKE_BITSET | p, 1, 0, 0, 4));
+            printf(" moved %ld", futex(all[i], FUTEX_REQUEUE | p, 1, (void *)1, &other, 0));
+            printf(" there %ld", futex(&word, FUTEX_CMP_REQUEUE | p, 1, (void *)1, all[i], 0));
+            printf(" odd %ld", futex(&word, FUTEX_CMP_REQUEUE | p, 1, (void *)1, all[i] + 2, 0));
+        }
+        puts("");
+    }
+    munmap(closed, 4096), munmap(cut, 4096), fclose(file);
+}
 int main(void) {
     setvbuf(stdout, 0, _IOLBF, 0);
     for (int p = 0; p <= FUTEX_PRIVATE_FLAG; p += FUTEX_PRIVATE_FLAG) {
@@ -101,6 +124,7 @@ int main(void) {
         pthread_join(b, 0);
         printf("requeued %d %d\n", moved, result);
     }
+    nowhere();
     /* Between processes. */
     int *shared = mmap(0, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0), status;
     pid_t pid = fork();

@@ -86,6 +86,12 @@ fn requeue(call: &Call<'_>, compare: bool) -> Outcome {
     let (most, moved) = (call.int(2), call.int(3));
     let most = u32::try_from(most).map_err(|_| Errno::INVAL)?;
     let moved = usize::try_from(moved).map_err(|_| Errno::INVAL)?;
+    if !call.arg(4).is_multiple_of(4) {
+        return Err(Errno::INVAL.into());
+    }
+    for word in [call.arg(0), call.arg(4)] {
+        space.memory.read_u32(word)?;
+    }
     let mut queues = lock(&call.kernel.futexes.queues);
     if compare && space.memory.read_u32(call.arg(0))? != call.uint(5) {
         return Err(Errno::AGAIN.into());
@@ -253,10 +259,16 @@ pub(super) fn futex_with_frame(call: &Call<'_>, frame: &Frame) -> Framed {
     }
 }
 
+/// Wakes those who wait for a word here. If nobody does, the word is looked for: of a shared
+/// one Linux asks what it belongs to, of a private one no more than whether it is an address.
 fn woken(call: &Call<'_>, bits: u32) -> Outcome {
     let most = u32::try_from(call.int(2).max(1)).unwrap_or(1);
     let space = call.thread.space();
-    Ok(call.kernel.futexes.wake(key(&space, call.arg(0)), most, bits).into())
+    let woken = call.kernel.futexes.wake(key(&space, call.arg(0)), most, bits);
+    if woken == 0 && call.uint(1) & PRIVATE == 0 {
+        space.memory.read_u32(call.arg(0))?;
+    }
+    Ok(woken.into())
 }
 
 /// `FUTEX_WAKE_OP` on shared words: the thread changes the second one by the host's call.

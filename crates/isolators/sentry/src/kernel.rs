@@ -409,13 +409,6 @@ impl Kernel {
         self.machine.adopt(self, space);
     }
 
-    /// Whether a process executes the file of this device and inode.
-    #[must_use]
-    pub fn executes(&self, id: (u64, u64)) -> bool {
-        let is = |space: &Arc<crate::mm::Space>| space.users() > 0 && lock(&space.program).id == id;
-        self.machine.spaces().iter().any(is)
-    }
-
     /// Unties all threads of a space whose stub has ended. Before it is reaped: until
     /// then the host gives their numbers to nobody.
     pub fn detach_all(&self, space: &Arc<crate::mm::Space>) {

@@ -307,6 +307,14 @@ fn locks_of_files_are_the_same() {
     }
 }
 
+/// What is executed is not written, and the other way round: by descriptors, mappings, programs.
+#[test]
+fn programs_and_writers_keep_each_other_away() {
+    if sandbox::possible() {
+        same_as_root("busy");
+    }
+}
+
 /// Attributes and seals of what has no name; programs that are executed by descriptor.
 #[test]
 fn files_without_names_are_the_same() {

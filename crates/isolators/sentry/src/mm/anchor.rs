@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::vfs::file_use::FileUse;
 use crate::vfs::mount::MountUse;
 
 /// What stays there for as long as it is mapped, if anything has to: a file in memory without a
@@ -12,19 +13,26 @@ use crate::vfs::mount::MountUse;
 pub struct Anchor {
     kept: Option<Arc<dyn Any + Send + Sync>>,
     mount: Option<Arc<MountUse>>,
+    file: Option<Arc<FileUse>>,
 }
 
 impl Anchor {
     /// Keeps `what`.
     #[must_use]
     pub fn of(what: Arc<dyn Any + Send + Sync>) -> Self {
-        Anchor { kept: Some(what), mount: None }
+        Anchor { kept: Some(what), ..Anchor::default() }
     }
 
     /// The same, and keeps a mount in use.
     #[must_use]
     pub fn in_mount(self, mount: Option<Arc<MountUse>>) -> Self {
         Anchor { mount, ..self }
+    }
+
+    /// The same of a file that was opened for something.
+    #[must_use]
+    pub fn of_use(self, file: Option<Arc<FileUse>>) -> Self {
+        Anchor { file, ..self }
     }
 }
 
@@ -46,7 +54,12 @@ impl PartialEq for Anchor {
             (Some(one), Some(other)) => one.is_of(other),
             _ => false,
         };
-        kept && mount
+        let file = match (&self.file, &other.file) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        kept && mount && file
     }
 }
 

@@ -23,6 +23,7 @@ use crate::platform::desks::Desks;
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
 use crate::task::waiter::lock;
 use crate::vfs::Entry;
+use crate::vfs::file_use::FileUse;
 use crate::workers::{Wait, let_others_serve, step_aside};
 
 /// What an address space executes.
@@ -32,8 +33,8 @@ pub struct Program {
     pub path: Vec<u8>,
     /// Where it was found.
     pub entry: Option<Arc<Entry>>,
-    /// Device and inode of the file, which nobody may write meanwhile.
-    pub id: (u64, u64),
+    /// Keeps others from writing it, and its interpreter as long as that is being mapped.
+    pub executing: Vec<Arc<FileUse>>,
 }
 
 /// An address space and the stub process that holds it.
@@ -117,7 +118,7 @@ impl Space {
     }
 
     /// A thread needs the space no more; the last one ends the stub, and nothing is held any
-    /// more because it is mapped.
+    /// more because it is mapped or executed.
     pub fn leave(&self) {
         if self.users.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.stub.kill();
@@ -125,9 +126,11 @@ impl Space {
         }
     }
 
-    fn unmap(&self) {
+    /// Nothing is held any more because it is mapped or executed: nobody runs here any longer.
+    pub fn unmap(&self) {
         let mapped = std::mem::take(&mut *lock(&self.areas));
-        drop(mapped);
+        let executed = std::mem::take(&mut lock(&self.program).executing);
+        drop((mapped, executed));
     }
 
     /// Threads in it.

@@ -242,6 +242,6 @@ pub(super) fn memfd_create(call: &Call<'_>) -> Outcome {
     };
     tmpfs::add_seals(&entry, seals)?;
     let Node::Tmp(node) = &entry.node else { return Err(Errno::IO.into()) };
-    let file = open::memory(&entry, node);
+    let file = open::memory(&entry, node)?;
     Ok(call.files().add(file, 0, flags & CLOSE_ON_EXEC != 0)?.into())
 }

@@ -95,6 +95,7 @@ fn wanted(
     }
     let fd = file.file.descriptor().ok_or(Errno::NODEV)?;
     let anchor = file.file.is_mapped(shared).in_mount(file.mount_use.clone());
+    let anchor = anchor.of_use(file.mapped_use());
     let descriptor = if shared && !file.writable() {
         read_only(call, fd)?
     } else {

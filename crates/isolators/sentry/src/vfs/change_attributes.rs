@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use crate::task::{Caps, Credentials};
 
 use super::change::alter;
+use super::file_use::Purpose;
 use super::inotify::{self, event};
 use super::{Attributes, Change, Entry, Kind, Node, OpenFile, Time, Walker, access, permit};
 
@@ -225,9 +226,7 @@ impl Walker<'_> {
         let attributes = entry.attributes(self.kernel)?;
         Walker::writable(entry)?;
         permit(&self.credentials, &attributes, access::WRITE)?;
-        if self.kernel.executes((attributes.device, attributes.inode)) {
-            return Err(Errno::TXTBSY);
-        }
+        let _writing = entry.node.begin(Purpose::Writing)?;
         let who = || self.credentials.clone();
         let done = match &entry.node {
             Node::Host(node) => {

@@ -14,9 +14,9 @@ use crate::syscalls::{Call, Failure};
 use crate::task::Thread;
 use crate::task::waiter::{Waiter, lock};
 
+use super::file_use::FileUse;
 use super::inotify::{self, Inotify, event};
 use super::mount::MountUse;
-use super::writing::Writing;
 use super::{Asks, Attributes, Directory, Entry, Epoll, Kept, Kind, Position, Ready, status};
 
 /// What an open file is made of.
@@ -222,8 +222,8 @@ pub struct OpenFile {
     pub entry: Option<Arc<Entry>>,
     /// It keeps what it is mounted in.
     pub mount_use: Option<Arc<MountUse>>,
-    /// It keeps its file from being executed.
-    pub writing: Option<Writing>,
+    /// What its file is open for, if that counts.
+    pub file_use: Option<Arc<FileUse>>,
     /// How it was opened.
     pub flags: AtomicU32,
     /// Position; of a directory, as [`Directory`] counts.

@@ -3,8 +3,10 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use rustix::io::Errno;
+
+use super::file_use::{FileUse, Purpose};
 use super::mount::MountUse;
-use super::writing::Writing;
 use super::{Directory, Entry, Epoll, File, Kind, Node, OpenFile, Position, status};
 
 impl OpenFile {
@@ -14,7 +16,7 @@ impl OpenFile {
             directory: None,
             entry: None,
             mount_use: None,
-            writing: None,
+            file_use: None,
             flags: AtomicU32::new(flags),
             position: Position::default(),
             seekable: false,
@@ -26,11 +28,12 @@ impl OpenFile {
         }
     }
 
-    /// A file that was found, with its names if it is a directory.
+    /// A file that was found, with its names if it is a directory, and with what it is open for.
     #[must_use]
     pub fn found(
         (file, directory): (Box<dyn File>, Option<Box<dyn Directory>>),
         entry: &Arc<Entry>,
+        file_use: Option<Arc<FileUse>>,
         flags: u32,
     ) -> Arc<Self> {
         let mut found = OpenFile::new(file, flags);
@@ -38,19 +41,28 @@ impl OpenFile {
             && !matches!(entry.node, Node::Namespace(_));
         (found.directory, found.entry) = (directory, Some(Arc::clone(entry)));
         found.mount_use = Some(MountUse::of(&entry.mount));
-        let written = found.writable() && entry.kind() == Kind::Regular;
-        found.writing = written.then(|| entry.node.id().map(Writing::of)).flatten();
+        found.file_use = file_use;
         Arc::new(found)
     }
 
     /// A new file in memory, which may be executed while it is open to be written.
-    #[must_use]
-    pub fn in_memory(file: Box<dyn File>, entry: &Arc<Entry>) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// None, as nobody else has it yet.
+    pub fn in_memory(file: Box<dyn File>, entry: &Arc<Entry>) -> Result<Arc<Self>, Errno> {
         let mut new = OpenFile::new(file, status::READ_WRITE);
         new.seekable = true;
         new.entry = Some(Arc::clone(entry));
         new.mount_use = Some(MountUse::of(&entry.mount));
-        Arc::new(new)
+        new.file_use = entry.node.begin(Purpose::Making)?;
+        Ok(Arc::new(new))
+    }
+
+    /// What is used by who maps it: of an overlay's file only a layer's.
+    #[must_use]
+    pub fn mapped_use(&self) -> Option<Arc<FileUse>> {
+        let node = self.entry.as_ref().map(|entry| &entry.node);
+        self.file_use.clone().filter(|_| !matches!(node, Some(Node::Overlay(_))))
     }
 
     /// A file without name and position.

@@ -16,6 +16,7 @@ mod extended;
 mod fifo;
 mod file;
 mod file_kinds;
+pub mod file_use;
 mod host;
 pub mod inotify;
 mod kept;
@@ -50,7 +51,6 @@ pub mod tmpfs;
 pub mod tty;
 mod walk;
 mod write_hint;
-pub mod writing;
 
 use std::sync::{Arc, Mutex, Weak};
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::mm::Anchor;
 
+use super::file_use::{FileUse, Purpose, Uses};
 use super::{
     Attributes, HostNode, Kind, MountTable, NamespaceFile, OverlayNode, ProcNode, TmpNode,
 };
@@ -59,6 +60,24 @@ impl Node {
     #[must_use]
     pub fn mounts(&self) -> Option<&Arc<MountTable>> {
         if let Node::Namespace(file) = self { file.mounts() } else { None }
+    }
+
+    /// Who uses it, if it is a regular file of which that is known.
+    fn uses(&self) -> Option<&Arc<Uses>> {
+        match self {
+            Node::Host(node) if node.kind() == Kind::Regular => Some(node.uses()),
+            Node::Tmp(node) if node.kind() == Kind::Regular => Some(node.uses()),
+            Node::Overlay(node) if node.kind() == Kind::Regular => Some(node.uses()),
+            _ => None,
+        }
+    }
+
+    /// Somebody comes to use it; `None` if nobody counts that.
+    ///
+    /// # Errors
+    /// As [`Uses::begin`].
+    pub fn begin(&self, purpose: Purpose) -> Result<Option<Arc<FileUse>>, Errno> {
+        self.uses().map(|uses| uses.begin(purpose)).transpose()
     }
 
     /// Has it be there when its name is not any more.

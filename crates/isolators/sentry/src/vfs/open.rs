@@ -8,6 +8,7 @@ use crate::syscalls::{Call, Failure};
 
 use super::change_attributes::check_owner;
 use super::device::OpenDevice;
+use super::file_use::{FileUse, Purpose};
 use super::host::HostDirectory;
 use super::inotify::{self, event};
 use super::mount::DetachedTree;
@@ -92,7 +93,7 @@ fn nameless(
         return Err(Errno::NOTDIR);
     }
     if flags & status::PATH != 0 {
-        return Ok(opened((Box::new(PathFile::new(link, attributes)), None), link, flags));
+        return Ok(opened((Box::new(PathFile::new(link, attributes)), None), link, None, flags));
     }
     let keep = flags & !ONCE & !status::CLOSE_ON_EXEC;
     let (reads, writes) = match flags & status::ACCESS {
@@ -126,7 +127,7 @@ pub fn tree(call: &Call<'_>, tree: Arc<DetachedTree>) -> Result<Arc<OpenFile>, E
     let attributes = root.attributes(call.kernel)?;
     root.node.hold(call.kernel)?;
     let file = Box::new(PathFile::of_tree(tree, attributes));
-    Ok(opened((file, None), &root, status::PATH))
+    Ok(opened((file, None), &root, None, status::PATH))
 }
 
 /// An entry as a name.
@@ -136,7 +137,7 @@ pub fn tree(call: &Call<'_>, tree: Arc<DetachedTree>) -> Result<Arc<OpenFile>, E
 pub fn name(call: &Call<'_>, entry: &Arc<Entry>) -> Result<Arc<OpenFile>, Errno> {
     let attributes = entry.attributes(call.kernel)?;
     entry.node.hold(call.kernel)?;
-    Ok(opened((Box::new(PathFile::new(entry, attributes)), None), entry, status::PATH))
+    Ok(opened((Box::new(PathFile::new(entry, attributes)), None), entry, None, status::PATH))
 }
 
 fn open_entry(
@@ -158,7 +159,7 @@ fn open_entry(
     }
     if has(status::PATH) {
         let file = Box::new(PathFile::new(entry, attributes));
-        return Ok(opened((file, None), entry, flags));
+        return Ok(opened((file, None), entry, None, flags));
     }
     if kind == Kind::Link {
         return Err(Errno::LOOP.into());
@@ -176,10 +177,11 @@ fn open_entry(
     if write != 0 && matches!(entry.node, Node::Namespace(_)) {
         return Err(Errno::PERM.into());
     }
+    let file_use = entry.node.begin(purpose(flags))?;
+    // Who opens it to read may cut it, too.
+    let cuts = has(status::TRUNCATE) && !writes;
+    let _cutting = cuts.then(|| entry.node.begin(Purpose::Writing)).transpose()?;
     if write != 0 && kind == Kind::Regular {
-        if kernel.executes((attributes.device, attributes.inode)) {
-            return Err(Errno::TXTBSY.into());
-        }
         Walker::writable(entry)?;
     }
     let parts: Parts = match kind {
@@ -187,8 +189,7 @@ fn open_entry(
         Kind::Fifo => {
             let id = (attributes.device, attributes.inode);
             let file = kernel.files.fifos.open(call, id, entry, flags)?;
-            let file = opened((file, None), entry, flags);
-            return Ok(file);
+            return Ok(opened((file, None), entry, None, flags));
         }
         Kind::Character | Kind::Block => {
             if entry.mount.flags().contains(MountFlags::NO_DEVICES) {
@@ -199,7 +200,7 @@ fn open_entry(
             if kind == Kind::Character
                 && let Some(file) = terminals.open(walker, call, number, entry, flags)?
             {
-                return Ok(opened((file, None), entry, flags));
+                return Ok(opened((file, None), entry, None, flags));
             }
             let device = Device::of(attributes.number).filter(|_| kind == Kind::Character);
             // Of the host's devices none is in reach, whoever made their nodes.
@@ -208,7 +209,12 @@ fn open_entry(
         Kind::Link => return Err(Errno::LOOP.into()),
         Kind::Regular | Kind::Directory => stored(walker, entry, flags)?,
     };
-    Ok(opened(parts, entry, flags))
+    Ok(opened(parts, entry, file_use, flags))
+}
+
+/// For what a file is opened that way.
+fn purpose(flags: u32) -> Purpose {
+    if flags & status::ACCESS == 0 { Purpose::Reading } else { Purpose::Writing }
 }
 
 /// A file or a directory that a file system holds.
@@ -302,11 +308,19 @@ pub(super) fn names(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn D
 }
 
 /// A new file in memory, which may be read and written.
-pub fn memory(entry: &Arc<Entry>, node: &Arc<TmpNode>) -> Arc<OpenFile> {
+///
+/// # Errors
+/// As [`OpenFile::in_memory`].
+pub fn memory(entry: &Arc<Entry>, node: &Arc<TmpNode>) -> Result<Arc<OpenFile>, Errno> {
     OpenFile::in_memory(Box::new(TmpFile(Arc::clone(node))), entry)
 }
 
-fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
+fn opened(
+    parts: Parts,
+    entry: &Arc<Entry>,
+    file_use: Option<Arc<FileUse>>,
+    flags: u32,
+) -> Arc<OpenFile> {
     let keep = flags & !ONCE & !status::CLOSE_ON_EXEC;
     if flags & status::TRUNCATE != 0 {
         inotify::happened(entry, event::MODIFY);
@@ -314,7 +328,7 @@ fn opened(parts: Parts, entry: &Arc<Entry>, flags: u32) -> Arc<OpenFile> {
     if flags & status::PATH == 0 {
         inotify::happened(entry, event::OPEN);
     }
-    OpenFile::found(parts, entry, keep)
+    OpenFile::found(parts, entry, file_use, keep)
 }
 
 fn create(
@@ -325,6 +339,7 @@ fn create(
     mode: u32,
 ) -> Result<Arc<OpenFile>, Errno> {
     let (entry, fd) = walker.create(parent, name, mode)?;
+    let file_use = entry.node.begin(purpose(flags))?;
     let file: Box<dyn File> = match (fd, &entry.node) {
         // What can be read can be mapped: then the host's descriptor has no more rights
         // than the guest's.
@@ -334,7 +349,7 @@ fn create(
         _ => stored(walker, &entry, flags & status::ACCESS)?.0,
     };
     // There is nothing to be cut.
-    Ok(opened((file, None), &entry, flags & !status::TRUNCATE))
+    Ok(opened((file, None), &entry, file_use, flags & !status::TRUNCATE))
 }
 
 /// Makes a file without a name in a directory (`O_TMPFILE`).
@@ -380,8 +395,9 @@ pub fn open_unnamed(
         }
         _ => return Err(Errno::OPNOTSUPP),
     };
+    let file_use = node.begin(Purpose::Writing)?;
     let inode = file.attributes()?.inode;
     let name = format!("#{inode} (deleted)");
     let entry = Entry::new(directory, name.as_bytes(), node, kind);
-    Ok(opened((file, None), &entry, keep))
+    Ok(opened((file, None), &entry, file_use, keep))
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
 use crate::loader::{Image, Script, parse_script};
-use crate::mm::{Areas, Space};
+use crate::mm::Space;
 use crate::platform::context::{Context, Register};
 use crate::platform::{Event, HostCall, Slot, StubProcess};
 use crate::signal::{self, SIGCHLD, ThreadSignals};
@@ -22,7 +22,7 @@ use crate::task::thread::Place;
 use crate::task::trace::{self, Leaving};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, retire};
-use crate::vfs::writing::is_written;
+use crate::vfs::file_use::{FileUse, Purpose};
 use crate::vfs::{End, Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
 
 use self::plan::{Plan, Step, plan};
@@ -45,6 +45,17 @@ struct Binary {
     path: Vec<u8>,
     entry: Arc<Entry>,
     id: (u64, u64),
+    /// By what is mapped of it.
+    reading: Option<Arc<FileUse>>,
+    executing: Arc<FileUse>,
+}
+
+/// A file that may be executed.
+struct Opened {
+    file: Arc<OwnedFd>,
+    entry: Arc<Entry>,
+    reading: Arc<FileUse>,
+    executing: Arc<FileUse>,
 }
 
 /// What a call is to execute.
@@ -109,25 +120,18 @@ fn strings(call: &Call<'_>, address: u64, total: &mut usize) -> Result<Vec<Vec<u
     Ok(list)
 }
 
-fn open_binary(
-    walker: &Walker<'_>,
-    start: &Arc<Entry>,
-    path: &[u8],
-) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
+fn open_binary(walker: &Walker<'_>, start: &Arc<Entry>, path: &[u8]) -> Result<Opened, Errno> {
     to_execute(walker, walker.walk_to(start, path, true, Limits::empty(), End::Read)?.existing()?)
 }
 
 /// The same of what a call names.
-fn open_named(walker: &Walker<'_>, named: &Named) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
+fn open_named(walker: &Walker<'_>, named: &Named) -> Result<Opened, Errno> {
     let Some(rest) = &named.rest else { return to_execute(walker, Arc::clone(&named.start)) };
     let found = walker.walk_to(&named.start, rest, named.follow, Limits::empty(), End::Read)?;
     to_execute(walker, found.existing()?)
 }
 
-fn to_execute(
-    walker: &Walker<'_>,
-    mut entry: Arc<Entry>,
-) -> Result<(Arc<OwnedFd>, Arc<Entry>), Errno> {
+fn to_execute(walker: &Walker<'_>, mut entry: Arc<Entry>) -> Result<Opened, Errno> {
     if let Node::Proc(ProcNode::Descriptor(open, _)) = &entry.node {
         entry = open.entry.clone().ok_or(Errno::ACCESS)?;
     }
@@ -140,10 +144,10 @@ fn to_execute(
     if entry.mount.flags().contains(MountFlags::NO_EXECUTE) {
         return Err(Errno::ACCESS);
     }
-    if entry.node.id().is_some_and(is_written) {
-        return Err(Errno::TXTBSY);
-    }
-    Ok((entry.node.to_execute(walker.kernel)?, entry))
+    let begin = |purpose| entry.node.begin(purpose)?.ok_or(Errno::ACCESS);
+    let (reading, executing) = (begin(Purpose::Reading)?, begin(Purpose::Executing)?);
+    let file = entry.node.to_execute(walker.kernel)?;
+    Ok(Opened { file, entry, reading, executing })
 }
 
 fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno> {
@@ -157,10 +161,13 @@ fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno>
     Ok(())
 }
 
-fn binary(file: Arc<OwnedFd>, entry: &Arc<Entry>) -> Result<Binary, Errno> {
+fn binary(opened: Opened) -> Result<Binary, Errno> {
+    let Opened { file, entry, reading, executing } = opened;
+    let mapped = !matches!(entry.node, Node::Overlay(_));
+    let reading = mapped.then_some(reading);
     let image = Image::parse(|offset, into| read_exact(&file, offset, into))?;
     let id = entry.node.id().ok_or(Errno::ACCESS)?;
-    Ok(Binary { image, path: entry.path(), entry: Arc::clone(entry), id, file })
+    Ok(Binary { image, path: entry.path(), entry, id, file, reading, executing })
 }
 
 /// Finds a program, through `#!` lines and with its interpreter.
@@ -173,12 +180,12 @@ fn find(
     let (mut called, mut arguments) = (named.path.clone(), arguments);
     let start = &named.current;
     for depth in 0..SCRIPT_DEPTH {
-        let (file, entry) = match depth {
+        let opened = match depth {
             0 => open_named(walker, named)?,
             _ => open_binary(walker, start, &called)?,
         };
         let mut head = [0; 256];
-        let length = rustix::io::pread(&file, &mut head, 0)?;
+        let length = rustix::io::pread(&opened.file, &mut head, 0)?;
         let script = head.get(..length).and_then(parse_script);
         if let Some(Script { interpreter, argument }) = script {
             if !named.lasting {
@@ -192,17 +199,17 @@ fn find(
             called = interpreter;
             continue;
         }
-        let binary = binary(file, &entry)?;
-        let mut gain = gain(walker, &entry)?;
+        let binary = binary(opened)?;
+        let mut gain = gain(walker, &binary.entry)?;
         let interpreter = match binary.image.interpreter {
             None => None,
             Some((offset, length)) => {
                 let mut name = vec![0; length];
                 read_exact(&binary.file, offset, &mut name)?;
                 let name = name.strip_suffix(&[0]).ok_or(Errno::NOEXEC)?;
-                let (file, entry) = open_binary(walker, start, name)?;
-                gain = gain.with(walker, &entry)?;
-                Some(self::binary(file, &entry).map_err(|_| Errno::LIBBAD)?)
+                let opened = open_binary(walker, start, name)?;
+                gain = gain.with(walker, &opened.entry)?;
+                Some(self::binary(opened).map_err(|_| Errno::LIBBAD)?)
             }
         };
         let called = named.path.clone();
@@ -224,8 +231,8 @@ fn run(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut plan: Plan) {
         let mut frame = frame;
         frame.context.set(Register::Rip, plan.entry);
         frame.context.set(Register::Rsp, plan.pointer);
-        *lock(&thread.space().areas) = plan.areas;
-        *lock(&thread.space().program) = plan.program;
+        // Its interpreter may be written from here on.
+        lock(&thread.space().program).executing.truncate(1);
         *lock(&thread.process.auxiliary) = plan.auxiliary;
         *lock(&thread.process.strings) = plan.strings;
         let mut id = id;
@@ -276,10 +283,12 @@ fn arrive(
     event: &Event,
     process: &Arc<Process>,
     (signals, old): (ThreadSignals, Option<&Thread>),
-    plan: Plan,
+    mut plan: Plan,
 ) {
     let stub = Arc::new(StubProcess::new(event.thread.process()));
-    let space = Space::new(stub, Areas::default(), Slot(0));
+    // What it holds goes with it, should it be killed before it is set up.
+    let space = Space::new(stub, std::mem::take(&mut plan.areas), Slot(0));
+    *lock(&space.program) = std::mem::take(&mut plan.program);
     kernel.adopt(&space);
     let place = Place { space: Arc::clone(&space), host: None, slot: Slot(0), counted: true };
     let thread = Arc::new(Thread::new(process.pid, Arc::clone(process), place, signals));
@@ -402,6 +411,8 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
         lock(&process.accounts).leave(Some(&left.stub));
         if left.users() == 1 {
             lock(&process.counting).own.add(Arc::clone(&left.stub));
+            // The new program may write the old one.
+            left.unmap();
         }
         drop(left);
         lock(&process.timers).execute();

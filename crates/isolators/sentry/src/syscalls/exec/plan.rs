@@ -93,6 +93,7 @@ impl Plan {
                 let (path, id) = (binary.path.clone(), binary.id);
                 let used = MountUse::of(&binary.entry.mount);
                 let anchor = binary.entry.node.anchor().in_mount(Some(used));
+                let anchor = anchor.of_use(binary.reading.clone());
                 let (shared, most) = (false, Protection(7));
                 let backing = Backing::File { path, id, offset, shared, most, anchor };
                 let protection = Protection(segment.protection);
@@ -110,6 +111,7 @@ impl Plan {
                 self.map_anonymous(mapped, end, segment.protection, "");
             }
         }
+        self.program.executing.push(binary.executing);
         self.files.push((binary.file, None));
         self.steps.push_back(Step::Close(index));
         Ok(())
@@ -147,7 +149,7 @@ pub(super) fn plan(
         program: crate::mm::Program {
             path: binary.path.clone(),
             entry: Some(Arc::clone(&binary.entry)),
-            id: binary.id,
+            executing: Vec::new(),
         },
         auxiliary: Vec::new(),
         strings: [0..0, 0..0],

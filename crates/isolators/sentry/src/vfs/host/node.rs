@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 
 use super::super::broker::{BrokerClient, Found};
+use super::super::file_use::Uses;
 use super::super::{Attributes, Kind};
 use super::names::Content;
 use super::{Changes, HostFs, Id, KNOWN_FOR, Since};
@@ -50,6 +51,7 @@ pub struct HostNode {
     id: Id,
     kind: Kind,
     pub(super) changes: Arc<Changes>,
+    uses: OnceLock<Arc<Uses>>,
     known: Mutex<Known>,
     /// Of a directory: what is known of its names.
     pub(super) content: Mutex<Content>,
@@ -100,6 +102,7 @@ impl HostNode {
             id,
             kind: attributes.kind(),
             changes: fs.changes_of(id),
+            uses: OnceLock::new(),
             known: Mutex::default(),
             content: Mutex::default(),
             outside: AtomicU64::new(0),
@@ -201,6 +204,11 @@ impl HostNode {
     #[must_use]
     pub fn id(&self) -> (u64, u64) {
         self.id
+    }
+
+    /// Who uses it.
+    pub fn uses(&self) -> &Arc<Uses> {
+        self.uses.get_or_init(|| Uses::of_host(self.id))
     }
 
     /// The type of file.

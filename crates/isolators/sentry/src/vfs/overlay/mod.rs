@@ -28,6 +28,7 @@ use crate::mm::Anchor;
 use crate::task::Credentials;
 use crate::task::waiter::lock;
 
+use super::file_use::Uses;
 use super::tmpfs::{TmpFile, TmpFs};
 use super::{Attributes, Entry, Kind, Node, TmpNode, Walker, permit};
 
@@ -72,6 +73,7 @@ pub struct OverlayNode {
     copying: Mutex<()>,
     /// Its name was taken away.
     gone: AtomicBool,
+    uses: OnceLock<Arc<Uses>>,
 }
 
 /// Bits of an inode number that tell a file's layer: lower ones by their device's place in the
@@ -181,6 +183,7 @@ impl OverlayNode {
             children: Mutex::default(),
             copying: Mutex::default(),
             gone: AtomicBool::new(false),
+            uses: OnceLock::new(),
         }))
     }
 
@@ -200,6 +203,11 @@ impl OverlayNode {
     #[must_use]
     pub fn id(&self) -> (u64, u64) {
         (self.fs.device, self.inode.load(Ordering::SeqCst))
+    }
+
+    /// Who uses it: it stays the same file when it is copied up.
+    pub fn uses(&self) -> &Arc<Uses> {
+        self.uses.get_or_init(|| Uses::of_overlay(self.id()))
     }
 
     /// Lower layers of a directory, or what a file is below.

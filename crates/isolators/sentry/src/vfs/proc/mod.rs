@@ -401,11 +401,11 @@ fn own_number(pids: &Pids, id: i32) -> Result<i32, Errno> {
     Some(number_of(pids, id)).filter(|number| *number > 0).ok_or(Errno::NOENT)
 }
 
-/// What a process executes.
+/// What a process executes, which is not kept from being written by who looks.
 fn program(kernel: &Kernel, pid: i32) -> Result<crate::mm::Program, Errno> {
     let thread = lock(&kernel.tree).thread(pid).cloned().ok_or(Errno::NOENT)?;
     let program = lock(&thread.space().program).clone();
-    Ok(program)
+    Ok(crate::mm::Program { executing: Vec::new(), ..program })
 }
 
 /// A path as it is told, whose file may be gone from there.

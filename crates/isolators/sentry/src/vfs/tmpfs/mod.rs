@@ -9,7 +9,7 @@ mod open;
 mod room;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use content::Content;
 pub use directory::Names;
@@ -23,6 +23,7 @@ use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials};
 
 use super::extended::FILE_CAPS;
+use super::file_use::Uses;
 use super::kept::without_set_ids;
 use super::{Attributes, Kind, Time};
 
@@ -54,6 +55,7 @@ pub struct TmpNode {
     made: Time,
     changeable: Mutex<Changeable>,
     content: Content,
+    uses: OnceLock<Arc<Uses>>,
 }
 
 /// What of a file's attributes changes.
@@ -149,6 +151,7 @@ impl TmpFs {
                 execution_sealed: false,
             }),
             content,
+            uses: OnceLock::new(),
             fs: Arc::clone(self),
         })
     }
@@ -240,6 +243,11 @@ impl TmpNode {
             modified: now.modified,
             changed: now.changed,
         })
+    }
+
+    /// Who uses it.
+    pub fn uses(&self) -> &Arc<Uses> {
+        self.uses.get_or_init(Arc::default)
     }
 
     /// Whether it is a mark like [`New::WHITEOUT`].

@@ -1,0 +1,134 @@
+//! What regular files are open for. What is executed is not written, and what may be written is
+//! not executed: whoever comes first keeps the others away.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, Weak};
+
+use rustix::io::Errno;
+
+use crate::task::waiter::lock;
+
+/// Device and inode.
+type Id = (u64, u64);
+
+/// What somebody has a file for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To read it alone.
+    Reading,
+    /// To write it.
+    Writing,
+    /// To execute it, and so to read it.
+    Executing,
+    /// Made as a file in memory, which counts as neither.
+    Making,
+}
+
+/// How many have a file for what.
+#[derive(Debug, Default)]
+struct Counts {
+    readers: usize,
+    writers: usize,
+    programs: usize,
+}
+
+/// Who uses a file.
+#[derive(Debug, Default)]
+pub struct Uses {
+    counts: Mutex<Counts>,
+}
+
+/// Files that may have several nodes, by device and inode.
+type Table = LazyLock<Mutex<HashMap<Id, Weak<Uses>>>>;
+
+/// The host's, which may be in several folders that are served.
+static HOST: Table = LazyLock::new(Mutex::default);
+/// Those of overlays, each name of which has a node.
+static OVERLAYS: Table = LazyLock::new(Mutex::default);
+
+impl Uses {
+    /// Of the host's file of this device and inode.
+    #[must_use]
+    pub(super) fn of_host(id: Id) -> Arc<Self> {
+        Uses::find(&HOST, id)
+    }
+
+    /// Of an overlay's.
+    #[must_use]
+    pub(super) fn of_overlay(id: Id) -> Arc<Self> {
+        Uses::find(&OVERLAYS, id)
+    }
+
+    fn find(table: &Table, id: Id) -> Arc<Self> {
+        const FEW: usize = 1024;
+        let mut files = lock(table);
+        if let Some(uses) = files.get(&id).and_then(Weak::upgrade) {
+            return uses;
+        }
+        if files.len() >= FEW && files.len() == files.capacity() {
+            files.retain(|_, uses| uses.strong_count() > 0);
+        }
+        let uses = Arc::new(Uses::default());
+        files.insert(id, Arc::downgrade(&uses));
+        uses
+    }
+
+    /// Somebody comes to use the file.
+    ///
+    /// # Errors
+    /// `ETXTBSY` if it is executed, and was to be written; or the other way round.
+    pub fn begin(self: &Arc<Self>, purpose: Purpose) -> Result<Arc<FileUse>, Errno> {
+        let mut counts = lock(&self.counts);
+        match purpose {
+            Purpose::Writing if counts.programs > 0 => return Err(Errno::TXTBSY),
+            Purpose::Executing if counts.writers > 0 => return Err(Errno::TXTBSY),
+            Purpose::Reading => counts.readers += 1,
+            Purpose::Writing => counts.writers += 1,
+            Purpose::Executing => counts.programs += 1,
+            Purpose::Making => {}
+        }
+        drop(counts);
+        Ok(Arc::new(FileUse { file: Arc::clone(self), purpose }))
+    }
+}
+
+/// A file is used for as long as this is there: by who has it open, by what was mapped of that,
+/// by a program.
+#[derive(Debug)]
+pub struct FileUse {
+    file: Arc<Uses>,
+    purpose: Purpose,
+}
+
+impl Drop for FileUse {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.file.counts);
+        match self.purpose {
+            Purpose::Reading => counts.readers -= 1,
+            Purpose::Writing => counts.writers -= 1,
+            Purpose::Executing => counts.programs -= 1,
+            Purpose::Making => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_ends_it() {
+        let file = Uses::of_host((u64::MAX, 7));
+        let begin = |purpose| Uses::of_host((u64::MAX, 7)).begin(purpose);
+        let (one, other) = (begin(Purpose::Writing).unwrap(), begin(Purpose::Writing).unwrap());
+        drop(one);
+        assert_eq!(begin(Purpose::Executing).err(), Some(Errno::TXTBSY));
+        drop(other);
+        let program = begin(Purpose::Executing).unwrap();
+        let reader = begin(Purpose::Reading).unwrap();
+        assert_eq!(file.begin(Purpose::Writing).err(), Some(Errno::TXTBSY));
+        drop(program);
+        assert!(file.begin(Purpose::Writing).is_ok());
+        drop(reader);
+    }
+}

@@ -12,10 +12,8 @@ use crate::limits::Limits;
 use crate::log::Log;
 use crate::machine::{Arrival, Machine, Zygote};
 use crate::platform::clock::Clock;
-use crate::platform::context::Context;
-use crate::platform::{
-    Event, EventKind, HostCall, HostPid, HostTid, Listener, Slot, Started, fast,
-};
+use crate::platform::context::{Context, Register};
+use crate::platform::{Event, EventKind, HostCall, HostPid, HostTid, Listener, Started, fast};
 use crate::task::trace::Tracees;
 use crate::task::waiter::lock;
 use crate::task::{OuterIds, Pid, Status, Thread, Tree, WaitQueue, exit_process};
@@ -33,6 +31,15 @@ pub struct Frame {
     pub context: Context,
 }
 
+impl Frame {
+    /// The call that it came with is made again, with the same registers.
+    pub fn make_again(&mut self) {
+        const LENGTH: u64 = 2;
+        let after = self.context.get(Register::Rip);
+        self.context.set(Register::Rip, after.wrapping_sub(LENGTH));
+    }
+}
+
 /// Hears how a process ended whose parent is outside.
 pub type Ended = Box<dyn FnOnce(Status) + Send>;
 
@@ -42,7 +49,8 @@ pub struct Kernel {
     pub listener: Arc<Listener>,
     /// What it shares with the kernels of the sandbox's other containers.
     pub machine: Arc<Machine>,
-    zygote: Arc<Zygote>,
+    /// The empty stub process that its stubs are copies of.
+    pub(crate) zygote: Arc<Zygote>,
     /// Processes.
     pub tree: Arc<Mutex<Tree>>,
     /// What is known of tracees besides themselves.
@@ -216,6 +224,7 @@ impl Kernel {
                     Some((None, space)) => space.end(),
                     None => crate::platform::reap_stray(pid),
                 }
+                kernel.machine.stub_reaped();
             }
         })?;
         Ok(())
@@ -350,36 +359,6 @@ impl Kernel {
         }
         let args = [SET_GS, fast::first_base(), 0, 0, 0, 0];
         self.zygote.order(&self.listener, HostCall { number: ARCH_PRCTL, args })
-    }
-
-    /// Makes an empty address space; `arrival` gets the first report of its
-    /// thread, which has a context at [`Slot`] 0 to be loaded.
-    ///
-    /// # Errors
-    /// If the first stub process can't be told.
-    pub fn new_stub(self: &Arc<Self>, arrival: Arrival) -> Result<(), Errno> {
-        const CLONE: u64 = 56;
-        const CLONE_PARENT: u64 = 0x8000;
-        let cookie = self.expect_arrival(arrival);
-        let args = [CLONE_PARENT, Slot(0).context(), 0, 0, 0, cookie];
-        let ordered = self.zygote.order(&self.listener, HostCall { number: CLONE, args });
-        ordered.inspect_err(|_| self.forget_arrival(cookie))
-    }
-
-    /// Makes a copy of the empty stub process, for [`Kernel::beside`].
-    ///
-    /// # Errors
-    /// If the first stub process can't be told.
-    pub fn copy_zygote(self: &Arc<Self>) -> Result<Arc<Zygote>, Errno> {
-        let (tell, hear) = std::sync::mpsc::sync_channel(1);
-        self.new_stub(Box::new(move |kernel, event| {
-            let process = event.thread.process();
-            let zygote = Zygote::new(process, event.thread, Some(event.id));
-            kernel.machine.add_zygote(&zygote);
-            // Who asked waits for it.
-            let _ = tell.send(zygote);
-        }))?;
-        hear.recv().map_err(|_| Errno::AGAIN)
     }
 
     /// The empty stub process's number.

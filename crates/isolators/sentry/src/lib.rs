@@ -20,6 +20,7 @@ mod orders;
 pub mod platform;
 pub mod settings;
 pub mod signal;
+mod stubs;
 pub mod syscalls;
 pub mod task;
 pub mod time;

@@ -3,7 +3,6 @@
 use rustix::io::Errno;
 
 use crate::kernel::Frame;
-use crate::platform::context::Register;
 use crate::signal;
 use crate::task::waiter::lock;
 use crate::task::{CloneRequest, Pid, Status, clone as make_task, exit_process, exit_thread};
@@ -25,7 +24,7 @@ fn make(call: &Call<'_>, frame: &Frame, request: CloneRequest, wanted: &[Pid]) -
         // Its process is ending, and this thread in a moment: until then it tries again.
         Err(Errno::INTR) => {
             let mut again = frame.clone();
-            again.context.set(Register::Rip, frame.context.get(Register::Rip).wrapping_sub(2));
+            again.make_again();
             signal::resume(call.kernel, call.thread, call.id, &mut again);
             Ok(None)
         }

@@ -229,6 +229,7 @@ pub fn clone(
     let call = HostCall { number: 56, args };
     let parent_frame = frame.clone();
     let made = child;
+    let reaped = kernel.machine.reaped();
     kernel.order(
         thread,
         id,
@@ -244,7 +245,12 @@ pub fn clone(
                 if let Some(number) = pidfd {
                     drop(files.remove(number));
                 }
-                frame.context.set(Register::Rax, result.cast_unsigned());
+                // Not with a tracer, who would see a call end that has not.
+                if !thread.is_traced() && kernel.has_room_again(result, reaped) {
+                    frame.make_again();
+                } else {
+                    frame.context.set(Register::Rax, result.cast_unsigned());
+                }
                 signal::resume(kernel, thread, id, &mut frame);
             } else {
                 if request.flags & (flags::PARENT_SETTID | flags::VM) == flags::PARENT_SETTID {

@@ -29,7 +29,7 @@ use self::plan::{Plan, Step, plan};
 use super::gain::{Becomes, Gain, gain};
 use super::memory::host;
 
-use super::{Call, Failure, Framed, sites};
+use super::{Call, Framed, sites};
 
 /// Bytes of all arguments and variables: a quarter of the stack's limit, within these.
 const STRINGS_LIMIT: std::ops::RangeInclusive<u64> = 128 << 10..=6 << 20;
@@ -37,6 +37,9 @@ const STRINGS_LIMIT: std::ops::RangeInclusive<u64> = 128 << 10..=6 << 20;
 const STRING_LIMIT: usize = 128 << 10;
 /// Scripts that name scripts.
 const SCRIPT_DEPTH: usize = 5;
+
+/// How a program from outside ends that could not be started any more: as a shell has it.
+const NOT_EXECUTED: u8 = 126;
 
 #[derive(Clone)]
 struct Binary {
@@ -372,7 +375,16 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
     let free = way(program, free)?;
     let (old, address, id) = (Arc::clone(call.thread), frame.address, call.id);
     let process = Arc::clone(&process);
-    let arrival = move |kernel: &Arc<Kernel>, event: Event| {
+    let mut refused = frame.clone();
+    let made = move |kernel: &Arc<Kernel>, event: Result<Event, Errno>| {
+        let event = match event {
+            Ok(event) => event,
+            Err(errno) => {
+                let value = -i64::from(errno.raw_os_error());
+                refused.context.set(Register::Rax, value.cast_unsigned());
+                return signal::resume(kernel, &old, id, &mut refused);
+            }
+        };
         if !alone::is_left(kernel, &old) {
             StubProcess::new(event.thread.process()).kill();
             if old.space().users() > 0 {
@@ -432,7 +444,7 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
             dismiss(kernel, &old, id, address);
         }
     };
-    call.kernel.new_stub(Box::new(arrival)).map_err(Failure::from)?;
+    call.kernel.new_stub(Box::new(made));
     Ok(None)
 }
 
@@ -467,7 +479,12 @@ pub fn start_first(
     let plan = plan(program, process, (ids(&becomes.who), becomes.secure))?;
     becomes.enter(process);
     let process = Arc::clone(process);
-    kernel.new_stub(Box::new(move |kernel, event| {
-        arrive(kernel, &event, &process, (ThreadSignals::default(), None), plan);
-    }))
+    kernel.new_stub(Box::new(move |kernel, event| match event {
+        Ok(event) => arrive(kernel, &event, &process, (ThreadSignals::default(), None), plan),
+        Err(errno) => {
+            kernel.log.write(&format!("no process for a program: {errno}"));
+            exit_process(kernel, &process, Status::Exited(NOT_EXECUTED));
+        }
+    }));
+    Ok(())
 }

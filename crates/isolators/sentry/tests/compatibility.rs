@@ -76,6 +76,7 @@ fn compiled_programs_see_the_same() {
         "clocks",
         "events",
         "nested",
+        "packets",
         "files",
         "flags",
         "leavers",

@@ -47,7 +47,7 @@ pub(super) fn pipe1(call: &Call<'_>) -> Outcome {
 
 fn make_pipe(call: &Call<'_>, flags: u32) -> Outcome {
     static INODE: AtomicU64 = AtomicU64::new(1000);
-    if flags & !(status::CLOSE_ON_EXEC | status::NONBLOCK) != 0 {
+    if flags & !(status::CLOSE_ON_EXEC | status::NONBLOCK | status::DIRECT) != 0 {
         return Err(Errno::INVAL.into());
     }
     let owner = {
@@ -57,7 +57,7 @@ fn make_pipe(call: &Call<'_>, flags: u32) -> Outcome {
     let (reader, writer) = pipe(INODE.fetch_add(1, Ordering::Relaxed), owner);
     let keep = flags & status::NONBLOCK;
     let reader = OpenFile::stream(reader, keep);
-    let writer = OpenFile::stream(writer, keep | status::WRITE_ONLY);
+    let writer = OpenFile::stream(writer, keep | flags & status::DIRECT | status::WRITE_ONLY);
     let files = call.files();
     let close_on_exec = flags & status::CLOSE_ON_EXEC != 0;
     let first = files.add(reader, 0, close_on_exec)?;
@@ -111,9 +111,11 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
         SETFL => {
             // Others tell nobody, and don't say so.
             let _ = file_owner::ask(call, &file, call.uint(2) & status::ASYNC != 0);
-            let wanted = call.uint(2) & SETTABLE;
+            let of_pipe = if pipe_of(&*file.file).is_some() { status::DIRECT } else { 0 };
+            let settable = SETTABLE | of_pipe;
+            let wanted = call.uint(2) & settable;
             let old = file.flags.load(Ordering::SeqCst);
-            file.flags.store(old & !SETTABLE | wanted, Ordering::SeqCst);
+            file.flags.store(old & !settable | wanted, Ordering::SeqCst);
             Ok(0)
         }
         _ if file.is_path() => Err(Errno::BADF.into()),

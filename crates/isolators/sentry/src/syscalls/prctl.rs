@@ -48,6 +48,18 @@ impl Default for Habits {
 }
 
 impl Habits {
+    /// How late its timers may be, in nanoseconds.
+    #[must_use]
+    pub fn slack(&self) -> u64 {
+        self.slack[0]
+    }
+
+    /// Sets that; zero: to what it was to begin with.
+    pub fn set_slack(&mut self, slack: u64) {
+        let [now, usual] = &mut self.slack;
+        *now = if slack == 0 { *usual } else { slack };
+    }
+
     /// Those of a new task.
     #[must_use]
     pub fn inherited(self) -> Self {
@@ -73,13 +85,11 @@ pub(super) fn serve(call: &Call<'_>) -> Option<Outcome> {
         // To have it fail is the processor's to do.
         option::SET_TSC => done(argument == 1),
         option::SET_SLACK => {
-            let mut habits = lock(&thread.habits);
-            let [_, usual] = habits.slack;
-            habits.slack = [if argument == 0 { usual } else { argument }, usual];
+            lock(&thread.habits).set_slack(argument);
             Ok(0)
         }
         option::GET_SLACK => {
-            let [slack, _] = lock(&thread.habits).slack;
+            let slack = lock(&thread.habits).slack();
             Ok(i64::try_from(slack).unwrap_or(i64::MAX))
         }
         option::SET_MACHINE_CHECKS if rest_is_zero(3) => set_machine_checks(call),

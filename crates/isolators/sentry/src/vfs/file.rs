@@ -17,6 +17,7 @@ use crate::task::waiter::{Waiter, lock};
 use super::file_use::FileUse;
 use super::inotify::{self, Inotify, event};
 use super::mount::MountUse;
+use super::pipe::pipe_of;
 use super::{Asks, Attributes, Directory, Entry, Epoll, Kept, Kind, Position, Ready, status};
 
 /// What an open file is made of.
@@ -373,11 +374,16 @@ impl OpenFile {
                 }
                 _ => from,
             };
+            let packets = self.flag(status::DIRECT).then(|| pipe_of(&*self.file)).flatten();
+            let put = || match packets {
+                Some(pipe) => pipe.write(from, true),
+                None => self.file.write(from, at, append),
+            };
             if !waits {
                 let over = self.file.admit(call, Ready::OUT, true)?;
-                return over.map_or_else(|| Ok(self.file.write(from, at, append)?), Ok);
+                return over.map_or_else(|| Ok(put()?), Ok);
             }
-            self.wait_until(call, Ready::OUT, || self.file.write(from, at, append))
+            self.wait_until(call, Ready::OUT, put)
         })?;
         if done > 0 {
             self.changed();

@@ -31,6 +31,7 @@ mod node;
 mod notice_file;
 pub mod open;
 pub mod overlay;
+mod packets;
 mod path_file;
 mod pidfd;
 mod pipe;

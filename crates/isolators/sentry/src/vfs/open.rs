@@ -110,6 +110,9 @@ fn nameless(
         return Err(Errno::NXIO);
     }
     if let Some(ends) = super::fifo::ends_again(&*file.file, reads, writes) {
+        if flags & status::DIRECT != 0 {
+            return Err(Errno::INVAL);
+        }
         permit(&walker.credentials, &attributes, wanted)?;
         return Ok(OpenFile::stream(ends, keep));
     }
@@ -189,6 +192,10 @@ fn open_entry(
         Kind::Fifo => {
             let id = (attributes.device, attributes.inode);
             let file = kernel.files.fifos.open(call, id, entry, flags)?;
+            // That it carries packets is said of one that is open.
+            if flags & status::DIRECT != 0 {
+                return Err(Errno::INVAL.into());
+            }
             return Ok(opened((file, None), entry, None, flags));
         }
         Kind::Character | Kind::Block => {
@@ -282,7 +289,7 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
             if flags & status::ACCESS != 0 {
                 return node.open_to_write(walker).map(|file| (file, None));
             }
-            if let Some(file) = node.open_memory(walker)? {
+            if let Some(file) = node.open_live(walker)? {
                 return Ok((file, None));
             }
             let (file, names) = node.open(walker)?;

@@ -9,6 +9,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
+use super::packets::{self, Packets};
 use super::{Asks, Attributes, File, Kept, Kind, Ready};
 
 const CAPACITY: usize = 65_536;
@@ -21,6 +22,7 @@ const ATOMIC: usize = 4096;
 #[derive(Debug)]
 struct State {
     bytes: VecDeque<u8>,
+    packets: Packets,
     capacity: usize,
     readers: usize,
     writers: usize,
@@ -41,9 +43,17 @@ impl State {
         self.drained
     }
 
+    fn taken(&self) -> usize {
+        self.bytes.len() + self.packets.unfilled()
+    }
+
+    fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.taken())
+    }
+
     /// Whether a write that is not torn need not wait.
     fn has_room(&self) -> bool {
-        self.capacity.saturating_sub(self.bytes.len()) >= ATOMIC
+        self.room() >= ATOMIC
     }
 }
 
@@ -98,9 +108,10 @@ impl Pipe {
     pub(super) fn without_ends(inode: u64, owner: (u32, u32)) -> Arc<Self> {
         let bytes = VecDeque::new();
         let (capacity, opened, drained) = (CAPACITY, (0, 0), false);
-        let (back, missed) = (0, false);
+        let (packets, back, missed) = (Packets::default(), 0, false);
+        let (readers, writers) = (0, 0);
         let state =
-            State { bytes, capacity, readers: 0, writers: 0, opened, drained, back, missed };
+            State { bytes, packets, capacity, readers, writers, opened, drained, back, missed };
         let (filled, emptied) = (WaitQueue::default(), WaitQueue::default());
         let kept = Kept::new(12, inode, Kind::Fifo as u32 | 0o600, owner);
         Arc::new(Pipe { state: Mutex::new(state), filled, emptied, kept })
@@ -151,7 +162,7 @@ impl Pipe {
             return Err(Errno::PERM);
         }
         let mut state = lock(&self.state);
-        if state.bytes.len() > capacity {
+        if state.taken() > capacity {
             return Err(Errno::BUSY);
         }
         state.capacity = capacity;
@@ -169,7 +180,45 @@ impl Pipe {
         if state.readers == 0 {
             return Err(Errno::PIPE);
         }
-        Ok(state.capacity.saturating_sub(state.bytes.len()))
+        Ok(state.room())
+    }
+
+    /// Writes what there is room for; as packets, or to the stream.
+    ///
+    /// # Errors
+    /// `EPIPE` if nobody reads, `EAGAIN` if there is no room.
+    pub(super) fn write(&self, from: &[u8], as_packets: bool) -> Result<usize, Errno> {
+        if from.is_empty() {
+            return Ok(0);
+        }
+        let mut state = lock(&self.state);
+        if state.readers == 0 {
+            return Err(Errno::PIPE);
+        }
+        let room = state.room();
+        let least = match from.len() {
+            _ if as_packets => packets::LARGEST,
+            length if length <= ATOMIC => length,
+            _ => 1,
+        };
+        if room < least {
+            return Err(Errno::AGAIN);
+        }
+        let mut count = from.len().min(room);
+        if as_packets {
+            let mut held = state.bytes.len();
+            count = 0;
+            for packet in from.chunks(packets::LARGEST).take(room / packets::LARGEST) {
+                state.packets.add(held, packet.len());
+                held += packet.len();
+                count += packet.len();
+            }
+        }
+        state.bytes.extend(from.get(..count).unwrap_or_default());
+        let is_full = !state.has_room();
+        drop(state);
+        self.call(true, is_full);
+        Ok(count)
     }
 
     /// Puts in what was read for it when there was room, though others have written since.
@@ -213,6 +262,8 @@ impl Pipe {
         let gone = taken.unwrap_or(0).min(count);
         let back = std::mem::take(&mut state.back);
         state.bytes.drain(back..back + gone);
+        state.packets.remove(back + gone);
+        state.packets.put_before(back);
         // Nobody is called for nothing: who waits for room elsewhere waits here, too.
         let missed = std::mem::take(&mut state.missed);
         let is_empty = gone > 0 && state.bytes.is_empty();
@@ -281,11 +332,13 @@ impl File for Reader {
         if state.bytes.is_empty() {
             return if state.writers == 0 { Ok(0) } else { Err(Errno::AGAIN) };
         }
-        let count = copy(&state.bytes, into);
+        let (count, gone) = state.packets.next(into.len().min(state.bytes.len()));
+        let count = copy(&state.bytes, into.get_mut(..count).unwrap_or_default());
         // Who has had room all along waits for none; that nothing is left is new to who is told
         // of something.
         let was_full = !state.has_room();
-        state.bytes.drain(..count);
+        state.bytes.drain(..gone);
+        state.packets.remove(gone);
         let is_empty = state.bytes.is_empty();
         drop(state);
         self.0.call(is_empty, was_full);
@@ -298,6 +351,7 @@ impl File for Reader {
         let mut state = lock(&self.0.state);
         let lost = read.get(gone..).unwrap_or_default();
         lost.iter().rev().for_each(|byte| state.bytes.push_front(*byte));
+        state.packets.put_before(lost.len());
         if state.drained {
             state.back += lost.len();
         }
@@ -370,20 +424,7 @@ impl File for Writer {
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
-        let mut state = lock(&self.0.state);
-        if state.readers == 0 {
-            return Err(Errno::PIPE);
-        }
-        let room = state.capacity.saturating_sub(state.bytes.len());
-        if room == 0 || (from.len() <= ATOMIC && room < from.len()) {
-            return if from.is_empty() { Ok(0) } else { Err(Errno::AGAIN) };
-        }
-        let count = from.len().min(room);
-        state.bytes.extend(from.get(..count).unwrap_or_default());
-        let is_full = !state.has_room();
-        drop(state);
-        self.0.call(true, is_full);
-        Ok(count)
+        self.0.write(from, false)
     }
 
     fn ready(&self) -> Ready {

@@ -14,6 +14,8 @@ pub const NONBLOCK: u32 = 0o4000;
 /// `O_ASYNC`
 pub const ASYNC: u32 = 0o2_0000;
 pub const SYNC: u32 = 0o1_0000;
+/// `O_DIRECT`: of a pipe, that what is written are packets.
+pub const DIRECT: u32 = 0o4_0000;
 pub const DIRECTORY: u32 = 0o20_0000;
 pub const NO_FOLLOW: u32 = 0o40_0000;
 pub const NO_ACCESS_TIME: u32 = 0o100_0000;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +29,31 @@ static void line(const char *path) {
     close(fd);
     for (int i = 0; i < n - 1; i++) if (!text[i]) text[i] = '|';
     P("%s: %ld '%s'\n", path, n, text);
+}
+/* The same in procfs: a number, for the first thread, and of others not for everybody. */
+static void slack(void) {
+    const char *path = "/proc/self/timerslack_ns";
+    char text[64], other[64];
+    struct stat s;
+    stat(path, &s);
+    P("slack: mode %o", s.st_mode & 07777);
+    int fd = open(path, O_RDWR);
+    P(" read %ld %.5s", E(pread(fd, text, sizeof text, 0)), text);
+    P(" write %ld %ld", E(write(fd, "4321\n", 5)), C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+    P(" bad %ld %ld %ld", E(write(fd, "x", 1)), E(write(fd, "-5", 2)), C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+    P(" zero %ld %ld\n", E(write(fd, "0", 1)), C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+    P("of a thread %ld", E(open("/proc/thread-self/timerslack_ns", O_RDONLY)));
+    snprintf(other, sizeof other, "/proc/%d/timerslack_ns", getpid());
+    pid_t p = fork();
+    if (!p) {
+        P(" of another %d", setresuid(1000, 1000, 1000));
+        fd = open(other, O_RDWR);
+        P(" %d %ld", fd > 0, E(read(fd, text, sizeof text)));
+        P(" %ld\n", E(write(fd, "7", 1)));
+        _exit(0);
+    }
+    ended(p);
+    C(PR_SET_TIMERSLACK, 1234, 0, 0, 0);
 }
 static void drop(void) {
     struct { unsigned version; int pid; } h = {0x20080522, 0};
@@ -51,6 +77,7 @@ int main(int argc, char **argv) {
     P("slack %ld", C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
     P(" set %ld", C(PR_SET_TIMERSLACK, 1234, 0, 0, 0));
     P(" %ld\n", C(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+    slack();
     P("mce %ld", C(PR_MCE_KILL_GET, 0, 0, 0, 0));
     for (int i = 0; i < 4; i++) P(" %ld %ld,", C(PR_MCE_KILL, PR_MCE_KILL_SET, i, 0, 0), i < 3 ? C(PR_MCE_KILL_GET, 0, 0, 0, 0) : 0);
     P(" clear %ld", C(PR_MCE_KILL, PR_MCE_KILL_CLEAR, 0, 0, 0));

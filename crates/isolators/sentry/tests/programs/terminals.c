@@ -54,6 +54,9 @@ int main(void) {
     tcgetattr(s, &start);
     P("modes %o %o %o %o speed %d\n", start.c_iflag, start.c_oflag, start.c_cflag, start.c_lflag, cfgetospeed(&start) == B38400);
     for (int i = 0; i < 17; i++) P("%d ", start.c_cc[i]);
+    int discipline = 99, other = -1;
+    P("\ndiscipline %ld %d", E(ioctl(s, TIOCGETD, &discipline)), discipline);
+    P(" set %ld %ld %ld", E(ioctl(s, TIOCSETD, &discipline)), E(ioctl(s, TIOCSETD, &other)), E(ioctl(s, TIOCSETD, 8)));
     struct winsize w;
     ioctl(s, TIOCGWINSZ, &w);
     P("\nsize %d %d\n", w.ws_row, w.ws_col);

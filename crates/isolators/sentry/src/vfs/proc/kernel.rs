@@ -66,7 +66,10 @@ pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
                  MemAvailable:   {free:8} kB\nBuffers:               0 kB\n\
                  Cached:                0 kB\nSwapCached:            0 kB\n\
                  SwapTotal:             0 kB\nSwapFree:              0 kB\n\
-                 Shmem:                 0 kB\nSReclaimable:          0 kB\n"
+                 Shmem:                 0 kB\nSReclaimable:          0 kB\n\
+                 HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\n\
+                 HugePages_Surp:        0\nHugepagesize:       2048 kB\n\
+                 Hugetlb:               0 kB\n"
             )
         }
         "cpuinfo" => {

@@ -13,6 +13,7 @@ mod process;
 mod reader;
 mod resident;
 mod setting;
+mod slack;
 mod state;
 mod sys;
 mod text;

@@ -5,7 +5,7 @@ use crate::task::user_namespace::FIRST;
 use super::super::namespace_file::FIRST_PIDS;
 
 /// What every process has, and most of it every thread.
-pub(super) const OF_PROCESS: [&str; 35] = [
+pub(super) const OF_PROCESS: [&str; 36] = [
     "auxv",
     "cgroup",
     "cmdline",
@@ -39,11 +39,12 @@ pub(super) const OF_PROCESS: [&str; 35] = [
     "statm",
     "status",
     "task",
+    "timerslack_ns",
     "uid_map",
     "wchan",
 ];
 /// What only a process has.
-pub(super) const NOT_OF_THREAD: [&str; 2] = ["mountstats", "task"];
+pub(super) const NOT_OF_THREAD: [&str; 3] = ["mountstats", "task", "timerslack_ns"];
 /// Kinds of namespaces, each with the number of the first one.
 pub(super) const NAMESPACES: [(&str, u64); 10] = [
     ("cgroup", 4_026_531_835),

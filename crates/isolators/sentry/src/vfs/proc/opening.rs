@@ -22,6 +22,7 @@ use super::memory::MemoryFile;
 use super::process::of_process;
 use super::reader::Reader;
 use super::setting::SettingFile;
+use super::slack::SlackFile;
 use super::text::Make;
 use super::{
     Names, OF_GROUP, OF_IPC, ProcNode, TextFile, group, name_of, network_of_reader, process, sys,
@@ -142,18 +143,28 @@ impl ProcNode {
             let (path, who) = (path.clone(), walker.credentials.clone());
             return Ok(Box::new(SettingFile { network, path, who, attributes }));
         }
-        self.open_memory(walker)?.ok_or(Errno::ACCESS)
+        self.open_live(walker)?.ok_or(Errno::ACCESS)
     }
 
-    /// Opens a process's memory, if that is what it is.
+    /// Opens what each access asks anew who it is: a process's memory, and its slack.
     ///
     /// # Errors
-    /// `EACCES` for who may not trace it.
-    pub fn open_memory(&self, walker: &Walker<'_>) -> Result<Option<Box<dyn File>>, Errno> {
-        let ProcNode::Text("mem", id, _) = self else { return Ok(None) };
-        let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
-        let attributes = self.attributes(walker.kernel)?;
-        Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
+    /// `EACCES` for who may not trace it, if that is asked before.
+    pub fn open_live(&self, walker: &Walker<'_>) -> Result<Option<Box<dyn File>>, Errno> {
+        match self {
+            ProcNode::Text("mem", id, _) => {
+                let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+                let attributes = self.attributes(walker.kernel)?;
+                Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
+            }
+            ProcNode::Text("timerslack_ns", id, _) => {
+                let thread = lock(&walker.kernel.tree).thread(*id).cloned();
+                let thread = thread.ok_or(Errno::NOENT)?;
+                let attributes = self.attributes(walker.kernel)?;
+                Ok(Some(Box::new(SlackFile { thread, attributes })))
+            }
+            _ => Ok(None),
+        }
     }
 }
 

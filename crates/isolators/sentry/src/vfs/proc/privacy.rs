@@ -51,6 +51,7 @@ impl ProcNode {
     pub(super) fn permissions(&self) -> u32 {
         match self {
             ProcNode::Text("mem", 1.., _) => 0o600,
+            ProcNode::Text("timerslack_ns", 1.., _) => 0o666,
             ProcNode::Text("auxv" | "environ" | "io" | "mountstats" | "personality", 1.., _) => {
                 0o400
             }

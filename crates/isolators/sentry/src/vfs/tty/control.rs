@@ -34,6 +34,7 @@ mod request {
     pub(super) const FIONREAD: u32 = 0x541b;
     pub(super) const TIOCPKT: u32 = 0x5420;
     pub(super) const TIOCNOTTY: u32 = 0x5422;
+    pub(super) const TIOCSETD: u32 = 0x5423;
     pub(super) const TIOCGETD: u32 = 0x5424;
     pub(super) const TCSBRKP: u32 = 0x5425;
     pub(super) const TIOCGSID: u32 = 0x5429;
@@ -154,6 +155,14 @@ fn of_both(tty: &Tty, call: &Call<'_>, request: u32, argument: u64) -> Result<i6
         }
         // What is written is there at once: a break is nothing to a pseudo-terminal.
         TCSBRK | TCSBRKP => {}
+        // There is one line discipline.
+        TIOCSETD => {
+            let mut wanted = [0; 4];
+            call.memory().read(argument, &mut wanted)?;
+            if wanted != [0; 4] {
+                return Err(Errno::INVAL);
+            }
+        }
         TIOCGETD => return give(call, argument, 0),
         TIOCEXCL | TIOCNXCL => lock(&tty.state).exclusive = request == TIOCEXCL,
         TIOCGPGRP => {

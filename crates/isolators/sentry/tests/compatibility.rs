@@ -316,6 +316,21 @@ fn programs_and_writers_keep_each_other_away() {
     }
 }
 
+/// Who has a lease of a file, who is told of its end, and who waits for that.
+#[test]
+fn leases_of_files_are_the_same() {
+    if !sandbox::possible() {
+        return;
+    }
+    same_as_root("leases");
+    // How long an owner has is the host's setting there.
+    let sandbox = Sandbox::new();
+    sandbox.compile("leases", &["-static", "-pthread"]);
+    let expected = "45\n-22 2 1\n SIGIO code 128 band 0 fd 0 waits 1 then 0 in time 1 left 0 owner 1\n \
+                    SIGIO code 128 band 0 fd 0 waits 1 then 0 in time 1 left 2 owner 0\n";
+    assert_eq!(sandbox.run(&["/bin/leases", "time"]).stdout, expected);
+}
+
 /// Attributes and seals of what has no name; programs that are executed by descriptor.
 #[test]
 fn files_without_names_are_the_same() {

@@ -1,6 +1,7 @@
 //! A sandbox's kernel, in the process that is to be the sentry.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex};
 
 use caisson_sys::signal_fd::SignalFd;
@@ -12,6 +13,7 @@ use super::{LaunchError, io_step, step};
 use crate::kernel::{Kernel, Shared};
 use crate::net::{Network, Uplink};
 use crate::task::waiter::lock;
+use crate::vfs::leases::USUAL_BREAK;
 use crate::vfs::setup::{Layout, root_walker};
 use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, limit_handles};
 use crate::wall::{empty_root, processes, shed, tie};
@@ -126,7 +128,8 @@ fn over(
     let root = layout.root(&mounts, root)?;
     let mounts = Arc::new(mounts);
     let (copies, moving) = (Mutex::default(), Mutex::default());
-    Ok(FileSystem { root, mounts, copies, moving, broker, poller, fifos })
+    let lease_break = AtomicI32::new(USUAL_BREAK);
+    Ok(FileSystem { root, mounts, copies, moving, broker, poller, fifos, lease_break })
 }
 
 /// A further container of a sandbox.

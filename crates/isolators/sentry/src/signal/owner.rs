@@ -131,8 +131,9 @@ pub enum What {
     Ready,
     /// Urgent data came.
     Urgent,
-    /// Something happened in his directory, of which this descriptor was asked for.
-    Directory(u32),
+    /// Something of which this descriptor was asked for: it happened in his directory, or his
+    /// lease is to end.
+    Message(u32),
 }
 
 /// Owners, and of what they are to be told.
@@ -203,6 +204,20 @@ impl Owner {
         lock(&self.state).whose = whose.map(|whose| (Arc::downgrade(kernel), whose, by));
     }
 
+    /// Whose it is, if it is nobody's so far.
+    pub fn set_first(&self, kernel: &Arc<Kernel>, whose: Option<Whose>, by: Sender) {
+        let mut state = lock(&self.state);
+        if state.whose.is_none() {
+            state.whose = whose.map(|whose| (Arc::downgrade(kernel), whose, by));
+        }
+    }
+
+    /// It is nobody's any more, and has no signal of its own.
+    pub fn resign(&self) {
+        let mut state = lock(&self.state);
+        (state.whose, state.signal) = (None, 0);
+    }
+
     /// Kind and id of whose it is, if it is anybody's.
     #[must_use]
     pub fn whose(&self) -> Option<(i32, Pid)> {
@@ -269,8 +284,8 @@ impl Owner {
         let later = DUE.with_borrow_mut(|due| {
             let Some(list) = due else { return true };
             let same = |(owner, of): &(Arc<Owner>, What)| Arc::ptr_eq(owner, self) && *of == what;
-            // Each change of a directory is told of.
-            if matches!(what, What::Directory(_)) || !list.iter().any(same) {
+            // Each of these is told of.
+            if matches!(what, What::Message(_)) || !list.iter().any(same) {
                 list.push((Arc::clone(self), what));
             }
             false
@@ -286,7 +301,7 @@ impl Owner {
     fn tell(&self, what: What) {
         match what {
             What::Urgent => return self.send(Info::new(SIGURG, SI_KERNEL)),
-            What::Directory(number) => {
+            What::Message(number) => {
                 return self.happened(Event::Message, number.cast_signed());
             }
             What::Ready => {}

@@ -11,7 +11,7 @@ use crate::vfs::tmpfs::{self, New};
 use crate::vfs::{FileTable, Kind, Node, NoticeFile, OpenFile, Ready, open, pipe, pipe_of, status};
 
 use super::file_owner::{self, command, request};
-use super::{Call, Outcome, locks};
+use super::{Call, Outcome, leases, locks};
 
 pub(super) fn dup(call: &Call<'_>) -> Outcome {
     let file = call.file(0)?;
@@ -86,6 +86,7 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
     const OFD_GETLK: u32 = 36;
     const OFD_SETLK: u32 = 37;
     const OFD_SETLKW: u32 = 38;
+    const SETLEASE: u32 = 1024;
     const GETLEASE: u32 = 1025;
     const NOTIFY: u32 = 1026;
     const DUPFD_CLOEXEC: u32 = 1030;
@@ -131,8 +132,8 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
         | command::SETOWN_EX
         | command::GETOWN_EX => file_owner::control(call, &file),
         NOTIFY => file_owner::notify(call, &file),
-        // F_UNLCK: there are no leases.
-        GETLEASE => Ok(2),
+        SETLEASE => leases::set(call, &file),
+        GETLEASE => Ok(leases::get(&file)),
         command @ (SETPIPE_SIZE | GETPIPE_SIZE) => {
             let pipe = pipe_of(&*file.file).ok_or(Errno::BADF)?;
             let size = if command == SETPIPE_SIZE {

@@ -17,6 +17,7 @@ mod growth;
 mod identity;
 mod inotify;
 mod kcmp;
+mod leases;
 mod limits;
 mod locking;
 mod locks;

@@ -216,7 +216,7 @@ pub(super) fn truncate(call: &Call<'_>) -> Outcome {
     if entry.kind() == Kind::Regular {
         super::allow_growth(call, entry.attributes(call.kernel)?.size, call.arg(1))?;
     }
-    call.walker().truncate(&entry, call.arg(1))?;
+    call.walker().truncate(call, &entry, call.arg(1))?;
     Ok(0)
 }
 

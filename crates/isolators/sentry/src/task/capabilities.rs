@@ -31,6 +31,7 @@ mod caps {
             const CHECKPOINT_RESTORE = 1 << 40;
             const SYS_TTY_CONFIG = 1 << 26;
             const MKNOD = 1 << 27;
+            const LEASE = 1 << 28;
             const SETFCAP = 1 << 31;
         const MAC_OVERRIDE = 1 << 32;
             const SYSLOG = 1 << 34;

@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 
+use crate::syscalls::{Call, Failure};
 use crate::task::{Caps, Credentials};
 
 use super::change::alter;
@@ -216,17 +217,20 @@ impl Walker<'_> {
     ///
     /// # Errors
     /// As truncate(2).
-    pub fn truncate(&self, entry: &Entry, size: u64) -> Result<(), Errno> {
+    pub fn truncate(&self, call: &Call<'_>, entry: &Entry, size: u64) -> Result<(), Failure> {
         const READ_WRITE: u32 = 2;
         match entry.kind() {
             Kind::Regular => {}
-            Kind::Directory => return Err(Errno::ISDIR),
-            _ => return Err(Errno::INVAL),
+            Kind::Directory => return Err(Errno::ISDIR.into()),
+            _ => return Err(Errno::INVAL.into()),
         }
         let attributes = entry.attributes(self.kernel)?;
         Walker::writable(entry)?;
         permit(&self.credentials, &attributes, access::WRITE)?;
-        let _writing = entry.node.begin(Purpose::Writing)?;
+        let writing = entry.node.begin(Purpose::Writing)?;
+        if let Some(writing) = &writing {
+            writing.break_leases(call, true, true)?;
+        }
         let who = || self.credentials.clone();
         let done = match &entry.node {
             Node::Host(node) => {
@@ -244,6 +248,6 @@ impl Walker<'_> {
             }),
             _ => Err(Errno::PERM),
         };
-        changed(entry, done, event::MODIFY)
+        Ok(changed(entry, done, event::MODIFY)?)
     }
 }

@@ -62,7 +62,7 @@ impl DirectoryNotice {
             return;
         }
         if let Some(owner) = self.owner.upgrade() {
-            owner.is_due(What::Directory(descriptor));
+            owner.is_due(What::Message(descriptor));
         }
     }
 

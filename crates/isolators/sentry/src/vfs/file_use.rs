@@ -2,11 +2,14 @@
 //! not executed: whoever comes first keeps the others away.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
 use rustix::io::Errno;
 
+use crate::task::WaitQueue;
 use crate::task::waiter::lock;
+
+use super::leases::Lease;
 
 /// Device and inode.
 type Id = (u64, u64);
@@ -24,18 +27,21 @@ pub enum Purpose {
     Making,
 }
 
-/// How many have a file for what.
+/// How many have a file for what, and their leases.
 #[derive(Debug, Default)]
-struct Counts {
-    readers: usize,
-    writers: usize,
-    programs: usize,
+pub(super) struct State {
+    pub(super) readers: usize,
+    pub(super) writers: usize,
+    pub(super) programs: usize,
+    pub(super) leases: Vec<Lease>,
 }
 
 /// Who uses a file.
 #[derive(Debug, Default)]
 pub struct Uses {
-    counts: Mutex<Counts>,
+    state: Mutex<State>,
+    /// Those who wait for the end of a lease.
+    pub(super) freed: WaitQueue,
 }
 
 /// Files that may have several nodes, by device and inode.
@@ -73,12 +79,16 @@ impl Uses {
         uses
     }
 
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
     /// Somebody comes to use the file.
     ///
     /// # Errors
     /// `ETXTBSY` if it is executed, and was to be written; or the other way round.
     pub fn begin(self: &Arc<Self>, purpose: Purpose) -> Result<Arc<FileUse>, Errno> {
-        let mut counts = lock(&self.counts);
+        let mut counts = self.state();
         match purpose {
             Purpose::Writing if counts.programs > 0 => return Err(Errno::TXTBSY),
             Purpose::Executing if counts.writers > 0 => return Err(Errno::TXTBSY),
@@ -96,18 +106,23 @@ impl Uses {
 /// by a program.
 #[derive(Debug)]
 pub struct FileUse {
-    file: Arc<Uses>,
-    purpose: Purpose,
+    pub(super) file: Arc<Uses>,
+    pub(super) purpose: Purpose,
 }
 
 impl Drop for FileUse {
     fn drop(&mut self) {
-        let mut counts = lock(&self.file.counts);
+        let mut counts = self.file.state();
         match self.purpose {
             Purpose::Reading => counts.readers -= 1,
             Purpose::Writing => counts.writers -= 1,
             Purpose::Executing => counts.programs -= 1,
             Purpose::Making => {}
+        }
+        let leased = !counts.leases.is_empty();
+        drop(counts);
+        if leased {
+            self.end_lease();
         }
     }
 }

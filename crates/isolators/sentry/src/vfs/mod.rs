@@ -21,6 +21,7 @@ mod host;
 pub mod inotify;
 mod kept;
 pub mod kinds;
+pub mod leases;
 mod listing;
 pub mod locks;
 mod lookup;
@@ -53,6 +54,7 @@ pub mod tty;
 mod walk;
 mod write_hint;
 
+use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex, Weak};
 
 pub use attributes::{Attributes, Kind, Time};
@@ -103,4 +105,6 @@ pub struct FileSystem {
     pub poller: Arc<Poller>,
     /// FIFOs that are open.
     pub fifos: Arc<Fifos>,
+    /// Seconds that the owner of a lease has (`fs.lease-break-time`); without limit if none.
+    pub lease_break: AtomicI32,
 }

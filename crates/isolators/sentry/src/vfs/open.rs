@@ -187,6 +187,9 @@ fn open_entry(
     if write != 0 && kind == Kind::Regular {
         Walker::writable(entry)?;
     }
+    if let Some(file_use) = &file_use {
+        file_use.break_leases(call, writes, !has(status::NONBLOCK))?;
+    }
     let parts: Parts = match kind {
         Kind::Socket => return Err(Errno::NXIO.into()),
         Kind::Fifo => {

@@ -1,6 +1,7 @@
 //! execve(2): a program in a fresh address space.
 
 mod alone;
+mod find;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::loader::{Image, Script, parse_script};
+use crate::loader::Image;
 use crate::mm::Space;
 use crate::platform::context::{Context, Register};
 use crate::platform::{Event, HostCall, Slot, StubProcess};
@@ -22,22 +23,20 @@ use crate::task::thread::Place;
 use crate::task::trace::{self, Leaving};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process, Status, Thread, dismiss, exit_process, retire};
-use crate::vfs::file_use::{FileUse, Purpose};
-use crate::vfs::{End, Entry, Kind, Limits, MountFlags, Node, ProcNode, Walker, access, permit};
+use crate::vfs::file_use::FileUse;
+use crate::vfs::{Entry, Walker};
 
+use self::find::find;
 use self::plan::{Plan, Step, plan};
-use super::gain::{Becomes, Gain, gain};
+use super::gain::{Becomes, Gain};
 use super::memory::host;
 
-use super::{Call, Framed, sites};
+use super::{Call, Failure, Framed, sites};
 
 /// Bytes of all arguments and variables: a quarter of the stack's limit, within these.
 const STRINGS_LIMIT: std::ops::RangeInclusive<u64> = 128 << 10..=6 << 20;
 /// Bytes of one (`MAX_ARG_STRLEN`).
 const STRING_LIMIT: usize = 128 << 10;
-/// Scripts that name scripts.
-const SCRIPT_DEPTH: usize = 5;
-
 /// How a program from outside ends that could not be started any more: as a shell has it.
 const NOT_EXECUTED: u8 = 126;
 
@@ -50,14 +49,6 @@ struct Binary {
     id: (u64, u64),
     /// By what is mapped of it.
     reading: Option<Arc<FileUse>>,
-    executing: Arc<FileUse>,
-}
-
-/// A file that may be executed.
-struct Opened {
-    file: Arc<OwnedFd>,
-    entry: Arc<Entry>,
-    reading: Arc<FileUse>,
     executing: Arc<FileUse>,
 }
 
@@ -121,104 +112,6 @@ fn strings(call: &Call<'_>, address: u64, total: &mut usize) -> Result<Vec<Vec<u
         list.push(text);
     }
     Ok(list)
-}
-
-fn open_binary(walker: &Walker<'_>, start: &Arc<Entry>, path: &[u8]) -> Result<Opened, Errno> {
-    to_execute(walker, walker.walk_to(start, path, true, Limits::empty(), End::Read)?.existing()?)
-}
-
-/// The same of what a call names.
-fn open_named(walker: &Walker<'_>, named: &Named) -> Result<Opened, Errno> {
-    let Some(rest) = &named.rest else { return to_execute(walker, Arc::clone(&named.start)) };
-    let found = walker.walk_to(&named.start, rest, named.follow, Limits::empty(), End::Read)?;
-    to_execute(walker, found.existing()?)
-}
-
-fn to_execute(walker: &Walker<'_>, mut entry: Arc<Entry>) -> Result<Opened, Errno> {
-    if let Node::Proc(ProcNode::Descriptor(open, _)) = &entry.node {
-        entry = open.entry.clone().ok_or(Errno::ACCESS)?;
-    }
-    match entry.kind() {
-        Kind::Regular => {}
-        Kind::Link => return Err(Errno::LOOP),
-        _ => return Err(Errno::ACCESS),
-    }
-    permit(&walker.credentials, &entry.attributes(walker.kernel)?, access::EXECUTE)?;
-    if entry.mount.flags().contains(MountFlags::NO_EXECUTE) {
-        return Err(Errno::ACCESS);
-    }
-    let begin = |purpose| entry.node.begin(purpose)?.ok_or(Errno::ACCESS);
-    let (reading, executing) = (begin(Purpose::Reading)?, begin(Purpose::Executing)?);
-    let file = entry.node.to_execute(walker.kernel)?;
-    Ok(Opened { file, entry, reading, executing })
-}
-
-fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno> {
-    let mut done = 0;
-    while let Some(rest) = into.get_mut(done..).filter(|r| !r.is_empty()) {
-        match rustix::io::pread(file, rest, offset.checked_add(done as u64).ok_or(Errno::INVAL)?)? {
-            0 => return Err(Errno::IO),
-            count => done += count,
-        }
-    }
-    Ok(())
-}
-
-fn binary(opened: Opened) -> Result<Binary, Errno> {
-    let Opened { file, entry, reading, executing } = opened;
-    let mapped = !matches!(entry.node, Node::Overlay(_));
-    let reading = mapped.then_some(reading);
-    let image = Image::parse(|offset, into| read_exact(&file, offset, into))?;
-    let id = entry.node.id().ok_or(Errno::ACCESS)?;
-    Ok(Binary { image, path: entry.path(), entry, id, file, reading, executing })
-}
-
-/// Finds a program, through `#!` lines and with its interpreter.
-fn find(
-    walker: &Walker<'_>,
-    named: &Named,
-    arguments: Vec<Vec<u8>>,
-    environment: Vec<Vec<u8>>,
-) -> Result<Program, Errno> {
-    let (mut called, mut arguments) = (named.path.clone(), arguments);
-    let start = &named.current;
-    for depth in 0..SCRIPT_DEPTH {
-        let opened = match depth {
-            0 => open_named(walker, named)?,
-            _ => open_binary(walker, start, &called)?,
-        };
-        let mut head = [0; 256];
-        let length = rustix::io::pread(&opened.file, &mut head, 0)?;
-        let script = head.get(..length).and_then(parse_script);
-        if let Some(Script { interpreter, argument }) = script {
-            if !named.lasting {
-                return Err(Errno::NOENT);
-            }
-            let rest = arguments.split_off(arguments.len().min(1));
-            arguments = vec![interpreter.clone()];
-            arguments.extend(argument);
-            arguments.push(called);
-            arguments.extend(rest);
-            called = interpreter;
-            continue;
-        }
-        let binary = binary(opened)?;
-        let mut gain = gain(walker, &binary.entry)?;
-        let interpreter = match binary.image.interpreter {
-            None => None,
-            Some((offset, length)) => {
-                let mut name = vec![0; length];
-                read_exact(&binary.file, offset, &mut name)?;
-                let name = name.strip_suffix(&[0]).ok_or(Errno::NOEXEC)?;
-                let opened = open_binary(walker, start, name)?;
-                gain = gain.with(walker, &opened.entry)?;
-                Some(self::binary(opened).map_err(|_| Errno::LIBBAD)?)
-            }
-        };
-        let called = named.path.clone();
-        return Ok(Program { binary, interpreter, arguments, environment, called, gain });
-    }
-    Err(Errno::LOOP)
 }
 
 /// Makes the steps that are left, then runs the program.
@@ -352,7 +245,7 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
     if arguments.is_empty() {
         arguments.push(Vec::new());
     }
-    let program = find(&call.walker(), named, arguments, environment)?;
+    let program = find((&call.walker(), Some(call)), named, arguments, environment)?;
     let process = Arc::clone(&call.thread.process);
     let name = match &named.rest {
         Some(_) => short_name(&named.path),
@@ -380,6 +273,8 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
         let event = match event {
             Ok(event) => event,
             Err(errno) => {
+                // From here on the file may be written again.
+                drop((free, watched, confined));
                 let value = -i64::from(errno.raw_os_error());
                 refused.context.set(Register::Rax, value.cast_unsigned());
                 return signal::resume(kernel, &old, id, &mut refused);
@@ -448,6 +343,11 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
     Ok(None)
 }
 
+/// That of a failure which nothing waited for.
+fn errno(failure: Failure) -> Errno {
+    if let Failure::Errno(errno) = failure { errno } else { Errno::IO }
+}
+
 /// Runs the first program in `process`, which is in the tree already.
 ///
 /// # Errors
@@ -472,7 +372,7 @@ pub fn start_first(
     let start = Arc::clone(&directories.current);
     drop(directories);
     let named = Named::new(start, path.to_vec());
-    let program = find(&walker, &named, arguments, environment)?;
+    let program = find((&walker, None), &named, arguments, environment).map_err(errno)?;
     *lock(&process.name) = short_name(path);
     let own = process.who();
     let becomes = program.gain.apply(&own, false)?;

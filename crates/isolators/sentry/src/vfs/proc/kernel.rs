@@ -7,6 +7,7 @@ use crate::syscalls::system;
 use crate::task::waiter::lock;
 
 use super::super::Time;
+use super::super::leases;
 use super::super::locks::{LOCKS, Owner, Space};
 
 /// Names of them.
@@ -110,7 +111,9 @@ pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
 
 fn locks() -> String {
     let mut text = String::new();
-    for (number, ((device, inode), lock)) in LOCKS.all().into_iter().enumerate() {
+    let locked = LOCKS.all();
+    let count = locked.len();
+    for (number, ((device, inode), lock)) in locked.into_iter().enumerate() {
         let kind = match (lock.space, lock.owner) {
             (Space::Whole, _) => "FLOCK ",
             (Space::Ranges, Owner::Process(_)) => "POSIX ",
@@ -129,6 +132,22 @@ fn locks() -> String {
             number + 1,
             lock.pid,
             lock.start,
+        );
+    }
+    for (number, lease) in leases::all().into_iter().enumerate() {
+        let state = if lease.breaking { "BREAKING " } else { "ACTIVE   " };
+        let access = match lease.kind {
+            Some(leases::Kind::Write) => "WRITE",
+            Some(leases::Kind::Read) => "READ",
+            None => "UNLCK",
+        };
+        let (device, inode) = lease.id;
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let _ = writeln!(
+            text,
+            "{}: LEASE  {state} {access} {} {major:02x}:{minor:02x}:{inode} 0 EOF",
+            count + number + 1,
+            lease.pid,
         );
     }
     text

@@ -4,6 +4,7 @@ mod adjustment;
 mod comm;
 mod group;
 mod kernel;
+mod lease_time;
 mod maps;
 mod memory;
 mod names;

@@ -17,6 +17,7 @@ use super::super::{EventFd, File, Kind, OpenFile, Walker};
 use super::adjustment::AdjustmentFile;
 use super::comm::NameFile;
 use super::kernel::of_kernel;
+use super::lease_time::{self, LeaseTimeFile};
 use super::maps::MapFile;
 use super::memory::MemoryFile;
 use super::process::of_process;
@@ -142,6 +143,15 @@ impl ProcNode {
             let attributes = self.attributes(walker.kernel)?;
             let (path, who) = (path.clone(), walker.credentials.clone());
             return Ok(Box::new(SettingFile { network, path, who, attributes }));
+        }
+        if let ProcNode::Setting(path, true) = self
+            && path == lease_time::PATH
+        {
+            // Whose it is, whatever procfs it was found in.
+            let own = process(walker.kernel, walker.pid).and_then(|own| own.kernel());
+            let kernel = Arc::downgrade(&own.ok_or(Errno::NOENT)?);
+            let attributes = self.attributes(walker.kernel)?;
+            return Ok(Box::new(LeaseTimeFile { kernel, attributes }));
         }
         self.open_live(walker)?.ok_or(Errno::ACCESS)
     }

@@ -12,6 +12,7 @@ use crate::task::waiter::lock;
 
 use super::super::walk::{access, permit};
 use super::super::{Attributes, Kind, NamespaceFile, OpenFile, Walker};
+use super::lease_time;
 use super::{ProcNode, network_of_reader, process};
 
 /// Texts that only who may trace the process opens.
@@ -60,7 +61,9 @@ impl ProcNode {
                 1..,
                 _,
             ) => 0o644,
-            ProcNode::Setting(path, true) if is_of_network(path) => 0o644,
+            ProcNode::Setting(path, true) if is_of_network(path) || path == lease_time::PATH => {
+                0o644
+            }
             ProcNode::Descriptors(_) => 0o500,
             ProcNode::Namespaces(_) => 0o511,
             ProcNode::Descriptor(file, _) => of_descriptor(file),

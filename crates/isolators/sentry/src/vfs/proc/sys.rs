@@ -1,5 +1,6 @@
-//! `/proc/sys`: settings, which can be read.
+//! `/proc/sys`: settings, most of which can only be read.
 
+use super::lease_time;
 use super::reader::Reader;
 use crate::kernel::Kernel;
 use crate::net::Network;
@@ -12,13 +13,14 @@ use crate::task::namespaces::{domain_name, host_name};
 /// What a setting says.
 enum Value {
     Text(&'static str),
+    LeaseTime,
     HostName,
     DomainName,
     BootId,
     Uuid,
 }
 
-use Value::{BootId, DomainName, HostName, Text, Uuid};
+use Value::{BootId, DomainName, HostName, LeaseTime, Text, Uuid};
 
 /// All of them, by path.
 const SETTINGS: &[(&str, Value)] = &[
@@ -30,6 +32,8 @@ const SETTINGS: &[(&str, Value)] = &[
     ("fs/inotify/max_queued_events", Text("16384")),
     ("fs/inotify/max_user_instances", Text("128")),
     ("fs/inotify/max_user_watches", Text("65536")),
+    ("fs/lease-break-time", LeaseTime),
+    ("fs/leases-enable", Text("1")),
     ("fs/mqueue/msg_default", Text("10")),
     ("fs/mqueue/msg_max", Text("10")),
     ("fs/mqueue/msgsize_default", Text("8192")),
@@ -131,6 +135,7 @@ pub(super) fn text(kernel: &Kernel, reader: &Reader, path: &str) -> Vec<u8> {
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
     let mut text = match value {
         Some(Text(text)) => text.as_bytes().to_vec(),
+        Some(LeaseTime) => return lease_time::text(kernel),
         Some(HostName) => host_name(kernel, reader.names(kernel).as_deref()),
         Some(DomainName) => {
             let name = domain_name(kernel, reader.names(kernel).as_deref());

@@ -79,9 +79,28 @@ impl Entry {
         }
     }
 
+    /// Whether a name stands for this, in a file system of our own.
+    fn stands_for(&self, name: &[u8], node: &Node) -> bool {
+        match (&self.node, node) {
+            (Node::Tmp(directory), Node::Tmp(node)) => {
+                directory.child(name).is_ok_and(|now| Arc::ptr_eq(&now, node))
+            }
+            (Node::Overlay(directory), Node::Overlay(node)) => {
+                directory.known(name).is_some_and(|now| Arc::ptr_eq(&now, node))
+            }
+            _ => false,
+        }
+    }
+
     /// Forgets a name: it was removed, or may stand for something else now.
     pub fn forget(&self, name: &[u8]) {
-        let child = lock(&self.children).remove(name);
+        let mut children = lock(&self.children);
+        // It may have come since it was missed.
+        if children.get(name).is_some_and(|child| self.stands_for(name, &child.node)) {
+            return;
+        }
+        let child = children.remove(name);
+        drop(children);
         if let Some(child) = child {
             if !matches!(child.node, Node::Point) {
                 CACHED.fetch_sub(1, Ordering::Relaxed);
@@ -176,27 +195,39 @@ impl Entry {
         let kind = node.kind();
         let child = Entry::new(self, name, Node::Host(Arc::new(node)), kind);
         child.found.store(since.outside, Ordering::SeqCst);
-        self.keep(name, child, kernel)
+        self.keep(name, Arc::clone(&child), kernel).unwrap_or(child)
     }
 
-    /// Keeps a name; what is kept already, if that stands for the same.
-    pub(super) fn keep(&self, name: &[u8], child: Arc<Entry>, kernel: &Kernel) -> Arc<Entry> {
+    /// Keeps a name; what is kept already, if that stands for the same. `None` if a name of a
+    /// file system of our own has been another's since it was found: the file would have an
+    /// entry here, beside the one where it is now.
+    pub(super) fn keep(
+        &self,
+        name: &[u8],
+        child: Arc<Entry>,
+        kernel: &Kernel,
+    ) -> Option<Arc<Entry>> {
         if CACHED.load(Ordering::Relaxed) > CACHE_LIMIT || many_handles() {
             let_some_go(kernel);
         }
         let children = lock(&self.children);
         // Looked at with the lock held: who dissolves its mount comes later, or has been here.
         if self.mount.has_ended() {
-            return child;
+            return Some(child);
+        }
+        // Who renames it comes to its entry later, or has been here.
+        let is_own = matches!(child.node, Node::Tmp(_) | Node::Overlay(_));
+        if is_own && !self.stands_for(name, &child.node) {
+            return None;
         }
         if let Some(known) = children.get(name).filter(|known| known.is_same(&child)) {
             known.found.store(child.found.load(Ordering::SeqCst), Ordering::SeqCst);
-            return Arc::clone(known);
+            return Some(Arc::clone(known));
         }
         if self.mount.is_detached() {
-            return child;
+            return Some(child);
         }
         put(children, name, &child);
-        child
+        Some(child)
     }
 }

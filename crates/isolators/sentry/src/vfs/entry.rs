@@ -270,7 +270,12 @@ impl Entry {
         name: &[u8],
         opens: bool,
     ) -> Result<Arc<Entry>, Errno> {
-        let found = self.find(kernel, name, opens);
+        let found = loop {
+            // Once more, if it was renamed before it could be kept.
+            if let Some(found) = self.find(kernel, name, opens).transpose() {
+                break found;
+            }
+        };
         // The mount may have ended meanwhile.
         if self.mount.seals(&self.node, name) { Err(Errno::STALE) } else { found }
     }
@@ -280,7 +285,7 @@ impl Entry {
         kernel: &Kernel,
         name: &[u8],
         opens: bool,
-    ) -> Result<Arc<Entry>, Errno> {
+    ) -> Result<Option<Arc<Entry>>, Errno> {
         // A name that is known already may get a handle now.
         if many_handles() {
             let_some_go(kernel);
@@ -289,18 +294,18 @@ impl Entry {
         if let Some(child) = &cached {
             child.used.store(true, Ordering::Relaxed);
             if child.is_fast() {
-                return Ok(Arc::clone(child));
+                return Ok(Some(Arc::clone(child)));
             }
         }
         let (node, kind) = match &self.node {
             Node::Host(directory) => {
-                return self.on_host(kernel, directory, name, cached.as_ref(), opens);
+                return self.on_host(kernel, directory, name, cached.as_ref(), opens).map(Some);
             }
             Node::Tmp(directory) => {
                 let node = directory.child(name).inspect_err(|_| self.forget(name))?;
                 match cached.as_ref().map(|child| (child, &child.node)) {
                     Some((child, Node::Tmp(old))) if Arc::ptr_eq(old, &node) => {
-                        return Ok(Arc::clone(child));
+                        return Ok(Some(Arc::clone(child)));
                     }
                     _ => {}
                 }
@@ -312,7 +317,7 @@ impl Entry {
                 let node = found.inspect_err(|_| self.forget(name))?;
                 match cached.as_ref().map(|child| (child, &child.node)) {
                     Some((child, Node::Overlay(old))) if Arc::ptr_eq(old, &node) => {
-                        return Ok(Arc::clone(child));
+                        return Ok(Some(Arc::clone(child)));
                     }
                     _ => {}
                 }
@@ -324,11 +329,11 @@ impl Entry {
                 // Something is mounted in it.
                 let pinned = cached.filter(|child| !lock(&child.children).is_empty());
                 if let Some(child) = pinned.filter(|_| node.is_lasting()) {
-                    return Ok(child);
+                    return Ok(Some(child));
                 }
                 let found = Entry::new(self, name, Node::Proc(node), kind);
                 self.mount.veils.cover(&found);
-                return Ok(found);
+                return Ok(Some(found));
             }
             Node::Point | Node::Namespace(_) => return Err(Errno::NOENT),
         };

@@ -45,7 +45,8 @@ impl OverlayNode {
         self.find(kernel, name, opens)
     }
 
-    fn known(&self, name: &[u8]) -> Option<Arc<OverlayNode>> {
+    /// What a name is known to stand for.
+    pub fn known(&self, name: &[u8]) -> Option<Arc<OverlayNode>> {
         lock(&self.children).get(name).and_then(Weak::upgrade)
     }
 

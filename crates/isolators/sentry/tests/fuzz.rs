@@ -20,7 +20,7 @@ fn fuzz(seed: u64, calls: u64, seconds: u64) -> u64 {
     assert_eq!(ended.code, 0, "{script}: {ended:?}");
     let made = ended.stdout.split(' ').next().and_then(|n| n.parse().ok());
     let root = sandbox.root().to_str().unwrap().to_owned();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let left = processes_that_name(&root);
         if left.is_empty() {

@@ -22,7 +22,7 @@ fn run(sandbox: &Sandbox, script: &str, words: &[&str]) -> Ended {
     let start = "ip link set lo up && root=$1 sentry=$2 && shift 2 && \
                  inside() { $sentry do --network host-sockets --env PATH=/bin --root $root \"$@\"; }\n";
     command.args(["--net", "sh", "-c", &format!("{start}{script}"), "sh"]).arg(sandbox.root());
-    finish_within(command.arg(env!("CARGO_BIN_EXE_caisson-sentry")).args(words), 60)
+    finish_within(command.arg(env!("CARGO_BIN_EXE_caisson-sentry")).args(words), 150)
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn procfs_tells_of_the_sandbox_s_sockets() {
 }
 
 /// Gets a file of a server, once that listens.
-const GET: &str = "get() { i=0; until wget -q -O - $1; do i=$((i+1)); [ $i -lt 100 ] || exit 9; \
+const GET: &str = "get() { i=0; until wget -q -O - $1; do i=$((i+1)); [ $i -lt 600 ] || exit 9; \
                    sleep 0.1; done 2>/dev/null | md5sum; }\n";
 
 #[test]

@@ -103,7 +103,7 @@ fn in_turns(sandbox: &Sandbox, options: &[&str], at: &std::path::Path, at_once: 
                 std::fs::rename(turns.path().join("next"), name).unwrap();
                 let seen = turns.path().join(format!("{number}.seen"));
                 let from = std::time::Instant::now();
-                while !seen.exists() && from.elapsed().as_secs() < 40 {
+                while !seen.exists() && from.elapsed().as_secs() < 140 {
                     std::thread::sleep(std::time::Duration::from_millis(5));
                 }
             }

@@ -28,8 +28,9 @@ fn programs_that_make_namespaces_do_the_same() {
         // Namespaces that are bound to files.
         "unshare -m sh -c 'mount -t tmpfs t /run; ip netns add x; ip netns list; ip netns add x; \
          ip netns exec x ip -o link; ip -n x link set lo up; nsenter --net=/run/netns/x ip -o addr; \
-         ip netns exec x sh -c \"ip netns identify; sleep 0.3; ls /sys >/dev/null; echo \\$?\" & sleep 0.1; \
-         ip netns pids x | wc -l; wait; ip netns del x; ls /run/netns; ip netns del x; echo $?'",
+         mkfifo /run/gate; ip netns exec x sh -c \"ip netns identify; >/run/up; read y </run/gate; \
+         ls /sys >/dev/null; echo \\$?\" & until [ -e /run/up ]; do sleep 0.02; done; \
+         ip netns pids x | wc -l; >/run/gate; wait; ip netns del x; ls /run/netns; ip netns del x; echo $?'",
         "unshare -m --propagation private sh -c 'mount -t tmpfs t /mnt; cd /mnt; mkdir a b; \
          mount -t tmpfs --make-shared s a; mkdir a/x; mount --bind a b; \
          unshare -m --propagation slave sh -c \"findmnt -n -o TARGET,PROPAGATION /mnt/a; \

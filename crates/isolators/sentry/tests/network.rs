@@ -42,7 +42,7 @@ fn machines_talk_through_our_own_stack() {
     let sentry = env!("CARGO_BIN_EXE_caisson-sentry");
     let mut command = std::process::Command::new("unshare");
     command.args(["--net", "--mount", "sh", script, sentry]).arg(sandbox.root()).arg(place.path());
-    let ended = sandbox::finish_within(&mut command, 120);
+    let ended = sandbox::finish_within(&mut command, 240);
     assert_eq!((ended.stdout.as_str(), ended.code), (SAID, 0), "{}", ended.stderr);
 }
 
@@ -58,7 +58,7 @@ fn machines_that_fall_silent_are_noticed() {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/dead.sh");
         let mut unshare = std::process::Command::new("unshare");
         unshare.args(["--net", "--mount", "sh", script, command]);
-        sandbox::finish_within(unshare.arg(sandbox.root()).arg(place.path()), 120)
+        sandbox::finish_within(unshare.arg(sandbox.root()).arg(place.path()), 240)
     };
     let inside = std::thread::spawn(move || run(env!("CARGO_BIN_EXE_caisson-sentry")));
     let host = run("native");
@@ -74,7 +74,7 @@ fn a_containers_interface_is_its_kernels() {
     }
     let place = tempfile::tempdir().unwrap();
     let fetch = "i=0; until wget -q -O - http://10.9.0.1/f 2>/dev/null; do \
-                 i=$((i+1)); [ $i -lt 50 ] || exit 9; sleep 0.2; done; ip -4 -o addr | wc -l";
+                 i=$((i+1)); [ $i -lt 300 ] || exit 9; sleep 0.2; done; ip -4 -o addr | wc -l";
     let container = Container::new(&["sh", "-c", fetch], |config| {
         let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
         namespaces.retain(|namespace| namespace["type"] != "network");
@@ -85,7 +85,7 @@ fn a_containers_interface_is_its_kernels() {
     command.args(["--net", "--mount", "sh", script]).arg(place.path());
     let run = container.command(&["run"], &[]);
     command.arg(run.get_program()).args(run.get_args()).current_dir(container.bundle.path());
-    let ended = sandbox::finish_within(&mut command, 120);
+    let ended = sandbox::finish_within(&mut command, 240);
     let expected = "from outside\n2\nfrom outside\n2\nexit code 1\n";
     assert_eq!(ended.stdout, expected, "{}", ended.stderr);
     assert!(ended.stderr.contains("is another sandbox's"), "{}", ended.stderr);

@@ -183,7 +183,7 @@ fn layers_are_told_apart_and_may_be_anywhere() {
                   find /tmp/top /tmp/many | wc -l; echo end";
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
     command.args(["do", "--env", "PATH=/bin", "--root"]).arg(sandbox.root());
-    let ended = sandbox::finish_within(command.args(["/bin/sh", "-c", script]), 120);
+    let ended = sandbox::finish_within(command.args(["/bin/sh", "-c", script]), 240);
     let expected = "apart\nb\na\nx\n40046\nend\n";
     assert_eq!(ended.stdout, expected, "{ended:?}");
 }

@@ -32,12 +32,12 @@ fn descriptors(pid: u32) -> Vec<PathBuf> {
 
 /// Waits until `found` says something.
 fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some(value) = found() {
             return value;
         }
-        assert!(Instant::now() < end, "nothing after 30 s");
+        assert!(Instant::now() < end, "nothing after 120 s");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -137,7 +137,8 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     }
     // Its socket, both ends of its other thread's, a handle of its own descriptors, a procfs of
     // the sentry's, and the root.
-    assert_eq!(descriptors(broker).len(), 6, "{:?}", descriptors(broker));
+    // It may have been asked for something just now.
+    until(|| (descriptors(broker).len() == 6).then_some(()));
     for stub in stubs {
         assert_eq!(descriptors(stub), Vec::<PathBuf>::new(), "descriptors of a stub");
     }

@@ -121,12 +121,12 @@ impl Drop for Container {
 
 /// Waits until `found` says something.
 pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some(value) = found() {
             return value;
         }
-        assert!(Instant::now() < end, "{what}: not so after 30 s");
+        assert!(Instant::now() < end, "{what}: not so after 120 s");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -145,7 +145,7 @@ static void addresses(void) {
     /* Linux puts one of IPv6 to use a little later. */
     struct sockaddr_in6 six = {AF_INET6, htons(9)};
     inet_pton(AF_INET6, "fd00::1", &six.sin6_addr);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 3000; i++) {
         int b = socket(AF_INET6, SOCK_STREAM, 0);
         long r = E(bind(b, (void *)&six, sizeof six));
         close(b);

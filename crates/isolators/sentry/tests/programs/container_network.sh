@@ -11,7 +11,7 @@ echo "from outside" >"$place/www/f"
 : >"$place/ns"
 unshare --net="$place/ns" true
 ip link add outer type veth peer name eth0
-nsenter --net="$place/ns" sleep 100 &
+nsenter --net="$place/ns" sleep 300 &
 holder=$!
 # The namespace is entered when it differs from ours.
 while [ "$(readlink /proc/$holder/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
@@ -31,7 +31,7 @@ import socket, sys, time
 held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 held.bind("\0caisson-sentry/eth0")
 open(sys.argv[1], "w")
-time.sleep(100)' "$place/held" &
+time.sleep(300)' "$place/held" &
 other=$!
 until [ -e "$place/held" ]; do sleep 0.1; done
 "$@" || echo "exit code $?"

@@ -190,7 +190,7 @@ int main(int count, char **words) {
     P("%s\n", out[8]);
     int f = open("/tmp/cut", O_CREAT | O_WRONLY, 0666);
     close(f);
-    for (int i = 0; i < 200 && access("/tmp/is_cut", F_OK); i++) usleep(50000);
+    for (int i = 0; i < 1200 && access("/tmp/is_cut", F_OK); i++) usleep(50000);
     clock_gettime(CLOCK_MONOTONIC, &begun);
     keep(sockets[0], 1, 1, 2, 0), keep(sockets[1], 1, 1, 2, 0), keep(sockets[3], 1, 1, 9, 2500);
     keep(sockets[4], 1, 1, 2, 0), set(sockets[2], TCP_USER_TIMEOUT, 1500), set(sockets[5], TCP_USER_TIMEOUT, 1500);
@@ -199,6 +199,6 @@ int main(int count, char **words) {
     for (int i = 0; i < N; i++) pthread_join(threads[i], 0), P("%s\n", out[i]);
     f = open("/tmp/mend", O_CREAT | O_WRONLY, 0666);
     close(f);
-    for (int i = 0; i < 200 && access("/tmp/is_mended", F_OK); i++) usleep(50000);
+    for (int i = 0; i < 1200 && access("/tmp/is_mended", F_OK); i++) usleep(50000);
     P("idle %ld\n", echo(idle, 'x'));
 }

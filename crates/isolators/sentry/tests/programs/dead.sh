@@ -10,15 +10,15 @@ server=$!
 rm -f "$root/tmp/cut" "$root/tmp/is_cut" "$root/tmp/mend" "$root/tmp/is_mended"
 if [ "$sentry" = native ]; then
     inner ip neigh replace 10.9.0.1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent
-    inner timeout 60 chroot "$root" /bin/dead 10.9.0.1 &
+    inner timeout 150 chroot "$root" /bin/dead 10.9.0.1 &
 else
-    timeout 60 "$sentry" "do" --root "$root" --network sandbox --netns "$place/ns" /bin/dead 10.9.0.1 &
+    timeout 150 "$sentry" "do" --root "$root" --network sandbox --netns "$place/ns" /bin/dead 10.9.0.1 &
 fi
 guest=$!
 wait_for() {
     i=0
     until [ -e "$root/tmp/$1" ]; do
-        i=$((i+1)); [ $i -lt 600 ] || { echo "no $1"; break; }
+        i=$((i+1)); [ $i -lt 2000 ] || { echo "no $1"; break; }
         sleep 0.05
     done
 }

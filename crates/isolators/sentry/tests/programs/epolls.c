@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "asleep.h"
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 /* A result, or the error as a negative number. */
 #define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
@@ -94,8 +95,9 @@ static void exclusively(void) {
     P("\n");
     close(set), close(other), close(a);
 }
-/* Processes that each wait with a set of their own, as servers do: how many wake. */
-static int woken_by(unsigned flags) {
+/* Processes that each wait with a set of their own, as servers do: how many wake, of which so
+ * many are waited for. */
+static int woken_by(unsigned flags, int most) {
     int a = eventfd(0, EFD_NONBLOCK), up[2], woke[2], woken = 0;
     pid_t children[4];
     char c;
@@ -110,9 +112,10 @@ static int woken_by(unsigned flags) {
         for (;;) pause();
     }
     for (int i = 0; i < 4; i++) read(up[0], &c, 1);
-    usleep(600000);
+    for (int i = 0; i < 4; i++) until_asleep(children[i], children[i]);
     unsigned long long one = 1;
     write(a, &one, 8);
+    for (int i = 0; i < 20000 && woken < most; i++) if (read(woke[0], &c, 1) == 1) woken++; else usleep(1000);
     usleep(300000);
     while (read(woke[0], &c, 1) == 1) woken++;
     for (int i = 0; i < 4; i++) kill(children[i], SIGKILL), waitpid(children[i], 0, 0);
@@ -146,7 +149,7 @@ static void many(void) {
 static int set, reader, listener;
 static sigset_t usr;
 static long w_epoll(void) { struct epoll_event e; return E(epoll_wait(set, &e, 1, 1500)); }
-static long w_forever(void) { struct epoll_event e; alarm(3); return E(epoll_wait(set, &e, 1, -1)); }
+static long w_forever(void) { struct epoll_event e; alarm(15); return E(epoll_wait(set, &e, 1, -1)); }
 static long w_poll(void) { struct pollfd p = {reader, POLLIN, 0}; return E(poll(&p, 1, 1500)); }
 static long w_select(void) {
     fd_set s;
@@ -187,10 +190,10 @@ static void stopped(const char *name, long (*wait_for)(void)) {
         long r = wait_for();
         clock_gettime(CLOCK_MONOTONIC, &end);
         double took = end.tv_sec - begin.tv_sec + (end.tv_nsec - begin.tv_nsec) / 1e9;
-        P("%s %ld %s\n", name, r, took < 1.3 ? "early" : took < 5 ? "in time" : "late");
+        P("%s %ld %s\n", name, r, took < 1.3 ? "early" : took < 20 ? "in time" : "late");
         _exit(0);
     }
-    usleep(300000);
+    until_asleep(child, child);
     kill(child, SIGSTOP);
     waitpid(child, 0, WUNTRACED);
     usleep(300000);
@@ -220,7 +223,7 @@ int main(void) {
     untold();
     numbers();
     exclusively();
-    P("woken %d exclusively %d edges %d\n", woken_by(0), woken_by(EXCLUSIVE), woken_by(EXCLUSIVE | EPOLLET));
+    P("woken %d exclusively %d edges %d\n", woken_by(0, 4), woken_by(EXCLUSIVE, 1), woken_by(EXCLUSIVE | EPOLLET, 1));
     many();
     int p[2];
     pipe(p), reader = p[0], set = epoll_create1(0);

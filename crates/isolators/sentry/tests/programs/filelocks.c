@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "asleep.h"
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 #define E(r) ({ long r_ = (r); r_ < 0 ? -errno : r_; })
 static long lock(int fd, int how, int type, long start, long length) {
@@ -48,7 +49,7 @@ static char stack[65536] __attribute__((aligned(16)));
 static void child(void (*f)(void)) {
     fflush(stdout);
     pid_t p = fork();
-    if (!p) { alarm(20); f(); _exit(0); }
+    if (!p) { alarm(100); f(); _exit(0); }
     int st;
     waitpid(p, &st, 0);
     P("end %x\n", st);
@@ -129,13 +130,13 @@ static void deadlock(void) {
         fflush(stdout);
         pid_t p[4];
         for (int i = 0; i < n; i++) if (!(p[i] = fork())) {
-            alarm(20);
+            alarm(100);
             until(i);
             lock(fd, F_SETLK, F_WRLCK, i * 10, 10);
             set(i + 1);
             until(n + i);
             /* The others wait before this one, which closes the circle. */
-            if (i == n - 1) usleep(300000);
+            if (i == n - 1) for (int k = 0; k < i; k++) until_asleep(p[k], p[k]);
             else set(n + i + 1);
             long r = lock(fd, F_SETLKW, F_WRLCK, (i + 1) % n * 10, 10);
             if (i == n - 1) P("circle of %d: %ld\n", n, r);
@@ -149,7 +150,7 @@ static void deadlock(void) {
     set(0);
     pid_t p = fork();
     if (!p) {
-        alarm(20);
+        alarm(100);
         int own = open("/tmp/l", O_RDWR);
         lock(own, F_OFD_SETLK, F_WRLCK, 10, 10);
         set(1);
@@ -158,7 +159,7 @@ static void deadlock(void) {
         _exit(0);
     }
     until(1);
-    usleep(200000);
+    until_asleep(p, p);
     P("no circle %ld\n", lock(fd, F_SETLK, F_WRLCK, 10, 10));
     lock(fd, F_SETLK, F_UNLCK, 0, 10);
     P("then %ld\n", lock(fd, F_SETLKW, F_WRLCK, 10, 10));
@@ -166,7 +167,8 @@ static void deadlock(void) {
 }
 /* A lock that came after the table was another one goes with the old table. */
 static int waited;
-static void *late(void *fd) { s->state = 5; waited = lock(*(int *)fd, F_SETLKW, F_WRLCK, 0, 10); return 0; }
+static volatile pid_t waiter;
+static void *late(void *fd) { waiter = gettid(), s->state = 5; waited = lock(*(int *)fd, F_SETLKW, F_WRLCK, 0, 10); return 0; }
 static void tables(void) {
     int fd = open("/tmp/l", O_CREAT | O_RDWR, 0600);
     set(0);
@@ -179,7 +181,7 @@ static void tables(void) {
     pthread_t t;
     pthread_create(&t, 0, late, &fd);
     until(5);
-    usleep(100000);
+    until_asleep(getpid(), waiter);
     P("unshared %ld\n", E(syscall(SYS_close_range, 600, 700, 2)));
     kill(q, SIGKILL);
     waitpid(q, 0, 0);
@@ -212,7 +214,7 @@ static void errors(void) {
     struct sigaction a = {.sa_handler = handler};
     sigaction(SIGALRM, &a, 0);
     pid_t c = fork();
-    if (!c) { ualarm(100000, 0); P("interrupted %ld\n", lock(fd, F_SETLKW, F_WRLCK, 26, 1)); _exit(0); }
+    if (!c) { ualarm(100000, 100000); P("interrupted %ld\n", lock(fd, F_SETLKW, F_WRLCK, 26, 1)); _exit(0); }
     waitpid(c, 0, 0);
 }
 

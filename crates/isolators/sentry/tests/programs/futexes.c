@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "asleep.h"
 static long futex(void *word, int op, unsigned value, void *time, void *other, unsigned bits) {
     return syscall(SYS_futex, word, op, value, time, other, bits) < 0 ? -errno : 0;
 }
@@ -30,7 +31,7 @@ static volatile int caught, result, ready, leave;
 static void handler(int s) { (void)s; caught++; }
 static struct timespec until;
 static void *waits(void *op) {
-    ready = 1;
+    ready = gettid();
     result = futex(&word, (intptr_t)op, 0, until.tv_sec ? &until : 0, 0, -1);
     leave = 1;
     return 0;
@@ -46,7 +47,7 @@ static void interrupt(const char *name, int op, int flags, double seconds) {
     if (seconds) until = (op & 127) == FUTEX_WAIT_BITSET ? in(CLOCK_MONOTONIC, seconds) : (struct timespec){(long)seconds, 0};
     pthread_create(&t, 0, waits, (void *)(intptr_t)op);
     while (!ready) usleep(100);
-    usleep(20000);
+    until_asleep(getpid(), ready);
     pthread_kill(t, SIGUSR1);
     while (!caught) usleep(100);
     while (!leave && wake(&word, FUTEX_WAKE | (op & FUTEX_PRIVATE_FLAG), 1) == 0) usleep(1000);

@@ -27,14 +27,14 @@ static unsigned short sum(unsigned char *p, int n) {
     return htons(~s);
 }
 static unsigned char text[] = {8, 0, 0, 0, 0x12, 0x34, 0, 1, 'o', 'd', 'd'};
-static void hear(int fd) {
+static void hear_for(int fd, int millis) {
     unsigned char b[256];
     struct sockaddr_storage from;
     char room[64];
     struct iovec v = {b, sizeof b};
     struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
     struct pollfd p = {fd, POLLIN, 0};
-    if (poll(&p, 1, 200) <= 0) { puts("nothing"); return; }
+    if (poll(&p, 1, millis) <= 0) { puts("nothing"); return; }
     int n = recvmsg(fd, &m, 0);
     printf("%d bytes from %d/%d:", n, from.ss_family, ntohs(((struct sockaddr_in *)&from)->sin_port));
     unsigned char *q = b;
@@ -50,6 +50,8 @@ static void hear(int fd) {
     for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) printf(" [%d %d %d]", h->cmsg_level, h->cmsg_type, *(int *)CMSG_DATA(h));
     puts("");
 }
+/* What is to come is waited for; that nothing more comes, for a moment. */
+static void hear(int fd) { hear_for(fd, 20000); }
 static void echoes(void) {
     struct sockaddr_in own = {AF_INET};
     socklen_t n = sizeof own;
@@ -57,13 +59,13 @@ static void echoes(void) {
     setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof on);
     text[0] = 8;
     TRY(sendto(fd, text, sizeof text, 0, (void *)&four, sizeof four));
-    hear(fd), hear(fd);
+    hear(fd), hear_for(fd, 200);
     text[0] = 3;
     TRY(sendto(fd, text, sizeof text, 0, (void *)&four, sizeof four));
     TRY(sendto(fd, text, 7, 0, (void *)&four, sizeof four));
     text[0] = 128;
     TRY(sendto(fd6, text, sizeof text, 0, (void *)&six, sizeof six));
-    hear(fd6), hear(fd6);
+    hear(fd6), hear_for(fd6, 200);
     own.sin_port = htons(77);
     own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     close(fd);
@@ -87,21 +89,21 @@ int main(int count, char **words) {
     TRY(setsockopt(fd6, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof on));
     *(unsigned short *)(text + 2) = sum(text, sizeof text);
     TRY(sendto(fd, text, sizeof text, 0, (void *)&four, sizeof four));
-    hear(fd), hear(fd), hear(fd);
+    hear(fd), hear(fd), hear_for(fd, 200);
     struct icmp_filter f = {~(1 << ICMP_ECHOREPLY)};
     TRY(setsockopt(fd, SOL_RAW, ICMP_FILTER, &f, sizeof f));
     TRY(connect(fd, (void *)&four, sizeof four));
     TRY(send(fd, text, sizeof text, 0));
-    hear(fd), hear(fd);
+    hear(fd), hear_for(fd, 200);
     text[0] = 128;
     TRY(sendto(fd6, text, sizeof text, 0, (void *)&six, sizeof six));
-    hear(fd6), hear(fd6), hear(fd6);
+    hear(fd6), hear(fd6), hear_for(fd6, 200);
     struct icmp6_filter g;
     ICMP6_FILTER_SETBLOCKALL(&g);
     ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &g);
     TRY(setsockopt(fd6, IPPROTO_ICMPV6, ICMP6_FILTER, &g, sizeof g));
     TRY(sendto(fd6, text, sizeof text, 0, (void *)&six, sizeof six));
-    hear(fd6), hear(fd6);
+    hear(fd6), hear_for(fd6, 200);
     TRY(setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &g, sizeof g));
     struct sockaddr_in own;
     socklen_t n = sizeof own;

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "asleep.h"
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 static long futex(void *word, int op, unsigned value, const void *time, void *other, unsigned bits) {
     long r = syscall(SYS_futex, word, op, value, time, other, bits);
@@ -82,8 +83,10 @@ static void *parked(void *a) {
     futex(&s->word, FUTEX_UNLOCK_PI | priv, 0, 0, 0, 0);
     return a;
 }
+static volatile int waiter;
 static void *waits(void *a) {
     unsigned *w = a;
+    waiter = gettid();
     __atomic_fetch_add(&s->state, 1, __ATOMIC_SEQ_CST);
     while (*w == 0) futex(w, FUTEX_WAIT | priv, 0, 0, 0, 0);
     return a;
@@ -173,7 +176,7 @@ static void changes(void) {
         s->word = s->second = 0, s->state = 0;
         pthread_create(&a, 0, waits, &s->word);
         while (s->state < 1) nap();
-        usleep(20000);
+        until_asleep(getpid(), waiter);
         /* An addition that is seen; the second word's are woken if it was as expected. */
         s->third = 4;
         long woken = futex(&s->third, FUTEX_WAKE_OP | priv, 1, (void *)1, &s->counter, FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 99));

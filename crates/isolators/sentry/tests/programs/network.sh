@@ -10,7 +10,7 @@ echo "from outside" >"$place/www/f"
 . "$(dirname "$0")/veth.sh"
 ip addr add 192.0.2.9/32 dev lo
 enter() {
-    timeout 60 "$sentry" "do" --root "$root" --env PATH=/bin --network sandbox --netns "$place/ns" "$@"
+    timeout 200 "$sentry" "do" --root "$root" --env PATH=/bin --network sandbox --netns "$place/ns" "$@"
 }
 busybox httpd -f -p 80 -h "$place/www" &
 server=$!
@@ -20,20 +20,21 @@ peers=$!
 enter /bin/sh -c '
     httpd -f -p 8080 -h /tmp/www &
     datagram 5000 &
-    i=0; until wget -q -O - http://10.9.0.1/f 2>/dev/null; do i=$((i+1)); [ $i -lt 50 ] || break; sleep 0.2; done
+    i=0; until wget -q -O - http://10.9.0.1/f 2>/dev/null; do i=$((i+1)); [ $i -lt 300 ] || break; sleep 0.2; done
     echo far: $(wget -q -O - http://192.0.2.9/f)
     echo six: $(wget -q -O - "http://[fd09::1]/f")
+    i=0; until wget -q -O - http://10.9.0.2:8080/f >/dev/null 2>&1; do i=$((i+1)); [ $i -lt 300 ] || break; sleep 0.2; done
     echo own: $(wget -q -O - http://10.9.0.2:8080/f)
     tcpinfo 10.9.0.1
     wget -q -O - http://10.9.0.1:9/ 2>&1
     datagram 10.9.0.1 5001 "datagram from inside"
     peers inside 10.9.0.1 2>&1
     : >/tmp/ready
-    i=0; until [ -e /tmp/over ]; do i=$((i+1)); [ $i -lt 250 ] || break; sleep 0.2; done' &
+    i=0; until [ -e /tmp/over ]; do i=$((i+1)); [ $i -lt 900 ] || break; sleep 0.2; done' &
 guest=$!
 i=0
 until [ -e "$root/tmp/ready" ]; do
-    i=$((i+1)); [ $i -lt 150 ] || { echo "the sandbox says nothing"; break; }
+    i=$((i+1)); [ $i -lt 500 ] || { echo "the sandbox says nothing"; break; }
     sleep 0.2
 done
 get() { timeout 20 chroot "$root" /bin/wget -q -O - "$1" 2>&1; }

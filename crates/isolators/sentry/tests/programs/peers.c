@@ -16,7 +16,7 @@ static char buffer[65536];
 static const char *error(void) { return errno == ECONNRESET ? "reset" : errno == ECONNREFUSED ? "refused" : strerror(errno); }
 static int make(void) {
     int s = socket(AF_INET, SOCK_STREAM, 0);
-    struct timeval t = {20, 0};
+    struct timeval t = {100, 0};
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
     setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
@@ -36,7 +36,7 @@ static struct sockaddr_in address(const char *ip, int port) {
 /* Until the other side listens. */
 static int reach(const char *ip, int port) {
     struct sockaddr_in a = address(ip, port);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 1000; i++) {
         int s = make();
         if (!connect(s, (void *)&a, sizeof a)) return s;
         close(s);

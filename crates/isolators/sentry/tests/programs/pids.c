@@ -209,7 +209,7 @@ int main(void) {
     fflush(stdout);
     pid_t outer = fork();
     if (outer == 0) {
-        alarm(20);
+        alarm(100);
         TRY(unshare(CLONE_NEWPID));
         printf("still %d\n", getpid() > 1);
         TRY(pthread_create((pthread_t[1]){0}, NULL, thread, NULL) == 0 ? 0 : -1);
@@ -230,7 +230,7 @@ int main(void) {
     fflush(stdout);
     outer = fork();
     if (outer == 0) {
-        alarm(20);
+        alarm(100);
         user();
         fflush(stdout);
         _exit(0);

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,7 +106,7 @@ static void system_v(void) {
     p = fork();
     if (!p) {
         sigaction(SIGALRM, &(struct sigaction){.sa_handler = on, .sa_flags = SA_RESTART}, 0);
-        alarm(1);
+        setitimer(ITIMER_REAL, &(struct itimerval){{1}, {1}}, 0);
         P("signal %ld\n", take(0, 100, 0));
         _exit(0);
     }

@@ -138,9 +138,11 @@ static void told(void) {
 }
 /* Operations of semaphores that are taken back: with the last who shares the list of them. */
 static int ready[2], over[2];
+static volatile pid_t last;
 static long value(int set) { return E(semctl(set, 0, GETVAL)); }
 static void operate(int set, int by) { semop(set, &(struct sembuf){0, by, SEM_UNDO}, 1); }
 static void *operates(void *p) {
+    last = gettid();
     char c;
     int old = *(int *)p;
     operate(old, 1);
@@ -158,6 +160,7 @@ static void *operates(void *p) {
 }
 static void *once(void *p) { operate(*(int *)p, 1); return 0; }
 static void *detaches(void *p) {
+    last = gettid();
     operate(*(int *)p, 1);
     P("detach %ld:", E(unshare(CLONE_SYSVSEM)));
     P(" %ld", value(*(int *)p));
@@ -165,14 +168,20 @@ static void *detaches(void *p) {
     return 0;
 }
 static int shares_undo(void *p) { operate(*(int *)p, 1); _exit(0); }
+/* What a thread leaves is settled when it is gone, a little after it was joined. */
+static void joined(pthread_t t) {
+    char path[64];
+    pthread_join(t, 0);
+    sprintf(path, "/proc/self/task/%d", last);
+    for (int i = 0; i < 20000 && !access(path, F_OK); i++) usleep(1000);
+}
 static void undone(void) {
     char c;
     pthread_t t;
     int set = semget(IPC_PRIVATE, 1, 0600);
     pipe(ready), pipe(over);
     pthread_create(&t, 0, operates, &set);
-    pthread_join(t, 0), read(ready[0], &c, 1);
-    usleep(50000);
+    joined(t), read(ready[0], &c, 1);
     write(over[1], "x", 1), wait(0);
     P(" shared: %ld\n", value(set));
     semctl(set, 0, SETVAL, 0);
@@ -180,8 +189,7 @@ static void undone(void) {
     if (!p) {
         pthread_create(&t, 0, once, &set), pthread_join(t, 0);
         P("of a thread: %ld", value(set));
-        pthread_create(&t, 0, detaches, &set), pthread_join(t, 0);
-        usleep(50000);
+        pthread_create(&t, 0, detaches, &set), joined(t);
         P(" then %ld", value(set));
         _exit(0);
     }

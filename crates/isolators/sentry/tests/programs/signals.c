@@ -11,6 +11,7 @@
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include "asleep.h"
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 /* A result, or the error as a negative number. */
 #define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
@@ -31,9 +32,10 @@ static void set(int s, void *f, int flags) {
     sigemptyset(&a.sa_mask);
     sigaction(s, &a, 0);
 }
-static pid_t later(int s, int ms) {
+/* Once the parent waits. */
+static pid_t later(int s) {
     pid_t parent = getpid(), p = fork();
-    if (!p) { struct timespec t = {0, ms * 1000000L}; nanosleep(&t, 0); kill(parent, s); _exit(0); }
+    if (!p) { until_asleep(parent, parent); kill(parent, s); _exit(0); }
     return p;
 }
 /* What /proc tells of three signals. */
@@ -90,31 +92,31 @@ int main(void) {
     int fds[2]; char c;
     if (pipe(fds)) return 1;
     set(SIGUSR1, handler, 0);
-    pid_t p = later(SIGUSR1, 30);
+    pid_t p = later(SIGUSR1);
     long r = read(fds[0], &c, 1);
     P("eintr %ld %d\n", r, errno == EINTR);
     waitpid(p, &st, 0);
     set(SIGUSR1, handler, SA_RESTART);
-    p = later(SIGUSR1, 30);
+    p = later(SIGUSR1);
     pid_t w = fork();
     if (!w) { struct timespec t = {0, 120000000}; nanosleep(&t, 0); _exit(write(fds[1], "z", 1) != 1); }
     r = read(fds[0], &c, 1);
     P("restart %ld %c\n", r, c);
     waitpid(p, &st, 0); waitpid(w, &st, 0);
-    p = later(SIGUSR1, 30);
-    struct timespec t = {5, 0}, left = {0, 0};
+    p = later(SIGUSR1);
+    struct timespec t = {100, 0}, left = {0, 0};
     r = nanosleep(&t, &left);
-    P("nanosleep %ld %d left %d\n", r, errno == EINTR, left.tv_sec == 4);
+    P("nanosleep %ld %d left %d\n", r, errno == EINTR, left.tv_sec >= 50 && left.tv_sec < 100);
     waitpid(p, &st, 0);
     sigprocmask(SIG_BLOCK, &m, &old);
     count = 0;
-    p = later(SIGUSR1, 30);
+    p = later(SIGUSR1);
     sigset_t none; sigemptyset(&none);
     r = sigsuspend(&none);
     sigprocmask(SIG_BLOCK, 0, &pend);
     P("suspend %ld %d handled %d mask back %d\n", r, errno == EINTR, count, sigismember(&pend, SIGUSR1));
     waitpid(p, &st, 0);
-    p = later(SIGUSR1, 30);
+    p = later(SIGUSR1);
     siginfo_t i;
     r = sigwaitinfo(&m, &i);
     P("sigwait %ld from child %d code %d\n", r, i.si_pid == p, i.si_code);

@@ -194,6 +194,10 @@ static void groups(void) {
     P(" got %ld\n", E(recv(s, b, 9, MSG_DONTWAIT)));
     close(s), close(c);
 }
+/* What was sent has come. */
+static void until_there(int fd, int bytes) {
+    for (int i = 0, n = 0; i < 20000 && (ioctl(fd, FIONREAD, &n) || n < bytes); i++) usleep(1000);
+}
 static void *later(void *a) { usleep(150000), write(*(int *)a, "defgh", 5); return 0; }
 static void low_water(void) {
     int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0), five = 5;
@@ -204,14 +208,14 @@ static void low_water(void) {
     char b[32];
     struct pollfd p = {s, POLLIN, 0};
     P("low water %ld", E(setsockopt(s, SOL_SOCKET, SO_RCVLOWAT, &five, sizeof five)));
-    write(c, "abc", 3), usleep(20000);
+    write(c, "abc", 3), until_there(s, 3);
     P(" poll %d", poll(&p, 1, 0));
     P(" peek %ld", E(recv(s, b, 32, MSG_PEEK | MSG_DONTWAIT)));
     pthread_t t;
     pthread_create(&t, 0, later, &c);
     P(" wait %ld", E(recv(s, b, 32, 0)));
     pthread_join(t, 0);
-    write(c, "abcd", 4), usleep(20000);
+    write(c, "abcd", 4), until_there(s, 4);
     P(" at once %ld", E(recv(s, b, 32, MSG_DONTWAIT)));
     write(c, "ab", 2);
     struct timeval soon = {0, 100000};

@@ -30,11 +30,12 @@ static void set(int s, void *f, int flags) {
     struct sigaction a = {.sa_sigaction = f, .sa_flags = SA_SIGINFO | flags};
     sigaction(s, &a, 0);
 }
+/* Whether a frame says that there is none depends on who started the program. */
 static void look(int s, siginfo_t *i, void *c) {
     ucontext_t *u = c;
     stack_t now, next = {.ss_sp = other, .ss_size = sizeof other};
     sigaltstack(0, &now);
-    P("in %d: alt %d uc %#x %d now %#x %d", s, within(&now, alt, sizeof alt), (unsigned)u->uc_stack.ss_flags,
+    P("in %d: alt %d uc %#x %d now %#x %d", s, within(&now, alt, sizeof alt), (unsigned)u->uc_stack.ss_flags & ~SS_DISABLE,
       u->uc_stack.ss_sp == (void *)alt, (unsigned)now.ss_flags, now.ss_sp == (void *)alt);
     P(" same %ld other %ld none %ld\n", E(sigaltstack(&now, 0)), E(sigaltstack(&next, 0)),
       E(sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, 0)));

@@ -8,6 +8,7 @@
 #include <sys/ipc.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,7 +119,7 @@ static void semaphores(void) {
     p = fork();
     if (!p) {
         sigaction(SIGALRM, &(struct sigaction){.sa_handler = caught, .sa_flags = SA_RESTART}, 0);
-        alarm(1);
+        setitimer(ITIMER_REAL, &(struct itimerval){{1}, {1}}, 0);
         P("signal %ld\n", op(0, -1, 0));
         _exit(0);
     }

@@ -71,6 +71,11 @@ static int away(const char *to) {
     return 0;
 }
 
+// All that was sent has come, and that is known.
+static void until_acked(int fd) {
+    for (int i = 0, left = 1; i < 20000 && (ioctl(fd, TIOCOUTQ, &left) || left); i++) usleep(1000);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1)
         return away(argv[1]);
@@ -90,12 +95,12 @@ int main(int argc, char **argv) {
     look("server", server);
     char data[5000] = {0};
     write(client, data, 5000);
-    usleep(20000);
+    until_acked(client);
     look("client", client);
     look("server", server);
     read(server, data, 3000);
     write(server, data, 100);
-    usleep(20000);
+    until_acked(server);
     look("client", client);
     look("server", server);
     congestion("inherited", server, 16);

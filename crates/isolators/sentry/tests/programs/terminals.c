@@ -38,6 +38,8 @@ static void shown(const char *what, int least) {
 }
 static void typed(const char *t) { write(m, t, strlen(t)); }
 static void got(const char *what) { char b[256]; long n = E(read(s, b, sizeof b)); show(what, b, n < 0 ? 0 : n); if (n < 0) P("  error %ld\n", n); }
+/* Until there is room to write, or none. */
+static void room(int some) { struct pollfd p = {s, POLLOUT}; for (int i = 0; i < 20000 && poll(&p, 1, 0) != some; i++) nap(1); }
 static void modes(int in, int out, int local) { struct termios t = start; t.c_iflag = in; t.c_oflag = out; t.c_lflag = local; tcsetattr(s, TCSANOW, &t); }
 int main(void) {
     int st, n;
@@ -95,7 +97,7 @@ int main(void) {
     t.c_cc[VMIN] = 5; typed("ab"); tcsetattr(s, TCSANOW, &t); got("gap");
     tcsetattr(s, TCSANOW, &start);
     /* flow control */
-    typed("\023"); nap(100); fcntl(s, F_SETFL, O_NONBLOCK); P("stopped %ld", E(write(s, "x", 1))); typed("\021"); nap(100); P(" going %ld\n", E(write(s, "x", 1))); fcntl(s, F_SETFL, 0); shown("after", 1);
+    typed("\023"); room(0); fcntl(s, F_SETFL, O_NONBLOCK); P("stopped %ld", E(write(s, "x", 1))); typed("\021"); room(1); P(" going %ld\n", E(write(s, "x", 1))); fcntl(s, F_SETFL, 0); shown("after", 1);
     /* sessions */
     P("no terminal %ld", E(tcgetpgrp(s)));
     P(" %ld\n", E(ioctl(s, TIOCSCTTY, 0)));

@@ -78,6 +78,12 @@ static void show(int fd, int room) {
     }
 }
 
+// The answer to what was sent has come: it is an error.
+static void refused(int fd) {
+    struct pollfd one = {fd, 0, 0};
+    poll(&one, 1, 20000);
+}
+
 static int polled(int fd) {
     struct pollfd one = {fd, POLLIN | POLLOUT, 0};
     poll(&one, 1, 0);
@@ -103,7 +109,7 @@ static void lost(int six) {
     show(fd, 100);
     printf("ask %d\n", setsockopt(fd, level, option, &on, sizeof on));
     printf("send %zd\n", sendto(fd, "bcd", 3, 0, &place.any, length));
-    usleep(1000);
+    refused(fd);
     printf("poll %x\n", polled(fd));
     char byte;
     int count = recv(fd, &byte, 1, 0);
@@ -116,33 +122,34 @@ static void lost(int six) {
     show(fd, 100);
     // Several; each send tells of the error before it.
     printf("send %zd\n", sendto(fd, "efgh", 4, 0, &place.any, length));
-    usleep(1000);
+    refused(fd);
     count = sendto(fd, "i", 1, 0, &place.any, length);
     printf("send %d %d\n", count, count < 0 ? errno : 0);
     printf("send %zd\n", sendto(fd, "jk", 2, 0, &place.any, length));
-    usleep(1000);
+    // Its answer comes behind the one that is there.
+    usleep(20000);
     show(fd, 2);
     printf("error %d\n", taken(fd));
     show(fd, 0);
     printf("poll %x\n", polled(fd));
     printf("long %zd\n", sendto(fd, large, sizeof large, 0, &place.any, length));
-    usleep(1000);
+    refused(fd);
     show(fd, 4096);
     // Connected.
     printf("connect %d\n", connect(fd, &place.any, length));
     printf("send %zd\n", send(fd, "lm", 2, 0));
-    usleep(1000);
+    refused(fd);
     count = send(fd, "n", 1, 0);
     printf("send %d %d\n", count, count < 0 ? errno : 0);
     show(fd, 100);
     on = 0;
     printf("send %zd\n", send(fd, "o", 1, 0));
-    usleep(1000);
+    refused(fd);
     printf("no more %d\n", setsockopt(fd, level, option, &on, sizeof on));
     show(fd, 100);
     printf("error %d\n", taken(fd));
     printf("send %zd\n", send(fd, "p", 1, 0));
-    usleep(1000);
+    refused(fd);
     printf("error %d\n", taken(fd));
     show(fd, 100);
     close(fd);
@@ -158,7 +165,7 @@ static void waiting(void) {
     nobody(0);
     connect(one, &place.any, length);
     send(one, "x", 1, 0);
-    usleep(1000);
+    refused(one);
     printf("refused: %d", ioctl(one, FIONREAD, &count));
     printf(" %d, error %d\n", count, taken(one));
     close(one);

@@ -31,15 +31,19 @@
 #endif
 static int l;
 static struct sockaddr_in at;
+static int from;
 static void pair(int s[2]) {
     socklen_t n = sizeof at;
-    s[0] = socket(AF_INET, SOCK_STREAM, 0);
+    from = s[0] = socket(AF_INET, SOCK_STREAM, 0);
     connect(s[0], (void *)&at, n);
     s[1] = accept(l, 0, 0);
 }
 static int ready(int fd) {
-    struct pollfd p = {fd, POLLIN | POLLPRI | POLLRDBAND, 0};
-    usleep(20000);
+    struct pollfd p = {fd, POLLIN | POLLPRI | POLLRDBAND, 0}, end = {fd, POLLRDHUP, 0};
+    int n, open = 1;
+    /* All that was sent has come, and that it was the last. */
+    for (int i = 0; i < 20000 && (open = !ioctl(from, TIOCOUTQ, &n)) && n; i++) usleep(1000);
+    if (!open) poll(&end, 1, 20000);
     poll(&p, 1, 0);
     return p.revents;
 }
@@ -112,13 +116,15 @@ static void inline_(void) {
     epoll_ctl(set, EPOLL_CTL_ADD, s[1], &e);
     P("epoll %d", epoll_wait(set, &got, 1, 0));
     send(s[0], "Z", 1, MSG_OOB);
-    P(" %d", epoll_wait(set, &got, 1, 1000));
+    P(" %d", epoll_wait(set, &got, 1, 20000));
     P(" %x\n", got.events);
     close(s[0]), close(s[1]), close(set);
 }
 static volatile int count[65], code, band, fd_;
 static void handler(int n, siginfo_t *i, void *c) { count[n]++, code = i->si_code, band = i->si_band, fd_ = i->si_fd; }
-static void said(const char *what) {
+/* So many are to come; for a moment, whether more do. */
+static void said(const char *what, int least) {
+    for (int i = 0; i < 20000 && count[SIGURG] + count[SIGIO] + count[SIGRTMIN + 1] < least; i++) usleep(1000);
     usleep(20000);
     P("%s: urgent %d io %d other %d", what, count[SIGURG], count[SIGIO], count[SIGRTMIN + 1]);
     if (count[SIGRTMIN + 1]) P(" code %d band %x fd %d", code, band, fd_ > 0);
@@ -176,59 +182,59 @@ int main(void) {
     owners(s[1]);
     pipe(p), owners(p[0]);
     owners(e);
-    said("so far");
-    send(s[0], "x", 1, MSG_OOB), said("nobody's");
+    said("so far", 0);
+    send(s[0], "x", 1, MSG_OOB), said("nobody's", 0);
     fcntl(s[1], F_SETOWN, getpid());
-    send(s[0], "x", 1, MSG_OOB), said("urgent");
-    send(s[0], "x", 1, 0), said("not asked");
+    send(s[0], "x", 1, MSG_OOB), said("urgent", 1);
+    send(s[0], "x", 1, 0), said("not asked", 0);
     recv(s[1], b, 9, 0), recv(s[1], b, 9, 0), recv(s[1], b, 9, 0);
     own(s[1]);
-    send(s[0], "x", 1, 0), said("data");
-    send(s[0], "x", 1, 0), said("more data");
-    recv(s[1], b, 9, 0), said("read");
-    send(s[0], "x", 1, MSG_OOB), said("both");
+    send(s[0], "x", 1, 0), said("data", 1);
+    send(s[0], "x", 1, 0), said("more data", 1);
+    recv(s[1], b, 9, 0), said("read", 0);
+    send(s[0], "x", 1, MSG_OOB), said("both", 2);
     fcntl(s[1], F_SETSIG, SIGRTMIN + 1);
     recv(s[1], b, 9, 0);
-    send(s[0], "x", 1, 0), said("with a signal");
+    send(s[0], "x", 1, 0), said("with a signal", 1);
     fcntl(s[1], F_SETFL, O_NONBLOCK);
-    send(s[0], "x", 1, 0), said("no more");
+    send(s[0], "x", 1, 0), said("no more", 0);
     own(p[0]);
-    write(p[1], "x", 1), said("pipe");
-    read(p[0], b, 9), said("pipe read");
-    write(p[1], "x", 1), said("pipe again");
+    write(p[1], "x", 1), said("pipe", 1);
+    read(p[0], b, 9), said("pipe read", 0);
+    write(p[1], "x", 1), said("pipe again", 1);
     fcntl(p[0], F_SETFL, O_NONBLOCK), read(p[0], b, 9);
     own(p[1]);
     while (write(p[1], b, 9) == 9) {}
-    said("full");
+    said("full", 0);
     static char big[1 << 17];
-    read(p[0], big, sizeof big), said("room");
-    close(p[0]), said("reader gone");
-    pipe(p), own(p[0]), close(p[1]), said("writer gone");
+    read(p[0], big, sizeof big), said("room", 1);
+    close(p[0]), said("reader gone", 1);
+    pipe(p), own(p[0]), close(p[1]), said("writer gone", 1);
     socketpair(AF_UNIX, SOCK_STREAM, 0, u), own(u[1]);
-    write(u[0], "x", 1), said("unix"), write(u[0], "x", 1), said("unix more");
-    close(u[0]), said("unix end");
+    write(u[0], "x", 1), said("unix", 1), write(u[0], "x", 1), said("unix more", 1);
+    close(u[0]), said("unix end", 1);
     socketpair(AF_UNIX, SOCK_DGRAM, 0, d), own(d[1]);
-    write(d[0], "x", 1), said("datagram"), write(d[0], "x", 1), said("datagram more");
+    write(d[0], "x", 1), said("datagram", 1), write(d[0], "x", 1), said("datagram more", 1);
     int c = socket(AF_INET, SOCK_STREAM, 0);
-    own(l), connect(c, (void *)&at, n), said("connection");
+    own(l), connect(c, (void *)&at, n), said("connection", 1);
     int udp = socket(AF_INET, SOCK_DGRAM, 0);
     struct sockaddr_in to = {AF_INET, 0, {htonl(INADDR_LOOPBACK)}};
     bind(udp, (void *)&to, sizeof to), getsockname(udp, (void *)&to, &n), own(udp);
-    sendto(c = socket(AF_INET, SOCK_DGRAM, 0), "x", 1, 0, (void *)&to, sizeof to), said("udp");
+    sendto(c = socket(AF_INET, SOCK_DGRAM, 0), "x", 1, 0, (void *)&to, sizeof to), said("udp", 1);
     int master, slave;
     struct termios t;
     openpty(&master, &slave, 0, 0, 0);
     tcgetattr(slave, &t), cfmakeraw(&t), tcsetattr(slave, TCSANOW, &t);
-    own(slave), write(master, "x", 1), said("terminal");
-    read(slave, b, 9), own(master), said("terminal read");
+    own(slave), write(master, "x", 1), said("terminal", 1);
+    read(slave, b, 9), own(master), said("terminal read", 0);
     char in[] = "/tmp/urgentXXXXXX", name[64];
     int i = inotify_init1(IN_NONBLOCK);
     inotify_add_watch(i, mkdtemp(in), IN_CREATE | IN_DELETE), own(i);
     snprintf(name, sizeof name, "%s/x", in);
-    mkdir(name, 0700), said("watched"), rmdir(name), said("watched more"), rmdir(in), close(i);
+    mkdir(name, 0700), said("watched", 1), rmdir(name), said("watched more", 1), rmdir(in), close(i);
     struct nlmsghdr ask = {16, NLMSG_NOOP, NLM_F_REQUEST | NLM_F_ACK, 1, 0};
     own(i = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
-    send(i, &ask, 16, 0), said("answer"), send(i, &ask, 16, 0), said("answer more"), close(i);
+    send(i, &ask, 16, 0), said("answer", 2), send(i, &ask, 16, 0), said("answer more", 1), close(i);
     int on = 1, f = open("/tmp", O_RDONLY);
     P("directory %ld %ld", E(ioctl(f, FIOASYNC, &on)), E(fcntl(f, F_SETFL, O_ASYNC)));
     P(" eventfd %ld\n", E(ioctl(e, FIOASYNC, &on)));
@@ -239,9 +245,9 @@ int main(void) {
     }
     pair(s), own(s[1]), fcntl(s[1], F_SETOWN, child);
     usleep(50000);
-    send(s[0], "x", 1, 0), said("another's");
+    send(s[0], "x", 1, 0), said("another's", 1);
     struct f_owner_ex x = {F_OWNER_TID, syscall(SYS_gettid)};
-    fcntl(s[1], F_SETOWN_EX, &x), send(s[0], "x", 1, 0), said("thread's");
+    fcntl(s[1], F_SETOWN_EX, &x), send(s[0], "x", 1, 0), said("thread's", 0);
     kill(child, SIGKILL), waitpid(child, 0, 0);
     /* A reader that only signals tell of is told although the writer waits. */
     child = fork();
@@ -252,7 +258,7 @@ int main(void) {
         own(p[0]);
         if (!fork()) close(p[0]), _exit(write(p[1], big, sizeof big) == sizeof big);
         int got, sum = 0;
-        alarm(5);
+        alarm(100);
         while (sum < (int)sizeof big && sigwait(&io, &got) == 0)
             while ((got = read(p[0], big, 5000)) > 0) sum += got;
         P("all %d\n", sum == sizeof big);
@@ -263,11 +269,11 @@ int main(void) {
     /* Room of a pipe that was full. */
     pipe(p), own(p[1]);
     while (write(p[1], big, 4096) > 0);
-    said("full");
-    read(p[0], big, 4096), said("room"), read(p[0], big, 4096);
+    said("full", 0);
+    read(p[0], big, 4096), said("room", 1), read(p[0], big, 4096);
     while (write(p[1], big, 4096) > 0);
     memset((void *)count, 0, sizeof count);
-    read(p[0], big, 4096), said("room again"), close(p[0]), close(p[1]);
+    read(p[0], big, 4096), said("room again", 1), close(p[0]), close(p[1]);
     memset((void *)count, 0, sizeof count);
     /* A group that is gone; a capability does not let tell others. */
     pair(s);
@@ -294,7 +300,7 @@ int main(void) {
             _exit(0);
         }
         waitpid(child, 0, 0);
-        send(s[0], "x", 1, 0), said(way ? way == 1 ? "by a capability" : "as root in effect" : "by root");
+        send(s[0], "x", 1, 0), said(way ? way == 1 ? "by a capability" : "as root in effect" : "by root", way ? 1 : 2);
     }
     P("status %x\ndone\n", status);
 }

@@ -73,7 +73,7 @@ static void race(const char *name, int way, int rounds) {
     for (int i = 0; i < rounds; i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            alarm(20);
+            alarm(100);
             pthread_t t;
             dup2(1, 6), close(5);
             going = 0;
@@ -111,7 +111,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < rounds; i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            alarm(20);
+            alarm(100);
             pthread_t t, o;
             dup2(1, 6), close(5);
             going = 0;

@@ -5,7 +5,7 @@ ip link set lo up
 : >"$place/ns"
 unshare --net="$place/ns" true
 ip link add outer address 02:00:00:00:00:01 type veth peer name inner address 02:00:00:00:00:02
-nsenter --net="$place/ns" sleep 100 &
+nsenter --net="$place/ns" sleep 300 &
 holder=$!
 # The namespace is entered when it differs from ours.
 while [ "$(readlink /proc/$holder/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done

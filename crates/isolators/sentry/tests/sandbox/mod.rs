@@ -121,9 +121,9 @@ pub fn run_plain(words: &[&str]) -> Ended {
     finish(&mut command)
 }
 
-/// Waits for the end, with a generous limit.
+/// Waits for the end, with a generous limit: other tests, and others, run at the same time.
 pub fn finish(command: &mut Command) -> Ended {
-    finish_within(command, 30)
+    finish_within(command, 150)
 }
 
 /// Waits for the end for so many seconds.

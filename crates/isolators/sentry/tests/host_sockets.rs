@@ -70,11 +70,13 @@ fn programs_inside_and_outside_talk() {
     }
     let sandbox = Sandbox::new();
     std::fs::write(sandbox.path("tmp/f"), vec![b'x'; 3 << 20]).unwrap();
+    // The listener's own input stays open: its end could end the client before it has sent.
     let script = format!(
         "{GET}busybox httpd -f -p 127.0.0.1:8080 -h $root/tmp & outside=$!
          inside /bin/sh -c '{GET}
              httpd -f -p 8081 -h /tmp & first=$!
-             get http://127.0.0.1:8080/f; nc -l -p 8082 >/tmp/said; kill $first; cat /tmp/said' &
+             get http://127.0.0.1:8080/f; mkfifo /tmp/open
+             nc -l -p 8082 >/tmp/said <>/tmp/open; kill $first; cat /tmp/said' &
          get http://127.0.0.1:8081/f
          until echo hello | busybox nc 127.0.0.1 8082 2>/dev/null; do sleep 0.1; done
          wait $!; kill $outside"

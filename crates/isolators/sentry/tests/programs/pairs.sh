@@ -19,7 +19,7 @@ ip netns exec a busybox ping -c 2 -W 10 10.7.0.2 | sed -e 's/time[= ].*//' -e 's
 ip netns exec a busybox ping -q -c 1 -W 1 10.7.0.9 | grep -c ' 0 received'
 ip netns exec b sh -c 'echo hello | timeout 60 busybox nc -l -p 80' &
 i=0; until ip netns exec b cat /proc/net/tcp /proc/net/tcp6 | grep -q ':0050 0*:0000 0A' || [ $i -gt 400 ]; do i=$((i+1)); sleep 0.05; done
-ip netns exec a sh -c 'timeout 30 busybox nc 10.7.0.2 80 </dev/null'; echo tcp $?; wait
+mkfifo /run/open; ip netns exec a sh -c 'timeout 30 busybox nc 10.7.0.2 80 <>/run/open'; echo tcp $?; wait
 ip netns exec a sh -c 'timeout 30 busybox nc 10.7.0.2 81 </dev/null'; echo refused $?
 ip -n b addr add 10.8.0.1/32 dev lo
 ip netns exec a busybox ping -q -c 1 -W 1 10.8.0.1 >/dev/null 2>&1; echo no route $?

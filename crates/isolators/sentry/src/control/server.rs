@@ -44,10 +44,11 @@ pub(super) fn take(kernel: &Arc<Kernel>, socket: &OwnedFd) -> Result<(), Errno> 
     let port = u16::from_le_bytes(number);
     let kernel = Arc::clone(kernel);
     let thread = std::thread::Builder::new().stack_size(STACK);
-    // If there is no thread, the requester sees its end of the conversation close.
-    let _ = thread.spawn(move || {
+    let connection = Arc::new(connection);
+    let asked = Arc::clone(&connection);
+    let served = thread.spawn(move || {
         let request = descriptors.next();
-        let (connection, rest) = (Arc::new(connection), descriptors.collect());
+        let rest = descriptors.collect();
         match what {
             JOIN => super::join::serve(&kernel, &connection, request, rest),
             UPDATE => super::update::serve(&kernel, &connection, request),
@@ -55,6 +56,9 @@ pub(super) fn take(kernel: &Arc<Kernel>, socket: &OwnedFd) -> Result<(), Errno> 
             _ => converse(&kernel, &connection, request, rest),
         }
     });
+    if let Err(error) = served {
+        answer(&asked, &failed("find a thread for it in the sandbox", &error.to_string()));
+    }
     Ok(())
 }
 

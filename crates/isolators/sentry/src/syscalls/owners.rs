@@ -9,7 +9,7 @@ use crate::task::user_namespace::Ids;
 use crate::vfs::{Attributes, Entry, Kind, MountFlags, NewTime, Node, OpenFile, ProcNode, Time};
 
 use super::paths::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, place, walk};
-use super::{Call, Failure, Outcome, time};
+use super::{Call, Outcome, time};
 
 /// The entry of a path, or that of an open file.
 enum Subject {
@@ -220,7 +220,9 @@ pub(super) fn truncate(call: &Call<'_>) -> Outcome {
     Ok(0)
 }
 
-fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
+/// The kind of an entry's file system, sizes of its blocks and fragments, and what is counted in
+/// them: all, free, usable; files, unused ones.
+fn figures(call: &Call<'_>, entry: &Entry) -> Result<(u64, [u64; 2], [u64; 5]), Errno> {
     const EXT4: u64 = 0xef53;
     const PROC: u64 = 0x9fa0;
     const CGROUP: u64 = 0x6367_7270;
@@ -232,8 +234,7 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
     let mut sizes = [4096; 2];
     let (kind, figures) = match &entry.node {
         Node::Host(node) => {
-            let host = rustix::fs::fstatfs(node.handle(&call.kernel.files.broker)?)
-                .map_err(Failure::from)?;
+            let host = rustix::fs::fstatfs(node.handle(&call.kernel.files.broker)?)?;
             // What is counted is told with the size that it is counted in.
             sizes = [host.f_bsize, host.f_frsize].map(i64::cast_unsigned);
             (EXT4, [host.f_blocks, host.f_bfree, host.f_bavail, host.f_files, host.f_ffree])
@@ -255,6 +256,11 @@ fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
         Node::Namespace(_) => (NAMESPACES, [0; 5]),
         Node::Point => (TMPFS, [0; 5]),
     };
+    Ok((kind, sizes, figures))
+}
+
+fn give_statfs(call: &Call<'_>, entry: &Entry) -> Outcome {
+    let (kind, sizes, figures) = figures(call, entry)?;
     let flags = entry.mount.flags();
     let mut told = 0x20;
     for (flag, bit) in [
@@ -284,6 +290,21 @@ fn put_statfs(
     let counts = [kind, block, all, free, usable, files, unused];
     let rest = [device, LONGEST_NAME, fragment, flags, 0, 0, 0, 0];
     let bytes: Vec<u8> = counts.into_iter().chain(rest).flat_map(u64::to_le_bytes).collect();
+    call.memory().write(call.arg(1), &bytes)?;
+    Ok(0)
+}
+
+/// ustat(2): of what is mounted from a device, as fstat(2) tells of it.
+pub(super) fn ustat(call: &Call<'_>) -> Outcome {
+    let wanted = u64::from(call.uint(0));
+    let thread = call.thread;
+    let table = thread.namespaces().mounts_in(call.kernel, &thread.process);
+    let mount = table.all().into_iter().find(|m| m.device & u64::from(u32::MAX) == wanted);
+    let root = mount.and_then(|mount| mount.root()).ok_or(Errno::INVAL)?;
+    let (_, _, [_, free, _, _, unused]) = figures(call, &root)?;
+    // Free blocks, cut to an int; free files; two names that nobody gives.
+    let told = [free & u64::from(u32::MAX), unused, 0, 0];
+    let bytes: Vec<u8> = told.into_iter().flat_map(u64::to_le_bytes).collect();
     call.memory().write(call.arg(1), &bytes)?;
     Ok(0)
 }

@@ -199,6 +199,7 @@ pub static TABLE: &[Row] = &[
     plain(132, "utime", owners::utime),
     plain(133, "mknod", paths::mknod),
     plain(135, "personality", system::personality),
+    plain(136, "ustat", owners::ustat),
     plain(137, "statfs", owners::statfs),
     plain(138, "fstatfs", owners::fstatfs),
     plain(140, "getpriority", scheduling::getpriority),

@@ -75,6 +75,16 @@ static void memory_into_pipes(void) {
     close(p[1]);
 }
 
+/* What a file system has left, by its device. */
+static void left(void) {
+    struct { int blocks; unsigned long files; char names[12]; } told = {.names = "some names"};
+    struct stat s;
+    stat("/", &s);
+    P("ustat %ld", E(syscall(SYS_ustat, (unsigned)s.st_dev, &told)));
+    P(" %d %d '%s'", told.blocks != 0, told.files > 0, told.names);
+    P(" bad %ld %ld\n", E(syscall(SYS_ustat, -1, &told)), E(syscall(SYS_ustat, (unsigned)s.st_dev, 8)));
+}
+
 static void files(void) {
     int f = open("/tmp/trifle", O_CREAT | O_RDWR | O_TRUNC, 0644), d = open("/tmp", O_RDONLY);
     int r = open("/tmp/trifle", O_RDONLY), a = open("/tmp/trifle", O_WRONLY | O_APPEND);
@@ -425,6 +435,7 @@ static void places(void) {
 
 int main(void) {
     memory_into_pipes();
+    left();
     files();
     pairs();
     waited_for();

@@ -94,6 +94,7 @@ fn compiled_programs_see_the_same() {
         "stack",
         "names",
         "processes",
+        "promised",
         "races",
         "signals",
         "sites",
@@ -326,8 +327,8 @@ fn leases_of_files_are_the_same() {
     // How long an owner has is the host's setting there.
     let sandbox = Sandbox::new();
     sandbox.compile("leases", &["-static", "-pthread"]);
-    let expected = "45\n-22 2 1\n SIGIO code 128 band 0 fd 0 waits 1 then 0 in time 1 left 0 owner 1\n \
-                    SIGIO code 128 band 0 fd 0 waits 1 then 0 in time 1 left 2 owner 0\n";
+    let expected = "45\n-22 2 1\n SIGIO code 128 band 0 fd 0 waits 1 S then 0 in time 1 left 0 owner 1\n \
+                    SIGIO code 128 band 0 fd 0 waits 1 S then 0 in time 1 left 2 owner 0\n";
     assert_eq!(sandbox.run(&["/bin/leases", "time"]).stdout, expected);
 }
 

@@ -12,7 +12,7 @@ use crate::platform::{EventKind, HostCall, StubProcess, XSTATE_OFFSET};
 use crate::signal::{self, ThreadSignals};
 use crate::syscalls;
 use crate::time::Usage;
-use crate::vfs::{FileTable, OpenFile, PidFd, status};
+use crate::vfs::{FileTable, OpenFile, PidFd, Promised, status};
 
 use super::limits::{INFINITY, resource};
 use super::namespaces::{self, Namespaces, new};
@@ -158,10 +158,9 @@ pub fn clone(
     }
     let files = Arc::clone(&lock(&thread.process.files));
     let open = || {
-        let number = open_pidfd(kernel, &files, &child)?;
-        let written = thread.memory().write(request.pidfd, &number.to_le_bytes());
-        let written = written.map_err(|_| Errno::FAULT);
-        written.map(|()| number).inspect_err(|_| drop(files.remove(number)))
+        let promised = promise_pidfd(kernel, &files, &child)?;
+        let written = thread.memory().write(request.pidfd, &promised.number().to_le_bytes());
+        written.map(|()| promised).map_err(|_| Errno::FAULT)
     };
     let pidfd = has(flags::PIDFD).then(open).transpose();
     let pidfd = match pidfd {
@@ -173,7 +172,7 @@ pub fn clone(
         }
     };
     let stack = if has(flags::VM) { child_frame.address } else { 0 };
-    let newborn = Arc::clone(&child);
+    let (newborn, there) = (Arc::clone(&child), pidfd.clone());
     let areas = if has(flags::VM) { Areas::default() } else { lock(&space.areas).inherited() };
     let (program, sites) = (lock(&space.program).clone(), lock(&space.sites).inherited());
     let cookie = kernel.expect_arrival(Box::new(move |kernel, event| {
@@ -197,6 +196,7 @@ pub fn clone(
                 return;
             }
         }
+        there.iter().for_each(|promised| promised.keep());
         kernel.attach(event.thread, &newborn);
         syscalls::sites::arrived(&newborn);
         if request.flags & flags::CHILD_SETTID != 0 {
@@ -212,9 +212,6 @@ pub fn clone(
         if thread.doomed.load(Ordering::SeqCst) {
             space.pass_turn();
             abandon(kernel, thread);
-            if let Some(number) = pidfd {
-                drop(files.remove(number));
-            }
             return Err(Errno::INTR);
         }
     }
@@ -242,9 +239,7 @@ pub fn clone(
             if result < 0 {
                 kernel.forget_arrival(cookie);
                 undo(kernel, &made, has_flag(request.flags, flags::VM));
-                if let Some(number) = pidfd {
-                    drop(files.remove(number));
-                }
+                drop(pidfd);
                 // Not with a tracer, who would see a call end that has not.
                 if !thread.is_traced() && kernel.has_room_again(result, reaped) {
                     frame.make_again();
@@ -253,6 +248,7 @@ pub fn clone(
                 }
                 signal::resume(kernel, thread, id, &mut frame);
             } else {
+                pidfd.iter().for_each(|promised| promised.keep());
                 if request.flags & (flags::PARENT_SETTID | flags::VM) == flags::PARENT_SETTID {
                     let _ = thread.memory().write(request.parent_tid, &number.to_le_bytes());
                 }
@@ -329,10 +325,14 @@ fn event_of(request: &CloneRequest) -> u32 {
 }
 
 /// A descriptor of a child, in its parent's table alone.
-fn open_pidfd(kernel: &Arc<Kernel>, files: &FileTable, child: &Arc<Thread>) -> Result<u32, Errno> {
+fn promise_pidfd(
+    kernel: &Arc<Kernel>,
+    files: &Arc<FileTable>,
+    child: &Arc<Thread>,
+) -> Result<Arc<Promised>, Errno> {
     let file = PidFd::new(kernel, Arc::clone(&child.process));
     let file = OpenFile::stream(Box::new(file), status::READ_WRITE);
-    files.add(file, 0, true)
+    Promised::new(files, file)
 }
 
 fn has_flag(all: u64, flag: u64) -> bool {

@@ -1,6 +1,6 @@
 //! File descriptors of a process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -24,6 +24,8 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct FileTable {
     slots: Mutex<BTreeMap<u32, Slot>>,
+    /// Numbers that are promised. Locked with `slots` locked.
+    reserved: Mutex<BTreeSet<u32>>,
     /// No number below is free. Written with `slots` locked.
     taken: AtomicU32,
     /// One more than the limit that was set; 0 if none was.
@@ -49,6 +51,7 @@ impl FileTable {
     pub fn copy(&self) -> Self {
         FileTable {
             slots: Mutex::new(lock(&self.slots).clone()),
+            reserved: Mutex::default(),
             taken: AtomicU32::new(0),
             limit: AtomicU64::new(self.limit.load(Ordering::SeqCst)),
         }
@@ -82,10 +85,24 @@ impl FileTable {
     /// `EMFILE`
     pub fn add(&self, file: Arc<OpenFile>, lowest: u32, close_on_exec: bool) -> Result<u32, Errno> {
         let mut slots = lock(&self.slots);
+        let number = self.find(&slots, lowest)?;
+        slots.insert(number, Slot { file, close_on_exec });
+        Ok(number)
+    }
+
+    /// The lowest number from `lowest` on that is neither taken nor promised. It is taken then.
+    fn find(&self, slots: &BTreeMap<u32, Slot>, lowest: u32) -> Result<u32, Errno> {
+        let reserved = lock(&self.reserved);
         let from = lowest.max(self.taken.load(Ordering::SeqCst));
         let mut number = from;
-        for taken in slots.range(from..).map(|(n, _)| *n) {
-            if taken != number {
+        loop {
+            for taken in slots.range(number..).map(|(n, _)| *n) {
+                if taken != number {
+                    break;
+                }
+                number += 1;
+            }
+            if !reserved.contains(&number) {
                 break;
             }
             number += 1;
@@ -93,11 +110,33 @@ impl FileTable {
         if number >= self.limit() {
             return Err(Errno::MFILE);
         }
-        slots.insert(number, Slot { file, close_on_exec });
         if lowest <= self.taken.load(Ordering::SeqCst) {
             self.taken.store(number + 1, Ordering::SeqCst);
         }
         Ok(number)
+    }
+
+    /// Keeps the lowest free number for what is to come.
+    ///
+    /// # Errors
+    /// `EMFILE`
+    pub(super) fn reserve(&self) -> Result<u32, Errno> {
+        let slots = lock(&self.slots);
+        let number = self.find(&slots, 0)?;
+        lock(&self.reserved).insert(number);
+        Ok(number)
+    }
+
+    /// What was to come under that number is there, or does not come.
+    pub(super) fn end_reservation(&self, number: u32, file: Option<Arc<OpenFile>>) {
+        let mut slots = lock(&self.slots);
+        lock(&self.reserved).remove(&number);
+        match file {
+            Some(file) => drop(slots.insert(number, Slot { file, close_on_exec: true })),
+            None => {
+                self.taken.fetch_min(number, Ordering::SeqCst);
+            }
+        }
     }
 
     /// Whether [`Self::add`] would find a number, as it is now.
@@ -107,7 +146,8 @@ impl FileTable {
     pub fn check_room(&self) -> Result<(), Errno> {
         let (slots, limit) = (lock(&self.slots), self.limit());
         // Some may be beyond a limit that was lowered.
-        let below = |most: usize| most < limit as usize;
+        let promised = lock(&self.reserved).len();
+        let below = |most: usize| most + promised < limit as usize;
         let room = below(slots.len()) || below(slots.range(..limit).count());
         if room { Ok(()) } else { Err(Errno::MFILE) }
     }
@@ -115,7 +155,7 @@ impl FileTable {
     /// Puts a file at a number, in place of what is there.
     ///
     /// # Errors
-    /// `EBADF` if the number is too high.
+    /// `EBADF` if the number is too high, `EBUSY` if it is promised.
     pub fn put(&self, number: u32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<(), Errno> {
         if let Some(old) = self.exchange(number, file, close_on_exec)? {
             self.closed(&old);
@@ -126,7 +166,7 @@ impl FileTable {
     /// The same, but that what was there is handed over, for [`Self::closed`].
     ///
     /// # Errors
-    /// `EBADF` if the number is too high.
+    /// `EBADF` if the number is too high, `EBUSY` if it is promised.
     pub fn exchange(
         &self,
         number: u32,
@@ -136,7 +176,12 @@ impl FileTable {
         if number >= self.limit() {
             return Err(Errno::BADF);
         }
-        let old = lock(&self.slots).insert(number, Slot { file, close_on_exec });
+        let mut slots = lock(&self.slots);
+        if lock(&self.reserved).contains(&number) {
+            return Err(Errno::BUSY);
+        }
+        let old = slots.insert(number, Slot { file, close_on_exec });
+        drop(slots);
         Ok(old.map(|old| old.file))
     }
 

@@ -31,15 +31,31 @@ static void signalled(int number, int fd) {
     else P(" %s code %d band %lx fd %d", n == SIGIO ? "SIGIO" : n == SIGRTMIN ? "real" : "?", i.si_code, n == SIGIO ? 0 : i.si_band, n == SIGIO ? 0 : i.si_fd == fd);
 }
 static void nothing(int n) { }
+static pid_t started;
 /* A child that does something to the file, which may wait. */
 static pid_t child(long (*what)(void)) {
+    sigset_t all;
+    sigemptyset(&all), sigaddset(&all, SIGIO), sigaddset(&all, SIGRTMIN);
+    struct timespec none = {0, 0};
+    while (sigtimedwait(&all, 0, &none) > 0);
     s->state = 0, fflush(stdout);
-    pid_t p = fork();
+    pid_t p = started = fork();
     if (!p) { for (int i = 3; i < 20; i++) close(i); prctl(PR_SET_PDEATHSIG, SIGKILL), alarm(20); s->state = 1; s->result = what(); s->state = 2; _exit(0); }
     while (!s->state) usleep(100);
     return p;
 }
-static void waits(void) { usleep(50000); P(" waits %d", s->state == 1); }
+/* Once it sleeps, however busy the machine is. */
+static void waits(void) {
+    char name[32], line[256], how = 0;
+    sprintf(name, "/proc/%d/stat", started);
+    for (int i = 0; i < 200 && how != 'S'; i++) {
+        usleep(10000);
+        FILE *f = fopen(name, "r");
+        if (f && fgets(line, sizeof line, f)) how = strrchr(line, ')')[2];
+        if (f) fclose(f);
+    }
+    P(" waits %d %c", s->state == 1, how);
+}
 static void end(pid_t p) { waitpid(p, 0, 0); P(" then %d\n", s->result); }
 static long reads(void) { return opened(O_RDONLY); }
 static long writes(void) { return opened(O_WRONLY); }

@@ -414,7 +414,10 @@ fn limits_are_each_containers() {
     // The program, or what is number 1, as the host has it.
     assert!([9, 137].contains(&ended.code), "{ended:?}");
     let told = std::fs::read_to_string(hog.sandbox.path("code")).unwrap_or_default();
-    assert!(ended.code == 137 || told == "137\n", "{told:?} {ended:?}");
+    // If the memory of what it killed isn't free soon enough, the host's kernel goes on with the
+    // broker: then it is the shell alone that tells.
+    let killed = told == "137\n" || (told.is_empty() && ended.stderr.starts_with("Killed\n"));
+    assert!(ended.code == 137 || killed, "{told:?} {ended:?}");
     assert_eq!((pod.status().as_str(), one.status().as_str()), ("running", "running"));
     assert_eq!(one.exec(&["echo", "here"]).stdout, "here\n");
 

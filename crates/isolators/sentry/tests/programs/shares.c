@@ -138,11 +138,14 @@ static void told(void) {
 }
 /* Operations of semaphores that are taken back: with the last who shares the list of them. */
 static int ready[2], over[2];
-static volatile pid_t last;
 static long value(int set) { return E(semctl(set, 0, GETVAL)); }
+/* The same, once it is what it becomes when a thread has ended. */
+static long settled(int set, long wanted) {
+    for (int i = 0; i < 20000 && value(set) != wanted; i++) usleep(1000);
+    return value(set);
+}
 static void operate(int set, int by) { semop(set, &(struct sembuf){0, by, SEM_UNDO}, 1); }
 static void *operates(void *p) {
-    last = gettid();
     char c;
     int old = *(int *)p;
     operate(old, 1);
@@ -153,14 +156,13 @@ static void *operates(void *p) {
     P("operated: own %ld\n", value(own));
     if (!fork()) {
         write(ready[1], "x", 1), read(over[0], &c, 1);
-        P("own list: %ld", value(own));
+        P("own list: %ld", settled(own, 5));
         _exit(0);
     }
     return 0;
 }
 static void *once(void *p) { operate(*(int *)p, 1); return 0; }
 static void *detaches(void *p) {
-    last = gettid();
     operate(*(int *)p, 1);
     P("detach %ld:", E(unshare(CLONE_SYSVSEM)));
     P(" %ld", value(*(int *)p));
@@ -168,20 +170,13 @@ static void *detaches(void *p) {
     return 0;
 }
 static int shares_undo(void *p) { operate(*(int *)p, 1); _exit(0); }
-/* What a thread leaves is settled when it is gone, a little after it was joined. */
-static void joined(pthread_t t) {
-    char path[64];
-    pthread_join(t, 0);
-    sprintf(path, "/proc/self/task/%d", last);
-    for (int i = 0; i < 20000 && !access(path, F_OK); i++) usleep(1000);
-}
 static void undone(void) {
     char c;
     pthread_t t;
     int set = semget(IPC_PRIVATE, 1, 0600);
     pipe(ready), pipe(over);
     pthread_create(&t, 0, operates, &set);
-    joined(t), read(ready[0], &c, 1);
+    pthread_join(t, 0), read(ready[0], &c, 1);
     write(over[1], "x", 1), wait(0);
     P(" shared: %ld\n", value(set));
     semctl(set, 0, SETVAL, 0);
@@ -189,8 +184,8 @@ static void undone(void) {
     if (!p) {
         pthread_create(&t, 0, once, &set), pthread_join(t, 0);
         P("of a thread: %ld", value(set));
-        pthread_create(&t, 0, detaches, &set), joined(t);
-        P(" then %ld", value(set));
+        pthread_create(&t, 0, detaches, &set), pthread_join(t, 0);
+        P(" then %ld", settled(set, 2));
         _exit(0);
     }
     ended(p);

@@ -288,6 +288,8 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
 
 /// exit(2) of one thread that waits with `id` in that very call.
 pub fn exit_thread(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, code: u8) {
+    // Before anybody hears of its end, or of its process's.
+    thread.leave_undo_list(kernel);
     let mut left = false;
     let last = {
         let mut tree = lock(&kernel.tree);

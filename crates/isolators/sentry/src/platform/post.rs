@@ -41,6 +41,8 @@ pub(super) const TABLE_OFFSET: usize = 3072;
 const COUNT: usize = 512;
 /// Bytes of a path that are copied at most, and never those of a second page.
 const PATH: u32 = 256;
+/// Bytes of a `struct epoll_event`.
+pub(super) const EVENT: usize = 12;
 
 bitflags::bitflags! {
     /// What a thread does with a call that can be posted.
@@ -55,11 +57,15 @@ bitflags::bitflags! {
         const FIRST_PATH = 4;
         /// That at the second.
         const SECOND_PATH = 8;
-        /// Looks first whether what is at the second argument, as long as the third says, can
-        /// be written: the call can't be made again.
+        /// Looks first whether what is at the second argument, as long as the third says, or
+        /// as much of that as a room holds, can be written: the call can't be made again.
         const PROBED = 16;
         /// What it writes it would write if it were made again.
         const AGAIN = 32;
+        /// With `PROBED`: the third argument counts `struct epoll_event`s.
+        const EVENTS = 64;
+        /// Copies the `struct epoll_event` at the fourth argument.
+        const FOURTH_EVENT = 128;
     }
 }
 
@@ -79,10 +85,13 @@ pub(super) static TABLE: [u8; COUNT] = {
     const FIRST: Kind = PLAIN.union(Kind::FIRST_PATH);
     const SECOND: Kind = PLAIN.union(Kind::SECOND_PATH);
     let mut table = [0; COUNT];
-    let rows: [(&[u16], Kind); 8] = [
-        // close, lseek, readv, writev, fcntl, getuid, getgid, geteuid, getegid, getppid,
-        // epoll_wait, epoll_ctl
-        (&[3, 8, 19, 20, 72, 102, 104, 107, 108, 110, 232, 233], PLAIN),
+    let rows: [(&[u16], Kind); 10] = [
+        // close, lseek, readv, writev, fcntl, getuid, getgid, geteuid, getegid, getppid
+        (&[3, 8, 19, 20, 72, 102, 104, 107, 108, 110], PLAIN),
+        // epoll_wait
+        (&[232], PROBED.union(Kind::EVENTS)),
+        // epoll_ctl
+        (&[233], PLAIN.union(Kind::FOURTH_EVENT)),
         // write, pwrite64, sendto
         (&[1, 18, 44], DATA),
         // read, recvfrom, getdents64
@@ -112,8 +121,8 @@ pub(super) static TABLE: [u8; COUNT] = {
 
 /// Call number by which a thread waits until its posted call is served.
 pub(super) const WAIT: u32 = 0x1003;
-/// Looks at the desk before a call that nobody has taken is taken back: about 2 µs.
-const SHORT: u32 = 128;
+/// Looks at the desk before a call that nobody has taken is taken back: about 6 µs.
+const SHORT: u32 = 400;
 /// Looks before the thread waits by a call: about 40 µs.
 const LONG: u32 = 2048;
 
@@ -165,16 +174,37 @@ global_asm!(
     "jnz 3f",
     "test r11b, {first_path}",
     "jnz 4f",
+    "test r11b, {fourth}",
+    "jnz 9f",
     "test r11b, {probed}",
     "jz 8f",
-    "test rdx, rdx",
+    "mov rax, rdx",
+    "test r11b, {events}",
+    "jz 6f",
+    "mov eax, edx",
+    "cmp eax, {room} / {event}",
+    "jbe 7f",
+    "mov eax, {room} / {event}",
+    "7:",
+    "imul eax, eax, {event}",
+    "6:",
+    "test rax, rax",
     "jz 8f",
-    "cmp rdx, {room}",
-    "ja 8f",
+    "cmp rax, {room}",
+    "jbe 7f",
+    "mov eax, {room}",
     // As much is in two pages at most.
+    "7:",
     "lock or byte ptr [rsi], 0",
-    "lock or byte ptr [rsi + rdx - 1], 0",
+    "lock or byte ptr [rsi + rax - 1], 0",
     "jmp 8f",
+    "9:",
+    "mov rsi, r10",
+    "xor eax, eax",
+    "cmp rsi, 4096",
+    "jb 5f",
+    "mov eax, {event}",
+    "jmp 5f",
     "2:",
     "mov rax, rdx",
     "cmp rax, {room}",
@@ -288,6 +318,9 @@ global_asm!(
     first_path = const Kind::FIRST_PATH.bits(),
     second = const Kind::SECOND_PATH.bits(),
     probed = const Kind::PROBED.bits(),
+    events = const Kind::EVENTS.bits(),
+    fourth = const Kind::FOURTH_EVENT.bits(),
+    event = const EVENT,
     path = const PATH,
     room = const ROOM,
     present = const PRESENT,
@@ -455,6 +488,8 @@ mod tests {
             (1, Kind::POSTED | Kind::DATA),
             (4, Kind::POSTED | first | Kind::AGAIN),
             (8, Kind::POSTED),
+            (232, Kind::POSTED | Kind::PROBED | Kind::EVENTS),
+            (233, Kind::POSTED | Kind::FOURTH_EVENT),
             (17, Kind::POSTED | Kind::AGAIN),
             (257, Kind::POSTED | second),
             (9, Kind::empty()),

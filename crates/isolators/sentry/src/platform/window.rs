@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 use super::desks::{Desks, Piece, ROOM, SharedRoom};
-use super::post::{self, Kind};
+use super::post::{self, EVENT, Kind};
 use super::{HostCall, Slot};
 
 /// What is written to the room.
@@ -45,14 +45,15 @@ pub(super) fn through<T>(
     f: impl FnOnce() -> T,
 ) -> (T, Option<Piece>) {
     let kind = post::kind(call.number);
-    let brings = kind.intersects(Kind::DATA | Kind::FIRST_PATH | Kind::SECOND_PATH);
+    let brings =
+        kind.intersects(Kind::DATA | Kind::FIRST_PATH | Kind::SECOND_PATH | Kind::FOURTH_EVENT);
     let [_, address, length, ..] = call.args;
-    let output = match usize::try_from(length) {
-        Ok(length) if kind.contains(Kind::PROBED) && length <= ROOM => {
-            Output::Is((address, 0), length)
-        }
-        _ if kind.contains(Kind::AGAIN) => Output::Anything,
-        _ => Output::Nothing,
+    let output = if kind.contains(Kind::PROBED) {
+        Output::Is((address, 0), probed(kind, length))
+    } else if kind.contains(Kind::AGAIN) {
+        Output::Anything
+    } else {
+        Output::Nothing
     };
     let brought = brings.then(|| desks.brought(slot)).flatten();
     let halves = desks.room(slot).filter(|_| brought.is_some() || output != Output::Nothing);
@@ -63,6 +64,16 @@ pub(super) fn through<T>(
         _ => None,
     });
     (result, written)
+}
+
+/// How much its thread has looked at, of what the third argument says.
+fn probed(kind: Kind, length: u64) -> usize {
+    if kind.contains(Kind::EVENTS) {
+        let count = usize::try_from(length & u64::from(u32::MAX)).unwrap_or(usize::MAX);
+        count.min(ROOM / EVENT) * EVENT
+    } else {
+        usize::try_from(length).unwrap_or(usize::MAX).min(ROOM)
+    }
 }
 
 /// Where a range lies in a piece.

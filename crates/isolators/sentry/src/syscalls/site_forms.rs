@@ -8,11 +8,13 @@ use crate::platform::{Fault, GuestMemory};
 pub(super) const CALL: usize = 2;
 /// Bytes in front of it, and from it on, that are looked at.
 pub(super) const BEFORE: usize = 11;
-pub(super) const AFTER: usize = 16;
+pub(super) const AFTER: usize = FURTHER_BEHIND + SITE;
 
 /// Bytes from the `syscall` of libc's `read()` to where nothing is: `syscall`,
 /// `cmp $-4096, %rax`, `ja`, `ret`.
 const BEHIND: usize = 11;
+/// The same where it is called by one of several threads, which may be cancelled in it.
+const FURTHER_BEHIND: usize = 33;
 
 /// What is in front of a `syscall`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +26,14 @@ pub(super) enum Form {
     /// `xor %eax, %eax` in libc's `read()`, which is too short for a jump, and behind whose
     /// `ret` there is room for one.
     Zero,
+    /// The same, where it is made by one of several threads.
+    ZeroOfThreads,
 }
 
 const LAST_ARGUMENT: [u8; SITE] = [0x4c, 0x8b, 0x4c, 0x24, 0x08];
-/// With an instruction behind that does nothing.
+/// With an instruction behind that does nothing, by which they are told apart.
 const ZERO: [u8; SITE] = [0x31, 0xc0, 0x0f, 0x1f, 0x00];
+const ZERO_OF_THREADS: [u8; SITE] = [0x31, 0xc0, 0x66, 0x66, 0x90];
 
 impl Form {
     /// What the bytes around a `syscall` are, of a call of this number.
@@ -46,7 +51,11 @@ impl Form {
         }
         let [a, b, c, d] = number.to_le_bytes();
         if *site != [0xb8, a, b, c, d] {
-            return (number == 0 && is_read(before, behind)).then_some(Form::Zero);
+            return match number {
+                0 if is_read(before, behind) => Some(Form::Zero),
+                0 if is_read_of_threads(before, behind) => Some(Form::ZeroOfThreads),
+                _ => None,
+            };
         }
         // A prefix for another register or a longer number; an address's second byte; and
         // instructions that end in a number, with addresses of one or two bytes.
@@ -62,6 +71,7 @@ impl Form {
             [0xb8, number @ ..] => Some(Form::Number(u32::from_le_bytes(number))),
             LAST_ARGUMENT => Some(Form::LastArgument),
             ZERO => Some(Form::Zero),
+            ZERO_OF_THREADS => Some(Form::ZeroOfThreads),
             _ => None,
         }
     }
@@ -75,29 +85,39 @@ impl Form {
             }
             Form::LastArgument => LAST_ARGUMENT,
             Form::Zero => ZERO,
+            Form::ZeroOfThreads => ZERO_OF_THREADS,
         }
     }
 
     /// Where that begins.
     pub(super) fn start(self, call: u64) -> u64 {
-        call.wrapping_sub(if self == Form::Zero { 2 } else { SITE as u64 })
+        call.wrapping_sub(if self.behind().is_some() { 2 } else { SITE as u64 })
     }
 
     /// Whether the jump to the trampoline is another one's target.
     pub(super) fn has_stepping_stone(self) -> bool {
-        self == Form::Zero
+        self.behind().is_some()
+    }
+
+    /// How far behind the `syscall` it is then.
+    fn behind(self) -> Option<usize> {
+        match self {
+            Form::Number(_) | Form::LastArgument => None,
+            Form::Zero => Some(BEHIND),
+            Form::ZeroOfThreads => Some(FURTHER_BEHIND),
+        }
     }
 
     /// What is written where, so that a trampoline is jumped to.
     pub(super) fn changes(self, call: u64, trampoline: u64) -> Option<Vec<(u64, Vec<u8>)>> {
-        if !self.has_stepping_stone() {
+        let Some(behind) = self.behind() else {
             let start = self.start(call);
             return Some(vec![(start, fast::jump(start, trampoline)?.to_vec())]);
-        }
-        let stone = call.checked_add(BEHIND as u64)?;
+        };
+        let stone = call.checked_add(behind as u64)?;
         let far = fast::jump(stone, trampoline)?.to_vec();
         // It ends at the `syscall`.
-        let near = vec![0xeb, u8::try_from(BEHIND).ok()?];
+        let near = vec![0xeb, u8::try_from(behind).ok()?];
         Some(vec![(stone, far), (self.start(call), near)])
     }
 
@@ -109,7 +129,7 @@ impl Form {
                 let argument = context.get(Register::Rsp).wrapping_add(8);
                 context.set(Register::R9, memory.read_u64(argument)?);
             }
-            Form::Zero => {
+            Form::Zero | Form::ZeroOfThreads => {
                 /// Of carry, parity, adjust, zero, sign and overflow.
                 const STATUS: u64 = 0x8d5;
                 const PARITY_AND_ZERO: u64 = 0x44;
@@ -140,6 +160,20 @@ fn is_read(before: &[u8; BEFORE], behind: &[u8]) -> bool {
     };
     matches!(before, [0x80, 0x3d, _, _, _, _, 0, 0x74, _, 0x31, 0xc0])
         && FILLERS.iter().any(|known| filler.starts_with(known))
+}
+
+/// The same for what it does if there are several threads: `mov %eax, %r8d`,
+/// `mov 8(%rsp), %edi`, `xor %eax, %eax`; the call; `cmp $-4096, %rax`, `ja`,
+/// `mov %r8d, %edi`, `mov %rax, 8(%rsp)`, a call, `mov 8(%rsp), %rax`, `add $40, %rsp`, `ret`,
+/// and what fills up five bytes.
+fn is_read_of_threads(before: &[u8; BEFORE], behind: &[u8]) -> bool {
+    let [0x48, 0x3d, 0, 0xf0, 0xff, 0xff, 0x77, _, rest @ ..] = behind else { return false };
+    let [0x44, 0x89, 0xc7, 0x48, 0x89, 0x44, 0x24, 8, 0xe8, _, _, _, _, rest @ ..] = rest else {
+        return false;
+    };
+    matches!(before, [_, _, 0x41, 0x89, 0xc0, 0x8b, 0x7c, 0x24, 8, 0x31, 0xc0])
+        && rest.starts_with(&[0x48, 0x8b, 0x44, 0x24, 8, 0x48, 0x83, 0xc4, 0x28, 0xc3])
+        && rest.ends_with(&[0x0f, 0x1f, 0x44, 0, 0])
 }
 
 #[cfg(test)]
@@ -177,28 +211,49 @@ mod tests {
         assert!(with([0x4d, 0x89, 0xc8], LAST_ARGUMENT, CALL));
     }
 
-    const READ: [u8; BEFORE + AFTER] = [
+    const READ: [u8; 27] = [
         0x80, 0x3d, 0x31, 0x33, 0x0e, 0x00, 0x00, 0x74, 0x17, 0x31, 0xc0, 0x0f, 0x05, 0x48, 0x3d,
         0x00, 0xf0, 0xff, 0xff, 0x77, 0x5b, 0xc3, 0x66, 0x2e, 0x0f, 0x1f, 0x84,
     ];
+    const READ_OF_THREADS: [u8; BEFORE + AFTER] = [
+        0x24, 0x10, 0x41, 0x89, 0xc0, 0x8b, 0x7c, 0x24, 0x08, 0x31, 0xc0, 0x0f, 0x05, 0x48, 0x3d,
+        0x00, 0xf0, 0xff, 0xff, 0x77, 0x34, 0x44, 0x89, 0xc7, 0x48, 0x89, 0x44, 0x24, 0x08, 0xe8,
+        0x9f, 0xd5, 0xf8, 0xff, 0x48, 0x8b, 0x44, 0x24, 0x08, 0x48, 0x83, 0xc4, 0x28, 0xc3, 0x0f,
+        0x1f, 0x44, 0x00, 0x00,
+    ];
 
-    #[test]
-    fn a_short_site_jumps_twice() {
-        assert_eq!(Form::of(&READ, 0), Some(Form::Zero));
-        assert_eq!(Form::of(&READ, 1), None);
-        for index in (0..READ.len()).filter(|index| !matches!(index, 2..=5 | 8 | 20)) {
-            let mut other = READ;
+    fn padded(bytes: &[u8]) -> [u8; BEFORE + AFTER] {
+        let mut all = [0; BEFORE + AFTER];
+        all[..bytes.len()].copy_from_slice(bytes);
+        all
+    }
+
+    /// Any other bytes than those are another form, if one.
+    fn is_only(known: [u8; BEFORE + AFTER], length: usize, form: Form, any: &[usize]) {
+        assert_eq!(Form::of(&known, 0), Some(form));
+        assert_eq!(Form::of(&known, 1), None);
+        for index in (0..length).filter(|index| !any.contains(index)) {
+            let mut other = known;
             other[index] ^= 0x10;
             assert_eq!(Form::of(&other, 0), None, "{index}");
         }
+    }
+
+    #[test]
+    fn a_short_site_jumps_twice() {
+        is_only(padded(&READ), READ.len(), Form::Zero, &[2, 3, 4, 5, 8, 20]);
+        let any = [0, 1, 20, 30, 31, 32, 33];
+        is_only(READ_OF_THREADS, BEFORE + AFTER, Form::ZeroOfThreads, &any);
         let call = 0x40_1000;
-        let changes = Form::Zero.changes(call, 0x3f_f000).unwrap();
-        let [(stone, far), (start, near)] = &changes[..] else { panic!("{changes:?}") };
-        assert_eq!((*start, &near[..]), (call - 2, &[0xeb, 0x0b][..]));
-        // From the end of the short jump.
-        assert_eq!(*stone, call + 0x0b);
-        assert_eq!(far[..], fast::jump(*stone, 0x3f_f000).unwrap());
-        assert_eq!(Form::replaced_by(Form::Zero.replaced()), Some(Form::Zero));
+        for (form, behind) in [(Form::Zero, 0x0b), (Form::ZeroOfThreads, 0x21)] {
+            let changes = form.changes(call, 0x3f_f000).unwrap();
+            let [(stone, far), (start, near)] = &changes[..] else { panic!("{changes:?}") };
+            assert_eq!((*start, &near[..]), (call - 2, &[0xeb, behind][..]));
+            // From the end of the short jump.
+            assert_eq!(*stone, call + u64::from(behind));
+            assert_eq!(far[..], fast::jump(*stone, 0x3f_f000).unwrap());
+            assert_eq!(Form::replaced_by(form.replaced()), Some(form));
+        }
         assert_eq!(Form::replaced_by([0x90; 5]), None);
     }
 }

@@ -240,6 +240,7 @@ impl Kernel {
     /// first, so that somebody waits for the next one.
     fn work(self: Arc<Self>, called: bool) {
         let workers = &self.machine.workers;
+        self.machine.partner.is_new(None);
         let mut next = workers.join(called);
         loop {
             match next {

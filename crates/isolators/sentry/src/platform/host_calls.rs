@@ -113,6 +113,12 @@ pub const HOST_CALLS: &[HostCallRow] = &[
     row(318, "getrandom", Rule::Any, "random bytes for guests"),
     row(99, "sysinfo", Rule::Any, "memory of the machine"),
     row(24, "sched_yield", Rule::Any, "sched_yield(2) of guests"),
+    row(
+        203,
+        "sched_setaffinity",
+        Rule::Any,
+        "threads that post their calls keep off the processor of who serves them",
+    ),
     row(204, "sched_getaffinity", Rule::Any, "the C library's allocator counts processors"),
     row(9, "mmap", Rule::Without(2, EXECUTE), "memory, stacks; never executable"),
     row(10, "mprotect", Rule::Without(2, EXECUTE), "guard pages; never executable"),

@@ -18,6 +18,7 @@
 //! business: the sentry reads it once, by a call that can fail.
 #![allow(unsafe_code)]
 
+pub mod affinity;
 mod bpf;
 pub mod broker_calls;
 pub mod clock;

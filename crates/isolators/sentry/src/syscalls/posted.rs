@@ -2,9 +2,11 @@
 //! that looks at their desks.
 //!
 //! It spins only while that pays: it is called once a thread makes calls that can be posted
-//! quickly one after another, if there are processors for all of them and for it, and
+//! quickly one after another, if there is a processor for it besides theirs, and
 //! goes to sleep again when none has come for a while, or when it notices that it has lost
 //! its processor to somebody else. The less came of it, the longer it is not called again.
+//! Where there are not processors for all of them, they are kept off the partner's, and take
+//! turns on the others.
 //!
 //! What a desk says is the guest's claim. A posted call is judged as one that was reported:
 //! inside of [`Thread::serve`], so that who executes a program or changes what a thread may
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::kernel::Kernel;
 use crate::platform::desks::{Desks, Piece};
 use crate::platform::post::{self, Kind};
-use crate::platform::{GuestMemory, HostCall, Slot};
+use crate::platform::{GuestMemory, HostCall, HostTid, Slot, affinity};
 use crate::signal::owner;
 use crate::task::Thread;
 use crate::task::waiter::{self, Leave, lock};
@@ -29,9 +31,11 @@ use super::system::processors;
 use super::table::{self, Handler, Row};
 use super::{Call, Failure};
 
-/// How long nobody may post; at first, as whoever is looked at is being answered.
+/// How long nobody may post; at first, as whoever is looked at is being answered, and may
+/// be moved to another processor; and if some take turns, as they wake each other meanwhile.
 const PATIENCE: Duration = Duration::from_micros(20);
-const FIRST_PATIENCE: Duration = Duration::from_micros(60);
+const FIRST_PATIENCE: Duration = Duration::from_micros(150);
+const PATIENCE_WITH_TURNS: Duration = Duration::from_micros(100);
 /// Who was not there for so long had no processor, or was kept by a disk.
 const LOST: Duration = Duration::from_micros(200);
 /// How seldom calls may be, over a while, to be worth a processor.
@@ -44,6 +48,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(64);
 /// Bytes that are sure to be taken by what can be written to.
 const SURE: u64 = 4096;
+/// Threads that are looked at, at most.
+const MOST: usize = 8;
 const STACK: usize = 256 << 10;
 
 mod number {
@@ -82,8 +88,11 @@ struct Seat {
     desks: Arc<Desks>,
     memory: GuestMemory,
     slot: Slot,
+    host: HostTid,
     /// Where its thread runs, most likely.
     processor: usize,
+    /// It is kept off the partner's.
+    kept: bool,
 }
 
 #[derive(Default)]
@@ -104,6 +113,8 @@ pub struct Partner {
     called: Condvar,
     /// There are new seats.
     more: AtomicBool,
+    /// Threads have been kept off its processor.
+    keeps: AtomicBool,
 }
 
 /// A thread with a desk makes calls that could be posted, quickly: has the partner look.
@@ -114,9 +125,9 @@ pub(super) fn invite(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     }
     let place = lock(&thread.place).clone();
     let Some(desks) = place.space.desks.get().map(Arc::clone) else { return };
+    let Some(host) = place.host else { return };
     let mut seats = lock(&partner.seats);
-    // A processor for each, and one for the partner.
-    if seats.count + 1 >= processors()
+    if seats.count >= MOST
         || seats.rests_until.is_some_and(|until| Instant::now() < until)
         || thread.posting.seated.swap(true, Ordering::SeqCst)
     {
@@ -135,7 +146,7 @@ pub(super) fn invite(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     let (kernel, thread) = (Arc::clone(kernel), Arc::clone(thread));
     let processor = rustix::thread::sched_getcpu();
     let (memory, slot) = (place.space.memory.clone(), place.slot);
-    seats.new.push(Seat { kernel, thread, desks, memory, slot, processor });
+    seats.new.push(Seat { kernel, thread, desks, memory, slot, host, processor, kept: false });
     seats.count += 1;
     partner.more.store(true, Ordering::SeqCst);
     partner.called.notify_one();
@@ -151,8 +162,16 @@ struct Yield {
 }
 
 impl Partner {
+    /// A guest's thread is new, or the calling one: who made it may be kept off a processor.
+    pub fn is_new(&self, thread: Option<HostTid>) {
+        if self.keeps.load(Ordering::SeqCst) {
+            affinity::run_anywhere(thread);
+        }
+    }
+
     fn work(&self, workers: &Arc<Workers>) {
         workers.assist();
+        let mut off = usize::MAX;
         let mut pause = Duration::ZERO;
         loop {
             let new = {
@@ -163,7 +182,7 @@ impl Partner {
                 self.more.store(false, Ordering::SeqCst);
                 std::mem::take(&mut seats.new)
             };
-            let got = self.look(workers, new);
+            let got = self.look(workers, new, &mut off);
             let pays = got.calls >= FEW
                 && WORTH * u32::try_from(got.calls).unwrap_or(u32::MAX) >= got.time;
             pause = match pays && !got.lost {
@@ -180,19 +199,39 @@ impl Partner {
         }
     }
 
-    /// Serves what is posted, until nothing is any more.
-    fn look(&self, workers: &Workers, mut seats: Vec<Seat>) -> Yield {
-        for seat in &seats {
+    /// Tells threads that they are looked at, from this processor. If they and the partner are
+    /// more than there are processors, they take turns on the others: as the host would have
+    /// it one of them would wait for the partner.
+    fn seat(&self, seats: &mut [Seat], own: usize) {
+        let crowd = seats.len() >= processors();
+        for seat in seats {
             seat.desks.announce(seat.slot, true);
+            if crowd && !seat.kept {
+                self.keeps.store(true, Ordering::SeqCst);
+                affinity::keep_off(Some(seat.host), own);
+                seat.kept = true;
+            }
         }
+    }
+
+    /// Serves what is posted, until nothing is any more.
+    fn look(&self, workers: &Workers, mut seats: Vec<Seat>, off: &mut usize) -> Yield {
         let begin = Instant::now();
         // If the host has no other processor to give, spinning would keep the thread from it.
+        if let Some(first) = seats.first()
+            && first.processor != *off
+        {
+            self.keeps.store(true, Ordering::SeqCst);
+            *off = first.processor;
+            affinity::keep_off(None, *off);
+        }
         let own = rustix::thread::sched_getcpu();
         let (mut calls, mut late) = (0_u64, 0_u64);
         let crowded = seats.iter().any(|seat| seat.processor == own);
         let mut lost = crowded;
         let (mut before, mut last) = (begin, begin);
         let mut counted = (begin, 0_u64);
+        self.seat(&mut seats, own);
         while !lost {
             let mut served = 0;
             // Another thread may have its slot by now.
@@ -213,12 +252,14 @@ impl Partner {
                 }
             }
             let now = Instant::now();
-            lost = now - before > LOST || late > 4 + calls / 64;
+            let turns = seats.iter().any(|seat| seat.kept);
+            // Who takes turns waits for the others' calls, too.
+            lost = now - before > LOST || late > 4 + calls / if turns { 16 } else { 64 };
             before = now;
             if served > 0 {
                 calls += served;
                 last = now;
-            } else if now - last > if calls == 0 { FIRST_PATIENCE } else { PATIENCE } {
+            } else if now - last > patience(calls, turns) {
                 break;
             } else {
                 std::hint::spin_loop();
@@ -231,11 +272,8 @@ impl Partner {
                 counted = (now, calls);
             }
             if self.more.swap(false, Ordering::SeqCst) {
-                let new = std::mem::take(&mut lock(&self.seats).new);
-                for seat in &new {
-                    seat.desks.announce(seat.slot, true);
-                }
-                seats.extend(new);
+                seats.append(&mut lock(&self.seats).new);
+                self.seat(&mut seats, own);
             }
         }
         for seat in seats {
@@ -250,8 +288,20 @@ impl Partner {
     }
 }
 
+/// How long nobody may post, if this many calls were.
+fn patience(calls: u64, turns: bool) -> Duration {
+    match turns {
+        _ if calls == 0 => FIRST_PATIENCE,
+        true => PATIENCE_WITH_TURNS,
+        false => PATIENCE,
+    }
+}
+
 impl Seat {
     fn leave(&self) {
+        if self.kept {
+            affinity::run_anywhere(Some(self.host));
+        }
         self.thread.posting.seated.store(false, Ordering::SeqCst);
     }
 

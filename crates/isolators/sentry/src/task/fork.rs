@@ -198,6 +198,7 @@ pub fn clone(
         }
         there.iter().for_each(|promised| promised.keep());
         kernel.attach(event.thread, &newborn);
+        kernel.machine.partner.is_new(Some(event.thread));
         syscalls::sites::arrived(&newborn);
         if request.flags & flags::CHILD_SETTID != 0 {
             let _ = newborn.memory().write(request.child_tid, &own_number.to_le_bytes());

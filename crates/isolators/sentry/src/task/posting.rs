@@ -10,6 +10,10 @@ use super::waiter::lock;
 
 /// A call that follows another one within this is quick.
 const QUICK: Duration = Duration::from_micros(30);
+/// One that waited for so long meanwhile may be quick still.
+const WAITED: Duration = Duration::from_micros(500);
+/// Of those in a row no more are remembered.
+const MOST: u32 = 64;
 /// Quick calls in a row that make a thread quick.
 const ROW: u32 = 8;
 
@@ -81,9 +85,13 @@ impl Posting {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let now = nanoseconds(START.elapsed());
         let before = self.last.swap(now, Ordering::Relaxed);
-        let row = match now.saturating_sub(before) < nanoseconds(QUICK) {
-            true => self.quick.load(Ordering::Relaxed).saturating_add(1),
-            false => 0,
+        let (gap, row) = (now.saturating_sub(before), self.quick.load(Ordering::Relaxed));
+        let row = if gap < nanoseconds(QUICK) {
+            (row + 1).min(MOST)
+        } else if gap < nanoseconds(WAITED) {
+            row - row / 4
+        } else {
+            0
         };
         self.quick.store(row, Ordering::Relaxed);
         row >= ROW

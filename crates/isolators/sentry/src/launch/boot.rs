@@ -60,6 +60,7 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
         host_name.is_some().then(|| rustix::system::uname().domainname().to_bytes().to_vec());
     // Libraries ask files and the host once, which they can't from here on.
     let _ = (syscalls::system::processors(), crate::vfs::Time::now());
+    let poller = Poller::new().map_err(step("epoll_create"))?;
     let calls = if matches!(uplink, Uplink::HostSockets(_)) {
         &platform::host_calls::WITH_SOCKETS
     } else {
@@ -67,8 +68,8 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     };
     platform::host_calls::confine(calls).map_err(step("filter the sentry's own calls"))?;
     let root = roots.pop().ok_or(Errno::BADF).map_err(step("make the root"))?;
-    let files = file_system(layout, root, broker)?;
-    let poller = Arc::clone(&files.poller);
+    let files = over(layout, root, broker, (Arc::clone(&poller), Arc::default()))
+        .map_err(step("make the root"))?;
     let kernel = Kernel::new(started, files);
     kernel.clock.set_processors(u32::try_from(syscalls::system::processors()).unwrap_or(1));
     if let Some(name) = host_name {
@@ -107,15 +108,6 @@ fn raise_descriptors() {
     // What can't be raised stays as it is.
     let _ = setrlimit(Resource::Nofile, limit);
     limit_handles(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
-}
-
-fn file_system(
-    layout: &Layout,
-    root: OwnedFd,
-    broker: BrokerClient,
-) -> Result<FileSystem, LaunchError> {
-    let poller = Poller::new().map_err(step("epoll_create"))?;
-    over(layout, root, broker, (poller, Arc::default())).map_err(step("make the root"))
 }
 
 fn over(

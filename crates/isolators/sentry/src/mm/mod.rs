@@ -99,6 +99,13 @@ impl Space {
         })
     }
 
+    /// What a copy begins with.
+    #[must_use]
+    pub fn inherited(&self) -> (Areas, Program, Sites) {
+        let areas = lock(&self.areas).inherited();
+        (areas, lock(&self.program).clone(), lock(&self.sites).inherited())
+    }
+
     /// A place for another thread, which becomes a user.
     ///
     /// # Errors

@@ -1,30 +1,26 @@
 //! On which of the host's processors threads run.
 
-use std::sync::LazyLock;
-
-use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, Pid, sched_setaffinity};
 
 use super::process::HostTid;
 
-/// Those that the sandbox was started with.
-static ALL: LazyLock<CpuSet> = LazyLock::new(|| sched_getaffinity(None).unwrap_or_default());
-
-fn set(thread: Option<HostTid>, processors: &CpuSet) {
-    let Some(pid) = thread.map_or(Some(None), |thread| Pid::from_raw(thread.0).map(Some)) else {
-        return;
-    };
+/// All but one; the host takes those of them that the thread's cgroup has.
+fn set(thread: Option<HostTid>, but: Option<usize>) {
+    let pid = thread.and_then(|thread| Pid::from_raw(thread.0));
+    let mut processors = CpuSet::new();
+    for processor in (0..CpuSet::MAX_CPU).filter(|processor| Some(*processor) != but) {
+        processors.set(processor);
+    }
     // A thread that is gone needs none.
-    let _ = sched_setaffinity(pid, processors);
+    let _ = sched_setaffinity(pid, &processors);
 }
 
 /// A guest's thread, or the calling one, runs on any but this one.
 pub fn keep_off(thread: Option<HostTid>, processor: usize) {
-    let mut others = *ALL;
-    others.unset(processor);
-    set(thread, &others);
+    set(thread, Some(processor));
 }
 
 /// A guest's thread, or the calling one, runs anywhere again.
 pub fn run_anywhere(thread: Option<HostTid>) {
-    set(thread, &ALL);
+    set(thread, None);
 }

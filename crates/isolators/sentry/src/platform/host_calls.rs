@@ -104,7 +104,6 @@ pub const HOST_CALLS: &[HostCallRow] = &[
     row(319, "memfd_create", Rule::Any, "files in memory: tmpfs, memfd_create(2) of guests"),
     row(281, "epoll_pwait", Rule::Any, "waits for standard streams"),
     row(233, "epoll_ctl", Rule::Any, "which ones"),
-    row(291, "epoll_create1", Rule::Any, "once, at the start"),
     row(234, "tgkill", Rule::Is(2, &[23]), "SIGURG: makes a stub's thread report"),
     row(62, "kill", Rule::Is(1, &[9]), "SIGKILL: ends a stub"),
     row(247, "waitid", Rule::Any, "notices the ends of stubs, and reaps them"),

@@ -38,8 +38,10 @@ const FIRST_PATIENCE: Duration = Duration::from_micros(150);
 const PATIENCE_WITH_TURNS: Duration = Duration::from_micros(100);
 /// Who was not there for so long had no processor, or was kept by a disk.
 const LOST: Duration = Duration::from_micros(200);
-/// How seldom calls may be, over a while, to be worth a processor.
+/// How seldom calls may be, over a while, to be worth a processor; and if those who make them
+/// take turns, and would have it themselves.
 const WORTH: Duration = Duration::from_micros(20);
+const WORTH_OF_TURNS: Duration = Duration::from_micros(12);
 const WHILE: Duration = Duration::from_millis(2);
 /// Calls after which a session was one.
 const FEW: u64 = 32;
@@ -93,6 +95,8 @@ struct Seat {
     processor: usize,
     /// It is kept off the partner's.
     kept: bool,
+    /// It has posted a call lately.
+    posts: bool,
 }
 
 #[derive(Default)]
@@ -146,7 +150,17 @@ pub(super) fn invite(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     let (kernel, thread) = (Arc::clone(kernel), Arc::clone(thread));
     let processor = rustix::thread::sched_getcpu();
     let (memory, slot) = (place.space.memory.clone(), place.slot);
-    seats.new.push(Seat { kernel, thread, desks, memory, slot, host, processor, kept: false });
+    seats.new.push(Seat {
+        kernel,
+        thread,
+        desks,
+        memory,
+        slot,
+        host,
+        processor,
+        kept: false,
+        posts: true,
+    });
     seats.count += 1;
     partner.more.store(true, Ordering::SeqCst);
     partner.called.notify_one();
@@ -227,7 +241,8 @@ impl Partner {
         }
         let own = rustix::thread::sched_getcpu();
         let (mut calls, mut late) = (0_u64, 0_u64);
-        let crowded = seats.iter().any(|seat| seat.processor == own);
+        // If some take turns they leave this one.
+        let crowded = seats.len() < processors() && seats.iter().any(|seat| seat.processor == own);
         let mut lost = crowded;
         let (mut before, mut last) = (begin, begin);
         let mut counted = (begin, 0_u64);
@@ -240,13 +255,14 @@ impl Partner {
             if ended > 0 {
                 lock(&self.seats).count -= ended;
             }
-            for seat in &seats {
+            for seat in &mut seats {
                 if !seat.desks.announce(seat.slot, true) {
                     // It waited in vain.
                     late += 1;
                 }
                 if seat.desks.is_posted(seat.slot) {
                     served += u64::from(seat.serve());
+                    seat.posts = true;
                     // What was waited for.
                     workers.do_work();
                 }
@@ -265,24 +281,25 @@ impl Partner {
                 std::hint::spin_loop();
             }
             if now - counted.0 > WHILE {
-                let few = (now - counted.0).as_nanos() / WORTH.as_nanos();
+                let worth = if turns { WORTH_OF_TURNS } else { WORTH };
+                let few = (now - counted.0).as_nanos() / worth.as_nanos();
                 if u128::from(calls - counted.1) < few {
                     break;
                 }
                 counted = (now, calls);
+                // Others may have use for the seats of those who have gone on otherwise.
+                let idle = seats.extract_if(.., |seat| !std::mem::take(&mut seat.posts));
+                let idle = idle.map(|seat| seat.dismiss()).count();
+                if idle > 0 {
+                    lock(&self.seats).count -= idle;
+                }
             }
             if self.more.swap(false, Ordering::SeqCst) {
                 seats.append(&mut lock(&self.seats).new);
                 self.seat(&mut seats, own);
             }
         }
-        for seat in seats {
-            seat.desks.announce(seat.slot, false);
-            if seat.desks.is_posted(seat.slot) {
-                seat.serve();
-            }
-            seat.leave();
-        }
+        seats.iter().for_each(Seat::dismiss);
         workers.do_work();
         Yield { calls, time: last - begin, lost, crowded }
     }
@@ -303,6 +320,15 @@ impl Seat {
             affinity::run_anywhere(Some(self.host));
         }
         self.thread.posting.seated.store(false, Ordering::SeqCst);
+    }
+
+    /// Nobody looks any more.
+    fn dismiss(&self) {
+        self.desks.announce(self.slot, false);
+        if self.desks.is_posted(self.slot) {
+            self.serve();
+        }
+        self.leave();
     }
 
     /// Serves what is posted; false if there was nothing.

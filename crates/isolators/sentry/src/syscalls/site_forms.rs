@@ -99,6 +99,11 @@ impl Form {
         self.behind().is_some()
     }
 
+    /// Where that is.
+    pub(super) fn stepping_stone(self, call: u64) -> Option<u64> {
+        call.checked_add(self.behind()? as u64)
+    }
+
     /// How far behind the `syscall` it is then.
     fn behind(self) -> Option<usize> {
         match self {
@@ -114,7 +119,7 @@ impl Form {
             let start = self.start(call);
             return Some(vec![(start, fast::jump(start, trampoline)?.to_vec())]);
         };
-        let stone = call.checked_add(behind as u64)?;
+        let stone = self.stepping_stone(call)?;
         let far = fast::jump(stone, trampoline)?.to_vec();
         // It ends at the `syscall`.
         let near = vec![0xeb, u8::try_from(behind).ok()?];

@@ -398,8 +398,18 @@ pub fn unwind(thread: &Thread, context: &mut Context) -> bool {
     let found = lock(&place.space.sites).at(pointer);
     if let Some((trampoline, site)) = found {
         fast::unwind_trampoline(context, trampoline, (site.start, site.call));
+    } else if let Some(start) = from_stepping_stone(&place.space, pointer) {
+        context.set(Register::Rip, start);
     }
     false
+}
+
+/// The site from which a stepping stone is reached: nobody stands there otherwise.
+fn from_stepping_stone(space: &Space, pointer: u64) -> Option<u64> {
+    let near = pointer.checked_sub(AFTER as u64)?..pointer;
+    let (trampoline, site) = lock(&space.sites).find(|site| near.contains(&site.call))?;
+    let form = Form::replaced_by(space.memory.read_array(trampoline).ok()?)?;
+    (form.stepping_stone(site.call) == Some(pointer)).then_some(site.start)
 }
 
 /// A thread that reports each of its steps stands at a rewritten site: it is put in front

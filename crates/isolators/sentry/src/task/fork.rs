@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Areas, Space};
+use crate::mm::Space;
 use crate::platform::context::{Register, read_xstate};
 use crate::platform::{EventKind, HostCall, StubProcess, XSTATE_OFFSET};
 use crate::signal::{self, ThreadSignals};
@@ -173,8 +173,9 @@ pub fn clone(
     };
     let stack = if has(flags::VM) { child_frame.address } else { 0 };
     let (newborn, there) = (Arc::clone(&child), pidfd.clone());
-    let areas = if has(flags::VM) { Areas::default() } else { lock(&space.areas).inherited() };
-    let (program, sites) = (lock(&space.program).clone(), lock(&space.sites).inherited());
+    // What is shared is not held by one who may never arrive.
+    let inherited = if has(flags::VM) { Default::default() } else { space.inherited() };
+    let (areas, program, sites) = inherited;
     let cookie = kernel.expect_arrival(Box::new(move |kernel, event| {
         if !matches!(event.kind, EventKind::Done { result: 0, .. }) {
             return;

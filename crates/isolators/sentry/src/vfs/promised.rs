@@ -1,6 +1,6 @@
 //! A descriptor that nobody sees until what it stands for is there.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
@@ -11,7 +11,8 @@ use super::{FileTable, OpenFile};
 /// A number that is kept free in a table. Without [`Self::keep`] it is free again once this goes.
 #[derive(Debug)]
 pub struct Promised {
-    files: Arc<FileTable>,
+    /// It may have ended before anybody came.
+    files: Weak<FileTable>,
     number: u32,
     file: Mutex<Option<Arc<OpenFile>>>,
 }
@@ -23,7 +24,11 @@ impl Promised {
     /// `EMFILE`
     pub fn new(files: &Arc<FileTable>, file: Arc<OpenFile>) -> Result<Arc<Self>, Errno> {
         let number = files.reserve()?;
-        Ok(Arc::new(Promised { files: Arc::clone(files), number, file: Mutex::new(Some(file)) }))
+        Ok(Arc::new(Promised {
+            files: Arc::downgrade(files),
+            number,
+            file: Mutex::new(Some(file)),
+        }))
     }
 
     /// The number.
@@ -34,16 +39,18 @@ impl Promised {
 
     /// From here on the file is there, if it is not yet.
     pub fn keep(&self) {
-        if let Some(file) = lock(&self.file).take() {
-            self.files.end_reservation(self.number, Some(file));
+        let file = lock(&self.file).take();
+        if let (Some(file), Some(files)) = (file, self.files.upgrade()) {
+            files.end_reservation(self.number, Some(file));
         }
     }
 }
 
 impl Drop for Promised {
     fn drop(&mut self) {
-        if lock(&self.file).take().is_some() {
-            self.files.end_reservation(self.number, None);
+        let left = lock(&self.file).take();
+        if let (Some(_), Some(files)) = (left, self.files.upgrade()) {
+            files.end_reservation(self.number, None);
         }
     }
 }

@@ -146,7 +146,7 @@ static void waited(void) {
     pid_t p = child(writes);
     P("write:"), signalled(1, r), waits(), P(" %ld %ld", get(r), set(r, F_RDLCK)), set(r, F_UNLCK), end(p);
     set(r, F_WRLCK), p = child(reads);
-    P("read:"), signalled(1, r), waits(), P(" %ld %ld %ld %ld", get(r), set(r, F_WRLCK), set(r, F_RDLCK), get(r)), end(p);
+    P("read:"), signalled(1, r), waits(), P(" %ld", get(r)), P(" %ld", set(r, F_WRLCK)), P(" %ld", set(r, F_RDLCK)), P(" %ld", get(r)), end(p);
     set(r, F_WRLCK), p = child(writes);
     P("write:"), signalled(1, r), waits(), P(" %ld", get(r)), close(r), end(p);
     r = open(f, O_RDONLY), set(r, F_WRLCK), p = child(executes);

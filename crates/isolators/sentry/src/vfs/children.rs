@@ -13,7 +13,7 @@ use crate::task::waiter::lock;
 
 use super::entry::{CACHE_LIMIT, CACHED, DEEPEST, let_some_go};
 use super::host::{Since, many_handles};
-use super::{Entry, HostNode, Node, Resolve};
+use super::{Entry, HostNode, Node, Resolve, arriving};
 
 /// Keeps a name among others of its directory, in place of what was known of it.
 fn put(
@@ -68,7 +68,7 @@ impl Entry {
     }
 
     /// Whether both stand for one file.
-    fn is_same(&self, other: &Entry) -> bool {
+    pub(super) fn is_same(&self, other: &Entry) -> bool {
         match (&self.node, &other.node) {
             (Node::Host(own), Node::Host(other)) => {
                 own.id() == other.id() && own.kind() == other.kind()
@@ -219,6 +219,9 @@ impl Entry {
         let is_own = matches!(child.node, Node::Tmp(_) | Node::Overlay(_));
         if is_own && !self.stands_for(name, &child.node) {
             return None;
+        }
+        if let Some(entry) = arriving::expected(self, name, &child) {
+            return Some(entry);
         }
         if let Some(known) = children.get(name).filter(|known| known.is_same(&child)) {
             known.found.store(child.found.load(Ordering::SeqCst), Ordering::SeqCst);

@@ -1,5 +1,6 @@
 //! Files: the tree of names, what is behind them, and open descriptors.
 
+mod arriving;
 mod attributes;
 mod broker;
 mod change;

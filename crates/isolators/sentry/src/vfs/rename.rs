@@ -9,7 +9,7 @@ use crate::task::waiter::lock;
 use super::change::alter;
 use super::inotify::{self, event};
 use super::tmpfs::New;
-use super::{Entry, Kind, Node, Resolve, Walker, access, permit};
+use super::{Entry, Kind, Node, Resolve, Walker, access, arriving, permit};
 
 const NO_REPLACE: u32 = 1;
 const EXCHANGE: u32 = 2;
@@ -75,9 +75,9 @@ impl Walker<'_> {
         if let Some(replaced) = &new.entry {
             self.check_sticky(&above, replaced)?;
         }
+        let back = new.entry.as_ref().filter(|_| flags & EXCHANGE != 0);
         if old.parent.node.id() != new.parent.node.id() {
             // What `..` is in a directory changes.
-            let back = new.entry.as_ref().filter(|_| flags & EXCHANGE != 0);
             for moved in [Some(entry), back].into_iter().flatten() {
                 if moved.kind() == Kind::Directory {
                     let directory = moved.attributes(self.kernel)?;
@@ -94,6 +94,10 @@ impl Walker<'_> {
         {
             return Err(Errno::NOTEMPTY);
         }
+        let _expected = (
+            arriving::expect(&new.parent, &new.name, entry),
+            back.map(|back| arriving::expect(&old.parent, &old.name, back)),
+        );
         let mut found = (0, 0);
         match (&old.parent.node, &new.parent.node) {
             (Node::Host(from), Node::Host(to)) => {

@@ -3,13 +3,16 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define ROUNDS 2000
 static const char *name(long r) { return r >= 0 ? "ok" : strerrorname_np(errno); }
 #define TRY(call) printf("%s: %s\n", #call, name(call))
 
@@ -92,6 +95,36 @@ static void taken(void) {
     printf("taken %d\n", bad);
 }
 
+/* Who comes into a directory while it is moved stays in it. */
+static void followed(void) {
+    volatile int *turn = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    mkdir("d", 0755), mkdir("e", 0755), mkdir("f", 0755), mkdir("d/x", 0755);
+    pid_t child = fork();
+    if (!child) {
+        int base = open(".", O_RDONLY), wrong = 0;
+        for (int i = 0; i < ROUNDS; i++) {
+            char at[256];
+            while (turn[0] != 3 * i + 1) sched_yield();
+            while (chdir("e/x"));
+            turn[0]++;
+            while (turn[0] != 3 * i + 3) sched_yield();
+            wrong += !getcwd(at, sizeof at) || !strstr(at, "/f/x");
+            fchdir(base), turn[1]++;
+        }
+        printf("followed: wrong %d\n", wrong), fflush(stdout), _exit(0);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        turn[0] = 3 * i + 1;
+        rename("d/x", "e/x");
+        while (turn[0] != 3 * i + 2) sched_yield();
+        rename("e/x", "f/x"), turn[0]++;
+        while (turn[1] != i + 1) sched_yield();
+        rename("f/x", "d/x");
+    }
+    waitpid(child, 0, 0);
+    rmdir("d/x"), rmdir("d"), rmdir("e"), rmdir("f");
+}
+
 int main(void) {
     mkdir("/tmp/loops", 0755), mkdir("/tmp/loops/memory", 0755);
     TRY(mount("none", "/tmp/loops/memory", "tmpfs", 0, 0));
@@ -100,6 +133,8 @@ int main(void) {
         exchanged();
         crossed();
         taken();
+        fflush(stdout);
+        followed();
     }
     chdir("/");
     TRY(umount("/tmp/loops/memory"));

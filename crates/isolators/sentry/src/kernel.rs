@@ -78,6 +78,8 @@ pub struct Kernel {
     logged: Mutex<HashSet<String>>,
     ended: Mutex<Option<Status>>,
     end: Condvar,
+    /// Of its stub processes.
+    pub(crate) ends: crate::stubs::Ends,
     outside: Arc<Mutex<HashMap<Pid, Ended>>>,
     /// When it started.
     pub booted: Instant,
@@ -139,6 +141,7 @@ impl Kernel {
             logged: Mutex::default(),
             ended: Mutex::new(None),
             end: Condvar::new(),
+            ends: crate::stubs::Ends::default(),
             outside: Arc::default(),
             booted: Instant::now(),
             clock: Arc::new(clock),
@@ -178,6 +181,7 @@ impl Kernel {
             logged: Mutex::default(),
             ended: Mutex::new(None),
             end: Condvar::new(),
+            ends: crate::stubs::Ends::default(),
             outside: or_new(shared.processes, &self.outside),
             booted: self.booted,
             clock: Arc::clone(&self.clock),
@@ -219,12 +223,12 @@ impl Kernel {
                 match kernel.machine.stub_ended(pid) {
                     Some((Some(kernel), space)) => {
                         crate::task::stub_ended(&kernel, &space, killed_by);
+                        kernel.ends.one_reaped();
                     }
                     // Nobody is left whom it concerns.
                     Some((None, space)) => space.end(),
                     None => crate::platform::reap_stray(pid),
                 }
-                kernel.machine.stub_reaped();
             }
         })?;
         Ok(())

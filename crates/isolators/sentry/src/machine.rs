@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
-use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -105,9 +104,6 @@ pub struct Machine {
     arrivals: Mutex<HashMap<u64, Owned<Arrival>>>,
     next_cookie: AtomicU64,
     stubs: Mutex<HashMap<HostPid, Stub>>,
-    /// Ends of stub processes: how many were noticed, how many reaped.
-    ends: Mutex<(u64, u64)>,
-    reaped: Condvar,
     zygotes: RwLock<HashMap<HostTid, Arc<Zygote>>>,
     /// Who serves events.
     pub workers: Arc<Workers>,
@@ -124,8 +120,6 @@ impl Machine {
             arrivals: Mutex::default(),
             next_cookie: AtomicU64::new(1),
             stubs: Mutex::default(),
-            ends: Mutex::default(),
-            reaped: Condvar::new(),
             zygotes: RwLock::default(),
             workers: Arc::default(),
             partner: Partner::default(),
@@ -236,43 +230,24 @@ impl Machine {
 
     /// A stub process has ended: what it was, and whose. `None` for an empty one.
     pub fn stub_ended(&self, pid: HostPid) -> Option<(Option<Arc<Kernel>>, Arc<Space>)> {
-        lock(&self.ends).0 += 1;
-        let found = lock(&self.stubs).remove(&pid);
+        let mut stubs = lock(&self.stubs);
+        let kernel = stubs.get(&pid).and_then(|(kernel, _)| kernel.upgrade());
+        // Noticed before it is missed.
+        kernel.iter().for_each(|kernel| kernel.ends.noticed());
+        let found = stubs.remove(&pid);
+        drop(stubs);
         if found.is_none() {
             let mut zygotes = self.zygotes.write().unwrap_or_else(PoisonError::into_inner);
             let ended = |_: &HostTid, zygote: &mut Arc<Zygote>| zygote.pid() == pid;
             zygotes.extract_if(ended).for_each(|(_, zygote)| zygote.note_end());
         }
-        found.map(|(kernel, space)| (kernel.upgrade(), space))
+        found.map(|(_, space)| (kernel, space))
     }
 
-    /// Who waits for an end goes on: one that was noticed has been reaped.
-    pub fn stub_reaped(&self) {
-        lock(&self.ends).1 += 1;
-        self.reaped.notify_all();
-    }
-
-    /// How many stub processes have been reaped.
-    #[must_use]
-    pub fn reaped(&self) -> u64 {
-        lock(&self.ends).1
-    }
-
-    /// Waits, not for long, until one has been since there were `before`; `false` if none of
-    /// `kernel`'s is ending.
-    #[must_use]
-    pub fn wait_for_an_end(&self, kernel: &Arc<Kernel>, before: u64) -> bool {
-        const MOST: Duration = Duration::from_millis(100);
+    /// Whether a container has stub processes that nobody uses any more.
+    pub(crate) fn has_ending_stubs(&self, kernel: &Arc<Kernel>) -> bool {
         let own = Arc::downgrade(kernel);
         let is_ending = |(of, space): &Stub| Weak::ptr_eq(of, &own) && space.users() == 0;
-        let ending = lock(&self.stubs).values().any(is_ending);
-        let ends = lock(&self.ends);
-        if ends.1 == before && (ending || ends.0 > ends.1) {
-            let_others_serve();
-            let waits = |ends: &mut (u64, u64)| ends.1 == before;
-            drop(self.reaped.wait_timeout_while(ends, MOST, waits));
-            return true;
-        }
-        ends.1 != before
+        lock(&self.stubs).values().any(is_ending)
     }
 }

@@ -228,7 +228,7 @@ pub fn clone(
     let call = HostCall { number: 56, args };
     let parent_frame = frame.clone();
     let made = child;
-    let reaped = kernel.machine.reaped();
+    let reaped = kernel.ends.reaped();
     kernel.order(
         thread,
         id,

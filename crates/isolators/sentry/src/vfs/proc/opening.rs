@@ -168,10 +168,10 @@ impl ProcNode {
                 Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
             }
             ProcNode::Text("timerslack_ns", id, _) => {
-                let thread = lock(&walker.kernel.tree).thread(*id).cloned();
-                let thread = thread.ok_or(Errno::NOENT)?;
+                let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
                 let attributes = self.attributes(walker.kernel)?;
-                Ok(Some(Box::new(SlackFile { thread, attributes })))
+                let process = Arc::downgrade(&process);
+                Ok(Some(Box::new(SlackFile { process, id: *id, attributes })))
             }
             _ => Ok(None),
         }

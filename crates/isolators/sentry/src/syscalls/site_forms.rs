@@ -94,17 +94,12 @@ impl Form {
         call.wrapping_sub(if self.behind().is_some() { 2 } else { SITE as u64 })
     }
 
-    /// Whether the jump to the trampoline is another one's target.
-    pub(super) fn has_stepping_stone(self) -> bool {
-        self.behind().is_some()
-    }
-
-    /// Where that is.
+    /// Where the jump to the trampoline is, if it is another one's target.
     pub(super) fn stepping_stone(self, call: u64) -> Option<u64> {
         call.checked_add(self.behind()? as u64)
     }
 
-    /// How far behind the `syscall` it is then.
+    /// How far behind the `syscall` that is.
     fn behind(self) -> Option<usize> {
         match self {
             Form::Number(_) | Form::LastArgument => None,

@@ -98,20 +98,23 @@ fn may_have_desk(thread: &Thread, space: &Space) -> bool {
 /// How the site of a call may be rewritten.
 fn replaceable(space: &Space, call: u64, number: u64) -> Option<Form> {
     let from = call.checked_sub(BEFORE as u64)?;
-    let range = from..call.checked_add(AFTER as u64)?;
-    {
+    let end = {
         let areas = lock(&space.areas);
         let (start, area) = areas.at(call)?;
         let private = matches!(area.backing, Backing::File { shared: false, .. });
-        if !private || area.protection.0 != READ_EXECUTE || start > from || area.end < range.end {
+        if !private || area.protection.0 != READ_EXECUTE || start > from {
             return None;
         }
-    }
-    let bytes: [u8; BEFORE + AFTER] = space.memory.read_array(from).ok()?;
+        area.end.min(call.checked_add(AFTER as u64)?)
+    };
+    let mut bytes = [0; BEFORE + AFTER];
+    let there = bytes.get_mut(..usize::try_from(end - from).ok()?)?;
+    space.memory.read(from, there).ok()?;
     let form = Form::of(&bytes, u32::try_from(number).ok()?)?;
     // What is changed in two places is changed in one page.
-    let one = from & !(PAGE - 1) == (range.end - 1) & !(PAGE - 1);
-    (one || !form.has_stepping_stone()).then_some(form)
+    let last = form.stepping_stone(call).map_or(call, |stone| stone + SITE as u64 - 1);
+    let one = form.start(call) & !(PAGE - 1) == last & !(PAGE - 1);
+    (one || form.stepping_stone(call).is_none()).then_some(form)
 }
 
 enum Step {

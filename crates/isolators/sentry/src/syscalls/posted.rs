@@ -171,6 +171,8 @@ struct Yield {
     calls: u64,
     time: Duration,
     lost: bool,
+    /// How seldom they may be.
+    worth: Duration,
     /// The host had no other processor from the start.
     crowded: bool,
 }
@@ -198,7 +200,7 @@ impl Partner {
             };
             let got = self.look(workers, new, &mut off);
             let pays = got.calls >= FEW
-                && WORTH * u32::try_from(got.calls).unwrap_or(u32::MAX) >= got.time;
+                && got.worth * u32::try_from(got.calls).unwrap_or(u32::MAX) >= got.time;
             pause = match pays && !got.lost {
                 true => Duration::ZERO,
                 // It has cost next to nothing, and may be another one's moment.
@@ -246,6 +248,7 @@ impl Partner {
         let mut lost = crowded;
         let (mut before, mut last) = (begin, begin);
         let mut counted = (begin, 0_u64);
+        let mut worth = WORTH;
         self.seat(&mut seats, own);
         while !lost {
             let mut served = 0;
@@ -269,6 +272,7 @@ impl Partner {
             }
             let now = Instant::now();
             let turns = seats.iter().any(|seat| seat.kept);
+            worth = if turns { WORTH_OF_TURNS } else { WORTH };
             // Who takes turns waits for the others' calls, too.
             lost = now - before > LOST || late > 4 + calls / if turns { 16 } else { 64 };
             before = now;
@@ -281,7 +285,6 @@ impl Partner {
                 std::hint::spin_loop();
             }
             if now - counted.0 > WHILE {
-                let worth = if turns { WORTH_OF_TURNS } else { WORTH };
                 let few = (now - counted.0).as_nanos() / worth.as_nanos();
                 if u128::from(calls - counted.1) < few {
                     break;
@@ -301,7 +304,7 @@ impl Partner {
         }
         seats.iter().for_each(Seat::dismiss);
         workers.do_work();
-        Yield { calls, time: last - begin, lost, crowded }
+        Yield { calls, time: last - begin, lost, worth, crowded }
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) enum Form {
     ZeroOfThreads,
 }
 
+/// Those whose jump is another one's target.
+pub(super) const STONES: [Form; 2] = [Form::Zero, Form::ZeroOfThreads];
+
 const LAST_ARGUMENT: [u8; SITE] = [0x4c, 0x8b, 0x4c, 0x24, 0x08];
 /// With an instruction behind that does nothing, by which they are told apart.
 const ZERO: [u8; SITE] = [0x31, 0xc0, 0x0f, 0x1f, 0x00];

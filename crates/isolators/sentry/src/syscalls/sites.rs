@@ -30,7 +30,7 @@ use crate::task::waiter::lock;
 use crate::task::{Process, Status, Thread, exit_process};
 
 use super::memory::{host, map};
-use super::site_forms::{AFTER, BEFORE, CALL, Form};
+use super::site_forms::{AFTER, BEFORE, CALL, Form, STONES};
 use super::{RESTART, posted};
 
 const READ_EXECUTE: u64 = 5;
@@ -409,10 +409,13 @@ pub fn unwind(thread: &Thread, context: &mut Context) -> bool {
 
 /// The site from which a stepping stone is reached: nobody stands there otherwise.
 fn from_stepping_stone(space: &Space, pointer: u64) -> Option<u64> {
-    let near = pointer.checked_sub(AFTER as u64)?..pointer;
-    let (trampoline, site) = lock(&space.sites).find(|site| near.contains(&site.call))?;
+    let stones = |site: &Site| STONES.map(|form| form.stepping_stone(site.call));
+    let found = lock(&space.sites).find(|site| stones(site).contains(&Some(pointer)));
+    let (trampoline, site) = found?;
     let form = Form::replaced_by(space.memory.read_array(trampoline).ok()?)?;
-    (form.stepping_stone(site.call) == Some(pointer)).then_some(site.start)
+    // Something else may be mapped there by now.
+    let jumps = space.memory.read_array(pointer).ok() == fast::jump(pointer, trampoline);
+    (jumps && form.stepping_stone(site.call) == Some(pointer)).then_some(site.start)
 }
 
 /// A thread that reports each of its steps stands at a rewritten site: it is put in front

@@ -27,7 +27,7 @@ pub(super) fn expect(directory: &Arc<Entry>, name: &[u8], entry: &Arc<Entry>) ->
     Expected(arrival)
 }
 
-/// The entry that is expected there for the same file.
+/// The entry that is expected there for the same file, whose place that is by now.
 pub(super) fn expected(directory: &Entry, name: &[u8], file: &Entry) -> Option<Arc<Entry>> {
     let arrivals = lock(&ARRIVALS);
     let is_it = |arrival: &&Arc<Arrival>| {
@@ -35,7 +35,10 @@ pub(super) fn expected(directory: &Entry, name: &[u8], file: &Entry) -> Option<A
             && arrival.name == name
             && arrival.entry.is_same(file)
     };
-    arrivals.iter().find(is_it).map(|arrival| Arc::clone(&arrival.entry))
+    let arrival = arrivals.iter().find(is_it)?;
+    // With the lock held: a later rename has it go elsewhere.
+    *lock(&arrival.entry.place) = (Some(Arc::clone(&arrival.directory)), name.to_vec());
+    Some(Arc::clone(&arrival.entry))
 }
 
 impl Drop for Expected {

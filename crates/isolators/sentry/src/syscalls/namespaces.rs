@@ -65,6 +65,15 @@ const HANDLERS: u64 = 0x800;
 const THREAD: u64 = 0x1_0000;
 const SEMAPHORES: u64 = 0x4_0000;
 
+/// Whether another process, which has not ended, has the caller's actions for signals.
+fn shares_actions(call: &Call<'_>) -> bool {
+    let process = &call.thread.process;
+    let own = process.actions();
+    lock(&call.kernel.tree).rows().any(|(pid, row)| {
+        pid != process.pid && row.ended.is_none() && Arc::ptr_eq(&row.process.actions(), &own)
+    })
+}
+
 pub(super) fn unshare(call: &Call<'_>) -> Outcome {
     let flags = call.arg(0);
     if flags & !(VM | FS | FILES | HANDLERS | THREAD | SEMAPHORES | new::ALL) != 0 {
@@ -76,7 +85,7 @@ pub(super) fn unshare(call: &Call<'_>) -> Outcome {
     if !alone && flags & (VM | HANDLERS | THREAD | new::USERS) != 0 {
         return Err(Errno::INVAL.into());
     }
-    if flags & (VM | HANDLERS) != 0 && Arc::strong_count(&process.actions()) > 2 {
+    if flags & (VM | HANDLERS) != 0 && shares_actions(call) {
         return Err(Errno::INVAL.into());
     }
     if flags & new::ALL != 0 {

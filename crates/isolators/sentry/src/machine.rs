@@ -231,17 +231,18 @@ impl Machine {
     /// A stub process has ended: what it was, and whose. `None` for an empty one.
     pub fn stub_ended(&self, pid: HostPid) -> Option<(Option<Arc<Kernel>>, Arc<Space>)> {
         let mut stubs = lock(&self.stubs);
-        let kernel = stubs.get(&pid).and_then(|(kernel, _)| kernel.upgrade());
-        // Noticed before it is missed.
-        kernel.iter().for_each(|kernel| kernel.ends.noticed());
-        let found = stubs.remove(&pid);
+        let found = stubs.remove(&pid).map(|(kernel, space)| (kernel.upgrade(), space));
+        // With the lock held: who misses it finds it noticed.
+        if let Some((Some(kernel), _)) = &found {
+            kernel.ends.noticed();
+        }
         drop(stubs);
         if found.is_none() {
             let mut zygotes = self.zygotes.write().unwrap_or_else(PoisonError::into_inner);
             let ended = |_: &HostTid, zygote: &mut Arc<Zygote>| zygote.pid() == pid;
             zygotes.extract_if(ended).for_each(|(_, zygote)| zygote.note_end());
         }
-        found.map(|(_, space)| (kernel, space))
+        found
     }
 
     /// Whether a container has stub processes that nobody uses any more.

@@ -261,6 +261,9 @@ fn namespaces_are_the_same() {
 
 /// With a root that is that of a mount namespace.
 fn same_as_root(name: &str) {
+    if !sandbox::possible() {
+        return;
+    }
     let sandbox = Sandbox::new();
     sandbox.compile(name, &["-static", "-pthread"]);
     let words = [&*format!("/bin/{name}")];
@@ -288,33 +291,25 @@ fn memory_has_names() {
 /// Links of procfs lead to what is open, not to what is at its path.
 #[test]
 fn open_directories_are_gone_through() {
-    if sandbox::possible() {
-        same_as_root("through");
-    }
+    same_as_root("through");
 }
 
 /// Room of a file system in memory, for content, names and attributes.
 #[test]
 fn room_of_files_is_counted_the_same() {
-    if sandbox::possible() {
-        same_as_root("booking");
-    }
+    same_as_root("booking");
 }
 
 /// Whose locks of files are, across fork and exec, and who waits for whom.
 #[test]
 fn locks_of_files_are_the_same() {
-    if sandbox::possible() {
-        same_as_root("filelocks");
-    }
+    same_as_root("filelocks");
 }
 
 /// What is executed is not written, and the other way round: by descriptors, mappings, programs.
 #[test]
 fn programs_and_writers_keep_each_other_away() {
-    if sandbox::possible() {
-        same_as_root("busy");
-    }
+    same_as_root("busy");
 }
 
 /// Who has a lease of a file, who is told of its end, and who waits for that.
@@ -335,17 +330,13 @@ fn leases_of_files_are_the_same() {
 /// Attributes and seals of what has no name; programs that are executed by descriptor.
 #[test]
 fn files_without_names_are_the_same() {
-    if sandbox::possible() {
-        same_as_root("nameless");
-    }
+    same_as_root("nameless");
 }
 
 /// Renames that leave a mark, links to links, what statx(2) tells, sizes of pipes.
 #[test]
 fn names_and_what_is_told_of_them_are_the_same() {
-    if sandbox::possible() {
-        same_as_root("renames");
-    }
+    same_as_root("renames");
 }
 
 /// What is written reaches the host's disk.
@@ -391,26 +382,18 @@ fn what_is_synced_is_on_the_disk() {
 /// Copies keep what is not taken, writes are whole, links to what is open are places.
 #[test]
 fn copies_and_places_are_the_same() {
-    if !sandbox::possible() {
-        return;
-    }
     same_as_root("copies");
 }
 
 /// Which error is told, what is left of a time, what a pipe takes of memory.
 #[test]
 fn trifles_are_the_same() {
-    if sandbox::possible() {
-        same_as_root("trifles");
-    }
+    same_as_root("trifles");
 }
 
 /// What of a process is nobody else's business.
 #[test]
 fn processes_are_as_private() {
-    if !sandbox::possible() {
-        return;
-    }
     for name in ["private", "snoop"] {
         same_as_root(name);
     }

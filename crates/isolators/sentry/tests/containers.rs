@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
-use container::{Container, until};
+use container::Container;
+use sandbox::until;
 use serde_json::json;
 
 /// Waits for SIGTERM, and leaves with a code of its own.

@@ -6,8 +6,8 @@
 mod container;
 mod sandbox;
 
-use container::{Container, until};
-use sandbox::Sandbox;
+use container::Container;
+use sandbox::{Sandbox, until};
 use serde_json::json;
 
 fn intrudes(words: &[&str], says: &str) {

@@ -14,7 +14,8 @@ use std::process::Stdio;
 
 use caisson_isolator::Isolator as _;
 use caisson_sentry::oci::{SentryIsolator, Settings};
-use container::{Container, until};
+use container::Container;
+use sandbox::until;
 use serde_json::{Value, json};
 
 /// Tells that it runs, and leaves with a code of its own when it is told to.

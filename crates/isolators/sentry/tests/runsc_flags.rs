@@ -8,7 +8,8 @@ mod sandbox;
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 
-use container::{Container, until};
+use container::Container;
+use sandbox::until;
 use serde_json::json;
 
 fn run(container: &Container, flags: &[&str]) -> sandbox::Ended {

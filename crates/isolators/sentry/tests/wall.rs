@@ -7,9 +7,8 @@ mod sandbox;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use sandbox::Sandbox;
+use sandbox::{Sandbox, until};
 
 fn children(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
@@ -30,18 +29,6 @@ fn descriptors(pid: u32) -> Vec<PathBuf> {
     list.filter_map(|d| std::fs::read_link(d.unwrap().path()).ok()).collect()
 }
 
-/// Waits until `found` says something.
-fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(120);
-    loop {
-        if let Some(value) = found() {
-            return value;
-        }
-        assert!(Instant::now() < end, "nothing after 120 s");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn start(sandbox: &Sandbox) -> Child {
     Command::new(env!("CARGO_BIN_EXE_caisson-sentry"))
         .args(["do", "--env", "PATH=/bin", "--root"])
@@ -56,7 +43,7 @@ fn start(sandbox: &Sandbox) -> Child {
 /// The broker and the sentry among a command's children, once a guest runs: the sentry
 /// has children.
 fn broker_and_sentry(command: u32) -> (u32, u32) {
-    until(|| {
+    until("there are two", || {
         let both = children(command);
         let sentry = both.iter().copied().find(|pid| !children(*pid).is_empty())?;
         Some((both.into_iter().find(|pid| *pid != sentry)?, sentry))
@@ -98,7 +85,7 @@ fn the_installed_filters_are_the_tables() {
     }
     let sandbox = Sandbox::new();
     let mut child = start(&sandbox);
-    until(|| sandbox.path("tmp/up").exists().then_some(()));
+    until("it runs", || sandbox.path("tmp/up").exists().then_some(()));
     let (broker, sentry) = broker_and_sentry(child.id());
     for (pid, calls) in [(broker, BROKER), (sentry, host_calls::SENTRY)] {
         let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
@@ -117,10 +104,11 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     }
     let sandbox = Sandbox::new();
     let child = start(&sandbox);
-    until(|| sandbox.path("tmp/up").exists().then_some(()));
+    until("it runs", || sandbox.path("tmp/up").exists().then_some(()));
     let (broker, sentry) = broker_and_sentry(child.id());
     // The first stub and the shell's, once that of `mv` is gone.
-    let stubs = until(|| Some(children(sentry)).filter(|stubs| stubs.len() == 2));
+    let stubs =
+        until("there are two stubs", || Some(children(sentry)).filter(|stubs| stubs.len() == 2));
     for pid in [&[sentry], stubs.as_slice()].concat() {
         is_confined(pid, "0000000000000000");
     }
@@ -136,9 +124,8 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
         assert!(text.contains("CapEff:\t000000000000001b\n"), "{text}");
     }
     // Its socket, both ends of its other thread's, a handle of its own descriptors, a procfs of
-    // the sentry's, and the root.
-    // It may have been asked for something just now.
-    until(|| (descriptors(broker).len() == 6).then_some(()));
+    // the sentry's, and the root; once what it may have been asked for just now is done.
+    until("it has six", || (descriptors(broker).len() == 6).then_some(()));
     for stub in stubs {
         assert_eq!(descriptors(stub), Vec::<PathBuf>::new(), "descriptors of a stub");
     }
@@ -146,7 +133,7 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     let mut child = child;
     child.kill().unwrap();
     child.wait().unwrap();
-    until(|| {
+    until("both are gone", || {
         [sentry, broker].iter().all(|p| !Path::new(&format!("/proc/{p}")).exists()).then_some(())
     });
 }

@@ -54,11 +54,7 @@ impl PartialEq for Anchor {
             (Some(one), Some(other)) => one.is_of(other),
             _ => false,
         };
-        let file = match (&self.file, &other.file) {
-            (None, None) => true,
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        };
+        let file = self.file.as_ref().map(Arc::as_ptr) == other.file.as_ref().map(Arc::as_ptr);
         kept && mount && file
     }
 }

@@ -68,12 +68,11 @@ pub(super) fn through<T>(
 
 /// How much its thread has looked at, of what the third argument says.
 fn probed(kind: Kind, length: u64) -> usize {
-    if kind.contains(Kind::EVENTS) {
-        let count = usize::try_from(length & u64::from(u32::MAX)).unwrap_or(usize::MAX);
-        count.min(ROOM / EVENT) * EVENT
-    } else {
-        usize::try_from(length).unwrap_or(usize::MAX).min(ROOM)
-    }
+    let (count, size) = match kind.contains(Kind::EVENTS) {
+        true => (length & u64::from(u32::MAX), EVENT),
+        false => (length, 1),
+    };
+    usize::try_from(count).unwrap_or(usize::MAX).min(ROOM / size) * size
 }
 
 /// Where a range lies in a piece.

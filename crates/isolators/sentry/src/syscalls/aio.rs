@@ -266,10 +266,6 @@ pub(super) fn io_getevents(call: &Call<'_>) -> Outcome {
 /// The same, with a signal mask.
 pub(super) fn io_pgetevents(call: &Call<'_>) -> Outcome {
     let at = call.arg(5);
-    let (mask, size) = if at == 0 {
-        (0, 0)
-    } else {
-        (call.memory().read_u64(at)?, call.memory().read_u64(at.wrapping_add(8))?)
-    };
+    let (mask, size) = if at == 0 { (0, 0) } else { call.memory().read_pair(at)? };
     super::polling::with_mask(call, mask, size, || io_getevents(call))
 }

@@ -24,8 +24,7 @@ fn give(call: &Call<'_>, address: u64, (soft, hard): (u64, u64)) -> Outcome {
 }
 
 fn take(call: &Call<'_>, address: u64) -> Result<(u64, u64), Errno> {
-    let memory = call.memory();
-    Ok((memory.read_u64(address)?, memory.read_u64(address.wrapping_add(8))?))
+    Ok(call.memory().read_pair(address)?)
 }
 
 /// Hard limits are raised by who may, but for files no further than the kernel has room.

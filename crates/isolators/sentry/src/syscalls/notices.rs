@@ -97,7 +97,7 @@ fn receive(call: &Call<'_>, notifier: &Notifier, at: u64) -> Outcome {
 fn send(call: &Call<'_>, notifier: &Notifier, at: u64) -> Outcome {
     const CONTINUE: u32 = 1;
     let memory = call.memory();
-    let (id, value) = (memory.read_u64(at)?, memory.read_u64(at.wrapping_add(8))?);
+    let (id, value) = memory.read_pair(at)?;
     let error = memory.read_u32(at.wrapping_add(16))?.cast_signed();
     let flags = memory.read_u32(at.wrapping_add(20))?;
     if flags & !CONTINUE != 0 || (flags != 0 && (error != 0 || value != 0)) {

@@ -2,7 +2,7 @@
 //! that looks at their desks.
 //!
 //! It spins only while that pays: it is called once a thread makes calls that can be posted
-//! quickly one after another, if there is a processor for it besides theirs, and
+//! quickly one after another, if there are two processors at least, and
 //! goes to sleep again when none has come for a while, or when it notices that it has lost
 //! its processor to somebody else. The less came of it, the longer it is not called again.
 //! Where there are not processors for all of them, they are kept off the partner's, and take
@@ -31,17 +31,28 @@ use super::system::processors;
 use super::table::{self, Handler, Row};
 use super::{Call, Failure};
 
-/// How long nobody may post; at first, as whoever is looked at is being answered, and may
-/// be moved to another processor; and if some take turns, as they wake each other meanwhile.
-const PATIENCE: Duration = Duration::from_micros(20);
+/// What is asked of those who are looked at.
+struct Pace {
+    /// How long nobody may post.
+    patience: Duration,
+    /// How seldom calls may be, over a while, to be worth a processor.
+    worth: Duration,
+    /// One of so many calls may have waited in vain.
+    late: u64,
+}
+
+/// Where each has a processor.
+const ALONE: Pace =
+    Pace { patience: Duration::from_micros(20), worth: Duration::from_micros(20), late: 64 };
+/// Where some take turns: they wake each other, wait for each other's calls, and would have the
+/// processor themselves.
+const TURNS: Pace =
+    Pace { patience: Duration::from_micros(100), worth: Duration::from_micros(12), late: 16 };
+/// How long nobody may post at first, as whoever is looked at is being answered, and may be moved
+/// to another processor.
 const FIRST_PATIENCE: Duration = Duration::from_micros(150);
-const PATIENCE_WITH_TURNS: Duration = Duration::from_micros(100);
 /// Who was not there for so long had no processor, or was kept by a disk.
 const LOST: Duration = Duration::from_micros(200);
-/// How seldom calls may be, over a while, to be worth a processor; and if those who make them
-/// take turns, and would have it themselves.
-const WORTH: Duration = Duration::from_micros(20);
-const WORTH_OF_TURNS: Duration = Duration::from_micros(12);
 const WHILE: Duration = Duration::from_millis(2);
 /// Calls after which a session was one.
 const FEW: u64 = 32;
@@ -117,8 +128,10 @@ pub struct Partner {
     called: Condvar,
     /// There are new seats.
     more: AtomicBool,
-    /// Threads have been kept off its processor.
+    /// Guests' threads have been kept off its processor.
     keeps: AtomicBool,
+    /// It has left a processor itself.
+    moved: AtomicBool,
 }
 
 /// A thread with a desk makes calls that could be posted, quickly: has the partner look.
@@ -180,7 +193,8 @@ struct Yield {
 impl Partner {
     /// A guest's thread is new, or the calling one: who made it may be kept off a processor.
     pub fn is_new(&self, thread: Option<HostTid>) {
-        if self.keeps.load(Ordering::SeqCst) {
+        let may_be_kept = if thread.is_some() { &self.keeps } else { &self.moved };
+        if may_be_kept.load(Ordering::SeqCst) {
             affinity::run_anywhere(thread);
         }
     }
@@ -237,7 +251,7 @@ impl Partner {
         if let Some(first) = seats.first()
             && first.processor != *off
         {
-            self.keeps.store(true, Ordering::SeqCst);
+            self.moved.store(true, Ordering::SeqCst);
             *off = first.processor;
             affinity::keep_off(None, *off);
         }
@@ -248,16 +262,18 @@ impl Partner {
         let mut lost = crowded;
         let (mut before, mut last) = (begin, begin);
         let mut counted = (begin, 0_u64);
-        let mut worth = WORTH;
+        let mut pace = &ALONE;
+        let gone = |count| {
+            if count > 0 {
+                lock(&self.seats).count -= count;
+            }
+        };
         self.seat(&mut seats, own);
         while !lost {
             let mut served = 0;
             // Another thread may have its slot by now.
             let ended = seats.extract_if(.., |seat| seat.thread.doomed.load(Ordering::SeqCst));
-            let ended = ended.map(|seat| seat.leave()).count();
-            if ended > 0 {
-                lock(&self.seats).count -= ended;
-            }
+            gone(ended.map(|seat| seat.leave()).count());
             for seat in &mut seats {
                 if !seat.desks.announce(seat.slot, true) {
                     // It waited in vain.
@@ -271,31 +287,26 @@ impl Partner {
                 }
             }
             let now = Instant::now();
-            let turns = seats.iter().any(|seat| seat.kept);
-            worth = if turns { WORTH_OF_TURNS } else { WORTH };
-            // Who takes turns waits for the others' calls, too.
-            lost = now - before > LOST || late > 4 + calls / if turns { 16 } else { 64 };
+            pace = if seats.iter().any(|seat| seat.kept) { &TURNS } else { &ALONE };
+            lost = now - before > LOST || late > 4 + calls / pace.late;
             before = now;
             if served > 0 {
                 calls += served;
                 last = now;
-            } else if now - last > patience(calls, turns) {
+            } else if now - last > if calls == 0 { FIRST_PATIENCE } else { pace.patience } {
                 break;
             } else {
                 std::hint::spin_loop();
             }
             if now - counted.0 > WHILE {
-                let few = (now - counted.0).as_nanos() / worth.as_nanos();
+                let few = (now - counted.0).as_nanos() / pace.worth.as_nanos();
                 if u128::from(calls - counted.1) < few {
                     break;
                 }
                 counted = (now, calls);
                 // Others may have use for the seats of those who have gone on otherwise.
                 let idle = seats.extract_if(.., |seat| !std::mem::take(&mut seat.posts));
-                let idle = idle.map(|seat| seat.dismiss()).count();
-                if idle > 0 {
-                    lock(&self.seats).count -= idle;
-                }
+                gone(idle.map(|seat| seat.dismiss()).count());
             }
             if self.more.swap(false, Ordering::SeqCst) {
                 seats.append(&mut lock(&self.seats).new);
@@ -304,16 +315,7 @@ impl Partner {
         }
         seats.iter().for_each(Seat::dismiss);
         workers.do_work();
-        Yield { calls, time: last - begin, lost, worth, crowded }
-    }
-}
-
-/// How long nobody may post, if this many calls were.
-fn patience(calls: u64, turns: bool) -> Duration {
-    match turns {
-        _ if calls == 0 => FIRST_PATIENCE,
-        true => PATIENCE_WITH_TURNS,
-        false => PATIENCE,
+        Yield { calls, time: last - begin, lost, worth: pace.worth, crowded }
     }
 }
 

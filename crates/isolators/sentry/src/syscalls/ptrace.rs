@@ -180,8 +180,7 @@ fn on_stopped(call: &Call<'_>, thread: &Arc<Thread>, request: u64) -> Outcome {
             registers::set_extended(thread, stopped, &bytes)?;
         }
         GET_REG_SET | SET_REG_SET => {
-            let base = memory.read_u64(data)?;
-            let room = memory.read_u64(data.wrapping_add(8))?;
+            let (base, room) = memory.read_pair(data)?;
             let length = if request == GET_REG_SET {
                 let bytes = registers::set_of(call.kernel, thread, stopped, address)?;
                 let length = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));

@@ -112,9 +112,9 @@ fn replaceable(space: &Space, call: u64, number: u64) -> Option<Form> {
     space.memory.read(from, there).ok()?;
     let form = Form::of(&bytes, u32::try_from(number).ok()?)?;
     // What is changed in two places is changed in one page.
-    let last = form.stepping_stone(call).map_or(call, |stone| stone + SITE as u64 - 1);
-    let one = form.start(call) & !(PAGE - 1) == last & !(PAGE - 1);
-    (one || form.stepping_stone(call).is_none()).then_some(form)
+    let page = |at: u64| at & !(PAGE - 1);
+    let in_one = |stone: u64| page(form.start(call)) == page(stone + SITE as u64 - 1);
+    form.stepping_stone(call).is_none_or(in_one).then_some(form)
 }
 
 enum Step {
@@ -407,15 +407,20 @@ pub fn unwind(thread: &Thread, context: &mut Context) -> bool {
     false
 }
 
+/// A rewritten site that `is` one looked for, its trampoline, and what that does.
+fn rewritten(space: &Space, is: impl Fn(&Site) -> bool) -> Option<(u64, Site, Form)> {
+    let (trampoline, site) = lock(&space.sites).find(is)?;
+    Some((trampoline, site, Form::replaced_by(space.memory.read_array(trampoline).ok()?)?))
+}
+
 /// The site from which a stepping stone is reached: nobody stands there otherwise.
 fn from_stepping_stone(space: &Space, pointer: u64) -> Option<u64> {
-    let stones = |site: &Site| STONES.map(|form| form.stepping_stone(site.call));
-    let found = lock(&space.sites).find(|site| stones(site).contains(&Some(pointer)));
-    let (trampoline, site) = found?;
-    let form = Form::replaced_by(space.memory.read_array(trampoline).ok()?)?;
+    let is_from = |form: Form, site: &Site| form.stepping_stone(site.call) == Some(pointer);
+    let may_be = |site: &Site| STONES.into_iter().any(|form| is_from(form, site));
+    let (trampoline, site, form) = rewritten(space, may_be)?;
     // Something else may be mapped there by now.
     let jumps = space.memory.read_array(pointer).ok() == fast::jump(pointer, trampoline);
-    (jumps && form.stepping_stone(site.call) == Some(pointer)).then_some(site.start)
+    (jumps && is_from(form, &site)).then_some(site.start)
 }
 
 /// A thread that reports each of its steps stands at a rewritten site: it is put in front
@@ -423,10 +428,9 @@ fn from_stepping_stone(space: &Space, pointer: u64) -> Option<u64> {
 pub fn step_over(thread: &Thread, context: &mut Context) {
     let start = context.get(Register::Rip);
     let space = thread.space();
-    let found = lock(&space.sites).find(|site| site.start == start);
-    let Some((trampoline, site)) = found else { return };
-    let Ok(bytes) = space.memory.read_array::<SITE>(trampoline) else { return };
-    let Some(form) = Form::replaced_by(bytes) else { return };
+    let Some((trampoline, site, form)) = rewritten(&space, |site| site.start == start) else {
+        return;
+    };
     // Something else may be mapped there by now.
     let is_there = |(at, bytes): &(u64, Vec<u8>)| {
         let mut there = vec![0; bytes.len()];

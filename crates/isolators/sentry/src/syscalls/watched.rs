@@ -165,8 +165,7 @@ pub(super) fn enter(
         return Next::Done;
     }
     // It makes the call again, which is not stopped any more.
-    let at = frame.context.get(Register::Rip);
-    frame.context.set(Register::Rip, at.wrapping_sub(2));
+    frame.make_again();
     signal::resume(kernel, thread, *id, frame);
     Next::Done
 }
@@ -198,8 +197,7 @@ fn wait_on_host(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, frame: &Fra
             }
         }
         if lock(&thread.restart).is_some() {
-            let at = frame.context.get(Register::Rip);
-            frame.context.set(Register::Rip, at.wrapping_sub(2));
+            frame.make_again();
             value = i64::try_from(FUTEX).unwrap_or(0);
         }
         frame.context.set(Register::Rax, value.cast_unsigned());
@@ -280,7 +278,7 @@ fn judged(
                 Ok(Some(value)) => value,
                 Err(_) => {
                     *lock(&thread.restart) = Some(Restart::IfAsked);
-                    frame.context.set(Register::Rip, at.wrapping_sub(2));
+                    frame.make_again();
                     number.cast_signed()
                 }
             },

@@ -58,11 +58,10 @@ impl OpenFile {
         Ok(Arc::new(new))
     }
 
-    /// What is used by who maps it: of an overlay's file only a layer's.
+    /// What is used by who maps it.
     #[must_use]
     pub fn mapped_use(&self) -> Option<Arc<FileUse>> {
-        let node = self.entry.as_ref().map(|entry| &entry.node);
-        self.file_use.clone().filter(|_| !matches!(node, Some(Node::Overlay(_))))
+        self.entry.as_ref()?.node.mapped_use(self.file_use.as_ref()?)
     }
 
     /// A file without name and position.

@@ -10,6 +10,7 @@ use crate::task::WaitQueue;
 use crate::task::waiter::lock;
 
 use super::leases::Lease;
+use super::weak_table::find_or_keep;
 
 /// Device and inode.
 type Id = (u64, u64);
@@ -52,6 +53,18 @@ static HOST: Table = LazyLock::new(Mutex::default);
 /// Those of overlays, each name of which has a node.
 static OVERLAYS: Table = LazyLock::new(Mutex::default);
 
+impl State {
+    /// How many have it for that, if they are counted.
+    fn count(&mut self, purpose: Purpose) -> Option<&mut usize> {
+        match purpose {
+            Purpose::Reading => Some(&mut self.readers),
+            Purpose::Writing => Some(&mut self.writers),
+            Purpose::Executing => Some(&mut self.programs),
+            Purpose::Making => None,
+        }
+    }
+}
+
 impl Uses {
     /// Of the host's file of this device and inode.
     #[must_use]
@@ -66,17 +79,7 @@ impl Uses {
     }
 
     fn find(table: &Table, id: Id) -> Arc<Self> {
-        const FEW: usize = 1024;
-        let mut files = lock(table);
-        if let Some(uses) = files.get(&id).and_then(Weak::upgrade) {
-            return uses;
-        }
-        if files.len() >= FEW && files.len() == files.capacity() {
-            files.retain(|_, uses| uses.strong_count() > 0);
-        }
-        let uses = Arc::new(Uses::default());
-        files.insert(id, Arc::downgrade(&uses));
-        uses
+        find_or_keep(&mut lock(table), id, Arc::default)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -89,13 +92,16 @@ impl Uses {
     /// `ETXTBSY` if it is executed, and was to be written; or the other way round.
     pub fn begin(self: &Arc<Self>, purpose: Purpose) -> Result<Arc<FileUse>, Errno> {
         let mut counts = self.state();
-        match purpose {
-            Purpose::Writing if counts.programs > 0 => return Err(Errno::TXTBSY),
-            Purpose::Executing if counts.writers > 0 => return Err(Errno::TXTBSY),
-            Purpose::Reading => counts.readers += 1,
-            Purpose::Writing => counts.writers += 1,
-            Purpose::Executing => counts.programs += 1,
-            Purpose::Making => {}
+        let others = match purpose {
+            Purpose::Writing => counts.programs,
+            Purpose::Executing => counts.writers,
+            Purpose::Reading | Purpose::Making => 0,
+        };
+        if others > 0 {
+            return Err(Errno::TXTBSY);
+        }
+        if let Some(count) = counts.count(purpose) {
+            *count += 1;
         }
         drop(counts);
         Ok(Arc::new(FileUse { file: Arc::clone(self), purpose }))
@@ -113,11 +119,8 @@ pub struct FileUse {
 impl Drop for FileUse {
     fn drop(&mut self) {
         let mut counts = self.file.state();
-        match self.purpose {
-            Purpose::Reading => counts.readers -= 1,
-            Purpose::Writing => counts.writers -= 1,
-            Purpose::Executing => counts.programs -= 1,
-            Purpose::Making => {}
+        if let Some(count) = counts.count(self.purpose) {
+            *count -= 1;
         }
         let leased = !counts.leases.is_empty();
         drop(counts);

@@ -14,6 +14,7 @@ use crate::task::Restart;
 use crate::task::waiter::{self, Woken, lock};
 
 use super::file_use::{FileUse, Purpose, Uses};
+use super::weak_table::find_or_keep;
 
 /// Device and inode.
 type Id = (u64, u64);
@@ -183,14 +184,8 @@ impl FileUse {
         begin();
         drop(state);
         drop(ended);
-        {
-            const FEW: usize = 256;
-            let mut leased = lock(&LEASED);
-            if leased.len() >= FEW && leased.len() == leased.capacity() {
-                leased.retain(|_, file| file.strong_count() > 0);
-            }
-            leased.insert(Arc::as_ptr(&self.file).addr(), Arc::downgrade(&self.file));
-        }
+        let address = Arc::as_ptr(&self.file).addr();
+        find_or_keep(&mut lock(&LEASED), address, || Arc::clone(&self.file));
         self.file.freed.wake();
         Ok(())
     }

@@ -54,6 +54,7 @@ mod timerfd;
 pub mod tmpfs;
 pub mod tty;
 mod walk;
+mod weak_table;
 mod write_hint;
 
 use std::sync::atomic::AtomicI32;

@@ -118,6 +118,12 @@ impl Node {
         }
     }
 
+    /// What of a use stays with who maps it: of an overlay's file only a layer's.
+    #[must_use]
+    pub fn mapped_use(&self, used: &Arc<FileUse>) -> Option<Arc<FileUse>> {
+        (!matches!(self, Node::Overlay(_))).then(|| Arc::clone(used))
+    }
+
     /// What has to stay while it is mapped.
     #[must_use]
     pub fn anchor(&self) -> Anchor {

@@ -204,21 +204,21 @@ impl Pipe {
         if room < least {
             return Err(Errno::AGAIN);
         }
-        let mut count = from.len().min(room);
+        // A packet is whole.
+        let room = if as_packets { room - room % packets::LARGEST } else { room };
+        let from = from.get(..room).unwrap_or(from);
         if as_packets {
             let mut held = state.bytes.len();
-            count = 0;
-            for packet in from.chunks(packets::LARGEST).take(room / packets::LARGEST) {
+            for packet in from.chunks(packets::LARGEST) {
                 state.packets.add(held, packet.len());
                 held += packet.len();
-                count += packet.len();
             }
         }
-        state.bytes.extend(from.get(..count).unwrap_or_default());
+        state.bytes.extend(from);
         let is_full = !state.has_room();
         drop(state);
         self.call(true, is_full);
-        Ok(count)
+        Ok(from.len())
     }
 
     /// Puts in what was read for it when there was room, though others have written since.

@@ -39,19 +39,20 @@ impl Promised {
 
     /// From here on the file is there, if it is not yet.
     pub fn keep(&self) {
+        self.end(true);
+    }
+
+    fn end(&self, there: bool) {
         let file = lock(&self.file).take();
         if let (Some(file), Some(files)) = (file, self.files.upgrade()) {
-            files.end_reservation(self.number, Some(file));
+            files.end_reservation(self.number, there.then_some(file));
         }
     }
 }
 
 impl Drop for Promised {
     fn drop(&mut self) {
-        let left = lock(&self.file).take();
-        if let (Some(_), Some(files)) = (left, self.files.upgrade()) {
-            files.end_reservation(self.number, None);
-        }
+        self.end(false);
     }
 }
 

@@ -95,16 +95,9 @@ impl FileTable {
         let reserved = lock(&self.reserved);
         let from = lowest.max(self.taken.load(Ordering::SeqCst));
         let mut number = from;
-        loop {
-            for taken in slots.range(number..).map(|(n, _)| *n) {
-                if taken != number {
-                    break;
-                }
-                number += 1;
-            }
-            if !reserved.contains(&number) {
-                break;
-            }
+        // None is both.
+        let mut taken = slots.range(from..).map(|(n, _)| *n).peekable();
+        while taken.next_if_eq(&number).is_some() || reserved.contains(&number) {
             number += 1;
         }
         if number >= self.limit() {

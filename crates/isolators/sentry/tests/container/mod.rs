@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -116,17 +115,5 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         let _ = self.command(&["delete", "--force"], &[]).output();
-    }
-}
-
-/// Waits until `found` says something.
-pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(120);
-    loop {
-        if let Some(value) = found() {
-            return value;
-        }
-        assert!(Instant::now() < end, "{what}: not so after 120 s");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,16 +13,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "itself.h"
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 #define E(r) ({ long r_ = (r); r_ < 0 ? -errno : r_; })
 static char f[256], script[256];
 static int opened(int flags) { int fd = open(f, flags), e = errno; if (fd >= 0) close(fd); return fd < 0 ? -e : 0; }
-static void copy(const char *to) {
-    int in = open("/proc/self/exe", O_RDONLY), out = open(to, O_CREAT | O_EXCL | O_WRONLY, 0755);
-    char b[65536];
-    for (long n; (n = read(in, b, sizeof b)) > 0;) if (write(out, b, n) != n) P("short\n");
-    close(in), close(out);
-}
 /* What executing a file comes to. */
 static int executed(const char *path) {
     pid_t p = vfork();
@@ -180,7 +174,7 @@ int main(int n, char **a) {
         s->bad += w >= 0 || errno != ETXTBSY || s->writes;
         return 0;
     }
-    mkdir("/tmp/h", 0755), copy("/tmp/h/f"), all("/tmp/h");
+    mkdir("/tmp/h", 0755), copy_itself("/tmp/h/f", O_EXCL, 0755), all("/tmp/h");
     int names[2] = {open("/tmp/h", O_TMPFILE | O_RDWR, 0755), open("/tmp/h/f", O_RDONLY)};
     while (sendfile(names[0], names[1], 0, 1 << 20) > 0);
     char own[64];
@@ -191,8 +185,8 @@ int main(int n, char **a) {
     names[0] = open("/tmp/h/g", O_WRONLY), P("other name %d", executed("/tmp/h/f")), close(names[0]);
     pid_t p = start("/tmp/h/g", -1);
     P(" %d %ld\n", opened(O_WRONLY), E(unlink("/tmp/h/g"))), stop(p);
-    mkdir("/tmp/m", 0755), mount("none", "/tmp/m", "tmpfs", 0, 0), copy("/tmp/m/f"), all("/tmp/m");
-    mkdir("/tmp/m/l", 0755), mkdir("/tmp/m/u", 0755), mkdir("/tmp/m/w", 0755), mkdir("/tmp/m/o", 0755), copy("/tmp/m/l/f");
+    mkdir("/tmp/m", 0755), mount("none", "/tmp/m", "tmpfs", 0, 0), copy_itself("/tmp/m/f", O_EXCL, 0755), all("/tmp/m");
+    mkdir("/tmp/m/l", 0755), mkdir("/tmp/m/u", 0755), mkdir("/tmp/m/w", 0755), mkdir("/tmp/m/o", 0755), copy_itself("/tmp/m/l/f", O_EXCL, 0755);
     P("overlay %ld\n", E(mount("none", "/tmp/m/o", "overlay", 0, "lowerdir=/tmp/m/l,upperdir=/tmp/m/u,workdir=/tmp/m/w")));
     sprintf(f, "/tmp/m/o/f");
     p = start(f, -1);

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include "itself.h"
 
 // Not every host has all: what a test does not need is not shown.
 #define SHOWN (1ULL << CAP_NET_RAW | 1ULL << CAP_SETUID | 1ULL << CAP_DAC_OVERRIDE)
@@ -44,14 +45,6 @@ static int tracer_of_own(void) {
     read(fd, text, sizeof text - 1);
     close(fd);
     return atoi(strstr(text, "TracerPid:") + 10);
-}
-static void copy(const char *to, int mode) {
-    char buf[65536];
-    int in = open("/proc/self/exe", O_RDONLY), out = open(to, O_CREAT | O_WRONLY | O_TRUNC, 0755);
-    for (ssize_t n; (n = read(in, buf, sizeof buf)) > 0;) write(out, buf, n);
-    close(in);
-    close(out);
-    chmod(to, mode);
 }
 static void as_user(void) {
     setgroups(0, NULL);
@@ -138,10 +131,10 @@ int main(int argc, char **argv) {
         return 0;
     }
     mount("none", "/tmp", "tmpfs", 0, "mode=1777");
-    copy("/tmp/plain", 0755);
-    copy("/tmp/setuid", 04755);
-    copy("/tmp/setgid", 02755);
-    copy("/tmp/caps", 0755);
+    copy_itself("/tmp/plain", O_TRUNC, 0755);
+    copy_itself("/tmp/setuid", O_TRUNC, 04755);
+    copy_itself("/tmp/setgid", O_TRUNC, 02755);
+    copy_itself("/tmp/caps", O_TRUNC, 0755);
     struct vfs_cap_data data = {VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, {{1 << CAP_NET_RAW, 0}, {0, 0}}};
     TRY(setxattr("/tmp/caps", "security.capability", &data, sizeof data, 0));
     const char *all[] = {"/tmp/plain", "/tmp/setuid", "/tmp/setgid", "/tmp/caps"};

@@ -22,6 +22,7 @@
 #include <sys/xattr.h>
 #include <netinet/in.h>
 #include <unistd.h>
+#include "itself.h"
 
 // Not every host has all: what a test does not need is not shown.
 #define SHOWN (0x1ffffffffffULL & ~(1ULL << 24) & ~(1ULL << 40) & ~(1ULL << 39) & ~(1ULL << 38))
@@ -215,14 +216,6 @@ static void versions(void) {
     TRY(syscall(SYS_capget, &h, d));
     TRY(syscall(SYS_capset, &h, d));
 }
-static void copy(const char *to, int mode) {
-    char buf[65536];
-    int in = open("/proc/self/exe", O_RDONLY), out = open(to, O_CREAT | O_WRONLY | O_TRUNC, 0755);
-    for (ssize_t n; (n = read(in, buf, sizeof buf)) > 0;) write(out, buf, n);
-    close(in);
-    close(out);
-    chmod(to, mode);
-}
 
 int main(int argc, char **argv) {
     if (argc > 1) {
@@ -232,10 +225,10 @@ int main(int argc, char **argv) {
         return 0;
     }
     mount("none", "/tmp", "tmpfs", 0, "mode=1777");
-    copy("/tmp/plain", 0755);
-    copy("/tmp/setuid", 04755);
-    copy("/tmp/setgid", 02755);
-    copy("/tmp/caps", 0755);
+    copy_itself("/tmp/plain", O_TRUNC, 0755);
+    copy_itself("/tmp/setuid", O_TRUNC, 04755);
+    copy_itself("/tmp/setgid", O_TRUNC, 02755);
+    copy_itself("/tmp/caps", O_TRUNC, 0755);
     struct vfs_cap_data data = {VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, {{1 << CAP_NET_RAW, 0}, {0, 0}}};
     TRY(setxattr("/tmp/caps", "security.capability", &data, sizeof data, 0));
     child(drops);

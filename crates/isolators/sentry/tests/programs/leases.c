@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "asleep.h"
+#include "itself.h"
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 #define E(r) ({ long r_ = (r); r_ < 0 ? -errno : r_; })
 static char f[64];
@@ -46,14 +48,7 @@ static pid_t child(long (*what)(void)) {
 }
 /* Once it sleeps, however busy the machine is. */
 static void waits(void) {
-    char name[32], line[256], how = 0;
-    sprintf(name, "/proc/%d/stat", started);
-    for (int i = 0; i < 200 && how != 'S'; i++) {
-        usleep(10000);
-        FILE *f = fopen(name, "r");
-        if (f && fgets(line, sizeof line, f)) how = strrchr(line, ')')[2];
-        if (f) fclose(f);
-    }
+    char how = until_asleep(started, started);
     P(" waits %d %c", s->state == 1, how);
 }
 static void end(pid_t p) { waitpid(p, 0, 0); P(" then %d\n", s->result); }
@@ -184,16 +179,10 @@ static void told(void) {
     }
     signalled(1, r), P("\n"), close(r);
 }
-static void copy(const char *to) {
-    int in = open("/proc/self/exe", O_RDONLY), out = open(to, O_CREAT | O_TRUNC | O_WRONLY, 0755);
-    char b[65536];
-    for (long n; (n = read(in, b, sizeof b)) > 0;) if (write(out, b, n) != n) P("short\n");
-    close(in), close(out);
-}
 static void all(const char *where) {
     sprintf(f, "%s/f", where);
-    P("in %s\n", where), copy(f);
-    taken(), refused(), owners(), copy(f), broken(), copy(f), waited(), told();
+    P("in %s\n", where), copy_itself(f, O_TRUNC, 0755);
+    taken(), refused(), owners(), copy_itself(f, O_TRUNC, 0755), broken(), copy_itself(f, O_TRUNC, 0755), waited(), told();
     unlink(f);
 }
 /* Whose time is up has none: not on a host, whose setting it would be. */
@@ -202,7 +191,7 @@ static void timed(void) {
     char b[16] = {0};
     read(t, b, 15), P("%s", b), P("%ld %ld", E(pwrite(t, "x\n", 2, 0)), E(pwrite(t, "1\n", 2, 0)));
     memset(b, 0, 16), pread(t, b, 15, 0), P(" %s", b), close(t);
-    sprintf(f, "/tmp/t"), copy(f);
+    sprintf(f, "/tmp/t"), copy_itself(f, O_TRUNC, 0755);
     struct timespec from, to;
     for (int i = 0; i < 2; i++) {
         int r = open(f, O_RDONLY);

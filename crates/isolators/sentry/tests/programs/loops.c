@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROUNDS 300
 static const char *name(long r) { return r >= 0 ? "ok" : strerrorname_np(errno); }
 #define TRY(call) printf("%s: %s\n", #call, name(call))
 
@@ -97,6 +96,7 @@ static void taken(void) {
 
 /* Who comes into a directory while it is moved stays in it. */
 static void followed(void) {
+    enum { ROUNDS = 300 };
     volatile int *turn = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     mkdir("d", 0755), mkdir("e", 0755), mkdir("f", 0755), mkdir("d/x", 0755);
     pid_t child = fork();

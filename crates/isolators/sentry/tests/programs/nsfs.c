@@ -44,7 +44,7 @@ static void ask(void) {
     }
 }
 static volatile int from[2], code[2];
-/* which of the two comes last is not said */
+/* Which of the two comes last is not said. */
 static void on(int s, siginfo_t *i, void *c) { from[s == SIGUSR2] = i->si_pid, code[s == SIGUSR2] = i->si_code; }
 static void child(int q, int sem, int shm, mqd_t mq) {
     struct { long t; char x; } m = {1, 'x'};

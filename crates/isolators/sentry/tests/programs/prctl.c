@@ -65,11 +65,12 @@ static void slack(void) {
     close(fd), close(go[0]), close(go[1]);
     C(PR_SET_TIMERSLACK, 1234, 0, 0, 0);
 }
-static void held(char **argv) {
+static void held(void) {
     int fd = open("/proc/self/timerslack_ns", O_RDWR);
     char number[16];
     snprintf(number, sizeof number, "%d", fd);
     execl("/proc/self/exe", "prctl", "held", number, NULL);
+    _exit(1);
 }
 static void drop(void) {
     struct { unsigned version; int pid; } h = {0x20080522, 0};
@@ -79,7 +80,7 @@ static void drop(void) {
     syscall(SYS_capset, &h, d);
 }
 int main(int argc, char **argv) {
-    if (argc > 1 && !strcmp(argv[1], "open")) held(argv);
+    if (argc > 1 && !strcmp(argv[1], "open")) held();
     if (argc > 1 && !strcmp(argv[1], "held")) return P("held %ld\n", E(write(atoi(argv[2]), "50000", 5))), 0;
     if (argc > 1) {
         P("executed: slack %ld mce %ld thp %ld\n", C(PR_GET_TIMERSLACK, 0, 0, 0, 0), C(PR_MCE_KILL_GET, 0, 0, 0, 0), C(PR_GET_THP_DISABLE, 0, 0, 0, 0));

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "asleep.h"
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 #define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
 struct message { long kind; char text[9000]; } m;
@@ -30,20 +31,6 @@ static volatile sig_atomic_t hits;
 static int code, value;
 static void on(int s) { (void)s; hits++; }
 static void informed(int s, siginfo_t *i, void *c) { (void)s; (void)c; code = i->si_code, value = i->si_value.sival_int; hits++; }
-/* Whether somebody waits in a call, as its state tells. */
-static void until_waits(pid_t p) {
-    char path[64], text[256];
-    sprintf(path, "/proc/%d/stat", p);
-    for (int i = 0; i < 3000; i++) {
-        int fd = open(path, O_RDONLY);
-        int n = read(fd, text, sizeof text - 1);
-        close(fd);
-        text[n > 0 ? n : 0] = 0;
-        char *c = strrchr(text, ')');
-        if (i > 10 && c && c[2] == 'S') return;
-        nap();
-    }
-}
 static void text_of(const char *path, const char *start) {
     static char text[65536];
     int fd = open(path, O_RDONLY), n = 0, r;
@@ -88,7 +75,7 @@ static void system_v(void) {
     P("none %ld\n", send_(1, 1, IPC_NOWAIT));
     pid_t p = fork();
     if (!p) _exit(send_(5, 100, 0) == 0 ? 3 : 4);
-    until_waits(p);
+    until_asleep(p, p);
     int st;
     P("waits %d\n", waitpid(p, &st, WNOHANG));
     take(0, 9000, 0);
@@ -98,7 +85,7 @@ static void system_v(void) {
     while (take(0, 9000, IPC_NOWAIT) > 0);
     p = fork();
     if (!p) { long got = take(6, 100, 0); _exit(got == 12 && m.text[0] == 'g' ? 5 : 6); }
-    until_waits(p);
+    until_asleep(p, p);
     send_(5, 9, 0);
     send_(6, 12, 0);
     waitpid(p, &st, 0);
@@ -147,7 +134,7 @@ static void system_v(void) {
     while (take(0, 100, IPC_NOWAIT) >= 0);
     p = fork();
     if (!p) { P("removed meanwhile %ld\n", take(0, 9, 0)); _exit(0); }
-    until_waits(p);
+    until_asleep(p, p);
     long removed = E(msgctl(q, IPC_RMID, 0));
     waitpid(p, &st, 0);
     P("remove %ld gone %ld %ld %ld\n", removed, send_(1, 1, 0), take(0, 1, 0), E(msgctl(q, IPC_RMID, 0)));
@@ -214,7 +201,7 @@ static void posix(void) {
     pid_t p = fork();
     int st;
     if (!p) { long n = mq_receive(d, text, 8192, &priority); _exit(n == 4 && priority == 3 ? 8 : 9); }
-    until_waits(p);
+    until_asleep(p, p);
     mq_send(d, "wake", 4, 3);
     waitpid(p, &st, 0);
     P("received %d\n", WEXITSTATUS(st));

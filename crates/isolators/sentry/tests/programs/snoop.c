@@ -17,18 +17,11 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "itself.h"
 
 static volatile long secret = 0x7465726365732e2e;
 
 static const char *name(int e) { return e == 0 ? "ok" : strerrorname_np(e); }
-static void copy(const char *to, int mode) {
-    char buf[65536];
-    int in = open("/proc/self/exe", O_RDONLY), out = open(to, O_CREAT | O_WRONLY | O_TRUNC, 0755);
-    for (ssize_t n; (n = read(in, buf, sizeof buf)) > 0;) write(out, buf, n);
-    close(in);
-    close(out);
-    chmod(to, mode);
-}
 static void as_user(void) {
     setgroups(0, NULL);
     setresgid(1000, 1000, 1000);
@@ -118,11 +111,11 @@ int main(int argc, char **argv) {
         return 0;
     }
     mount("none", "/tmp", "tmpfs", 0, "mode=1777");
-    copy("/tmp/plain", 0755);
-    copy("/tmp/hidden", 0711);
-    copy("/tmp/setuid", 04755);
-    copy("/tmp/both", 04711);
-    copy("/tmp/group", 0750);
+    copy_itself("/tmp/plain", O_TRUNC, 0755);
+    copy_itself("/tmp/hidden", O_TRUNC, 0711);
+    copy_itself("/tmp/setuid", O_TRUNC, 04755);
+    copy_itself("/tmp/both", O_TRUNC, 04711);
+    copy_itself("/tmp/group", O_TRUNC, 0750);
     chown("/tmp/group", 0, 1000);
     const char *all[] = {"/tmp/plain", "/tmp/hidden", "/tmp/setuid", "/tmp/both", "/tmp/group"};
     fflush(stdout);

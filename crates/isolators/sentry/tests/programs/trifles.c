@@ -39,6 +39,7 @@
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+#include "asleep.h"
 #define P(...) (printf(__VA_ARGS__), fflush(stdout))
 #define E(x) ({ errno = 0; long r_ = (long)(x); r_ == -1 ? -(long)errno : r_; })
 
@@ -337,16 +338,7 @@ static void asleep(void) {
         while (!*word) syscall(SYS_futex, word, 0, 0, 0);
         _exit(0);
     }
-    char name[64], text[256], state = 0;
-    sprintf(name, "/proc/%d/stat", child);
-    for (int i = 0; i < 10000 && state != 'S'; i++) {
-        usleep(2000);
-        int f = open(name, O_RDONLY);
-        text[read(f, text, 255)] = 0;
-        close(f);
-        state = strrchr(text, ')')[2];
-    }
-    P("asleep %c", state);
+    P("asleep %c", until_asleep(child, child));
     *word = 1;
     P(" %ld\n", E(syscall(SYS_futex, word, 1, 1)));
     waitpid(child, 0, 0);

@@ -15,18 +15,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "itself.h"
 
 static char *longs;
 static volatile int going;
 static const char *path, *word;
 
-static void copy(const char *to, int mode) {
-    char buf[65536];
-    int in = open("/proc/self/exe", O_RDONLY), out = open(to, O_CREAT | O_WRONLY | O_TRUNC, 0755);
-    for (ssize_t n; (n = read(in, buf, sizeof buf)) > 0;) write(out, buf, n);
-    close(in), close(out);
-    chmod(to, mode);
-}
 static void *runs(void *by) {
     while (!going) sched_yield();
     for (volatile int i = 0; i < (intptr_t)by; i++);
@@ -91,8 +85,8 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "root")) return whole();
     if (argc > 1 && !strcmp(argv[1], "plain")) return geteuid() == 1000 ? 10 : 11;
     mount("none", "/tmp", "tmpfs", 0, "mode=755");
-    copy("/tmp/plain", 0755);
-    copy("/tmp/setuid", 04755);
+    copy_itself("/tmp/plain", O_TRUNC, 0755);
+    copy_itself("/tmp/setuid", O_TRUNC, 04755);
     longs = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     memset(longs, '/', 4000);
     strcpy(longs + 4000, "tmp/made");

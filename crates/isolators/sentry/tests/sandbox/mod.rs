@@ -153,3 +153,15 @@ pub fn finish_within(command: &mut Command, seconds: u64) -> Ended {
     assert!(!late, "it hangs: {command:?}: {ended:?}");
     ended
 }
+
+/// Waits until `found` says something.
+pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(120);
+    loop {
+        if let Some(value) = found() {
+            return value;
+        }
+        assert!(Instant::now() < end, "{what}: not so after 120 s");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -75,8 +75,7 @@ fn read_exact(file: &OwnedFd, offset: u64, into: &mut [u8]) -> Result<(), Errno>
 
 fn binary(opened: Opened) -> Result<Binary, Errno> {
     let Opened { file, entry, reading, executing } = opened;
-    let mapped = !matches!(entry.node, Node::Overlay(_));
-    let reading = mapped.then_some(reading);
+    let reading = entry.node.mapped_use(&reading);
     let image = Image::parse(|offset, into| read_exact(&file, offset, into))?;
     let id = entry.node.id().ok_or(Errno::ACCESS)?;
     Ok(Binary { image, path: entry.path(), entry, id, file, reading, executing })

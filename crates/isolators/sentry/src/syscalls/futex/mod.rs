@@ -89,9 +89,11 @@ fn requeue(call: &Call<'_>, compare: bool) -> Outcome {
     if !call.arg(4).is_multiple_of(4) {
         return Err(Errno::INVAL.into());
     }
-    for word in [call.arg(0), call.arg(4)] {
-        space.memory.read_u32(word)?;
+    // The first one is compared below, if it is.
+    if !compare {
+        space.memory.read_u32(call.arg(0))?;
     }
+    space.memory.read_u32(call.arg(4))?;
     let mut queues = lock(&call.kernel.futexes.queues);
     if compare && space.memory.read_u32(call.arg(0))? != call.uint(5) {
         return Err(Errno::AGAIN.into());

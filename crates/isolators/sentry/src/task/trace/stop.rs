@@ -263,8 +263,7 @@ fn exit_stop(
     let Some((signal, _)) = stop(kernel, thread, id, frame, told) else { return Leaving::Gone };
     if let Some(how) = again {
         if frame.context.get(Register::Rax) == restart_code(how) {
-            let at = frame.context.get(Register::Rip);
-            frame.context.set(Register::Rip, at.wrapping_sub(2));
+            frame.make_again();
             frame.context.set(Register::Rax, number);
         } else {
             *lock(&thread.restart) = None;

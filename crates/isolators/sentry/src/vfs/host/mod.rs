@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use crate::task::waiter::lock;
+use crate::vfs::weak_table::find_or_keep;
 
 pub(super) use directory::HostDirectory;
 pub use file::HostFile;
@@ -107,17 +108,7 @@ impl HostFs {
 
     /// The counts of a file.
     fn changes_of(&self, id: Id) -> Arc<Changes> {
-        const FEW: usize = 1024;
-        let mut files = lock(&self.files);
-        if let Some(changes) = files.get(&id).and_then(Weak::upgrade) {
-            return changes;
-        }
-        if files.len() >= FEW && files.len() == files.capacity() {
-            files.retain(|_, changes| changes.strong_count() > 0);
-        }
-        let changes = Arc::new(Changes::default());
-        files.insert(id, Arc::downgrade(&changes));
-        changes
+        find_or_keep(&mut lock(&self.files), id, Arc::default)
     }
 
     /// A handle in each of the host's file systems that it is known to reach, by device.

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
+use crate::vfs::weak_table::find_or_keep;
 
 use super::super::{Entry, Kind, Node, TmpNode, access};
 use super::{OverlayFs, OverlayNode};
@@ -74,16 +75,7 @@ impl OverlayNode {
 
     /// From now on the name stands for this, unless it has been found meanwhile.
     fn keep(&self, name: &[u8], node: Arc<OverlayNode>) -> Arc<OverlayNode> {
-        const FEW: usize = 64;
-        let mut children = lock(&self.children);
-        if let Some(known) = children.get(name).and_then(Weak::upgrade) {
-            return known;
-        }
-        if children.len() >= FEW && children.len() == children.capacity() {
-            children.retain(|_, child| child.strong_count() > 0);
-        }
-        children.insert(name.to_vec(), Arc::downgrade(&node));
-        node
+        find_or_keep(&mut lock(&self.children), name.to_vec(), || node)
     }
 
     /// From now on the name stands for this, or for nothing.

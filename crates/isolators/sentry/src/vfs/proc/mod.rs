@@ -406,8 +406,10 @@ fn own_number(pids: &Pids, id: i32) -> Result<i32, Errno> {
 /// What a process executes, which is not kept from being written by who looks.
 fn program(kernel: &Kernel, pid: i32) -> Result<crate::mm::Program, Errno> {
     let thread = lock(&kernel.tree).thread(pid).cloned().ok_or(Errno::NOENT)?;
-    let program = lock(&thread.space().program).clone();
-    Ok(crate::mm::Program { executing: Vec::new(), ..program })
+    let space = thread.space();
+    let program = lock(&space.program);
+    let (path, entry) = (program.path.clone(), program.entry.clone());
+    Ok(crate::mm::Program { path, entry, executing: Vec::new() })
 }
 
 /// A path as it is told, whose file may be gone from there.

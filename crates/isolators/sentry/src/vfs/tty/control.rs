@@ -157,9 +157,7 @@ fn of_both(tty: &Tty, call: &Call<'_>, request: u32, argument: u64) -> Result<i6
         TCSBRK | TCSBRKP => {}
         // There is one line discipline.
         TIOCSETD => {
-            let mut wanted = [0; 4];
-            call.memory().read(argument, &mut wanted)?;
-            if wanted != [0; 4] {
+            if call.memory().read_u32(argument)? != 0 {
                 return Err(Errno::INVAL);
             }
         }

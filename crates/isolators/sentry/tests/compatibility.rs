@@ -191,6 +191,7 @@ fn sockets_behave_the_same() {
         "epolls",
         "ports",
         "urgent",
+        "outofband",
         "sockopts",
         "tcpinfo",
     ] {

@@ -336,8 +336,10 @@ impl Socket {
 
     /// Whom signals tell of urgent data.
     pub fn set_owner(&self, owner: &Arc<Owner>) {
-        if let Body::Tcp(tcp) = &self.body {
-            tcp.inbox.set_owner(owner);
+        match &self.body {
+            Body::Tcp(tcp) => tcp.inbox.set_owner(owner),
+            Body::Unix(unix) => unix.inbox.set_owner(owner),
+            _ => {}
         }
     }
 
@@ -455,6 +457,7 @@ impl File for SocketFile {
                 let (left, sent, _) = tcp.facts().sent;
                 usize::try_from(if request == OUT_QUEUE { left + sent } else { left }).unwrap_or(0)
             }
+            (Body::Unix(unix), AT_MARK) => unix.inbox.is_at_mark().into(),
             (Body::Tcp(tcp), AT_MARK) => tcp.inbox.is_at_mark().into(),
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,

@@ -14,9 +14,11 @@ use super::filter::Filter;
 use super::rights::Rights;
 
 mod admission;
+mod out_of_band;
 mod stream;
 mod urgent;
 
+pub use out_of_band::Urgency;
 use urgent::Mark;
 
 /// Who sent something: process, user, group.
@@ -49,6 +51,8 @@ pub struct Packet {
     pub rights: Rights,
     /// When it came, if somebody wants to know.
     pub came: Option<Time>,
+    /// Whether it can be received apart.
+    pub urgency: Urgency,
 }
 
 /// What a receiver got.
@@ -101,6 +105,8 @@ struct State {
     reset: bool,
     /// The last urgent byte.
     mark: Option<Mark>,
+    /// There is a packet that can be received apart.
+    urgent: bool,
     /// Urgent data is not apart.
     urgent_inline: bool,
     /// Whom signals tell of it.
@@ -139,6 +145,7 @@ impl Inbox {
             error: None,
             reset: false,
             mark: None,
+            urgent: false,
             urgent_inline: false,
             owner: Weak::new(),
             filter: None,
@@ -188,8 +195,14 @@ impl Inbox {
         packet.came = state.stamps.then(Time::now);
         let length = packet.bytes.len();
         state.arrive(length);
+        let apart = packet.urgency != Urgency::None;
+        if apart {
+            state.mark_apart();
+        }
         let last = state.packets.back_mut().filter(|last| {
-            join && packet.rights.is_empty()
+            join && !apart
+                && last.urgency == Urgency::None
+                && packet.rights.is_empty()
                 && last.rights.is_empty()
                 && last.bytes.len() + length <= SMALL
                 && last.sender == packet.sender
@@ -314,7 +327,7 @@ impl Inbox {
     pub fn clear(&self) {
         let mut state = lock(&self.state);
         let gone = std::mem::take(&mut state.packets);
-        (state.used, state.taken, state.mark) = (0, state.came, None);
+        (state.used, state.taken, state.mark, state.urgent) = (0, state.came, None, false);
         drop(state);
         drop(gone);
         self.room.wake();

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::lock;
 
-use super::{Inbox, OVERHEAD, Packet, Received, Rights, State};
+use super::{Inbox, OVERHEAD, Packet, Received, Rights, State, Urgency};
 
 impl Inbox {
     /// Takes up to `room` bytes of the stream, or looks at them. Goes no further than
@@ -47,6 +47,7 @@ impl Inbox {
             if let Some(first) = state.packets.front_mut()
                 && first.sender == sender
                 && first.rights.is_empty()
+                && first.urgency == Urgency::None
                 && let Some(from) = first.start.checked_sub(count)
                 && let Some(place) = first.bytes.get_mut(from..first.start)
             {
@@ -72,19 +73,22 @@ impl State {
         }
         // As far as the next mark.
         let from = self.taken + if peek { hole } else { 0 };
-        if from == self.came {
+        let first = self.go_on(0, peek, false);
+        if from == self.came || first.is_none() {
             return match self.error.take() {
                 Some(error) => Err(error),
                 None if self.shut || room == 0 => Ok(received),
                 None => Err(Errno::AGAIN),
             };
         }
+        let from = if peek { from } else { self.taken };
         let end = self.mark.map(|mark| mark.at).filter(|at| *at > from).unwrap_or(self.came);
         let most = usize::try_from(end - from).unwrap_or(usize::MAX).min(room);
         // Of what is only looked at, the urgent byte may be the first one.
         let (mut skip, mut index) = (usize::from(peek && hole > 0), 0);
         while received.length < most {
             let at = if peek { index } else { 0 };
+            let Some(at) = self.go_on(at, peek, received.length > 0) else { break };
             let Some(packet) = self.packets.get_mut(at) else { break };
             if received.sender.is_some_and(|s| apart && s != packet.sender) {
                 break;
@@ -105,7 +109,7 @@ impl State {
                 received.pieces.push((part.unwrap_or_default().to_vec(), 0));
                 if peek {
                     received.rights = packet.rights.copies();
-                    index += 1;
+                    index = at + 1;
                 } else {
                     received.rights = std::mem::take(&mut packet.rights).take();
                     packet.start += count;

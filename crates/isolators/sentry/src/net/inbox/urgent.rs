@@ -72,14 +72,15 @@ impl Inbox {
     /// Whether there is one that was not received.
     #[must_use]
     pub fn has_urgent(&self) -> bool {
-        lock(&self.state).mark.is_some_and(|mark| mark.byte.is_some())
+        let state = lock(&self.state);
+        state.urgent || state.mark.is_some_and(|mark| mark.byte.is_some())
     }
 
     /// Whether the urgent byte is what comes next in the stream.
     #[must_use]
     pub fn is_at_mark(&self) -> bool {
         let state = lock(&self.state);
-        state.mark.is_some_and(|mark| mark.at == state.taken)
+        state.mark.is_some_and(|mark| mark.at == state.taken) || state.is_apart_next()
     }
 
     /// Whether there is enough to be received of a stream, as poll(2) tells it.

@@ -21,7 +21,7 @@ impl Unix {
             return;
         }
         let state = std::mem::replace(&mut lock(&self.state).role, Role::Idle);
-        let unread = self.inbox.packets() > 0;
+        let unread = self.inbox.has_unread();
         self.inbox.shut();
         match state {
             Role::Connected(peer) => {

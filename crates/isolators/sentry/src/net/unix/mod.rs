@@ -353,6 +353,9 @@ impl Unix {
             // Nothing to send; but to a closed one it is an error.
             return if peer.is_shut() { Err(Errno::PIPE) } else { Ok(()) };
         }
+        if message.urgent {
+            return peer.push_apart(&mut message.packet);
+        }
         peer.push(&mut message.packet, self.kind == Type::Stream)
     }
 
@@ -378,6 +381,20 @@ impl Unix {
             self.inbox.stream(room, peek, apart)
         } else {
             self.inbox.datagram(room, peek)
+        }
+    }
+
+    /// Takes the byte that was sent out of band, or looks at it.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none, or no connection; `EOPNOTSUPP` unless it is a stream.
+    pub fn urgent(&self, peek: bool) -> Result<u8, Errno> {
+        let connected = matches!(lock(&self.state).role, Role::Connected(_));
+        match self.kind {
+            Type::Stream if connected => self.inbox.take_apart(peek),
+            Type::Stream => Err(Errno::INVAL),
+            Type::Records if !connected => Err(Errno::NOTCONN),
+            _ => Err(Errno::OPNOTSUPP),
         }
     }
 
@@ -427,6 +444,7 @@ impl Unix {
         drop(state);
         let shut = self.inbox.is_shut();
         ready.set(Ready::IN | Ready::RDNORM, shut || self.inbox.packets() > 0);
+        ready.set(Ready::PRI, self.inbox.has_urgent());
         ready.set(Ready::RDHUP, shut);
         ready.set(Ready::HUP, unconnected || (shut && peer_shut));
         ready.set(Ready::ERR, self.inbox.has_error());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::net::inet::address;
-use crate::net::{Body, Outgoing, Received, Socket, Type, Udp};
+use crate::net::{Body, Outgoing, Received, Socket, Type, Udp, Unix};
 use crate::platform::GuestMemory;
 use crate::signal::{self, Info, SI_USER, SIGPIPE, Target, owner};
 use crate::task::waiter::lock;
@@ -98,8 +98,14 @@ fn send_all(
     flags: u32,
 ) -> Result<u64, Failure> {
     let urgent = flags & flag::OUT_OF_BAND != 0;
-    if urgent && !matches!(socket.body, Body::Tcp(_) | Body::Host(_)) {
-        return Err(Errno::OPNOTSUPP.into());
+    let apart = match &socket.body {
+        Body::Unix(unix) => urgent && unix.kind == Type::Stream && message.span.left > 0,
+        _ => false,
+    };
+    if urgent && !apart && !matches!(socket.body, Body::Tcp(_) | Body::Host(_)) {
+        let lonely = |unix: &Unix| unix.kind == Type::Records && unix.peer_name().is_err();
+        let lonely = matches!(&socket.body, Body::Unix(unix) if lonely(unix));
+        return Err(if lonely { Errno::NOTCONN } else { Errno::OPNOTSUPP }.into());
     }
     // The host's would connect by an address that nobody has looked at.
     if flags & flag::FAST_OPEN != 0 && matches!(socket.body, Body::Host(_)) {
@@ -143,7 +149,10 @@ fn send_all(
         return Err(Errno::MSGSIZE.into());
     }
     loop {
-        let size = piece.map_or(message.span.left, |p| p.min(message.span.left));
+        // Of a UNIX stream the urgent byte is a piece of its own.
+        let left = message.span.left;
+        let left = if apart && left > 1 { left - 1 } else { left };
+        let size = piece.map_or(left, |p| p.min(left));
         let bytes = message.span.gather(&memory, size);
         let sent = bytes.map_err(Failure::from).and_then(|bytes| {
             outgoing.packet.bytes = bytes;
@@ -281,7 +290,11 @@ fn receive(
             }
         }
         told.flags |= received.flags;
-        let marked = || matches!(&socket.body, Body::Tcp(tcp) if tcp.inbox.is_at_mark());
+        let marked = || match &socket.body {
+            Body::Tcp(tcp) => tcp.inbox.is_at_mark(),
+            Body::Unix(unix) => unix.inbox.is_at_mark(),
+            _ => false,
+        };
         let over = received.length == 0 || !received.rights.is_empty();
         told.received = received;
         if !all || span.left == 0 || over || marked() {
@@ -309,6 +322,10 @@ fn lost(udp: &Udp, room: usize) -> Result<Received, Errno> {
     })
 }
 
+fn one_byte(byte: u8) -> Received {
+    Received { pieces: vec![(vec![byte], 0)], length: 1, full: 1, ..Received::default() }
+}
+
 /// Receives the byte of urgent data.
 fn urgent_byte(
     call: &Call<'_>,
@@ -318,13 +335,11 @@ fn urgent_byte(
 ) -> Result<Told, Failure> {
     const URGENT: u32 = flag::OUT_OF_BAND;
     let received = match &socket.body {
+        Body::Unix(unix) => one_byte(unix.urgent(peek)?),
         Body::Tcp(_) if lock(&socket.options).urgent_inline || span.left == 0 => {
             return Err(Errno::INVAL.into());
         }
-        Body::Tcp(tcp) => {
-            let pieces = vec![(vec![tcp.inbox.urgent(peek)?], 0)];
-            Received { pieces, length: 1, full: 1, ..Received::default() }
-        }
+        Body::Tcp(tcp) => one_byte(tcp.inbox.urgent(peek)?),
         Body::Host(host) => host.receive_with(1, URGENT | if peek { flag::PEEK } else { 0 })?,
         _ => return Err(Errno::OPNOTSUPP.into()),
     };

@@ -87,6 +87,8 @@ pub(in super::super) fn setsockopt(call: &Call<'_>) -> Outcome {
         if let (true, Some(stack)) = (tcp.follow(&options), socket.network.stack()) {
             stack.look_again();
         }
+    } else if let Body::Unix(unix) = &socket.body {
+        unix.inbox.set_urgent_inline(lock(&socket.options).urgent_inline);
     }
     Ok(0)
 }

@@ -1,7 +1,6 @@
 //! The kernel: what all threads of the sentry share, and how it answers events.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -275,8 +274,13 @@ impl Kernel {
 
     fn serve_thread(self: &Arc<Self>, thread: &Arc<Thread>, event: Event) {
         thread.posting.reported();
-        let landed = thread.flying.swap(false, Ordering::SeqCst);
-        let flight = landed.then(|| thread.space().land(thread.tid)).flatten();
+        // A signal may have come before a call that was approved; who waits, or reports a call
+        // that was ordered because of that, is still to make it.
+        let may_be_to_make = matches!(
+            event.kind,
+            EventKind::Signal { .. } | EventKind::Waits | EventKind::Ordered(_)
+        );
+        let flight = if may_be_to_make { None } else { thread.land() };
         match event.kind {
             EventKind::Missed { error, context } => match flight {
                 Some(flight) => {

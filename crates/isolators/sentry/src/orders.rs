@@ -19,7 +19,7 @@ impl Kernel {
         // Every signal of the host reaches the stub.
         frame.context.set_mask(0);
         if frame.context.get(Register::Flags) & TRAP_FLAG != 0 {
-            syscalls::sites::step_over(thread, &mut frame.context);
+            syscalls::site_unwinding::step_over(thread, &mut frame.context);
         }
         let slot = lock(&thread.place).slot;
         let (base, size) = slot.stack();

@@ -165,7 +165,7 @@ fn quick_calls_are_posted() {
         return;
     }
     let sandbox = Sandbox::new();
-    ["posts", "posted", "rooms"].iter().for_each(|name| same_program(&sandbox, name));
+    ["posts", "posted", "rooms", "remaps"].iter().for_each(|name| same_program(&sandbox, name));
     if std::thread::available_parallelism().is_ok_and(|count| count.get() < 2) {
         eprintln!("left out: there is one processor");
         return;

@@ -2,7 +2,7 @@
 //! was let make, or a mapping that the stub makes with an answer.
 //!
 //! They are noted before they are made; made they are before the thread's next
-//! event. Until then they are *in flight*, and no other thread's change of the
+//! event, or its next posted call. Until then they are *in flight*, and no other thread's change of the
 //! same addresses, and no fork, comes in between: that thread is made to report.
 
 use std::ops::Range;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::platform::{HostTid, StubProcess};
 use crate::task::Pid;
-use crate::task::waiter::lock;
+use crate::task::waiter::{is_left, lock};
 use crate::workers::let_others_serve;
 
 /// A change in flight.
@@ -79,6 +79,9 @@ impl Flights {
             }
             if others.peek().is_none() {
                 return Ok(());
+            }
+            if is_left() {
+                return Err(Errno::INTR);
             }
             if !kicked {
                 others.for_each(|flight| stub.kick(flight.host));

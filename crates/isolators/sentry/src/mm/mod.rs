@@ -21,7 +21,7 @@ pub use sites::{Site, Sites};
 
 use crate::platform::desks::Desks;
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
-use crate::task::waiter::lock;
+use crate::task::waiter::{is_left, lock};
 use crate::vfs::Entry;
 use crate::vfs::file_use::FileUse;
 use crate::workers::{Wait, let_others_serve, step_aside};
@@ -155,10 +155,13 @@ impl Space {
     /// [`Self::pass_turn`].
     ///
     /// # Errors
-    /// `EINTR` if the space is gone.
+    /// `EINTR` if the space is gone, or the call is left.
     pub fn take_turn(&self) -> Result<(), Errno> {
         let mut state = lock(&self.turn.state);
         while state.taken && !state.ended {
+            if is_left() {
+                return Err(Errno::INTR);
+            }
             let_others_serve();
             state.waiting += 1;
             state = self.turn.free.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -189,7 +192,7 @@ impl Space {
     /// has the turn, so none takes off.
     ///
     /// # Errors
-    /// `EINTR` if the space is gone.
+    /// `EINTR` if the space is gone, or the call is left.
     pub fn settle(&self, own: crate::task::Pid, range: &Range<u64>) -> Result<(), Errno> {
         self.flights.settle(own, range, &self.stub)
     }

@@ -1,26 +1,72 @@
 //! On which of the host's processors threads run.
 
-use rustix::thread::{CpuSet, Pid, sched_setaffinity};
+use std::cell::Cell;
+use std::sync::LazyLock;
+
+use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use super::process::HostTid;
 
-/// All but one; the host takes those of them that the thread's cgroup has.
+/// Those that this process was given; first looked at by a thread that was never moved.
+static GIVEN: LazyLock<CpuSet> = LazyLock::new(|| sched_getaffinity(None).unwrap_or(all()));
+
+fn all() -> CpuSet {
+    let mut processors = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|processor| processors.set(processor));
+    processors
+}
+
+/// A thread, or the calling one, runs on all that it was given but one; the host takes those of
+/// them that the thread's cgroup has. If that has none of them any more, it runs on any.
 fn set(thread: Option<HostTid>, but: Option<usize>) {
     let pid = thread.and_then(|thread| Pid::from_raw(thread.0));
-    let mut processors = CpuSet::new();
-    for processor in (0..CpuSet::MAX_CPU).filter(|processor| Some(*processor) != but) {
-        processors.set(processor);
+    let mut processors = *GIVEN;
+    if let Some(but) = but {
+        processors.unset(but);
     }
-    // A thread that is gone needs none.
-    let _ = sched_setaffinity(pid, &processors);
+    if sched_setaffinity(pid, &processors).is_err() {
+        // A thread that is gone needs none.
+        let _ = sched_setaffinity(pid, &all());
+    }
+}
+
+thread_local! {
+    /// Which one this thread is kept off.
+    static OFF: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The calling thread runs on this one alone.
+pub fn stay_on(processor: usize) {
+    let mut only = CpuSet::new();
+    only.set(processor);
+    // If it may not it goes on where it may.
+    let _ = sched_setaffinity(None, &only);
+}
+
+/// Runs `f` on one processor, which it is told: for who is about to wait for another process
+/// that goes there, too. The host wakes threads on processors that are idle if it may, which
+/// takes those ten times as long as to be switched to.
+pub fn staying<T>(f: impl FnOnce(usize) -> T) -> T {
+    LazyLock::force(&GIVEN);
+    let processor = sched_getcpu();
+    stay_on(processor);
+    let result = f(processor);
+    set(None, OFF.get());
+    result
 }
 
 /// A guest's thread, or the calling one, runs on any but this one.
 pub fn keep_off(thread: Option<HostTid>, processor: usize) {
+    if thread.is_none() {
+        OFF.set(Some(processor));
+    }
     set(thread, Some(processor));
 }
 
 /// A guest's thread, or the calling one, runs anywhere again.
 pub fn run_anywhere(thread: Option<HostTid>) {
+    if thread.is_none() {
+        OFF.set(None);
+    }
     set(thread, None);
 }

@@ -18,6 +18,7 @@ pub const BROKER_CALLS: &[HostCallRow] = &[
     row(437, "openat2", Rule::Any, "one name, beneath a directory, no magic links"),
     row(332, "statx", Rule::Is(2, THE_FILE_ITSELF), "on which mount a file is; its attributes"),
     row(3, "close", Rule::Any, ""),
+    row(203, "sched_setaffinity", Rule::Any, "it answers on the processor of who waits for it"),
     row(72, "fcntl", Rule::Is(1, &[1, 1034]), "F_GETFD of libraries; F_GET_SEALS: is it memory"),
     row(257, "openat", Rule::Is(0, OWN_ONLY), "a handle that it holds, anew"),
     row(5, "fstat", Rule::Any, "what a handle stands for"),

@@ -51,6 +51,8 @@ pub(super) const ANSWERED: u32 = 4;
 const REFUSED: u32 = 8;
 /// Its answer is there, and something in the room's second half.
 pub(super) const WROTE: u32 = 16;
+/// The thread is to make it, as it is, or with another address, where the room's part goes.
+pub(super) const APPROVED: u32 = 32;
 
 /// A piece of the guest's memory: where, and how many bytes.
 pub type Piece = (u64, usize);
@@ -197,6 +199,28 @@ impl Desks {
             }
         }
         state.store(WROTE, Ordering::Release);
+    }
+
+    /// The thread makes a taken call by the instruction that the filter has for it, with that
+    /// first argument.
+    pub fn approve(&self, slot: Slot, address: u64) {
+        let (Some(word), Some(state)) = (self.long(slot, OUT_ADDRESS), self.word(slot, STATE))
+        else {
+            return;
+        };
+        word.store(address, Ordering::Relaxed);
+        state.store(APPROVED, Ordering::Release);
+    }
+
+    /// The desk's thread was interrupted where it makes a call that was approved: whether there
+    /// is one.
+    pub(super) fn withdraw(&self, slot: Slot) -> bool {
+        self.change(slot, APPROVED, 0)
+    }
+
+    /// An argument of the call that is, or was, in the desk.
+    pub(super) fn argument(&self, slot: Slot, index: usize) -> Option<u64> {
+        Some(self.long(slot, FIRST_ARGUMENT + index * 8)?.load(Ordering::Relaxed))
     }
 
     /// The thread is to make a taken call itself.

@@ -9,6 +9,7 @@ use super::bpf::{
     ALLOW, ARCH, AT_LEAST, AUDIT_ARCH_X86_64, EQUAL, ERRNO, LOAD, NUMBER, RETURN, SET, argument,
     halves, jump, statement,
 };
+use super::post;
 use super::stub::{MAP_END, MAP_FLAGS, MAP_IP, MAP_LIMIT, RESUME_IP, RETURN_IP, TRAPPED};
 
 const POINTER_LOW: u32 = 8;
@@ -18,6 +19,11 @@ const POINTER_HIGH: u32 = 12;
 const X32: u32 = 0x4000_0000;
 const RT_SIGRETURN: u32 = 15;
 const MMAP: u32 = 9;
+const MPROTECT: u32 = 10;
+const MUNMAP: u32 = 11;
+const MADVISE: u32 = 28;
+/// `MADV_DONTNEED`, `MADV_FREE`
+const ADVICE: [u32; 2] = [4, 8];
 
 const TRAP: u32 = 0x0003_0000;
 const NOTIFY: u32 = 0x7fc0_0000;
@@ -28,9 +34,11 @@ const ENOSYS: u32 = 38;
 /// 1. Another instruction set's call (`int 0x80`, `sysenter`): a signal.
 /// 2. `rt_sigreturn` from the stub's two places: made. From elsewhere: a signal.
 /// 3. From the place of ordered calls: reported.
-/// 4. `mmap` of private memory from the stub's place for that, below the stub:
-///    made. Whoever jumps there with whatever registers gets what he can have by
-///    asking; only our list of what is mapped would not know it.
+/// 4. From the stub's places for that (where it maps, and where approved calls are made),
+///    below the stub: `mmap` of private memory, `munmap`, `mprotect` and two kinds of
+///    `madvise`: made. Whoever jumps there with whatever registers gets what he can have by
+///    asking; only our list of what is mapped would not know it. What the mapping of a file
+///    may become at most the host knows by the descriptor that it was made of.
 /// 5. A call in x32 numbers: `ENOSYS`, as Linux without x32.
 /// 6. `mmap` of private memory at a place of the guest's choice: reported, to be
 ///    made with the guest's own registers.
@@ -41,6 +49,7 @@ pub(super) fn program() -> Vec<SockFilter> {
     let (_, resume_low) = halves(RESUME_IP);
     let (_, call_low) = halves(super::stub::CALL_IP);
     let (_, map_low) = halves(MAP_IP);
+    let (_, approved_low) = halves(post::approved_pointer());
     let map = mapping();
     let other = u8::try_from(map.len()).unwrap_or(u8::MAX);
     let mut p = vec![
@@ -48,17 +57,18 @@ pub(super) fn program() -> Vec<SockFilter> {
         jump(EQUAL, AUDIT_ARCH_X86_64, 1, 0),
         statement(RETURN, TRAP),
         statement(LOAD, POINTER_HIGH),
-        jump(EQUAL, high, 0, 9 + other),
+        jump(EQUAL, high, 0, 10 + other),
         statement(LOAD, POINTER_LOW),
         // An ordered call may be any of those that would be trapped.
         jump(EQUAL, call_low, 5, 0),
         jump(EQUAL, return_low, 1, 0),
         jump(EQUAL, resume_low, 0, 4),
         statement(LOAD, NUMBER),
-        jump(EQUAL, RT_SIGRETURN, 0, 3 + other),
+        jump(EQUAL, RT_SIGRETURN, 0, 4 + other),
         statement(RETURN, ALLOW),
         statement(RETURN, NOTIFY),
-        jump(EQUAL, map_low, 0, other),
+        jump(EQUAL, map_low, 1, 0),
+        jump(EQUAL, approved_low, 0, other),
     ];
     p.extend(map);
     p.extend([
@@ -83,30 +93,55 @@ pub(super) fn program() -> Vec<SockFilter> {
     p
 }
 
-/// From the place for it: private memory below the stub is mapped; what is
-/// anything else is like any other call.
+/// Whether a call changes memory; then whether a thread can make it where those are made that
+/// were approved, an mmap(2) with [`MAP_FLAGS`].
+#[must_use]
+pub fn may_be_made(call: &super::HostCall) -> Option<bool> {
+    let [start, length, third, ..] = call.args;
+    let fits = match u32::try_from(call.number) {
+        Ok(MUNMAP) => true,
+        Ok(MPROTECT | MMAP) => third & !7 == 0,
+        Ok(MADVISE) => ADVICE.iter().any(|advice| u64::from(*advice) == third),
+        _ => return None,
+    };
+    Some(fits && start < MAP_END && length < MAP_LIMIT)
+}
+
+/// From the places for it: what changes memory below the stub; what is anything else is like
+/// any other call.
 fn mapping() -> Vec<SockFilter> {
     let (end, _) = halves(MAP_END);
     let (long, _) = halves(MAP_LIMIT);
-    let tests = [
-        (NUMBER, EQUAL, MMAP, true),
-        (argument(0) + 4, AT_LEAST, end, false),
-        (argument(1) + 4, AT_LEAST, long, false),
-        (argument(2) + 4, EQUAL, 0, true),
-        (argument(2), SET, !7, false),
-        (argument(3) + 4, EQUAL, 0, true),
-        (argument(3), EQUAL, MAP_FLAGS, true),
+    let place = [(argument(0) + 4, AT_LEAST, end, false), (argument(1) + 4, AT_LEAST, long, false)];
+    let protection = [(argument(2) + 4, EQUAL, 0, true), (argument(2), SET, !7, false)];
+    let flags = [(argument(3) + 4, EQUAL, 0, true), (argument(3), EQUAL, MAP_FLAGS, true)];
+    let advice = ADVICE.map(|advice| vec![(argument(2), EQUAL, advice, true)]);
+    let [not_needed, free] = advice;
+    let calls = [
+        (MMAP, [protection, flags].concat()),
+        (MUNMAP, vec![]),
+        (MPROTECT, protection.to_vec()),
+        (MADVISE, not_needed),
+        (MADVISE, free),
     ];
-    let mut block = Vec::new();
-    for (index, (field, test, value, wanted)) in (1_u8..).zip(tests) {
-        block.push(statement(LOAD, field));
-        let past = u8::try_from(tests.len()).unwrap_or(0).saturating_sub(index) * 2 + 1;
-        let (jt, jf) = if wanted { (0, past) } else { (past, 0) };
-        block.push(jump(test, value, jt, jf));
-    }
-    block.push(statement(RETURN, ALLOW));
-    block
+    let block = |(number, tests): (u32, Vec<Test>)| {
+        let all = [&[(NUMBER, EQUAL, number, true)], &place[..], &tests].concat();
+        let mut left = u8::try_from(all.len()).unwrap_or(0);
+        let mut block = Vec::new();
+        for (field, test, value, wanted) in all {
+            left = left.saturating_sub(1);
+            let past = left * 2 + 1;
+            let (jt, jf) = if wanted { (0, past) } else { (past, 0) };
+            block.extend([statement(LOAD, field), jump(test, value, jt, jf)]);
+        }
+        block.push(statement(RETURN, ALLOW));
+        block
+    };
+    calls.into_iter().flat_map(block).collect()
 }
+
+/// A field, how it is compared, with what, and what is to come of that.
+type Test = (u32, u16, u32, bool);
 
 #[cfg(test)]
 mod tests {
@@ -133,10 +168,32 @@ mod tests {
     }
 
     #[test]
-    fn the_place_for_mapping_maps_private_memory_below_the_stub() {
-        let at = |number, args| run_with(number, AUDIT_ARCH_X86_64, MAP_IP, args);
+    fn the_places_for_mapping_change_memory_below_the_stub() {
+        for ip in [MAP_IP, post::approved_pointer()] {
+            changes_memory_below_the_stub(ip);
+        }
+    }
+
+    fn changes_memory_below_the_stub(place: u64) {
+        let at = |number, args| run_with(number, AUDIT_ARCH_X86_64, place, args);
         let good = [0x10_0000, 4096, 3, 0x4032, u64::MAX, 0];
-        assert_eq!(at(9, good), ALLOW);
+        for (number, third) in [(9, 3), (10, 0), (10, 7), (11, u64::MAX), (28, 4), (28, 8)] {
+            let mut args = good;
+            args[2] = third;
+            assert_eq!(at(number, args), ALLOW);
+            for (index, values) in
+                [(0, [MAP_END, CODE, u64::MAX]), (1, [MAP_LIMIT, 1 << 47, u64::MAX])]
+            {
+                for value in values {
+                    let mut args = args;
+                    args[index] = value;
+                    assert_ne!(at(number, args), ALLOW, "{number} {args:x?}");
+                }
+            }
+        }
+        for (number, third) in [(10, 8), (10, 1 << 24), (10, 1 << 32), (28, 3), (28, 9), (28, 0)] {
+            assert_ne!(at(number, [0x10_0000, 4096, third, 0x4032, 0, 0]), ALLOW);
+        }
         assert_eq!(at(9, [MAP_END - 4096, MAP_LIMIT - 1, 7, 0x4032, 0, 0]), ALLOW);
         const { assert!(MAP_END + MAP_LIMIT <= CODE) };
         for (index, values) in [
@@ -152,13 +209,16 @@ mod tests {
                 assert_ne!(at(9, args), ALLOW, "{args:x?}");
             }
         }
-        for number in (0..600).filter(|n| *n != 9) {
+        for number in (0..600).filter(|number| ![9, 10, 11].contains(number)) {
             assert_ne!(at(number, good), ALLOW, "{number}");
             assert_eq!(at(number, good), run(number, AUDIT_ARCH_X86_64, 0x40_1000));
         }
         // The same registers anywhere else are only told.
-        for ip in (CODE - 8..CODE + 200).filter(|ip| *ip != MAP_IP) {
-            assert_ne!(run_with(9, AUDIT_ARCH_X86_64, ip, good), ALLOW, "{ip:#x}");
+        let places = [MAP_IP, post::approved_pointer()];
+        for ip in (CODE - 8..CODE + 4096).filter(|ip| !places.contains(ip)) {
+            for number in 9..=11 {
+                assert_ne!(run_with(number, AUDIT_ARCH_X86_64, ip, good), ALLOW, "{ip:#x}");
+            }
         }
     }
 
@@ -176,14 +236,15 @@ mod tests {
     }
 
     #[test]
-    fn only_register_loads_of_the_stub_are_made() {
+    fn only_register_loads_and_changes_of_memory_of_the_stub_are_made() {
         let addresses: Vec<u64> =
             (CODE - 8..CODE + 200).chain([0x40_1000, 0, u64::MAX, 0x7fff_0000_0011]).collect();
         for ip in addresses {
             for number in (0..600).chain([0x1000, 0x1001, X32, X32 | 15, u32::MAX]) {
                 let action = run(number, AUDIT_ARCH_X86_64, ip);
                 let load = number == 15 && (ip == RETURN_IP || ip == RESUME_IP);
-                assert_eq!(action == ALLOW, load, "call {number} at {ip:#x}: {action:#x}");
+                let maps = [MPROTECT, MUNMAP].contains(&number) && ip == MAP_IP;
+                assert_eq!(action == ALLOW, load || maps, "call {number} at {ip:#x}: {action:#x}");
                 // Nothing but these four.
                 assert!([ALLOW, TRAP, NOTIFY, ERRNO | ENOSYS].contains(&action));
                 assert_eq!(run(number, 0x4000_0003, ip), TRAP);

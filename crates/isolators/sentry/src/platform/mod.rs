@@ -1,9 +1,10 @@
 //! How guest code runs on the host without reaching it.
 //!
 //! Guest code runs natively in *stub* processes, one for each address space.
-//! Their filter lets three instructions through: `rt_sigreturn` at two of the stub's
-//! own addresses, which only loads registers, and `mmap` at a third, if it is of
-//! private memory below the stub. Every other call, whatever its number, registers
+//! Their filter lets four instructions through: `rt_sigreturn` at two of the stub's
+//! own addresses, which only loads registers; `mmap` at a third, if it is of private memory
+//! below the stub; and at the fourth that, `munmap`, `mprotect` and two kinds of `madvise`,
+//! below the stub as well. Every other call, whatever its number, registers
 //! or instruction, stops the thread and becomes an [`Event`].
 //!
 //! (`uretprobe`, call 335, is past every filter on hosts since Linux 6.14; outside
@@ -34,12 +35,14 @@ mod machine;
 mod memory;
 mod packet;
 pub mod post;
+pub mod postable;
 mod process;
 mod stub;
 mod vdso;
 mod window;
 mod zygote;
 
+pub use filter::may_be_made;
 pub use listener::{Event, EventKind, Listener};
 pub use machine::{auxiliary, random};
 pub use memory::{Fault, GuestMemory};
@@ -48,7 +51,7 @@ pub use process::{
     Counted, HostPid, HostTid, StubProcess, copy_of, reap_stray, signal_first_thread, wait_for_any,
 };
 pub use stub::{
-    GUEST_END, INJECT_ADDRESS, KICK, MAP_LIMIT, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET,
+    GUEST_END, INJECT_ADDRESS, KICK, MAP_FLAGS, MAP_LIMIT, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET,
 };
 pub use vdso::{COARSE, VDSO, VDSO_SIZE};
 pub use zygote::{StartError, Started, start};

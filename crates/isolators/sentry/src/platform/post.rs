@@ -5,7 +5,9 @@
 //! written.
 //!
 //! If nobody spins, or nobody takes the call soon, the thread takes it back and makes it. A
-//! call that is taken is waited for, at last by a call that is only a wait. As with the code
+//! call that is taken is waited for, at last by a call that is only a wait. A call that changes
+//! what is mapped is judged and noted by who has taken it, and then made here, by an instruction
+//! that the filter has for it. As with the code
 //! in `fast.rs`, all of this is the guest's own: flags, vectors and all registers that
 //! `syscall` keeps are kept, and no frame shows an address in here. If its memory is not as
 //! the call would need it the call is made, so that it fails as it should; or it has
@@ -15,12 +17,13 @@ use core::arch::global_asm;
 
 use super::context::{Context, Register};
 use super::desks::{
-    ANSWERED, Desks, FIRST_ARGUMENT, IN_ADDRESS, IN_LENGTH, NUMBER, OUT_ADDRESS, OUT_LENGTH,
-    POSTED, PRESENT, Piece, ROOM, STATE, SharedRoom, TAKEN, WROTE,
+    ANSWERED, APPROVED, Desks, FIRST_ARGUMENT, IN_ADDRESS, IN_LENGTH, NUMBER, OUT_ADDRESS,
+    OUT_LENGTH, POSTED, PRESENT, Piece, ROOM, STATE, SharedRoom, TAKEN, WROTE,
 };
 use super::fast::{self, DESK, FLAGS};
 use super::memory::GuestMemory;
-use super::stub::{CODE, Slot};
+use super::postable::{COUNT, EVENT, Kind, kind};
+use super::stub::{CODE, MAP_FLAGS, Slot};
 
 /// Where in the page of instructions it begins.
 pub(super) const OFFSET: usize = 1536;
@@ -38,87 +41,8 @@ const KEPT_RDI: u32 = DESK + 72;
 
 /// Where in the page of instructions the table of [`Kind`]s begins.
 pub(super) const TABLE_OFFSET: usize = 3072;
-const COUNT: usize = 512;
 /// Bytes of a path that are copied at most, and never those of a second page.
 const PATH: u32 = 256;
-/// Bytes of a `struct epoll_event`.
-pub(super) const EVENT: usize = 12;
-
-bitflags::bitflags! {
-    /// What a thread does with a call that can be posted.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Kind: u8 {
-        /// It posts it: the call needs nothing but its arguments and the thread's memory,
-        /// changes neither tasks nor memory nor signals, and mostly does not wait.
-        const POSTED = 1;
-        /// Copies what it reads: the second argument's, as long as the third says.
-        const DATA = 2;
-        /// Copies the path at the first argument.
-        const FIRST_PATH = 4;
-        /// That at the second.
-        const SECOND_PATH = 8;
-        /// Looks first whether what is at the second argument, as long as the third says, or
-        /// as much of that as a room holds, can be written: the call can't be made again.
-        const PROBED = 16;
-        /// What it writes it would write if it were made again.
-        const AGAIN = 32;
-        /// With `PROBED`: the third argument counts `struct epoll_event`s.
-        const EVENTS = 64;
-        /// Copies the `struct epoll_event` at the fourth argument.
-        const FOURTH_EVENT = 128;
-    }
-}
-
-/// Of a call number.
-#[must_use]
-pub fn kind(number: u64) -> Kind {
-    let bits = usize::try_from(number).ok().and_then(|number| TABLE.get(number));
-    bits.map_or(Kind::empty(), |bits| Kind::from_bits_truncate(*bits))
-}
-
-/// What [`kind`] tells, as the page of instructions has it.
-pub(super) static TABLE: [u8; COUNT] = {
-    const PLAIN: Kind = Kind::POSTED;
-    const DATA: Kind = PLAIN.union(Kind::DATA);
-    const PROBED: Kind = PLAIN.union(Kind::PROBED);
-    const AGAIN: Kind = PLAIN.union(Kind::AGAIN);
-    const FIRST: Kind = PLAIN.union(Kind::FIRST_PATH);
-    const SECOND: Kind = PLAIN.union(Kind::SECOND_PATH);
-    let mut table = [0; COUNT];
-    let rows: [(&[u16], Kind); 10] = [
-        // close, lseek, readv, writev, fcntl, getuid, getgid, geteuid, getegid, getppid
-        (&[3, 8, 19, 20, 72, 102, 104, 107, 108, 110], PLAIN),
-        // epoll_wait
-        (&[232], PROBED.union(Kind::EVENTS)),
-        // epoll_ctl
-        (&[233], PLAIN.union(Kind::FOURTH_EVENT)),
-        // write, pwrite64, sendto
-        (&[1, 18, 44], DATA),
-        // read, recvfrom, getdents64
-        (&[0, 45, 217], PROBED),
-        // fstat, pread64, gettimeofday, time, clock_gettime, clock_getres
-        (&[5, 17, 96, 201, 228, 229], AGAIN),
-        // open, access, rename, mkdir, rmdir, unlink
-        (&[2, 21, 82, 83, 84, 87], FIRST),
-        // openat, unlinkat, faccessat, faccessat2
-        (&[257, 263, 269, 439], SECOND),
-        // stat, lstat, readlink
-        (&[4, 6, 89], FIRST.union(Kind::AGAIN)),
-        // newfstatat, readlinkat, statx
-        (&[262, 267, 332], SECOND.union(Kind::AGAIN)),
-    ];
-    let mut row = 0;
-    while row < rows.len() {
-        let mut at = 0;
-        while at < rows[row].0.len() {
-            table[rows[row].0[at] as usize] = rows[row].1.bits();
-            at += 1;
-        }
-        row += 1;
-    }
-    table
-};
-
 /// Call number by which a thread waits until its posted call is served.
 pub(super) const WAIT: u32 = 0x1003;
 /// Looks at the desk before a call that nobody has taken is taken back: about 6 µs.
@@ -133,7 +57,8 @@ global_asm!(
     ".globl caisson_post_start, caisson_post_kept, caisson_post_copies, caisson_post_copied",
     ".globl caisson_post_posted, caisson_post_waited, caisson_post_takes, caisson_post_moves",
     ".globl caisson_post_moved, caisson_post_taken",
-    ".globl caisson_post_known, caisson_post_back, caisson_post_slow, caisson_post_end",
+    ".globl caisson_post_known, caisson_post_back, caisson_post_slow",
+    ".globl caisson_post_makes, caisson_post_made, caisson_post_end",
     "caisson_post_start:",
     "mov gs:[{behind}], rcx",
     "mov gs:[{call}], r11",
@@ -263,6 +188,8 @@ global_asm!(
     "4:",
     "cmp dword ptr [rcx + {state}], {answered}",
     "je caisson_post_taken",
+    "cmp dword ptr [rcx + {state}], {approved}",
+    "je caisson_post_makes",
     "cmp dword ptr [rcx + {state}], {wrote}",
     "jne caisson_post_slow",
     "mov gs:[{kept_rsi}], rsi",
@@ -298,6 +225,18 @@ global_asm!(
     "mov rax, gs:[{call}]",
     "lea rcx, [rcx - 2]",
     "jmp rcx",
+    // Where it is, and mmap's flags, are the answer's; others have no fourth argument.
+    "caisson_post_makes:",
+    "mov rdi, [rcx + {out_address}]",
+    "mov r10d, {map_flags}",
+    "mov eax, [rcx + {number}]",
+    "syscall",
+    "caisson_post_made:",
+    "mov rcx, gs:[{place}]",
+    "mov rdi, [rcx + {first}]",
+    "mov r10, [rcx + {first} + 24]",
+    "mov r11, rax",
+    "jmp caisson_post_known",
     "caisson_post_end:",
     ".popsection",
     behind = const BEHIND,
@@ -332,6 +271,8 @@ global_asm!(
     taken = const TAKEN,
     answered = const ANSWERED,
     wrote = const WROTE,
+    approved = const APPROVED,
+    map_flags = const MAP_FLAGS,
     short = const SHORT,
     long = const LONG,
     wait = const WAIT,
@@ -352,6 +293,8 @@ unsafe extern "C" {
     static caisson_post_known: u8;
     static caisson_post_back: u8;
     static caisson_post_slow: u8;
+    static caisson_post_makes: u8;
+    static caisson_post_made: u8;
     static caisson_post_end: u8;
 }
 
@@ -369,6 +312,11 @@ pub(super) fn code() -> &'static [u8] {
 /// What a filter sees of the call that waits.
 pub(super) fn wait_pointer() -> u64 {
     POST + from_start(&raw const caisson_post_waited)
+}
+
+/// What a filter sees of a call that was approved.
+pub(super) fn approved_pointer() -> u64 {
+    POST + from_start(&raw const caisson_post_made)
 }
 
 /// Tells a thread's slot where its desk is, while the thread waits; or, at any time, that it
@@ -391,16 +339,28 @@ pub fn is_inside(pointer: u64) -> bool {
     pointer.wrapping_sub(POST) < code().len() as u64
 }
 
+/// Where a thread was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere.
+    Any,
+    /// It was copying between its memory and its room: then a fault is what the call says,
+    /// and no signal's.
+    Copying,
+    /// In front of a call that was approved, as it seems, and was set behind it: it is to be
+    /// made.
+    Making,
+}
+
 /// A thread was interrupted in here, and nobody serves a call of its: sets it back to its
-/// call, or behind it if it was answered. True if it was copying between its memory and its
-/// room: then a fault is what the call says, and no signal's.
+/// call, or behind it if it was answered.
 #[must_use]
 pub fn unwind(
     memory: &GuestMemory,
     slot: Slot,
     desks: Option<&Desks>,
     context: &mut Context,
-) -> bool {
+) -> Place {
     let at = context.get(Register::Rip).wrapping_sub(POST);
     let kept = |word: u32| {
         let address = slot.context() + u64::from(word);
@@ -420,7 +380,23 @@ pub fn unwind(
         context.set(Register::Rsi, kept(KEPT_RSI));
         context.set(Register::Rdi, kept(KEPT_RDI));
     }
-    let answer = if range(&raw const caisson_post_posted, &raw const caisson_post_known) {
+    let makes = range(&raw const caisson_post_makes, &raw const caisson_post_made);
+    let made = range(&raw const caisson_post_made, &raw const caisson_post_end);
+    if let Some(desks) = desks.filter(|_| makes || made) {
+        let argument = |index| desks.argument(slot, index).unwrap_or(0);
+        context.set(Register::Rdi, argument(0));
+        context.set(Register::R10, argument(3));
+    }
+    let waits = range(&raw const caisson_post_posted, &raw const caisson_post_takes);
+    if (makes || waits) && desks.is_some_and(|desks| desks.withdraw(slot)) {
+        fast::take_flags(memory, slot, context);
+        context.set(Register::Rax, call);
+        context.set(Register::Rip, behind);
+        return Place::Making;
+    }
+    let answer = if made {
+        Some(context.get(Register::Rax))
+    } else if range(&raw const caisson_post_posted, &raw const caisson_post_known) {
         // Of what it has taken already others may have changed some since.
         let left = if range(&raw const caisson_post_moved, &raw const caisson_post_known) {
             Some(0)
@@ -442,7 +418,7 @@ pub fn unwind(
     fast::take_flags(memory, slot, context);
     context.set(Register::Rax, answer.unwrap_or(call));
     context.set(Register::Rip, if answer.is_some() { behind } else { behind.wrapping_sub(2) });
-    copies || takes
+    if copies || takes { Place::Copying } else { Place::Any }
 }
 
 /// `EFAULT`, as a call returns it.
@@ -459,10 +435,11 @@ fn give(memory: &GuestMemory, (to, length): Piece, left: Option<u64>, room: Shar
 
 #[cfg(test)]
 mod tests {
+    use super::super::postable::TABLE;
     use super::*;
 
     #[test]
-    fn the_code_fits_and_makes_one_call() {
+    fn the_code_fits_and_makes_two_calls() {
         assert!(fast::OFFSET + fast::code().len() <= OFFSET);
         assert!(OFFSET + code().len() <= TABLE_OFFSET);
         assert!(TABLE_OFFSET + TABLE.len() <= 4096);
@@ -474,27 +451,8 @@ mod tests {
             .filter(|(_, two)| *two == syscall)
             .map(|(at, _)| OFFSET + at + 2)
             .collect();
-        assert_eq!(calls, [usize::try_from(wait_pointer() - CODE).unwrap()]);
-        assert_eq!(wait_pointer() >> 32, CODE >> 32);
-    }
-    #[test]
-    fn kinds_are_told() {
-        let (first, second) = (Kind::FIRST_PATH, Kind::SECOND_PATH);
-        for (number, wanted) in [
-            (0, Kind::POSTED | Kind::PROBED),
-            (1, Kind::POSTED | Kind::DATA),
-            (4, Kind::POSTED | first | Kind::AGAIN),
-            (8, Kind::POSTED),
-            (232, Kind::POSTED | Kind::PROBED | Kind::EVENTS),
-            (233, Kind::POSTED | Kind::FOURTH_EVENT),
-            (17, Kind::POSTED | Kind::AGAIN),
-            (257, Kind::POSTED | second),
-            (9, Kind::empty()),
-            (511, Kind::empty()),
-            (512, Kind::empty()),
-            (u64::MAX, Kind::empty()),
-        ] {
-            assert_eq!(kind(number), wanted, "{number}");
-        }
+        let pointers = [wait_pointer(), approved_pointer()];
+        assert_eq!(calls, pointers.map(|at| usize::try_from(at - CODE).unwrap()));
+        assert!(pointers.iter().all(|at| at >> 32 == CODE >> 32));
     }
 }

@@ -32,7 +32,7 @@ pub(super) const DONE: u32 = 0x1001;
 /// Call number by which it reports that it could not map: `(error, …, context)`.
 pub(super) const MISSED: u32 = 0x1002;
 /// `MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE`: how it maps.
-pub(super) const MAP_FLAGS: u32 = 0x4032;
+pub const MAP_FLAGS: u32 = 0x4032;
 /// Where the filter lets it map, and less than this at once.
 pub(super) const MAP_END: u64 = 0x7ffd_0000_0000;
 /// Longer pieces are ordered.

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 use super::desks::{Desks, Piece, ROOM, SharedRoom};
-use super::post::{self, EVENT, Kind};
+use super::postable::{self, EVENT, Kind};
 use super::{HostCall, Slot};
 
 /// What is written to the room.
@@ -44,7 +44,7 @@ pub(super) fn through<T>(
     memory: usize,
     f: impl FnOnce() -> T,
 ) -> (T, Option<Piece>) {
-    let kind = post::kind(call.number);
+    let kind = postable::kind(call.number);
     let brings =
         kind.intersects(Kind::DATA | Kind::FIRST_PATH | Kind::SECOND_PATH | Kind::FOURTH_EVENT);
     let [_, address, length, ..] = call.args;

@@ -164,7 +164,7 @@ fn instructions(bases: bool) -> Vec<u8> {
     page.resize(post::OFFSET, 0xcc);
     page.extend_from_slice(post::code());
     page.resize(post::TABLE_OFFSET, 0xcc);
-    page.extend_from_slice(&post::TABLE);
+    page.extend_from_slice(&super::postable::TABLE);
     page
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::kernel::{Frame, Kernel};
 use crate::platform::context::{CONTEXT_SIZE, Context, Register};
+use crate::platform::post::Place;
 use crate::platform::{GuestMemory, INJECT_ADDRESS, KICK};
 use crate::syscalls;
 use crate::task::limits::resource;
@@ -36,6 +37,7 @@ pub fn reported(
 ) {
     let (info_address, context_address) = addresses;
     if thread.doomed.load(Ordering::SeqCst) {
+        thread.land();
         dismiss(kernel, thread, id, context_address);
         return;
     }
@@ -46,7 +48,29 @@ pub fn reported(
     };
     let info = Info::from_bytes(info);
     let mut frame = Frame { address: context_address, context: Context::from_bytes(bytes) };
-    let copied = syscalls::sites::unwind(thread, &mut frame.context);
+    let (stood, approved) = syscalls::site_unwinding::unwind(thread, &mut frame.context);
+    if let Some(call) = approved {
+        let saved = frame.clone();
+        let then = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id, result: i64| {
+            frame.context.set(Register::Rax, result.cast_unsigned());
+            interrupted(kernel, thread, id, (signal, info), frame, stood);
+        };
+        kernel.order_aside(thread, id, &saved, call, (false, Box::new(then)));
+        return;
+    }
+    thread.land();
+    interrupted(kernel, thread, id, (signal, info), frame, stood);
+}
+
+/// A signal was reported by a thread that stood there, and is made to stand as `frame` says.
+fn interrupted(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: u64,
+    (signal, info): (i32, Info),
+    mut frame: Frame,
+    stood: Place,
+) {
     let waited = lock(&thread.host_wait).take();
     // A sandbox that was paused goes on.
     if signal == KICK || signal == SIGCONT {
@@ -102,7 +126,7 @@ pub fn reported(
                 }
             }
             sigreturn(kernel, thread, id, &mut frame);
-        } else {
+        } else if let Some(frame) = syscalls::sites::called_framed(kernel, thread, id, frame) {
             syscalls::with_frame(kernel, thread, id, frame);
         }
         return;
@@ -120,7 +144,7 @@ pub fn reported(
         return;
     }
     // What the call says.
-    if copied && matches!(signal, SIGSEGV | super::SIGBUS) {
+    if stood == Place::Copying && matches!(signal, SIGSEGV | super::SIGBUS) {
         resume(kernel, thread, id, &mut frame);
         return;
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::kernel::{Frame, Kernel};
-use crate::mm::{Area, Backing, Flight, Marks, Protection, Space};
+use crate::mm::{Area, Backing, Flight, Marks, Protection, Space, round_up};
 use crate::platform::MAP_LIMIT;
 use crate::platform::context::{Context, Register};
 use crate::signal;
@@ -104,6 +104,45 @@ pub(super) fn mmap(call: &Call<'_>) -> Outcome {
     approve(call, at, judge, |space| lock(&space.areas).insert(start, area))
 }
 
+/// A posted mmap that its thread is let make: where. Anything but private memory is not.
+pub(super) fn place(call: &Call<'_>) -> Result<u64, Failure> {
+    const STACK: u64 = 0x2_0000;
+    const PLAIN: u64 = map::PRIVATE | map::ANONYMOUS;
+    let [hint, length, protection, flags, _, offset] = call.args;
+    if flags & map::FIXED != 0 {
+        return match mmap(call) {
+            Err(Failure::Host) => Ok(hint),
+            other => Err(other.err().unwrap_or(Failure::NeedsFrame)),
+        };
+    }
+    let plain = flags & !(map::NORESERVE | STACK) == PLAIN && protection & !7 == 0 && offset == 0;
+    if !plain || length == 0 || length >= MAP_LIMIT {
+        return Err(Failure::NeedsFrame);
+    }
+    let length = round_up(length).ok_or(Errno::NOMEM)?;
+    let space = call.thread.space();
+    space.take_turn()?;
+    let placed = (|| {
+        let at = {
+            let areas = lock(&space.areas);
+            if areas.count() > MANY || !areas.future().is_empty() {
+                return Err(Failure::NeedsFrame);
+            }
+            super::limits::allow_memory(call, &areas, length, protection & 2 != 0)?;
+            let start = areas.find(hint, length, None).ok_or(Failure::Errno(Errno::NOMEM))?;
+            start..start + length
+        };
+        space.settle(call.thread.tid, &at)?;
+        depart(call.thread, &space, at.clone(), None)?;
+        let (end, backing, protection) = (at.end, Backing::Anonymous, Protection(protection));
+        let area = Area { end, protection, backing, name: "", label: None, marks: Marks::empty() };
+        lock(&space.areas).insert(at.start, area);
+        Ok(at.start)
+    })();
+    space.pass_turn();
+    placed
+}
+
 pub(super) fn munmap(call: &Call<'_>) -> Outcome {
     let at = range(call.arg(0), call.arg(1)).map_err(|_| Errno::INVAL)?;
     if at.is_empty() {
@@ -182,6 +221,7 @@ pub(super) fn map_in_stub(
     }
     drop(areas);
     space.pass_turn();
+    call.thread.posting.goes_on();
     call.kernel.listener.answer(call.id, order.cast_signed());
     Ok(true)
 }

@@ -50,6 +50,7 @@ mod setns;
 mod shared_memory;
 mod signals;
 mod site_forms;
+pub mod site_unwinding;
 pub mod sites;
 mod sockets;
 pub mod system;
@@ -79,7 +80,7 @@ pub use table::{Framed, Handler, Row, TABLE};
 
 use crate::kernel::{Frame, Kernel};
 use crate::platform::context::Register;
-use crate::platform::{GuestMemory, HostCall};
+use crate::platform::{GuestMemory, HostCall, may_be_made};
 use crate::signal::{self, owner};
 use crate::task::waiter::{self, Leave, Waiter, Woken, lock};
 use crate::task::{Restart, Thread};
@@ -224,6 +225,10 @@ fn serve(
         thread.let_be.store(true, Ordering::SeqCst);
     }
     if outcome == Err(Failure::Host) {
+        if may_be_made(&host).is_some() {
+            // It is back soon, and has nothing to do with us until then.
+            thread.posting.goes_on();
+        }
         kernel.listener.let_go_on(id);
         return;
     }

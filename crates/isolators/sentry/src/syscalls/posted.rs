@@ -17,10 +17,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use crate::kernel::Kernel;
 use crate::platform::desks::{Desks, Piece};
-use crate::platform::post::{self, Kind};
-use crate::platform::{GuestMemory, HostCall, HostTid, Slot, affinity};
+use crate::platform::postable::{self, Kind};
+use crate::platform::{GuestMemory, HostCall, HostTid, MAP_FLAGS, Slot, affinity, may_be_made};
 use crate::signal::owner;
 use crate::task::Thread;
 use crate::task::waiter::{self, Leave, lock};
@@ -29,7 +31,7 @@ use crate::workers::Workers;
 
 use super::system::processors;
 use super::table::{self, Handler, Row};
-use super::{Call, Failure};
+use super::{Call, Failure, approved};
 
 /// What is asked of those who are looked at.
 struct Pace {
@@ -43,7 +45,7 @@ struct Pace {
 
 /// Where each has a processor.
 const ALONE: Pace =
-    Pace { patience: Duration::from_micros(20), worth: Duration::from_micros(20), late: 64 };
+    Pace { patience: Duration::from_micros(300), worth: Duration::from_micros(20), late: 64 };
 /// Where some take turns: they wake each other, wait for each other's calls, and would have the
 /// processor themselves.
 const TURNS: Pace =
@@ -70,6 +72,7 @@ mod number {
     pub(super) const READV: u64 = 19;
     pub(super) const WRITE: u64 = 1;
     pub(super) const CLOSE: u64 = 3;
+    pub(super) const MMAP: u64 = 9;
     pub(super) const PWRITE64: u64 = 18;
     pub(super) const WRITEV: u64 = 20;
     pub(super) const SENDTO: u64 = 44;
@@ -78,7 +81,7 @@ mod number {
 }
 
 fn is_simple(number: u64) -> bool {
-    post::kind(number).contains(Kind::POSTED)
+    postable::kind(number).contains(Kind::POSTED)
 }
 
 /// Whether a call could be posted, if its thread had a desk.
@@ -340,9 +343,19 @@ impl Seat {
     fn serve(&self) -> bool {
         let served = self.thread.posting.serve(|| {
             let Some(call) = self.desks.take(self.slot) else { return false };
+            // What it was let change before it has changed by now.
+            self.thread.land();
             let made = self.thread.serve(|| self.make(call));
             match made {
-                Some((value, written)) => self.desks.answer(self.slot, value, written),
+                Some(Made::Answered(value, written)) => {
+                    self.desks.answer(self.slot, value, written);
+                }
+                Some(Made::Approved(place)) => {
+                    let [_, second, third, ..] = call.args;
+                    let args = [place, second, third, MAP_FLAGS.into(), u64::MAX, 0];
+                    self.thread.posting.approve(HostCall { number: call.number, args });
+                    self.desks.approve(self.slot, place);
+                }
                 None => self.desks.refuse(self.slot),
             }
             made.is_some()
@@ -353,9 +366,9 @@ impl Seat {
         served == Some(true)
     }
 
-    /// Makes a posted call: what it returns, and what it has written to the room. `None` if
-    /// its thread is to make it: then nothing has been done. Runs inside of [`Thread::serve`].
-    fn make(&self, host: HostCall) -> Option<(i64, Option<Piece>)> {
+    /// Makes a posted call. `None` if its thread is to make it: then nothing has been done. Runs
+    /// inside of [`Thread::serve`].
+    fn make(&self, host: HostCall) -> Option<Made> {
         let (kernel, thread) = (&self.kernel, &self.thread);
         let HostCall { number, args } = host;
         let to_end = thread.doomed.load(Ordering::SeqCst);
@@ -371,20 +384,42 @@ impl Seat {
         else {
             return None;
         };
-        if !is_clean(&call, number) {
+        let makes = may_be_made(&host);
+        if makes == Some(false) || !is_clean(&call, number) {
             return None;
+        }
+        if number == number::MMAP {
+            let (place, left) = waiter::leaving(Leave::Always, || approved::place(&call));
+            return match place {
+                Ok(place) => Some(Made::Approved(place)),
+                Err(Failure::Errno(errno)) if left.is_none() => Some(Made::failed(errno, None)),
+                Err(_) => None,
+            };
         }
         // Signals that it sends, and what they end, have nothing to do with the room.
         let serve = || waiter::leaving(Leave::Always, || handler(&call));
         let through = || self.memory.through_room(&self.desks, self.slot, &host, serve);
         let ((outcome, left), written) = owner::telling(through);
         match outcome {
-            Ok(value) => Some((value, written)),
-            Err(Failure::Errno(errno)) if left.is_none() => {
-                Some((-i64::from(errno.raw_os_error()), written))
-            }
+            Ok(value) => Some(Made::Answered(value, written)),
+            Err(Failure::Errno(errno)) if left.is_none() => Some(Made::failed(errno, written)),
+            Err(Failure::Host) if makes == Some(true) => Some(Made::Approved(call.arg(0))),
             Err(_) => None,
         }
+    }
+}
+
+/// What became of a posted call.
+enum Made {
+    /// It returns this, and has written that to the room.
+    Answered(i64, Option<Piece>),
+    /// Its thread makes it, with this first argument.
+    Approved(u64),
+}
+
+impl Made {
+    fn failed(errno: Errno, written: Option<Piece>) -> Self {
+        Made::Answered(-i64::from(errno.raw_os_error()), written)
     }
 }
 

@@ -30,7 +30,7 @@ use crate::task::waiter::lock;
 use crate::task::{Process, Status, Thread, exit_process};
 
 use super::memory::{host, map};
-use super::site_forms::{AFTER, BEFORE, CALL, Form, STONES};
+use super::site_forms::{AFTER, BEFORE, CALL, Form};
 use super::{RESTART, posted};
 
 const READ_EXECUTE: u64 = 5;
@@ -51,12 +51,36 @@ fn is_answered(number: u64) -> bool {
 
 /// A call was reported; true if its site is to be rewritten, and the call made again.
 pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, at: u64) -> bool {
+    let Some(call) = ripe(kernel, thread, number, at) else { return false };
+    thread.site.store(call, Ordering::SeqCst);
+    // With a signal for it the host sets the thread back to the call.
+    thread.kick();
+    kernel.listener.answer(id, RESTART);
+    true
+}
+
+/// The same of a call that came with its frame, which is given back if the call is to be served.
+pub fn called_framed(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: u64,
+    mut frame: Frame,
+) -> Option<Frame> {
+    let (number, at) = (frame.context.get(Register::Rax), frame.context.get(Register::Rip));
+    let Some(call) = ripe(kernel, thread, number, at) else { return Some(frame) };
+    frame.make_again();
+    rewrite(kernel, thread, id, frame, call);
+    None
+}
+
+/// Where the call is whose thread has just reported from `at`, if its site is to be rewritten.
+fn ripe(kernel: &Arc<Kernel>, thread: &Arc<Thread>, number: u64, at: u64) -> Option<u64> {
     let answered = is_answered(number);
     if !answered && !posted::may_be(kernel, number) || !fast::possible() {
-        return false;
+        return None;
     }
     if !answered && !thread.posting.is_quick() {
-        return false;
+        return None;
     }
     let space = thread.space();
     if !answered && thread.posting.has_desk.load(Ordering::SeqCst) {
@@ -69,22 +93,16 @@ pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, 
     }
     let call = at.wrapping_sub(CALL as u64);
     if !lock(&space.sites).count(call, RIPE) {
-        return false;
+        return None;
     }
     let judged = if answered { are_judged(thread) } else { !posted::is_let(thread, number) };
     if thread.is_traced() || judged || thread.doomed.load(Ordering::SeqCst) {
-        return false;
+        return None;
     }
     let needs_desks = !answered && space.desks.get().is_none();
     let rewritten = lock(&space.sites).find(|site| site.call == call).is_some();
-    if replaceable(&space, call, number).is_none() && !(rewritten && needs_desks) {
-        return false;
-    }
-    thread.site.store(call, Ordering::SeqCst);
-    // With a signal for it the host sets the thread back to the call.
-    thread.kick();
-    kernel.listener.answer(id, RESTART);
-    true
+    let is_one = replaceable(&space, call, number).is_some() || rewritten && needs_desks;
+    is_one.then_some(call)
 }
 
 /// Whether there is a desk of which a thread has not been told.
@@ -382,65 +400,6 @@ pub fn report_all(kernel: &Kernel, process: &Process) {
         if !sites.is_empty() {
             tell(&thread, place.slot, &place.space, true);
         }
-    }
-}
-
-/// A thread that was interrupted on the way from a site is set back to it, or behind it
-/// if it has its answer. True if a fault is no fault of its own code.
-pub fn unwind(thread: &Thread, context: &mut Context) -> bool {
-    let pointer = context.get(Register::Rip);
-    let place = lock(&thread.place).clone();
-    let memory = &place.space.memory;
-    if fast::is_inside(pointer) {
-        fast::unwind(memory, place.slot, context);
-        return false;
-    }
-    if post::is_inside(pointer) {
-        return post::unwind(memory, place.slot, place.space.desks.get().map(|d| &**d), context);
-    }
-    let found = lock(&place.space.sites).at(pointer);
-    if let Some((trampoline, site)) = found {
-        fast::unwind_trampoline(context, trampoline, (site.start, site.call));
-    } else if let Some(start) = from_stepping_stone(&place.space, pointer) {
-        context.set(Register::Rip, start);
-    }
-    false
-}
-
-/// A rewritten site that `is` one looked for, its trampoline, and what that does.
-fn rewritten(space: &Space, is: impl Fn(&Site) -> bool) -> Option<(u64, Site, Form)> {
-    let (trampoline, site) = lock(&space.sites).find(is)?;
-    Some((trampoline, site, Form::replaced_by(space.memory.read_array(trampoline).ok()?)?))
-}
-
-/// The site from which a stepping stone is reached: nobody stands there otherwise.
-fn from_stepping_stone(space: &Space, pointer: u64) -> Option<u64> {
-    let is_from = |form: Form, site: &Site| form.stepping_stone(site.call) == Some(pointer);
-    let may_be = |site: &Site| STONES.into_iter().any(|form| is_from(form, site));
-    let (trampoline, site, form) = rewritten(space, may_be)?;
-    // Something else may be mapped there by now.
-    let jumps = space.memory.read_array(pointer).ok() == fast::jump(pointer, trampoline);
-    (jumps && is_from(form, &site)).then_some(site.start)
-}
-
-/// A thread that reports each of its steps stands at a rewritten site: it is put in front
-/// of the call, so that it is not set back from every step in the trampoline.
-pub fn step_over(thread: &Thread, context: &mut Context) {
-    let start = context.get(Register::Rip);
-    let space = thread.space();
-    let Some((trampoline, site, form)) = rewritten(&space, |site| site.start == start) else {
-        return;
-    };
-    // Something else may be mapped there by now.
-    let is_there = |(at, bytes): &(u64, Vec<u8>)| {
-        let mut there = vec![0; bytes.len()];
-        space.memory.read(*at, &mut there).is_ok() && there == *bytes
-    };
-    if !form.changes(site.call, trampoline).is_some_and(|changes| changes.iter().all(is_there)) {
-        return;
-    }
-    if form.execute(&space.memory, context).is_ok() {
-        context.set(Register::Rip, site.call);
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
+use crate::platform::HostCall;
 use crate::workers::let_others_serve;
 
 use super::waiter::lock;
@@ -40,6 +41,8 @@ pub struct Posting {
     quick: AtomicU32,
     /// When it made the last one, in nanoseconds.
     last: AtomicU64,
+    /// The last call that it was let make, until it is known to be made.
+    approved: Mutex<Option<HostCall>>,
 }
 
 impl Default for Posting {
@@ -53,6 +56,7 @@ impl Default for Posting {
             seated: AtomicBool::new(false),
             quick: AtomicU32::new(0),
             last: AtomicU64::new(0),
+            approved: Mutex::default(),
         }
     }
 }
@@ -77,6 +81,16 @@ impl Posting {
         let _turn = lock(&self.turn);
         let free = self.let_go.load(Ordering::SeqCst) == self.reports.load(Ordering::SeqCst);
         free.then(f)
+    }
+
+    /// It is let make a posted call.
+    pub fn approve(&self, call: HostCall) {
+        *lock(&self.approved) = Some(call);
+    }
+
+    /// The call that it was let make last, if it may not be made yet. There is none afterwards.
+    pub fn take_approved(&self) -> Option<HostCall> {
+        lock(&self.approved).take()
     }
 
     /// It makes a call that could be posted: whether it makes many in little time.

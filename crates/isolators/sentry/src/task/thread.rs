@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::ipc::semaphores::UndoList;
 use crate::kernel::Kernel;
-use crate::mm::Space;
+use crate::mm::{Flight, Space};
 use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
 use crate::signal::ThreadSignals;
 use crate::syscalls::Habits;
@@ -113,7 +113,7 @@ pub struct Thread {
     pub making: Mutex<Option<(Arc<Thread>, u64)>>,
     /// What its stub was told to do.
     pub order: Mutex<Option<Order>>,
-    /// A change of its space may be in flight ([`crate::mm::Flight`]).
+    /// A change of its space may be in flight ([`Flight`]).
     pub flying: AtomicBool,
     /// It was let wait by the host, with these arguments.
     pub host_wait: Mutex<Option<[u64; 6]>>,
@@ -207,6 +207,13 @@ impl Thread {
             affinity: AtomicU64::new(0),
             policy: AtomicI32::new(0),
         }
+    }
+
+    /// What it was let change is changed, as it has reported or posted a call since: the change.
+    pub fn land(&self) -> Option<Flight> {
+        self.posting.take_approved();
+        let flies = self.flying.swap(false, Ordering::SeqCst);
+        flies.then(|| self.space().land(self.tid)).flatten()
     }
 
     /// Where it is in the file system.

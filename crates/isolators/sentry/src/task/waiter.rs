@@ -71,6 +71,17 @@ pub fn never_waits() -> bool {
     LEAVE.get() == Leave::Always
 }
 
+/// The call that is made would wait for others of the sentry: whether it is left instead, as
+/// it never waits.
+#[must_use]
+pub fn is_left() -> bool {
+    let leaves = never_waits();
+    if leaves {
+        LEFT.set(Some(None));
+    }
+    leaves
+}
+
 #[derive(Debug, Default)]
 struct State {
     parked: Option<Parked>,

@@ -193,7 +193,7 @@ static int posted(double seconds) {
 static volatile int stop;
 static uint64_t dice(uint64_t *s) { *s ^= *s << 13; *s ^= *s >> 7; *s ^= *s << 17; return *s; }
 static void *liar(void *seed) {
-    static const uint16_t numbers[] = {0, 1, 3, 4, 5, 8, 9, 11, 12, 15, 16, 17, 18, 19, 20, 21, 35, 39, 44, 45, 56, 57, 59, 60, 62, 72, 82, 85, 87, 88, 90,
+    static const uint16_t numbers[] = {0, 1, 3, 4, 5, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19, 20, 21, 28, 35, 39, 44, 45, 56, 57, 59, 60, 62, 72, 82, 85, 87, 88, 90,
         102, 105, 107, 117, 133, 157, 200, 202, 217, 228, 231, 232, 233, 234, 262, 269, 281, 322, 332, 435, 511, 512, 4096};
     uint64_t s = (uint64_t)seed;
     while (!stop) {
@@ -210,8 +210,8 @@ static void *liar(void *seed) {
             }
         d->present = dice(&s) % 3;
         for (int i = 0; i < 4; i++) d->pieces[i] = dice(&s) % 2 ? d->args[dice(&s) % 6] : dice(&s) % 5000;
-        static const uint32_t states[] = {0, 1, 1, 1, 1, 2, 4, 8, 16, 0x80000001};
-        d->state = dice(&s) % 16 ? states[dice(&s) % 10] : dice(&s);
+        static const uint32_t states[] = {0, 1, 1, 1, 1, 2, 4, 8, 16, 32, 0x80000001};
+        d->state = dice(&s) % 16 ? states[dice(&s) % 11] : dice(&s);
     }
     return 0;
 }

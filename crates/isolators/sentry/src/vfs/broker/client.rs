@@ -11,7 +11,7 @@ use crate::task::waiter::lock;
 use super::super::Attributes;
 use super::line::{Answer, Line};
 use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, READS, Request};
-use crate::platform::{HostPid, HostTid};
+use crate::platform::{HostPid, HostTid, affinity};
 
 /// What is told of a file: how it was found, and its attributes.
 type Told = Option<(u8, Attributes)>;
@@ -75,8 +75,12 @@ impl BrokerClient {
         room: usize,
     ) -> Result<Answer, Errno> {
         let [first, second] = names.map(<[u8]>::to_vec);
-        let request = Request { operation: operation as u8, numbers, first, second }.encode();
-        self.ask_all(|line| line.talk(&request, with, room))
+        let operation = operation as u8;
+        affinity::staying(|processor| {
+            let processor = u16::try_from(processor).unwrap_or(0);
+            let request = Request { operation, processor, numbers, first, second }.encode();
+            self.ask_all(|line| line.talk(&request, with, room))
+        })
     }
 
     /// Asks its own broker, and then those of others.

@@ -115,6 +115,8 @@ pub struct Found {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Request {
     operation: u8,
+    /// The processor where who asks waits.
+    processor: u16,
     numbers: [u64; 5],
     first: Vec<u8>,
     second: Vec<u8>,
@@ -125,11 +127,12 @@ struct Request {
 const NOT_MINE: i32 = -1;
 /// Bytes of an extended attribute's value, or of all names.
 const EXTENDED: usize = 64 << 10;
-const MESSAGE: usize = 1 + 5 * 8 + 2 + 256 + EXTENDED;
+const MESSAGE: usize = 1 + 2 + 5 * 8 + 2 + 256 + EXTENDED;
 
 impl Request {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![self.operation];
+        bytes.extend_from_slice(&self.processor.to_le_bytes());
         self.numbers.iter().for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
         let length = u16::try_from(self.first.len()).unwrap_or(u16::MAX);
         bytes.extend_from_slice(&length.to_le_bytes());
@@ -139,7 +142,9 @@ impl Request {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (operation, mut rest) = bytes.split_first()?;
+        let (operation, rest) = bytes.split_first()?;
+        let (processor, mut rest) = rest.split_first_chunk()?;
+        let processor = u16::from_le_bytes(*processor);
         let mut numbers = [0; 5];
         for number in &mut numbers {
             let (word, after) = rest.split_first_chunk()?;
@@ -149,7 +154,7 @@ impl Request {
         let (length, rest) = rest.split_first_chunk()?;
         let (first, second) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
         let (first, second) = (first.to_vec(), second.to_vec());
-        Some(Request { operation: *operation, numbers, first, second })
+        Some(Request { operation: *operation, processor, numbers, first, second })
     }
 }
 
@@ -212,6 +217,7 @@ mod tests {
     #[test]
     fn requests_survive_the_way() {
         let request = Request {
+            processor: 3,
             operation: 6,
             numbers: [1, 2, 3, 4, 5],
             first: b"a".to_vec(),

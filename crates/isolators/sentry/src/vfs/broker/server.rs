@@ -10,6 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::platform::affinity;
 use crate::task::waiter::lock;
 
 use super::super::Kind;
@@ -38,6 +39,28 @@ enum Answer {
     Bytes(Vec<u8>),
     /// The line to the thread that waits for disks.
     SyncLine,
+}
+
+/// Where requests come from, and this thread runs.
+#[derive(Debug, Default)]
+struct Processors {
+    own: Option<u16>,
+    /// The last request's, and how many came from there in a row.
+    last: u16,
+    row: u32,
+}
+
+impl Processors {
+    /// Goes to where several in a row have come from.
+    fn follow(&mut self, processor: u16) {
+        const ROW: u32 = 3;
+        self.row = if processor == self.last { self.row.saturating_add(1) } else { 1 };
+        self.last = processor;
+        if self.row >= ROW && self.own != Some(processor) {
+            self.own = Some(processor);
+            affinity::stay_on(processor.into());
+        }
+    }
 }
 
 /// The process's side.
@@ -90,13 +113,17 @@ impl Broker {
     /// Serves until the sentry is gone.
     pub fn serve(&self) {
         let mut buffer = vec![0; MESSAGE];
+        let mut processors = Processors::default();
         while let Ok((length, descriptors)) = receive(&self.socket, &mut buffer) {
             if length == 0 {
                 return;
             }
             let request = buffer.get(..length).and_then(Request::decode);
             let result = match request {
-                Some(request) => self.perform(&request, descriptors),
+                Some(request) => {
+                    processors.follow(request.processor);
+                    self.perform(&request, descriptors)
+                }
                 None => Err(Errno::INVAL),
             };
             let mut answer = vec![0; 4];

@@ -60,6 +60,8 @@ pub struct Kernel {
     pub stops: Arc<WaitQueue>,
     /// Woken when a signal is queued: for sigtimedwait and signalfd.
     pub signals: Arc<WaitQueue>,
+    /// How many of them wait for whom.
+    pub queued: Arc<crate::task::queued::Queued>,
     /// Terminals.
     pub terminals: Terminals,
     /// What is to happen later.
@@ -130,6 +132,7 @@ impl Kernel {
             children: Arc::default(),
             stops: Arc::default(),
             signals: Arc::default(),
+            queued: Arc::default(),
             terminals: Terminals::default(),
             alarms: Arc::default(),
             futexes: Arc::default(),
@@ -170,6 +173,7 @@ impl Kernel {
             children: or_new(shared.processes, &self.children),
             stops: or_new(shared.processes, &self.stops),
             signals: or_new(shared.processes, &self.signals),
+            queued: Arc::default(),
             terminals: Terminals::default(),
             alarms: Arc::clone(&self.alarms),
             futexes: Arc::clone(&self.futexes),

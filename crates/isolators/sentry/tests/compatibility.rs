@@ -392,6 +392,12 @@ fn trifles_are_the_same() {
     same_as_root("trifles");
 }
 
+/// How many signals wait for a user, whoever of his processes they are for.
+#[test]
+fn signals_that_wait_are_counted_the_same() {
+    same_as_root("queued");
+}
+
 /// What of a process is nobody else's business.
 #[test]
 fn processes_are_as_private() {

@@ -9,13 +9,14 @@ use crate::platform::post::Place;
 use crate::platform::{GuestMemory, INJECT_ADDRESS, KICK};
 use crate::syscalls;
 use crate::task::limits::resource;
+use crate::task::queued::Account;
 use crate::task::trace::{self, Before, Leaving};
 use crate::task::waiter::lock;
 use crate::task::{Restart, Status, Thread, dismiss, enter_stop, exit_process, park, stop};
 
 use super::{
-    Action, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGCONT, SIGKILL, SIGSEGV,
-    SIGSTOP, bit, default_of, frame, retarget, take::take_counted,
+    Action, Counted, DefaultAction, IGNORE, Info, NO_DEFER, RESET_HAND, RESTART, SIGCONT, SIGKILL,
+    SIGSEGV, SIGSTOP, bit, default_of, frame, retarget, take::take_counted,
 };
 
 const SIGSYS: i32 = 31;
@@ -169,6 +170,7 @@ fn read_frame(
 /// A signal that can't be missed: it ends the process if it is ignored or held back.
 pub fn force(thread: &Arc<Thread>, info: Info) {
     let signal = info.signal();
+    let account = Account::of_thread(thread);
     let mut signals = lock(&thread.signals);
     let actions = thread.process.actions();
     let mut actions = lock(&actions);
@@ -176,7 +178,7 @@ pub fn force(thread: &Arc<Thread>, info: Info) {
         signals.mask &= !bit(signal);
         actions.set(signal, Action::default());
     }
-    signals.pending.add(info);
+    let _ = signals.pending.add(info, &Counted::New(&account));
     drop(actions);
     drop(signals);
 }

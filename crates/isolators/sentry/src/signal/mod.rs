@@ -4,10 +4,9 @@ mod deliver;
 mod frame;
 pub mod outside;
 pub mod owner;
+mod queue;
 mod send;
 mod take;
-
-use std::collections::VecDeque;
 
 use rustix::io::Errno;
 
@@ -15,7 +14,8 @@ use crate::task::Process;
 use crate::task::user_namespace::Ids;
 
 pub use deliver::{force, reported, resume};
-pub use send::{Sender, Target, count_overrun, retarget, send};
+pub use queue::{Counted, Pending};
+pub use send::{Sender, Target, keep, retarget, send, send_of_timer, try_send};
 pub use take::take;
 
 /// `SIGCHLD`
@@ -160,6 +160,11 @@ impl Info {
         self.get(20)
     }
 
+    /// That timer has fired so often more.
+    pub(super) fn fired_more(&mut self, times: i32) {
+        self.put(20, self.overrun().saturating_add(times));
+    }
+
     /// Where a fault was.
     #[must_use]
     pub fn address(&self) -> u64 {
@@ -205,83 +210,6 @@ impl Info {
     #[must_use]
     pub fn bytes(&self) -> &[u8; 128] {
         &self.bytes
-    }
-}
-
-/// Signals that wait.
-#[derive(Debug, Default)]
-pub struct Pending {
-    queue: VecDeque<Info>,
-}
-
-/// Real-time signals that one queue holds.
-const QUEUE_LIMIT: usize = 1024;
-
-impl Pending {
-    /// Adds one. A standard signal that waits already is not added again; a
-    /// real-time one is, up to a limit.
-    pub fn add(&mut self, info: Info) -> bool {
-        let signal = info.signal();
-        if bit(signal) == 0 {
-            // A guest's stub reports what it likes.
-            return false;
-        }
-        if signal < 32 && self.set() & bit(signal) != 0 {
-            return true;
-        }
-        if self.is_full() && signal >= 32 {
-            return false;
-        }
-        self.queue.push_back(info);
-        true
-    }
-
-    /// All that wait, in their order.
-    #[must_use]
-    pub fn all(&self) -> Vec<Info> {
-        self.queue.iter().copied().collect()
-    }
-
-    /// Whether no further real-time signal is taken.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.queue.len() >= QUEUE_LIMIT
-    }
-
-    /// How many wait.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.queue.len() as u64
-    }
-
-    /// Which ones wait.
-    #[must_use]
-    pub fn set(&self) -> u64 {
-        self.queue.iter().fold(0, |set, info| set | bit(info.signal()))
-    }
-
-    /// Takes the first of `wanted`: the lowest number first, as Linux.
-    pub fn take(&mut self, wanted: u64) -> Option<Info> {
-        let lowest = self.set() & wanted;
-        if lowest == 0 {
-            return None;
-        }
-        let signal = i32::try_from(lowest.trailing_zeros()).unwrap_or(0) + 1;
-        let at = self.queue.iter().position(|info| info.signal() == signal)?;
-        self.queue.remove(at)
-    }
-
-    /// Counts `more` firings of a timer whose signal waits here; false if it doesn't.
-    pub fn count_overrun(&mut self, timer: i32, more: i32) -> bool {
-        let of_timer = |info: &&mut Info| info.code() == SI_TIMER && info.timer() == timer;
-        let Some(info) = self.queue.iter_mut().find(of_timer) else { return false };
-        info.put(20, info.overrun().saturating_add(more));
-        true
-    }
-
-    /// Forgets those of `set`.
-    pub fn discard(&mut self, set: u64) {
-        self.queue.retain(|info| bit(info.signal()) & set == 0);
     }
 }
 
@@ -459,32 +387,5 @@ impl ThreadSignals {
     /// Sets the mask, save those that can't be masked.
     pub fn set_mask(&mut self, mask: u64) {
         self.mask = mask & !unmaskable();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn standard_signals_wait_once_and_real_time_ones_queue() {
-        let mut pending = Pending::default();
-        for signal in [40, 10, 40, 10, 2] {
-            assert!(pending.add(Info::new(signal, SI_USER)));
-        }
-        let mut order = Vec::new();
-        while let Some(info) = pending.take(u64::MAX) {
-            order.push(info.signal());
-        }
-        assert_eq!(order, [2, 10, 40, 40]);
-    }
-
-    #[test]
-    fn only_wanted_ones_are_taken() {
-        let mut pending = Pending::default();
-        pending.add(Info::new(2, SI_USER));
-        assert!(pending.take(bit(3)).is_none());
-        pending.discard(bit(2));
-        assert_eq!(pending.set(), 0);
     }
 }

@@ -16,7 +16,7 @@ use crate::task::{Pid, Process, Thread, members};
 use crate::vfs::{OpenFile, Ready};
 use crate::workers::Parked;
 
-use super::{Info, SI_KERNEL, SIGIO, SIGURG, Sender, Target, send};
+use super::{Info, SI_KERNEL, SIGIO, SIGURG, Sender, Target, send, try_send};
 
 /// Whom a file's signals are for, by the kernel's ids.
 #[derive(Clone, Debug)]
@@ -359,8 +359,9 @@ impl Owner {
         let Some((kernel, whose, by)) = whose else { return };
         let Some(kernel) = kernel.upgrade() else { return };
         for target in whose.targets(&kernel) {
-            if by.may_tell(target.process()) {
-                send(&kernel, &target, info);
+            // Where one that tells more finds no room, it is the plain one.
+            if by.may_tell(target.process()) && try_send(&kernel, &target, info).is_err() {
+                send(&kernel, &target, Info::new(SIGIO, SI_KERNEL));
             }
         }
     }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
+
 use crate::kernel::Kernel;
+use crate::task::queued::{Account, Charge};
 use crate::task::waiter::lock;
 use crate::task::{Caps, Credentials, Process, Status, Thread, exit_process, go_on};
 
-use super::{DefaultAction, Info, SIGCONT, SIGKILL, bit, default_of};
+use super::{Counted, DefaultAction, Info, SIGCONT, SIGKILL, bit, default_of};
 
 /// For whom a signal is.
 #[derive(Clone)]
@@ -55,35 +58,58 @@ impl Sender {
     }
 }
 
-/// Counts `more` firings of a timer whose signal waits for `target`; false if it
-/// doesn't.
-#[must_use]
-pub fn count_overrun(target: &Target, timer: i32, more: i32) -> bool {
-    match target {
-        Target::Thread(thread) => lock(&thread.signals).pending.count_overrun(timer, more),
-        Target::Process(process) => lock(&process.pending).count_overrun(timer, more),
-    }
-}
-
 /// Queues a signal and sees to it that it is noticed; SIGCONT continues a stopped
 /// process whatever it does on it.
-pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
-    queue(kernel, target, info);
+///
+/// # Errors
+/// `EAGAIN` if there is no room for what a real-time signal tells.
+pub fn try_send(kernel: &Arc<Kernel>, target: &Target, info: Info) -> Result<(), Errno> {
+    queue(kernel, target, info, None)?;
     if info.signal() == SIGCONT {
         // Once it waits, so that the first thing that the process does is to handle it.
         go_on(kernel, target.process());
     }
+    Ok(())
+}
+
+/// [`try_send`], where nobody can be told that there is no room.
+pub fn send(kernel: &Arc<Kernel>, target: &Target, info: Info) {
+    let _ = try_send(kernel, target, info);
+}
+
+/// Sends the signal of a timer that has a place for it, and has fired `times`.
+pub fn send_of_timer(
+    kernel: &Arc<Kernel>,
+    target: &Target,
+    info: Info,
+    (charge, times): (&Arc<Charge>, i32),
+) {
+    let _ = queue(kernel, target, info, Some((charge, times)));
+    if info.signal() == SIGCONT {
+        go_on(kernel, target.process());
+    }
+}
+
+/// Adds a signal to those of a thread that looks for them before it goes on.
+pub fn keep(thread: &Thread, info: Info) {
+    let account = Account::of_thread(thread);
+    let _ = lock(&thread.signals).pending.add(info, &Counted::New(&account));
 }
 
 /// Queues a signal and sees to it that it is noticed. What the process ignores
 /// is dropped, unless a thread that it is for holds it back.
-fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
+fn queue(
+    kernel: &Arc<Kernel>,
+    target: &Target,
+    info: Info,
+    timer: Option<(&Arc<Charge>, i32)>,
+) -> Result<(), Errno> {
     let signal = info.signal();
     let process = target.process();
     let info = info.seen_by(process);
     if signal == SIGKILL {
         exit_process(kernel, process, Status::Killed(9, false));
-        return;
+        return Ok(());
     }
     let threads = kernel.threads_of(process.pid);
     let cancelled = match default_of(signal) {
@@ -102,14 +128,20 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
     };
     let ignored = !traced && lock(&process.actions()).ignores(signal);
     let blocks = |thread: &Arc<Thread>| lock(&thread.signals).mask & bit(signal) != 0;
+    let account = match target {
+        Target::Thread(thread) => Account::of_thread(thread),
+        Target::Process(process) => Account::of_process(process),
+    };
+    let counted =
+        timer.map_or(Counted::New(&account), |(charge, times)| Counted::Timer(charge, times));
     match target {
         Target::Thread(thread) => {
             if ignored && !blocks(thread) {
-                return;
+                return Ok(());
             }
             let interrupts = {
                 let mut signals = lock(&thread.signals);
-                signals.pending.add(info);
+                signals.pending.add(info, &counted)?;
                 let interrupts = signals.mask & bit(signal) == 0;
                 if interrupts {
                     thread.waiter.signal();
@@ -123,13 +155,13 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
         }
         Target::Process(process) => {
             if ignored && !threads.iter().all(blocks) {
-                return;
+                return Ok(());
             }
             let thread = threads.iter().find(|t| !blocks(t));
             {
                 // At once: who takes it afterwards forgets the interruption, too.
                 let mut pending = lock(&process.pending);
-                pending.add(info);
+                pending.add(info, &counted)?;
                 if let Some(thread) = thread {
                     thread.waiter.signal();
                 }
@@ -144,6 +176,7 @@ fn queue(kernel: &Arc<Kernel>, target: &Target, info: Info) {
             }
         }
     }
+    Ok(())
 }
 
 /// A thread won't take signals of `held` that wait for any of its process's, as it holds them

@@ -77,7 +77,7 @@ pub(super) fn pidfd_send_signal(call: &Call<'_>) -> Outcome {
         return Err(Errno::PERM.into());
     }
     if number != 0 {
-        signals::send_checked(call, &Target::Process(target), info);
+        signals::send_checked(call, &Target::Process(target), info)?;
     }
     Ok(0)
 }

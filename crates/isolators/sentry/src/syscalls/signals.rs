@@ -8,10 +8,9 @@ use rustix::io::Errno;
 use crate::kernel::Frame;
 use crate::platform::context::Register;
 use crate::signal::{
-    self, Action, Info, MAX, Pending, SI_TKILL, SI_USER, SIGCONT, SIGKILL, SIGSTOP, STACK_DISABLED,
-    STACK_DISARMS, STACK_IN_USE, Sender, Target, send, unmaskable,
+    self, Action, Info, MAX, SI_TKILL, SI_USER, SIGCONT, SIGKILL, SIGSTOP, STACK_DISABLED,
+    STACK_DISARMS, STACK_IN_USE, Sender, Target, try_send, unmaskable,
 };
-use crate::task::limits::resource;
 use crate::task::waiter::{Woken, lock};
 use crate::task::{Process, Restart};
 use crate::vfs::{OpenFile, SignalFd, status};
@@ -220,7 +219,7 @@ pub(super) fn kill(call: &Call<'_>) -> Outcome {
     if number != 0 {
         for process in allowed {
             let info = Info::from_user(number, SI_USER, own, user);
-            send_checked(call, &Target::Process(process), info);
+            send_checked(call, &Target::Process(process), info)?;
         }
     }
     Ok(0)
@@ -228,7 +227,10 @@ pub(super) fn kill(call: &Call<'_>) -> Outcome {
 
 /// The first process only gets what it has a handler for, as in a PID namespace
 /// on Linux.
-pub(super) fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
+///
+/// # Errors
+/// As [`try_send`].
+pub(super) fn send_checked(call: &Call<'_>, target: &Target, info: Info) -> Result<(), Errno> {
     let process = target.process();
     // What a thread holds back waits: a handler may be set meanwhile.
     let bit = signal::bit(info.signal());
@@ -246,9 +248,9 @@ pub(super) fn send_checked(call: &Call<'_>, target: &Target, info: Info) {
     let first = process.is_first_for(&call.thread.process) && info.signal() != 0;
     let first = first && (info.signal() == SIGKILL || !traced());
     if first && lock(&process.actions()).get(info.signal()).handler <= 1 && !held() {
-        return;
+        return Ok(());
     }
-    send(call.kernel, target, info);
+    try_send(call.kernel, target, info)
 }
 
 fn to_thread(call: &Call<'_>, group: Option<i32>, tid: i32, number: i32, info: Info) -> Outcome {
@@ -266,20 +268,9 @@ fn to_thread(call: &Call<'_>, group: Option<i32>, tid: i32, number: i32, info: I
         return Err(Errno::PERM.into());
     }
     if number != 0 {
-        check_room(&thread.process, &lock(&thread.signals).pending, &info)?;
-        send_checked(call, &Target::Thread(thread), info);
+        send_checked(call, &Target::Thread(thread), info)?;
     }
     Ok(0)
-}
-
-/// Real-time signals queue up to a limit of who gets them; kill(2) doesn't say that one is lost.
-fn check_room(to: &Process, pending: &Pending, info: &Info) -> Result<(), Errno> {
-    if info.signal() < 32 || info.code() == SI_USER {
-        return Ok(());
-    }
-    let most = lock(&to.limits).soft(resource::SIGPENDING);
-    let full = pending.is_full() || pending.count() >= most;
-    if full { Err(Errno::AGAIN) } else { Ok(()) }
 }
 
 fn own_info(call: &Call<'_>, number: i32) -> Info {
@@ -321,8 +312,7 @@ pub(super) fn sigqueueinfo(call: &Call<'_>) -> Outcome {
         return Err(Errno::PERM.into());
     }
     if number != 0 {
-        check_room(&process, &lock(&process.pending), &info)?;
-        send_checked(call, &Target::Process(process), info);
+        send_checked(call, &Target::Process(process), info)?;
     }
     Ok(0)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::signal::MAX;
+use crate::task::queued::Account;
 use crate::task::waiter::lock;
 use crate::time::{Notify, PosixTimer, Source, ThreadClock, Timer};
 use crate::vfs::{OpenFile, TimerFd, status};
@@ -130,16 +131,17 @@ pub(super) fn timer_create(call: &Call<'_>) -> Outcome {
         }
         Clock::Processor { whose: Whose::Thread(_), .. } => return Err(Errno::OPNOTSUPP.into()),
     };
+    let charge = Account::of_thread(call.thread).charge(false).ok_or(Errno::AGAIN)?;
     let (notify, default) = notify(call, call.arg(1))?;
     let process = &call.thread.process;
-    let made = lock(&process.timers).make(process, number, source, |id| match notify {
+    let timer = (number, source);
+    let id = lock(&process.timers).make(process, timer, charge, |id| match notify {
         // Without a `sigevent` the value is the timer's id.
         Notify::Process(number, _) if default => {
             Notify::Process(number, u64::from(id.cast_unsigned()))
         }
         other => other,
     });
-    let id = made.ok_or(Errno::AGAIN)?;
     if call.memory().write(call.arg(2), &id.to_le_bytes()).is_err() {
         lock(&process.timers).delete(id);
         return Err(Errno::FAULT.into());

@@ -281,6 +281,11 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     }
     futex::ended(kernel, thread);
     place.space.leave();
+    let own = std::mem::take(&mut lock(&thread.signals).pending);
+    if thread.tid == thread.process.pid {
+        // Until somebody has waited for it.
+        lock(&thread.process.pending).bury(own);
+    }
     if !thread.is_served() {
         settled(thread);
     }

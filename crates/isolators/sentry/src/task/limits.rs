@@ -37,7 +37,7 @@ impl Default for Limits {
             (resource::CORE, 0, INFINITY),
             (resource::NOFILE, crate::vfs::LIMIT.into(), MOST_FILES),
             (resource::MEMLOCK, 8 << 20, 8 << 20),
-            (resource::SIGPENDING, 1024, 1024),
+            (resource::SIGPENDING, 16_384, 16_384),
             (resource::MSGQUEUE, 819_200, 819_200),
             (resource::NICE, 0, 0),
             (resource::RTPRIO, 0, 0),

@@ -17,6 +17,7 @@ mod outer_ids;
 pub mod pid_namespace;
 pub mod posting;
 pub mod process;
+pub mod queued;
 mod robust;
 mod stop;
 pub mod thread;

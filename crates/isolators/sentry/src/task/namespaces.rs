@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
+use super::limits::resource;
 use super::pid_namespace::{PidNamespace, Pids};
 use super::user_namespace::{Space, new_number, same as same_owner};
 use super::waiter::lock;
@@ -193,7 +194,8 @@ pub fn make(
         if !base.is_some_and(|base| Arc::ptr_eq(&base, &root.top())) {
             return Err(Errno::PERM);
         }
-        credentials = who.in_new_space()?;
+        let most = lock(&thread.process.limits).soft(resource::SIGPENDING);
+        credentials = who.in_new_space(most)?;
     }
     if has(new::ALL & !new::USERS) && !credentials.can_here(Caps::SYS_ADMIN) {
         return Err(Errno::PERM);

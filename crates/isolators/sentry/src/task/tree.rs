@@ -6,7 +6,10 @@ use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;
 
+use crate::signal::Pending;
+
 use super::pid_namespace::PidNamespace;
+use super::waiter::lock;
 use super::{Pid, Process, Status, Stop, Thread};
 
 /// A process's row.
@@ -183,7 +186,10 @@ impl Tree {
 
     /// Forgets a process.
     pub fn remove(&mut self, pid: Pid) {
-        self.rows.remove(&pid);
+        if let Some(row) = self.rows.remove(&pid) {
+            // Who still knows it does not keep them.
+            *lock(&row.process.pending) = Pending::default();
+        }
     }
 
     /// The thread with this id.

@@ -58,6 +58,9 @@ pub struct UserNamespace {
     pub(super) owner: (u32, u32),
     /// Whether he could give files capabilities in the one above.
     parent_could: bool,
+    /// So many signals may wait for its maker, those of all in it included, for one to be queued
+    /// in it.
+    pub(super) most_queued: u64,
     /// Its number.
     pub number: u64,
     state: Mutex<State>,
@@ -178,11 +181,11 @@ impl Credentials {
         knows(&self.space, owner)
     }
 
-    /// Who he is in a namespace of his own that he makes, where he can do everything.
+    /// Who he is in a namespace of his own that he makes, where he can do everything; `most_queued`: his limit of signals that wait.
     ///
     /// # Errors
     /// As clone(2) with `CLONE_NEWUSER`.
-    pub fn in_new_space(&self) -> Result<Credentials, Errno> {
+    pub fn in_new_space(&self, most_queued: u64) -> Result<Credentials, Errno> {
         if !self.knows((self.users[1], self.groups[1])) {
             return Err(Errno::PERM);
         }
@@ -194,6 +197,7 @@ impl Credentials {
             level: level(&self.space) + 1,
             owner: (self.users[1], self.groups[1]),
             parent_could: self.can_here(Caps::SETFCAP),
+            most_queued,
             number: new_number(),
             state: Mutex::new(State {
                 users: Vec::new(),
@@ -397,7 +401,7 @@ mod tests {
     #[test]
     fn who_makes_one_maps_itself_and_no_other() {
         let who = user(1000);
-        let new = who.in_new_space().unwrap();
+        let new = who.in_new_space(9).unwrap();
         assert_eq!(new.id_for(Ids::Users, 1000), OVERFLOW);
         assert!(new.can_here(Caps::SYS_ADMIN) && !new.can(Caps::SYS_ADMIN));
         let space = &new.space;
@@ -424,7 +428,7 @@ mod tests {
     #[test]
     fn ranges_are_within_those_above() {
         let root = user(0);
-        let one = root.in_new_space().unwrap();
+        let one = root.in_new_space(9).unwrap();
         assert_eq!(
             write_map(&one.space, Ids::Users, (&root, true), b"0 100 10\n20 200 5\n"),
             Ok(())
@@ -433,11 +437,11 @@ mod tests {
         let mut inner = one.clone();
         inner.users = [100; 4];
         inner.groups = [0; 4];
-        assert_eq!(inner.in_new_space().err(), Some(Errno::PERM), "its group is not mapped");
+        assert_eq!(inner.in_new_space(9).err(), Some(Errno::PERM), "its group is not mapped");
         let groups = Ids::Groups;
         assert_eq!(write_map(&one.space, groups, (&root, false), b"0 0 10"), Err(Errno::PERM));
         assert_eq!(write_map(&one.space, groups, (&root, true), b"0 0 10"), Ok(()));
-        let two = inner.in_new_space().unwrap();
+        let two = inner.in_new_space(9).unwrap();
         assert_eq!(write_map(&two.space, Ids::Users, (&inner, true), b"0 8 4"), Err(Errno::PERM));
         assert_eq!(write_map(&two.space, Ids::Users, (&inner, true), b"5 2 4"), Ok(()));
         assert_eq!(two.id_from(Ids::Users, 6), Ok(103));
@@ -449,11 +453,11 @@ mod tests {
     fn they_are_nested_so_deep_and_no_deeper() {
         let mut who = user(0);
         for _ in 0..DEEPEST {
-            let new = who.in_new_space().unwrap();
+            let new = who.in_new_space(9).unwrap();
             write_map(&new.space, Ids::Users, (&who, true), b"0 0 1").unwrap();
             write_map(&new.space, Ids::Groups, (&who, true), b"0 0 1").unwrap();
             who = new;
         }
-        assert_eq!(who.in_new_space().err(), Some(Errno::NOSPC));
+        assert_eq!(who.in_new_space(9).err(), Some(Errno::NOSPC));
     }
 }

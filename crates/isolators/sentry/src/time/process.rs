@@ -6,12 +6,10 @@ use std::sync::{Arc, Weak};
 
 use crate::kernel::Kernel;
 use crate::signal::{self, Info, SI_KERNEL, SI_TIMER, Target};
+use crate::task::queued::Charge;
 use crate::task::{Process, Thread};
 
 use super::{Source, Timer};
-
-/// Timers that a process can make.
-const MOST: usize = 4096;
 
 /// Timers of a process.
 #[derive(Default)]
@@ -70,17 +68,14 @@ impl ProcessTimers {
         self.limit = Some(timer);
     }
 
-    /// Makes a timer; `None` if there are too many.
+    /// Makes a timer. The place of its signal is `charge`.
     pub fn make(
         &mut self,
         process: &Arc<Process>,
-        clock: i32,
-        source: Source,
+        (clock, source): (i32, Source),
+        charge: Arc<Charge>,
         notify: impl FnOnce(i32) -> Notify,
-    ) -> Option<i32> {
-        if self.made.len() >= MOST {
-            return None;
-        }
+    ) -> i32 {
         while self.made.contains_key(&self.next) {
             self.next = if self.next == i32::MAX { 0 } else { self.next + 1 };
         }
@@ -88,10 +83,12 @@ impl ProcessTimers {
         self.next = if id == i32::MAX { 0 } else { id + 1 };
         let notify = notify(id);
         let weak = Arc::downgrade(process);
-        let fire = move |kernel: &Arc<Kernel>, times: u64| fire(kernel, &weak, id, &notify, times);
+        let fire = move |kernel: &Arc<Kernel>, times: u64| {
+            fire(kernel, &weak, (id, &charge), &notify, times);
+        };
         let timer = Timer::new(source, Box::new(fire));
         self.made.insert(id, Arc::new(PosixTimer { timer, clock, overrun: AtomicU64::new(0) }));
-        Some(id)
+        id
     }
 
     /// One that was made.
@@ -123,7 +120,13 @@ impl ProcessTimers {
     }
 }
 
-fn fire(kernel: &Arc<Kernel>, process: &Weak<Process>, id: i32, notify: &Notify, times: u64) {
+fn fire(
+    kernel: &Arc<Kernel>,
+    process: &Weak<Process>,
+    (id, charge): (i32, &Arc<Charge>),
+    notify: &Notify,
+    times: u64,
+) {
     let Some(process) = process.upgrade() else { return };
     let (number, value, thread) = match notify {
         Notify::None => return,
@@ -134,13 +137,9 @@ fn fire(kernel: &Arc<Kernel>, process: &Weak<Process>, id: i32, notify: &Notify,
             None => return,
         },
     };
-    let more = i32::try_from(times).unwrap_or(i32::MAX);
     let target = thread.map_or_else(|| Target::Process(process), Target::Thread);
-    // It waits already: that one tells of these, too.
-    if signal::count_overrun(&target, id, more) {
-        return;
-    }
     let mut info = Info::new(number, SI_TIMER);
     info.set_timer(id, i32::try_from(times.saturating_sub(1)).unwrap_or(i32::MAX), value);
-    signal::send(kernel, &target, info);
+    let times = i32::try_from(times).unwrap_or(i32::MAX);
+    signal::send_of_timer(kernel, &target, info, (charge, times));
 }

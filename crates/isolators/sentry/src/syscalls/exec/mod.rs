@@ -323,6 +323,8 @@ pub(super) fn execute(call: &Call<'_>, frame: &Frame, named: &Named, lists: (u64
         }
         drop(left);
         lock(&process.timers).execute();
+        // Of the first thread, whose place this one takes.
+        lock(&process.pending).forget_buried();
         process.aio.clear();
         // What another process shared is its own from here on.
         let mut actions = lock(&process.actions()).clone();

@@ -23,7 +23,7 @@ pub use stop::{
 pub use wait::{Waited, wait};
 
 use crate::kernel::{Frame, Kernel};
-use crate::signal::{Info, SIGSTOP, Target, send};
+use crate::signal::{Info, SIGSTOP, Target, keep, send};
 
 use super::user_namespace::Space;
 use super::waiter::lock;
@@ -286,7 +286,7 @@ pub fn inherit(parent: &Thread, child: &Arc<Thread>) {
         ..Trace::default()
     };
     if !own.seized {
-        lock(&child.signals).pending.add(Info::new(SIGSTOP, crate::signal::SI_KERNEL));
+        keep(child, Info::new(SIGSTOP, crate::signal::SI_KERNEL));
     }
     child.watch(Some(tracer));
 }
@@ -311,7 +311,7 @@ pub fn executed(
     if !seized {
         let [user, ..] = lock(&thread.credentials).users;
         let info = Info::from_user(SIGTRAP, crate::signal::SI_USER, thread.process.pid, user);
-        lock(&thread.signals).pending.add(info);
+        keep(thread, info);
     }
     Leaving::Stays
 }

@@ -307,7 +307,7 @@ pub fn before_resume(
                 }
             }
             Mode::Step => {
-                lock(&thread.signals).pending.add(trap(TRAP_TRACE));
+                signal::keep(thread, trap(TRAP_TRACE));
             }
             Mode::Run | Mode::Emulate | Mode::EmulateStep => {}
         }
@@ -389,9 +389,8 @@ pub fn signal(
     } else {
         Info::from_user(chosen, SI_USER, tracer.unwrap_or(0), 0)
     };
-    let mut signals = lock(&thread.signals);
-    if signals.mask & signal::bit(chosen) != 0 {
-        signals.pending.add(info);
+    if lock(&thread.signals).mask & signal::bit(chosen) != 0 {
+        signal::keep(thread, info);
         return Some(None);
     }
     Some(Some(info))

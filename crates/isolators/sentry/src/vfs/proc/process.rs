@@ -10,8 +10,8 @@ use crate::mm::{Area, Backing};
 use crate::platform::GuestMemory;
 use crate::signal;
 use crate::task::filter::Guard;
-use crate::task::limits::resource;
 use crate::task::pid_namespace::{Pids, number_of, numbers};
+use crate::task::queued::Account;
 use crate::task::user_namespace::{Ids, Space, groups_text, map_text};
 use crate::task::waiter::lock;
 use crate::task::{Credentials, Process};
@@ -51,7 +51,7 @@ fn command_line(memory: &GuestMemory, process: &Process) -> Vec<u8> {
 /// Signals that wait for a thread, or for its process, those that it holds back, and what is
 /// ignored and handled.
 fn signals(process: &Process, (waiting, held): (u64, u64)) -> String {
-    let limit = lock(&process.limits).soft(resource::SIGPENDING);
+    let account = Account::of_process(process);
     let pending = lock(&process.pending).set();
     let (mut ignored, mut handled) = (0, 0);
     let actions = process.actions();
@@ -64,9 +64,10 @@ fn signals(process: &Process, (waiting, held): (u64, u64)) -> String {
         }
     }
     format!(
-        "SigQ:\t{}/{limit}\nSigPnd:\t{waiting:016x}\nShdPnd:\t{pending:016x}\n\
+        "SigQ:\t{}/{}\nSigPnd:\t{waiting:016x}\nShdPnd:\t{pending:016x}\n\
          SigBlk:\t{held:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{handled:016x}\n",
-        (waiting | pending).count_ones()
+        account.count(),
+        account.limit()
     )
 }
 

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::signal::{Actions, Pending};
-use crate::time::{Accounts, Counting, ProcessTimers, Usage};
+use crate::time::{Accounts, Counting, ProcessTimers, Resting, Usage};
 use crate::vfs::{Entry, FileTable};
 
 use super::Pid;
@@ -176,6 +176,8 @@ pub struct Process {
     pub counting: Mutex<Counting>,
     /// Its timers.
     pub timers: Mutex<ProcessTimers>,
+    /// Those of its clocks, its own or others', that rest.
+    pub resting: Arc<Resting>,
     /// What it waits for once it has ended.
     pub(super) leaving: Mutex<Leaving>,
     /// Its resource limits.
@@ -226,6 +228,7 @@ impl Process {
             accounts: Mutex::default(),
             counting: Mutex::default(),
             timers: Mutex::default(),
+            resting: Arc::default(),
             leaving: Mutex::default(),
             limits: Mutex::default(),
             no_huge_pages: AtomicBool::new(false),

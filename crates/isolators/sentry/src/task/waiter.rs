@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::time::Resting;
 use crate::workers::{self, Parked, Wait};
 
 /// Locks without regard to poison: a sentry thread that panics ends the process.
@@ -99,6 +100,8 @@ pub struct Waiter {
     state: Mutex<State>,
     changed: Condvar,
     forward: Forward,
+    /// Who is told that its thread goes on.
+    resting: Option<Arc<Resting>>,
 }
 
 /// Where a call goes.
@@ -131,6 +134,12 @@ pub enum Woken {
 }
 
 impl Waiter {
+    /// That of a thread, for whose process these rest.
+    #[must_use]
+    pub fn of(resting: &Arc<Resting>) -> Self {
+        Waiter { resting: Some(Arc::clone(resting)), ..Waiter::default() }
+    }
+
     /// In which nobody waits: a call runs `forward`, which must not wait.
     #[must_use]
     pub fn forwarding(forward: Box<dyn Fn() + Send + Sync>) -> Self {
@@ -202,7 +211,10 @@ impl Waiter {
         let (parked, waits) = (state.parked.take(), state.waits);
         drop(state);
         match parked {
-            Some(parked) => parked.go_on(),
+            Some(parked) => {
+                self.goes_on();
+                parked.go_on();
+            }
             // To tell nobody is a call of the host's, too.
             None if waits => self.changed.notify_all(),
             None => {}
@@ -232,8 +244,20 @@ impl Waiter {
         None
     }
 
+    fn goes_on(&self) {
+        if let Some(resting) = &self.resting {
+            resting.rouse();
+        }
+    }
+
     /// Waits. What was called since the last wait counts.
     pub fn wait(&self, deadline: Option<Instant>) -> Woken {
+        let woken = self.wait_here(deadline);
+        self.goes_on();
+        woken
+    }
+
+    fn wait_here(&self, deadline: Option<Instant>) -> Woken {
         let mut state = lock(&self.state);
         let (mut end, mut at_the_end, mut begun) = (deadline, Woken::TimedOut, false);
         loop {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
-use crate::task::Thread;
 use crate::task::waiter::lock;
+use crate::task::{Process, Thread};
 use crate::vfs::ProcessFile;
 
 /// Clocks of threads that there may be: each has a descriptor of the sentry's.
@@ -58,6 +58,12 @@ impl ThreadClock {
         let count = rustix::io::pread(file, &mut text, 0).ok()?;
         let text = std::str::from_utf8(text.get(..count)?).ok()?;
         text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    }
+
+    /// Whose it is, unless it has ended.
+    #[must_use]
+    pub fn process(&self) -> Option<Arc<Process>> {
+        self.thread.upgrade().map(|thread| Arc::clone(&thread.process))
     }
 
     /// The first look. Who has been made a moment ago is no thread of the host's yet.

@@ -31,12 +31,17 @@ struct State {
     /// When it fires next, in the source's time.
     next: Option<Duration>,
     interval: Duration,
+    /// What the source showed when it was last looked at.
+    seen: Duration,
+    /// It has no alarm until it is roused.
+    rests: bool,
     /// Counts settings, so that an alarm of a former one does nothing.
     serial: u64,
 }
 
 impl State {
     fn cancel(&mut self) {
+        self.rests = false;
         if let Some((key, alarms)) = self.key.take()
             && let Some(alarms) = alarms.upgrade()
         {
@@ -55,8 +60,10 @@ pub struct Timer {
 /// Alarms of one timer are no closer than this: an interval of a nanosecond must
 /// not keep the sentry busy.
 const PACE: Duration = Duration::from_micros(100);
-/// How often processor time is looked at, at most.
-const LOOK: Duration = Duration::from_millis(2);
+/// Processor time is looked at no more often than this.
+const LOOK: Duration = Duration::from_millis(1);
+/// The same, if none was used meanwhile, as who waits on the host uses none: Linux looks as often.
+const IDLE: Duration = Duration::from_millis(4);
 
 /// What the clock of [`Source::Wall`] says when the kernel starts: times before that are times,
 /// too, and a timer that was to fire then has fired often since.
@@ -135,15 +142,17 @@ impl Timer {
         least: Duration,
     ) {
         let Some(next) = state.next else { return };
-        let wait = next.saturating_sub(now).max(least);
-        let at = match self.source {
-            Source::Wall => Instant::now() + wait,
-            Source::Thread(_) => Instant::now() + wait.max(LOOK),
+        let (wait, look) = (next.saturating_sub(now), least.max(LOOK));
+        let wait = match self.source {
+            Source::Wall => wait.max(least),
+            Source::Thread(_) => wait.max(look),
+            // All processors may be at it, from now on.
             Source::Processor(..) => {
                 let most = u32::try_from(processors()).unwrap_or(1).max(1);
-                Instant::now() + (wait / most).max(LOOK)
+                (wait / most).max(look)
             }
         };
+        let at = Instant::now() + wait;
         let (timer, serial) = (Arc::downgrade(self), state.serial);
         let ring = move |kernel: &Arc<Kernel>| {
             if let Some(timer) = timer.upgrade() {
@@ -157,7 +166,8 @@ impl Timer {
     fn ring(self: &Arc<Self>, kernel: &Arc<Kernel>, serial: u64) {
         // Outside of the lock: it asks the tree of processes.
         let Some(now) = self.now(kernel) else { return };
-        let times = {
+        let watched = self.watched();
+        let (times, rests) = {
             let mut state = lock(&self.state);
             if state.serial != serial {
                 return;
@@ -176,11 +186,38 @@ impl Timer {
                 state.next = Some(next.saturating_add(step));
                 missed.saturating_add(1)
             };
-            self.schedule(kernel, &mut state, now, PACE);
-            times
+            let idle = std::mem::replace(&mut state.seen, now) == now;
+            state.rests = times == 0 && idle && watched.is_some();
+            if !state.rests {
+                self.schedule(kernel, &mut state, now, PACE);
+            }
+            (times, state.rests)
         };
         if times > 0 {
             (self.fire)(kernel, times);
+        }
+        if let Some(process) = watched.filter(|_| rests)
+            && !process.resting.add(kernel, &process, self)
+        {
+            self.rouse(kernel, IDLE);
+        }
+    }
+
+    /// Whose time it watches, unless it counts time that passes.
+    fn watched(&self) -> Option<Arc<Process>> {
+        match &self.source {
+            Source::Wall => None,
+            Source::Thread(clock) => clock.process(),
+            Source::Processor(process, _) => process.upgrade(),
+        }
+    }
+
+    /// If it rests, it has an alarm again.
+    pub(super) fn rouse(self: &Arc<Self>, kernel: &Arc<Kernel>, least: Duration) {
+        let mut state = lock(&self.state);
+        if std::mem::take(&mut state.rests) {
+            let now = state.seen;
+            self.schedule(kernel, &mut state, now, least);
         }
     }
 }

@@ -1,11 +1,13 @@
 // Timers and sleep by processor time, of threads and of processes.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -70,7 +72,75 @@ static int about(long value, long wanted) {
     return value >= wanted - 20 && value <= wanted + 1000;
 }
 
-int main(void) {
+// Timers that nothing was used of for a while fire once it is, however who sleeps is woken.
+static void rests(timer_t timer, const char *by, void (*sleeps)(void)) {
+    struct itimerspec time = in(30, 0);
+    fired = 0;
+    timer_settime(timer, 0, &time, 0);
+    sleeps();
+    int asleep = fired;
+    long end = of(CLOCK_MONOTONIC) + 20000;
+    while (!fired && of(CLOCK_MONOTONIC) < end)
+        for (volatile int i = 0; i < 2000000; i++)
+            ;
+    printf("rests by %s: asleep %d then %d\n", by, asleep, fired);
+}
+static void by_time(void) { usleep(150000); }
+static void by_poll(void) { poll(0, 0, 150); }
+static int ends[2];
+static pid_t wakes(const char *what) {
+    pid_t parent = getpid(), child = fork();
+    if (!child) {
+        usleep(150000);
+        if (*what == 'p') write(ends[1], "x", 1);
+        if (*what == 's') kill(parent, SIGUSR2);
+        _exit(0);
+    }
+    return child;
+}
+static void by_pipe(void) {
+    char c;
+    pid_t child = wakes("pipe");
+    read(ends[0], &c, 1);
+    waitpid(child, 0, 0);
+}
+static void by_wait(void) { waitpid(wakes("end"), 0, 0); }
+static void nothing(int number) {}
+static void by_signal(void) {
+    pid_t child = wakes("signal");
+    pause();
+    waitpid(child, 0, 0);
+}
+static void *sleeps(void *argument) { usleep(150000); return 0; }
+static void by_thread_end(void) {
+    pthread_t other;
+    pthread_create(&other, 0, sleeps, 0);
+    pthread_join(other, 0);
+}
+static void by_vfork(void) {
+    pid_t child = vfork();
+    if (!child) execl("/bin/sleep", "sleep", "0.15", (char *)0), _exit(1);
+    waitpid(child, 0, 0);
+}
+static void all_rest(clockid_t clock) {
+    timer_t timer = make(clock, SIGEV_SIGNAL, 0);
+    pipe(ends);
+    signal(SIGUSR2, nothing);
+    rests(timer, "time", by_time), rests(timer, "poll", by_poll), rests(timer, "pipe", by_pipe);
+    rests(timer, "wait", by_wait), rests(timer, "signal", by_signal);
+    rests(timer, "thread", by_thread_end), rests(timer, "vfork", by_vfork);
+    timer_delete(timer);
+}
+
+int main(int count, char **words) {
+    if (count > 1) {
+        // Something to look for while nothing happens.
+        struct itimerval soon = {{0, 3000}, {0, 3000}};
+        signal(SIGPROF, SIG_IGN);
+        setitimer(ITIMER_PROF, &soon, 0);
+        printf("sleeps\n"), fflush(stdout);
+        pause();
+    }
     setvbuf(stdout, 0, _IOLBF, 0);
     struct sigaction act = {.sa_sigaction = hear, .sa_flags = SA_SIGINFO | SA_RESTART};
     sigaction(SIGUSR1, &act, 0);
@@ -139,6 +209,8 @@ int main(void) {
     printf("by its own: %d\n", clock_nanosleep(mine, 0, &wait, 0));
     stop = 1;
     pthread_join(other, 0);
+    all_rest(CLOCK_PROCESS_CPUTIME_ID);
+    all_rest(CLOCK_THREAD_CPUTIME_ID);
     timer = make(clock, SIGEV_SIGNAL, 0);
     printf("done\n");
 }

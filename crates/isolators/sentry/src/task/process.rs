@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::signal::{Actions, Pending};
+use crate::syscalls::Habits;
 use crate::time::{Accounts, Counting, ProcessTimers, Resting, Usage};
 use crate::vfs::{Entry, FileTable};
 
@@ -154,6 +155,8 @@ pub struct Process {
     pub pending: Mutex<Pending>,
     /// `comm` of its first thread: at most 15 bytes.
     pub name: Arc<Mutex<Vec<u8>>>,
+    /// What its first thread has set of itself: told as long as nobody has waited for it.
+    pub habits: Arc<Mutex<Habits>>,
     /// Where its memory has the arguments and variables that it was given; for procfs.
     pub strings: Mutex<[Range<u64>; 2]>,
     /// The auxiliary vector of its program; for procfs.
@@ -217,6 +220,7 @@ impl Process {
             actions: Mutex::default(),
             pending: Mutex::default(),
             name: Arc::default(),
+            habits: Arc::default(),
             strings: Mutex::default(),
             auxiliary: Mutex::default(),
             continued: AtomicU64::new(0),

@@ -82,8 +82,8 @@ pub struct Thread {
     pub credentials: Arc<Mutex<Credentials>>,
     /// `comm`: shared with the process if it is its first one.
     pub name: Arc<Mutex<Vec<u8>>>,
-    /// What it has set of itself.
-    pub habits: Mutex<Habits>,
+    /// What it has set of itself: shared with the process if it is its first one.
+    pub habits: Arc<Mutex<Habits>>,
     /// Where it is in the file system.
     fs: Mutex<Arc<Fs>>,
     /// Its namespaces, but that of users.
@@ -160,15 +160,15 @@ impl Thread {
     #[must_use]
     pub fn new(tid: Pid, process: Arc<Process>, place: Place, signals: ThreadSignals) -> Self {
         let own = process.credentials();
-        let (credentials, name) = if tid == process.pid {
-            (own, Arc::clone(&process.name))
+        let (credentials, name, habits) = if tid == process.pid {
+            (own, Arc::clone(&process.name), Arc::clone(&process.habits))
         } else {
             let name = lock(&process.name).clone();
-            (Arc::new(Mutex::new(lock(&own).clone())), Arc::new(Mutex::new(name)))
+            (Arc::new(Mutex::new(lock(&own).clone())), Arc::new(Mutex::new(name)), Arc::default())
         };
         let (fs, namespaces) = (process.fs(), lock(&process.namespaces).clone());
         Thread {
-            habits: Mutex::default(),
+            habits,
             fs: Mutex::new(fs),
             namespaces: Mutex::new(namespaces),
             undo: Mutex::default(),

@@ -30,6 +30,13 @@ static void line(const char *path) {
     for (int i = 0; i < n - 1; i++) if (!text[i]) text[i] = '|';
     P("%s: %ld '%s'\n", path, n, text);
 }
+static void *stays(void *p) { char c; read((int)(long)p, &c, 1); _exit(0); }
+static void leaves(int until) {
+    C(PR_SET_TIMERSLACK, 4567, 0, 0, 0);
+    pthread_t t;
+    pthread_create(&t, 0, stays, (void *)(long)until);
+    pthread_exit(0);
+}
 /* The same in procfs: a number, for the first thread, and of others not for everybody. */
 static void slack(void) {
     const char *path = "/proc/self/timerslack_ns";
@@ -61,6 +68,20 @@ static void slack(void) {
     if (!(p = fork())) read(go[0], text, 1), _exit(0);
     snprintf(other, sizeof other, "/proc/%d/timerslack_ns", p);
     fd = open(other, O_RDWR), write(go[1], "", 1), ended(p);
+    close(fd);
+    if (!(p = fork())) leaves(go[0]);
+    snprintf(other, sizeof other, "/proc/%d/task/%d/stat", p, p);
+    for (char state = 0; state != 'Z'; usleep(1000)) fd = open(other, O_RDONLY), pread(fd, text, sizeof text, 0), state = strrchr(text, ')')[2], close(fd);
+    snprintf(other, sizeof other, "/proc/%d/timerslack_ns", p);
+    fd = open(other, O_RDWR);
+    P("first thread ended: %ld %.4s", E(pread(fd, text, sizeof text, 0)), text);
+    P(" set %ld", E(write(fd, "8765", 4)));
+    P(" read %ld %.4s", E(pread(fd, text, sizeof text, 0)), text);
+    write(go[1], "", 1);
+    siginfo_t info;
+    waitid(P_PID, p, &info, WEXITED | WNOWAIT);
+    P(" all ended: %ld %.4s\n", E(pread(fd, text, sizeof text, 0)), text);
+    ended(p);
     P("gone %ld %ld\n", E(pread(fd, text, sizeof text, 0)), E(write(fd, "7", 1)));
     close(fd), close(go[0]), close(go[1]);
     C(PR_SET_TIMERSLACK, 1234, 0, 0, 0);

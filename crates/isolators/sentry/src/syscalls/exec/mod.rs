@@ -197,7 +197,9 @@ fn arrive(
         lock(&space.sites).turn_off();
     }
     if let Some(old) = old {
-        *lock(&thread.habits) = *lock(&old.habits);
+        // Those of a first thread stay with the process.
+        let habits = *lock(&old.habits);
+        *lock(&thread.habits) = habits;
         thread.affinity.store(old.affinity.load(Ordering::SeqCst), Ordering::SeqCst);
         thread.policy.store(old.policy.load(Ordering::SeqCst), Ordering::SeqCst);
         trace::pass_on(kernel, old, &thread);

@@ -1,12 +1,12 @@
 //! `/proc/<pid>/timerslack_ns`: how late the timers of a process's first thread may be.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
-use crate::syscalls::{Call, Failure};
+use crate::syscalls::{Call, Failure, Habits};
 use crate::task::waiter::lock;
-use crate::task::{Caps, Process, Thread};
+use crate::task::{Caps, Process};
 
 use super::super::file::read_text;
 use super::super::{Attributes, File, Ready};
@@ -20,18 +20,24 @@ pub(super) struct SlackFile {
 }
 
 impl SlackFile {
-    /// The thread by now: who executes a program is another one with its number.
-    fn thread(&self) -> Result<Arc<Thread>, Errno> {
+    /// That of the thread by now: who executes a program is another one with its number. The
+    /// first one's is there until somebody has waited for the process.
+    fn habits(&self) -> Result<Arc<Mutex<Habits>>, Errno> {
         let process = self.process.upgrade().ok_or(Errno::SRCH)?;
         let kernel = process.kernel().ok_or(Errno::SRCH)?;
-        let thread = lock(&kernel.tree).thread(self.id).cloned();
-        thread.filter(|thread| Arc::ptr_eq(&thread.process, &process)).ok_or(Errno::SRCH)
+        let tree = lock(&kernel.tree);
+        if self.id == process.pid {
+            let row = tree.row(self.id).filter(|row| Arc::ptr_eq(&row.process, &process));
+            return row.map(|_| Arc::clone(&process.habits)).ok_or(Errno::SRCH);
+        }
+        let thread = tree.thread(self.id).filter(|own| Arc::ptr_eq(&own.process, &process));
+        thread.map(|thread| Arc::clone(&thread.habits)).ok_or(Errno::SRCH)
     }
 }
 
 impl File for SlackFile {
     fn admit(&self, call: &Call<'_>, _: Ready, _: bool) -> Result<Option<usize>, Failure> {
-        let own = Arc::ptr_eq(call.thread, &self.thread()?);
+        let own = Arc::ptr_eq(&call.thread.habits, &self.habits()?);
         if !own && !lock(&call.thread.credentials).can(Caps::SYS_NICE) {
             return Err(Errno::PERM.into());
         }
@@ -39,14 +45,14 @@ impl File for SlackFile {
     }
 
     fn read(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let text = format!("{}\n", lock(&self.thread()?.habits).slack());
+        let text = format!("{}\n", lock(&*self.habits()?).slack());
         Ok(read_text(text.as_bytes(), into, offset))
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
         let text = std::str::from_utf8(from).map_err(|_| Errno::INVAL)?;
         let slack = text.trim().parse().map_err(|_| Errno::INVAL)?;
-        lock(&self.thread()?.habits).set_slack(slack);
+        lock(&*self.habits()?).set_slack(slack);
         Ok(from.len())
     }
 

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use crate::ipc::Ipc;
 use crate::net::Network;
 use crate::net::netlink::Named;
-use crate::task::Pid;
 use crate::task::namespaces::{ipc_of, leave_ipc, living, make, network_of, new};
+use crate::task::{Pid, Thread};
 
 use crate::task::waiter::lock;
 use crate::vfs::Namespace;
@@ -65,12 +65,20 @@ const HANDLERS: u64 = 0x800;
 const THREAD: u64 = 0x1_0000;
 const SEMAPHORES: u64 = 0x4_0000;
 
-/// Whether another process, which has not ended, has the caller's actions for signals.
-fn shares_actions(call: &Call<'_>) -> bool {
+/// Whether another process, which has not ended, has the caller's actions for signals, or, if it
+/// is about that, his memory.
+fn shares(call: &Call<'_>, memory: bool) -> bool {
     let process = &call.thread.process;
-    let own = process.actions();
+    let (actions, space) = (process.actions(), call.thread.space());
+    let lives_there = |thread: &Arc<Thread>| {
+        let place = lock(&thread.place);
+        place.counted && Arc::ptr_eq(&place.space, &space)
+    };
     lock(&call.kernel.tree).rows().any(|(pid, row)| {
-        pid != process.pid && row.ended.is_none() && Arc::ptr_eq(&row.process.actions(), &own)
+        let other = pid != process.pid && row.ended.is_none();
+        other
+            && (Arc::ptr_eq(&row.process.actions(), &actions)
+                || memory && row.threads.values().any(lives_there))
     })
 }
 
@@ -85,7 +93,7 @@ pub(super) fn unshare(call: &Call<'_>) -> Outcome {
     if !alone && flags & (VM | HANDLERS | THREAD | new::USERS) != 0 {
         return Err(Errno::INVAL.into());
     }
-    if flags & (VM | HANDLERS) != 0 && shares_actions(call) {
+    if flags & (VM | HANDLERS) != 0 && shares(call, flags & VM != 0) {
         return Err(Errno::INVAL.into());
     }
     if flags & new::ALL != 0 {

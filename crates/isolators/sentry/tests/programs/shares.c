@@ -241,6 +241,26 @@ static void ends_first(void) {
     left("first thread", p);
     kill(p, SIGKILL), ended(p);
 }
+static int sleeps(void *p) { for (;;) pause(); }
+static int leaves(void *p) { _exit(0); }
+/* Who has the memory, or what signals do, as long as he has not ended, and not a moment longer. */
+static void others(void) {
+    pid_t p = clone(sleeps, stack + sizeof stack, CLONE_VM | SIGCHLD, 0);
+    P("others: memory %ld actions %ld", E(unshare(CLONE_VM)), E(unshare(CLONE_SIGHAND)));
+    kill(p, SIGKILL), ended(p);
+    p = clone(sleeps, stack + sizeof stack, CLONE_VM | CLONE_SIGHAND | SIGCHLD, 0);
+    P(" both %ld %ld", E(unshare(CLONE_VM)), E(unshare(CLONE_SIGHAND)));
+    kill(p, SIGKILL), ended(p);
+    int bad = 0;
+    for (int i = 0; i < 300; i++) {
+        int flags = CLONE_VM | (i & 1 ? CLONE_SIGHAND : 0) | (i & 2 ? CLONE_VFORK : 0) | SIGCHLD;
+        p = clone(i & 4 ? sleeps : leaves, stack + sizeof stack, i & 4 ? flags & ~CLONE_VFORK : flags, 0);
+        if (i & 4) kill(p, SIGKILL);
+        ended(p);
+        bad += !!unshare(CLONE_VM) + !!unshare(CLONE_SIGHAND);
+    }
+    P(" after them %d\n", bad);
+}
 int main(int argc, char **argv) {
     struct stat s;
     pid_t p;
@@ -267,6 +287,7 @@ int main(int argc, char **argv) {
     raise(SIGUSR2);
     P("kept: %d\n", seen == SIGUSR2);
     P("flags %ld %ld %ld\n", E(unshare(CLONE_SIGHAND)), E(unshare(CLONE_VM)), E(unshare(CLONE_SYSVSEM | CLONE_FS | CLONE_FILES)));
+    others();
     sethostname("box", 3);
     old_net = open("/proc/self/ns/net", O_RDONLY), old_uts = open("/proc/self/ns/uts", O_RDONLY);
     pthread_barrier_init(&bar, 0, 2);

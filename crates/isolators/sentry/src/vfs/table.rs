@@ -1,7 +1,7 @@
 //! File descriptors of a process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -20,21 +20,47 @@ struct Slot {
     close_on_exec: bool,
 }
 
+#[derive(Debug, Default)]
+struct Numbers {
+    slots: BTreeMap<u32, Slot>,
+    /// Those that are promised.
+    reserved: BTreeSet<u32>,
+    /// None below is free.
+    taken: u32,
+}
+
 /// Descriptors, by number.
 #[derive(Debug, Default)]
 pub struct FileTable {
-    slots: Mutex<BTreeMap<u32, Slot>>,
-    /// Numbers that are promised. Locked with `slots` locked.
-    reserved: Mutex<BTreeSet<u32>>,
-    /// No number below is free. Written with `slots` locked.
-    taken: AtomicU32,
+    numbers: Mutex<Numbers>,
     /// One more than the limit that was set; 0 if none was.
     limit: AtomicU64,
 }
 
+impl Numbers {
+    /// The lowest from `lowest` on, below `limit`, that is neither taken nor promised. It is taken
+    /// then.
+    fn find(&mut self, lowest: u32, limit: u32) -> Result<u32, Errno> {
+        let from = lowest.max(self.taken);
+        let mut number = from;
+        // None is both.
+        let mut taken = self.slots.range(from..).map(|(n, _)| *n).peekable();
+        while taken.next_if_eq(&number).is_some() || self.reserved.contains(&number) {
+            number += 1;
+        }
+        if number >= limit {
+            return Err(Errno::MFILE);
+        }
+        if lowest <= self.taken {
+            self.taken = number + 1;
+        }
+        Ok(number)
+    }
+}
+
 impl Drop for FileTable {
     fn drop(&mut self) {
-        let slots = std::mem::take(&mut *lock(&self.slots));
+        let slots = std::mem::take(&mut lock(&self.numbers).slots);
         slots.values().for_each(|slot| self.closed(&slot.file));
     }
 }
@@ -49,10 +75,9 @@ impl FileTable {
     /// A table of its own with the same files: for fork(2).
     #[must_use]
     pub fn copy(&self) -> Self {
+        let slots = lock(&self.numbers).slots.clone();
         FileTable {
-            slots: Mutex::new(lock(&self.slots).clone()),
-            reserved: Mutex::default(),
-            taken: AtomicU32::new(0),
+            numbers: Mutex::new(Numbers { slots, ..Numbers::default() }),
             limit: AtomicU64::new(self.limit.load(Ordering::SeqCst)),
         }
     }
@@ -76,7 +101,7 @@ impl FileTable {
     /// # Errors
     /// `EBADF`
     pub fn get(&self, number: u32) -> Result<Arc<OpenFile>, Errno> {
-        lock(&self.slots).get(&number).map(|s| Arc::clone(&s.file)).ok_or(Errno::BADF)
+        lock(&self.numbers).slots.get(&number).map(|s| Arc::clone(&s.file)).ok_or(Errno::BADF)
     }
 
     /// Adds a file under the lowest free number from `lowest` on.
@@ -84,28 +109,9 @@ impl FileTable {
     /// # Errors
     /// `EMFILE`
     pub fn add(&self, file: Arc<OpenFile>, lowest: u32, close_on_exec: bool) -> Result<u32, Errno> {
-        let mut slots = lock(&self.slots);
-        let number = self.find(&slots, lowest)?;
-        slots.insert(number, Slot { file, close_on_exec });
-        Ok(number)
-    }
-
-    /// The lowest number from `lowest` on that is neither taken nor promised. It is taken then.
-    fn find(&self, slots: &BTreeMap<u32, Slot>, lowest: u32) -> Result<u32, Errno> {
-        let reserved = lock(&self.reserved);
-        let from = lowest.max(self.taken.load(Ordering::SeqCst));
-        let mut number = from;
-        // None is both.
-        let mut taken = slots.range(from..).map(|(n, _)| *n).peekable();
-        while taken.next_if_eq(&number).is_some() || reserved.contains(&number) {
-            number += 1;
-        }
-        if number >= self.limit() {
-            return Err(Errno::MFILE);
-        }
-        if lowest <= self.taken.load(Ordering::SeqCst) {
-            self.taken.store(number + 1, Ordering::SeqCst);
-        }
+        let mut numbers = lock(&self.numbers);
+        let number = numbers.find(lowest, self.limit())?;
+        numbers.slots.insert(number, Slot { file, close_on_exec });
         Ok(number)
     }
 
@@ -114,21 +120,19 @@ impl FileTable {
     /// # Errors
     /// `EMFILE`
     pub(super) fn reserve(&self) -> Result<u32, Errno> {
-        let slots = lock(&self.slots);
-        let number = self.find(&slots, 0)?;
-        lock(&self.reserved).insert(number);
+        let mut numbers = lock(&self.numbers);
+        let number = numbers.find(0, self.limit())?;
+        numbers.reserved.insert(number);
         Ok(number)
     }
 
     /// What was to come under that number is there, or does not come.
     pub(super) fn end_reservation(&self, number: u32, file: Option<Arc<OpenFile>>) {
-        let mut slots = lock(&self.slots);
-        lock(&self.reserved).remove(&number);
+        let mut numbers = lock(&self.numbers);
+        numbers.reserved.remove(&number);
         match file {
-            Some(file) => drop(slots.insert(number, Slot { file, close_on_exec: true })),
-            None => {
-                self.taken.fetch_min(number, Ordering::SeqCst);
-            }
+            Some(file) => drop(numbers.slots.insert(number, Slot { file, close_on_exec: true })),
+            None => numbers.taken = numbers.taken.min(number),
         }
     }
 
@@ -137,11 +141,10 @@ impl FileTable {
     /// # Errors
     /// `EMFILE`
     pub fn check_room(&self) -> Result<(), Errno> {
-        let (slots, limit) = (lock(&self.slots), self.limit());
+        let (numbers, limit) = (lock(&self.numbers), self.limit());
+        let below = |most: usize| most + numbers.reserved.len() < limit as usize;
         // Some may be beyond a limit that was lowered.
-        let promised = lock(&self.reserved).len();
-        let below = |most: usize| most + promised < limit as usize;
-        let room = below(slots.len()) || below(slots.range(..limit).count());
+        let room = below(numbers.slots.len()) || below(numbers.slots.range(..limit).count());
         if room { Ok(()) } else { Err(Errno::MFILE) }
     }
 
@@ -169,12 +172,12 @@ impl FileTable {
         if number >= self.limit() {
             return Err(Errno::BADF);
         }
-        let mut slots = lock(&self.slots);
-        if lock(&self.reserved).contains(&number) {
+        let mut numbers = lock(&self.numbers);
+        if numbers.reserved.contains(&number) {
             return Err(Errno::BUSY);
         }
-        let old = slots.insert(number, Slot { file, close_on_exec });
-        drop(slots);
+        let old = numbers.slots.insert(number, Slot { file, close_on_exec });
+        drop(numbers);
         Ok(old.map(|old| old.file))
     }
 
@@ -184,9 +187,9 @@ impl FileTable {
     /// `EBADF`
     pub fn remove(&self, number: u32) -> Result<Arc<OpenFile>, Errno> {
         let slot = {
-            let mut slots = lock(&self.slots);
-            self.taken.fetch_min(number, Ordering::SeqCst);
-            slots.remove(&number)
+            let mut numbers = lock(&self.numbers);
+            numbers.taken = numbers.taken.min(number);
+            numbers.slots.remove(&number)
         };
         let file = slot.map(|s| s.file).ok_or(Errno::BADF)?;
         self.closed(&file);
@@ -206,7 +209,7 @@ impl FileTable {
     /// # Errors
     /// `EBADF`
     pub fn close_on_exec(&self, number: u32) -> Result<bool, Errno> {
-        lock(&self.slots).get(&number).map(|s| s.close_on_exec).ok_or(Errno::BADF)
+        lock(&self.numbers).slots.get(&number).map(|s| s.close_on_exec).ok_or(Errno::BADF)
     }
 
     /// Sets that.
@@ -214,42 +217,42 @@ impl FileTable {
     /// # Errors
     /// `EBADF`
     pub fn set_close_on_exec(&self, number: u32, on: bool) -> Result<(), Errno> {
-        lock(&self.slots).get_mut(&number).map(|s| s.close_on_exec = on).ok_or(Errno::BADF)
+        lock(&self.numbers).slots.get_mut(&number).map(|s| s.close_on_exec = on).ok_or(Errno::BADF)
     }
 
     /// Closes what is to be closed on exec.
     pub fn execute(&self) {
         let mut gone = Vec::new();
-        let mut slots = lock(&self.slots);
-        self.taken.store(0, Ordering::SeqCst);
-        slots.retain(|_, slot| {
+        let mut numbers = lock(&self.numbers);
+        numbers.taken = 0;
+        numbers.slots.retain(|_, slot| {
             if slot.close_on_exec {
                 gone.push(Arc::clone(&slot.file));
             }
             !slot.close_on_exec
         });
-        drop(slots);
+        drop(numbers);
         gone.iter().for_each(|file| self.closed(file));
     }
 
     /// Closes, or marks, a range of numbers.
     pub fn close_range(&self, range: std::ops::RangeInclusive<u32>, only_mark: bool) {
         let mut gone = Vec::new();
-        let mut slots = lock(&self.slots);
+        let mut numbers = lock(&self.numbers);
         if only_mark {
-            slots.range_mut(range).for_each(|(_, slot)| slot.close_on_exec = true);
+            numbers.slots.range_mut(range).for_each(|(_, slot)| slot.close_on_exec = true);
             return;
         }
-        self.taken.store(0, Ordering::SeqCst);
-        let numbers: Vec<u32> = slots.range(range).map(|(n, _)| *n).collect();
-        gone.extend(numbers.iter().filter_map(|n| slots.remove(n)));
-        drop(slots);
+        numbers.taken = 0;
+        let all: Vec<u32> = numbers.slots.range(range).map(|(n, _)| *n).collect();
+        gone.extend(all.iter().filter_map(|n| numbers.slots.remove(n)));
+        drop(numbers);
         gone.iter().for_each(|slot: &Slot| self.closed(&slot.file));
     }
 
     /// All numbers.
     #[must_use]
     pub fn numbers(&self) -> Vec<u32> {
-        lock(&self.slots).keys().copied().collect()
+        lock(&self.numbers).slots.keys().copied().collect()
     }
 }

@@ -66,8 +66,8 @@ fn places_of_the_stub_serve_nobody_else() {
     }
     survives(&sandbox, 7, "offsets 200");
     dies(&sandbox, 11);
-    survives(&sandbox, 19, "code 1");
-    survives(&sandbox, 20, "lost 1");
+    survives(&sandbox, 19, "places 1\ncode 1");
+    survives(&sandbox, 20, "lost 1\nlost 1\nlost 1\nlost 1");
     let ended = attack(&sandbox, 22);
     assert!(ended.code == 0 && ended.stdout.starts_with("trampolines "), "{ended:?}");
 }

@@ -120,7 +120,7 @@ fn over(
     let root = layout.root(&mounts, root)?;
     let mounts = Arc::new(mounts);
     let (copies, moving) = (Mutex::default(), Mutex::default());
-    let lease_break = AtomicI32::new(USUAL_BREAK);
+    let lease_break = Arc::new(AtomicI32::new(USUAL_BREAK));
     Ok(FileSystem { root, mounts, copies, moving, broker, poller, fifos, lease_break })
 }
 

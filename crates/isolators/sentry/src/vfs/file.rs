@@ -213,6 +213,15 @@ pub(super) fn read_text(text: &[u8], into: &mut [u8], offset: u64) -> usize {
     count
 }
 
+/// The number that a text is, with spaces around it.
+///
+/// # Errors
+/// `EINVAL` if it is none.
+pub(super) fn read_number<T: std::str::FromStr>(text: &[u8]) -> Result<T, Errno> {
+    let text = std::str::from_utf8(text).ok();
+    text.and_then(|text| text.trim().parse().ok()).ok_or(Errno::INVAL)
+}
+
 /// An open file description.
 pub struct OpenFile {
     /// What it is made of.

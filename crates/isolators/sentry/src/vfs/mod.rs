@@ -110,5 +110,5 @@ pub struct FileSystem {
     /// FIFOs that are open.
     pub fifos: Arc<Fifos>,
     /// Seconds that the owner of a lease has (`fs.lease-break-time`); without limit if none.
-    pub lease_break: AtomicI32,
+    pub lease_break: Arc<AtomicI32>,
 }

@@ -16,7 +16,7 @@
 
 #define PAGE 4096
 #define LENGTH (16 * PAGE)
-#define ROUNDS 3000
+#define ROUNDS 1000
 
 static void *map(void *at, size_t length, int more) {
     return mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | more, -1, 0);
@@ -182,5 +182,6 @@ int main(void) {
     threads("any place", place, 0);
     threads("one place", change, 1);
     threads("any place", place, 1);
+    printf("done\n");
     return 0;
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::task::Process;
 use crate::task::waiter::lock;
 
-use super::super::file::read_text;
+use super::super::file::{read_number, read_text};
 use super::super::{Attributes, File};
 
 /// What it may be, and what the opposite of that is.
@@ -29,8 +29,7 @@ impl File for AdjustmentFile {
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
-        let text = std::str::from_utf8(from).map_err(|_| Errno::INVAL)?;
-        let wanted = text.trim().parse::<i32>().map_err(|_| Errno::INVAL)?;
+        let wanted: i32 = read_number(from)?;
         if !(-MOST..=MOST).contains(&wanted) {
             return Err(Errno::INVAL);
         }

@@ -110,44 +110,35 @@ pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
 }
 
 fn locks() -> String {
-    let mut text = String::new();
-    let locked = LOCKS.all();
-    let count = locked.len();
-    for (number, ((device, inode), lock)) in locked.into_iter().enumerate() {
+    let locks = LOCKS.all().into_iter().map(|(id, lock)| {
         let kind = match (lock.space, lock.owner) {
-            (Space::Whole, _) => "FLOCK ",
-            (Space::Ranges, Owner::Process(_)) => "POSIX ",
-            (Space::Ranges, Owner::File(_)) => "OFDLCK",
+            (Space::Whole, _) => "FLOCK  ADVISORY ",
+            (Space::Ranges, Owner::Process(_)) => "POSIX  ADVISORY ",
+            (Space::Ranges, Owner::File(_)) => "OFDLCK ADVISORY ",
         };
         let access = if lock.exclusive { "WRITE" } else { "READ " };
-        let end = if lock.last >= i64::MAX.cast_unsigned() {
-            "EOF".to_owned()
+        let range = if lock.last >= i64::MAX.cast_unsigned() {
+            format!("{} EOF", lock.start)
         } else {
-            lock.last.to_string()
+            format!("{} {}", lock.start, lock.last)
         };
-        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-        let _ = writeln!(
-            text,
-            "{}: {kind} ADVISORY  {access} {} {major:02x}:{minor:02x}:{inode} {} {end}",
-            number + 1,
-            lock.pid,
-            lock.start,
-        );
-    }
-    for (number, lease) in leases::all().into_iter().enumerate() {
-        let state = if lease.breaking { "BREAKING " } else { "ACTIVE   " };
+        (kind, access, lock.pid, id, range)
+    });
+    let leases = leases::all().into_iter().map(|lease| {
+        let kind = if lease.breaking { "LEASE  BREAKING " } else { "LEASE  ACTIVE   " };
         let access = match lease.kind {
             Some(leases::Kind::Write) => "WRITE",
             Some(leases::Kind::Read) => "READ",
             None => "UNLCK",
         };
-        let (device, inode) = lease.id;
+        (kind, access, lease.pid, lease.id, "0 EOF".to_owned())
+    });
+    let mut text = String::new();
+    for (number, (kind, access, pid, (device, inode), range)) in (1..).zip(locks.chain(leases)) {
         let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
         let _ = writeln!(
             text,
-            "{}: LEASE  {state} {access} {} {major:02x}:{minor:02x}:{inode} 0 EOF",
-            count + number + 1,
-            lease.pid,
+            "{number}: {kind} {access} {pid} {major:02x}:{minor:02x}:{inode} {range}"
         );
     }
     text

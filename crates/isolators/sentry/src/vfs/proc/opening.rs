@@ -149,9 +149,9 @@ impl ProcNode {
         {
             // Whose it is, whatever procfs it was found in.
             let own = process(walker.kernel, walker.pid).and_then(|own| own.kernel());
-            let kernel = Arc::downgrade(&own.ok_or(Errno::NOENT)?);
+            let seconds = Arc::clone(&own.ok_or(Errno::NOENT)?.files.lease_break);
             let attributes = self.attributes(walker.kernel)?;
-            return Ok(Box::new(LeaseTimeFile { kernel, attributes }));
+            return Ok(Box::new(LeaseTimeFile { seconds, attributes }));
         }
         self.open_live(walker)?.ok_or(Errno::ACCESS)
     }

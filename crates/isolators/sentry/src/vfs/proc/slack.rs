@@ -8,7 +8,7 @@ use crate::syscalls::{Call, Failure, Habits};
 use crate::task::waiter::lock;
 use crate::task::{Caps, Process};
 
-use super::super::file::read_text;
+use super::super::file::{read_number, read_text};
 use super::super::{Attributes, File, Ready};
 
 /// That of a thread: its own, or, for who may set others' priorities, another's.
@@ -50,9 +50,7 @@ impl File for SlackFile {
     }
 
     fn write(&self, from: &[u8], _: u64, _: bool) -> Result<usize, Errno> {
-        let text = std::str::from_utf8(from).map_err(|_| Errno::INVAL)?;
-        let slack = text.trim().parse().map_err(|_| Errno::INVAL)?;
-        lock(&*self.habits()?).set_slack(slack);
+        lock(&*self.habits()?).set_slack(read_number(from)?);
         Ok(from.len())
     }
 

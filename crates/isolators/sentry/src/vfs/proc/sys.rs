@@ -1,6 +1,7 @@
 //! `/proc/sys`: settings, most of which can only be read.
 
-use super::lease_time;
+use std::sync::atomic::Ordering;
+
 use super::reader::Reader;
 use crate::kernel::Kernel;
 use crate::net::Network;
@@ -135,7 +136,7 @@ pub(super) fn text(kernel: &Kernel, reader: &Reader, path: &str) -> Vec<u8> {
     let value = SETTINGS.iter().find(|(name, _)| *name == path).map(|(_, value)| value);
     let mut text = match value {
         Some(Text(text)) => text.as_bytes().to_vec(),
-        Some(LeaseTime) => return lease_time::text(kernel),
+        Some(LeaseTime) => kernel.files.lease_break.load(Ordering::SeqCst).to_string().into_bytes(),
         Some(HostName) => host_name(kernel, reader.names(kernel).as_deref()),
         Some(DomainName) => {
             let name = domain_name(kernel, reader.names(kernel).as_deref());

@@ -238,6 +238,7 @@ fn namespaces_are_the_same() {
     let sandbox = Sandbox::new();
     for name in [
         "namespaces",
+        "handles",
         "networks",
         "administers",
         "shares",

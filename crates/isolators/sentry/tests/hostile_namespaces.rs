@@ -6,6 +6,8 @@
 mod container;
 mod sandbox;
 
+use std::os::unix::fs::MetadataExt;
+
 use container::Container;
 use sandbox::{Sandbox, until};
 use serde_json::json;
@@ -181,4 +183,27 @@ fn namespaces_leave_nothing_behind() {
         let last = (figure("VmRSS:"), figure("Threads:"));
         (last.0 < first.0 + (8 << 10) && last.1 < first.1 + 8).then_some(())
     });
+}
+
+/// A handle leads to nothing that a configuration hides, whoever may open by handles.
+#[test]
+fn handles_can_not_be_forged() {
+    if !sandbox::possible() {
+        return;
+    }
+    let container = Container::new(&["/bin/forger"], |config| {
+        config["linux"]["maskedPaths"] = json!(["/hidden"]);
+        let able = json!(["CAP_DAC_READ_SEARCH", "CAP_DAC_OVERRIDE"]);
+        config["process"]["capabilities"] =
+            json!({"bounding": able, "permitted": able, "effective": able});
+    });
+    container.sandbox.compile("forger", &["-static"]);
+    std::fs::create_dir(container.sandbox.path("hidden")).unwrap();
+    std::fs::write(container.sandbox.path("hidden/secret"), "secret").unwrap();
+    std::fs::write(container.sandbox.path("plain"), "").unwrap();
+    let inode = |name: &str| std::fs::metadata(container.sandbox.path(name)).unwrap().ino();
+    let both = format!("{} {}", inode("plain"), inode("hidden/secret"));
+    std::fs::write(container.sandbox.path("plain"), both).unwrap();
+    let ended = container.call(&["run"], &[]);
+    assert_eq!(ended.stdout, "made 0\nown 1\nopened 0 refused 1\ndone\n", "{}", ended.stderr);
 }

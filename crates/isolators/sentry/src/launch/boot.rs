@@ -121,7 +121,8 @@ fn over(
     let mounts = Arc::new(mounts);
     let (copies, moving) = (Mutex::default(), Mutex::default());
     let lease_break = Arc::new(AtomicI32::new(USUAL_BREAK));
-    Ok(FileSystem { root, mounts, copies, moving, broker, poller, fifos, lease_break })
+    let handles = Default::default();
+    Ok(FileSystem { root, mounts, copies, moving, broker, poller, fifos, lease_break, handles })
 }
 
 /// A further container of a sandbox.

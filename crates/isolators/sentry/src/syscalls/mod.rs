@@ -14,6 +14,7 @@ mod files;
 pub mod futex;
 mod gain;
 mod growth;
+mod handles;
 mod identity;
 mod inotify;
 mod kcmp;

@@ -18,7 +18,7 @@ pub(super) const AT_FDCWD: i32 = -100;
 pub(super) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 const AT_EACCESS: u32 = 0x200;
 const AT_REMOVEDIR: u32 = 0x200;
-const AT_SYMLINK_FOLLOW: u32 = 0x400;
+pub(super) const AT_SYMLINK_FOLLOW: u32 = 0x400;
 pub(super) const AT_EMPTY_PATH: u32 = 0x1000;
 
 /// Where a relative path starts: the directory of a descriptor argument, or the

@@ -7,10 +7,10 @@ use rustix::io::Errno;
 
 use super::{
     Call, Failure, Outcome, advice, aio, approved, capabilities, copying, descriptors, epoll,
-    extended, files, futex, identity, inotify, kcmp, limits, locking, locks, mapping, memory,
-    messages, mount_contexts, mount_trees, mounts, namespaces, owners, paths, pidfd, polling,
-    priorities, process_vm, processes, ptrace, queues, scheduling, seccomp, semaphores, setns,
-    shared_memory, signals, sockets, system, threads, time, timers, transfer, usage, wait,
+    extended, files, futex, handles, identity, inotify, kcmp, limits, locking, locks, mapping,
+    memory, messages, mount_contexts, mount_trees, mounts, namespaces, owners, paths, pidfd,
+    polling, priorities, process_vm, processes, ptrace, queues, scheduling, seccomp, semaphores,
+    setns, shared_memory, signals, sockets, system, threads, time, timers, transfer, usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -329,8 +329,8 @@ pub static TABLE: &[Row] = &[
     plain(297, "rt_tgsigqueueinfo", signals::tgsigqueueinfo),
     plain(299, "recvmmsg", sockets::recvmmsg),
     plain(302, "prlimit64", limits::prlimit64),
-    refused(303, "name_to_handle_at", Errno::OPNOTSUPP),
-    refused(304, "open_by_handle_at", Errno::PERM),
+    plain(303, "name_to_handle_at", handles::name_to_handle_at),
+    plain(304, "open_by_handle_at", handles::open_by_handle_at),
     plain(305, "clock_adjtime", time::clock_adjtime),
     plain(306, "syncfs", files::syncfs),
     plain(307, "sendmmsg", sockets::sendmmsg),

@@ -246,18 +246,22 @@ impl Walker<'_> {
     /// The name of a file is about to be taken away; who holds it needs more than that.
     pub(super) fn leave_place(&self, entry: &Entry, is_held: bool) {
         if let Node::Host(node) = &entry.node {
-            node.leave_place(&self.kernel.files.broker, is_held || inotify::anybody());
+            let files = &self.kernel.files;
+            let is_held = is_held || inotify::anybody() || files.handles.has(&entry.node);
+            node.leave_place(&files.broker, is_held);
         }
     }
 
     /// Tells of a file that is gone, if a name was its last one.
     pub(super) fn unlinked(&self, entry: &Entry, is_directory: bool) {
-        if !inotify::anybody() {
+        let handles = &self.kernel.files.handles;
+        if !inotify::anybody() && !handles.has(&entry.node) {
             return;
         }
         let gone = is_directory
             || entry.attributes(self.kernel).is_ok_and(|attributes| attributes.links == 0);
         if gone {
+            handles.is_gone(&entry.node);
             inotify::to_itself(entry, event::DELETE_SELF);
         }
     }

@@ -18,6 +18,7 @@ mod fifo;
 mod file;
 mod file_kinds;
 pub mod file_use;
+pub mod handles;
 mod host;
 pub mod inotify;
 mod kept;
@@ -70,6 +71,7 @@ pub use epoll::{Epoll, EpollFile, Told, flag as epoll_flag};
 pub use eventfd::EventFd;
 pub use fifo::Fifos;
 pub use file::{File, OpenFile};
+use handles::Handles;
 pub use host::{HostFile, HostFs, HostNode, limit_handles};
 pub use kept::{Change, Kept};
 pub use listing::{Directory, Listed};
@@ -111,4 +113,6 @@ pub struct FileSystem {
     pub fifos: Arc<Fifos>,
     /// Seconds that the owner of a lease has (`fs.lease-break-time`); without limit if none.
     pub lease_break: Arc<AtomicI32>,
+    /// Files of which there are handles.
+    pub handles: Handles,
 }

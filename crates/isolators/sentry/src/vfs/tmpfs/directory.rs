@@ -76,6 +76,13 @@ impl TmpNode {
         lock(self.entries()?).get(name).cloned().ok_or(Errno::NOENT)
     }
 
+    /// The names in a directory, and what they stand for; none if it is none.
+    #[must_use]
+    pub fn all_children(&self) -> Vec<(Vec<u8>, Arc<TmpNode>)> {
+        self.entries()
+            .map_or_else(|_| Vec::new(), |all| lock(all).order.values().cloned().collect())
+    }
+
     /// Makes a file in a directory.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ fn compiled_programs_see_the_same() {
     let sandbox = Sandbox::new();
     for name in [
         "arguments",
+        "direct",
         "clocks",
         "events",
         "nested",

@@ -112,8 +112,11 @@ pub(super) fn fcntl(call: &Call<'_>) -> Outcome {
         SETFL => {
             // Others tell nobody, and don't say so.
             let _ = file_owner::ask(call, &file, call.uint(2) & status::ASYNC != 0);
-            let of_pipe = if pipe_of(&*file.file).is_some() { status::DIRECT } else { 0 };
-            let settable = SETTABLE | of_pipe;
+            let direct = pipe_of(&*file.file).is_some() || file.file.direct().is_some();
+            if call.uint(2) & status::DIRECT != 0 && !direct {
+                return Err(Errno::INVAL.into());
+            }
+            let settable = if direct { SETTABLE | status::DIRECT } else { SETTABLE };
             let wanted = call.uint(2) & settable;
             let old = file.flags.load(Ordering::SeqCst);
             file.flags.store(old & !settable | wanted, Ordering::SeqCst);

@@ -163,11 +163,16 @@ pub(super) fn newfstatat(call: &Call<'_>) -> Outcome {
 pub(super) fn statx(call: &Call<'_>) -> Outcome {
     const KNOWN: u32 = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | 0x6000 | 0x800;
     const RESERVED: u32 = 1 << 31;
+    const DIRECT: u32 = 0x2000;
     let flags = call.uint(2);
     if flags & !KNOWN != 0 || flags & 0x6000 == 0x6000 || call.uint(3) & RESERVED != 0 {
         return Err(Errno::INVAL.into());
     }
     let (found, entry) = attributes_and_entry(call, Some(0), 1, flags)?;
+    let direct = match &entry {
+        Some(entry) if call.uint(3) & DIRECT != 0 => entry.node.direct_alignment(call.kernel)?,
+        _ => None,
+    };
     let made = entry.as_ref().and_then(|entry| match &entry.node {
         Node::Tmp(node) => Some(node.made()),
         _ => None,
@@ -176,8 +181,24 @@ pub(super) fn statx(call: &Call<'_>) -> Outcome {
         let root = entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, &entry));
         (entry.mount.number(), root)
     });
-    call.memory().write(call.arg(4), &seen(call, &found).statx_bytes(mount, made))?;
+    let mut told = seen(call, &found).statx_bytes(mount, made);
+    if let Some(alignment) = direct {
+        tell_direct(&mut told, alignment);
+    }
+    call.memory().write(call.arg(4), &told)?;
     Ok(0)
+}
+
+/// `STATX_DIOALIGN`
+fn tell_direct(told: &mut [u8; 256], alignment: u64) {
+    let alignment = u32::try_from(alignment).unwrap_or(0).to_le_bytes();
+    // stx_mask, and how memory and offsets are to be aligned.
+    let fields = [(1, &[told[1] | 0x20][..]), (152, &alignment), (156, &alignment)];
+    for (at, value) in fields {
+        if let Some(place) = told.get_mut(at..at + value.len()) {
+            place.copy_from_slice(value);
+        }
+    }
 }
 
 fn check_access(call: &Call<'_>, directory: Option<usize>, index: usize, flags: u32) -> Outcome {

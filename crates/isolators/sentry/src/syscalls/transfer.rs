@@ -151,6 +151,19 @@ impl Way<'_> {
         Ok(done)
     }
 
+    /// Whether what is read or written with `O_DIRECT` is not aligned as its file has it.
+    fn is_askew(&self, vectors: &[(u64, u64)], offset: u64) -> bool {
+        if !self.file.flag(status::DIRECT) {
+            return false;
+        }
+        let alignment = self.file.file.direct().unwrap_or(1);
+        let all = vectors.iter().filter(|(_, length)| *length > 0);
+        let all = all.fold(None, |all: Option<u64>, (address, length)| {
+            Some(all.unwrap_or(offset) | address | length)
+        });
+        all.is_some_and(|all| !all.is_multiple_of(alignment))
+    }
+
     /// Reads into the guest's memory, to several places as if they were one.
     fn read(
         &self,
@@ -162,6 +175,12 @@ impl Way<'_> {
         let length = vectors.iter().map(|(_, length)| *length).sum();
         let goes_on = self.file.seekable || self.file.file.is_endless();
         self.placed(offset, |offset| {
+            if let Some(at) =
+                offset.filter(|at| self.file.readable() && self.is_askew(vectors, *at))
+            {
+                let ended = at >= self.file.file.attributes()?.size;
+                return if ended { Ok(0) } else { Err(Errno::INVAL.into()) };
+            }
             transfer(call, length, offset, |done, offset, size| {
                 with_buffer(size, |buffer| {
                     let any = Ready::IN | Ready::HUP | Ready::ERR;
@@ -201,6 +220,12 @@ impl Way<'_> {
         let length = vectors.iter().map(|(_, length)| *length).sum();
         let moves = offset.is_none();
         let done = self.placed(offset, |offset| {
+            if let Some(at) = offset.filter(|_| self.file.writable()) {
+                let at = if appends { self.file.file.attributes()?.size } else { at };
+                if self.is_askew(vectors, at) {
+                    return Err(Errno::INVAL.into());
+                }
+            }
             transfer(call, length, offset, |done, offset, size| {
                 with_buffer(size, |buffer| {
                     let size = gather(&memory, vectors, done, buffer)?;

@@ -121,6 +121,12 @@ pub trait File: Send + Sync {
         None
     }
 
+    /// To what offsets, lengths and memory are to be aligned with `O_DIRECT`; `None` if it can't be
+    /// opened so.
+    fn direct(&self) -> Option<u64> {
+        None
+    }
+
     /// It is about to be mapped; `shared` if writes to memory may reach it. What it returns is
     /// held for as long as it is.
     fn is_mapped(&self, _: bool) -> Anchor {

@@ -9,6 +9,7 @@ use crate::kernel::Kernel;
 use crate::mm::Anchor;
 
 use super::file_use::{FileUse, Purpose, Uses};
+use super::host::direct_alignment;
 use super::{
     Attributes, HostNode, Kind, MountTable, NamespaceFile, OverlayNode, ProcNode, TmpNode,
 };
@@ -89,6 +90,20 @@ impl Node {
             Node::Host(node) => node.handle(&kernel.files.broker).map(drop),
             Node::Overlay(node) => node.hold(kernel),
             _ => Ok(()),
+        }
+    }
+
+    /// What [`super::File::direct`] tells of a file of the host's.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn direct_alignment(&self, kernel: &Kernel) -> Result<Option<u64>, Errno> {
+        match self {
+            Node::Host(node) if node.kind() == Kind::Regular => {
+                let handle = node.handle(&kernel.files.broker)?;
+                Ok(Some(direct_alignment(handle)).filter(|alignment| *alignment > 1))
+            }
+            _ => Ok(None),
         }
     }
 

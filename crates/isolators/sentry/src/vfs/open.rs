@@ -219,6 +219,9 @@ fn open_entry(
         Kind::Link => return Err(Errno::LOOP.into()),
         Kind::Regular | Kind::Directory => stored(walker, entry, flags)?,
     };
+    if has(status::DIRECT) && parts.0.direct().is_none() {
+        return Err(Errno::INVAL.into());
+    }
     Ok(opened(parts, entry, file_use, flags))
 }
 

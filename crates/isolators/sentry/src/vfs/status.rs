@@ -14,7 +14,8 @@ pub const NONBLOCK: u32 = 0o4000;
 /// `O_ASYNC`
 pub const ASYNC: u32 = 0o2_0000;
 pub const SYNC: u32 = 0o1_0000;
-/// `O_DIRECT`: of a pipe, that what is written are packets.
+/// `O_DIRECT`: of a pipe, that what is written are packets; of a file, that nothing is kept of it
+/// in between.
 pub const DIRECT: u32 = 0o4_0000;
 pub const DIRECTORY: u32 = 0o20_0000;
 pub const NO_FOLLOW: u32 = 0o40_0000;

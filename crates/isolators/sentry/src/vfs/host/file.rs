@@ -1,15 +1,15 @@
 //! Open files of the host's.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::mm::Anchor;
 
-use super::super::{Attributes, File};
+use super::super::{Attributes, File, Kind};
 use super::HostNode;
 
 /// An open regular file or directory of the host's.
@@ -19,13 +19,23 @@ pub struct HostFile {
     node: Arc<HostNode>,
     writes: bool,
     was_read: AtomicBool,
+    /// What [`File::direct`] tells.
+    direct: OnceLock<u64>,
+}
+
+/// To what offsets, lengths and memory are to be aligned for reads and writes without a cache of
+/// a regular file, as most disks have it; 1 where nothing is.
+pub(in super::super) fn direct_alignment(fd: BorrowedFd<'_>) -> u64 {
+    const TMPFS: i64 = 0x0102_1994;
+    let memory = rustix::fs::fstatfs(fd).is_ok_and(|told| told.f_type == TMPFS);
+    if memory { 1 } else { 512 }
 }
 
 impl HostFile {
     /// Over a descriptor that the broker opened, perhaps for others too.
     #[must_use]
     pub fn reading(node: &Arc<HostNode>, fd: Arc<OwnedFd>) -> Self {
-        HostFile { fd, node: Arc::clone(node), writes: false, was_read: AtomicBool::new(false) }
+        HostFile::new(node, fd, false)
     }
 
     /// Over a descriptor of its own, which can write.
@@ -34,8 +44,12 @@ impl HostFile {
         // Opening may have made an overlay's copy, or cut the file.
         node.changes.writers.fetch_add(1, Ordering::SeqCst);
         node.alter();
+        HostFile::new(node, Arc::new(fd), true)
+    }
+
+    fn new(node: &Arc<HostNode>, fd: Arc<OwnedFd>, writes: bool) -> Self {
         let was_read = AtomicBool::new(false);
-        HostFile { fd: Arc::new(fd), node: Arc::clone(node), writes: true, was_read }
+        HostFile { fd, node: Arc::clone(node), writes, was_read, direct: OnceLock::new() }
     }
 }
 
@@ -70,6 +84,11 @@ impl File for HostFile {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.fd.as_fd())
+    }
+
+    fn direct(&self) -> Option<u64> {
+        let regular = self.node.kind() == Kind::Regular;
+        regular.then(|| *self.direct.get_or_init(|| direct_alignment(self.fd.as_fd())))
     }
 
     fn is_mapped(&self, shared: bool) -> Anchor {

@@ -21,6 +21,7 @@ use crate::vfs::weak_table::find_or_keep;
 
 pub(super) use directory::HostDirectory;
 pub use file::HostFile;
+pub(super) use file::direct_alignment;
 pub(super) use names::Says;
 pub use node::HostNode;
 pub use node::limit_handles;

@@ -56,6 +56,10 @@ impl File for OverlayFile {
         self.file()?.attributes().map(|told| self.node.told(told))
     }
 
+    fn direct(&self) -> Option<u64> {
+        self.file().ok()?.direct()
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.file().ok()?.descriptor()
     }

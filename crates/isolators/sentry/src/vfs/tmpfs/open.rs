@@ -32,6 +32,10 @@ impl File for TmpFile {
         self.0.memory().ok()
     }
 
+    fn direct(&self) -> Option<u64> {
+        Some(1)
+    }
+
     fn is_mapped(&self, _: bool) -> Anchor {
         Anchor::of(Arc::clone(&self.0) as _)
     }

@@ -89,6 +89,7 @@ fn compiled_programs_see_the_same() {
         "mappings",
         "memory",
         "refused",
+        "refiled",
         "resident",
         "rights",
         "seen",

@@ -17,10 +17,10 @@ use super::memory::{Mapping, in_turn, make, map, range};
 use super::{Call, Failure, Framed, approved, locking};
 
 /// What mmap(2) is to map.
-struct Wanted {
-    backing: Backing,
-    descriptor: Option<OwnedFd>,
-    host_flags: u64,
+pub(super) struct Wanted {
+    pub(super) backing: Backing,
+    pub(super) descriptor: Option<OwnedFd>,
+    pub(super) host_flags: u64,
 }
 
 /// A descriptor for a stub that is to see a file and not to change it: a guest may well make
@@ -56,11 +56,11 @@ fn zeros(shared: bool, writable: bool) -> Backing {
     }
 }
 
-fn wanted(
+/// Memory, or what a file has from `offset` on.
+pub(super) fn wanted(
     call: &Call<'_>,
     file: Option<&OpenFile>,
-    flags: u64,
-    protection: u64,
+    (flags, protection, offset): (u64, u64, u64),
 ) -> Result<Wanted, Errno> {
     let kind = match flags & 0xf {
         map::SHARED | map::SHARED_VALIDATE => map::SHARED,
@@ -86,7 +86,6 @@ fn wanted(
     if flags & 0xf == map::SHARED_VALIDATE && flags & !map::EVER != 0 {
         return Err(Errno::OPNOTSUPP);
     }
-    let offset = call.arg(5);
     if !file.readable() || (shared && protection & 2 != 0 && !file.writable()) {
         return Err(Errno::ACCESS);
     }
@@ -132,7 +131,7 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
     }
     let protection = protection & 7;
     let length = round_up(length).ok_or(Errno::NOMEM)?;
-    let want = wanted(call, file.as_deref(), flags, protection)?;
+    let want = wanted(call, file.as_deref(), (flags, protection, offset))?;
     // Of a file it has no effect.
     let grows = flags & map::GROWS_DOWN != 0 && flags & map::ANONYMOUS != 0;
     let data = protection & 2 != 0 && flags & 0xf == map::PRIVATE;
@@ -177,5 +176,5 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
         return Ok(None);
     }
     let descriptor = want.descriptor;
-    make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset })
+    make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset, answer: None })
 }

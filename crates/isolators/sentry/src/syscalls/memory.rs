@@ -112,11 +112,14 @@ pub(super) struct Mapping {
     pub(super) descriptor: Option<OwnedFd>,
     pub(super) host_flags: u64,
     pub(super) offset: u64,
+    /// What the guest gets in place of the address.
+    pub(super) answer: Option<i64>,
 }
 
-/// Has the stub map it. The caller has the turn; the guest gets the address.
+/// Has the stub map it. The caller has the turn; the guest gets the address,
+/// or what is to be told instead.
 pub(super) fn make(call: &Call<'_>, frame: &Frame, space: Arc<Space>, mapping: Mapping) -> Framed {
-    let Mapping { start, area, descriptor, host_flags, offset } = mapping;
+    let Mapping { start, area, descriptor, host_flags, offset, answer } = mapping;
     space.settle(call.thread.tid, &(start..area.end)).inspect_err(|_| space.pass_turn())?;
     let number = match &descriptor {
         None => u64::MAX,
@@ -133,7 +136,7 @@ pub(super) fn make(call: &Call<'_>, frame: &Frame, space: Arc<Space>, mapping: M
     let note: Note = Box::new(move |areas| areas.insert(start, area));
     let host = HostCall { number: host::MMAP, args };
     if descriptor.is_none() {
-        change(call, space, frame, host, start.cast_signed(), note);
+        change(call, space, frame, host, answer.unwrap_or(start.cast_signed()), note);
         return Ok(None);
     }
     // The stub's copy of the descriptor goes again before anything else.
@@ -147,7 +150,8 @@ pub(super) fn make(call: &Call<'_>, frame: &Frame, space: Arc<Space>, mapping: M
         let last = saved.clone();
         let closed = move |kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, _: i64| {
             space.pass_turn();
-            finish(kernel, thread, id, last, result);
+            let told = answer.filter(|_| result >= 0).unwrap_or(result);
+            finish(kernel, thread, id, last, told);
         };
         kernel.order(thread, id, &saved, close, Box::new(closed));
     };

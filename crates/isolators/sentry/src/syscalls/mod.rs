@@ -44,6 +44,7 @@ mod processes;
 mod ptrace;
 mod ptrace_registers;
 mod queues;
+mod remapping;
 mod scheduling;
 mod seccomp;
 mod semaphores;

@@ -109,7 +109,9 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
     let area = Area { end, protection, backing, name: "", label: None, marks };
     let host_flags = map::SHARED | map::NORESERVE;
     let descriptor = Some(descriptor);
-    memory::make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset: 0 })
+    let (offset, answer) = (0, None);
+    let mapping = Mapping { start, area, descriptor, host_flags, offset, answer };
+    memory::make(call, frame, space, mapping)
 }
 
 pub(super) fn shmdt(call: &Call<'_>, frame: &Frame) -> Framed {

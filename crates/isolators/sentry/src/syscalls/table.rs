@@ -9,8 +9,9 @@ use super::{
     Call, Failure, Outcome, advice, aio, approved, capabilities, copying, descriptors, epoll,
     extended, files, futex, handles, identity, inotify, kcmp, limits, locking, locks, mapping,
     memory, messages, mount_contexts, mount_trees, mounts, namespaces, owners, paths, pidfd,
-    polling, priorities, process_vm, processes, ptrace, queues, scheduling, seccomp, semaphores,
-    setns, shared_memory, signals, sockets, system, threads, time, timers, transfer, usage, wait,
+    polling, priorities, process_vm, processes, ptrace, queues, remapping, scheduling, seccomp,
+    semaphores, setns, shared_memory, signals, sockets, system, threads, time, timers, transfer,
+    usage, wait,
 };
 use crate::kernel::Frame;
 
@@ -254,6 +255,7 @@ pub static TABLE: &[Row] = &[
     plain(209, "io_submit", aio::io_submit),
     plain(210, "io_cancel", aio::io_cancel),
     plain(213, "epoll_create", epoll::epoll_create),
+    both(216, "remap_file_pages", remapping::check, remapping::remap_file_pages),
     plain(217, "getdents64", files::getdents64),
     plain(218, "set_tid_address", threads::set_tid_address),
     plain(220, "semtimedop", semaphores::semtimedop),

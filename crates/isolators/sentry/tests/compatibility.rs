@@ -194,6 +194,7 @@ fn sockets_behave_the_same() {
         "ports",
         "urgent",
         "outofband",
+        "addrform",
         "sockopts",
         "tcpinfo",
     ] {

@@ -17,17 +17,17 @@ pub fn text(network: &Network, name: &str) -> String {
         "route" => routes(network),
         "tcp" | "tcp6" => {
             let all = network.inet.tcp.all();
-            let rows = all.iter().filter(|t| t.is_v6 == name.ends_with('6'));
+            let rows = all.iter().filter(|t| t.is_v6() == name.ends_with('6'));
             let none = |is_v6| SocketAddr::new(super::inet::address::any(is_v6), 0);
-            let rows = rows.map(|t| (t.local(), t.remote().unwrap_or(none(t.is_v6)), t.number()));
+            let rows = rows.map(|t| (t.local(), t.remote().unwrap_or(none(t.is_v6())), t.number()));
             let of_host = of_host(network, true, name.ends_with('6'));
             sockets(rows.chain(of_host), name.ends_with('6'))
         }
         "udp" | "udp6" => {
             let all = network.inet.udp.all();
-            let rows = all.iter().filter(|u| u.is_v6 == name.ends_with('6'));
+            let rows = all.iter().filter(|u| u.is_v6() == name.ends_with('6'));
             let none = |is_v6| SocketAddr::new(super::inet::address::any(is_v6), 0);
-            let rows = rows.map(|u| (u.local(), u.remote().unwrap_or(none(u.is_v6)), 7));
+            let rows = rows.map(|u| (u.local(), u.remote().unwrap_or(none(u.is_v6())), 7));
             let of_host = of_host(network, false, name.ends_with('6'));
             sockets(rows.chain(of_host), name.ends_with('6'))
         }

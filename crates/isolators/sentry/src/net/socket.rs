@@ -1,6 +1,6 @@
 //! A socket of any family, and the file that stands for it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::vfs::{Asks, Attributes, File, Kept, Kind, Ready};
 use super::Network;
 use super::host::HostSocket;
 use super::inbox::{Packet, Received};
-use super::inet::options::Numbers;
+use super::inet::address;
+use super::inet::options::{Numbers, UDP, UDP_LITE};
 use super::inet::{Tcp, Udp};
 use super::netlink::Netlink;
 use super::pair::Reach;
@@ -139,7 +140,7 @@ pub enum Body {
 #[derive(Debug)]
 pub struct Socket {
     /// `AF_*`
-    pub family: u16,
+    family: AtomicU16,
     /// `SOCK_*`
     pub kind: u32,
     /// `IPPROTO_*`
@@ -171,6 +172,7 @@ impl Socket {
         let (options, network) = (Mutex::default(), Arc::clone(network));
         let given_back = AtomicBool::new(false);
         let kept = Kept::new(8, inode, Kind::Socket as u32 | 0o777, (0, 0));
+        let family = AtomicU16::new(family);
         Arc::new(Socket { family, kind, protocol, inode, options, body, network, kept, given_back })
     }
 
@@ -184,10 +186,30 @@ impl Socket {
         }
     }
 
+    /// `AF_*`
+    #[must_use]
+    pub fn family(&self) -> u16 {
+        self.family.load(Ordering::Relaxed)
+    }
+
+    /// Is of `AF_INET` from now on, if it is connected by that.
+    ///
+    /// # Errors
+    /// `ENOTCONN`, `EADDRNOTAVAIL`; `ENOPROTOOPT` unless it is of TCP or UDP.
+    pub fn become_v4(&self) -> Result<(), Errno> {
+        match &self.body {
+            Body::Tcp(tcp) => tcp.become_v4()?,
+            Body::Udp(udp) if matches!(self.protocol, UDP | UDP_LITE) => udp.become_v4()?,
+            _ => return Err(Errno::NOPROTOOPT),
+        }
+        self.family.store(address::V4, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// One that came from it.
     #[must_use]
     pub fn beside(&self, body: Body) -> Arc<Self> {
-        Socket::new(&self.network, (self.family, self.kind, self.protocol), body)
+        Socket::new(&self.network, (self.family(), self.kind, self.protocol), body)
     }
 
     /// Receives up to `room` bytes, or looks at them.

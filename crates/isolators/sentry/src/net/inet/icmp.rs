@@ -140,7 +140,7 @@ pub fn lost(message: &[u8], is_v6: bool, by: IpAddr) -> Option<(SocketAddr, Lost
 
 fn give(udp: &Udp, bytes: Vec<u8>, from: IpAddr, to: IpAddr, hops: u8) {
     let mut packet = Packet { bytes, hops: (hops, 0), to: Some(to), ..Packet::default() };
-    packet.from = Some(address::bytes(SocketAddr::new(from, 0), udp.is_v6));
+    packet.from = Some(address::bytes(SocketAddr::new(from, 0), udp.is_v6()));
     // What has no room is lost.
     let _ = udp.inbox.put(&mut packet, |_| Vec::new());
 }

@@ -19,6 +19,8 @@ pub const UDP: i32 = 17;
 pub const UDP_LITE: i32 = 136;
 /// `IPPROTO_IPV6`
 pub const IPV6: i32 = 41;
+/// `IPV6_ADDRFORM`
+pub const ADDRESS_FORM: i32 = 1;
 
 /// `SO_LOCK_FILTER`
 pub const LOCK_FILTER: i32 = 44;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -38,7 +39,7 @@ struct State {
 #[derive(Debug)]
 pub struct Udp {
     /// Whether it is of `AF_INET6`.
-    pub is_v6: bool,
+    is_v6: AtomicBool,
     /// What came to it.
     pub inbox: Arc<Inbox>,
     changed: WaitQueue,
@@ -53,7 +54,7 @@ impl Udp {
     #[must_use]
     pub fn new(is_v6: bool, ports: &Arc<Ports<Udp>>, limit: usize) -> Arc<Self> {
         Arc::new(Udp {
-            is_v6,
+            is_v6: AtomicBool::new(is_v6),
             inbox: Inbox::new(limit),
             changed: WaitQueue::default(),
             ports: Arc::clone(ports),
@@ -84,10 +85,28 @@ impl Udp {
         }
     }
 
+    /// Whether it is of `AF_INET6`.
+    #[must_use]
+    pub fn is_v6(&self) -> bool {
+        self.is_v6.load(Ordering::Relaxed)
+    }
+
+    /// Is of `AF_INET` from now on, if it is connected by that (`IPV6_ADDRFORM`).
+    ///
+    /// # Errors
+    /// `ENOTCONN`, `EADDRNOTAVAIL`
+    pub fn become_v4(&self) -> Result<(), Errno> {
+        if !self.remote()?.is_ipv4() {
+            return Err(Errno::ADDRNOTAVAIL);
+        }
+        self.is_v6.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Its address; any if it has none yet.
     #[must_use]
     pub fn local(&self) -> SocketAddr {
-        let none = SocketAddr::new(address::any(self.is_v6), 0);
+        let none = SocketAddr::new(address::any(self.is_v6()), 0);
         lock(&self.state).local.unwrap_or(none)
     }
 
@@ -155,7 +174,7 @@ impl Udp {
     /// # Errors
     /// `EADDRINUSE` if there is no port left.
     pub fn bind_to_any(self: &Arc<Self>) -> Result<(), Errno> {
-        match self.bind(SocketAddr::new(address::any(self.is_v6), 0)) {
+        match self.bind(SocketAddr::new(address::any(self.is_v6()), 0)) {
             Err(Errno::INVAL) => Ok(()),
             other => other,
         }
@@ -186,7 +205,7 @@ impl Udp {
         let mut state = lock(&self.state);
         state.remote = None;
         if std::mem::take(&mut state.borrowed) {
-            let any = address::any(self.is_v6);
+            let any = address::any(self.is_v6());
             state.local = state.local.map(|local| SocketAddr::new(any, local.port()));
         }
     }
@@ -390,7 +409,7 @@ pub fn deliver(
             taken = true;
             let mut copy =
                 Packet { bytes: packet.bytes.clone(), hops: packet.hops, ..Packet::default() };
-            copy.from = Some(address::bytes(from, udp.is_v6));
+            copy.from = Some(address::bytes(from, udp.is_v6()));
             copy.to = Some(to.ip());
             let _ = udp.inbox.put(&mut copy, |length| header(from, to, length));
         }
@@ -401,7 +420,7 @@ pub fn deliver(
     let free = |udp: &Udp| udp.remote().is_err() && udp.hears(link);
     let other = || ports.choose(found, (to, from), free);
     let Some(udp) = connected.or_else(other) else { return false };
-    packet.from = Some(address::bytes(from, udp.is_v6));
+    packet.from = Some(address::bytes(from, udp.is_v6()));
     packet.to = Some(to.ip());
     let _ = udp.inbox.put(packet, |length| header(from, to, length));
     true

@@ -52,7 +52,7 @@ pub(super) fn read(
     let mut files = Vec::new();
     each(call, (address, length), |whole, level, kind| {
         let body = whole.get(HEADER..).unwrap_or_default();
-        if socket.family == AF_UNIX && level == SOCKET {
+        if socket.family() == AF_UNIX && level == SOCKET {
             match kind {
                 SCM_RIGHTS => descriptors(call, body, &mut files)?,
                 SCM_CREDENTIALS => packet.sender = credentials(call, body)?,

@@ -65,7 +65,7 @@ pub(super) fn is_one(socket: &Socket) -> bool {
 /// As send(2).
 pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> Result<(), Errno> {
     let to = super::inet::destination(udp, outgoing.to.as_deref())?;
-    if to.is_ipv6() != udp.is_v6 {
+    if to.is_ipv6() != udp.is_v6() {
         return Err(Errno::NETUNREACH);
     }
     udp.check(&outgoing.packet, to)?;
@@ -76,9 +76,9 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
     let from = if local.ip().is_unspecified() { source } else { local.ip() };
     let raw = socket.kind == icmp::RAW;
     if !raw {
-        icmp::request(&mut message, udp.is_v6, local.port())?;
+        icmp::request(&mut message, udp.is_v6(), local.port())?;
     }
-    if !raw || udp.is_v6 {
+    if !raw || udp.is_v6() {
         if message.len() < icmp::HEADER {
             return Err(Errno::INVAL);
         }
@@ -99,7 +99,7 @@ pub(super) fn send(socket: &Socket, udp: &Arc<Udp>, outgoing: &mut Outgoing) -> 
         return Ok(());
     }
     let stack = network.stack().ok_or(Errno::NETUNREACH)?;
-    let level = if udp.is_v6 { (options::IPV6, 16) } else { (options::IP, 2) };
+    let level = if udp.is_v6() { (options::IPV6, 16) } else { (options::IP, 2) };
     let hops = lock(&socket.options).numbers.get(level.0, level.1).unwrap_or(64);
     let hops = outgoing.hops.0.or_else(|| u8::try_from(hops).ok()).unwrap_or(64);
     let packet = icmp::packet(&message, from, to.ip(), hops).ok_or(Errno::MSGSIZE)?;
@@ -119,7 +119,7 @@ pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) ->
     let (Body::Udp(udp), icmp::RAW) = (&socket.body, socket.kind) else {
         return Err(Errno::NOPROTOOPT);
     };
-    match (level, option, udp.is_v6) {
+    match (level, option, udp.is_v6()) {
         (LEVEL_RAW, FILTER, false) | (icmp::ICMP6, FILTER, true) => {
             if value.len() < 4 {
                 return Err(Errno::INVAL);

@@ -55,7 +55,7 @@ pub(super) fn make(
 
 pub(super) fn bind(call: &Call<'_>, socket: &Socket, name: &[u8]) -> Result<(), Errno> {
     const FIRST_FREE: u64 = 1024;
-    let is_v6 = socket.family == address::V6;
+    let is_v6 = socket.family() == address::V6;
     let family = family(name)?;
     if is_v6 && name.len() < 24 {
         return Err(Errno::INVAL);
@@ -106,7 +106,7 @@ pub(super) fn connect(
         tcp.disconnect();
         return Ok(());
     }
-    let to = address::itself(address::parse(name, tcp.is_v6)?);
+    let to = address::itself(address::parse(name, tcp.is_v6())?);
     if tcp.only_v6() && to.is_ipv4() {
         return Err(Errno::NETUNREACH.into());
     }
@@ -158,7 +158,7 @@ pub(super) fn still_connecting(failure: Failure) -> Failure {
 /// Where a datagram is sent to.
 pub(super) fn destination(udp: &Udp, name: Option<&[u8]>) -> Result<SocketAddr, Errno> {
     match name {
-        Some(name) => Ok(address::itself(address::parse(name, udp.is_v6)?)),
+        Some(name) => Ok(address::itself(address::parse(name, udp.is_v6())?)),
         None => udp.remote().map_err(|_| Errno::DESTADDRREQ),
     }
 }
@@ -169,7 +169,7 @@ pub(super) fn direct(network: &Network, udp: &Arc<Udp>, name: &[u8]) -> Result<(
         udp.disconnect();
         return Ok(());
     }
-    let to = address::itself(address::parse(name, udp.is_v6)?);
+    let to = address::itself(address::parse(name, udp.is_v6())?);
     let from = network.source_by(to.ip(), udp.device())?;
     udp.connect(to, from)
 }
@@ -224,7 +224,8 @@ fn send_one(
     if to.ip() == IpAddr::from([255, 255, 255, 255]) && !options.broadcast {
         return Err(Errno::ACCESS);
     }
-    let level = |v6: i32, v4: i32| if udp.is_v6 { (options::IPV6, v6) } else { (options::IP, v4) };
+    let level =
+        |v6: i32, v4: i32| if udp.is_v6() { (options::IPV6, v6) } else { (options::IP, v4) };
     let number = |(level, option): (i32, i32)| {
         let value = options.numbers.get(level, option).unwrap_or(0);
         u8::try_from(value & 0xff).unwrap_or(0)

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustix::io::Errno;
 
+use crate::net::inet::address;
 use crate::net::inet::errors::OPTIONS as ERRORS;
 use crate::net::inet::icmp::{ICMP6, RAW};
 use crate::net::inet::options::{
-    CONGESTION, CORK, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_ALL,
+    ADDRESS_FORM, CONGESTION, CORK, INFO, IP, IPV6, JOIN, JOIN6, LEAVE, LEAVE6, MULTICAST_ALL,
     MULTICAST_INTERFACE, ONLY_V6, TCP, UDP, UDP_LITE,
 };
 use crate::net::{Body, Outgoing, Socket};
@@ -29,7 +30,7 @@ fn check(socket: &Socket, level: i32) -> Result<(), Errno> {
         (Body::Netlink(_), _) => false,
         (Body::Tcp(_), TCP) | (Body::Udp(_), UDP) | (_, IP) => true,
         (Body::Udp(_), UDP_LITE) => socket.protocol == UDP_LITE,
-        (_, IPV6) => socket.family == crate::net::inet::address::V6,
+        (_, IPV6) => socket.family() == address::V6,
         _ => false,
     };
     if known { Ok(()) } else { Err(Errno::OPNOTSUPP) }
@@ -70,6 +71,14 @@ pub(super) fn set(socket: &Socket, (level, option): (i32, i32), value: &[u8]) ->
                 index => socket.network.links().by_index(index).ok_or(Errno::NODEV)?.index,
             };
             return member(socket, (group, link), option == JOIN6);
+        }
+        (IPV6, ADDRESS_FORM) => {
+            let form = value.first_chunk().copied().map(u32::from_le_bytes).ok_or(Errno::INVAL)?;
+            return if form == u32::from(address::V4) {
+                socket.become_v4()
+            } else {
+                Err(Errno::INVAL)
+            };
         }
         (IP, MULTICAST_INTERFACE) => return multicast_interface(socket, value),
         (IP, 33) | (IPV6, 17 | 18) if matches!(socket.body, Body::Tcp(_)) => {
@@ -175,14 +184,24 @@ fn member(socket: &Socket, group: (IpAddr, u32), joins: bool) -> Result<(), Errn
     }
 }
 
+fn address_form(socket: &Socket) -> Result<Vec<u8>, Errno> {
+    match &socket.body {
+        Body::Tcp(tcp) => tcp.remote()?,
+        Body::Udp(udp) if matches!(socket.protocol, UDP | UDP_LITE) => udp.remote()?,
+        _ => return Err(Errno::NOPROTOOPT),
+    };
+    Ok(u32::from(socket.family()).to_le_bytes().to_vec())
+}
+
 pub(super) fn get(socket: &Socket, (level, option): (i32, i32)) -> Result<Vec<u8>, Errno> {
-    if socket.family == AF_UNIX {
+    if socket.family() == AF_UNIX {
         return Err(Errno::OPNOTSUPP);
     }
-    let six = socket.family == crate::net::inet::address::V6;
+    let six = socket.family() == address::V6;
     check(socket, level).map_err(|errno| if six { Errno::NOPROTOOPT } else { errno })?;
     match (&socket.body, level, option) {
         (Body::Tcp(tcp), TCP, INFO) => return Ok(tcp_info::of(socket, tcp)),
+        (_, IPV6, ADDRESS_FORM) => return address_form(socket),
         (_, TCP, CONGESTION) => {
             let mut name = lock(&socket.options).congestion.as_bytes().to_vec();
             name.resize(16, 0);

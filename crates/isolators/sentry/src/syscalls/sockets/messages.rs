@@ -306,7 +306,7 @@ fn receive(
 /// The first datagram of a socket that did not arrive.
 fn lost(udp: &Udp, room: usize) -> Result<Received, Errno> {
     let lost = udp.take_lost()?;
-    let (from, control) = (address::bytes(lost.to, udp.is_v6), lost.control());
+    let (from, control) = (address::bytes(lost.to, udp.is_v6()), lost.control());
     let full = lost.bytes.len();
     let mut bytes = lost.bytes;
     bytes.truncate(room);

@@ -273,7 +273,7 @@ fn do_accept(call: &Call<'_>, flags: u32) -> Outcome {
             let other = patience.wait(call, watch, || room().and_then(|()| tcp.accept()))?;
             other.told();
             // Who has gone already had an address, too.
-            let peer = address::bytes(other.remote_ever(), other.is_v6);
+            let peer = address::bytes(other.remote_ever(), other.is_v6());
             let body = Body::Tcp(other);
             (socket.beside(body), peer)
         }
@@ -333,8 +333,8 @@ pub(super) fn getsockname(call: &Call<'_>) -> Outcome {
     let (_, socket) = socket(call)?;
     let name = match &socket.body {
         Body::Unix(unix) => unix.name().unwrap_or_else(|| AF_UNIX.to_le_bytes().to_vec()),
-        Body::Tcp(tcp) => address::bytes(tcp.local(), tcp.is_v6),
-        Body::Udp(udp) => address::bytes(udp.local(), udp.is_v6),
+        Body::Tcp(tcp) => address::bytes(tcp.local(), tcp.is_v6()),
+        Body::Udp(udp) => address::bytes(udp.local(), udp.is_v6()),
         Body::Netlink(netlink) => netlink.name(),
         Body::Host(own) => host_socket::own_name(own.fd())?,
     };
@@ -346,8 +346,8 @@ pub(super) fn getpeername(call: &Call<'_>) -> Outcome {
     let (_, socket) = socket(call)?;
     let name = match &socket.body {
         Body::Unix(unix) => unix.peer_name()?,
-        Body::Tcp(tcp) => address::bytes(tcp.remote()?, tcp.is_v6),
-        Body::Udp(udp) => address::bytes(udp.remote()?, udp.is_v6),
+        Body::Tcp(tcp) => address::bytes(tcp.remote()?, tcp.is_v6()),
+        Body::Udp(udp) => address::bytes(udp.remote()?, udp.is_v6()),
         Body::Netlink(_) => Netlink::kernel(),
         Body::Host(own) => host_socket::peer_name(own.fd())?,
     };

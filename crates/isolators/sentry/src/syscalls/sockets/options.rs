@@ -138,7 +138,7 @@ fn set_common(call: &Call<'_>, socket: &Socket, option: i32, value: &[u8]) -> Re
         name::BROADCAST => options.broadcast = on,
         name::NO_ROUTE => options.no_route = on,
         name::URGENT_INLINE => options.urgent_inline = on,
-        name::PASS_CREDENTIALS if socket.family == AF_UNIX => options.pass_credentials = on,
+        name::PASS_CREDENTIALS if socket.family() == AF_UNIX => options.pass_credentials = on,
         name::PASS_CREDENTIALS => return Err(Errno::OPNOTSUPP),
         name::TIMESTAMP
         | name::TIMESTAMP_NANOSECONDS
@@ -268,7 +268,7 @@ fn get_common(
         name::SEND_BUFFER => options.send_buffer,
         name::RECEIVE_BUFFER => options.receive_buffer,
         name::TYPE => socket.kind,
-        name::FAMILY => socket.family.into(),
+        name::FAMILY => socket.family().into(),
         name::PROTOCOL => socket.protocol.cast_unsigned(),
         name::LISTENS => listens(socket).into(),
         name::ERROR => socket.take_error().map_or(0, |errno| errno.raw_os_error().cast_unsigned()),

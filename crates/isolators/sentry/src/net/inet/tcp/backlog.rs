@@ -36,7 +36,7 @@ impl Tcp {
     /// A connection of this listener that is not connected yet.
     #[must_use]
     pub fn child(self: &Arc<Self>, local: SocketAddr, remote: SocketAddr) -> Arc<Tcp> {
-        let child = Tcp::new(self.is_v6, &self.ports);
+        let child = Tcp::new(self.is_v6(), &self.ports);
         let (wish, limit, patience) = {
             let state = lock(&self.state);
             (state.wish, state.limit, state.patience)

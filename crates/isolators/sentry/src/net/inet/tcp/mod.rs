@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
@@ -74,7 +75,7 @@ struct State {
 #[derive(Debug)]
 pub struct Tcp {
     /// Whether it is of `AF_INET6`.
-    pub is_v6: bool,
+    is_v6: AtomicBool,
     /// What came to it.
     pub inbox: Arc<Inbox>,
     /// What is known of its packets, if there are any.
@@ -105,7 +106,7 @@ impl Tcp {
             patience: Patience::default(),
         };
         Arc::new(Tcp {
-            is_v6,
+            is_v6: AtomicBool::new(is_v6),
             inbox: Inbox::new(BUFFER),
             measured: Measured::default(),
             changed: WaitQueue::default(),
@@ -114,10 +115,28 @@ impl Tcp {
         })
     }
 
+    /// Whether it is of `AF_INET6`.
+    #[must_use]
+    pub fn is_v6(&self) -> bool {
+        self.is_v6.load(Ordering::Relaxed)
+    }
+
+    /// Is of `AF_INET` from now on, if it is connected by that (`IPV6_ADDRFORM`).
+    ///
+    /// # Errors
+    /// `ENOTCONN`, `EADDRNOTAVAIL`
+    pub fn become_v4(&self) -> Result<(), Errno> {
+        if !self.remote()?.is_ipv4() {
+            return Err(Errno::ADDRNOTAVAIL);
+        }
+        self.is_v6.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Its address; any if it has none yet.
     #[must_use]
     pub fn local(&self) -> SocketAddr {
-        let none = SocketAddr::new(address::any(self.is_v6), 0);
+        let none = SocketAddr::new(address::any(self.is_v6()), 0);
         lock(&self.state).local.unwrap_or(none)
     }
 
@@ -136,7 +155,7 @@ impl Tcp {
     /// The other side's address, if it had one at any time.
     #[must_use]
     pub fn remote_ever(&self) -> SocketAddr {
-        let none = SocketAddr::new(address::any(self.is_v6), 0);
+        let none = SocketAddr::new(address::any(self.is_v6()), 0);
         lock(&self.state).remote.unwrap_or(none)
     }
 
@@ -238,7 +257,7 @@ impl Tcp {
     /// `EINVAL` if it is connected, `EADDRINUSE` if another listens there.
     pub fn listen(self: &Arc<Self>, backlog: usize) -> Result<(), Errno> {
         if !self.listens() && lock(&self.state).local.is_none() {
-            self.bind(SocketAddr::new(address::any(self.is_v6), 0))?;
+            self.bind(SocketAddr::new(address::any(self.is_v6()), 0))?;
         }
         let mut state = lock(&self.state);
         let wish = Wish { listens: true, ..state.wish };

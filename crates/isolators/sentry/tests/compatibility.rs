@@ -141,6 +141,20 @@ fn programs_are_aligned() {
     }
 }
 
+/// Where things are is left to chance as far as on Linux.
+#[test]
+fn places_are_random() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("places", &["-static-pie", "-fPIE"]);
+    let words = ["/bin/places"];
+    let (inside, host) = (sandbox.run(&words), sandbox.run_on_host(&words));
+    assert_eq!(inside, host);
+    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+}
+
 /// Where a call is made often, it is made without a call.
 #[test]
 fn call_sites_are_rewritten() {

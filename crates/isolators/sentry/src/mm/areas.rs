@@ -96,11 +96,13 @@ impl Area {
 }
 
 /// All areas, by start. They don't overlap.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Areas {
     areas: BTreeMap<u64, Area>,
     /// A length and an address: above it no room of that length is free.
     full: Cell<(u64, u64)>,
+    /// Addresses are given from here downwards.
+    top: u64,
     /// What marks new areas get: mlockall(2).
     pub(super) future: Marks,
     /// Start and end of the heap that brk(2) moves.
@@ -109,12 +111,25 @@ pub struct Areas {
 
 /// What is kept free below an area that grows (`stack_guard_gap`).
 const GAP: u64 = 256 * PAGE;
-/// Addresses are given from here downwards.
+/// Addresses are given from here downwards at most.
 const TOP: u64 = 0x7ff0_0000_0000;
 /// Nothing is mapped below (`vm.mmap_min_addr`).
 pub(super) const LOWEST: u64 = 0x1_0000;
 
+impl Default for Areas {
+    fn default() -> Self {
+        let (areas, full, future) = (BTreeMap::new(), Cell::default(), Marks::default());
+        Areas { areas, full, top: TOP, future, heap: (0, 0) }
+    }
+}
+
 impl Areas {
+    /// None, with addresses given from so far below the top on.
+    #[must_use]
+    pub fn lowered(by: u64) -> Self {
+        Areas { top: TOP - by, ..Areas::default() }
+    }
+
     /// All areas, by address.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Area)> {
         self.areas.iter().map(|(start, area)| (*start, area))
@@ -207,7 +222,7 @@ impl Areas {
     #[must_use]
     pub fn find(&self, hint: u64, length: u64, below: Option<u64>) -> Option<u64> {
         let hint = hint & !(PAGE - 1);
-        let top = below.unwrap_or(TOP);
+        let top = below.unwrap_or(self.top);
         if hint >= LOWEST
             && let Some(end) = hint.checked_add(length)
             && end <= below.unwrap_or(GUEST_END)
@@ -230,7 +245,12 @@ impl Areas {
         if start < LOWEST || !self.is_free(&(start..end)) {
             // Room may reach across the place where the search began.
             self.full.set((0, 0));
-            return if known { self.find(0, length, None) } else { None };
+            return match below {
+                None if known => self.find(0, length, None),
+                // All that there is.
+                None if self.top < TOP => self.find(0, length, Some(TOP)),
+                _ => None,
+            };
         }
         if below.is_none() {
             self.full.set((length, end));

@@ -125,7 +125,7 @@ pub(super) fn plan(
     (ids, secure): ([u32; 4], bool),
 ) -> Result<Plan, Errno> {
     let Program { binary, interpreter, arguments, environment, called, .. } = program;
-    let mut random = [0; 32];
+    let mut random = [0; 40];
     if !crate::platform::random(&mut random) {
         return Err(Errno::IO);
     }
@@ -142,7 +142,7 @@ pub(super) fn plan(
     let mut plan = Plan {
         files: Vec::new(),
         steps: VecDeque::new(),
-        areas: Areas::default(),
+        areas: Areas::lowered(chance(4, 28) * PAGE),
         writes: Vec::new(),
         entry: 0,
         pointer: 0,
@@ -169,19 +169,19 @@ pub(super) fn plan(
         secure,
         random: [0; 16],
     };
-    auxiliary.random.copy_from_slice(random.get(16..).unwrap_or(&[0; 16]));
+    auxiliary.random.copy_from_slice(random.get(24..).unwrap_or(&[0; 16]));
     let (_, end) = binary.image.extent();
     let strings: usize = arguments.iter().chain(&environment).map(|text| text.len() + 9).sum();
-    let below = GUEST_END - stack_size(process, strings as u64 + called.len() as u64);
+    let stack_end = GUEST_END - chance(8, 22) * PAGE;
+    let below = stack_end - stack_size(process, strings as u64 + called.len() as u64);
     plan.map_image(binary, base, below)?;
-    let heap = base + end;
+    let heap = base + end + chance(12, 18) * PAGE;
     plan.areas.heap = (heap, heap);
     plan.entry = auxiliary.entry;
-    plan.map_anonymous(below, GUEST_END, protection, "[stack]");
+    plan.map_anonymous(below, stack_end, protection, "[stack]");
     if let Some(interpreter) = interpreter {
         let (start, end) = interpreter.image.extent();
-        let room = end - start + chance(4, 16) * PAGE;
-        let place = plan.areas.find(0, room, None).ok_or(Errno::NOMEM)?;
+        let place = plan.areas.find(0, end - start, None).ok_or(Errno::NOMEM)?;
         let base = if interpreter.image.relocatable { place.wrapping_sub(start) } else { 0 };
         plan.entry = base + interpreter.image.entry;
         auxiliary.base = base;
@@ -191,7 +191,7 @@ pub(super) fn plan(
     let (end, marks) = (VDSO + VDSO_SIZE, Marks::empty());
     let vdso = Area { end, protection, backing, name: "[vdso]", label: None, marks };
     plan.areas.insert(VDSO, vdso);
-    let top = GUEST_END - chance(8, 12) * 16;
+    let top = stack_end - chance(16, 9) * 16;
     let stack = Stack::new(top, &arguments, &environment, &called, &auxiliary);
     plan.pointer = stack.pointer;
     plan.auxiliary = stack.auxiliary;

@@ -233,6 +233,7 @@ impl Child<'_> {
             start: None,
             kernel: None,
             cgroups: Vec::new(),
+            opened: Vec::new(),
             owner_may_enter: false,
             start_hooks: Vec::new(),
             start_state: Vec::new(),

@@ -24,6 +24,12 @@ pub trait GuestKernel: std::fmt::Debug {
     fn elsewhere(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Descriptors that whoever makes the container opened for [`GuestKernel::run`]: what is
+    /// taken here, once, is handed on to it by [`Guest::opened`].
+    fn take_opened(&self) -> Vec<OwnedFd> {
+        Vec::new()
+    }
 }
 
 /// What the container's kernel is to run. All else is in its configuration.
@@ -42,6 +48,8 @@ pub struct Guest {
     /// For a kernel elsewhere ([`GuestKernel::elsewhere`]): files of the container's
     /// cgroups; a process whose number is written to all of them is in there.
     pub cgroups: Vec<OwnedFd>,
+    /// What [`GuestKernel::take_opened`] gave.
+    pub opened: Vec<OwnedFd>,
     /// Who waits for the program.
     pub report: StartReport,
 }

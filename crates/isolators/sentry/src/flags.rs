@@ -12,8 +12,9 @@ use caisson_sentry::vfs::setup::Overlay;
 const OVERLAY: EngineFlag = EngineFlag::text(
     "overlay2",
     "where what is written goes: none: to the host (default); root:memory: what is written to \
-     the root stays in the sandbox's memory and ends with it; all:memory: what is written to \
-     bind mounts, too",
+     the root stays in the sandbox's memory and ends with it; root:self: the same, but its \
+     content lies on the root's disk, in files without a name; root:dir=/FOLDER: on the disk of \
+     that folder; all:…: what is written to bind mounts, too; …,size=BYTES: no more than that",
 );
 const NETWORK: EngineFlag = EngineFlag::text(
     "network",
@@ -166,7 +167,9 @@ pub(crate) fn settings(options: &RuntimeOptions) -> Result<Settings, SandboxErro
             Overlay::parse(value)
                 .map_err(|error| cannot(OVERLAY.name, value, &error.to_string()))?,
         ),
-        None if options.engine_flag(OVERLAY_ALL.name) == Some("true") => Some(Overlay::All),
+        None if options.engine_flag(OVERLAY_ALL.name) == Some("true") => {
+            Some(Overlay::ALL_IN_MEMORY)
+        }
         None => None,
     };
     let network = match options.engine_flag(NETWORK.name) {

@@ -31,7 +31,10 @@ Options:
       --read-only     its root file system can't be written
       --overlay2 WHERE  what is written: none: goes to the folder (the default);
                       root:memory: stays in the sandbox's memory and ends with it;
-                      all:memory: so does what is written to bind mounts
+                      root:self: the same, its content on the folder's disk, in
+                      files without a name; root:dir=/FOLDER: on that folder's disk;
+                      all:memory and so on: so does what is written to bind mounts;
+                      with ,size=BYTES (k, m, g) behind it no more than that
       --network MODE  none: a loopback interface alone (the default); sandbox: the
                       interface of the namespace --netns, by a TCP/IP of its own, with
                       the addresses and routes that it has there; host-sockets: sockets

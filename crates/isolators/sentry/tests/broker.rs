@@ -32,7 +32,7 @@ fn start(root: &Path, instead: Option<Attempt>) -> (BrokerClient, OwnedFd, rusti
     match clone3(spaces, None).unwrap() {
         Side::Child => {
             let copy = [tree];
-            let broker = Broker::enter(socket, &copy);
+            let broker = Broker::enter(socket, &copy, None);
             let code = match (broker, instead) {
                 (Err(_), _) => 3,
                 (Ok(broker), None) => {
@@ -71,6 +71,10 @@ fn hostile_requests(folder: &Path) {
         assert_eq!(client.rename((root, name), (root, b"n"), 0), Err(Errno::INVAL));
         assert_eq!(client.rename((root, b"d"), (root, name), 0), Err(Errno::INVAL));
     }
+    // It was given no other folder than the root; and gives what it makes there no name.
+    assert_eq!(client.store_maker(None).make().err(), Some(Errno::XDEV));
+    let place = tree.try_clone().unwrap();
+    assert!(client.store_maker(Some(place)).make().is_ok());
     // Links are handles of links, whatever they point to, and never a way.
     for name in [&b"to_secret"[..], b"up"] {
         let link = look(root, name).unwrap();

@@ -93,8 +93,8 @@ fn what_is_written_in_memory_is_not_on_the_host() {
         assert_eq!(volume.path().join("x").exists(), on_host, "{overlay}");
         let _ = std::fs::remove_file(volume.path().join("x"));
     }
-    let ended = sandbox.run_with(&["--overlay2", "root:self"], &["/bin/true"]);
-    assert!(ended.code == 2 && ended.stderr.contains("root:self"), "{ended:?}");
+    let ended = sandbox.run_with(&["--overlay2", "root:disk"], &["/bin/true"]);
+    assert!(ended.code == 2 && ended.stderr.contains("root:disk"), "{ended:?}");
 }
 
 /// What a guest writes there is bounded by the file system's room, and threads that change one

@@ -34,6 +34,7 @@ fn flags_that_tune_runsc_are_taken_and_others_refused_by_name() {
         "--host-uds=none",
         "--net-raw",
         "--gso=false",
+        "--overlay2=root:self,size=2g",
     ];
     let ended = run(&container, &usual);
     assert_eq!((ended.stdout.as_str(), ended.code), ("6.1.0-caisson\n", 0), "{}", ended.stderr);
@@ -44,7 +45,8 @@ fn flags_that_tune_runsc_are_taken_and_others_refused_by_name() {
         (&["--platform", "magic"], "--platform magic"),
         (&["--network=bridge"], "--network bridge"),
         (&["--file-access=some"], "--file-access some"),
-        (&["--overlay2=root:dir=/x"], "root:dir=/x"),
+        (&["--overlay2=root:disk"], "root:disk"),
+        (&["--overlay2=root:dir=/nowhere"], "/nowhere"),
         (&["--no-such-flag"], "-no-such-flag"),
     ] {
         let ended = run(&container, flags);

@@ -144,6 +144,7 @@ impl Init<'_> {
             console,
             preserve_fds: self.preserve_fds,
             start,
+            opened: kernel.as_ref().map(|(kernel, _)| kernel.take_opened()).unwrap_or_default(),
             kernel,
             cgroups,
             owner_may_enter: self.owner_may_enter,

@@ -83,6 +83,8 @@ pub(crate) struct Finish {
     pub(crate) kernel: Option<(Rc<dyn GuestKernel>, OwnedFd)>,
     /// See [`Guest::cgroups`].
     pub(crate) cgroups: Vec<OwnedFd>,
+    /// See [`Guest::opened`].
+    pub(crate) opened: Vec<OwnedFd>,
     /// Whether the process may be looked at while it waits for `start`: an
     /// owner without root could not `exec` into the container otherwise, as
     /// what is not dumpable is root's. Who is inside and was not given
@@ -124,7 +126,7 @@ impl Finish {
         keep.extend(self.start.as_ref().map(AsFd::as_fd));
         keep.extend(self.kernel.as_ref().map(|(_, socket)| socket.as_fd()));
         keep.extend(self.kernel.as_ref().and_then(|(kernel, _)| kernel.elsewhere()));
-        keep.extend(self.cgroups.iter().map(AsFd::as_fd));
+        keep.extend(self.cgroups.iter().chain(&self.opened).map(AsFd::as_fd));
         keep.extend(self.console.as_ref().map(AsFd::as_fd));
         caisson_sys::descriptors::close_all_except(self.preserve_fds.saturating_add(3), &keep)
             .context(|| "close the runtime's descriptors")
@@ -147,6 +149,7 @@ impl Finish {
             start,
             kernel,
             cgroups,
+            opened,
             owner_may_enter,
             start_hooks,
             start_state,
@@ -176,8 +179,16 @@ impl Finish {
             let report = StartReport::over(report);
             let terminal = console.is_some();
             let (program, environment) = program.for_guest();
-            let guest =
-                Guest { program, environment, control, terminal, preserve_fds, cgroups, report };
+            let guest = Guest {
+                program,
+                environment,
+                control,
+                terminal,
+                preserve_fds,
+                cgroups,
+                opened,
+                report,
+            };
             return kernel.run(guest);
         }
         // They are the image's programs: no more may be theirs than the user's.

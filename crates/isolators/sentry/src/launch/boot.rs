@@ -14,7 +14,7 @@ use crate::kernel::{Kernel, Shared};
 use crate::net::{Network, Uplink};
 use crate::task::waiter::lock;
 use crate::vfs::leases::USUAL_BREAK;
-use crate::vfs::setup::{Layout, root_walker};
+use crate::vfs::setup::{Layout, MountError, root_walker};
 use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, limit_handles};
 use crate::wall::{empty_root, processes, shed, tie};
 use crate::{control, platform, settings, signal, syscalls};
@@ -68,8 +68,7 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     };
     platform::host_calls::confine(calls).map_err(step("filter the sentry's own calls"))?;
     let root = roots.pop().ok_or(Errno::BADF).map_err(step("make the root"))?;
-    let files = over(layout, root, broker, (Arc::clone(&poller), Arc::default()))
-        .map_err(step("make the root"))?;
+    let files = over(layout, root, broker, (Arc::clone(&poller), Arc::default()))?;
     let kernel = Kernel::new(started, files);
     kernel.clock.set_processors(u32::try_from(syscalls::system::processors()).unwrap_or(1));
     if let Some(name) = host_name {
@@ -115,9 +114,9 @@ fn over(
     root: OwnedFd,
     broker: BrokerClient,
     (poller, fifos): (Arc<Poller>, Arc<Fifos>),
-) -> Result<FileSystem, Errno> {
+) -> Result<FileSystem, MountError> {
     let mounts = MountTable::default();
-    let root = layout.root(&mounts, root)?;
+    let root = layout.root(&mounts, root, &broker)?;
     let mounts = Arc::new(mounts);
     let (copies, moving) = (Mutex::default(), Mutex::default());
     let lease_break = Arc::new(AtomicI32::new(USUAL_BREAK));
@@ -149,7 +148,7 @@ pub(crate) fn boot_beside(
     let Further { layout, mut roots, broker, host_name, cgroups, shared } = given;
     let root = roots.pop().ok_or(Errno::BADF).map_err(step("make the root"))?;
     let waits = (Arc::clone(&other.files.poller), Arc::clone(&other.files.fifos));
-    let files = over(layout, root, broker, waits).map_err(step("make the root"))?;
+    let files = over(layout, root, broker, waits)?;
     let zygote = other.copy_zygote().map_err(step("copy the empty stub process"))?;
     let kernel = other.beside(zygote, files, shared);
     let booted = settle(&kernel, layout, roots, &cgroups);

@@ -86,8 +86,8 @@ pub fn run(
     uplink: Uplink,
     report: fn(&LaunchError),
 ) -> Result<u8, LaunchError> {
-    let roots = open_roots(root, layout)?;
-    let (broker, client) = start_broker(&roots, report)?;
+    let (roots, store) = (open_roots(root, layout)?, layout.overlay.open_folder()?);
+    let (broker, client) = start_broker(&roots, store, report)?;
     let mut own = spaces();
     // The sockets are those of the caller's network.
     own.set(CloneFlags::NEWNET, !matches!(uplink, Uplink::HostSockets(_)));
@@ -140,16 +140,17 @@ pub(crate) fn open_roots(path: &Path, layout: &Layout) -> Result<Vec<OwnedFd>, L
 }
 
 /// Makes the broker of these roots, a child of this process; it ends when the client
-/// is dropped.
+/// is dropped. `store` is its alone.
 pub(crate) fn start_broker(
     roots: &[OwnedFd],
+    store: Option<OwnedFd>,
     report: fn(&LaunchError),
 ) -> Result<(Pid, BrokerClient), LaunchError> {
     let (client, socket) = pair()?;
     match clone3(spaces(), None).map_err(io_step("clone the broker"))? {
         Side::Child => {
             drop(client);
-            let code = match Broker::enter(socket, roots) {
+            let code = match Broker::enter(socket, roots, store) {
                 Ok(broker) => {
                     broker.serve();
                     0

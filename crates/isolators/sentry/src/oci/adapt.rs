@@ -14,7 +14,7 @@ use crate::task::OuterIds;
 use crate::task::filter::Filter;
 use crate::vfs::MountFlags;
 use crate::vfs::mount::Propagation;
-use crate::vfs::setup::{Layout, MountRequest, Options, Overlay};
+use crate::vfs::setup::{Layout, Medium, MountRequest, Options, Overlay};
 
 /// File systems that the container's own kernel has.
 const OF_THE_KERNEL: [&str; 9] =
@@ -231,9 +231,21 @@ fn filter(profile: &Seccomp) -> Result<Arc<Filter>, SandboxError> {
 
 fn overlay(spec: &Spec) -> Result<Overlay, SandboxError> {
     let text = spec.annotations.get(OVERLAY).map_or("none", String::as_str);
-    Overlay::parse(text).map_err(|_| {
-        refuse(format!("annotation {OVERLAY}={text}: none, root:memory or all:memory"))
-    })
+    Overlay::parse(text).map_err(|error| refuse(format!("annotation {OVERLAY}={text}: {error}")))
+}
+
+/// A folder of the host's is not the container's to choose.
+///
+/// # Errors
+/// [`SandboxError::Unsupported`]
+pub(super) fn refuse_folder(spec: &Spec) -> Result<(), SandboxError> {
+    match overlay(spec)?.medium {
+        Medium::Folder(path) => Err(refuse(format!(
+            "annotation {OVERLAY}: dir={}: a folder is named by the flag --overlay2 alone",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn shared(spec: &Spec) -> Result<bool, SandboxError> {

@@ -2,6 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Mutex;
 
 use caisson_isolator::SandboxError;
 use caisson_native::{Guest, GuestKernel, StartReport};
@@ -17,6 +18,7 @@ use crate::control::{cause, program};
 use crate::kernel::Kernel;
 use crate::launch::{self, Given, LaunchError, Streams};
 use crate::net::{Outside, Uplink};
+use crate::task::waiter::lock;
 use crate::vfs::setup::Layout;
 
 /// What the container's configuration says to its kernel.
@@ -29,6 +31,8 @@ pub(super) struct SentryKernel {
     counter: bool,
     /// The configuration, if it is to be sent to another container's sandbox.
     join: Option<(Join, Spec)>,
+    /// The folder of the host's that its broker is given for what is written, until then.
+    store: Mutex<Option<OwnedFd>>,
 }
 
 /// Whether the container's network namespace is another one than that of whoever makes
@@ -55,9 +59,13 @@ impl SentryKernel {
             NetworkMode::Sandbox if !has_own_network(spec) => NetworkMode::None,
             network => network,
         };
+        let layout = layout(spec)?;
+        let store = layout.overlay.open_folder();
+        let store = store.map_err(|error| SandboxError::step("open a folder", error))?;
         Ok(Self {
+            store: Mutex::new(store),
             process: spec.process.clone().unwrap_or_default(),
-            layout: layout(spec)?,
+            layout,
             network,
             // The container's own tree need not have `/sys`.
             counter: crate::platform::clock::counter_is_a_clock(),
@@ -69,9 +77,10 @@ impl SentryKernel {
     fn boot(&self, guest: Guest) -> Result<std::sync::Arc<Kernel>, (StartReport, LaunchError)> {
         let Guest { program: path, environment, control, preserve_fds, report, terminal, .. } =
             guest;
+        let mut opened = guest.opened;
         let streams = streams(preserve_fds, terminal);
         let booted = streams.and_then(|streams| {
-            let kernel = self.boot_kernel(control)?;
+            let kernel = self.boot_kernel(control, opened.pop())?;
             let mut program = program(&self.process);
             program.path = path.into_bytes();
             program.environment =
@@ -88,7 +97,11 @@ impl SentryKernel {
         }
     }
 
-    fn boot_kernel(&self, control: OwnedFd) -> Result<std::sync::Arc<Kernel>, LaunchError> {
+    fn boot_kernel(
+        &self,
+        control: OwnedFd,
+        store: Option<OwnedFd>,
+    ) -> Result<std::sync::Arc<Kernel>, LaunchError> {
         let host = |step| {
             move |error: std::io::Error| LaunchError::Step {
                 step,
@@ -105,7 +118,7 @@ impl SentryKernel {
             NetworkMode::HostSockets => Uplink::host_sockets()?,
         };
         let roots = launch::open_roots(Path::new("/"), &self.layout)?;
-        let (_, broker) = launch::start_broker(&roots, complain)?;
+        let (_, broker) = launch::start_broker(&roots, store, complain)?;
         if let Some(root) = roots.last() {
             let_go_of_streams(root)?;
         }
@@ -164,6 +177,10 @@ impl GuestKernel for SentryKernel {
 
     fn elsewhere(&self) -> Option<BorrowedFd<'_>> {
         self.join.as_ref().map(|(join, _)| join.socket())
+    }
+
+    fn take_opened(&self) -> Vec<OwnedFd> {
+        lock(&self.store).take().into_iter().collect()
     }
 }
 

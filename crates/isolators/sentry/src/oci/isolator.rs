@@ -11,7 +11,7 @@ use caisson_isolator::{
 use caisson_native::NativeIsolator;
 use caisson_runtime_spec::features::{Enabled, Features};
 
-use super::adapt::{FILE_ACCESS, OVERLAY, SHARED, adapt};
+use super::adapt::{FILE_ACCESS, OVERLAY, SHARED, adapt, refuse_folder};
 use super::connect::connect;
 use super::container::SentryContainer;
 use super::guest::SentryKernel;
@@ -146,9 +146,12 @@ impl Isolator for SentryIsolator {
         let joins_pids = join.as_ref().is_some_and(|join| join.shared.processes);
         adapt(request.spec.clone(), joins_pids)?;
         let mut spec = request.spec.clone();
-        if let Some(overlay) = self.settings.overlay {
+        match &self.settings.overlay {
             // Goes the way of the configuration, into another container's sandbox too.
-            spec.annotations.insert(OVERLAY.to_owned(), overlay.text().to_owned());
+            Some(overlay) => {
+                spec.annotations.insert(OVERLAY.to_owned(), overlay.text());
+            }
+            None => refuse_folder(&spec)?,
         }
         if self.settings.shared_root {
             spec.annotations.insert(FILE_ACCESS.to_owned(), SHARED.to_owned());

@@ -144,8 +144,16 @@ impl Join {
     /// it until it ends.
     pub(super) fn run(&self, spec: &Spec, layout: &Layout, guest: Guest) -> u8 {
         let mask = SignalMask::sendable();
-        let Guest { program, environment, control, preserve_fds, report, terminal, cgroups } =
-            guest;
+        let Guest {
+            program,
+            environment,
+            control,
+            preserve_fds,
+            report,
+            terminal,
+            cgroups,
+            mut opened,
+        } = guest;
         let asked = mask.block().context(|| "block signals").and_then(|_| {
             let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|e| e.to_string());
             let variables = environment.into_iter().map(|v| text(v.into_bytes()));
@@ -161,7 +169,8 @@ impl Join {
                 host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
                 shared: self.shared,
             };
-            self.ask(request, layout, (control, cgroups), (preserve_fds, terminal))
+            let held = (control, cgroups, opened.pop());
+            self.ask(request, layout, held, (preserve_fds, terminal))
         });
         match asked {
             Ok(connection) => {
@@ -183,13 +192,13 @@ impl Join {
         &self,
         mut request: Joining,
         layout: &Layout,
-        (control, cgroups): (OwnedFd, Vec<OwnedFd>),
+        (control, cgroups, store): (OwnedFd, Vec<OwnedFd>, Option<OwnedFd>),
         (preserve_fds, terminal): (u32, bool),
     ) -> Result<OwnedFd, SandboxError> {
         let step = || "ask the sandbox for a container";
         let streams = streams(preserve_fds, terminal).context(step)?;
         let roots = launch::open_roots(Path::new("/"), layout).context(step)?;
-        let (_, broker) = launch::start_broker(&roots, complain).context(step)?;
+        let (_, broker) = launch::start_broker(&roots, store, complain).context(step)?;
         // The first container's has it, and nobody else is to give it one.
         broker.keep_processes(None).context(step)?;
         let broker = broker.socket().context(step)?;

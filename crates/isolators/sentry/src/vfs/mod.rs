@@ -57,12 +57,15 @@ pub mod tty;
 mod walk;
 mod weak_table;
 mod write_hint;
+mod writes;
 
 use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex, Weak};
 
 pub use attributes::{Attributes, Kind, Time};
-pub use broker::{Broker, BrokerClient, Found, ProcessFile, StartBrokerError, pair, served_tree};
+pub use broker::{
+    Broker, BrokerClient, Found, ProcessFile, StartBrokerError, StoreMaker, pair, served_tree,
+};
 pub use change::Make;
 pub use change_attributes::NewTime;
 pub use device::{Device, OpenDevice};

@@ -20,8 +20,9 @@ pub use super::mount::Options;
 use super::mount::{Description, MountOptionError, OfNet, Propagation, same_mount};
 use super::tmpfs::New;
 use super::walk::names;
+pub use super::writes::{Covered, Medium, Overlay};
 use super::{
-    Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, Walker, devtmpfs, overlay,
+    BrokerClient, Entry, HostFs, HostNode, Kind, MountFlags, MountTable, Node, Walker, devtmpfs,
     served_tree,
 };
 
@@ -68,43 +69,6 @@ pub struct Layout {
     pub overlay: Overlay,
 }
 
-/// Where what is written to the host's folders goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overlay {
-    /// To the host.
-    #[default]
-    None,
-    /// What is written to the root stays in the sandbox's memory.
-    Root,
-    /// What is written to any of them does.
-    All,
-}
-
-impl Overlay {
-    /// As [`Self::parse`] reads it.
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Overlay::None => "none",
-            Overlay::Root => "root:memory",
-            Overlay::All => "all:memory",
-        }
-    }
-
-    /// As the command line has it.
-    ///
-    /// # Errors
-    /// [`MountError::Overlay`]
-    pub fn parse(text: &str) -> Result<Self, MountError> {
-        match text {
-            "none" => Ok(Overlay::None),
-            "root:memory" => Ok(Overlay::Root),
-            "all:memory" => Ok(Overlay::All),
-            _ => Err(MountError::Overlay(text.to_owned())),
-        }
-    }
-}
-
 /// Why a mount can't be.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
@@ -140,8 +104,22 @@ pub enum MountError {
         errno: Errno,
     },
     /// Not one of those that there are.
-    #[error("`--overlay2 {0}` is not supported: none, root:memory or all:memory")]
+    #[error(
+        "`--overlay2 {0}` is not supported: none, or root or all, `:`, and memory, self or \
+         dir=/FOLDER, and `,size=BYTES` if it is to be limited"
+    )]
     Overlay(String),
+    /// No file can be made for what is written to an overlay.
+    #[error(
+        "make a file in {whose} for what is written (--overlay2): {errno}; what stays in memory \
+         (root:memory, all:memory) needs none"
+    )]
+    Store {
+        /// The folder.
+        whose: String,
+        /// What the host said.
+        errno: Errno,
+    },
     /// Not `key=value` and so on.
     #[error("`--mount {0}`: expected type=TYPE,src=PATH,dst=PATH,options=A:B")]
     Syntax(String),
@@ -245,13 +223,20 @@ impl Layout {
         binds.map(open).collect()
     }
 
-    /// Makes the root of all.
+    /// Makes the root of all; `broker` serves it.
     ///
     /// # Errors
     /// What the host says of the root's folder.
-    pub fn root(&self, mounts: &MountTable, folder: OwnedFd) -> Result<Arc<Entry>, Errno> {
-        let node = HostNode::root(folder, &HostFs::new(self.shared))?;
-        let attributes = node.now_there()?;
+    pub fn root(
+        &self,
+        mounts: &MountTable,
+        folder: OwnedFd,
+        broker: &BrokerClient,
+    ) -> Result<Arc<Entry>, MountError> {
+        let fail =
+            |errno| MountError::Target { target: "/".to_owned(), kind: "root".to_owned(), errno };
+        let node = HostNode::root(folder, &HostFs::new(self.shared)).map_err(fail)?;
+        let attributes = node.now_there().map_err(fail)?;
         let mut flags = MountFlags::RELATIVE_ACCESS_TIMES;
         flags.set(MountFlags::READ_ONLY, self.read_only);
         let of = Description {
@@ -263,30 +248,21 @@ impl Layout {
             ..Description::default()
         };
         let node = Node::Host(Arc::new(node));
-        let (node, of) = match self.overlay {
-            Overlay::Root | Overlay::All if !self.read_only => self.covered(node, of)?,
-            _ => (node, of),
+        let (node, of) = if self.overlay.covered == Covered::None || self.read_only {
+            (node, of)
+        } else {
+            self.overlay.cover((node, of), self.most_memory(), broker, None)?
         };
         let kind = node.kind();
         Ok(mounts.root(of, node, kind))
     }
 
     /// Bytes of memory that the container may have.
-    fn most_memory(&self) -> Option<u64> {
-        let limit = self.resources.memory.as_ref()?.limit?;
-        u64::try_from(limit).ok().filter(|limit| *limit > 0)
-    }
-
-    /// Has what is written to a folder of the host's stay in memory.
-    fn covered(&self, node: Node, of: Description) -> Result<(Node, Description), Errno> {
+    fn most_memory(&self) -> u64 {
         let (total, _) = crate::syscalls::system::memory();
-        let found = node.now_there()?.ok_or(Errno::INVAL)?;
-        overlay::in_memory(
-            node,
-            &found,
-            self.most_memory().map_or(total, |most| most.min(total)),
-            of,
-        )
+        let limit = self.resources.memory.as_ref().and_then(|memory| memory.limit);
+        let limit = limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0);
+        limit.map_or(total, |limit| limit.min(total))
     }
 
     /// Attaches all mounts; `sources` are those of [`Self::open_sources`]. `walker` starts at
@@ -306,9 +282,12 @@ impl Layout {
                 let source = sources.next().ok_or(Errno::BADF).map_err(fail)?;
                 let (node, of) = bound(request, source).map_err(fail)?;
                 let written = !of.flags.contains(MountFlags::READ_ONLY);
-                match self.overlay {
-                    Overlay::All if written => self.covered(node, of).map_err(fail)?,
-                    _ => (node, of),
+                if written && self.overlay.covered == Covered::All {
+                    let files = &walker.kernel.files;
+                    let (broker, root) = (&files.broker, Some(&files.root.node));
+                    self.overlay.cover((node, of), self.most_memory(), broker, root)?
+                } else {
+                    (node, of)
                 }
             } else {
                 let made = make(

@@ -19,7 +19,7 @@ type Told = Option<(u8, Attributes)>;
 /// The sentry's side.
 #[derive(Debug)]
 pub struct BrokerClient {
-    line: Arc<Line>,
+    pub(super) line: Arc<Line>,
     /// Brokers of a sandbox's containers: handles go from one to another.
     all: Arc<Mutex<Vec<Weak<Line>>>>,
     requests: AtomicU64,

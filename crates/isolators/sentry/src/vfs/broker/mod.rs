@@ -21,6 +21,7 @@ use super::Attributes;
 mod client;
 mod line;
 mod server;
+mod stored;
 mod syncer;
 mod told;
 mod tree;
@@ -28,7 +29,10 @@ mod wall;
 
 pub use client::BrokerClient;
 pub use server::Broker;
+pub use stored::StoreMaker;
+pub(super) use stored::is_name as is_stored_name;
 pub use tree::served_tree;
+pub(super) use tree::store_tree;
 
 /// Why there is no broker.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,7 @@ enum Operation {
     /// Only there.
     SyncAll,
     LookupAll,
+    CreateStored,
 }
 
 /// What the host says of a process of the sandbox.

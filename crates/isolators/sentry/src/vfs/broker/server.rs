@@ -14,6 +14,7 @@ use crate::platform::affinity;
 use crate::task::waiter::lock;
 
 use super::super::Kind;
+use super::stored;
 use super::syncer::Mounts;
 use super::told::{Told, is_interface, is_stored, mount_of, told, told_of};
 use super::{
@@ -77,20 +78,34 @@ pub struct Broker {
     /// A procfs of the sentry's PID namespace, `subset=pid`: of two files of each process
     /// in it, handles to read are given.
     processes: OnceCell<Option<OwnedFd>>,
+    /// Where files are made in which the sentry keeps what is written to overlays.
+    store: Option<OwnedFd>,
 }
 
 impl Broker {
     /// Makes this process the broker of these roots, and confines it. It has a single
     /// thread so far and is the first process of its own namespaces; descriptors but those given
-    /// are closed, so whoever owns one must not use it any more.
+    /// are closed, so whoever owns one must not use it any more. In `store`, if there is one, it
+    /// makes files without a name, and does nothing else.
     ///
     /// # Errors
     /// If it can't be confined.
-    pub fn enter(socket: OwnedFd, roots: &[OwnedFd]) -> Result<Self, StartBrokerError> {
-        let mut keep: Vec<BorrowedFd<'_>> = roots.iter().map(AsFd::as_fd).collect();
+    pub fn enter(
+        socket: OwnedFd,
+        roots: &[OwnedFd],
+        store: Option<OwnedFd>,
+    ) -> Result<Self, StartBrokerError> {
+        let mut keep: Vec<BorrowedFd<'_>> = roots.iter().chain(&store).map(AsFd::as_fd).collect();
         keep.push(socket.as_fd());
         let own = super::wall::enter(&keep)?;
-        let broker = Broker::over(socket, own, roots, true)?;
+        let mut broker = Broker::over(socket, own, roots, true)?;
+        if let Some(store) = &store {
+            // Its files are opened anew, to be read alone. Of its directories nobody has one.
+            let mount =
+                mount_of(store).map_err(|errno| StartBrokerError::Step { step: "statx", errno })?;
+            lock(&broker.mounts).insert(mount);
+        }
+        broker.store = store;
         super::wall::close()?;
         Ok(broker)
     }
@@ -107,7 +122,7 @@ impl Broker {
         let mounts = mounts.map_err(|errno| StartBrokerError::Step { step: "statx", errno })?;
         let mounts = Arc::new(Mutex::new(mounts));
         let syncs = super::syncer::start(&mounts, confined)?;
-        Ok(Broker { socket, own, mounts, syncs, processes: OnceCell::new() })
+        Ok(Broker { socket, own, mounts, syncs, processes: OnceCell::new(), store: None })
     }
 
     /// Serves until the sentry is gone.
@@ -190,6 +205,7 @@ impl Broker {
         const OPEN_PROCESS: u8 = Operation::OpenProcess as u8;
         const READ_ONLY: u8 = Operation::ReadOnly as u8;
         const SYNC_LINE: u8 = Operation::SyncLine as u8;
+        const CREATE_STORED: u8 = Operation::CreateStored as u8;
         let [number, user, group, ..] = request.numbers;
         let low = |n: u64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
         let owner = (low(user), low(group));
@@ -198,6 +214,10 @@ impl Broker {
             SYNC_LINE => return Ok(Answer::SyncLine),
             OPEN_PROCESS => {
                 return self.process_file(number, low(user), group);
+            }
+            CREATE_STORED if with.is_empty() => {
+                let Some(store) = &self.store else { return Ok(Answer::NotMine) };
+                return stored::create(&self.own, store, &request.first).map(Answer::Descriptor);
             }
             _ => {}
         }
@@ -235,6 +255,9 @@ impl Broker {
                 let file = rustix::fs::openat(&self.own, Self::again(first), flags, mode)?;
                 hand_over(&file, low(number), owner)?;
                 Ok(Answer::Descriptor(file))
+            }
+            CREATE_STORED => {
+                stored::create(&self.own, first, &request.first).map(Answer::Descriptor)
             }
             MAKE_DIRECTORY => {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
@@ -492,7 +515,12 @@ pub(super) fn component(name: &[u8]) -> Result<&[u8], Errno> {
     if bad { Err(Errno::INVAL) } else { Ok(name) }
 }
 
-fn beneath(directory: &OwnedFd, name: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd, Errno> {
+pub(super) fn beneath(
+    directory: &OwnedFd,
+    name: &[u8],
+    flags: OFlags,
+    mode: u32,
+) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let flags = flags | OFlags::CLOEXEC;
     rustix::fs::openat2(directory, name, flags, Mode::from_raw_mode(mode), resolve)

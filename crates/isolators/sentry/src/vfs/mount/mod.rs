@@ -20,7 +20,7 @@ pub use context::{ContextState, FsContext, Stage};
 pub use copies::{moved, same_mount};
 pub use detached::DetachedTree;
 pub use in_use::{MountUse, Standing};
-pub use options::{MountOptionError, Options};
+pub use options::{MountOptionError, Options, size_of};
 pub use sharing::{Family, Propagation};
 pub use table::{Leave, MountTable};
 pub use veils::{OfNet, Veils};

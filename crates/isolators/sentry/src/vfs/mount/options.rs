@@ -96,8 +96,8 @@ impl Options {
                 self.propagation = Some(Propagation::Unbindable);
             }
             ("defaults" | "strictatime" | "async", None) => {}
-            ("size", Some(value)) if memory => self.size = Some(size(option, value)?),
-            ("nr_inodes", Some(value)) if memory => self.inodes = Some(size(option, value)?),
+            ("size", Some(value)) if memory => self.size = Some(size_of(option, value)?),
+            ("nr_inodes", Some(value)) if memory => self.inodes = Some(size_of(option, value)?),
             ("mode", Some(value)) if memory => {
                 let mode = u32::from_str_radix(value, 8).ok().filter(|mode| *mode <= 0o7777);
                 self.mode = Some(mode.ok_or_else(|| bad(option))?);
@@ -131,8 +131,11 @@ fn number(option: &str, value: &str) -> Result<u32, MountOptionError> {
     value.parse().map_err(|_| bad(option))
 }
 
-/// Bytes, with `k`, `m`, `g` behind the number, or a share of memory.
-fn size(option: &str, value: &str) -> Result<u64, MountOptionError> {
+/// Bytes, with `k`, `m`, `g` behind the number, or a share of memory, of an option.
+///
+/// # Errors
+/// [`MountOptionError::Value`]
+pub fn size_of(option: &str, value: &str) -> Result<u64, MountOptionError> {
     let (digits, factor) = match value.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (value.get(..at), 1 << 10),
         Some((at, 'm' | 'M')) => (value.get(..at), 1 << 20),

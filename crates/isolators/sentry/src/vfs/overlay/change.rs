@@ -110,6 +110,17 @@ impl OverlayNode {
         is_directory: bool,
     ) -> Result<(), Errno> {
         let directory = self.copy_up(kernel, true)?;
+        // The last one who has it gives its content back, which nobody else is to wait for.
+        self.take_away(kernel, &directory, name, is_directory).map(drop)
+    }
+
+    fn take_away(
+        self: &Arc<Self>,
+        kernel: &Kernel,
+        directory: &TmpNode,
+        name: &[u8],
+        is_directory: bool,
+    ) -> Result<Arc<OverlayNode>, Errno> {
         let _changing = self.fs.changing();
         let node = self.find(kernel, name, false)?;
         match (is_directory, node.kind == Kind::Directory) {
@@ -119,12 +130,12 @@ impl OverlayNode {
             (false, false) => {}
         }
         let mark = self.mark(kernel, name)?;
-        node.leave(&directory, name)?;
+        node.leave(directory, name)?;
         if let Some(mark) = mark {
             directory.adopt(name, &mark)?;
         }
         self.name(name, None);
-        Ok(())
+        Ok(node)
     }
 
     /// The mark that a name needs to be missing, if a lower layer has it.

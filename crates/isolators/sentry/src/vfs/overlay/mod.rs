@@ -1,5 +1,5 @@
 //! Overlays: one tree of names made of several, of which only the topmost is written, and
-//! that one is in the sandbox's memory.
+//! that one is the sandbox's: in its memory, or in files of the host's that have no name.
 //!
 //! The layer on top is a directory of a tmpfs and has Linux's own format: a name that is to
 //! be missing is a character device with the number 0, a directory that hides what is below
@@ -29,11 +29,11 @@ use crate::task::Credentials;
 use crate::task::waiter::lock;
 
 use super::file_use::Uses;
-use super::tmpfs::{TmpFile, TmpFs};
+use super::tmpfs::{Store, TmpFile, TmpFs};
 use super::{Attributes, Entry, Kind, Node, TmpNode, Walker, permit};
 
-pub(super) use mount::in_memory;
 pub use mount::{OverlayOptions, mounted};
+pub(super) use mount::{Upper, covering};
 pub(super) use open::{OverlayDirectory, OverlayFile, OverlayNames};
 
 /// An overlay.
@@ -140,6 +140,12 @@ impl OverlayFs {
     /// What is merged into a directory that was renamed.
     fn moved(&self, upper: &TmpNode) -> Option<Vec<Arc<Entry>>> {
         lock(self.moved.as_ref()?).get(&upper.inode()).cloned()
+    }
+
+    /// Where the content of what is written lies, if not in memory.
+    #[must_use]
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        self.upper.as_ref()?.store()
     }
 
     /// Room for bytes and files, and what of it is used.

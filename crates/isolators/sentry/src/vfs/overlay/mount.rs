@@ -10,20 +10,31 @@ use crate::kernel::Kernel;
 use crate::task::Credentials;
 
 use super::super::mount::{Description, Mount, MountFlags, MountTable};
-use super::super::tmpfs::{New, TmpFs};
+use super::super::tmpfs::{New, Store, TmpFs};
 use super::super::{
     Attributes, Entry, Kind, Node, Resolve, TmpNode, Walker, access, kinds, permit,
 };
 use super::{OverlayFs, OverlayNode};
 
-/// An overlay in memory over a tree of the host's, with its description as a mount.
+/// What the upper layer of such an overlay may have.
+pub(in super::super) struct Upper {
+    /// Bytes of content; `None`: as many as the store has room for.
+    pub(in super::super) space: Option<u64>,
+    /// Bytes of memory: names and attributes are there in any case.
+    pub(in super::super) memory: u64,
+    /// Where content lies, if not in memory.
+    pub(in super::super) store: Option<Arc<Store>>,
+}
+
+/// An overlay over a tree of the host's whose upper layer is the sandbox's, with its description
+/// as a mount.
 ///
 /// # Errors
 /// `EINVAL` if it is no file or directory.
-pub(in super::super) fn in_memory(
+pub(in super::super) fn covering(
     node: Node,
     found: &Attributes,
-    space: u64,
+    upper: Upper,
     of: Description,
 ) -> Result<(Node, Description), Errno> {
     const BYTES_OF_A_FILE: u64 = 4096;
@@ -38,8 +49,11 @@ pub(in super::super) fn in_memory(
         number: 0,
         text: b"",
     };
-    let files = space / BYTES_OF_A_FILE;
-    let root = TmpFs::with_root(kinds::anonymous_device(), space, files, new);
+    let (files, device) = (upper.memory / BYTES_OF_A_FILE, kinds::anonymous_device());
+    let root = match upper.store {
+        Some(store) => TmpFs::stored(device, (upper.space, files), store, new),
+        None => TmpFs::with_root(device, upper.space.unwrap_or(upper.memory), files, new),
+    };
     root.set_times(Some(found.accessed), Some(found.modified));
     let device = kinds::anonymous_device();
     let fs = OverlayFs {

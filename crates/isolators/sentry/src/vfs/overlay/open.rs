@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use crate::mm::Anchor;
 use crate::task::waiter::lock;
 
+use super::super::broker::is_stored_name;
 use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Walker, access, open};
 use super::OverlayNode;
 use super::lookup::is_whiteout;
@@ -157,6 +158,16 @@ impl OverlayNames {
     fn below(&self, at: usize, position: u64) -> Result<Vec<Listed>, Errno> {
         let Some(lower) = self.lowers.get(at) else { return Ok(Vec::new()) };
         let mut names = lower.names.list(position)?;
+        let mut position = position;
+        // What a file of the store is called for a moment; none at all would look like the end.
+        while self.node.fs.store().is_some() && names.iter().any(|l| is_stored_name(&l.name)) {
+            position = names.last().map_or(position, |last| last.next);
+            names.retain(|listed| !is_stored_name(&listed.name));
+            if !names.is_empty() {
+                break;
+            }
+            names = lower.names.list(position)?;
+        }
         for listed in &mut names {
             listed.inode = match listed.name.as_slice() {
                 b"." => self.node.id().1,

@@ -42,14 +42,16 @@ impl OverlayNode {
             if exchanges {
                 other.child(kernel, to, false)?.prepare(kernel)?;
             }
-            let _changing = self.fs.changing();
+            let changing = self.fs.changing();
             // The names may stand for others by now, that were not copied.
             let moved = self.find(kernel, from, false)?;
             if moved.above().is_none() {
                 continue;
             }
             if !exchanges {
-                return self.replace(kernel, (from, &moved), other, (to, flags));
+                let replaced = self.replace(kernel, (from, &moved), other, (to, flags));
+                drop(changing);
+                return replaced.map(drop);
             }
             let second = other.find(kernel, to, false)?;
             if second.above().is_some() {
@@ -80,13 +82,14 @@ impl OverlayNode {
         second.settle(self, from)
     }
 
+    /// Returns what it takes the place of.
     fn replace(
         self: &Arc<Self>,
         kernel: &Kernel,
         (from, moved): (&[u8], &Arc<OverlayNode>),
         other: &Arc<OverlayNode>,
         (to, flags): (&[u8], u32),
-    ) -> Result<(), Errno> {
+    ) -> Result<Option<Arc<OverlayNode>>, Errno> {
         let above = |node: &OverlayNode| node.above().cloned().ok_or(Errno::IO);
         let (source, target) = (above(self)?, above(other)?);
         let replaced = match other.find(kernel, to, false) {
@@ -116,7 +119,8 @@ impl OverlayNode {
             source.adopt(from, &mark)?;
         }
         self.name(from, None);
-        moved.settle(other, to)
+        moved.settle(other, to)?;
+        Ok(replaced)
     }
 
     /// Before it comes into another place, for which there may be no room: lower layers have

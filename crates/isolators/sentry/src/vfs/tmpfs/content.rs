@@ -1,8 +1,8 @@
 //! What is in a file: small ones in the sentry's own memory, others in a memfd, so
-//! that they can be mapped.
+//! that they can be mapped; or both in files of a store.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::{FallocateFlags, MemfdFlags};
@@ -12,12 +12,12 @@ use crate::ipc::queues::Queue;
 use crate::task::waiter::lock;
 
 use super::super::Kind;
-use super::super::file::read_text;
 use super::super::host::most_handles;
-use super::TmpNode;
 use super::booked::{Booked, held, hole, holes};
 use super::directory::Entries;
 use super::room::{PAGE, Room, pages};
+use super::small::Small;
+use super::{TmpFs, TmpNode};
 
 /// A file of up to this much costs no descriptor, until it is mapped.
 const SMALL: u64 = 64 << 10;
@@ -53,7 +53,9 @@ pub(super) struct Bytes {
     /// Held while the content is changed, as Linux holds the inode's lock: what is booked is
     /// what is there. Comes before `small`.
     booked: Mutex<Booked>,
-    small: Mutex<Vec<u8>>,
+    small: Mutex<Small>,
+    /// How long that is: who asks does not wait for a disk.
+    length: AtomicU64,
     /// Once it is there, `small` counts no more.
     large: OnceLock<OwnedFd>,
 }
@@ -73,7 +75,8 @@ impl Content {
             Kind::Regular => {
                 let bytes = Bytes::default();
                 lock(&bytes.booked).bytes = pages(text.len() as u64);
-                *lock(&bytes.small) = text.to_vec();
+                bytes.length.store(text.len() as u64, Ordering::SeqCst);
+                *lock(&bytes.small) = Small::Memory(text.to_vec());
                 Content::File(bytes)
             }
             Kind::Link => Content::Link(text.to_vec()),
@@ -117,34 +120,39 @@ impl Content {
 
 impl Bytes {
     fn size(&self) -> Result<(u64, u64), Errno> {
-        self.size_with(&lock(&self.small))
+        let length = self.length.load(Ordering::SeqCst);
+        self.large.get().map_or(Ok((length, pages(length))), held)
     }
 
     /// The same, of who holds `small`, so that it does not become large meanwhile.
-    fn size_with(&self, small: &[u8]) -> Result<(u64, u64), Errno> {
+    fn size_with(&self, small: &Small) -> Result<(u64, u64), Errno> {
         match self.large.get() {
-            None => Ok((small.len() as u64, pages(small.len() as u64))),
+            None => Ok((small.len(), pages(small.len()))),
             Some(fd) => held(fd),
         }
     }
 
-    /// The memfd, which is made if need be.
-    fn enlarge(&self, small: &mut Vec<u8>) -> Result<&OwnedFd, Errno> {
+    /// The file that it has alone, which is made if need be: who else uses it does not wait for
+    /// that.
+    fn enlarge(&self, fs: &TmpFs) -> Result<&OwnedFd, Errno> {
         if let Some(fd) = self.large.get() {
             return Ok(fd);
         }
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let made = rustix::fs::memfd_create("tmpfs", flags);
+        let made = match &fs.store {
+            None => rustix::fs::memfd_create("tmpfs", flags),
+            Some(store) => store.make(),
+        };
         let fd = made.map_err(|errno| match errno {
             // Of the sentry, not of the guest's process.
             Errno::MFILE | Errno::NFILE => Errno::NOSPC,
             other => other,
         })?;
-        let mut done = 0;
-        while let Some(rest) = small.get(done..).filter(|rest| !rest.is_empty()) {
-            done += rustix::io::pwrite(&fd, rest, done as u64)?;
+        let mut small = lock(&self.small);
+        if self.large.get().is_none() {
+            small.copy_to(&fd)?;
+            *small = Small::default();
         }
-        *small = Vec::new();
         Ok(self.large.get_or_init(|| {
             LARGE.fetch_add(1, Ordering::Relaxed);
             fd
@@ -152,21 +160,31 @@ impl Bytes {
     }
 
     /// Writes at `offset`, or at the end; of what does not fit as much as does.
-    fn write(&self, room: &Room, from: &[u8], at: Option<u64>) -> Result<usize, Errno> {
-        let mut booked = lock(&self.booked);
-        let mut small = lock(&self.small);
-        let (size, held) = self.size_with(&small)?;
-        let start = at.unwrap_or(size);
-        let end = start.checked_add(from.len() as u64).ok_or(Errno::FBIG)?;
-        if self.large.get().is_none() && stays_small(size, start, end) {
-            return write_small(&mut booked, &mut small, room, from, start);
-        }
-        let fd = self.enlarge(&mut small)?;
-        drop(small);
+    fn write(&self, fs: &TmpFs, from: &[u8], at: Option<u64>) -> Result<usize, Errno> {
+        let room = &fs.space;
+        let (mut booked, fd, start, end, (size, held)) = loop {
+            let mut booked = lock(&self.booked);
+            let mut small = lock(&self.small);
+            let (size, held) = self.size_with(&small)?;
+            let start = at.unwrap_or(size);
+            let end = start.checked_add(from.len() as u64).ok_or(Errno::FBIG)?;
+            if let Some(fd) = self.large.get() {
+                break (booked, fd, start, end, (size, held));
+            }
+            if stays_small(size, start, end) {
+                let done = write_small(&mut booked, &mut small, fs, from, start);
+                self.length.store(small.len(), Ordering::SeqCst);
+                return done;
+            }
+            drop((small, booked));
+            self.enlarge(fs)?;
+        };
         // Without holes only what is behind the end is new.
         let whole = !booked.ahead && held >= pages(size);
         let first = start / PAGE * PAGE;
         let more = match whole {
+            // Some file systems write all out before they tell of holes.
+            _ if !room.is_limited() => 0,
             true => pages(end).saturating_sub(first.max(pages(size))),
             false => holes(fd, first, pages(end))?,
         };
@@ -178,23 +196,26 @@ impl Bytes {
         done
     }
 
-    fn truncate(&self, room: &Room, size: u64) -> Result<(), Errno> {
+    fn truncate(&self, fs: &TmpFs, size: u64) -> Result<(), Errno> {
+        let room = &fs.space;
         let mut booked = lock(&self.booked);
         let mut small = lock(&self.small);
-        let now = small.len() as u64;
-        if self.large.get().is_none() && stays_small(now, pages(size), size) {
-            let length = usize::try_from(size).map_err(|_| Errno::FBIG)?;
+        if self.large.get().is_none() && stays_small(small.len(), pages(size), size) {
             let after = pages(size);
-            match after.checked_sub(booked.bytes) {
-                Some(more) => room.take(more)?,
-                None => room.give(booked.bytes - after),
+            let more = after.saturating_sub(booked.bytes);
+            room.take(more)?;
+            if let Err(errno) = small.resize(fs.store.as_ref(), size) {
+                room.give(more);
+                return Err(errno);
             }
+            room.give((booked.bytes + more).saturating_sub(after));
             booked.bytes = after;
-            small.resize(length, 0);
+            self.length.store(size, Ordering::SeqCst);
             return Ok(());
         }
-        let fd = self.enlarge(&mut small)?;
-        drop(small);
+        drop((small, booked));
+        let fd = self.enlarge(fs)?;
+        let mut booked = lock(&self.booked);
         let done = rustix::fs::ftruncate(fd, size);
         booked.settle(fd, room, 0);
         done
@@ -202,13 +223,14 @@ impl Bytes {
 
     fn allocate(
         &self,
-        room: &Room,
+        fs: &TmpFs,
         mode: FallocateFlags,
         offset: u64,
         length: u64,
     ) -> Result<(), Errno> {
+        let room = &fs.space;
+        let fd = self.enlarge(fs)?;
         let mut booked = lock(&self.booked);
-        let fd = self.enlarge(&mut lock(&self.small))?;
         let keeps = mode.contains(FallocateFlags::KEEP_SIZE);
         if !FallocateFlags::KEEP_SIZE.contains(mode) || !room.is_limited() {
             booked.ahead |= keeps && !mode.contains(FallocateFlags::PUNCH_HOLE);
@@ -232,29 +254,24 @@ impl Bytes {
 
 fn write_small(
     booked: &mut Booked,
-    small: &mut Vec<u8>,
-    room: &Room,
+    small: &mut Small,
+    fs: &TmpFs,
     from: &[u8],
     start: u64,
 ) -> Result<usize, Errno> {
     let end = start + from.len() as u64;
-    let got = room.take_pages(pages(end).saturating_sub(booked.bytes));
-    let end = end.min(booked.bytes + got);
-    let length = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-    let (at, end) = (length(start), length(end));
-    let count = end.saturating_sub(at);
-    if count == 0 {
-        room.give(got);
-        return Err(Errno::NOSPC);
-    }
-    booked.bytes += got;
-    if small.len() < end {
-        small.resize(end, 0);
-    }
-    if let (Some(to), Some(from)) = (small.get_mut(at..end), from.get(..count)) {
-        to.copy_from_slice(from);
-    }
-    Ok(count)
+    let got = fs.space.take_pages(pages(end).saturating_sub(booked.bytes));
+    let count = end.min(booked.bytes + got).saturating_sub(start);
+    let part = from.get(..usize::try_from(count).unwrap_or(usize::MAX)).unwrap_or(from);
+    let done = match part {
+        [] => Err(Errno::NOSPC),
+        part => small.write(fs.store.as_ref(), part, start),
+    };
+    // What the host has no room for is not there.
+    let now = pages(small.len());
+    fs.space.give((booked.bytes + got).saturating_sub(now));
+    booked.bytes = now;
+    done
 }
 
 /// Writes while there is room for each page that is new; those that are there need none.
@@ -322,7 +339,7 @@ impl TmpNode {
             drop(small);
             return rustix::io::pread(fd, into, offset);
         }
-        Ok(read_text(&small, into, offset))
+        small.read(into, offset)
     }
 
     /// Writes to a file; at its end, if `append`. If there is room for a part only, that is
@@ -335,7 +352,7 @@ impl TmpNode {
         if from.is_empty() {
             return Ok(0);
         }
-        let count = bytes.write(&self.fs.space, from, (!append).then_some(offset))?;
+        let count = bytes.write(&self.fs, from, (!append).then_some(offset))?;
         self.touched();
         Ok(count)
     }
@@ -345,7 +362,7 @@ impl TmpNode {
     /// # Errors
     /// `EISDIR`, `EINVAL`; `EPERM` if it is sealed.
     pub fn truncate(&self, size: u64) -> Result<(), Errno> {
-        self.bytes()?.truncate(&self.fs.space, size)?;
+        self.bytes()?.truncate(&self.fs, size)?;
         self.touched();
         Ok(())
     }
@@ -356,18 +373,17 @@ impl TmpNode {
     /// `ENOSPC`, and what the host says of the mode.
     pub fn allocate(&self, mode: FallocateFlags, offset: u64, length: u64) -> Result<(), Errno> {
         let bytes = self.bytes().map_err(|_| Errno::NODEV)?;
-        bytes.allocate(&self.fs.space, mode, offset, length)?;
+        bytes.allocate(&self.fs, mode, offset, length)?;
         self.touched();
         Ok(())
     }
 
-    /// The memfd that holds a file: to map it, and for seals.
+    /// The memfd that holds a file, or the host's file that does: to map it, and for seals.
     ///
     /// # Errors
     /// `ENODEV` if it is no file.
     pub fn memory(&self) -> Result<BorrowedFd<'_>, Errno> {
         let bytes = self.bytes().map_err(|_| Errno::NODEV)?;
-        let mut small = lock(&bytes.small);
-        bytes.enlarge(&mut small).map(AsFd::as_fd)
+        bytes.enlarge(&self.fs).map(AsFd::as_fd)
     }
 }

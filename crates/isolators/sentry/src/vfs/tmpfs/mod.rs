@@ -1,4 +1,5 @@
-//! File systems in memory: tmpfs, devtmpfs, and what sysfs and memfds are made of.
+//! File systems in memory: tmpfs, devtmpfs, and what sysfs and memfds are made of. The content
+//! of one may lie in files of the host's instead (`store`).
 
 mod attributes;
 mod booked;
@@ -7,6 +8,8 @@ mod directory;
 mod memory;
 mod open;
 mod room;
+mod small;
+mod store;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,6 +20,7 @@ pub use memory::{SEAL_EXECUTION, add_seals, is_memory, memory_file, seals};
 pub use open::{TmpDirectory, TmpFile};
 use room::{Extended, FILE, Room, all_extended};
 use rustix::io::Errno;
+pub use store::Store;
 
 use crate::ipc::queues::{Accounts, Queue};
 use crate::task::waiter::lock;
@@ -42,6 +46,8 @@ pub struct TmpFs {
     naming: Mutex<()>,
     /// Its files are message queues.
     queues: Option<Arc<Accounts>>,
+    /// Where content lies, if not in memory.
+    store: Option<Arc<Store>>,
 }
 
 /// A file in it.
@@ -102,6 +108,24 @@ impl TmpFs {
         Arc::new(fs).root(root)
     }
 
+    /// The same, with content in a store; without `space` as much as the host has room for.
+    #[must_use]
+    pub fn stored(
+        device: u64,
+        (space, files): (Option<u64>, u64),
+        store: Arc<Store>,
+        root: New<'_>,
+    ) -> Arc<TmpNode> {
+        let fs = TmpFs::new(device, (space.unwrap_or(u64::MAX), files), None);
+        Arc::new(TmpFs { store: Some(store), ..fs }).root(root)
+    }
+
+    /// Where content lies, if not in memory.
+    #[must_use]
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        self.store.as_ref()
+    }
+
     /// One of message queues, at most so many.
     #[must_use]
     pub fn of_queues(
@@ -121,6 +145,7 @@ impl TmpFs {
             made: AtomicU64::new(1),
             naming: Mutex::default(),
             queues,
+            store: None,
         }
     }
 
@@ -184,7 +209,12 @@ impl TmpFs {
     #[must_use]
     pub fn figures(&self) -> [u64; 4] {
         let (space, files) = (&self.space, &self.files);
-        [space.most(), space.taken(), files.most() / FILE, files.taken().div_ceil(FILE)]
+        let own = [space.most(), space.taken()];
+        let [most, taken] = match &self.store {
+            Some(store) if !space.is_limited() => store.figures().unwrap_or(own),
+            _ => own,
+        };
+        [most, taken, files.most() / FILE, files.taken().div_ceil(FILE)]
     }
 }
 

@@ -24,6 +24,25 @@ fn overlays_are_what_linux_makes_of_them() {
     assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
 }
 
+/// Names of one file below are files of their own in an overlay that is written; and a file
+/// stays the same to who executes, locks or watches it, when it is copied up.
+#[test]
+fn what_is_used_stays_so_when_it_is_copied_up() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.compile("overlay_uses", &["-static"]);
+    let inside = sandbox.run(&["/bin/overlay_uses"]);
+    let host = sandbox.run_on_host(&["/bin/overlay_uses"]);
+    assert!(host.stdout.ends_with("done\n"), "{host:?}");
+    let lines = inside.stdout.lines().zip(host.stdout.lines());
+    for (number, (ours, linux)) in lines.enumerate() {
+        assert_eq!(ours, linux, "line {number}");
+    }
+    assert_eq!(inside, host);
+}
+
 /// As Linux 6.18 says, where nobody makes a user namespace in a changed root.
 #[test]
 fn an_overlay_shows_its_maker_nothing_new() {

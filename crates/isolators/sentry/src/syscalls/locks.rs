@@ -104,10 +104,9 @@ pub(super) fn get(call: &Call<'_>, file: &Arc<OpenFile>, of_file: bool) -> Outco
     if want.kind == UNLOCK {
         return Err(Errno::INVAL.into());
     }
-    let attributes = file.file.attributes()?;
     let address = call.arg(2);
     let memory = call.memory();
-    match LOCKS.conflict((attributes.device, attributes.inode), &want.lock) {
+    match LOCKS.conflict(file.identity()?, &want.lock) {
         None => memory.write(address, &UNLOCK.to_le_bytes())?,
         Some(other) => {
             let kind = if other.exclusive { WRITE } else { READ };
@@ -146,8 +145,7 @@ pub(super) fn set(
             if let Some(id) = file.locked.get() {
                 LOCKS.free(*id, &want.lock);
             } else {
-                let attributes = file.file.attributes()?;
-                LOCKS.free((attributes.device, attributes.inode), &want.lock);
+                LOCKS.free(file.identity()?, &want.lock);
             }
         }
         READ if !file.readable() => return Err(Errno::BADF.into()),

@@ -259,6 +259,7 @@ impl Walker<'_> {
             return;
         }
         let gone = is_directory
+            || matches!(&entry.node, Node::Overlay(node) if node.is_below_and_gone())
             || entry.attributes(self.kernel).is_ok_and(|attributes| attributes.links == 0);
         if gone {
             handles.is_gone(&entry.node);

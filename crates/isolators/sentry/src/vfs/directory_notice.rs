@@ -138,7 +138,7 @@ pub fn ask(
     let asked = Mutex::new((descriptor, vec![events]));
     let (owner, file) = (Arc::downgrade(Owner::of(file)), Arc::downgrade(file));
     let told = Told::Owner(Arc::new(DirectoryNotice { file, owner, table, asked }));
-    watches.push(Watch { told, mask: mask_of(&[events]) });
+    watches.push(Watch { told, mask: mask_of(&[events]), keeps: None });
     WATCHED.added();
     Ok(())
 }

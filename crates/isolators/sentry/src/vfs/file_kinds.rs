@@ -58,6 +58,25 @@ impl OpenFile {
         Ok(Arc::new(new))
     }
 
+    /// Device and inode of the file.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn device_and_inode(&self) -> Result<(u64, u64), Errno> {
+        self.file.attributes().map(|told| (told.device, told.inode))
+    }
+
+    /// What the file is by to who locks it: see [`Node::identity`].
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn identity(&self) -> Result<(u64, u64), Errno> {
+        match self.entry.as_ref().map(|entry| &entry.node) {
+            Some(Node::Overlay(node)) => Ok(node.identity()),
+            _ => self.device_and_inode(),
+        }
+    }
+
     /// What is used by who maps it.
     #[must_use]
     pub fn mapped_use(&self) -> Option<Arc<FileUse>> {

@@ -12,7 +12,7 @@ use crate::task::WaitQueue;
 use crate::task::waiter::{Waiter, lock};
 
 use super::directory_notice::DirectoryNotice;
-use super::{Asks, Attributes, Entry, File, Kind, Ready};
+use super::{Asks, Attributes, Entry, File, Kind, Node, OverlayNode, Ready};
 
 /// Bits of `mask`.
 pub mod event {
@@ -104,6 +104,8 @@ pub(super) enum Told {
 pub(super) struct Watch {
     pub(super) told: Told,
     pub(super) mask: u32,
+    /// What it is of, if that is the same only as long as it is there.
+    pub(super) keeps: Option<Arc<OverlayNode>>,
 }
 
 impl Watch {
@@ -123,7 +125,7 @@ pub(super) struct Watched {
 pub(super) static WATCHED: LazyLock<Watched> = LazyLock::new(Watched::default);
 
 fn id(entry: &Entry) -> Option<Id> {
-    entry.node.id()
+    entry.node.identity()
 }
 
 impl Inotify {
@@ -175,7 +177,9 @@ impl Inotify {
         let number = state.last;
         state.watched.insert(number, id);
         drop(state);
-        files.entry(id).or_default().push(Watch { told: Told::Set(this, number), mask });
+        let keeps =
+            if let Node::Overlay(node) = &entry.node { Some(Arc::clone(node)) } else { None };
+        files.entry(id).or_default().push(Watch { told: Told::Set(this, number), mask, keeps });
         WATCHED.added();
         Ok(number)
     }
@@ -204,7 +208,8 @@ impl Inotify {
         let this = Arc::downgrade(self);
         let line = |(number, id): (&i32, &Id)| {
             let watch = files.get(id)?.iter().find(|watch| watch.is_of(&this))?;
-            let (device, inode, mask) = (id.0, id.1, watch.mask);
+            let (device, inode) = watch.keeps.as_ref().map_or(*id, |node| node.id());
+            let mask = watch.mask;
             let device = rustix::fs::major(device) << 20 | rustix::fs::minor(device);
             Some(format!(
                 "inotify wd:{number:x} ino:{inode:x} sdev:{device:x} mask:{mask:x} ignored_mask:0 \n"
@@ -229,12 +234,14 @@ impl Watched {
     pub(super) fn forget(&self, id: Id, is_gone: impl Fn(&Watch) -> bool) {
         let mut files = lock(&self.files);
         let Some(watches) = files.get_mut(&id) else { return };
-        let before = watches.len();
-        watches.retain(|watch| !is_gone(watch));
-        self.count.fetch_sub(before - watches.len(), Ordering::SeqCst);
+        let gone: Vec<Watch> = watches.extract_if(.., |watch| is_gone(watch)).collect();
+        self.count.fetch_sub(gone.len(), Ordering::SeqCst);
         if watches.is_empty() {
             files.remove(&id);
         }
+        // What they keep may be the last of a file.
+        drop(files);
+        drop(gone);
     }
 
     fn tell(&self, id: Id, mask: u32, name: &[u8], cookie: u32) {

@@ -74,10 +74,21 @@ impl Lock {
     }
 }
 
-/// All locks, by device and inode of their files.
+/// What a file is by here (`Node::identity`), or its device and inode.
+type Id = (u64, u64);
+
+/// Locks of a file.
+#[derive(Debug, Default)]
+struct Locked {
+    held: Vec<Lock>,
+    /// Its device and inode as they were when one was taken, for `/proc/locks`.
+    told: Id,
+}
+
+/// All locks.
 #[derive(Debug, Default)]
 pub struct Locks {
-    files: Mutex<HashMap<(u64, u64), Vec<Lock>>>,
+    files: Mutex<HashMap<Id, Locked>>,
     /// Who waits for whom: processes only, as an open file has no single owner.
     waiting: Mutex<Vec<(Owner, Owner)>>,
     changed: WaitQueue,
@@ -94,24 +105,26 @@ const MOST: usize = 100_000;
 impl Locks {
     /// The first lock that is in the way of this one.
     #[must_use]
-    pub fn conflict(&self, id: (u64, u64), wanted: &Lock) -> Option<Lock> {
+    pub fn conflict(&self, id: Id, wanted: &Lock) -> Option<Lock> {
         let files = lock(&self.files);
-        files.get(&id)?.iter().find(|held| held.conflicts(wanted)).copied()
+        files.get(&id)?.held.iter().find(|held| held.conflicts(wanted)).copied()
     }
 
     /// Whether its owner has this very lock.
     #[must_use]
-    pub fn holds(&self, id: (u64, u64), wanted: &Lock) -> bool {
-        lock(&self.files).get(&id).is_some_and(|held| held.contains(wanted))
+    pub fn holds(&self, id: Id, wanted: &Lock) -> bool {
+        lock(&self.files).get(&id).is_some_and(|file| file.held.contains(wanted))
     }
 
     /// Takes a lock in place of what its owner had there; returns what is in the way.
-    fn try_take(&self, id: (u64, u64), wanted: Lock) -> Result<Option<Lock>, Errno> {
+    fn try_take(&self, id: Id, told: Id, wanted: Lock) -> Result<Option<Lock>, Errno> {
         let mut files = lock(&self.files);
-        if files.values().map(Vec::len).sum::<usize>() >= MOST {
+        if files.values().map(|file| file.held.len()).sum::<usize>() >= MOST {
             return Err(Errno::NOLCK);
         }
-        let held = files.entry(id).or_default();
+        let file = files.entry(id).or_default();
+        file.told = told;
+        let held = &mut file.held;
         if let Some(other) = held.iter().find(|held| held.conflicts(&wanted)) {
             return Ok(Some(*other));
         }
@@ -149,8 +162,8 @@ impl Locks {
         waits: bool,
     ) -> Result<(), Failure> {
         self.used.store(true, Ordering::SeqCst);
-        let attributes = file.file.attributes()?;
-        let id = *file.locked.get_or_init(|| (attributes.device, attributes.inode));
+        let (own, told) = (file.identity()?, file.device_and_inode()?);
+        let id = *file.locked.get_or_init(|| own);
         loop {
             self.changed.join(call.waiter());
             // Who is killed may have closed his files already.
@@ -158,7 +171,7 @@ impl Locks {
             if killed() {
                 return Err(Errno::INTR.into());
             }
-            let Some(other) = self.try_take(id, wanted)? else {
+            let Some(other) = self.try_take(id, told, wanted)? else {
                 if killed() && matches!(wanted.owner, Owner::Process(_)) {
                     self.free(id, &wanted);
                 }
@@ -202,11 +215,11 @@ impl Locks {
     }
 
     /// Gives up what is locked in a range.
-    pub fn free(&self, id: (u64, u64), range: &Lock) {
+    pub fn free(&self, id: Id, range: &Lock) {
         let mut files = lock(&self.files);
-        if let Some(held) = files.get_mut(&id) {
-            cut(held, range);
-            if held.is_empty() {
+        if let Some(file) = files.get_mut(&id) {
+            cut(&mut file.held, range);
+            if file.held.is_empty() {
                 files.remove(&id);
             }
         }
@@ -215,11 +228,11 @@ impl Locks {
     }
 
     /// Gives up all that an owner has of a file.
-    pub fn release(&self, id: (u64, u64), owner: Owner) {
+    pub fn release(&self, id: Id, owner: Owner) {
         let mut files = lock(&self.files);
-        if let Some(held) = files.get_mut(&id) {
-            held.retain(|lock| lock.owner != owner);
-            if held.is_empty() {
+        if let Some(file) = files.get_mut(&id) {
+            file.held.retain(|lock| lock.owner != owner);
+            if file.held.is_empty() {
                 files.remove(&id);
             }
         }
@@ -232,10 +245,7 @@ impl Locks {
         if !self.used.load(Ordering::SeqCst) || !file.seekable {
             return;
         }
-        let id = file.locked.get().copied().or_else(|| {
-            let attributes = file.file.attributes().ok()?;
-            Some((attributes.device, attributes.inode))
-        });
+        let id = file.locked.get().copied().or_else(|| file.identity().ok());
         if let Some(id) = id {
             self.release(id, Owner::of_table(table));
         }
@@ -243,9 +253,10 @@ impl Locks {
 
     /// All locks with their files, for `/proc/locks`.
     #[must_use]
-    pub fn all(&self) -> Vec<((u64, u64), Lock)> {
+    pub fn all(&self) -> Vec<(Id, Lock)> {
         let files = lock(&self.files);
-        files.iter().flat_map(|(id, held)| held.iter().map(|lock| (*id, *lock))).collect()
+        let all = files.values();
+        all.flat_map(|file| file.held.iter().map(|lock| (file.told, *lock))).collect()
     }
 }
 
@@ -285,14 +296,14 @@ mod tests {
     fn ranges_are_cut_and_joined() {
         let locks = Locks::default();
         let id = (1, 2);
-        assert_eq!(locks.try_take(id, range(1, 0, 99, true)), Ok(None));
-        assert_eq!(locks.try_take(id, range(2, 50, 60, false)).unwrap().unwrap().pid, 1);
+        assert_eq!(locks.try_take(id, id, range(1, 0, 99, true)), Ok(None));
+        assert_eq!(locks.try_take(id, id, range(2, 50, 60, false)).unwrap().unwrap().pid, 1);
         locks.free(id, &range(1, 40, 69, true));
-        assert_eq!(locks.try_take(id, range(2, 50, 60, false)), Ok(None));
-        assert_eq!(locks.try_take(id, range(3, 50, 55, false)), Ok(None));
-        assert!(locks.try_take(id, range(3, 50, 55, true)).unwrap().is_some());
+        assert_eq!(locks.try_take(id, id, range(2, 50, 60, false)), Ok(None));
+        assert_eq!(locks.try_take(id, id, range(3, 50, 55, false)), Ok(None));
+        assert!(locks.try_take(id, id, range(3, 50, 55, true)).unwrap().is_some());
         assert!(locks.conflict(id, &range(3, 69, 70, true)).is_some_and(|l| l.start == 70));
-        assert_eq!(locks.try_take(id, range(1, 40, 45, true)), Ok(None));
+        assert_eq!(locks.try_take(id, id, range(1, 40, 45, true)), Ok(None));
         assert!(locks.all().iter().any(|(_, l)| (l.start, l.last) == (0, 45)));
         locks.release(id, Owner::Process(1));
         locks.release(id, Owner::Process(2));

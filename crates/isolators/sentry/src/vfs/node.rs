@@ -57,6 +57,13 @@ impl Node {
         }
     }
 
+    /// What it is by to who locks or watches it: names of one file have it in common, and it
+    /// stays, whatever [`Self::id`] becomes.
+    #[must_use]
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        if let Node::Overlay(node) = self { Some(node.identity()) } else { self.id() }
+    }
+
     /// The namespace of mounts that it stands for.
     #[must_use]
     pub fn mounts(&self) -> Option<&Arc<MountTable>> {

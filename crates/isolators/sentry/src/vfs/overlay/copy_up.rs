@@ -58,13 +58,14 @@ impl OverlayNode {
         }
         let walker = setup::root_walker(kernel);
         let target = if self.kind == Kind::Link { lower.target(&walker)? } else { Vec::new() };
-        let copy = fs.unnamed(New {
+        let new = New {
             kind: self.kind,
             permissions: from.mode & 0o7777,
             owner: (from.user, from.group),
             number: from.number,
             text: &target,
-        })?;
+        };
+        let copy = fs.unnamed_numbered(new, self.copy_number(fs))?;
         copy.unname();
         if self.kind == Kind::Regular && content {
             copy_content(&walker, lower, &copy)?;

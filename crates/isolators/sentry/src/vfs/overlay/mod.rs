@@ -62,6 +62,8 @@ pub struct OverlayNode {
     fs: Arc<OverlayFs>,
     kind: Kind,
     inode: AtomicU64,
+    /// The number that its copy in the upper layer gets, if it has none yet.
+    copy: OnceLock<u64>,
     /// Where it is; `None` for the root and what has no name.
     place: Mutex<Option<(Arc<OverlayNode>, Vec<u8>)>>,
     /// Once it is there, it is the file.
@@ -183,6 +185,7 @@ impl OverlayNode {
             fs: Arc::clone(fs),
             kind,
             inode: AtomicU64::new(inode),
+            copy: OnceLock::new(),
             place: Mutex::new(place),
             upper: upper.map(|upper| OnceLock::from(TmpFile(upper))).unwrap_or_default(),
             lowers,
@@ -211,9 +214,27 @@ impl OverlayNode {
         (self.fs.device, self.inode.load(Ordering::SeqCst))
     }
 
-    /// Who uses it: it stays the same file when it is copied up.
+    /// What it is by to who uses, locks or watches it: it stays the same file when it is copied up,
+    /// and where something can be written, each name of one below is a file of its own, as on
+    /// Linux. Holds while somebody has the node.
+    #[must_use]
+    pub fn identity(&self) -> (u64, u64) {
+        match &self.fs.upper {
+            Some(upper) if self.kind != Kind::Directory => {
+                let inode = self.above().map_or_else(|| self.copy_number(upper), |own| own.inode());
+                (self.fs.device, inode ^ UPPER << LAYER)
+            }
+            _ => self.id(),
+        }
+    }
+
+    fn copy_number(&self, upper: &TmpFs) -> u64 {
+        *self.copy.get_or_init(|| upper.number())
+    }
+
+    /// Who uses it.
     pub fn uses(&self) -> &Arc<Uses> {
-        self.uses.get_or_init(|| Uses::of_overlay(self.id()))
+        self.uses.get_or_init(|| Uses::of_overlay(self.identity()))
     }
 
     /// Lower layers of a directory, or what a file is below.
@@ -238,6 +259,12 @@ impl OverlayNode {
 
     fn is_gone(&self) -> bool {
         self.gone.load(Ordering::SeqCst)
+    }
+
+    /// Whether its name was taken away and it was never copied up: no other name stands for it.
+    #[must_use]
+    pub fn is_below_and_gone(&self) -> bool {
+        self.is_gone() && self.above().is_none()
     }
 
     /// Attributes now.
@@ -271,7 +298,7 @@ impl OverlayNode {
             Kind::Directory if self.is_gone() => 0,
             // As Linux has it, where nobody counts directories in several layers.
             Kind::Directory if layers > 1 => 1,
-            _ if self.is_gone() && self.above().is_none() => layer.links.saturating_sub(1),
+            _ if self.is_below_and_gone() => layer.links.saturating_sub(1),
             _ => layer.links,
         };
         Attributes { device, inode, links, ..layer }

@@ -101,7 +101,7 @@ impl TmpNode {
         new: New<'_>,
         queue: Arc<Queue>,
     ) -> Result<Arc<TmpNode>, Errno> {
-        self.make_by(name, new, || self.fs.unnamed_of(new, Content::Queue(queue)))
+        self.make_by(name, new, || self.fs.unnamed_of(new, Content::Queue(queue), self.fs.number()))
     }
 
     fn make_by(

@@ -151,16 +151,16 @@ impl TmpFs {
 
     fn root(self: &Arc<Self>, new: New<'_>) -> Arc<TmpNode> {
         self.files.exceed(FILE);
-        let root = self.node(new, Content::new(new.kind, new.text));
+        let root = self.node(new, Content::new(new.kind, new.text), self.number());
         lock(&root.changeable).links = 2;
         root
     }
 
     /// A file for which room was taken.
-    fn node(self: &Arc<Self>, new: New<'_>, content: Content) -> Arc<TmpNode> {
+    fn node(self: &Arc<Self>, new: New<'_>, content: Content, inode: u64) -> Arc<TmpNode> {
         let now = Time::now();
         Arc::new(TmpNode {
-            inode: self.made.fetch_add(1, Ordering::SeqCst),
+            inode,
             kind: new.kind,
             number: new.number,
             made: now,
@@ -181,6 +181,23 @@ impl TmpFs {
         })
     }
 
+    /// An inode number that no file has.
+    pub(super) fn number(&self) -> u64 {
+        self.made.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// A file of a number that it was given before, without a name.
+    ///
+    /// # Errors
+    /// `ENOSPC`
+    pub(super) fn unnamed_numbered(
+        self: &Arc<Self>,
+        new: New<'_>,
+        number: u64,
+    ) -> Result<Arc<TmpNode>, Errno> {
+        self.unnamed_of(new, Content::new(new.kind, new.text), number)
+    }
+
     /// A file that has no name yet.
     ///
     /// # Errors
@@ -193,16 +210,21 @@ impl TmpFs {
             }
             Some(_) => return Err(Errno::PERM),
         };
-        self.unnamed_of(new, content)
+        self.unnamed_of(new, content, self.number())
     }
 
-    fn unnamed_of(self: &Arc<Self>, new: New<'_>, content: Content) -> Result<Arc<TmpNode>, Errno> {
+    fn unnamed_of(
+        self: &Arc<Self>,
+        new: New<'_>,
+        content: Content,
+        number: u64,
+    ) -> Result<Arc<TmpNode>, Errno> {
         self.files.take(FILE)?;
         if let Err(full) = self.space.take(content.booked()) {
             self.files.give(FILE);
             return Err(full);
         }
-        Ok(self.node(new, content))
+        Ok(self.node(new, content, number))
     }
 
     /// Room for all bytes and files, and what of it is used.

@@ -415,9 +415,9 @@ impl Kernel {
         (total.min(most), free.min(most))
     }
 
-    /// What IPC knows a process by.
+    /// What a process is known by among those of all containers.
     #[must_use]
-    pub fn ipc_key(&self, pid: Pid) -> (usize, Pid) {
+    pub fn tree_key(&self, pid: Pid) -> (usize, Pid) {
         (Arc::as_ptr(&self.tree).addr(), pid)
     }
 

@@ -325,6 +325,12 @@ fn locks_of_files_are_the_same() {
     same_as_root("filelocks");
 }
 
+/// Who sees whose locks, by which number.
+#[test]
+fn locks_are_seen_the_same() {
+    same_as_root("lockers");
+}
+
 /// What is executed is not written, and the other way round: by descriptors, mappings, programs.
 #[test]
 fn programs_and_writers_keep_each_other_away() {

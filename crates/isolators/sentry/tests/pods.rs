@@ -438,3 +438,25 @@ fn limits_are_each_containers() {
     assert_eq!(limit(&one), "50331648\n");
     assert_ne!(limit(&pod), "50331648\n");
 }
+
+/// Nor its processes by their numbers.
+#[test]
+fn a_container_sees_no_locks_of_another_one() {
+    if !sandbox::possible() {
+        return;
+    }
+    let pod = pod();
+    let one = member(&pod, HEED, &["network", "ipc"]);
+    start(&one);
+    let mut holder = pod.command(&["exec"], &["flock", "/etc/lock", "cat"]);
+    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    until("it is locked", || {
+        let seen = pod.exec(&["cat", "/proc/locks"]).stdout;
+        seen.contains("FLOCK  ADVISORY  WRITE").then_some(())
+    });
+    assert_eq!(one.exec(&["cat", "/proc/locks"]).stdout, "");
+    let own = one.exec(&["flock", "/etc/lock", "cat", "/proc/locks"]);
+    assert_eq!(own.stdout.lines().count(), 1, "{own:?}");
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+}

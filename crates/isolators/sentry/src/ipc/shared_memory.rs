@@ -25,7 +25,7 @@ pub const LOCKED: u32 = 0o2000;
 /// Address space is not larger.
 const LARGEST: u64 = 1 << 46;
 
-/// A process, in all numberings of a sandbox ([`Kernel::ipc_key`]).
+/// A process, in all numberings of a sandbox ([`Kernel::tree_key`]).
 type Maker = (usize, Pid);
 
 /// A segment.
@@ -104,7 +104,7 @@ pub fn attachments(kernel: &Kernel, inode: (u64, u64)) -> u64 {
 
 /// A process has ended: its own segments have no maker any more.
 pub fn left(kernel: &Kernel, ipc: &Ipc, pid: Pid) {
-    let maker = kernel.ipc_key(pid);
+    let maker = kernel.tree_key(pid);
     for segment in lock(&ipc.segments).iter_mut() {
         segment.content.maker.take_if(|its| *its == maker);
     }

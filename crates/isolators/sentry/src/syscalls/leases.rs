@@ -8,6 +8,7 @@ use crate::signal::owner::{Owner, Whose};
 use crate::task::Caps;
 use crate::task::waiter::lock;
 use crate::vfs::leases::{Kind, Wanted};
+use crate::vfs::locks::Taker;
 use crate::vfs::{self, OpenFile};
 
 use super::{Call, Outcome, signals};
@@ -42,7 +43,8 @@ pub(super) fn set(call: &Call<'_>, file: &Arc<OpenFile>) -> Outcome {
     };
     let (owner, own) = (Owner::of(file), call.thread.process.pid);
     let id = (attributes.device, attributes.inode);
-    let wanted = Wanted { kind, told: (owner, call.uint(0)), seen: (id, own) };
+    let wanted =
+        Wanted { kind, told: (owner, call.uint(0)), seen: (id, Taker::of(call.kernel, own)) };
     let whose = Whose::find(call.kernel, PROCESS, own).ok();
     let by = signals::sender(call).0;
     file_use.lease(&wanted, || owner.set_first(call.kernel, whose, by))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::vfs::locks::{LOCKS, Lock, Owner, Space};
+use crate::vfs::locks::{LOCKS, Lock, Owner, Space, Taker};
 use crate::vfs::{FileTable, OpenFile};
 
 use super::{Call, Failure, Outcome};
@@ -22,7 +22,7 @@ pub(super) fn flock(call: &Call<'_>) -> Outcome {
     let operation = call.uint(1);
     let lock = Lock {
         owner: Owner::of_file(&file),
-        pid: call.thread.process.pid,
+        taker: Taker::of(call.kernel, call.thread.process.pid),
         space: Space::Whole,
         start: 0,
         last: u64::MAX,
@@ -89,7 +89,10 @@ fn wanted(call: &Call<'_>, file: &OpenFile, owner: Owner) -> Result<Wanted, Errn
     }
     let lock = Lock {
         owner,
-        pid: if matches!(owner, Owner::File(_)) { -1 } else { call.thread.process.pid },
+        taker: match owner {
+            Owner::File(_) => Taker::NONE,
+            Owner::Process(_) => Taker::of(call.kernel, call.thread.process.pid),
+        },
         space: Space::Ranges,
         start: start.cast_unsigned(),
         last: last.cast_unsigned(),
@@ -115,11 +118,12 @@ pub(super) fn get(call: &Call<'_>, file: &Arc<OpenFile>, of_file: bool) -> Outco
             } else {
                 other.last - other.start + 1
             };
+            let number = other.taker.number(call.kernel, &call.thread.process.pids());
             let mut bytes = [kind.to_le_bytes(), [0; 2]].concat();
             bytes.extend_from_slice(&[0; 4]);
             bytes.extend_from_slice(&other.start.to_le_bytes());
             bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(&call.number_of(other.pid).to_le_bytes());
+            bytes.extend_from_slice(&number.to_le_bytes());
             memory.write(address, &bytes)?;
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn shmget(call: &Call<'_>) -> Outcome {
     shared_memory::sweep(call.kernel, &ipc);
     let fits = |segment: &Segment| if size <= segment.size { Ok(()) } else { Err(Errno::INVAL) };
     let make = || match flags & flag::HUGE {
-        0 => Segment::new(size, call.kernel.ipc_key(call.thread.process.pid)),
+        0 => Segment::new(size, call.kernel.tree_key(call.thread.process.pid)),
         _ => Err(Errno::NOMEM),
     };
     let mut segments = lock(&ipc.segments);

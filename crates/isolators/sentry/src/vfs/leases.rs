@@ -14,6 +14,7 @@ use crate::task::Restart;
 use crate::task::waiter::{self, Woken, lock};
 
 use super::file_use::{FileUse, Purpose, Uses};
+use super::locks::Taker;
 use super::weak_table::find_or_keep;
 
 /// Device and inode.
@@ -63,7 +64,7 @@ pub(super) struct Lease {
     descriptor: u32,
     /// For `/proc/locks`.
     id: Id,
-    pid: i32,
+    taker: Taker,
 }
 
 impl Lease {
@@ -88,7 +89,7 @@ pub struct Wanted<'a> {
     /// Who is told, and by which descriptor.
     pub told: (&'a Arc<Owner>, u32),
     /// The file, and the process that asks: for `/proc/locks`.
-    pub seen: (Id, i32),
+    pub seen: (Id, Taker),
 }
 
 /// A lease as `/proc/locks` tells of it.
@@ -97,7 +98,7 @@ pub struct Seen {
     /// The file.
     pub id: Id,
     /// Who asked for it.
-    pub pid: i32,
+    pub taker: Taker,
     /// What it is or is to become.
     pub kind: Option<Kind>,
     /// Whether somebody waits for that.
@@ -114,7 +115,7 @@ pub fn all() -> Vec<Seen> {
     let of = |file: Arc<Uses>| -> Vec<Seen> {
         let seen = |lease: &Lease| Seen {
             id: lease.id,
-            pid: lease.pid,
+            taker: lease.taker,
             kind: lease.told(),
             breaking: lease.ends != Asked::No || lease.shrinks != Asked::No,
         };
@@ -169,7 +170,7 @@ impl FileUse {
                 own.shrinks = Asked::No;
             }
         } else {
-            let (id, pid) = wanted.seen;
+            let (id, taker) = wanted.seen;
             state.leases.push(Lease {
                 of: self.address(),
                 kind: wanted.kind,
@@ -178,7 +179,7 @@ impl FileUse {
                 owner: Arc::clone(owner),
                 descriptor,
                 id,
-                pid,
+                taker,
             });
         }
         begin();

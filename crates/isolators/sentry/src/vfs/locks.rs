@@ -7,9 +7,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use rustix::io::Errno;
 
+use crate::kernel::Kernel;
 use crate::syscalls::{Call, Failure};
+use crate::task::pid_namespace::{Pids, number_of};
 use crate::task::waiter::{Woken, lock};
-use crate::task::{Restart, WaitQueue};
+use crate::task::{Pid, Restart, WaitQueue};
 
 use super::{FileTable, OpenFile};
 
@@ -37,6 +39,29 @@ impl Owner {
     }
 }
 
+/// The process that took a lock or lease, which need not hold it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taker(Option<(usize, Pid)>);
+
+impl Taker {
+    /// Nobody: of an open file's own.
+    pub const NONE: Self = Taker(None);
+
+    /// A process of a container.
+    #[must_use]
+    pub fn of(kernel: &Kernel, pid: Pid) -> Self {
+        Taker(Some(kernel.tree_key(pid)))
+    }
+
+    /// Its number in a PID namespace of a container; -1 of nobody, and 0 if it has none there.
+    #[must_use]
+    pub fn number(self, kernel: &Kernel, pids: &Pids) -> Pid {
+        let Some((_, pid)) = self.0 else { return -1 };
+        let is_there = self == Taker::of(kernel, pid) && lock(&kernel.tree).is_used(pid);
+        if is_there { number_of(pids, pid) } else { 0 }
+    }
+}
+
 /// What is locked: ranges by fcntl(2), or the whole file by flock(2); these don't see each
 /// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +77,8 @@ pub enum Space {
 pub struct Lock {
     /// Who holds it.
     pub owner: Owner,
-    /// Process that took it, for `F_GETLK`.
-    pub pid: i32,
+    /// Who took it.
+    pub taker: Taker,
     /// Which kind.
     pub space: Space,
     /// First byte.
@@ -289,7 +314,7 @@ mod tests {
 
     fn range(owner: usize, start: u64, last: u64, exclusive: bool) -> Lock {
         let owner = Owner::Process(owner);
-        Lock { owner, pid: 1, space: Space::Ranges, start, last, exclusive }
+        Lock { owner, taker: Taker(Some((0, 1))), space: Space::Ranges, start, last, exclusive }
     }
 
     #[test]
@@ -297,7 +322,10 @@ mod tests {
         let locks = Locks::default();
         let id = (1, 2);
         assert_eq!(locks.try_take(id, id, range(1, 0, 99, true)), Ok(None));
-        assert_eq!(locks.try_take(id, id, range(2, 50, 60, false)).unwrap().unwrap().pid, 1);
+        assert_eq!(
+            locks.try_take(id, id, range(2, 50, 60, false)).unwrap().unwrap().taker,
+            Taker(Some((0, 1)))
+        );
         locks.free(id, &range(1, 40, 69, true));
         assert_eq!(locks.try_take(id, id, range(2, 50, 60, false)), Ok(None));
         assert_eq!(locks.try_take(id, id, range(3, 50, 55, false)), Ok(None));

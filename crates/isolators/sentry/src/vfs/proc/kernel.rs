@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::kernel::Kernel;
 use crate::syscalls::system;
+use crate::task::pid_namespace::Pids;
 use crate::task::waiter::lock;
 
 use super::super::Time;
@@ -33,7 +34,7 @@ pub(super) const TEXTS: [&str; 18] = [
 ];
 
 /// What a text says now.
-pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
+pub(super) fn of_kernel(kernel: &Kernel, pids: &Pids, name: &str) -> Vec<u8> {
     let up = kernel.booted.elapsed();
     let up = format!("{}.{:02}", up.as_secs(), up.subsec_millis() / 10);
     let text = match name {
@@ -49,7 +50,7 @@ pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
                 ["sysfs", "tmpfs", "proc", "cgroup2", "devtmpfs", "mqueue", "devpts", "ramfs"];
             none.map(|kind| format!("nodev\t{kind}\n")).concat() + "\text4\n"
         }
-        "locks" => locks(),
+        "locks" => locks(kernel, pids),
         "vmstat" => "nr_free_pages 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\n\
                      pgmajfault 0\noom_kill 0\n"
             .to_owned(),
@@ -109,7 +110,8 @@ pub(super) fn of_kernel(kernel: &Kernel, name: &str) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn locks() -> String {
+/// Those that were taken by processes which have a number in the namespace.
+fn locks(kernel: &Kernel, pids: &Pids) -> String {
     let locks = LOCKS.all().into_iter().map(|(id, lock)| {
         let kind = match (lock.space, lock.owner) {
             (Space::Whole, _) => "FLOCK  ADVISORY ",
@@ -122,7 +124,7 @@ fn locks() -> String {
         } else {
             format!("{} {}", lock.start, lock.last)
         };
-        (kind, access, lock.pid, id, range)
+        (kind, access, lock.taker, id, range)
     });
     let leases = leases::all().into_iter().map(|lease| {
         let kind = if lease.breaking { "LEASE  BREAKING " } else { "LEASE  ACTIVE   " };
@@ -131,10 +133,14 @@ fn locks() -> String {
             Some(leases::Kind::Read) => "READ",
             None => "UNLCK",
         };
-        (kind, access, lease.pid, lease.id, "0 EOF".to_owned())
+        (kind, access, lease.taker, lease.id, "0 EOF".to_owned())
+    });
+    let seen = locks.chain(leases).filter_map(|(kind, access, taker, id, range)| {
+        let pid = taker.number(kernel, pids);
+        (pid != 0).then_some((kind, access, pid, id, range))
     });
     let mut text = String::new();
-    for (number, (kind, access, pid, (device, inode), range)) in (1..).zip(locks.chain(leases)) {
+    for (number, (kind, access, pid, (device, inode), range)) in (1..).zip(seen) {
         let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
         let _ = writeln!(
             text,

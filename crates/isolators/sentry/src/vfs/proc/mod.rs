@@ -213,7 +213,7 @@ impl ProcNode {
             ProcNode::Root(pids) if name == b"thread-self" => ProcNode::OwnThread(pids.clone()),
             ProcNode::Root(_) if name == b"sys" => ProcNode::Setting(String::new(), false),
             ProcNode::Root(pids) => match known(TEXTS, name) {
-                Some(text) => ProcNode::Text(text, 0, None),
+                Some(text) => ProcNode::Text(text, 0, pids.clone()),
                 None => {
                     let pid = id_of(pids, number().ok_or(Errno::NOENT)?);
                     let tree = lock(&kernel.tree);

@@ -76,7 +76,7 @@ impl ProcNode {
                 let number = |id| reader.number(id);
                 crate::ipc::text::of(kernel, &reader.ipc, name, number).into_bytes()
             }
-            ProcNode::Text(name, 0, _) => of_kernel(kernel, name),
+            ProcNode::Text(name, 0, pids) => of_kernel(kernel, pids, name),
             ProcNode::Text(name, pid, pids) => {
                 let process = process(kernel, *pid).ok_or(Errno::SRCH)?;
                 of_process(kernel, &process, (*pid, pids), &reader.credentials, name)

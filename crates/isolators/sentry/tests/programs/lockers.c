@@ -41,8 +41,16 @@ static void range(int fd, int command, const char *what) {
         printf("%s: %d %d\n", what, done, lock.l_type == F_UNLCK ? -2 : lock.l_pid == getpid() ? 9999 : (int)lock.l_pid);
 }
 
-int main() {
+// With an argument it locks that until its input ends.
+int main(int count, char **words) {
     setvbuf(stdout, 0, _IOLBF, 0);
+    if (count > 1) {
+        char byte;
+        int held = file(words[1]);
+        flock(held, LOCK_EX);
+        show("own", "/proc/locks", words[1], getpid());
+        return read(0, &byte, 1);
+    }
     alarm(30);
     int own = getpid();
     int a = file("/tmp/a"), b = file("/tmp/b"), c = file("/tmp/c");

@@ -20,6 +20,7 @@ use super::Attributes;
 
 mod client;
 mod line;
+mod names;
 mod server;
 mod stored;
 mod syncer;
@@ -216,7 +217,7 @@ mod tests {
 
     use super::super::host::HostDirectory;
     use super::super::{Directory as _, File, HostFile, HostFs, HostNode};
-    use super::server::component;
+    use super::names::component;
     use super::*;
 
     #[test]

@@ -5,8 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, Uid,
-    XattrFlags,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
@@ -14,6 +13,7 @@ use crate::platform::affinity;
 use crate::task::waiter::lock;
 
 use super::super::Kind;
+use super::names::{beneath, component, hand_over, own_attribute, readable_attribute};
 use super::stored;
 use super::syncer::Mounts;
 use super::told::{Told, is_interface, is_stored, mount_of, told, told_of};
@@ -472,56 +472,14 @@ impl Broker {
     }
 }
 
-/// A name of an extended attribute that may be read: also what a file gives to who
-/// executes it, which is the guest kernel's to judge.
-fn readable_attribute(name: &[u8]) -> Result<&[u8], Errno> {
-    if name == b"security.capability" { Ok(name) } else { own_attribute(name) }
-}
-
 /// What an answer says of a file beside its handle.
 fn tell(found: &Found, answer: &mut Vec<u8>) {
     answer.push(if found.reads { READS } else { NAMES });
     answer.extend_from_slice(&found.attributes.stat_bytes());
 }
 
-/// A name of an extended attribute that programs set for themselves.
-fn own_attribute(name: &[u8]) -> Result<&[u8], Errno> {
-    if name.starts_with(b"user.") { Ok(name) } else { Err(Errno::OPNOTSUPP) }
-}
-
 /// What was made, by its handle.
 fn made(handle: OwnedFd) -> Result<Answer, Errno> {
     let attributes = told(&handle)?.attributes;
     Ok(Answer::Found(Found { handle, reads: false, attributes }))
-}
-
-/// Gives a new file its owner.
-fn hand_over(file: &OwnedFd, mode: u32, owner: (u32, u32)) -> Result<(), Errno> {
-    let (user, group) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
-    rustix::fs::fchown(file, Some(user), Some(group))?;
-    // A change of owner clears these bits.
-    if mode & 0o6000 != 0 {
-        rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o7777))?;
-    }
-    Ok(())
-}
-
-/// A single name, neither empty nor going up.
-pub(super) fn component(name: &[u8]) -> Result<&[u8], Errno> {
-    let bad = name.is_empty()
-        || name == b"."
-        || name == b".."
-        || name.iter().any(|b| matches!(b, b'/' | 0));
-    if bad { Err(Errno::INVAL) } else { Ok(name) }
-}
-
-pub(super) fn beneath(
-    directory: &OwnedFd,
-    name: &[u8],
-    flags: OFlags,
-    mode: u32,
-) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let flags = flags | OFlags::CLOEXEC;
-    rustix::fs::openat2(directory, name, flags, Mode::from_raw_mode(mode), resolve)
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::line::Line;
 use super::{BrokerClient, Operation, Request};
-use crate::platform::random;
+use crate::platform::{affinity, random};
 
 /// How names begin that such a file has for a moment, where the host can't make one without.
 const NAME: &[u8] = b".caisson-store-";
@@ -50,9 +50,13 @@ impl StoreMaker {
         let number = format!("{:032x}", u128::from_le_bytes(number));
         let first = [NAME, number.as_bytes()].concat();
         let operation = Operation::CreateStored as u8;
-        let request = Request { operation, first, ..Request::default() }.encode();
         let with = self.directory.as_ref().map(AsFd::as_fd);
-        match self.line.talk(&request, with.as_slice(), 0) {
+        let answer = affinity::staying(|processor| {
+            let processor = u16::try_from(processor).unwrap_or(0);
+            let request = Request { operation, processor, first, ..Request::default() }.encode();
+            self.line.talk(&request, with.as_slice(), 0)
+        });
+        match answer {
             Ok(Some((_, mut made))) => made.pop().ok_or(Errno::IO),
             Ok(None) => Err(Errno::XDEV),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(Errno::IO),
@@ -77,9 +81,9 @@ fn create_named(directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
     if !is_name(name) {
         return Err(Errno::INVAL);
     }
-    let name = super::server::component(name)?;
+    let name = super::names::component(name)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
-    let file = super::server::beneath(directory, name, flags, 0o600)?;
+    let file = super::names::beneath(directory, name, flags, 0o600)?;
     rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
     Ok(file)
 }

@@ -319,15 +319,10 @@ fn room_of_files_is_counted_the_same() {
     same_as_root("booking");
 }
 
-/// Whose locks of files are, across fork and exec, and who waits for whom.
+/// Whose locks of files are, across fork and exec, who waits for whom, and who sees them.
 #[test]
 fn locks_of_files_are_the_same() {
     same_as_root("filelocks");
-}
-
-/// Who sees whose locks, by which number.
-#[test]
-fn locks_are_seen_the_same() {
     same_as_root("lockers");
 }
 

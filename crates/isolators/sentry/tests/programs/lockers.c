@@ -90,11 +90,11 @@ int main(int count, char **words) {
         int e = file("/tmp/e"), f = file("/tmp/f");
         flock(e, LOCK_EX);
         range(f, F_SETLK, NULL);
-        show("inner", "/tmp/p/locks", "/tmp/a", own);
-        show("inner", "/tmp/p/locks", "/tmp/b", own);
-        show("inner", "/tmp/p/locks", "/tmp/c", own);
-        show("inner", "/tmp/p/locks", "/tmp/e", own);
-        show("inner", "/tmp/p/locks", "/tmp/f", own);
+        show("inner", "/tmp/p/locks", "/tmp/a", 0);
+        show("inner", "/tmp/p/locks", "/tmp/b", 0);
+        show("inner", "/tmp/p/locks", "/tmp/c", 0);
+        show("inner", "/tmp/p/locks", "/tmp/e", 0);
+        show("inner", "/tmp/p/locks", "/tmp/f", 0);
         show("inner by the outer", "/proc/locks", "/tmp/b", own);
         b = open("/tmp/b", O_RDWR);
         range(b, F_GETLK, "whose is b");

@@ -246,7 +246,7 @@ int main(int argc, char **argv) {
         P(" executed %s\n", now());
         return 0;
     }
-    // The folder that is the root here is made for nobody else.
+    // Every user finds /proc, and what is executed, whatever the mode of the folder that is the root.
     chmod("/", 0755);
     struct rlimit most = {1000, 1000};
     setrlimit(RLIMIT_SIGPENDING, &most);

@@ -84,6 +84,7 @@ fn compiled_programs_see_the_same() {
         "notify",
         "watches",
         "futexes",
+        "hugepages",
         "locks",
         "loops",
         "mappings",

@@ -231,15 +231,13 @@ pub(super) fn memfd_create(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let name = call.memory().read_string(call.arg(0), LONGEST + 1)?.ok_or(Errno::INVAL)?;
-    if flags & HUGE != 0 {
-        // As without CONFIG_HUGETLBFS.
-        return Err(Errno::NOSYS.into());
-    }
+    let huge = (flags & HUGE != 0).then(|| tmpfs::page_size(flags >> 26).ok_or(Errno::NODEV));
+    let number = huge.transpose()?.unwrap_or(0);
     let Credentials { users: [.., user], groups: [.., group], .. } =
         lock(&call.thread.credentials).clone();
     let permissions = if flags & NO_EXEC_SEAL != 0 { 0o666 } else { 0o777 };
     let kind = Kind::Regular;
-    let new = New { kind, permissions, owner: (user, group), number: 0, text: b"" };
+    let new = New { kind, permissions, owner: (user, group), number, text: b"" };
     let entry = tmpfs::memory_file(new, &name)?;
     let seals = match flags & (ALLOW_SEALING | NO_EXEC_SEAL) {
         0 => SEAL,

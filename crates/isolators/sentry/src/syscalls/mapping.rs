@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use crate::kernel::Frame;
 use crate::mm::{Anchor, Area, Backing, Marks, PAGE, Protection, Space, round_up};
 use crate::task::waiter::lock;
+use crate::vfs::tmpfs::{HugeFile, page_size};
 use crate::vfs::{Device, MountFlags, OpenFile};
 
 use super::limits::allow_memory;
@@ -118,6 +119,25 @@ pub(super) fn wanted(
     Ok(Wanted { backing, descriptor: Some(descriptor), host_flags: passed })
 }
 
+/// Bytes of a file's pages, if they are huge.
+fn huge(file: &OpenFile) -> Option<u64> {
+    Some(file.file.own()?.downcast_ref::<HugeFile>()?.page())
+}
+
+/// Why huge pages can't be mapped: there are none, or not so.
+fn no_huge_page(call: &Call<'_>, file: Option<&OpenFile>) -> Errno {
+    let [hint, _, _, flags, _, offset] = call.args;
+    let size = match file {
+        Some(file) => huge(file),
+        None => u32::try_from(flags >> map::HUGE_SHIFT & 0x3f).ok().and_then(page_size),
+    };
+    let Some(size) = size else { return Errno::INVAL };
+    let fixed = flags & (map::FIXED | map::FIXED_NOREPLACE) != 0;
+    let askew =
+        fixed && !hint.is_multiple_of(size) || file.is_some() && !offset.is_multiple_of(size);
+    if askew || matches!(flags & 0xf, 0 | 4..) { Errno::INVAL } else { Errno::NOMEM }
+}
+
 pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
     const PLAIN: u64 = map::PRIVATE | map::ANONYMOUS | map::NORESERVE;
     let [hint, length, protection, flags, _, offset] = call.args;
@@ -126,8 +146,11 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
         return Err(Errno::INVAL.into());
     }
     let file = of_file.then(|| call.open_file(4)).transpose()?;
-    if length == 0 || flags & map::HUGETLB != 0 {
+    if length == 0 {
         return Err(Errno::INVAL.into());
+    }
+    if flags & map::HUGETLB != 0 || file.as_ref().is_some_and(|file| huge(file).is_some()) {
+        return Err(no_huge_page(call, file.as_deref()).into());
     }
     let protection = protection & 7;
     let length = round_up(length).ok_or(Errno::NOMEM)?;

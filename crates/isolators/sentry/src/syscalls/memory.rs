@@ -39,6 +39,7 @@ pub(super) mod map {
     pub(in super::super) const NORESERVE: u64 = 0x4000;
     pub(in super::super) const POPULATE: u64 = 0x8000;
     pub(in super::super) const HUGETLB: u64 = 0x4_0000;
+    pub(in super::super) const HUGE_SHIFT: u32 = 26;
     pub(in super::super) const FIXED_NOREPLACE: u64 = 0x10_0000;
     /// All that there were before `MAP_SHARED_VALIDATE`, which has others refused.
     pub(in super::super) const EVER: u64 = 0x7c07_f9f3;

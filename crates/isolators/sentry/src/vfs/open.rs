@@ -17,7 +17,7 @@ use super::overlay::{OverlayDirectory, OverlayFile, OverlayNames};
 use super::path_file::PathFile;
 use super::proc::TextFile;
 use super::queue_file::QueueFile;
-use super::tmpfs::{Names, New, TmpDirectory, TmpFile};
+use super::tmpfs::{HugeFile, Names, New, TmpDirectory, TmpFile};
 use super::{
     Device, Directory, Entry, File, HostFile, Kind, NamespaceFile, Node, OpenFile, ProcNode,
     Resolve, TmpNode, Walker, access, permit, status,
@@ -262,6 +262,9 @@ fn stored(walker: &Walker<'_>, entry: &Arc<Entry>, flags: u32) -> Result<Parts, 
             let queue = node.queue().ok_or(Errno::NXIO)?;
             Ok((Box::new(QueueFile::new(node, queue, &entry.name())), None))
         }
+        Node::Tmp(node) if node.huge_page().is_some() => {
+            Ok((Box::new(HugeFile(Arc::clone(node))), None))
+        }
         Node::Tmp(node) => {
             if flags & status::TRUNCATE != 0 {
                 node.disarm(|| walker.credentials.clone());
@@ -325,7 +328,11 @@ pub(super) fn names(walker: &Walker<'_>, entry: &Arc<Entry>) -> Result<Box<dyn D
 /// # Errors
 /// As [`OpenFile::in_memory`].
 pub fn memory(entry: &Arc<Entry>, node: &Arc<TmpNode>) -> Result<Arc<OpenFile>, Errno> {
-    OpenFile::in_memory(Box::new(TmpFile(Arc::clone(node))), entry)
+    let node = Arc::clone(node);
+    if node.huge_page().is_some() {
+        return OpenFile::in_memory(Box::new(HugeFile(node)), entry);
+    }
+    OpenFile::in_memory(Box::new(TmpFile(node)), entry)
 }
 
 fn opened(

@@ -41,11 +41,16 @@ pub(super) fn new(device: u64) -> Result<Arc<TmpNode>, Errno> {
     put(&root, &format!("{huge}/defrag"), "always defer defer+madvise [madvise] never\n")?;
     put(&root, &format!("{huge}/shmem_enabled"), "always within_size advise [never] deny force\n")?;
     put(&root, &format!("{huge}/hpage_pmd_size"), "2097152\n")?;
+    for size in ["2048kB", "1048576kB"] {
+        for name in ["nr", "free", "resv", "surplus", "nr_overcommit"] {
+            put(&root, &format!("kernel/mm/hugepages/hugepages-{size}/{name}_hugepages"), "0\n")?;
+        }
+    }
     put(&root, "kernel/profiling", "0\n")?;
     for path in ["block", "bus", "class/net", "class/block", "dev/block", "dev/char", "firmware"] {
         folder(&root, path)?;
     }
-    for path in ["fs/cgroup", "kernel/security", "kernel/mm/hugepages", "module", "power"] {
+    for path in ["fs/cgroup", "kernel/security", "module", "power"] {
         folder(&root, path)?;
     }
     Ok(root)

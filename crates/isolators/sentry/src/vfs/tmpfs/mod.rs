@@ -5,6 +5,7 @@ mod attributes;
 mod booked;
 mod content;
 mod directory;
+mod huge;
 mod memory;
 mod open;
 mod room;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use content::Content;
 pub use directory::Names;
+pub use huge::{HugeFile, page_size};
 pub use memory::{SEAL_EXECUTION, add_seals, is_memory, memory_file, seals};
 pub use open::{TmpDirectory, TmpFile};
 use room::{Extended, FILE, Room, all_extended};
@@ -56,7 +58,7 @@ pub struct TmpNode {
     fs: Arc<TmpFs>,
     inode: u64,
     kind: Kind,
-    /// Number of a device.
+    /// Number of a device; of a file of huge pages, their size.
     number: u64,
     made: Time,
     changeable: Mutex<Changeable>,
@@ -287,9 +289,9 @@ impl TmpNode {
             links: now.links,
             user: now.user,
             group: now.group,
-            number: self.number,
+            number: if self.huge_page().is_some() { 0 } else { self.number },
             size,
-            block_size: room::PAGE,
+            block_size: self.huge_page().unwrap_or(room::PAGE),
             blocks: bytes / 512,
             accessed: now.accessed,
             modified: now.modified,

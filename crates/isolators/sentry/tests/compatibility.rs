@@ -267,6 +267,7 @@ fn namespaces_are_the_same() {
         "propagation",
         "prctl",
         "ipcs",
+        "orphans",
         "pids",
         "joins",
         "mountapi",

@@ -2,6 +2,7 @@
 //! the same wherever it is mounted.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
@@ -30,6 +31,8 @@ const USUAL_LIMIT: u64 = 819_200;
 pub struct Accounts {
     users: Mutex<HashMap<u32, u64>>,
     settings: Arc<Settings>,
+    /// Their namespace has ended, though the file system is still mounted.
+    ended: AtomicBool,
 }
 
 /// What a queue was booked for.
@@ -139,8 +142,11 @@ impl Accounts {
     /// A queue as it is made by creating its file.
     ///
     /// # Errors
-    /// As [`Self::queue`].
+    /// As [`Self::queue`]; `EACCES` once the namespace has ended.
     pub fn usual(self: &Arc<Self>, user: u32) -> Result<Arc<Queue>, Errno> {
+        if self.ended.load(Ordering::SeqCst) {
+            return Err(Errno::ACCESS);
+        }
         self.queue(self.limits(), user, USUAL_LIMIT)
     }
 
@@ -257,12 +263,19 @@ impl Queues {
     #[must_use]
     pub fn new(settings: &Arc<Settings>) -> Self {
         let (users, settings) = (Mutex::default(), Arc::clone(settings));
-        let accounts = Arc::new(Accounts { users, settings });
+        let accounts = Arc::new(Accounts { users, settings, ended: AtomicBool::new(false) });
         let kind = Kind::Directory;
         let new = New { kind, permissions: 0o1777, owner: (0, 0), number: 0, text: b"" };
         let root =
             TmpFs::of_queues(anonymous_device(), MOST_QUEUES + 1, Arc::clone(&accounts), new);
         Queues { root, accounts }
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        // What is still mounted stays as it is, and nothing is made there any more.
+        self.accounts.ended.store(true, Ordering::SeqCst);
     }
 }
 

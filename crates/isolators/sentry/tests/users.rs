@@ -91,3 +91,35 @@ fn ids_are_those_of_the_mapping() {
     assert_eq!(owner("new"), (100_007, 100_008));
     assert_eq!((owner("dir"), owner("link")), ((100_000, 100_000), (100_000, 100_000)));
 }
+
+/// Where what is written stays in the sandbox, too.
+#[test]
+fn a_root_of_mapped_ids_can_be_covered() {
+    if !sandbox::possible() {
+        return;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    chown(disk.path(), Some(100_000), Some(100_000)).unwrap();
+    let own = format!("root:dir={}", disk.path().display());
+    let script = "echo x >/etc/x; stat -c '%u %g' /etc/x; cp /bin/busybox /etc/sh; \
+                  /etc/sh -c 'echo ran'; ls /proc/1/comm";
+    let container = Container::new(&["sh", "-c", script], |config| {
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+        config["linux"]["uidMappings"] = map.clone();
+        config["linux"]["gidMappings"] = map;
+        config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    });
+    for path in ["", "etc", "tmp"] {
+        chown(container.sandbox.path(path), Some(100_000), Some(100_000)).unwrap();
+    }
+    for overlay in ["root:memory", "root:self", &own] {
+        let ended = container.call(&["--overlay2", overlay, "run"], &[]);
+        let told = (ended.stdout.as_str(), ended.code);
+        assert_eq!(told, ("0 0\nran\n/proc/1/comm\n", 0), "{overlay}: {ended:?}");
+        assert!(!container.sandbox.path("etc/x").exists());
+    }
+    // Of a folder that is not his nobody makes use.
+    chown(disk.path(), Some(0), Some(0)).unwrap();
+    let ended = container.call(&["--overlay2", &own, "run"], &[]);
+    assert!(ended.code != 0 && ended.stderr.contains("Permission denied"), "{ended:?}");
+}

@@ -78,6 +78,7 @@ fn compiled_programs_see_the_same() {
         "events",
         "nested",
         "packets",
+        "pages",
         "files",
         "flags",
         "leavers",

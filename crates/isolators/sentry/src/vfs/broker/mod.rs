@@ -94,6 +94,8 @@ pub enum ProcessFile {
     Smaps,
     /// `/proc/<pid>/schedstat`
     Schedule,
+    /// `/proc/<pid>/pagemap`
+    Pages,
 }
 
 /// Bytes of a file's attributes in an answer: `struct stat`.

@@ -405,6 +405,7 @@ impl Broker {
         const STATUS: u32 = ProcessFile::Status as u32;
         const SMAPS: u32 = ProcessFile::Smaps as u32;
         const SCHEDULE: u32 = ProcessFile::Schedule as u32;
+        const PAGES: u32 = ProcessFile::Pages as u32;
         let Some(procfs) = self.processes.get().and_then(Option::as_ref) else {
             return Ok(Answer::NotMine);
         };
@@ -412,6 +413,7 @@ impl Broker {
             STATUS => "status",
             SMAPS => "smaps",
             SCHEDULE => "schedstat",
+            PAGES => "pagemap",
             _ => return Err(Errno::INVAL),
         };
         let path = match thread {

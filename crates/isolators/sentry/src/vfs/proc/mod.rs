@@ -9,6 +9,7 @@ mod maps;
 mod memory;
 mod names;
 mod opening;
+mod pages;
 mod privacy;
 mod process;
 mod reader;

@@ -5,7 +5,7 @@ use crate::task::user_namespace::FIRST;
 use super::super::namespace_file::FIRST_PIDS;
 
 /// What every process has, and most of it every thread.
-pub(super) const OF_PROCESS: [&str; 36] = [
+pub(super) const OF_PROCESS: [&str; 37] = [
     "auxv",
     "cgroup",
     "cmdline",
@@ -30,6 +30,7 @@ pub(super) const OF_PROCESS: [&str; 36] = [
     "oom_adj",
     "oom_score",
     "oom_score_adj",
+    "pagemap",
     "personality",
     "root",
     "setgroups",

@@ -20,6 +20,7 @@ use super::kernel::of_kernel;
 use super::lease_time::{self, LeaseTimeFile};
 use super::maps::MapFile;
 use super::memory::MemoryFile;
+use super::pages::PagesFile;
 use super::process::of_process;
 use super::reader::Reader;
 use super::setting::SettingFile;
@@ -166,6 +167,11 @@ impl ProcNode {
                 let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
                 let attributes = self.attributes(walker.kernel)?;
                 Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
+            }
+            ProcNode::Text("pagemap", id, _) => {
+                let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+                let attributes = self.attributes(walker.kernel)?;
+                Ok(Some(Box::new(PagesFile::open(walker, &process, attributes)?)))
             }
             ProcNode::Text("timerslack_ns", id, _) => {
                 let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;

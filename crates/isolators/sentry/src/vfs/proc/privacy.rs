@@ -16,8 +16,8 @@ use super::lease_time;
 use super::{ProcNode, network_of_reader, process};
 
 /// Texts that only who may trace the process opens.
-const PRIVATE: [&str; 7] =
-    ["auxv", "environ", "io", "maps", "personality", "smaps", "smaps_rollup"];
+const PRIVATE: [&str; 8] =
+    ["auxv", "environ", "io", "maps", "pagemap", "personality", "smaps", "smaps_rollup"];
 
 /// Whether the walker may read of a process what only who may trace it may.
 ///
@@ -53,9 +53,11 @@ impl ProcNode {
         match self {
             ProcNode::Text("mem", 1.., _) => 0o600,
             ProcNode::Text("timerslack_ns", 1.., _) => 0o666,
-            ProcNode::Text("auxv" | "environ" | "io" | "mountstats" | "personality", 1.., _) => {
-                0o400
-            }
+            ProcNode::Text(
+                "auxv" | "environ" | "io" | "mountstats" | "pagemap" | "personality",
+                1..,
+                _,
+            ) => 0o400,
             ProcNode::Text(
                 "comm" | "oom_score_adj" | "uid_map" | "gid_map" | "setgroups",
                 1..,

@@ -7,8 +7,20 @@ use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_getcpu, sched_setaffi
 
 use super::process::HostTid;
 
-/// Those that this process was given; first looked at by a thread that was never moved.
-static GIVEN: LazyLock<CpuSet> = LazyLock::new(|| sched_getaffinity(None).unwrap_or(all()));
+/// Those that this process was given, all if it was given no less than its cgroup, which may
+/// get others. First looked at by a thread that was never moved.
+static GIVEN: LazyLock<CpuSet> = LazyLock::new(|| {
+    let mask = || sched_getaffinity(None).ok();
+    let given = mask();
+    run_on_any(None);
+    match given {
+        Some(given) if mask() != Some(given) => {
+            let _ = sched_setaffinity(None, &given);
+            given
+        }
+        _ => all(),
+    }
+});
 
 fn all() -> CpuSet {
     let mut processors = CpuSet::new();
@@ -21,13 +33,17 @@ fn all() -> CpuSet {
 fn set(thread: Option<HostTid>, but: Option<usize>) {
     let pid = thread.and_then(|thread| Pid::from_raw(thread.0));
     let mut processors = *GIVEN;
-    if let Some(but) = but {
+    if let Some(but) = but.filter(|but| *but < CpuSet::MAX_CPU) {
         processors.unset(but);
     }
     if sched_setaffinity(pid, &processors).is_err() {
-        // A thread that is gone needs none.
-        let _ = sched_setaffinity(pid, &all());
+        run_on_any(pid);
     }
+}
+
+fn run_on_any(thread: Option<Pid>) {
+    // A thread that is gone needs none.
+    let _ = sched_setaffinity(thread, &all());
 }
 
 thread_local! {
@@ -35,8 +51,11 @@ thread_local! {
     static OFF: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The calling thread runs on this one alone.
-pub fn stay_on(processor: usize) {
+/// The calling thread runs on this one alone, or on any, whatever it was given.
+pub fn stay_on(processor: Option<usize>) {
+    let Some(processor) = processor.filter(|one| *one < CpuSet::MAX_CPU) else {
+        return run_on_any(None);
+    };
     let mut only = CpuSet::new();
     only.set(processor);
     // If it may not it goes on where it may.
@@ -49,7 +68,7 @@ pub fn stay_on(processor: usize) {
 pub fn staying<T>(f: impl FnOnce(usize) -> T) -> T {
     LazyLock::force(&GIVEN);
     let processor = sched_getcpu();
-    stay_on(processor);
+    stay_on(Some(processor));
     let result = f(processor);
     set(None, OFF.get());
     result

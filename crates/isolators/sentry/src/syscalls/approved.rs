@@ -18,7 +18,7 @@ use crate::platform::MAP_LIMIT;
 use crate::platform::context::{Context, Register};
 use crate::signal;
 use crate::task::Thread;
-use crate::task::waiter::lock;
+use crate::task::waiter::{lock, never_waits};
 
 use super::memory::{map, range};
 use super::{Call, Failure, Outcome};
@@ -30,6 +30,12 @@ const MANY: usize = 30_000;
 /// Whether all that `at` touches is private memory.
 pub(super) fn is_plain(space: &Space, at: &Range<u64>) -> bool {
     lock(&space.areas).within(at).all(|area| area.backing == Backing::Anonymous)
+}
+
+/// Whether what `at` has is gone, as far as others are concerned, once it is noted: a thread
+/// need not make what it has posted, and files that it maps yet are to be held.
+fn may_be_posted(space: &Space, at: &Range<u64>) -> Result<(), Failure> {
+    if never_waits() && !is_plain(space, at) { Err(Failure::NeedsFrame) } else { Ok(()) }
 }
 
 /// Notes a change of `at` that `thread` is about to make.
@@ -78,12 +84,15 @@ pub(super) fn approve_any(
     judged.and(Err(Failure::Host))
 }
 
-/// `MAP_FIXED` of private memory; the filter leaves the others to [`super::memory`].
+/// `MAP_FIXED` of private memory. Others the filter leaves to [`super::memory`], but those that
+/// are posted are seen by no filter.
 pub(super) fn mmap(call: &Call<'_>) -> Outcome {
     const STACK: u64 = 0x2_0000;
-    const KNOWN: u64 = map::PRIVATE | map::FIXED | map::ANONYMOUS | map::NORESERVE | STACK;
+    const PLAIN: u64 = map::PRIVATE | map::FIXED | map::ANONYMOUS;
+    const KNOWN: u64 = PLAIN | map::NORESERVE | STACK;
     let [start, length, protection, flags, _, offset] = call.args;
-    if flags & !KNOWN != 0 || protection & !7 != 0 || length > MAP_LIMIT || start < 0x1_0000 {
+    let plain = flags & !KNOWN == 0 && flags & PLAIN == PLAIN;
+    if !plain || protection & !7 != 0 || length > MAP_LIMIT || start < 0x1_0000 {
         return Err(Failure::NeedsFrame);
     }
     let at = range(start, length)?;
@@ -94,6 +103,7 @@ pub(super) fn mmap(call: &Call<'_>) -> Outcome {
     let area = Area { end, protection, backing, name: "", label: None, marks: Marks::empty() };
     let (judged, data) = (at.clone(), protection.0 & 2 != 0);
     let judge = |space: &Space| {
+        may_be_posted(space, &judged)?;
         let areas = lock(&space.areas);
         if !areas.future().is_empty() {
             return Err(Failure::NeedsFrame);
@@ -149,7 +159,8 @@ pub(super) fn munmap(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let gone = at.clone();
-    approve(call, at, |_| Ok(()), |space| lock(&space.areas).remove(&gone))
+    let judge = |space: &Space| may_be_posted(space, &gone);
+    approve(call, at, judge, |space| lock(&space.areas).remove(&gone))
 }
 
 pub(super) fn mprotect(call: &Call<'_>) -> Outcome {
@@ -221,7 +232,6 @@ pub(super) fn map_in_stub(
     }
     drop(areas);
     space.pass_turn();
-    call.thread.posting.goes_on();
     call.kernel.listener.answer(call.id, order.cast_signed());
     Ok(true)
 }

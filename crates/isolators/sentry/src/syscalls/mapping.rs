@@ -180,6 +180,8 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
         let start = areas.find(hint, length, below).ok_or(Failure::Errno(Errno::NOMEM))?;
         Ok((start, marks))
     };
+    // It counts as a use, which the guest may not find any more once it goes on.
+    drop(file);
     let (space, (start, marks)) = in_turn(call, decide)?;
     let area = Area {
         end: start + length,

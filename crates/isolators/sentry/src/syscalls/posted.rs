@@ -316,9 +316,10 @@ impl Partner {
                 self.seat(&mut seats, own);
             }
         }
+        let time = before.max(last) - begin;
         seats.iter().for_each(Seat::dismiss);
         workers.do_work();
-        Yield { calls, time: last - begin, lost, worth: pace.worth, crowded }
+        Yield { calls, time, lost, worth: pace.worth, crowded }
     }
 }
 

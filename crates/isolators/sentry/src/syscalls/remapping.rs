@@ -91,5 +91,7 @@ pub(super) fn remap_file_pages(call: &Call<'_>, frame: &Frame) -> Framed {
     let present = if call.arg(4) & NONBLOCK == 0 { map::POPULATE } else { 0 };
     let (descriptor, host_flags) = (want.descriptor, want.host_flags | present);
     let (start, answer) = (at.start, Some(0));
+    // They count as uses of the file, which the guest may not find any more once it goes on.
+    drop((file, before.backing));
     make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset, answer })
 }

@@ -133,7 +133,7 @@ impl Overlay {
         let fail = |errno| MountError::Store { whose: whose.clone(), errno };
         let store = self.store(&node, broker, root).map_err(fail)?;
         let found = node.now_there().and_then(|found| found.ok_or(Errno::INVAL)).map_err(fail)?;
-        let space = self.size.map(|size| size.next_multiple_of(4096));
+        let space = self.size.map(|size| size.checked_next_multiple_of(4096).unwrap_or(u64::MAX));
         overlay::covering(node, &found, Upper { space, memory, store }, of).map_err(fail)
     }
 

@@ -191,6 +191,8 @@ static int posted(double seconds) {
 }
 
 static volatile int stop;
+/* Liars say that calls are approved, too: whose desk that is makes whatever call stands there. */
+static int approves;
 static uint64_t dice(uint64_t *s) { *s ^= *s << 13; *s ^= *s >> 7; *s ^= *s << 17; return *s; }
 static void *liar(void *seed) {
     static const uint16_t numbers[] = {0, 1, 3, 4, 5, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19, 20, 21, 28, 35, 39, 44, 45, 56, 57, 59, 60, 62, 72, 82, 85, 87, 88, 90,
@@ -210,17 +212,19 @@ static void *liar(void *seed) {
             }
         d->present = dice(&s) % 3;
         for (int i = 0; i < 4; i++) d->pieces[i] = dice(&s) % 2 ? d->args[dice(&s) % 6] : dice(&s) % 5000;
-        static const uint32_t states[] = {0, 1, 1, 1, 1, 2, 4, 8, 16, 32, 0x80000001};
-        d->state = dice(&s) % 16 ? states[dice(&s) % 11] : dice(&s);
+        static const uint32_t states[] = {0, 1, 1, 1, 1, 2, 4, 8, 16, 0x80000001, 32};
+        d->state = dice(&s) % 16 ? states[dice(&s) % (10 + approves)] : dice(&s);
     }
     return 0;
 }
 static void *quick(void *unused) { while (!stop) lseek(content, 1, SEEK_SET), getppid(); return 0; }
 static void forge(double seconds) {
-    int status;
-    for (int kind = 0; kind < 5; kind++) {
+    int status, made = 0;
+    for (int kind = 0; kind < 6; kind++) {
+        if (kind == 5) made = access("/tmp/forged", F_OK) == 0;
         pid_t child = fork();
         if (!child) {
+            approves = kind == 5;
             /* Calls that say something go nowhere. */
             int none = open("/dev/null", O_RDWR);
             dup2(none, 0), dup2(none, 1), dup2(none, 2);
@@ -246,7 +250,8 @@ static void forge(double seconds) {
         }
     }
     struct stat s;
-    say("made", access("/tmp/forged", F_OK) == 0);
+    unlink("/tmp/forged");
+    say("made", made);
     say("alive", rounds(0.2));
 }
 

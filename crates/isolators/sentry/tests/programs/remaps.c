@@ -99,6 +99,29 @@ static void refusals(void) {
     setrlimit(RLIMIT_AS, &before);
 }
 
+// A file at a place of one's own, in between quick calls of the other kind: it is the file.
+static void of_files(void) {
+    char name[] = "/tmp/remapsXXXXXX", page[PAGE];
+    int file = mkstemp(name), bad = 0;
+    unlink(name);
+    memset(page, 'x', PAGE);
+    bad += write(file, page, PAGE) != PAGE;
+    for (int i = 0; i < 3000; i++) {
+        char *at = map(0, 2 * PAGE, 0);
+        char *placed = mmap(at, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, 0);
+        bad += placed != at || at[0] != 'x' || at[PAGE] != 0;
+        at[0] = 'y';
+        bad += mmap(at, PAGE, PROT_READ, MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED || errno != EINVAL;
+        bad += mmap(at, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, -1, 0) != MAP_FAILED || errno != EBADF;
+        bad += at[0] != 'y';
+        bad += munmap(at, PAGE) || munmap(at + PAGE, PAGE);
+        at = mmap(0, PAGE, PROT_READ, MAP_SHARED, file, 0);
+        bad += at == MAP_FAILED || at[1] != 'x' || munmap(at, PAGE);
+    }
+    printf("of files: %d wrong\n", bad);
+    close(file);
+}
+
 static atomic_int done, wrong;
 static char *shared;
 
@@ -178,6 +201,7 @@ int main(void) {
     setitimer(ITIMER_REAL, &never, NULL);
     printf("with signals: %d wrong, %s\n", bad, ticks >= 20 ? "some" : "none");
     refusals();
+    of_files();
     threads("one place", change, 0);
     threads("any place", place, 0);
     threads("one place", change, 1);

@@ -49,17 +49,26 @@ struct Processors {
     /// The last request's, and how many came from there in a row.
     last: u16,
     row: u32,
+    /// How many came from elsewhere than `own`.
+    astray: u32,
 }
 
 impl Processors {
-    /// Goes to where several in a row have come from.
+    /// Goes to where several in a row have come from; anywhere, if they come from everywhere.
     fn follow(&mut self, processor: u16) {
         const ROW: u32 = 3;
+        const MOST_ASTRAY: u32 = 8;
         self.row = if processor == self.last { self.row.saturating_add(1) } else { 1 };
         self.last = processor;
         if self.row >= ROW && self.own != Some(processor) {
             self.own = Some(processor);
-            affinity::stay_on(processor.into());
+            affinity::stay_on(Some(processor.into()));
+        }
+        let Some(own) = self.own else { return };
+        self.astray = if processor == own { 0 } else { self.astray + 1 };
+        if self.astray >= MOST_ASTRAY {
+            (self.own, self.astray) = (None, 0);
+            affinity::stay_on(None);
         }
     }
 }

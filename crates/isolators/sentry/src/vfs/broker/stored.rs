@@ -57,7 +57,7 @@ impl StoreMaker {
             self.line.talk(&request, with.as_slice(), 0)
         });
         match answer {
-            Ok(Some((_, mut made))) => made.pop().ok_or(Errno::IO),
+            Ok(Some((_, mut made))) => made.pop().ok_or(Errno::MFILE),
             Ok(None) => Err(Errno::XDEV),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(Errno::IO),
             Err(errno) => Err(errno),

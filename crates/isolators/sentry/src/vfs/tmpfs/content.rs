@@ -228,6 +228,10 @@ impl Bytes {
         offset: u64,
         length: u64,
     ) -> Result<(), Errno> {
+        // What lies on a disk can do more; what is in memory can not.
+        if !(FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE).contains(mode) {
+            return Err(Errno::OPNOTSUPP);
+        }
         let room = &fs.space;
         let fd = self.enlarge(fs)?;
         let mut booked = lock(&self.booked);

@@ -80,8 +80,14 @@ impl Small {
                 }
                 let mut all = vec![0; gap];
                 all.extend_from_slice(from);
-                let done = piece.write(&all, *length)?;
-                let own = done.checked_sub(gap).filter(|own| *own > 0).ok_or(Errno::NOSPC)?;
+                let done = piece.write(&all, *length);
+                let own = done.map(|done| done.saturating_sub(gap));
+                let Some(own) = own.ok().filter(|own| *own > 0) else {
+                    // Nobody counts what was written of the gap.
+                    piece.cut(*length);
+                    return done.and(Err(Errno::NOSPC));
+                };
+                let done = gap + own;
                 *length += done as u64;
                 Ok(own)
             }

@@ -112,6 +112,10 @@ fn queue(
         return Ok(());
     }
     let threads = kernel.threads_of(process.pid);
+    if lock(&kernel.tree).row(process.pid).is_some_and(|row| row.ended.is_some()) {
+        // It is only not waited for yet.
+        return Ok(());
+    }
     let cancelled = match default_of(signal) {
         DefaultAction::Continue => bit(19) | bit(20) | bit(21) | bit(22),
         DefaultAction::Stop => bit(SIGCONT),

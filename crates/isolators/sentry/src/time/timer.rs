@@ -196,10 +196,12 @@ impl Timer {
         if times > 0 {
             (self.fire)(kernel, times);
         }
-        if let Some(process) = watched.filter(|_| rests)
-            && !process.resting.add(kernel, &process, self)
-        {
-            self.rouse(kernel, IDLE);
+        if let Some(process) = watched.filter(|_| rests) {
+            // Since it was looked at somebody may have run, and wait again.
+            let added = process.resting.add(kernel, &process, self);
+            if !added || self.now(kernel) != Some(now) {
+                self.rouse(kernel, IDLE);
+            }
         }
     }
 

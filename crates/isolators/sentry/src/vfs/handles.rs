@@ -22,6 +22,8 @@ type Id = (u64, u64);
 pub const LENGTH: usize = 20;
 /// Files of which it is remembered where they were.
 const MOST: usize = 1024;
+/// Bytes of a path that is remembered, at most: `PATH_MAX`.
+const LONGEST: usize = 4096;
 /// Names that are looked through for a file.
 const MOST_NAMES: usize = 65_536;
 
@@ -131,10 +133,15 @@ impl Handles {
 /// Names that lead to it from the root of its mount.
 fn path_in_mount(entry: &Arc<Entry>) -> Vec<Vec<u8>> {
     let mut path = Vec::new();
+    let mut length = 0;
     let mut at = Arc::clone(entry);
     while !at.is_root() {
         let Some(parent) = at.parent() else { break };
         path.push(at.name());
+        length += 1 + path.last().map_or(0, Vec::len);
+        if length > LONGEST {
+            return Vec::new();
+        }
         at = parent;
     }
     path.reverse();

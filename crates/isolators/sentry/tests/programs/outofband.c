@@ -93,6 +93,19 @@ int main(void) {
         P(" %ld", E(recvmsg(s[1], &m, (in ? 0 : MSG_OOB) | MSG_DONTWAIT)));
         P(" flags %x control %ld name %d\n", m.msg_flags, (long)m.msg_controllen, m.msg_namelen);
     }
+    /* The last descriptor of the other end goes with what nobody wanted, taken apart or not. */
+    for (int apart = 0; apart < 2; apart++) {
+        renew();
+        union { char room[CMSG_SPACE(4)]; struct cmsghdr h; } c = {.h = {CMSG_LEN(4), SOL_SOCKET, SCM_RIGHTS}};
+        memcpy(CMSG_DATA(&c.h), &s[0], 4);
+        struct iovec v = {"y", 1};
+        struct msghdr m = {0, 0, &v, 1, &c, sizeof c, 0};
+        P("itself %ld", E(sendmsg(s[0], &m, MSG_OOB)));
+        close(s[0]), s[0] = -1;
+        if (apart) P(" %ld", E(recv(s[1], b, 1, MSG_OOB | MSG_DONTWAIT)));
+        recv(s[1], b, 1, MSG_DONTWAIT);
+        P(" then %ld\n", E(recv(s[1], b, 1, MSG_DONTWAIT)));
+    }
     /* Closed with what was taken, and with what was not. */
     for (int way = 0; way < 3; way++) {
         renew(), put("x", MSG_OOB);

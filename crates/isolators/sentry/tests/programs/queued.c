@@ -126,6 +126,8 @@ static void together(void) {
     siginfo_t info;
     waitid(P_PID, child, &info, WEXITED | WNOWAIT);
     P(" ended %s", now());
+    P(" %ld %ld", E(sigqueue(child, SIGRTMIN, value)), E(sigqueue(child, SIGUSR1, value)));
+    P(" still %s", now());
     waitpid(child, 0, 0);
     P(" waited for %s\n", now());
 }

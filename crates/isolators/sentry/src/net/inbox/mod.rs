@@ -107,6 +107,9 @@ struct State {
     mark: Option<Mark>,
     /// There is a packet that can be received apart.
     urgent: bool,
+    /// Packets that nobody received, to be dropped when this is not locked any more: what they
+    /// bring along may have to do with this very socket.
+    gone: Vec<Packet>,
     /// Urgent data is not apart.
     urgent_inline: bool,
     /// Whom signals tell of it.
@@ -147,6 +150,7 @@ impl Inbox {
             mark: None,
             urgent: false,
             urgent_inline: false,
+            gone: Vec::new(),
             owner: Weak::new(),
             filter: None,
             low: 1,

@@ -59,11 +59,14 @@ impl Inbox {
         // Two places without anything between are one.
         let before = at.checked_sub(1);
         if let Some(before) = before.filter(|at| state.was_urgent(*at)) {
-            state.packets.remove(before);
+            let place = state.packets.remove(before);
+            state.gone.extend(place);
             state.used = state.used.saturating_sub(OVERHEAD);
         }
         let wake = full && !state.full();
+        let gone = std::mem::take(&mut state.gone);
         drop(guard);
+        drop(gone);
         if wake {
             self.room.wake();
         }
@@ -111,7 +114,7 @@ impl State {
             if peek {
                 at += 1;
             } else {
-                self.packets.pop_front();
+                self.gone.extend(self.packets.pop_front());
                 self.used = self.used.saturating_sub(OVERHEAD);
             }
         }
@@ -127,7 +130,7 @@ impl State {
                 packet.urgency = Urgency::None;
             } else {
                 // Nobody wanted it.
-                self.packets.pop_front();
+                self.gone.extend(self.packets.pop_front());
                 self.taken += 1;
                 self.used = self.used.saturating_sub(1 + OVERHEAD);
             }

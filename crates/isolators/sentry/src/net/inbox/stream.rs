@@ -17,7 +17,9 @@ impl Inbox {
         let full = state.full();
         let received = state.stream(room, peek, apart);
         let wake = full && !state.full();
+        let gone = std::mem::take(&mut state.gone);
         drop(state);
+        drop(gone);
         if wake {
             self.room.wake();
         }

@@ -1,6 +1,7 @@
 //! `/proc/<pid>/pagemap`: which pages of a process are there, as the host says of its stub.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 
@@ -21,17 +22,31 @@ const PAGES: u64 = 0x7fff_ffff_f000 / PAGE;
 /// there (63). Where in the machine it is (0 to 54) nobody learns.
 const TOLD: u64 = 0xe180_0000_0000_0000;
 
+/// Descriptors of the sentry's that may be open for these at a time.
+const MOST: usize = 1024;
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them.
+struct Counted;
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// The pages that the process had when this was opened.
 pub(super) struct PagesFile {
     host: OwnedFd,
     attributes: Attributes,
+    _counted: Counted,
 }
 
 impl PagesFile {
     /// For who may trace the process.
     ///
     /// # Errors
-    /// `EACCES`; `ESRCH` if it has ended.
+    /// `EACCES`; `ESRCH` if it has ended; `ENFILE` if too many are open.
     pub(super) fn open(
         walker: &Walker<'_>,
         process: &Process,
@@ -44,9 +59,18 @@ impl PagesFile {
         let space = thread.ok_or(Errno::SRCH)?.own_space();
         // Afterwards: then it is not that of a program that was executed meanwhile.
         look(walker, process.pid)?;
+        let before = OPEN.fetch_add(1, Ordering::SeqCst);
+        let counted = Counted;
+        if before >= MOST {
+            return Err(Errno::NFILE);
+        }
         let broker = &walker.kernel.files.broker;
         let host = broker.process_file(space.stub.pid(), None, ProcessFile::Pages)?;
-        Ok(PagesFile { host, attributes })
+        if space.users() == 0 {
+            // Another process may have its number.
+            return Err(Errno::SRCH);
+        }
+        Ok(PagesFile { host, attributes, _counted: counted })
     }
 }
 

@@ -2,13 +2,14 @@
 # The same bundle under caisson-native, caisson-sentry and gVisor's runsc (systrap,
 # directfs), in turns: NATIVE=path SENTRY=path scripts/bench-sentry.sh. Times of single calls,
 # of programs, of starts, and memory when idle; medians, and ratios of medians. runsc keeps
-# what is written in memory, the others write to the disk: what writes is also measured with
-# both sentries in memory, and both on the disk.
+# what is written in an overlay of its own, whose files lie in one of the host's (root:self), the
+# others write to the host's file system: what writes is also measured with both sentries so, and
+# both on the host's.
 #
 # RUNS    rounds (3; the short form, 1, takes two to four minutes on two cores)
 # FILES   files that find and tar walk over (20000)
-# PEERS   which ones, in this order ("native sentry runsc memory disk": the sentry with
-#         --overlay2=root:memory, and runsc with --overlay2=none, only with what writes)
+# PEERS   which ones, in this order ("native sentry runsc self disk": the sentry with
+#         --overlay2=root:self, and runsc with --overlay2=none, only with what writes)
 #
 # A peer or a program that can't be had is named, and its cells stay empty.
 set -euo pipefail
@@ -22,7 +23,7 @@ SENTRY=$(realpath "${SENTRY:?}")
 export NATIVE SENTRY
 runs=${RUNS:-3}
 files=${FILES:-20000}
-read -ra peers <<<"${PEERS:-native sentry runsc memory disk}"
+read -ra peers <<<"${PEERS:-native sentry runsc self disk}"
 if [[ -z ${CAISSON_BENCH_OWN:-} ]]; then
     scripts/packages.sh gcc libc6-dev python3 sqlite3 redis-tools
     conformance/peers/install.sh runsc
@@ -85,7 +86,7 @@ command_of() {
     case $1 in
         native) peer=("$NATIVE" --root "$work/state-native") ;;
         sentry) peer=("$SENTRY" --root "$work/state-sentry") ;;
-        memory) peer=("$SENTRY" --root "$work/state-memory" --overlay2=root:memory) ;;
+        self) peer=("$SENTRY" --root "$work/state-self" --overlay2=root:self) ;;
         runsc) peer=("$RUNSC" --root "$work/state-runsc" --platform=systrap --directfs=true
             --network=none) ;;
         disk) peer=("$RUNSC" --root "$work/state-disk" --platform=systrap --directfs=true
@@ -113,14 +114,14 @@ memory_below() {
 there=()
 for name in "${peers[@]}"; do
     case $name in
-        native | sentry | memory) there+=("$name") ;;
+        native | sentry | self) there+=("$name") ;;
         runsc | disk)
             if [[ -x $RUNSC ]]; then there+=("$name"); else
                 echo "bench-sentry: no runsc, so its column $name is missing: see what conformance/peers/install.sh says"
             fi
             ;;
         *)
-            echo "bench-sentry: PEERS knows native, sentry, runsc, memory and disk, not $name" >&2
+            echo "bench-sentry: PEERS knows native, sentry, runsc, self and disk, not $name" >&2
             exit 2
             ;;
     esac
@@ -130,7 +131,7 @@ for round in $(seq "$runs"); do
     for name in "${there[@]}"; do
         echo "bench-sentry: round $round of $runs, $name"
         result=$work/result-$name
-        if [[ $name = memory || $name = disk ]]; then
+        if [[ $name = self || $name = disk ]]; then
             words /bench/calls writes
             run_in "$name" 2>>"$work/errors-$name" >>"$result" || echo "bench-sentry: $name: calls failed"
             words /bin/bash /bench/bench_programs.sh "$files" writes
@@ -187,7 +188,7 @@ for peer in peers:
         rows[name].setdefault(peer, []).append(float(value))
 def show(value):
     return "" if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}"
-ratios = (("sentry", "native"), ("sentry", "runsc"), ("memory", "runsc"), ("sentry", "disk"))
+ratios = (("sentry", "native"), ("sentry", "runsc"), ("self", "runsc"), ("sentry", "disk"))
 pairs = [(a, b) for a, b in ratios if a in peers and b in peers]
 print("| µs | " + " | ".join(peers + [f"{a} / {b}" for a, b in pairs]) + " |")
 print("|---" * (1 + len(peers) + len(pairs)) + "|")

@@ -286,7 +286,7 @@ impl Kernel {
         );
         let flight = if may_be_to_make { None } else { thread.land() };
         match event.kind {
-            EventKind::Missed { error, context } => match flight {
+            EventKind::Missed { error, context } => match flight.filter(|flight| flight.by_stub) {
                 Some(flight) => {
                     syscalls::missed(self, thread, event.id, &flight, (error, context));
                 }

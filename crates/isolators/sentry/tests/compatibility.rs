@@ -151,8 +151,7 @@ fn places_are_random() {
     }
     let sandbox = Sandbox::new();
     sandbox.compile("places", &["-static-pie", "-fPIE"]);
-    let words = ["/bin/places"];
-    let (inside, host) = (sandbox.run(&words), sandbox.run_on_host(&words));
+    let (inside, host) = (sandbox.run(&["/bin/places"]), sandbox.run_on_host(&["/bin/places"]));
     assert_eq!(inside, host);
     assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
 }

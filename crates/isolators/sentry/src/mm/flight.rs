@@ -26,6 +26,8 @@ pub struct Flight {
     pub range: Range<u64>,
     /// The heap as it was before, if brk changes it.
     pub heap: Option<(u64, u64)>,
+    /// The stub was told to map it: it reports if it could not.
+    pub by_stub: bool,
 }
 
 /// Those of an address space.

@@ -51,10 +51,15 @@ thread_local! {
     static OFF: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The calling thread runs on this one alone, or on any, whatever it was given.
+/// Looks at what this process was given, by a call that it may not be let make later.
+pub fn remember() {
+    LazyLock::force(&GIVEN);
+}
+
+/// The calling thread runs on this one alone, or on all that it was given.
 pub fn stay_on(processor: Option<usize>) {
     let Some(processor) = processor.filter(|one| *one < CpuSet::MAX_CPU) else {
-        return run_on_any(None);
+        return set(None, None);
     };
     let mut only = CpuSet::new();
     only.set(processor);
@@ -66,7 +71,7 @@ pub fn stay_on(processor: Option<usize>) {
 /// that goes there, too. The host wakes threads on processors that are idle if it may, which
 /// takes those ten times as long as to be switched to.
 pub fn staying<T>(f: impl FnOnce(usize) -> T) -> T {
-    LazyLock::force(&GIVEN);
+    remember();
     let processor = sched_getcpu();
     stay_on(Some(processor));
     let result = f(processor);

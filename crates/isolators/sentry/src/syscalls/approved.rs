@@ -43,10 +43,10 @@ fn depart(
     thread: &Thread,
     space: &Space,
     at: Range<u64>,
-    heap: Option<(u64, u64)>,
+    (by_stub, heap): (bool, Option<(u64, u64)>),
 ) -> Result<(), Errno> {
     let host = lock(&thread.place).host.ok_or(Errno::INTR)?;
-    space.depart(Flight { thread: thread.tid, host, range: at, heap });
+    space.depart(Flight { thread: thread.tid, host, range: at, heap, by_stub });
     thread.flying.store(true, std::sync::atomic::Ordering::SeqCst);
     Ok(())
 }
@@ -76,7 +76,7 @@ pub(super) fn approve_any(
     space.take_turn()?;
     let judged = judge(&space)
         .and_then(|()| Ok(space.settle(call.thread.tid, &at)?))
-        .and_then(|()| Ok(depart(call.thread, &space, at, None)?));
+        .and_then(|()| Ok(depart(call.thread, &space, at, (false, None))?));
     if judged.is_ok() {
         note(&space);
     }
@@ -143,7 +143,7 @@ pub(super) fn place(call: &Call<'_>) -> Result<u64, Failure> {
             start..start + length
         };
         space.settle(call.thread.tid, &at)?;
-        depart(call.thread, &space, at.clone(), None)?;
+        depart(call.thread, &space, at.clone(), (false, None))?;
         let (end, backing, protection) = (at.end, Backing::Anonymous, Protection(protection));
         let area = Area { end, protection, backing, name: "", label: None, marks: Marks::empty() };
         lock(&space.areas).insert(at.start, area);
@@ -219,7 +219,7 @@ pub(super) fn map_in_stub(
             call.memory().write(frame.address, context.bytes())?;
             order |= 1;
         }
-        depart(call.thread, space, at, heap.map(|(old, _)| old))
+        depart(call.thread, space, at, (true, heap.map(|(old, _)| old)))
     })();
     if let Err(errno) = prepared {
         space.pass_turn();

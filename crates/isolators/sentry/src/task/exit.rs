@@ -255,6 +255,10 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
         // A child that reports for the first time looks under the same lock.
         let place = lock(&thread.place);
         if thread.doomed.swap(true, Ordering::SeqCst) || !place.counted {
+            // Its parent is told before it arrives, and nothing of it is to be left then.
+            let inherited = lock(&thread.inherited).take();
+            drop(place);
+            drop(inherited);
             return;
         }
         place.clone()

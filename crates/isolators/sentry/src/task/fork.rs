@@ -174,8 +174,7 @@ pub fn clone(
     let stack = if has(flags::VM) { child_frame.address } else { 0 };
     let (newborn, there) = (Arc::clone(&child), pidfd.clone());
     // What is shared is not held by one who may never arrive.
-    let inherited = if has(flags::VM) { Default::default() } else { space.inherited() };
-    let (areas, program, sites) = inherited;
+    *lock(&child.inherited) = (!has(flags::VM)).then(|| Box::new(space.inherited()));
     let cookie = kernel.expect_arrival(Box::new(move |kernel, event| {
         if !matches!(event.kind, EventKind::Done { result: 0, .. }) {
             return;
@@ -183,6 +182,8 @@ pub fn clone(
         let mut frame = child_frame;
         if !has_flag(request.flags, flags::VM) {
             let stub = Arc::new(StubProcess::new(event.thread.process()));
+            // Nothing of it is left if the child has ended meanwhile.
+            let (areas, program, sites) = *lock(&newborn.inherited).take().unwrap_or_default();
             let slot = lock(&newborn.place).slot;
             let own = Space::new(stub, areas, slot);
             *lock(&own.program) = program;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::ipc::semaphores::UndoList;
 use crate::kernel::Kernel;
-use crate::mm::{Flight, Space};
+use crate::mm::{Areas, Flight, Program, Sites, Space};
 use crate::platform::{GuestMemory, HostCall, HostTid, Slot};
 use crate::signal::ThreadSignals;
 use crate::syscalls::Habits;
@@ -111,6 +111,8 @@ pub struct Thread {
     /// The child of its fork, until the host has made it, and what the child's arrival is
     /// known by.
     pub making: Mutex<Option<(Arc<Thread>, u64)>>,
+    /// What it maps, executes and has rewritten, of a fork's child until it arrives or ends.
+    pub inherited: Mutex<Option<Box<(Areas, Program, Sites)>>>,
     /// What its stub was told to do.
     pub order: Mutex<Option<Order>>,
     /// A change of its space may be in flight ([`Flight`]).
@@ -186,6 +188,7 @@ impl Thread {
             doomed: AtomicBool::new(false),
             serving: AtomicU32::new(0),
             making: Mutex::new(None),
+            inherited: Mutex::new(None),
             order: Mutex::new(None),
             flying: AtomicBool::new(false),
             host_wait: Mutex::new(None),

@@ -41,8 +41,9 @@ struct State {
 #[derive(Debug, Default)]
 struct Known {
     gone: u32,
-    /// Names that led to it, from the root of a mount.
-    path: Vec<Vec<u8>>,
+    /// Names that led to it, from the root of a mount, with `/` in between; `None` if they are
+    /// too long.
+    path: Option<Vec<u8>>,
 }
 
 /// Whether what it stands for can be found by a handle: files of the host's, and of tmpfs and its
@@ -60,7 +61,7 @@ impl Handles {
     /// The handle of what is found here, which has that device and inode.
     #[must_use]
     pub fn make(&self, entry: &Arc<Entry>, id: Id) -> [u8; LENGTH] {
-        let path = path_in_mount(entry);
+        let path = Some(path_in_mount(entry).join(&b'/')).filter(|path| path.len() <= LONGEST);
         let mut guard = lock(&self.0);
         let state = &mut *guard;
         let gone = if can_be_found(entry) {
@@ -99,7 +100,7 @@ impl Handles {
             && let Some(known) = lock(&self.0).known.get_mut(&id)
         {
             known.gone = known.gone.wrapping_add(1);
-            known.path.clear();
+            known.path = None;
         }
     }
 
@@ -119,13 +120,17 @@ impl Handles {
         let gone = rest.first_chunk().copied().map(u32::from_le_bytes).ok_or(Errno::STALE)?;
         let id = (u64::from_le_bytes(*device), u64::from_le_bytes(*inode));
         let path = match lock(&self.0).known.get(&id) {
-            Some(known) if known.gone == gone => Some(known.path.clone()),
+            Some(known) if known.gone == gone => known.path.clone(),
             None if gone == 0 => None,
             _ => return Err(Errno::STALE),
         };
         let root = mount.root().ok_or(Errno::STALE)?;
         let is_it = |entry: &Arc<Entry>| can_be_found(entry) && entry.node.id() == Some(id);
-        let there = path.and_then(|path| descend(kernel, &root, &path)).filter(is_it);
+        let by = |path: Vec<u8>| {
+            let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+            descend(kernel, &root, names)
+        };
+        let there = path.and_then(by).filter(is_it);
         there.or_else(|| known_name(kernel, &root, id, is_it)).ok_or(Errno::STALE)
     }
 }
@@ -133,15 +138,10 @@ impl Handles {
 /// Names that lead to it from the root of its mount.
 fn path_in_mount(entry: &Arc<Entry>) -> Vec<Vec<u8>> {
     let mut path = Vec::new();
-    let mut length = 0;
     let mut at = Arc::clone(entry);
     while !at.is_root() {
         let Some(parent) = at.parent() else { break };
         path.push(at.name());
-        length += 1 + path.last().map_or(0, Vec::len);
-        if length > LONGEST {
-            return Vec::new();
-        }
         at = parent;
     }
     path.reverse();
@@ -149,7 +149,11 @@ fn path_in_mount(entry: &Arc<Entry>) -> Vec<Vec<u8>> {
 }
 
 /// What such names lead to, if no mount covers any of them.
-fn descend(kernel: &Kernel, root: &Arc<Entry>, path: &[Vec<u8>]) -> Option<Arc<Entry>> {
+fn descend<'a>(
+    kernel: &Kernel,
+    root: &Arc<Entry>,
+    path: impl Iterator<Item = &'a [u8]>,
+) -> Option<Arc<Entry>> {
     let mut at = Arc::clone(root);
     for name in path {
         at = at.lookup(kernel, name, false).ok()?;
@@ -198,7 +202,8 @@ fn known_name(
 ) -> Option<Arc<Entry>> {
     if let Node::Tmp(node) = &root.node {
         let is_node = |node: &Arc<TmpNode>| (node.file_system().device, node.inode()) == id;
-        return descend(kernel, root, &path_in_memory(node, is_node)?).filter(is_it);
+        let path = path_in_memory(node, is_node)?;
+        return descend(kernel, root, path.iter().map(Vec::as_slice)).filter(is_it);
     }
     let mut left = vec![Arc::clone(root)];
     for _ in 0..MOST_NAMES {
@@ -209,7 +214,8 @@ fn known_name(
         }
         if is_it(&entry) {
             // It may stand for something else by now.
-            return descend(kernel, root, &path_in_mount(&entry)).filter(is_it);
+            let path = path_in_mount(&entry);
+            return descend(kernel, root, path.iter().map(Vec::as_slice)).filter(is_it);
         }
         left.extend(lock(&entry.children).values().cloned());
     }

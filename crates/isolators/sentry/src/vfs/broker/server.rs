@@ -115,6 +115,7 @@ impl Broker {
             lock(&broker.mounts).insert(mount);
         }
         broker.store = store;
+        affinity::remember();
         super::wall::close()?;
         Ok(broker)
     }

@@ -216,7 +216,8 @@ static void names(void) {
 static void used(void) {
     struct rusage before, after, child_usage;
     getrusage(RUSAGE_CHILDREN, &before);
-    printf("none yet: %ld\n", before.ru_majflt);
+    /* Some, if the host had to read a program of an earlier one again. */
+    printf("few yet: %d\n", before.ru_majflt < 100);
     pid_t child = fork();
     size_t size = 48 << 20;
     if (child == 0) {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::LazyLock;
 
-use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
 use super::process::HostTid;
 
@@ -51,6 +51,14 @@ thread_local! {
     static OFF: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
+/// The processor that the calling thread runs on, at the moment. By the C library, which makes no
+/// call for it; rustix opens a file of procfs for its first answer on hosts before Linux 6.4.
+#[must_use]
+pub fn current() -> usize {
+    // SAFETY: takes nothing and gives a number.
+    usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
+}
+
 /// Looks at what this process was given, by a call that it may not be let make later.
 pub fn remember() {
     LazyLock::force(&GIVEN);
@@ -72,7 +80,7 @@ pub fn stay_on(processor: Option<usize>) {
 /// takes those ten times as long as to be switched to.
 pub fn staying<T>(f: impl FnOnce(usize) -> T) -> T {
     remember();
-    let processor = sched_getcpu();
+    let processor = current();
     stay_on(Some(processor));
     let result = f(processor);
     set(None, OFF.get());

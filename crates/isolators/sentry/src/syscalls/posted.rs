@@ -164,7 +164,7 @@ pub(super) fn invite(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
         return;
     }
     let (kernel, thread) = (Arc::clone(kernel), Arc::clone(thread));
-    let processor = rustix::thread::sched_getcpu();
+    let processor = affinity::current();
     let (memory, slot) = (place.space.memory.clone(), place.slot);
     seats.new.push(Seat {
         kernel,
@@ -258,7 +258,7 @@ impl Partner {
             *off = first.processor;
             affinity::keep_off(None, *off);
         }
-        let own = rustix::thread::sched_getcpu();
+        let own = affinity::current();
         let (mut calls, mut late) = (0_u64, 0_u64);
         // If some take turns they leave this one.
         let crowded = seats.len() < processors() && seats.iter().any(|seat| seat.processor == own);

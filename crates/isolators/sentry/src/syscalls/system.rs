@@ -167,7 +167,7 @@ pub(super) fn getrandom(call: &Call<'_>) -> Outcome {
 
 pub(super) fn getcpu(call: &Call<'_>) -> Outcome {
     // Where this thread runs; its partner was most likely there, too.
-    let here = rustix::thread::sched_getcpu() % processors().max(1);
+    let here = crate::platform::affinity::current() % processors().max(1);
     for (index, value) in [u32::try_from(here).unwrap_or(0), 0].into_iter().enumerate() {
         if call.arg(index) != 0 {
             call.memory().write(call.arg(index), &value.to_le_bytes())?;

@@ -436,6 +436,12 @@ impl Kernel {
         lock(&self.tree).row(pid).map(|r| r.threads.values().cloned().collect()).unwrap_or_default()
     }
 
+    /// The first of its threads that are left.
+    #[must_use]
+    pub fn first_thread(&self, pid: Pid) -> Option<Arc<Thread>> {
+        lock(&self.tree).row(pid).and_then(|row| row.threads.values().next().cloned())
+    }
+
     /// Logs a message the first time that `key` occurs; guests choose keys, so that only so
     /// many are told apart.
     pub fn log_once(&self, key: &str, message: &str) {

@@ -19,6 +19,7 @@ pub mod oci;
 mod orders;
 pub mod platform;
 pub mod settings;
+mod share;
 pub mod signal;
 mod stubs;
 pub mod syscalls;

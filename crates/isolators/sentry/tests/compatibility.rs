@@ -57,11 +57,7 @@ fn same_program(sandbox: &Sandbox, name: &str) {
     let path = format!("/bin/{name}");
     let inside = sandbox.run(&[&path]);
     let host = sandbox.run_on_host(&[&path]);
-    for (ours, theirs) in inside.stdout.lines().zip(host.stdout.lines()) {
-        assert_eq!(ours, theirs, "{name}");
-    }
-    assert_eq!(inside, host, "{name}");
-    assert!(inside.stdout.ends_with("done\n"), "{name}: {inside:?}");
+    inside.assert_like(&host, name);
 }
 
 /// Programs of this folder, which print what they saw.

@@ -16,12 +16,7 @@ fn overlays_are_what_linux_makes_of_them() {
     sandbox.compile("overlay", &["-static"]);
     let inside = sandbox.run(&["/bin/overlay"]);
     let host = sandbox.run_on_host(&["/bin/overlay"]);
-    let lines = inside.stdout.lines().zip(host.stdout.lines());
-    for (number, (ours, linux)) in lines.enumerate() {
-        assert_eq!(ours, linux, "line {number}");
-    }
-    assert_eq!(inside, host);
-    assert!(inside.stdout.ends_with("done\n"), "{inside:?}");
+    inside.assert_like(&host, "overlay");
 }
 
 /// Names of one file below are files of their own in an overlay that is written; and a file
@@ -35,12 +30,7 @@ fn what_is_used_stays_so_when_it_is_copied_up() {
     sandbox.compile("overlay_uses", &["-static"]);
     let inside = sandbox.run(&["/bin/overlay_uses"]);
     let host = sandbox.run_on_host(&["/bin/overlay_uses"]);
-    assert!(host.stdout.ends_with("done\n"), "{host:?}");
-    let lines = inside.stdout.lines().zip(host.stdout.lines());
-    for (number, (ours, linux)) in lines.enumerate() {
-        assert_eq!(ours, linux, "line {number}");
-    }
-    assert_eq!(inside, host);
+    inside.assert_like(&host, "overlay_uses");
 }
 
 /// As Linux 6.18 says, where nobody makes a user namespace in a changed root.

@@ -12,6 +12,7 @@ use crate::task::waiter::lock;
 use crate::vfs::Poller;
 
 pub mod apart;
+mod family;
 mod filter;
 pub mod host;
 pub mod inbox;

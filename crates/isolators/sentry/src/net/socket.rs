@@ -1,6 +1,6 @@
 //! A socket of any family, and the file that stands for it.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,9 +13,8 @@ use crate::vfs::{Asks, Attributes, File, Kept, Kind, Ready};
 
 use super::Network;
 use super::host::HostSocket;
-use super::inbox::{Packet, Received};
-use super::inet::address;
-use super::inet::options::{Numbers, UDP, UDP_LITE};
+use super::inbox::{Inbox, Packet, Received};
+use super::inet::options::Numbers;
 use super::inet::{Tcp, Udp};
 use super::netlink::Netlink;
 use super::pair::Reach;
@@ -139,8 +138,8 @@ pub enum Body {
 /// A socket.
 #[derive(Debug)]
 pub struct Socket {
-    /// `AF_*`
-    family: AtomicU16,
+    /// `AF_*` that it was made of.
+    pub(super) family: u16,
     /// `SOCK_*`
     pub kind: u32,
     /// `IPPROTO_*`
@@ -172,7 +171,6 @@ impl Socket {
         let (options, network) = (Mutex::default(), Arc::clone(network));
         let given_back = AtomicBool::new(false);
         let kept = Kept::new(8, inode, Kind::Socket as u32 | 0o777, (0, 0));
-        let family = AtomicU16::new(family);
         Arc::new(Socket { family, kind, protocol, inode, options, body, network, kept, given_back })
     }
 
@@ -184,26 +182,6 @@ impl Socket {
             (Body::Tcp(listener), Body::Tcp(own)) => listener.give_back(own),
             _ => {}
         }
-    }
-
-    /// `AF_*`
-    #[must_use]
-    pub fn family(&self) -> u16 {
-        self.family.load(Ordering::Relaxed)
-    }
-
-    /// Is of `AF_INET` from now on, if it is connected by that.
-    ///
-    /// # Errors
-    /// `ENOTCONN`, `EADDRNOTAVAIL`; `ENOPROTOOPT` unless it is of TCP or UDP.
-    pub fn become_v4(&self) -> Result<(), Errno> {
-        match &self.body {
-            Body::Tcp(tcp) => tcp.become_v4()?,
-            Body::Udp(udp) if matches!(self.protocol, UDP | UDP_LITE) => udp.become_v4()?,
-            _ => return Err(Errno::NOPROTOOPT),
-        }
-        self.family.store(address::V4, Ordering::Relaxed);
-        Ok(())
     }
 
     /// One that came from it.
@@ -358,10 +336,23 @@ impl Socket {
 
     /// Whom signals tell of urgent data.
     pub fn set_owner(&self, owner: &Arc<Owner>) {
+        if let Some(inbox) = self.marked_inbox() {
+            inbox.set_owner(owner);
+        }
+    }
+
+    /// Whether what is received next is what came behind urgent data.
+    #[must_use]
+    pub fn is_at_mark(&self) -> bool {
+        self.marked_inbox().is_some_and(Inbox::is_at_mark)
+    }
+
+    /// What receives, if urgent data has a place there.
+    fn marked_inbox(&self) -> Option<&Inbox> {
         match &self.body {
-            Body::Tcp(tcp) => tcp.inbox.set_owner(owner),
-            Body::Unix(unix) => unix.inbox.set_owner(owner),
-            _ => {}
+            Body::Tcp(tcp) => Some(&tcp.inbox),
+            Body::Unix(unix) => Some(&unix.inbox),
+            _ => None,
         }
     }
 
@@ -479,8 +470,7 @@ impl File for SocketFile {
                 let (left, sent, _) = tcp.facts().sent;
                 usize::try_from(if request == OUT_QUEUE { left + sent } else { left }).unwrap_or(0)
             }
-            (Body::Unix(unix), AT_MARK) => unix.inbox.is_at_mark().into(),
-            (Body::Tcp(tcp), AT_MARK) => tcp.inbox.is_at_mark().into(),
+            (Body::Unix(_) | Body::Tcp(_), AT_MARK) => self.0.is_at_mark().into(),
             (Body::Udp(udp), IN_QUEUE) => udp.inbox.bytes().1,
             (Body::Udp(_), OUT_QUEUE) => 0,
             (Body::Host(host), IN_QUEUE | OUT_QUEUE | AT_MARK) => host.number(request)?,

@@ -64,11 +64,11 @@ pub fn remember() {
     LazyLock::force(&GIVEN);
 }
 
-/// The calling thread runs on this one alone, or on all that it was given.
-pub fn stay_on(processor: Option<usize>) {
-    let Some(processor) = processor.filter(|one| *one < CpuSet::MAX_CPU) else {
-        return set(None, None);
-    };
+/// The calling thread runs on this one alone, until [`run_anywhere`].
+pub fn stay_on(processor: usize) {
+    if processor >= CpuSet::MAX_CPU {
+        return;
+    }
     let mut only = CpuSet::new();
     only.set(processor);
     // If it may not it goes on where it may.
@@ -81,7 +81,7 @@ pub fn stay_on(processor: Option<usize>) {
 pub fn staying<T>(f: impl FnOnce(usize) -> T) -> T {
     remember();
     let processor = current();
-    stay_on(Some(processor));
+    stay_on(processor);
     let result = f(processor);
     set(None, OFF.get());
     result

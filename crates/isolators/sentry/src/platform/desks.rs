@@ -162,7 +162,7 @@ impl Desks {
             return None;
         }
         let read = |offset| self.long(slot, offset).map_or(0, |word| word.load(Ordering::Relaxed));
-        let args = std::array::from_fn(|index| read(FIRST_ARGUMENT + index * 8));
+        let args = std::array::from_fn(|index| self.argument(slot, index).unwrap_or(0));
         Some(HostCall { number: read(NUMBER), args })
     }
 

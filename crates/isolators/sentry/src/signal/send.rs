@@ -64,12 +64,7 @@ impl Sender {
 /// # Errors
 /// `EAGAIN` if there is no room for what a real-time signal tells.
 pub fn try_send(kernel: &Arc<Kernel>, target: &Target, info: Info) -> Result<(), Errno> {
-    queue(kernel, target, info, None)?;
-    if info.signal() == SIGCONT {
-        // Once it waits, so that the first thing that the process does is to handle it.
-        go_on(kernel, target.process());
-    }
-    Ok(())
+    send_counted(kernel, target, info, None)
 }
 
 /// [`try_send`], where nobody can be told that there is no room.
@@ -84,10 +79,21 @@ pub fn send_of_timer(
     info: Info,
     (charge, times): (&Arc<Charge>, i32),
 ) {
-    let _ = queue(kernel, target, info, Some((charge, times)));
+    let _ = send_counted(kernel, target, info, Some((charge, times)));
+}
+
+fn send_counted(
+    kernel: &Arc<Kernel>,
+    target: &Target,
+    info: Info,
+    timer: Option<(&Arc<Charge>, i32)>,
+) -> Result<(), Errno> {
+    queue(kernel, target, info, timer)?;
     if info.signal() == SIGCONT {
+        // Once it waits, so that the first thing that the process does is to handle it.
         go_on(kernel, target.process());
     }
+    Ok(())
 }
 
 /// Adds a signal to those of a thread that looks for them before it goes on.
@@ -111,11 +117,15 @@ fn queue(
         exit_process(kernel, process, Status::Killed(9, false));
         return Ok(());
     }
-    let threads = kernel.threads_of(process.pid);
-    if lock(&kernel.tree).row(process.pid).is_some_and(|row| row.ended.is_some()) {
-        // It is only not waited for yet.
-        return Ok(());
-    }
+    let threads: Vec<_> = {
+        let tree = lock(&kernel.tree);
+        let row = tree.row(process.pid);
+        if row.is_some_and(|row| row.ended.is_some()) {
+            // It is only not waited for yet.
+            return Ok(());
+        }
+        row.map(|row| row.threads.values().cloned().collect()).unwrap_or_default()
+    };
     let cancelled = match default_of(signal) {
         DefaultAction::Continue => bit(19) | bit(20) | bit(21) | bit(22),
         DefaultAction::Stop => bit(SIGCONT),
@@ -132,17 +142,26 @@ fn queue(
     };
     let ignored = !traced && lock(&process.actions()).ignores(signal);
     let blocks = |thread: &Arc<Thread>| lock(&thread.signals).mask & bit(signal) != 0;
-    let account = match target {
-        Target::Thread(thread) => Account::of_thread(thread),
-        Target::Process(process) => Account::of_process(process),
+    let held_back = || match target {
+        Target::Thread(thread) => blocks(thread),
+        Target::Process(_) => threads.iter().all(blocks),
     };
-    let counted =
-        timer.map_or(Counted::New(&account), |(charge, times)| Counted::Timer(charge, times));
+    if ignored && !held_back() {
+        return Ok(());
+    }
+    let account;
+    let counted = match timer {
+        Some((charge, times)) => Counted::Timer(charge, times),
+        None => {
+            account = match target {
+                Target::Thread(thread) => Account::of_thread(thread),
+                Target::Process(process) => Account::of_process(process),
+            };
+            Counted::New(&account)
+        }
+    };
     match target {
         Target::Thread(thread) => {
-            if ignored && !blocks(thread) {
-                return Ok(());
-            }
             let interrupts = {
                 let mut signals = lock(&thread.signals);
                 signals.pending.add(info, &counted)?;
@@ -158,9 +177,6 @@ fn queue(
             }
         }
         Target::Process(process) => {
-            if ignored && !threads.iter().all(blocks) {
-                return Ok(());
-            }
             let thread = threads.iter().find(|t| !blocks(t));
             {
                 // At once: who takes it afterwards forgets the interruption, too.

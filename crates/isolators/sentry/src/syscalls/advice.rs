@@ -95,9 +95,7 @@ pub(super) fn process_madvise(call: &Call<'_>) -> Outcome {
         return Err(Errno::ACCESS.into());
     }
     who.require(Caps::SYS_NICE)?;
-    let first = lock(&call.kernel.tree)
-        .row(target.pid)
-        .and_then(|row| row.threads.values().next().cloned());
+    let first = call.kernel.first_thread(target.pid);
     let space = first.ok_or(Errno::SRCH)?.own_space();
     let mut done = 0_u64;
     for (start, length) in pieces {

@@ -27,6 +27,11 @@ use super::{Call, Failure, Outcome};
 /// has a limit (65,530), and more of them than we do.
 const MANY: usize = 30_000;
 
+/// Flags of mmap(2) for private memory, and those that make no difference to it: of the latter
+/// one is `MAP_STACK`.
+const PLAIN: u64 = map::PRIVATE | map::ANONYMOUS;
+const WITHOUT_EFFECT: u64 = map::NORESERVE | 0x2_0000;
+
 /// Whether all that `at` touches is private memory.
 pub(super) fn is_plain(space: &Space, at: &Range<u64>) -> bool {
     lock(&space.areas).within(at).all(|area| area.backing == Backing::Anonymous)
@@ -87,11 +92,8 @@ pub(super) fn approve_any(
 /// `MAP_FIXED` of private memory. Others the filter leaves to [`super::memory`], but those that
 /// are posted are seen by no filter.
 pub(super) fn mmap(call: &Call<'_>) -> Outcome {
-    const STACK: u64 = 0x2_0000;
-    const PLAIN: u64 = map::PRIVATE | map::FIXED | map::ANONYMOUS;
-    const KNOWN: u64 = PLAIN | map::NORESERVE | STACK;
     let [start, length, protection, flags, _, offset] = call.args;
-    let plain = flags & !KNOWN == 0 && flags & PLAIN == PLAIN;
+    let plain = flags & !WITHOUT_EFFECT == PLAIN | map::FIXED;
     if !plain || protection & !7 != 0 || length > MAP_LIMIT || start < 0x1_0000 {
         return Err(Failure::NeedsFrame);
     }
@@ -116,8 +118,6 @@ pub(super) fn mmap(call: &Call<'_>) -> Outcome {
 
 /// A posted mmap that its thread is let make: where. Anything but private memory is not.
 pub(super) fn place(call: &Call<'_>) -> Result<u64, Failure> {
-    const STACK: u64 = 0x2_0000;
-    const PLAIN: u64 = map::PRIVATE | map::ANONYMOUS;
     let [hint, length, protection, flags, _, offset] = call.args;
     if flags & map::FIXED != 0 {
         return match mmap(call) {
@@ -125,7 +125,7 @@ pub(super) fn place(call: &Call<'_>) -> Result<u64, Failure> {
             other => Err(other.err().unwrap_or(Failure::NeedsFrame)),
         };
     }
-    let plain = flags & !(map::NORESERVE | STACK) == PLAIN && protection & !7 == 0 && offset == 0;
+    let plain = flags & !WITHOUT_EFFECT == PLAIN && protection & !7 == 0 && offset == 0;
     if !plain || length == 0 || length >= MAP_LIMIT {
         return Err(Failure::NeedsFrame);
     }

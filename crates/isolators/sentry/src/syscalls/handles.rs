@@ -8,7 +8,7 @@ use crate::task::Caps;
 use crate::task::waiter::lock;
 use crate::vfs::{Entry, Resolve, handles, open, status};
 
-use super::paths::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, place};
+use super::paths::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, walk_or_itself};
 use super::{Call, Outcome};
 
 /// `MAX_HANDLE_SZ`
@@ -26,11 +26,8 @@ pub(super) fn name_to_handle_at(call: &Call<'_>) -> Outcome {
     if flags & !KNOWN != 0 || has(CONNECTABLE) && has(ONLY_TOLD | AT_EMPTY_PATH) {
         return Err(Errno::INVAL.into());
     }
-    let entry = match has(AT_EMPTY_PATH) && call.path(1)?.is_empty() {
-        true if call.int(0) == AT_FDCWD => call.working_directory(),
-        true => call.file(0)?.entry.clone().ok_or(Errno::OPNOTSUPP)?,
-        false => place(call, Some(0), 1, has(AT_SYMLINK_FOLLOW), Errno::OPNOTSUPP)?,
-    };
+    let (empty, follow) = (has(AT_EMPTY_PATH), has(AT_SYMLINK_FOLLOW));
+    let entry = walk_or_itself(call, (0, 1), empty, follow, Errno::OPNOTSUPP)?;
     // Of others there are handles to compare, by which nothing is found.
     if !handles::can_be_found(&entry) && !has(ONLY_TOLD) {
         return Err(Errno::OPNOTSUPP.into());
@@ -59,10 +56,8 @@ pub(super) fn name_to_handle_at(call: &Call<'_>) -> Outcome {
 
 /// `handle_bytes` and `handle_type`.
 fn header(call: &Call<'_>, address: u64) -> Result<(u32, i32), Errno> {
-    let bytes: [u8; 8] = call.memory().read_array(address)?;
-    let word = u64::from_le_bytes(bytes);
-    let low = |word: u64| u32::try_from(word & 0xffff_ffff).unwrap_or(0);
-    Ok((low(word), low(word >> 32).cast_signed()))
+    let word = |at: u64| call.memory().read_u32(address.wrapping_add(at));
+    Ok((word(0)?, word(4)?.cast_signed()))
 }
 
 /// Anything on the mount that is meant.

@@ -101,9 +101,8 @@ pub(super) fn wanted(
     } else {
         fd.try_clone_to_owned().map_err(|_| Errno::NFILE)?
     };
-    let attributes = file.file.attributes()?;
+    let id = file.device_and_inode()?;
     let path = file.entry.as_ref().map(|e| e.path()).unwrap_or_default();
-    let id = (attributes.device, attributes.inode);
     let mut most = Protection(7);
     if file.entry.as_ref().is_some_and(|e| e.mount.flags().contains(MountFlags::NO_EXECUTE)) {
         most.0 &= !4;

@@ -50,7 +50,8 @@ pub(super) fn fspick(call: &Call<'_>) -> Outcome {
     if flags & !(CLOSE_ON_EXEC | NO_FOLLOW | NO_AUTOMOUNT | EMPTY) != 0 {
         return Err(Errno::INVAL.into());
     }
-    let target = walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0)?;
+    let target =
+        walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0, Errno::INVAL)?;
     if !is_root(&target) {
         return Err(Errno::INVAL.into());
     }

@@ -30,7 +30,8 @@ pub(super) fn open_tree(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let mounts = if flags & CLONE != 0 { Some(permitted(call)?) } else { None };
-    let entry = walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0)?;
+    let entry =
+        walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0, Errno::INVAL)?;
     let file = match mounts {
         Some(mounts) => {
             let recursive = flags & RECURSIVE != 0;
@@ -55,8 +56,15 @@ pub(super) fn move_mount(call: &Call<'_>) -> Outcome {
     if flags & !known != 0 {
         return Err(Errno::INVAL.into());
     }
-    let from = walk_or_itself(call, (0, 1), flags & FROM_EMPTY != 0, flags & FROM_FOLLOWS != 0)?;
-    let to = walk_or_itself(call, (2, 3), flags & TO_EMPTY != 0, flags & TO_FOLLOWS != 0)?;
+    let from = walk_or_itself(
+        call,
+        (0, 1),
+        flags & FROM_EMPTY != 0,
+        flags & FROM_FOLLOWS != 0,
+        Errno::INVAL,
+    )?;
+    let to =
+        walk_or_itself(call, (2, 3), flags & TO_EMPTY != 0, flags & TO_FOLLOWS != 0, Errno::INVAL)?;
     if flags & SET_GROUP != 0 {
         return Err(Errno::INVAL.into());
     }
@@ -155,7 +163,8 @@ pub(super) fn mount_setattr(call: &Call<'_>) -> Outcome {
     let propagation = Some(propagation).filter(|flags| *flags != 0);
     let propagation = propagation.map(Propagation::of).transpose()?;
     let (taken, given) = change_of(set, clear)?;
-    let root = walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0)?;
+    let root =
+        walk_or_itself(call, (0, 1), flags & EMPTY != 0, flags & NO_FOLLOW == 0, Errno::INVAL)?;
     if !is_root(&root) {
         return Err(Errno::INVAL.into());
     }

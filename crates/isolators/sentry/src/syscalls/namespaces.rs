@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use crate::ipc::Ipc;
 use crate::net::Network;
 use crate::net::netlink::Named;
+use crate::task::Pid;
 use crate::task::namespaces::{ipc_of, leave_ipc, living, make, network_of, new};
-use crate::task::{Pid, Thread};
 
 use crate::task::waiter::lock;
 use crate::vfs::Namespace;
@@ -70,15 +70,11 @@ const SEMAPHORES: u64 = 0x4_0000;
 fn shares(call: &Call<'_>, memory: bool) -> bool {
     let process = &call.thread.process;
     let (actions, space) = (process.actions(), call.thread.space());
-    let lives_there = |thread: &Arc<Thread>| {
-        let place = lock(&thread.place);
-        place.counted && Arc::ptr_eq(&place.space, &space)
-    };
     lock(&call.kernel.tree).rows().any(|(pid, row)| {
         let other = pid != process.pid && row.ended.is_none();
         other
             && (Arc::ptr_eq(&row.process.actions(), &actions)
-                || memory && row.threads.values().any(lives_there))
+                || memory && row.threads.values().any(|thread| thread.lives_in(&space)))
     })
 }
 

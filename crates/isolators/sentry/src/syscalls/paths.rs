@@ -71,17 +71,18 @@ pub(super) fn place(
 }
 
 /// What a path leads to, or the file of the descriptor argument itself if the path is empty
-/// and may be.
+/// and may be; `nameless` if that has no name.
 pub(super) fn walk_or_itself(
     call: &Call<'_>,
     (directory, path): (usize, usize),
     empty: bool,
     follow: bool,
+    nameless: Errno,
 ) -> Result<Arc<Entry>, Errno> {
     match empty && call.path(path)?.is_empty() {
         true if call.int(directory) == AT_FDCWD => Ok(call.working_directory()),
-        true => call.file(directory)?.entry.clone().ok_or(Errno::INVAL),
-        false => place(call, Some(directory), path, follow, Errno::INVAL),
+        true => call.file(directory)?.entry.clone().ok_or(nameless),
+        false => place(call, Some(directory), path, follow, nameless),
     }
 }
 
@@ -181,24 +182,8 @@ pub(super) fn statx(call: &Call<'_>) -> Outcome {
         let root = entry.mount.root().is_some_and(|root| Arc::ptr_eq(&root, &entry));
         (entry.mount.number(), root)
     });
-    let mut told = seen(call, &found).statx_bytes(mount, made);
-    if let Some(alignment) = direct {
-        tell_direct(&mut told, alignment);
-    }
-    call.memory().write(call.arg(4), &told)?;
+    call.memory().write(call.arg(4), &seen(call, &found).statx_bytes(mount, made, direct))?;
     Ok(0)
-}
-
-/// `STATX_DIOALIGN`
-fn tell_direct(told: &mut [u8; 256], alignment: u64) {
-    let alignment = u32::try_from(alignment).unwrap_or(0).to_le_bytes();
-    // stx_mask, and how memory and offsets are to be aligned.
-    let fields = [(1, &[told[1] | 0x20][..]), (152, &alignment), (156, &alignment)];
-    for (at, value) in fields {
-        if let Some(place) = told.get_mut(at..at + value.len()) {
-            place.copy_from_slice(value);
-        }
-    }
 }
 
 fn check_access(call: &Call<'_>, directory: Option<usize>, index: usize, flags: u32) -> Outcome {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::kernel::Frame;
-use crate::mm::{Area, Areas, Backing, Marks, PAGE, Space};
+use crate::mm::{Area, Areas, Backing, Marks, PAGE, Protection, Space};
 use crate::task::waiter::lock;
 use crate::vfs::OpenFile;
 
@@ -39,25 +39,26 @@ pub(super) fn check(call: &Call<'_>) -> Outcome {
     Err(Failure::NeedsFrame)
 }
 
-/// The area that all of a range is in: one, or several of one file with the same rights.
-fn mapped(areas: &Areas, at: &Range<u64>) -> Result<Area, Errno> {
-    let (_, first) = areas.at(at.start).ok_or(Errno::INVAL)?;
-    let Backing::File { id, shared: true, .. } = &first.backing else { return Err(Errno::INVAL) };
-    let like = |area: &Area| {
-        let same = matches!(&area.backing, Backing::File { id: of, shared: true, .. } if of == id);
-        same && area.protection == first.protection && area.marks == first.marks
+/// Of which file a mapping is, and what else of it stays.
+type Mapped = ((u64, u64), Protection, Marks);
+
+/// How all of a range is mapped: by one area, or several of one file with the same rights.
+fn mapped(areas: &Areas, at: &Range<u64>) -> Result<Mapped, Errno> {
+    let shared = |area: &Area| match area.backing {
+        Backing::File { id, shared: true, .. } => Some((id, area.protection, area.marks)),
+        _ => None,
     };
-    let all = areas.is_mapped(at) && areas.within(at).all(like);
-    all.then(|| first.clone()).ok_or(Errno::INVAL)
+    let (_, first) = areas.at(at.start).ok_or(Errno::INVAL)?;
+    let first = shared(first).ok_or(Errno::INVAL)?;
+    let all = areas.is_mapped(at) && areas.within(at).all(|area| shared(area) == Some(first));
+    all.then_some(first).ok_or(Errno::INVAL)
 }
 
 /// The file, as the process has it open: with the most rights.
 fn open_file(call: &Call<'_>, id: (u64, u64)) -> Result<Arc<OpenFile>, Errno> {
     let files = call.files();
     let is_it = |file: &Arc<OpenFile>| {
-        file.readable()
-            && file.file.descriptor().is_some()
-            && file.file.attributes().is_ok_and(|told| (told.device, told.inode) == id)
+        file.readable() && file.file.descriptor().is_some() && file.device_and_inode() == Ok(id)
     };
     let all = files.numbers().into_iter().filter_map(|number| files.get(number).ok());
     let all: Vec<Arc<OpenFile>> = all.filter(is_it).collect();
@@ -68,30 +69,27 @@ fn open_file(call: &Call<'_>, id: (u64, u64)) -> Result<Arc<OpenFile>, Errno> {
 pub(super) fn remap_file_pages(call: &Call<'_>, frame: &Frame) -> Framed {
     let (at, offset) = asked(call)?;
     let before = mapped(&lock(&call.thread.space().areas), &at)?;
-    let Backing::File { id, .. } = before.backing else { return Err(Errno::INVAL.into()) };
+    let (id, protection, marks) = before;
     let file = open_file(call, id)?;
-    let protection = before.protection.0 & 7;
-    let want = wanted(call, Some(&file), (map::SHARED, protection, offset))?;
+    let want = wanted(call, Some(&file), (map::SHARED, protection.0 & 7, offset))?;
     // Nothing else came there meanwhile.
     let decide = |space: &Arc<Space>| {
-        let now = mapped(&lock(&space.areas), &at)?;
-        let same = now.protection == before.protection && now.marks == before.marks;
-        let same = same && matches!(now.backing, Backing::File { id: now, .. } if now == id);
+        let same = mapped(&lock(&space.areas), &at)? == before;
         if same { Ok(()) } else { Err(Errno::INVAL.into()) }
     };
     let (space, ()) = in_turn(call, decide)?;
     let area = Area {
         end: at.end,
-        protection: before.protection,
+        protection,
         backing: want.backing,
         name: "",
         label: None,
-        marks: before.marks & !Marks::GROWS,
+        marks: marks & !Marks::GROWS,
     };
     let present = if call.arg(4) & NONBLOCK == 0 { map::POPULATE } else { 0 };
     let (descriptor, host_flags) = (want.descriptor, want.host_flags | present);
     let (start, answer) = (at.start, Some(0));
-    // They count as uses of the file, which the guest may not find any more once it goes on.
-    drop((file, before.backing));
+    // It counts as a use, which the guest may not find any more once it goes on.
+    drop(file);
     make(call, frame, space, Mapping { start, area, descriptor, host_flags, offset, answer })
 }

@@ -157,11 +157,11 @@ impl Way<'_> {
             return false;
         }
         let alignment = self.file.file.direct().unwrap_or(1);
-        let all = vectors.iter().filter(|(_, length)| *length > 0);
-        let all = all.fold(None, |all: Option<u64>, (address, length)| {
-            Some(all.unwrap_or(offset) | address | length)
-        });
-        all.is_some_and(|all| !all.is_multiple_of(alignment))
+        // Alignments are powers of two.
+        let askew = |(address, length): &(u64, u64)| {
+            *length > 0 && !(offset | address | length).is_multiple_of(alignment)
+        };
+        vectors.iter().any(askew)
     }
 
     /// Reads into the guest's memory, to several places as if they were one.
@@ -220,7 +220,8 @@ impl Way<'_> {
         let length = vectors.iter().map(|(_, length)| *length).sum();
         let moves = offset.is_none();
         let done = self.placed(offset, |offset| {
-            if let Some(at) = offset.filter(|_| self.file.writable()) {
+            let direct = self.file.flag(status::DIRECT) && self.file.writable();
+            if let Some(at) = offset.filter(|_| direct) {
                 let at = if appends { self.file.file.attributes()?.size } else { at };
                 if self.is_askew(vectors, at) {
                     return Err(Errno::INVAL.into());

@@ -387,14 +387,8 @@ pub fn end_container(kernel: &Arc<Kernel>) {
 pub fn stub_ended(kernel: &Arc<Kernel>, space: &Arc<Space>, killed_by: i32) {
     let inside: Vec<Arc<Process>> = {
         let tree = lock(&kernel.tree);
-        // A fork's child that has not reported yet has its parent's place, but lives
-        // elsewhere.
-        let lives_there = |thread: &Arc<Thread>| {
-            let place = lock(&thread.place);
-            place.counted && Arc::ptr_eq(&place.space, space)
-        };
         tree.rows()
-            .filter(|(_, row)| row.threads.values().any(lives_there))
+            .filter(|(_, row)| row.threads.values().any(|thread| thread.lives_in(space)))
             .map(|(_, row)| Arc::clone(&row.process))
             .collect()
     };

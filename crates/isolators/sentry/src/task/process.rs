@@ -314,11 +314,7 @@ impl Process {
     /// Processor time so far. Not to be called with the tree locked.
     #[must_use]
     pub fn usage(&self, kernel: &Kernel) -> Usage {
-        let thread = {
-            let tree = lock(&kernel.tree);
-            tree.row(self.pid).and_then(|row| row.threads.values().next().cloned())
-        };
-        let space = thread.map(|thread| thread.space());
+        let space = kernel.first_thread(self.pid).map(|thread| thread.space());
         lock(&self.accounts).own(space.as_ref().map(|space| &*space.stub))
     }
 }

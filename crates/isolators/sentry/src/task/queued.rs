@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::limits::{INFINITY, resource};
+use super::limits::resource;
 use super::user_namespace::{FIRST, Space};
 use super::waiter::lock;
 use super::{Credentials, Process, Thread};
@@ -26,7 +26,7 @@ struct Counts {
 pub struct Queued(Mutex<Counts>);
 
 /// Whom a signal is for, with how many may wait for him.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Account {
     queued: Arc<Queued>,
     space: Space,
@@ -36,21 +36,7 @@ pub struct Account {
 
 /// One that is counted, as long as this is there: for who it was for when it was queued.
 #[derive(Debug)]
-pub struct Charge {
-    queued: Arc<Queued>,
-    space: Space,
-    user: u32,
-}
-
-/// A user, and who made each namespace on the way up from his, with how many may wait for that
-/// one.
-fn levels(space: &Space, user: u32, most: u64) -> impl Iterator<Item = (User, u64)> {
-    let first = Some((space.as_ref(), user, most));
-    let levels = std::iter::successors(first, |(space, ..)| {
-        space.map(|own| (own.parent.as_ref(), own.owner.0, own.most_queued))
-    });
-    levels.map(|(space, user, most)| ((space.map_or(FIRST, |own| own.number), user), most))
-}
+pub struct Charge(Account);
 
 impl Account {
     fn new(process: &Process, credentials: &Mutex<Credentials>) -> Self {
@@ -72,8 +58,14 @@ impl Account {
         Account::new(&thread.process, &thread.credentials)
     }
 
+    /// The user, and who made each namespace on the way up from his, with how many may wait for
+    /// that one.
     fn levels(&self) -> impl Iterator<Item = (User, u64)> {
-        levels(&self.space, self.user, self.most)
+        let first = Some((self.space.as_ref(), self.user, self.most));
+        let levels = std::iter::successors(first, |(space, ..)| {
+            space.map(|own| (own.parent.as_ref(), own.owner.0, own.most_queued))
+        });
+        levels.map(|(space, user, most)| ((space.map_or(FIRST, |own| own.number), user), most))
     }
 
     /// How many wait for this user.
@@ -101,16 +93,16 @@ impl Account {
         }
         *all += 1;
         self.levels().for_each(|(user, _)| *users.entry(user).or_default() += 1);
-        let (queued, space) = (Arc::clone(&self.queued), self.space.clone());
-        Some(Arc::new(Charge { queued, space, user: self.user }))
+        Some(Arc::new(Charge(self.clone())))
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let mut counts = lock(&self.queued.0);
+        let Charge(account) = self;
+        let mut counts = lock(&account.queued.0);
         counts.all = counts.all.saturating_sub(1);
-        for (user, _) in levels(&self.space, self.user, INFINITY) {
+        for (user, _) in account.levels() {
             if let Some(count) = counts.users.get_mut(&user) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
@@ -132,6 +124,7 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::INFINITY;
     use super::*;
 
     #[test]

@@ -212,6 +212,14 @@ impl Thread {
         }
     }
 
+    /// Whether it is a user of this space. A fork's child that has not reported yet has its
+    /// parent's place, but lives elsewhere.
+    #[must_use]
+    pub fn lives_in(&self, space: &Arc<Space>) -> bool {
+        let place = lock(&self.place);
+        place.counted && Arc::ptr_eq(&place.space, space)
+    }
+
     /// What it was let change is changed, as it has reported or posted a call since: the change.
     pub fn land(&self) -> Option<Flight> {
         self.posting.take_approved();

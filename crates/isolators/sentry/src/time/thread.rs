@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::share::Share;
 use crate::task::waiter::lock;
 use crate::task::{Process, Thread};
 use crate::vfs::ProcessFile;
@@ -16,22 +17,12 @@ use crate::vfs::ProcessFile;
 const MOST: usize = 1024;
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts one as long as it is there.
-#[derive(Debug)]
-struct Counted;
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        COUNT.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// The clock of a thread's processor time. With its thread it stands still for good.
 #[derive(Debug)]
 pub struct ThreadClock {
     thread: Weak<Thread>,
     file: OnceLock<OwnedFd>,
-    _counted: Counted,
+    _share: Share,
 }
 
 impl ThreadClock {
@@ -40,13 +31,9 @@ impl ThreadClock {
     /// # Errors
     /// `EAGAIN` if there are too many; `EINVAL` if the thread has ended.
     pub fn of(kernel: &Kernel, thread: &Arc<Thread>) -> Result<Self, Errno> {
-        let before = COUNT.fetch_add(1, Ordering::SeqCst);
-        let counted = Counted;
-        if before >= MOST {
-            return Err(Errno::AGAIN);
-        }
+        let share = Share::of(&COUNT, MOST).ok_or(Errno::AGAIN)?;
         let (thread, file) = (Arc::downgrade(thread), OnceLock::new());
-        let clock = ThreadClock { thread, file, _counted: counted };
+        let clock = ThreadClock { thread, file, _share: share };
         clock.now(kernel).map(|_| clock).ok_or(Errno::INVAL)
     }
 

@@ -210,11 +210,17 @@ impl Attributes {
     }
 
     /// `struct statx`, with the basic fields; the mount's number, and whether it is its root;
-    /// when a file in memory was made.
+    /// when a file in memory was made; how memory and offsets are to be aligned for `O_DIRECT`.
     #[must_use]
-    pub fn statx_bytes(&self, mount: Option<(u64, bool)>, made: Option<Time>) -> [u8; 256] {
+    pub fn statx_bytes(
+        &self,
+        mount: Option<(u64, bool)>,
+        made: Option<Time>,
+        direct: Option<u64>,
+    ) -> [u8; 256] {
         const BASIC: u32 = 0x7ff;
         const MADE: u32 = 0x800;
+        const DIRECT: u32 = 0x2000;
         // What every mount knows (automatic ones, its root, DAX), what a tmpfs knows besides:
         // immutable, append only, not dumped.
         const OF_ALL: u64 = 0x20_3000;
@@ -230,12 +236,16 @@ impl Attributes {
         let low = |value: u64| u32::try_from(value & 0xffff_ffff).unwrap_or(0).to_le_bytes();
         let mask = if mount.is_some() { BASIC | MOUNT } else { BASIC };
         let mask = if made.is_some() { mask | MADE } else { mask };
+        let mask = if direct.is_some() { mask | DIRECT } else { mask };
         put(0, &mask.to_le_bytes());
         let (number, root) = mount.unwrap_or_default();
         put(8, &(if root { MOUNT_ROOT } else { 0 }).to_le_bytes());
         let known = if made.is_some() { OF_ALL | OF_MEMORY } else { OF_ALL };
         put(56, &known.to_le_bytes());
         put(144, &number.to_le_bytes());
+        let alignment = u32::try_from(direct.unwrap_or(0)).unwrap_or(0).to_le_bytes();
+        put(152, &alignment);
+        put(156, &alignment);
         put(4, &low(self.block_size));
         put(16, &low(self.links));
         put(20, &self.user.to_le_bytes());
@@ -273,7 +283,7 @@ mod tests {
         let all = Attributes { number: 4, links: 2, blocks: 9, inode: 8, accessed, ..attributes };
         assert_eq!(Attributes::from_stat_bytes(&all.stat_bytes()), Some(all));
         assert_eq!(Attributes::from_stat_bytes(&stat[..100]), None);
-        let statx = attributes.statx_bytes(None, None);
+        let statx = attributes.statx_bytes(None, None, None);
         assert_eq!(statx[28..30], 0o100_644_u16.to_le_bytes());
         assert_eq!(statx[40..48], 7_u64.to_le_bytes());
     }

@@ -71,9 +71,14 @@ impl OpenFile {
     /// # Errors
     /// What the host says.
     pub fn identity(&self) -> Result<(u64, u64), Errno> {
+        self.own_identity().map_or_else(|| self.device_and_inode(), Ok)
+    }
+
+    /// That, if it is not what the host says.
+    pub(super) fn own_identity(&self) -> Option<(u64, u64)> {
         match self.entry.as_ref().map(|entry| &entry.node) {
-            Some(Node::Overlay(node)) => Ok(node.identity()),
-            _ => self.device_and_inode(),
+            Some(Node::Overlay(node)) => Some(node.identity()),
+            _ => None,
         }
     }
 

@@ -61,10 +61,10 @@ impl Handles {
     /// The handle of what is found here, which has that device and inode.
     #[must_use]
     pub fn make(&self, entry: &Arc<Entry>, id: Id) -> [u8; LENGTH] {
-        let path = Some(path_in_mount(entry).join(&b'/')).filter(|path| path.len() <= LONGEST);
-        let mut guard = lock(&self.0);
-        let state = &mut *guard;
         let gone = if can_be_found(entry) {
+            let path = Some(path_in_mount(entry).join(&b'/')).filter(|path| path.len() <= LONGEST);
+            let mut guard = lock(&self.0);
+            let state = &mut *guard;
             if !state.known.contains_key(&id) {
                 state.order.push_back(id);
             }

@@ -40,7 +40,7 @@ impl Owner {
 }
 
 /// The process that took a lock or lease, which need not hold it any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Taker(Option<(usize, Pid)>);
 
 impl Taker {
@@ -187,8 +187,8 @@ impl Locks {
         waits: bool,
     ) -> Result<(), Failure> {
         self.used.store(true, Ordering::SeqCst);
-        let (own, told) = (file.identity()?, file.device_and_inode()?);
-        let id = *file.locked.get_or_init(|| own);
+        let told = file.device_and_inode()?;
+        let id = *file.locked.get_or_init(|| file.own_identity().unwrap_or(told));
         loop {
             self.changed.join(call.waiter());
             // Who is killed may have closed his files already.

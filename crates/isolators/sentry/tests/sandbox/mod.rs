@@ -19,6 +19,18 @@ pub struct Ended {
     pub code: i32,
 }
 
+impl Ended {
+    /// Line by line, so that the first that differs is told, and to the end.
+    pub fn assert_like(&self, host: &Ended, name: &str) {
+        let lines = self.stdout.lines().zip(host.stdout.lines());
+        for (number, (ours, linux)) in (1..).zip(lines) {
+            assert_eq!(ours, linux, "{name}: line {number}");
+        }
+        assert_eq!(self, host, "{name}");
+        assert!(self.stdout.ends_with("done\n"), "{name}: {self:?}");
+    }
+}
+
 /// A folder that is a root file system.
 pub struct Sandbox {
     folder: TempDir,

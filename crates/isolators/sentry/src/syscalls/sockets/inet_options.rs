@@ -184,15 +184,6 @@ fn member(socket: &Socket, group: (IpAddr, u32), joins: bool) -> Result<(), Errn
     }
 }
 
-fn address_form(socket: &Socket) -> Result<Vec<u8>, Errno> {
-    match &socket.body {
-        Body::Tcp(tcp) => tcp.remote()?,
-        Body::Udp(udp) if matches!(socket.protocol, UDP | UDP_LITE) => udp.remote()?,
-        _ => return Err(Errno::NOPROTOOPT),
-    };
-    Ok(u32::from(socket.family()).to_le_bytes().to_vec())
-}
-
 pub(super) fn get(socket: &Socket, (level, option): (i32, i32)) -> Result<Vec<u8>, Errno> {
     if socket.family() == AF_UNIX {
         return Err(Errno::OPNOTSUPP);
@@ -201,7 +192,10 @@ pub(super) fn get(socket: &Socket, (level, option): (i32, i32)) -> Result<Vec<u8
     check(socket, level).map_err(|errno| if six { Errno::NOPROTOOPT } else { errno })?;
     match (&socket.body, level, option) {
         (Body::Tcp(tcp), TCP, INFO) => return Ok(tcp_info::of(socket, tcp)),
-        (_, IPV6, ADDRESS_FORM) => return address_form(socket),
+        (_, IPV6, ADDRESS_FORM) => {
+            socket.remote()?;
+            return Ok(u32::from(socket.family()).to_le_bytes().to_vec());
+        }
         (_, TCP, CONGESTION) => {
             let mut name = lock(&socket.options).congestion.as_bytes().to_vec();
             name.resize(16, 0);

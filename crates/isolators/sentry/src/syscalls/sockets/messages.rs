@@ -290,14 +290,9 @@ fn receive(
             }
         }
         told.flags |= received.flags;
-        let marked = || match &socket.body {
-            Body::Tcp(tcp) => tcp.inbox.is_at_mark(),
-            Body::Unix(unix) => unix.inbox.is_at_mark(),
-            _ => false,
-        };
         let over = received.length == 0 || !received.rights.is_empty();
         told.received = received;
-        if !all || span.left == 0 || over || marked() {
+        if !all || span.left == 0 || over || socket.is_at_mark() {
             return Ok(told);
         }
     }

@@ -9,9 +9,9 @@ use rustix::io::Errno;
 use crate::task::waiter::lock;
 
 use super::super::Attributes;
-use super::line::{Answer, Line};
+use super::line::{Answer, Line, ended};
 use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, READS, Request};
-use crate::platform::{HostPid, HostTid, affinity};
+use crate::platform::{HostPid, HostTid};
 
 /// What is told of a file: how it was found, and its attributes.
 type Told = Option<(u8, Attributes)>;
@@ -75,12 +75,8 @@ impl BrokerClient {
         room: usize,
     ) -> Result<Answer, Errno> {
         let [first, second] = names.map(<[u8]>::to_vec);
-        let operation = operation as u8;
-        affinity::staying(|processor| {
-            let processor = u16::try_from(processor).unwrap_or(0);
-            let request = Request { operation, processor, numbers, first, second }.encode();
-            self.ask_all(|line| line.talk(&request, with, room))
-        })
+        let request = Request { operation: operation as u8, numbers, first, second };
+        self.ask_all(|line| line.talk(&request, with, room))
     }
 
     /// Asks its own broker, and then those of others.
@@ -89,11 +85,7 @@ impl BrokerClient {
         ask: impl Fn(&Line) -> Result<Option<Answer>, Errno>,
     ) -> Result<Answer, Errno> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let own = ask(&self.line).map_err(|errno| match errno {
-            Errno::PIPE | Errno::CONNRESET => Errno::IO,
-            errno => errno,
-        });
-        if let Some(answer) = own? {
+        if let Some(answer) = ask(&self.line).map_err(ended)? {
             return Ok(answer);
         }
         let all = lock(&self.all).clone();
@@ -261,7 +253,6 @@ impl BrokerClient {
     pub fn sync_all(&self, handle: BorrowedFd<'_>) -> Result<(), Errno> {
         let file = self.open(handle, 0)?;
         let request = Request { operation: Operation::SyncAll as u8, ..Request::default() };
-        let request = request.encode();
         self.ask_all(|line| line.sync(&request, file.as_fd())).map(drop)
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
+use crate::platform::affinity;
 use crate::task::waiter::lock;
 
 use super::{NOT_MINE, Operation, Request, receive, send};
@@ -22,18 +23,22 @@ impl Line {
         Arc::new(Line { socket: Mutex::new(socket), syncs: Mutex::default() })
     }
 
+    /// Asks, and waits for the answer where the broker will be, too.
     pub(super) fn talk(
         &self,
-        request: &[u8],
+        request: &Request,
         with: &[BorrowedFd<'_>],
         room: usize,
     ) -> Result<Option<Answer>, Errno> {
-        talk(&lock(&self.socket), request, with, room)
+        affinity::staying(|processor| {
+            let processor = u16::try_from(processor).unwrap_or(0);
+            talk(&lock(&self.socket), &request.encode(processor), with, room)
+        })
     }
 
     pub(super) fn sync(
         &self,
-        request: &[u8],
+        request: &Request,
         file: BorrowedFd<'_>,
     ) -> Result<Option<Answer>, Errno> {
         let mut syncs = lock(&self.syncs);
@@ -41,12 +46,20 @@ impl Line {
             Some(socket) => socket,
             none => {
                 let which = Request { operation: Operation::SyncLine as u8, ..Request::default() };
-                let answer = self.talk(&which.encode(), &[], 0)?;
+                let answer = self.talk(&which, &[], 0)?;
                 let line = answer.and_then(|(_, mut with)| with.pop()).ok_or(Errno::IO)?;
                 none.insert(line)
             }
         };
-        talk(socket, request, &[file], 0)
+        talk(socket, &request.encode(0), &[file], 0)
+    }
+}
+
+/// What is said of a broker that has ended.
+pub(super) fn ended(errno: Errno) -> Errno {
+    match errno {
+        Errno::PIPE | Errno::CONNRESET => Errno::IO,
+        errno => errno,
     }
 }
 

@@ -123,8 +123,6 @@ pub struct Found {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Request {
     operation: u8,
-    /// The processor where who asks waits.
-    processor: u16,
     numbers: [u64; 5],
     first: Vec<u8>,
     second: Vec<u8>,
@@ -138,9 +136,10 @@ const EXTENDED: usize = 64 << 10;
 const MESSAGE: usize = 1 + 2 + 5 * 8 + 2 + 256 + EXTENDED;
 
 impl Request {
-    fn encode(&self) -> Vec<u8> {
+    /// With the processor where who asks waits.
+    fn encode(&self, processor: u16) -> Vec<u8> {
         let mut bytes = vec![self.operation];
-        bytes.extend_from_slice(&self.processor.to_le_bytes());
+        bytes.extend_from_slice(&processor.to_le_bytes());
         self.numbers.iter().for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
         let length = u16::try_from(self.first.len()).unwrap_or(u16::MAX);
         bytes.extend_from_slice(&length.to_le_bytes());
@@ -149,7 +148,7 @@ impl Request {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8]) -> Option<(u16, Self)> {
         let (operation, rest) = bytes.split_first()?;
         let (processor, mut rest) = rest.split_first_chunk()?;
         let processor = u16::from_le_bytes(*processor);
@@ -162,7 +161,7 @@ impl Request {
         let (length, rest) = rest.split_first_chunk()?;
         let (first, second) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
         let (first, second) = (first.to_vec(), second.to_vec());
-        Some(Request { operation: *operation, processor, numbers, first, second })
+        Some((processor, Request { operation: *operation, numbers, first, second }))
     }
 }
 
@@ -225,13 +224,12 @@ mod tests {
     #[test]
     fn requests_survive_the_way() {
         let request = Request {
-            processor: 3,
             operation: 6,
             numbers: [1, 2, 3, 4, 5],
             first: b"a".to_vec(),
             second: b"bc".to_vec(),
         };
-        assert_eq!(Request::decode(&request.encode()), Some(request));
+        assert_eq!(Request::decode(&request.encode(3)), Some((3, request)));
         assert_eq!(Request::decode(&[1, 2, 3]), None);
     }
 

@@ -62,13 +62,13 @@ impl Processors {
         self.last = processor;
         if self.row >= ROW && self.own != Some(processor) {
             self.own = Some(processor);
-            affinity::stay_on(Some(processor.into()));
+            affinity::stay_on(processor.into());
         }
         let Some(own) = self.own else { return };
         self.astray = if processor == own { 0 } else { self.astray + 1 };
         if self.astray >= MOST_ASTRAY {
             (self.own, self.astray) = (None, 0);
-            affinity::stay_on(None);
+            affinity::run_anywhere(None);
         }
     }
 }
@@ -145,8 +145,8 @@ impl Broker {
             }
             let request = buffer.get(..length).and_then(Request::decode);
             let result = match request {
-                Some(request) => {
-                    processors.follow(request.processor);
+                Some((processor, request)) => {
+                    processors.follow(processor);
                     self.perform(&request, descriptors)
                 }
                 None => Err(Errno::INVAL),

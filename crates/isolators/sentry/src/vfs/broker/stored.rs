@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::line::Line;
+use super::line::{Line, ended};
 use super::{BrokerClient, Operation, Request};
-use crate::platform::{affinity, random};
+use crate::platform::random;
 
 /// How names begin that such a file has for a moment, where the host can't make one without.
 const NAME: &[u8] = b".caisson-store-";
@@ -51,17 +51,11 @@ impl StoreMaker {
         let first = [NAME, number.as_bytes()].concat();
         let operation = Operation::CreateStored as u8;
         let with = self.directory.as_ref().map(AsFd::as_fd);
-        let answer = affinity::staying(|processor| {
-            let processor = u16::try_from(processor).unwrap_or(0);
-            let request = Request { operation, processor, first, ..Request::default() }.encode();
-            self.line.talk(&request, with.as_slice(), 0)
-        });
-        match answer {
-            Ok(Some((_, mut made))) => made.pop().ok_or(Errno::MFILE),
-            Ok(None) => Err(Errno::XDEV),
-            Err(Errno::PIPE | Errno::CONNRESET) => Err(Errno::IO),
-            Err(errno) => Err(errno),
-        }
+        // Its own broker alone: any other would make the file for another container.
+        let request = Request { operation, first, ..Request::default() };
+        let answer = self.line.talk(&request, with.as_slice(), 0).map_err(ended)?;
+        let (_, mut made) = answer.ok_or(Errno::XDEV)?;
+        made.pop().ok_or(Errno::MFILE)
     }
 }
 

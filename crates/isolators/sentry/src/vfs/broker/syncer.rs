@@ -60,7 +60,7 @@ fn serve(socket: &OwnedFd, mounts: &Mounts) {
         }
         let request = buffer.get(..length).and_then(Request::decode);
         let errno = match (request, with.first()) {
-            (Some(Request { operation, .. }), Some(file))
+            (Some((_, Request { operation, .. })), Some(file))
                 if operation == Operation::SyncAll as u8 =>
             {
                 sync(file, mounts)

@@ -158,15 +158,15 @@ impl OverlayNames {
     fn below(&self, at: usize, position: u64) -> Result<Vec<Listed>, Errno> {
         let Some(lower) = self.lowers.get(at) else { return Ok(Vec::new()) };
         let mut names = lower.names.list(position)?;
-        let mut position = position;
         // What a file of the store is called for a moment; none at all would look like the end.
-        while self.node.fs.store().is_some() && names.iter().any(|l| is_stored_name(&l.name)) {
-            position = names.last().map_or(position, |last| last.next);
+        while self.node.fs.store().is_some()
+            && let Some(next) = names.last().map(|last| last.next)
+        {
             names.retain(|listed| !is_stored_name(&listed.name));
             if !names.is_empty() {
                 break;
             }
-            names = lower.names.list(position)?;
+            names = lower.names.list(next)?;
         }
         for listed in &mut names {
             listed.inode = match listed.name.as_slice() {

@@ -1,5 +1,6 @@
 //! Texts about the whole: `/proc/<name>`.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::kernel::Kernel;
@@ -135,8 +136,10 @@ fn locks(kernel: &Kernel, pids: &Pids) -> String {
         };
         (kind, access, lease.taker, lease.id, "0 EOF".to_owned())
     });
+    // Each looks through all processes.
+    let mut numbers = HashMap::new();
     let seen = locks.chain(leases).filter_map(|(kind, access, taker, id, range)| {
-        let pid = taker.number(kernel, pids);
+        let pid = *numbers.entry(taker).or_insert_with(|| taker.number(kernel, pids));
         (pid != 0).then_some((kind, access, pid, id, range))
     });
     let mut text = String::new();

@@ -6,11 +6,11 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::mm::Space;
+use crate::task::Process;
 use crate::task::trace::{Piece, access};
-use crate::task::waiter::lock;
-use crate::task::{Process, may_trace};
 
 use super::super::{Attributes, File, Walker};
+use super::privacy::memory_of;
 
 /// The memory that the process had when this was opened.
 pub(super) struct MemoryFile {
@@ -29,16 +29,8 @@ impl MemoryFile {
         process: &Process,
         attributes: Attributes,
     ) -> Result<Self, Errno> {
-        let thread = {
-            let tree = lock(&walker.kernel.tree);
-            tree.row(process.pid).and_then(|row| row.threads.values().next().cloned())
-        };
         let kernel = Arc::downgrade(&process.kernel().ok_or(Errno::SRCH)?);
-        let space = Arc::downgrade(&thread.ok_or(Errno::SRCH)?.own_space());
-        // Afterwards: then it is not that of a program that was executed meanwhile.
-        if walker.pid != process.pid && !may_trace(&walker.credentials, process, true) {
-            return Err(Errno::ACCESS);
-        }
+        let space = Arc::downgrade(&memory_of(walker, process)?);
         Ok(MemoryFile { kernel, space, attributes })
     }
 

@@ -162,25 +162,16 @@ impl ProcNode {
     /// # Errors
     /// `EACCES` for who may not trace it, if that is asked before.
     pub fn open_live(&self, walker: &Walker<'_>) -> Result<Option<Box<dyn File>>, Errno> {
-        match self {
-            ProcNode::Text("mem", id, _) => {
-                let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
-                let attributes = self.attributes(walker.kernel)?;
-                Ok(Some(Box::new(MemoryFile::open(walker, &process, attributes)?)))
-            }
-            ProcNode::Text("pagemap", id, _) => {
-                let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
-                let attributes = self.attributes(walker.kernel)?;
-                Ok(Some(Box::new(PagesFile::open(walker, &process, attributes)?)))
-            }
-            ProcNode::Text("timerslack_ns", id, _) => {
-                let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
-                let attributes = self.attributes(walker.kernel)?;
-                let process = Arc::downgrade(&process);
-                Ok(Some(Box::new(SlackFile { process, id: *id, attributes })))
-            }
-            _ => Ok(None),
-        }
+        let ProcNode::Text(name @ ("mem" | "pagemap" | "timerslack_ns"), id, _) = self else {
+            return Ok(None);
+        };
+        let process = process(walker.kernel, *id).ok_or(Errno::NOENT)?;
+        let attributes = self.attributes(walker.kernel)?;
+        Ok(Some(match *name {
+            "mem" => Box::new(MemoryFile::open(walker, &process, attributes)?),
+            "pagemap" => Box::new(PagesFile::open(walker, &process, attributes)?),
+            _ => Box::new(SlackFile { process: Arc::downgrade(&process), id: *id, attributes }),
+        }))
     }
 }
 

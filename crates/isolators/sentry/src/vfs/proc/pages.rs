@@ -1,18 +1,18 @@
 //! `/proc/<pid>/pagemap`: which pages of a process are there, as the host says of its stub.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use rustix::io::Errno;
 
 use crate::mm::PAGE;
 use crate::platform::GUEST_END;
+use crate::share::Share;
 use crate::task::Process;
-use crate::task::waiter::lock;
 
 use super::super::broker::ProcessFile;
 use super::super::{Attributes, File, Walker};
-use super::privacy::look;
+use super::privacy::memory_of;
 
 /// Bytes that each page has.
 const WORD: usize = 8;
@@ -26,20 +26,11 @@ const TOLD: u64 = 0xe180_0000_0000_0000;
 const MOST: usize = 1024;
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// One of them.
-struct Counted;
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// The pages that the process had when this was opened.
 pub(super) struct PagesFile {
     host: OwnedFd,
     attributes: Attributes,
-    _counted: Counted,
+    _share: Share,
 }
 
 impl PagesFile {
@@ -52,25 +43,15 @@ impl PagesFile {
         process: &Process,
         attributes: Attributes,
     ) -> Result<Self, Errno> {
-        let thread = {
-            let tree = lock(&walker.kernel.tree);
-            tree.row(process.pid).and_then(|row| row.threads.values().next().cloned())
-        };
-        let space = thread.ok_or(Errno::SRCH)?.own_space();
-        // Afterwards: then it is not that of a program that was executed meanwhile.
-        look(walker, process.pid)?;
-        let before = OPEN.fetch_add(1, Ordering::SeqCst);
-        let counted = Counted;
-        if before >= MOST {
-            return Err(Errno::NFILE);
-        }
+        let space = memory_of(walker, process)?;
+        let share = Share::of(&OPEN, MOST).ok_or(Errno::NFILE)?;
         let broker = &walker.kernel.files.broker;
         let host = broker.process_file(space.stub.pid(), None, ProcessFile::Pages)?;
         if space.users() == 0 {
             // Another process may have its number.
             return Err(Errno::SRCH);
         }
-        Ok(PagesFile { host, attributes, _counted: counted })
+        Ok(PagesFile { host, attributes, _share: share })
     }
 }
 

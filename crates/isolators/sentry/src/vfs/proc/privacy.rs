@@ -1,14 +1,16 @@
 //! What of a process others see: modes and owners, and what only who may trace it may read.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::mm::Space;
 use crate::settings::is_of_network;
-use crate::task::may_trace;
 use crate::task::user_namespace::root_of;
 use crate::task::waiter::lock;
+use crate::task::{Process, may_trace};
 
 use super::super::walk::{access, permit};
 use super::super::{Attributes, Kind, NamespaceFile, OpenFile, Walker};
@@ -25,8 +27,23 @@ const PRIVATE: [&str; 8] =
 /// `EACCES`; `ENOENT` if it is gone.
 pub(super) fn look(walker: &Walker<'_>, id: i32) -> Result<(), Errno> {
     let process = process(walker.kernel, id).ok_or(Errno::NOENT)?;
-    let may = walker.pid == process.pid || may_trace(&walker.credentials, &process, true);
+    may_look(walker, &process)
+}
+
+fn may_look(walker: &Walker<'_>, process: &Process) -> Result<(), Errno> {
+    let may = walker.pid == process.pid || may_trace(&walker.credentials, process, true);
     if may { Ok(()) } else { Err(Errno::ACCESS) }
+}
+
+/// The memory of a process, for who may trace it.
+///
+/// # Errors
+/// `EACCES`; `ESRCH` if it has ended.
+pub(super) fn memory_of(walker: &Walker<'_>, process: &Process) -> Result<Arc<Space>, Errno> {
+    let space = walker.kernel.first_thread(process.pid).ok_or(Errno::SRCH)?.own_space();
+    // Afterwards: then it is not that of a program that was executed meanwhile.
+    may_look(walker, process)?;
+    Ok(space)
 }
 
 impl ProcNode {

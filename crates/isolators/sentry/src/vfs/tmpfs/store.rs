@@ -66,8 +66,8 @@ impl Store {
 
     /// A piece for so many bytes.
     pub(super) fn piece(self: &Arc<Self>, length: u64) -> Result<Piece, Errno> {
-        let size = SIZES.iter().position(|size| length <= *size).ok_or(Errno::FBIG)?;
-        let bytes = SIZES.get(size).copied().ok_or(Errno::FBIG)?;
+        let mut sizes = SIZES.into_iter().enumerate();
+        let (size, bytes) = sizes.find(|(_, bytes)| length <= *bytes).ok_or(Errno::FBIG)?;
         let mut pieces = lock(&self.pieces);
         let start = match pieces.free.get_mut(size).and_then(Vec::pop) {
             Some(start) => start,

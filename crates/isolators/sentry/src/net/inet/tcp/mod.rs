@@ -121,16 +121,9 @@ impl Tcp {
         self.is_v6.load(Ordering::Relaxed)
     }
 
-    /// Is of `AF_INET` from now on, if it is connected by that (`IPV6_ADDRFORM`).
-    ///
-    /// # Errors
-    /// `ENOTCONN`, `EADDRNOTAVAIL`
-    pub fn become_v4(&self) -> Result<(), Errno> {
-        if !self.remote()?.is_ipv4() {
-            return Err(Errno::ADDRNOTAVAIL);
-        }
+    /// Is of `AF_INET` from now on.
+    pub fn become_v4(&self) {
         self.is_v6.store(false, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Its address; any if it has none yet.

@@ -7,7 +7,7 @@ use caisson_foreign::step::warn;
 use caisson_isolator::{ContainerId, ContainerRequest, SandboxError, SpawnedProcess};
 use caisson_sys::process_stat::ProcessStat;
 
-use crate::pod::{self, Pod};
+use crate::pod::Pod;
 use crate::standin::{self, Carried};
 use crate::state::{CONFIG, StateDir};
 use crate::{NAME, Settings, launch, removal};
@@ -73,7 +73,7 @@ fn try_create(
     if let Some(identity) = launch::own_descendant(pid) {
         dir.save_first(identity)?;
     }
-    let process = standin::post(pod::connect(settings)?, dir, &target, pid, streams)?;
+    let process = standin::post(settings, dir, &target, pid, streams)?;
     if request.start {
         shim.start(&target)?;
     }

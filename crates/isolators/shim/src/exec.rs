@@ -30,8 +30,8 @@ pub(crate) fn exec(
     let process = serde_json::to_vec(&request.process).context(|| "write the process")?;
     let stdio = streams.fifos.stdio.clone();
     let exec = Exec { target: target.clone(), stdio, process };
-    let made = start(settings, &exec)
-        .and_then(|pid| standin::post(pod::connect(settings)?, dir, &target, pid, streams));
+    let made =
+        start(settings, &exec).and_then(|pid| standin::post(settings, dir, &target, pid, streams));
     if made.is_err() {
         let _ = pod::connect(settings).map(|mut shim| shim.delete(&target));
     }

@@ -17,6 +17,8 @@ use rustix::process::Signal;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 /// For a signal: one that hangs is not the last word.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// For a terminal's size: nothing is carried meanwhile.
+const RESIZE_PATIENCE: Duration = Duration::from_secs(1);
 /// For questions.
 pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -185,6 +187,15 @@ impl Shim {
     pub(crate) fn ended(&mut self, watch: u32) -> Result<Option<Exit>, CallError> {
         let answer = self.connection.answer_to(watch)?;
         Ok(answer.map(|answer| Exit::waited(&answer)).transpose()?)
+    }
+
+    /// Sets a terminal's size: rows and columns.
+    pub(crate) fn resize(
+        &mut self,
+        target: &Target,
+        (rows, columns): (u16, u16),
+    ) -> Result<(), ShimError> {
+        self.call("ResizePty", target.resize(rows, columns), RESIZE_PATIENCE).map(drop)
     }
 
     /// Tells something that needs no answer.

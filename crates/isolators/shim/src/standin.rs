@@ -20,6 +20,7 @@ use crate::pump::Pump;
 use crate::shim::Shim;
 use crate::state::{self, StateDir};
 use crate::terminal::{Sizes, Terminal};
+use crate::{Settings, pod};
 
 /// How a process has ended whose shim is gone.
 const LOST: u8 = 137;
@@ -80,17 +81,19 @@ fn is_null(fd: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     Ok(is_device && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3))
 }
 
-/// A process of ours for `target`, which runs as `pid`; it waits by `shim`, a
-/// connection of its own.
+/// A process of ours for `target`, which runs as `pid`; it has connections of
+/// its own to the shim.
 pub(crate) fn post(
-    mut shim: Shim,
+    settings: &Settings,
     dir: &StateDir,
     target: &Target,
     pid: i32,
     streams: Carried,
 ) -> Result<SpawnedProcess, SandboxError> {
     let step = || "wait for the process's end";
+    let mut shim = pod::connect(settings)?;
     let watch = shim.watch(target).context(step)?;
+    let resizer = streams.terminal.is_some().then(|| pod::connect(settings)).transpose()?;
     match clone3(CloneFlags::empty(), None).context(step)? {
         Side::Parent { pid: own, pidfd } => {
             if let Some(process) = Identity::of_child(own) {
@@ -105,12 +108,14 @@ pub(crate) fn post(
             let mut keep: Vec<BorrowedFd<'_>> = vec![shim.socket().as_fd()];
             keep.extend(pumps.iter().flat_map(Pump::descriptors));
             keep.extend(terminal.as_ref().map(Terminal::as_fd));
+            keep.extend(resizer.as_ref().map(|shim| shim.socket().as_fd()));
             if close_all_except(0, &keep).is_err() {
                 exit_now(LOST);
             }
             let sizes = terminal.and_then(Sizes::follow);
             let target = target.clone();
-            let mut stand_in = StandIn { shim, home, watch, target, pumps, sizes, told: false };
+            let mut stand_in =
+                StandIn { shim, home, watch, target, pumps, sizes, resizer, told: false };
             stand_in.stand();
             // Of a program; a container's own goes with its directory.
             fifos.forget();
@@ -128,6 +133,8 @@ struct StandIn {
     target: Target,
     pumps: Vec<Pump>,
     sizes: Option<Sizes>,
+    /// Asked for sizes, whose answers are waited for.
+    resizer: Option<Shim>,
     /// The shim knows that input has ended.
     told: bool,
 }
@@ -212,9 +219,12 @@ impl StandIn {
     }
 
     fn pass_on_size(&mut self) {
-        if let Some((rows, columns)) = self.sizes.as_mut().and_then(Sizes::changed) {
-            // A process that has ended meanwhile has no terminal.
-            let _ = self.shim.tell("ResizePty", self.target.resize(rows, columns));
+        let Some(size) = self.sizes.as_mut().and_then(Sizes::changed) else { return };
+        if let Some(resizer) = &mut self.resizer {
+            // What is typed after it was changed finds it changed: it is in
+            // force before any input that came with it is written. A process
+            // that has ended meanwhile has no terminal.
+            let _ = resizer.resize(&self.target, size);
         }
     }
 

@@ -44,7 +44,7 @@ test: ## run the tests of every crate, and the house rules
 
 test-sentry: ## the sentry's tests, those that take long too, and programs of Debian (root); PROGRAMS, SCALE, MODULES
 	@scripts/toolchain.sh
-	scripts/packages.sh busybox-static gcc libc6-dev python3 git strace gdb
+	scripts/packages.sh busybox-static gcc libc6-dev python3 git strace gdb iproute2 procps
 	# Whoever starts this in the background may have it ignore what a terminal sends.
 	env --default-signal=INT --default-signal=QUIT cargo test $(CARGO_FLAGS) --no-fail-fast -p caisson-sentry -- --include-ignored
 	cargo build $(CARGO_FLAGS) --release -p caisson-native -p caisson-sentry

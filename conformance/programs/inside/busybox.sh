@@ -1,6 +1,7 @@
 #!/bin/bash
 # forms: short whole; seconds: 60
-# Debian's dynamic busybox: its shell and its applets on files of its own making.
+# Debian's dynamic busybox: its shell and its applets on files of its own making. No package of
+# Debian has busybox's own test suite.
 set -eu
 mkdir /desk && cd /desk
 cat >work.sh <<'END'

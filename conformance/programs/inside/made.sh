@@ -3,6 +3,4 @@
 # Programs that no package has: a static one of Go, one of Rust with many threads.
 set -eu
 mkdir /desk && cd /desk
-for program in go rust; do
-    if [ -x /made/$program ]; then echo "$program"; /made/$program "$SCALE"; else echo "$program is not built on this machine"; fi
-done
+for program in go rust; do echo "$program"; "/made/$program" "$SCALE"; done

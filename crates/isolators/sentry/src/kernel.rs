@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::machine::{Arrival, Machine, Zygote};
+use crate::panic_report::serving;
 use crate::platform::clock::Clock;
 use crate::platform::context::{Context, Register};
 use crate::platform::{Event, EventKind, HostCall, HostPid, HostTid, Listener, Started, fast};
@@ -271,7 +272,14 @@ impl Kernel {
 
     fn handle(self: &Arc<Self>, event: Event) {
         match self.machine.thread(event.thread) {
-            Some((kernel, thread)) => thread.serve(|| kernel.serve_thread(&thread, event)),
+            Some((kernel, thread)) => {
+                let number = match event.kind {
+                    EventKind::Call(call, _) => Some(call.number),
+                    _ => None,
+                };
+                let _serving = serving(&thread, number);
+                thread.serve(|| kernel.serve_thread(&thread, event));
+            }
             None => self.machine.handle_stranger(&self.listener, &self.log, event),
         }
     }

@@ -17,6 +17,7 @@ pub mod mm;
 pub mod net;
 pub mod oci;
 mod orders;
+pub mod panic_report;
 pub mod platform;
 pub mod settings;
 mod share;

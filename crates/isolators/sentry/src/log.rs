@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::task::waiter::lock;
@@ -13,11 +14,13 @@ const LIMIT: usize = 1000;
 pub struct Log {
     booted: Instant,
     lines: Mutex<VecDeque<String>>,
+    /// One bit for each call that was told of.
+    told: [AtomicU64; 8],
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Log { booted: Instant::now(), lines: Mutex::default() }
+        Log { booted: Instant::now(), lines: Mutex::default(), told: Default::default() }
     }
 }
 
@@ -33,9 +36,29 @@ impl Log {
         lines.push_back(format!("<6>[{time}] {line}\n"));
     }
 
+    /// Whether a call's number is asked about for the first time. Those from 511 on count as one.
+    pub fn is_first_of(&self, number: u64) -> bool {
+        let number = number.min(511);
+        let word = usize::try_from(number / 64).ok().and_then(|index| self.told.get(index));
+        let bit = 1 << (number % 64);
+        word.is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0)
+    }
+
     /// All of it.
     #[must_use]
     pub fn text(&self) -> String {
         lock(&self.lines).iter().map(String::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_new_once() {
+        let log = Log::default();
+        assert!((0..512).all(|number| log.is_first_of(number)));
+        assert!(!(0..1024).chain([u64::MAX]).any(|number| log.is_first_of(number)));
     }
 }

@@ -17,10 +17,12 @@ use crate::vfs::leases::USUAL_BREAK;
 use crate::vfs::setup::{Layout, MountError, root_walker};
 use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, limit_handles};
 use crate::wall::{empty_root, processes, shed, tie};
-use crate::{control, platform, settings, signal, syscalls};
+use crate::{control, panic_report, platform, settings, signal, syscalls};
 
 /// What a sandbox is given before its wall goes up.
 pub(crate) struct Given<'a> {
+    /// Of the container, if it is one.
+    pub(crate) name: Option<&'a str>,
     /// What is mounted.
     pub(crate) layout: &'a Layout,
     /// What the broker serves: see [`super::open_roots`].
@@ -43,8 +45,19 @@ pub(crate) struct Given<'a> {
 
 /// Raises the wall, and boots the kernel behind it.
 pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
-    let Given { layout, mut roots, broker, host_name, control, tied, uplink, signals, counter } =
-        given;
+    let Given {
+        name,
+        layout,
+        mut roots,
+        broker,
+        host_name,
+        control,
+        tied,
+        uplink,
+        signals,
+        counter,
+    } = given;
+    panic_report::install(name);
     raise_descriptors();
     // The broker's from here on: only it opens.
     let procfs = processes()?;

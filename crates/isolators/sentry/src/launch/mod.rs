@@ -176,8 +176,19 @@ fn alone(
     let streams = Streams::own(0)?;
     let (host_name, control, signals, tied) = (None, None, None, true);
     let counter = platform::clock::counter_is_a_clock();
-    let kernel =
-        boot(Given { layout, roots, broker, host_name, control, tied, uplink, signals, counter })?;
+    let name = None;
+    let kernel = boot(Given {
+        name,
+        layout,
+        roots,
+        broker,
+        host_name,
+        control,
+        tied,
+        uplink,
+        signals,
+        counter,
+    })?;
     start(&kernel, program, streams, None)?;
     Ok(kernel.wait_for_end())
 }

@@ -4,7 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 
-use caisson_isolator::SandboxError;
+use caisson_isolator::{ContainerId, SandboxError};
 use caisson_native::{Guest, GuestKernel, StartReport};
 use caisson_runtime_spec::{NamespaceKind, Process, Spec};
 use caisson_sys::signal_fd::{SignalFd, SignalMask};
@@ -24,6 +24,8 @@ use crate::vfs::setup::Layout;
 /// What the container's configuration says to its kernel.
 #[derive(Debug)]
 pub(super) struct SentryKernel {
+    /// The container's.
+    id: ContainerId,
     process: Process,
     layout: Layout,
     network: NetworkMode,
@@ -51,6 +53,7 @@ fn has_own_network(spec: &Spec) -> bool {
 
 impl SentryKernel {
     pub(super) fn new(
+        id: &ContainerId,
         spec: &Spec,
         join: Option<Join>,
         network: NetworkMode,
@@ -63,6 +66,7 @@ impl SentryKernel {
         let store = layout.overlay.open_folder();
         let store = store.map_err(|error| SandboxError::step("open a folder", error))?;
         Ok(Self {
+            id: id.clone(),
             store: Mutex::new(store),
             process: spec.process.clone().unwrap_or_default(),
             layout,
@@ -123,6 +127,7 @@ impl SentryKernel {
             let_go_of_streams(root)?;
         }
         launch::boot(Given {
+            name: Some(self.id.as_str()),
             uplink,
             layout: &self.layout,
             roots,

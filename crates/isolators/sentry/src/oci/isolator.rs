@@ -156,7 +156,7 @@ impl Isolator for SentryIsolator {
         if self.settings.shared_root {
             spec.annotations.insert(FILE_ACCESS.to_owned(), SHARED.to_owned());
         }
-        let kernel = SentryKernel::new(&spec, join, self.settings.network)?;
+        let kernel = SentryKernel::new(request.id, &spec, join, self.settings.network)?;
         let sandbox = self.native(Some(kernel)).create_sandbox(request)?;
         Ok(self.wrap(sandbox, request.id, joins_pids))
     }

@@ -61,6 +61,7 @@ mod threads;
 mod time;
 mod timers;
 mod transfer;
+mod unserved;
 mod usage;
 mod wait;
 pub mod watched;
@@ -79,8 +80,10 @@ pub use prctl::Habits;
 use rustix::io::Errno;
 pub use scheduling::RESET_ON_FORK;
 pub use table::{Framed, Handler, Row, TABLE};
+pub use unserved::call_name;
 
 use crate::kernel::{Frame, Kernel};
+use crate::panic_report::{provoked, serving};
 use crate::platform::context::Register;
 use crate::platform::{GuestMemory, HostCall, may_be_made};
 use crate::signal::{self, owner};
@@ -194,6 +197,7 @@ fn serve(
     since: (Option<Instant>, Option<Held>),
 ) {
     let (continued, held) = since;
+    let _serving = serving(thread, Some(host.number));
     let mut call = Call { kernel, thread, args: host.args, id, continued, held };
     let let_be = thread.let_be.swap(false, Ordering::SeqCst);
     let outcome = match table::find(host.number) {
@@ -216,7 +220,7 @@ fn serve(
             return;
         }
         Some(Row { handler: Handler::Framed(_), .. }) | None => missing(&call, host.number),
-        Some(Row { handler: Handler::Refused(errno), .. }) => Err((*errno).into()),
+        Some(Row { handler: Handler::Refused(errno), .. }) => refused(&call, host.number, *errno),
     };
     // Once it is answered, the guest may close the file for good.
     call.held = None;
@@ -249,6 +253,7 @@ pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame
         }
     }
     let number = frame.context.get(Register::Rax);
+    let _serving = serving(thread, Some(number));
     let call = Call { kernel, thread, args: frame.context.args(), id, continued: None, held: None };
     let outcome = match table::find(number) {
         Some(Row { handler: Handler::Framed(handler) | Handler::Both(_, handler), .. }) => {
@@ -259,7 +264,7 @@ pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame
                 Err(failure) => Err(failure),
             }
         }
-        Some(Row { handler: Handler::Refused(errno), .. }) => Err((*errno).into()),
+        Some(Row { handler: Handler::Refused(errno), .. }) => refused(&call, number, *errno),
         _ => missing(&call, number),
     };
     let value = match outcome {
@@ -275,10 +280,14 @@ pub fn with_frame(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame
 
 /// What Linux without that call returns.
 fn missing(call: &Call<'_>, number: u64) -> Outcome {
-    let name = String::from_utf8_lossy(&lock(&call.thread.process.name)).into_owned();
-    let message = format!("{name}: system call {number} is not there");
-    call.kernel.log_once(&format!("call {number} {name}"), &message);
-    Err(Errno::NOSYS.into())
+    provoked::by(number);
+    refused(call, number, Errno::NOSYS)
+}
+
+/// What is said of a call that is not served.
+fn refused(call: &Call<'_>, number: u64, errno: Errno) -> Outcome {
+    unserved::tell(call, number, errno);
+    Err(errno.into())
 }
 
 impl Call<'_> {

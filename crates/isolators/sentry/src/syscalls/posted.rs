@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::panic_report::serving;
 use crate::platform::desks::{Desks, Piece};
 use crate::platform::postable::{self, Kind};
 use crate::platform::{GuestMemory, HostCall, HostTid, MAP_FLAGS, Slot, affinity, may_be_made};
@@ -379,6 +380,7 @@ impl Seat {
         if !is_let(thread, number) {
             return None;
         }
+        let _serving = serving(thread, Some(number));
         let call = Call { kernel, thread, args, id: 0, continued: None, held: None };
         let Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) =
             table::find(number)

@@ -29,7 +29,7 @@ pub enum Handler {
     /// With its arguments; with all registers if the first one says that it needs
     /// them.
     Both(fn(&Call<'_>) -> Outcome, fn(&Call<'_>, &Frame) -> Framed),
-    /// Not, and knowingly: with what Linux without it returns.
+    /// Not, and knowingly: with what Linux without it returns. The log tells of the first.
     Refused(Errno),
 }
 

@@ -104,6 +104,7 @@ impl Broker {
         roots: &[OwnedFd],
         store: Option<OwnedFd>,
     ) -> Result<Self, StartBrokerError> {
+        crate::panic_report::end_quietly();
         let mut keep: Vec<BorrowedFd<'_>> = roots.iter().chain(&store).map(AsFd::as_fd).collect();
         keep.push(socket.as_fd());
         let own = super::wall::enter(&keep)?;

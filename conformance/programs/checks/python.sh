@@ -31,7 +31,7 @@ python_suite() {
         sed '$d; s/^/    /' <<<"$said"
         # A test that only time decides does not fail twice.
         mapfile -t modules < <(sed -n 's/^FAIL  \(test\.\)\?\(test_[a-z0-9_]*\).*/\2/p' <<<"$said" | sort -u)
-        echo "note   python: once more: ${modules[*]}"
+        echo "note   python: $(tail -n 1 <<<"$said"), in ${seconds[*]} s; once more: ${modules[*]}"
         if ((${#modules[@]} == 0)) || ! python_run; then
             result FAIL python "${seconds[@]}" "$(tail -n 1 <<<"$said")"
             sed '$d; s/^/    /' <<<"$said"

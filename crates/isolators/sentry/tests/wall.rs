@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on should fail")]
 
+mod container;
 mod sandbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use container::Container;
 use sandbox::{Sandbox, until};
+use serde_json::{Value, json};
 
 fn children(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
@@ -50,9 +53,14 @@ fn broker_and_sentry(command: u32) -> (u32, u32) {
     })
 }
 
-/// What its kernel says of a confined process: nobody, behind one filter, in namespaces
+/// Namespaces that processes of a sandbox have of their own.
+const ALL: &[&str] = &["pid", "net", "ipc", "uts", "mnt", "cgroup"];
+/// Those of a container whose configuration leaves out that of cgroups, which only names them.
+const CONFIGURED: &[&str] = &["pid", "net", "ipc", "uts", "mnt"];
+
+/// What its kernel says of a confined process: nobody, behind one filter, in these namespaces
 /// and a root of its own.
-fn is_confined(pid: u32, capabilities: &str) {
+fn is_confined(pid: u32, capabilities: &str, namespaces: &[&str]) {
     let status = status(pid);
     assert_eq!(status["Uid"], "65534\t65534\t65534\t65534");
     assert_eq!(status["Gid"], "65534\t65534\t65534\t65534");
@@ -66,7 +74,7 @@ fn is_confined(pid: u32, capabilities: &str) {
     }
     assert_eq!(status["NoNewPrivs"], "1");
     assert_eq!(status["Seccomp"], "2");
-    for kind in ["pid", "net", "ipc", "uts", "mnt", "cgroup"] {
+    for kind in namespaces {
         let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
         assert_ne!(link(&pid.to_string()), link("self"), "{kind} namespace of {pid}");
     }
@@ -74,6 +82,18 @@ fn is_confined(pid: u32, capabilities: &str) {
     assert_eq!(std::fs::read_dir(root).unwrap().count(), 0, "the root of {pid} is empty");
     let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
     assert_eq!(mounts.lines().count(), 1, "only the empty root of {pid} is mounted: {mounts}");
+}
+
+/// So is each of its threads.
+fn is_behind_a_filter(pid: u32) {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        // One that has ended is behind nothing.
+        let path = thread.unwrap().path().join("status");
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for line in ["Seccomp:\t2\n", "NoNewPrivs:\t1\n"] {
+            assert!(text.contains(line), "{}: {text}", path.display());
+        }
+    }
 }
 
 /// The host's kernel has the filters that the tables say, and no other.
@@ -110,10 +130,10 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     let stubs =
         until("there are two stubs", || Some(children(sentry)).filter(|stubs| stubs.len() == 2));
     for pid in [&[sentry], stubs.as_slice()].concat() {
-        is_confined(pid, "0000000000000000");
+        is_confined(pid, "0000000000000000", ALL);
     }
     // CHOWN, DAC_OVERRIDE, FOWNER, FSETID
-    is_confined(broker, "000000000000001b");
+    is_confined(broker, "000000000000001b", ALL);
     // So is its other thread.
     let threads = std::fs::read_dir(format!("/proc/{broker}/task")).unwrap();
     let threads: Vec<_> = threads.map(|thread| thread.unwrap().path().join("status")).collect();
@@ -136,6 +156,129 @@ fn the_sentry_and_its_stubs_have_nothing_on_the_host() {
     until("both are gone", || {
         [sentry, broker].iter().all(|p| !Path::new(&format!("/proc/{p}")).exists()).then_some(())
     });
+}
+
+const WAIT: &str = "echo up >/tmp/up; echo up >/up; while :; do sleep 1; done";
+
+/// A container that runs, with folders of the host's in it, by whose namespaces `change` may say.
+fn container_with_volumes(
+    folder: &Path,
+    change: impl FnOnce(&mut Value),
+    with: Option<&Container>,
+) -> Container {
+    let container = Container::new(&["sh", "-c", WAIT], |config| {
+        for (at, option) in [("/v", "rw"), ("/w", "ro")] {
+            config["mounts"].as_array_mut().unwrap().push(json!({
+                "destination": at, "source": folder, "options": ["rbind", option],
+            }));
+        }
+        change(config);
+    });
+    let container = match with {
+        Some(other) => container.beside(other),
+        None => container,
+    };
+    container.create();
+    container.does(&["start"], &[]);
+    until("it runs", || container.sandbox.path("up").exists().then_some(()));
+    container
+}
+
+/// What a member of a container's cgroup is.
+#[derive(Debug, Default)]
+struct Members {
+    broker: Vec<u32>,
+    stubs: Vec<u32>,
+    others: Vec<u32>,
+}
+
+/// Processes of a container's cgroup, where `sentry` runs it: stubs are its children, brokers
+/// keep capabilities of their own.
+fn members(container: &Container, sentry: u32) -> Members {
+    let mut all = std::collections::BTreeSet::new();
+    for cgroup in container.cgroups() {
+        let text = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap();
+        all.extend(text.lines().map(|pid| pid.parse::<u32>().unwrap()));
+    }
+    let mut found = Members::default();
+    let stubs = children(sentry);
+    for pid in all {
+        // One that has ended meanwhile is looked for no more.
+        if !Path::new(&format!("/proc/{pid}/ns/mnt")).exists() {
+            continue;
+        }
+        let kind = if status(pid)["CapPrm"] == "000000000000001b" {
+            &mut found.broker
+        } else if stubs.contains(&pid) {
+            &mut found.stubs
+        } else {
+            &mut found.others
+        };
+        kind.push(pid);
+    }
+    found
+}
+
+/// The same of a container by the runtime's command line, with volumes, and of a second one in
+/// its sandbox.
+#[test]
+fn containers_and_their_pods_have_nothing_on_the_host() {
+    if !sandbox::possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let first = container_with_volumes(
+        folder.path(),
+        |config| {
+            config["annotations"] = json!({"io.kubernetes.cri.container-type": "sandbox"});
+        },
+        None,
+    );
+    let sentry = u32::try_from(first.state()["pid"].as_u64().unwrap()).unwrap();
+    let second = container_with_volumes(
+        folder.path(),
+        |config| {
+            config["annotations"] = json!({
+                "io.kubernetes.cri.container-type": "container",
+                "io.kubernetes.cri.sandbox-id": first.id,
+            });
+            for namespace in config["linux"]["namespaces"].as_array_mut().unwrap() {
+                if namespace["type"] == "network" {
+                    namespace["path"] = json!(format!("/proc/{sentry}/ns/net"));
+                }
+            }
+        },
+        Some(&first),
+    );
+    let stand_in = u32::try_from(second.state()["pid"].as_u64().unwrap()).unwrap();
+    // Of `sleep`s that come and go two are the same one only by chance.
+    let settled = |container: &Container| {
+        until("there is a broker, and are stubs", || {
+            let members = members(container, sentry);
+            (members.broker.len() == 1 && members.stubs.len() >= 2).then_some(members)
+        })
+    };
+    for (container, leader) in [(&first, sentry), (&second, stand_in)] {
+        let Members { broker, stubs, others } = settled(container);
+        assert_eq!(others, [leader], "nobody else is in the cgroup of {}", container.id);
+        is_confined(broker[0], "000000000000001b", ALL);
+        is_behind_a_filter(broker[0]);
+        // Its socket, both ends of its other thread's, a handle of its own descriptors, and
+        // its three roots; the first one has a procfs, too.
+        let most = if leader == sentry { 8 } else { 7 };
+        until("it has so many", || (descriptors(broker[0]).len() == most).then_some(()));
+        for stub in stubs {
+            // The shell's, and those that are there for good.
+            if !Path::new(&format!("/proc/{stub}/ns/mnt")).exists() {
+                continue;
+            }
+            is_confined(stub, "0000000000000000", CONFIGURED);
+            is_behind_a_filter(stub);
+            assert_eq!(descriptors(stub), Vec::<PathBuf>::new(), "descriptors of a stub");
+        }
+    }
+    is_confined(sentry, "0000000000000000", CONFIGURED);
+    is_behind_a_filter(sentry);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,7 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,7 +30,7 @@
 /* Argument types: f descriptor, p path, b buffer, l its length, o offset, n small
  * number, g flags, x anything, i pid, s harmless signal, t short time, a address in
  * the arena, z pages, m mode, k kind of mapping without a place, K with one, 0 none,
- * v vector, w word (futex), u user. */
+ * v vector, w word (futex), u user, 4 name of a mount's, G flags of its calls, 6 make it. */
 static const struct { short number; const char *types; } table[] = {
     {SYS_read, "fbl"}, {SYS_write, "fbl"}, {SYS_open, "pgm"}, {SYS_close, "f"}, {SYS_stat, "pb"},
     {SYS_fstat, "fb"}, {SYS_lstat, "pb"}, {SYS_poll, "bn0"}, {SYS_lseek, "fon"}, {SYS_mmap, "0znkfo"},
@@ -80,7 +84,8 @@ static const struct { short number; const char *types; } table[] = {
     {SYS_io_submit, "xnb"}, {SYS_io_getevents, "xnnbt"}, {SYS_io_cancel, "xbb"}, {SYS_io_destroy, "x"},
     {SYS_mq_timedsend, "fblnt"}, {SYS_mq_timedreceive, "fblbt"}, {SYS_mq_unlink, "p"}, {SYS_mq_getsetattr, "fbb"},
     {SYS_msgctl, "nnb"}, {SYS_semctl, "nnnb"}, {SYS_msgsnd, "nblg"}, {SYS_msgrcv, "nblng"}, {SYS_shmctl, "nnb"},
-    {449, "bnntn"},
+    {449, "bnntn"}, {428, "fpg"}, {428, "f4G"}, {429, "fpfpg"}, {429, "f4f4G"}, {430, "4n"}, {431, "fn444"}, {431, "f60000"},
+    {432, "fnn"}, {433, "fpg"}, {442, "fpgbn"}, {424, "fsbn"}, {437, "fpvl"},
 };
 /* They end, wait for good, or make what nobody ends; 335 is uretprobe, which hosts let
  * past every filter. */
@@ -93,13 +98,28 @@ static const char *paths[] = {"/tmp/z/a", "/tmp/z/b", "/tmp/z/d", "/tmp/z/d/e", 
     "/dev/zero", "/dev/tty", "/dev/ptmx", "/dev/shm/x", "/proc/1/stat", "/proc/self/uid_map",
     "/proc/self/gid_map", "/proc/self/setgroups", "/proc/self/smaps", "/proc/self/statm", "overlay", "/none/x", "user.name", "tmpfs",
     "/tmp/z/../z/d/./e", "/sys", "/proc/self/exe", "/proc/self/task/1/stat"};
-static struct { volatile long calls[PROCESSES]; } *shared;
-static struct { char buffer[1 << 16]; long words[64]; } memory[THREADS];
+/* What a mount is told by name, mostly with nothing behind it. */
+static const char *names[] = {"tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup2", "overlay", "", "/tmp/z/d", "source", "size",
+    "4096", "mode", "lowerdir", "upperdir", "workdir", "/tmp/z", "ro", "a", "nr_inodes"};
+struct memory { char buffer[1 << 16]; long words[64]; };
+/* Of each thread, one of each process's, and one of all. */
+static struct { volatile long calls[PROCESSES]; struct memory memory; } *shared;
+static struct memory memory[THREADS];
 static char *arena;
 static pthread_t workers[THREADS];
 static int own;
 
 struct chance { uint64_t x; int thread; };
+static uint64_t draw(struct chance *c);
+/* Mostly the thread's own, else that of another one, or of all processes: what one is given
+ * another one changes meanwhile. */
+static struct memory *some(struct chance *c) {
+    switch (draw(c) % 8) {
+    case 0: return &memory[(c->thread + 1) % THREADS];
+    case 1: return &shared->memory;
+    default: return &memory[c->thread];
+    }
+}
 static uint64_t draw(struct chance *c) {
     c->x ^= c->x << 13; c->x ^= c->x >> 7; c->x ^= c->x << 17;
     return c->x >> 8;
@@ -117,8 +137,9 @@ static long wild(struct chance *c) {
 }
 static long argument(struct chance *c, char type) {
     uint64_t r = draw(c);
-    char *buffer = memory[c->thread].buffer;
-    if (r % 40 == 0 && !strchr("altzkKs0", type)) return wild(c);
+    struct memory *own_or_not = some(c);
+    char *buffer = own_or_not->buffer;
+    if (r % 40 == 0 && !strchr("altzkKs0G6", type)) return wild(c);
     r >>= 8;
     switch (type) {
     case 'f': return r % 16 == 0 ? AT_FDCWD : 3 + (long)(r >> 8) % 45;
@@ -131,6 +152,7 @@ static long argument(struct chance *c, char type) {
     case 'i': return r % 4 == 0 ? own : (long)((r >> 8) % 40) - 2;
     case 's': { static const int s[] = {0, SIGCHLD, SIGCONT, SIGURG, SIGWINCH, 64, 65, -1}; return s[r % 8]; }
     case 't': {
+        /* Nobody else makes it longer. */
         long *time = memory[c->thread].words + 2 * ((r >> 8) % 8);
         time[0] = 0; time[1] = (r >> 16) % 2000000; time[2] = 0; time[3] = (r >> 40) % 2000000;
         return (long)time;
@@ -142,11 +164,14 @@ static long argument(struct chance *c, char type) {
     case 'k': return (r & 1 ? MAP_PRIVATE : MAP_SHARED) | (r & 2 ? MAP_ANONYMOUS : 0) | (r & 0x4000);
     case 'K': return MAP_FIXED | (r & 1 ? MAP_PRIVATE : MAP_SHARED) | (r & 2 ? MAP_ANONYMOUS : 0) | (r & 0x4000);
     case 'v': {
-        long *vector = memory[c->thread].words + 32 + 2 * (r % 8);
+        long *vector = own_or_not->words + 32 + 2 * (r % 8);
         for (int i = 0; i < 8; i++) { vector[2 * i] = (long)buffer + (r >> i) % 60000; vector[2 * i + 1] = (r >> i) % 900; }
         return (long)vector;
     }
     case 'w': return (long)(memory[0].words + r % 4);
+    case '4': return (long)names[r % (sizeof names / sizeof *names)];
+    case 'G': { static const int g[] = {0, 1, 4, 0x14, 0x44, 0x54, 0x100, 0x1000, 0x8000, 0x9001, 0x80001}; return g[r % 11]; }
+    case '6': return 6;
     case 'u': return r % 3 ? -1 : (long)(r >> 8) % 3;
     case 'x': return wild(c);
     }
@@ -179,18 +204,67 @@ static void once(struct chance *c) {
     syscall(n, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 static void *nothing(void *a) { return a; }
+/* Descriptors of all kinds, where calls will look for some. */
+static void stock(struct chance *c) {
+    int ends[2], kind = draw(c) % 14, one = -1, two = -1;
+    struct sockaddr_in name = {AF_INET, htons(7000 + draw(c) % 4), {htonl(INADDR_LOOPBACK)}};
+    if (kind < 4) {
+        socketpair(AF_UNIX, (int[]){SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM}[kind] | SOCK_NONBLOCK, 0, ends);
+    } else if (kind < 7) {
+        one = socket(AF_INET, (kind == 4 ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK, 0);
+        bind(one, (void *)&name, sizeof name);
+        if (kind == 5) listen(one, 3); else connect(one, (void *)&name, sizeof name);
+    } else switch (kind) {
+    case 7: pipe2(ends, O_NONBLOCK | (draw(c) % 2 ? O_DIRECT : 0)); break;
+    case 8: one = epoll_create1(0); break;
+    case 9: one = eventfd(draw(c) % 3, EFD_NONBLOCK); break;
+    case 10: one = memfd_create("z", draw(c) % 4); if (ftruncate(one, 8192)) ; break;
+    case 11: one = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK); break;
+    case 12: one = syscall(430, names[draw(c) % 7], 0); syscall(431, one, 6, 0, 0, 0); two = syscall(432, one, 0, draw(c) % 16); break;
+    case 13: one = syscall(428, AT_FDCWD, paths[draw(c) % 8], draw(c) % 2 ? 1 : 0x8001); break;
+    }
+}
+/* What its arguments are may change meanwhile. */
+static void execute(struct chance *c) {
+    char **vector = (char **)shared->memory.words;
+    for (int i = 0; i < 7; i++) vector[i] = draw(c) % 8 ? shared->memory.buffer + draw(c) % 60000 : (char *)paths[draw(c) % 20];
+    vector[draw(c) % 8] = 0;
+    const char *program = draw(c) % 4 ? "/bin/true" : paths[draw(c) % (sizeof paths / sizeof *paths)];
+    if (draw(c) % 2) syscall(SYS_execve, program, vector, draw(c) % 2 ? vector + 4 : 0);
+    else syscall(SYS_execveat, AT_FDCWD, program, vector, 0, draw(c) % 4 ? 0 : AT_SYMLINK_NOFOLLOW);
+}
+/* A child with flags by chance, which ends at once, without a stack of its own. */
+static void bare_clone(struct chance *c) {
+    static const long flags[] = {CLONE_VM, CLONE_VFORK, CLONE_FS, CLONE_FILES, CLONE_SIGHAND, CLONE_THREAD, CLONE_SYSVSEM, CLONE_NEWNS,
+        CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_PARENT_SETTID, CLONE_CHILD_SETTID,
+        CLONE_CHILD_CLEARTID, CLONE_PIDFD, CLONE_UNTRACED, CLONE_IO, 0x80, 0x02000000};
+    long set = draw(c) % 4 ? 0 : draw(c) & 0xffffff00, result;
+    for (int i = draw(c) % 4; i > 0; i--) set |= flags[draw(c) % (sizeof flags / sizeof *flags)];
+    if (draw(c) % 4 == 0) set |= CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
+    /* A tracer's is stopped, an orphan is somebody else's, a thread pointer is used by nobody. */
+    set &= ~(CLONE_PTRACE | CLONE_PARENT);
+    register long r10 asm("r10") = (long)&some(c)->words[60], r8 asm("r8") = 0;
+    asm volatile("syscall\n test %%rax, %%rax\n jnz 1f\n mov $60, %%eax\n xor %%edi, %%edi\n syscall\n 1:"
+                 : "=a"(result) : "a"(SYS_clone), "D"(set | SIGCHLD), "S"(0L), "d"(&some(c)->words[61]), "r"(r10), "r"(r8)
+                 : "rcx", "r11", "memory");
+    /* A thread is waited for by nobody, others after all. */
+    for (int i = 0; result > 0 && !(set & CLONE_THREAD) && waitpid(result, 0, WNOHANG | __WALL) == 0 && i < 200; i++) usleep(500);
+}
 static void tasks(struct chance *c) {
     int status;
     pthread_t thread;
-    if (draw(c) % 2) {
+    for (int i = 0; i < 4; i++) stock(c);
+    switch (draw(c) % 4) {
+    case 0:
         if (!pthread_create(&thread, 0, nothing, 0)) pthread_join(thread, 0);
         return;
+    case 1: return bare_clone(c);
     }
     uint64_t way = draw(c);
     pid_t pid = way % 4 ? fork() : vfork();
     if (pid == 0) {
         if (way % 4) for (int i = 0; i < 8; i++) once(c);
-        if (way % 3 == 0) execl("/bin/true", "true", (char *)0);
+        if (way % 3) execute(c);
         _exit(0);
     }
     if (pid < 0) return;

@@ -184,7 +184,7 @@ fn quick_calls_are_posted() {
         return;
     }
     let ended = sandbox.run(&["/bin/posts", "seen"]);
-    assert_eq!(ended.stdout, "posted 1\ndone\n", "{ended:?}");
+    assert_eq!(ended.stdout, "posted 1\nlocks posted 1\ndone\n", "{ended:?}");
 }
 
 /// UNIX sockets, TCP and UDP.

@@ -47,9 +47,11 @@ pub(super) static TABLE: [u8; COUNT] = {
     const FIRST: Kind = PLAIN.union(Kind::FIRST_PATH);
     const SECOND: Kind = PLAIN.union(Kind::SECOND_PATH);
     let mut table = [0; COUNT];
-    let rows: [(&[u16], Kind); 11] = [
+    let rows: [(&[u16], Kind); 14] = [
         // close, lseek, readv, writev, fcntl, getuid, getgid, geteuid, getegid, getppid
         (&[3, 8, 19, 20, 72, 102, 104, 107, 108, 110], PLAIN),
+        // dup, ftruncate, fchmod, fchown, umask, fallocate
+        (&[32, 77, 91, 93, 95, 285], PLAIN),
         // mmap, mprotect, munmap, madvise
         (&[9, 10, 11, 28], PLAIN),
         // epoll_wait
@@ -60,14 +62,18 @@ pub(super) static TABLE: [u8; COUNT] = {
         (&[1, 18, 44], DATA),
         // read, recvfrom, getdents64
         (&[0, 45, 217], PROBED),
-        // fstat, pread64, gettimeofday, time, clock_gettime, clock_getres
-        (&[5, 17, 96, 201, 228, 229], AGAIN),
+        // fstat, pread64, gettimeofday, fgetxattr, flistxattr, time, clock_gettime, clock_getres
+        (&[5, 17, 96, 193, 196, 201, 228, 229], AGAIN),
         // open, access, rename, mkdir, rmdir, unlink
         (&[2, 21, 82, 83, 84, 87], FIRST),
+        // link, symlink, chmod, chown, lchown, symlinkat
+        (&[86, 88, 90, 92, 94, 266], FIRST),
         // openat, unlinkat, faccessat, faccessat2
         (&[257, 263, 269, 439], SECOND),
-        // stat, lstat, readlink
-        (&[4, 6, 89], FIRST.union(Kind::AGAIN)),
+        // mkdirat, fchownat, renameat, linkat, fchmodat, utimensat, renameat2
+        (&[258, 260, 264, 265, 268, 280, 316], SECOND),
+        // stat, lstat, readlink, getxattr, lgetxattr, listxattr, llistxattr
+        (&[4, 6, 89, 191, 192, 194, 195], FIRST.union(Kind::AGAIN)),
         // newfstatat, readlinkat, statx
         (&[262, 267, 332], SECOND.union(Kind::AGAIN)),
     ];

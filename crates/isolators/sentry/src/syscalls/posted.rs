@@ -430,8 +430,6 @@ impl Made {
 fn is_clean(call: &Call<'_>, number: u64) -> bool {
     /// `MSG_WAITALL`
     const ALL: u32 = 0x100;
-    /// `F_DUPFD` to `F_SETFL`.
-    const FLAGS: std::ops::RangeInclusive<u32> = 0..=4;
     let by_file = |sends: bool| {
         let short = number != number::WRITEV && call.arg(2) <= SURE;
         call.file(0).is_ok_and(|file| {
@@ -442,10 +440,16 @@ fn is_clean(call: &Call<'_>, number: u64) -> bool {
     };
     match number {
         number::RECVFROM => call.uint(3) & ALL == 0 && by_file(false),
-        number::FCNTL => FLAGS.contains(&call.uint(1)),
+        number::FCNTL => is_simple_of_file(call.uint(1)),
         // What ends with others when they are closed may have to do with signals.
         number::CLOSE | number::READ | number::READV => by_file(false),
         number::WRITE | number::PWRITE64 | number::WRITEV | number::SENDTO => by_file(true),
         _ => true,
     }
+}
+
+/// Whether a command of fcntl(2) is one for descriptors, flags or locks that does not wait:
+/// `F_DUPFD` to `F_SETLK`, `F_OFD_GETLK`, `F_OFD_SETLK`.
+fn is_simple_of_file(command: u32) -> bool {
+    matches!(command, 0..=6 | 36 | 37)
 }

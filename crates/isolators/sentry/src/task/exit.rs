@@ -251,6 +251,11 @@ fn tell_parent(
 /// A thread gives up its place; its stub thread ends, at the latest when it
 /// would run guest code again.
 pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
+    give_up(kernel, thread, false);
+}
+
+/// [`retire`]; `exits` if the thread waits in its own exit(2), and need not be told.
+fn give_up(kernel: &Arc<Kernel>, thread: &Arc<Thread>, exits: bool) {
     let place = {
         // A child that reports for the first time looks under the same lock.
         let place = lock(&thread.place);
@@ -278,7 +283,9 @@ pub fn retire(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
         // The stub ends before the change does. Else that is made, and then the turn is passed.
         place.space.pass_turn();
     }
-    thread.interrupt();
+    if !exits {
+        thread.interrupt();
+    }
     let alarm = lock(&thread.alarm).take();
     if let Some((_, key)) = alarm {
         kernel.alarms.cancel(key);
@@ -324,7 +331,7 @@ pub fn exit_thread(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, code: u8
     } else {
         let parent = lock(&kernel.tree).row(thread.process.pid).map_or(0, |row| row.parent);
         trace::ended(kernel, thread, parent, Status::Exited(code));
-        retire(kernel, thread);
+        give_up(kernel, thread, true);
     }
     let place = lock(&thread.place).clone();
     let Some(host) = place.host else { return };

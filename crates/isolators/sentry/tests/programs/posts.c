@@ -190,6 +190,18 @@ static int posted(double seconds) {
     return 0;
 }
 
+/* Locks, for which the sentry looks at the thread's memory itself. */
+static int locks_posted(double seconds) {
+    for (double end = now() + seconds; now() < end;)
+        for (int i = 0; i < 2000; i++) {
+            struct flock lock = {.l_type = i % 2 ? F_UNLCK : F_WRLCK};
+            desk(0)->state = 0;
+            if (fcntl(own_file, F_SETLK, &lock)) return -1;
+            if (desk(0)->state == 4) return 1;
+        }
+    return 0;
+}
+
 static volatile int stop;
 /* Liars say that calls are approved, too: whose desk that is makes whatever call stands there. */
 static int approves;
@@ -304,7 +316,7 @@ int main(int argc, char **argv) {
     sigaction(SIGALRM, &action, 0), sigaction(SIGUSR1, &action, 0), sigaction(SIGPIPE, &action, 0);
     double seconds = argc > 2 ? atof(argv[2]) : 0.3;
     if (argc < 2 || !strcmp(argv[1], "long")) honest(seconds);
-    else if (!strcmp(argv[1], "seen")) say("posted", posted(120));
+    else if (!strcmp(argv[1], "seen")) say("posted", posted(120)), say("locks posted", locks_posted(60));
     else if (!strcmp(argv[1], "forge")) forge(seconds);
     else if (!strcmp(argv[1], "gain")) gain(argv[2]);
     printf("done\n");

@@ -118,7 +118,12 @@ impl OverlayFs {
 
     /// The same of one of the upper layer.
     fn number_above(&self, upper: &TmpNode) -> u64 {
-        let origin = upper.extended(&self.name(b"origin")).ok();
+        self.number_by(&self.name(b"origin"), upper)
+    }
+
+    /// The same for who knows the name of the attribute that tells it.
+    fn number_by(&self, origin: &[u8], upper: &TmpNode) -> u64 {
+        let origin = upper.extended(origin).ok();
         let origin = origin.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
         origin.unwrap_or_else(|| upper.inode() ^ UPPER << LAYER)
     }

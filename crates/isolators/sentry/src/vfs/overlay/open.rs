@@ -11,6 +11,7 @@ use crate::mm::Anchor;
 use crate::task::waiter::lock;
 
 use super::super::broker::is_stored_name;
+use super::super::tmpfs::AT_ONCE;
 use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Walker, access, open};
 use super::OverlayNode;
 use super::lookup::is_whiteout;
@@ -178,31 +179,17 @@ impl OverlayNames {
     }
 
     /// Names of the upper layer; marks of missing names are among `hidden`.
-    fn above(&self, position: u64, mut hidden: impl FnMut(&[u8])) -> Result<Vec<Listed>, Errno> {
-        let Some(names) = self.node.names_above() else { return Ok(Vec::new()) };
-        let mut position = position;
-        loop {
-            let part = names.list(position)?;
-            let Some(last) = part.last() else { return Ok(part) };
-            position = last.next;
-            let (mut seen, fs) = (Vec::with_capacity(part.len()), &self.node.fs);
-            for mut listed in part {
-                if listed.name == b"." || listed.name == b".." {
-                    listed.inode = self.node.id().1;
-                } else if let Ok(node) = names.0.child(&listed.name) {
-                    if node.is_whiteout() {
-                        hidden(&listed.name);
-                        continue;
-                    }
-                    listed.inode = fs.number_above(&node);
-                }
-                seen.push(listed);
+    fn above(&self, position: u64, mut hidden: impl FnMut(&[u8])) -> Vec<Listed> {
+        let Some(names) = self.node.names_above() else { return Vec::new() };
+        let (fs, own) = (&self.node.fs, self.node.id().1);
+        let origin = fs.name(b"origin");
+        names.list_as(position, own, |name, node| {
+            if node.is_whiteout() {
+                hidden(name);
+                return None;
             }
-            // None at all would look like the end.
-            if !seen.is_empty() {
-                return Ok(seen);
-            }
-        }
+            Some(fs.number_by(&origin, node))
+        })
     }
 
     fn merge(&self) -> Result<Vec<Listed>, Errno> {
@@ -212,7 +199,7 @@ impl OverlayNames {
         loop {
             let part = self.above(position, |name| {
                 passed.insert(name.to_vec());
-            })?;
+            });
             let Some(last) = part.last() else { break };
             position = last.next;
             all.extend(part);
@@ -273,10 +260,11 @@ impl Directory for OverlayNames {
         }
         match &*pass {
             Pass::Lower => self.below(0, position),
-            Pass::Upper => self.above(position, |_| {}),
+            Pass::Upper => Ok(self.above(position, |_| {})),
             Pass::Merged(all) => {
                 let from = usize::try_from(position).unwrap_or(usize::MAX).min(all.len());
-                Ok(all.get(from..).unwrap_or_default().to_vec())
+                let rest = all.get(from..).unwrap_or_default();
+                Ok(rest.get(..AT_ONCE).unwrap_or(rest).to_vec())
             }
             Pass::None => Ok(Vec::new()),
         }

@@ -15,7 +15,7 @@ use super::super::Kind;
 use super::super::host::most_handles;
 use super::booked::{Booked, held, hole, holes};
 use super::directory::Entries;
-use super::room::{PAGE, Room, pages};
+use super::room::{PAGE, pages};
 use super::small::Small;
 use super::{TmpFs, TmpNode};
 
@@ -150,7 +150,7 @@ impl Bytes {
         })?;
         let mut small = lock(&self.small);
         if self.large.get().is_none() {
-            small.copy_to(&fd)?;
+            fs.with_room(|| small.copy_to(&fd))?;
             *small = Small::default();
         }
         Ok(self.large.get_or_init(|| {
@@ -189,9 +189,9 @@ impl Bytes {
             false => holes(fd, first, pages(end))?,
         };
         if room.take(more).is_err() {
-            return write_pages(fd, &mut booked, room, from, start);
+            return write_pages(fd, &mut booked, fs, from, start);
         }
-        let done = rustix::io::pwrite(fd, from, start);
+        let done = fs.with_room(|| rustix::io::pwrite(fd, from, start));
         booked.settle(fd, room, more);
         done
     }
@@ -238,7 +238,7 @@ impl Bytes {
         let keeps = mode.contains(FallocateFlags::KEEP_SIZE);
         if !FallocateFlags::KEEP_SIZE.contains(mode) || !room.is_limited() {
             booked.ahead |= keeps && !mode.contains(FallocateFlags::PUNCH_HOLE);
-            let done = rustix::fs::fallocate(fd, mode, offset, length);
+            let done = fs.with_room(|| rustix::fs::fallocate(fd, mode, offset, length));
             booked.settle(fd, room, 0);
             return done;
         }
@@ -282,10 +282,11 @@ fn write_small(
 fn write_pages(
     fd: &OwnedFd,
     booked: &mut Booked,
-    room: &Room,
+    fs: &TmpFs,
     from: &[u8],
     start: u64,
 ) -> Result<usize, Errno> {
+    let room = &fs.space;
     let mut count = 0;
     while let Some(rest) = from.get(count..).filter(|rest| !rest.is_empty()) {
         let at = start + count as u64;
@@ -293,7 +294,8 @@ fn write_pages(
         let page = at / PAGE * PAGE;
         let is_new = hole(fd, page, page + PAGE)?.is_some();
         let (size, _) = held(fd)?;
-        let done = rustix::io::pwrite(fd, rest.get(..left).unwrap_or(rest), at);
+        let part = rest.get(..left).unwrap_or(rest);
+        let done = fs.with_room(|| rustix::io::pwrite(fd, part, at));
         let grown = booked.grown(fd)?;
         let done = done.and_then(|done| match room.take(grown) {
             Ok(()) => {

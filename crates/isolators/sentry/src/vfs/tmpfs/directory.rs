@@ -300,16 +300,25 @@ impl TmpNode {
     /// Up to `most` names from a position on.
     #[must_use]
     pub fn list(&self, position: u64, most: usize) -> Vec<Listed> {
+        self.list_as(position, most, |_, node| Some(node.inode))
+    }
+
+    /// The same with the inode numbers that it is told, and without names for which there is none.
+    #[must_use]
+    fn list_as(
+        &self,
+        position: u64,
+        most: usize,
+        mut number: impl FnMut(&[u8], &TmpNode) -> Option<u64>,
+    ) -> Vec<Listed> {
         let Ok(entries) = self.entries() else { return Vec::new() };
         let entries = lock(entries);
-        let rest = entries.order.range(position.saturating_add(1)..).take(most);
-        rest.map(|(position, (name, node))| Listed {
-            next: *position,
-            inode: node.inode,
-            kind: node.kind.entry_type(),
-            name: name.clone(),
-        })
-        .collect()
+        let rest = entries.order.range(position.saturating_add(1)..);
+        let listed = rest.filter_map(|(position, (name, node))| {
+            let (inode, kind) = (number(name, node)?, node.kind.entry_type());
+            Some(Listed { next: *position, inode, kind, name: name.clone() })
+        });
+        listed.take(most).collect()
     }
 
     /// The same with the files.
@@ -328,20 +337,36 @@ impl TmpNode {
     }
 }
 
+/// Names that are listed at once: as many short ones as libc's buffer holds.
+pub const AT_ONCE: usize = 1024;
+
 /// Names of a directory: `.`, `..` and the others.
 pub struct Names(pub Arc<TmpNode>);
 
-impl super::super::Directory for Names {
-    fn list(&self, position: u64) -> Result<Vec<Listed>, Errno> {
-        const AT_ONCE: usize = 512;
+impl Names {
+    /// As [`super::super::Directory::list`], with other inode numbers: `own` that of the
+    /// directory, and those that `number` tells; without names for which it tells none.
+    #[must_use]
+    pub fn list_as(
+        &self,
+        position: u64,
+        own: u64,
+        number: impl FnMut(&[u8], &TmpNode) -> Option<u64>,
+    ) -> Vec<Listed> {
         let mut names = Vec::new();
-        for (own, name) in [(1, &b"."[..]), (OWN, b"..")] {
-            if position < own {
-                let (next, inode, kind) = (own, self.0.inode, Kind::Directory.entry_type());
+        for (next, name) in [(1, &b"."[..]), (OWN, b"..")] {
+            if position < next {
+                let (inode, kind) = (own, Kind::Directory.entry_type());
                 names.push(Listed { next, inode, kind, name: name.to_vec() });
             }
         }
-        names.extend(self.0.list(position.max(OWN), AT_ONCE));
-        Ok(names)
+        names.extend(self.0.list_as(position.max(OWN), AT_ONCE, number));
+        names
+    }
+}
+
+impl super::super::Directory for Names {
+    fn list(&self, position: u64) -> Result<Vec<Listed>, Errno> {
+        Ok(self.list_as(position, self.0.inode, |_, node| Some(node.inode)))
     }
 }

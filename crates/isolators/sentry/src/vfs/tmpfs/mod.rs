@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use content::Content;
-pub use directory::Names;
+pub use directory::{AT_ONCE, Names};
 pub use huge::{HugeFile, page_size};
 pub use memory::{SEAL_EXECUTION, add_seals, is_memory, memory_file, seals};
 pub use open::{TmpDirectory, TmpFile};
@@ -227,6 +227,14 @@ impl TmpFs {
             return Err(full);
         }
         Ok(self.node(new, content, number))
+    }
+
+    /// Does something that takes room where content lies, as [`Store::with_room`].
+    fn with_room<T>(&self, mut f: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+        match &self.store {
+            Some(store) => store.with_room(f),
+            None => f(),
+        }
     }
 
     /// Room for all bytes and files, and what of it is used.

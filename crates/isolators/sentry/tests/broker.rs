@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use caisson_sentry::vfs::{Broker, BrokerClient, MountFlags, pair, served_tree};
+use caisson_sentry::vfs::{Broker, BrokerClient, MountFlags, Opens, pair, served_tree};
 use caisson_sys::clone::{CloneFlags, Side, clone3, exit_now};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -59,7 +59,7 @@ fn hostile_requests(folder: &Path) {
     let (client, tree, pid) = start(&folder.join("root"), None);
     let root = tree.as_fd();
     let look = |directory: BorrowedFd<'_>, name: &[u8]| {
-        client.lookup(directory, name, false).map(|found| found.handle)
+        client.lookup(directory, name, Opens::Nothing).map(|found| found.handle)
     };
     // Names that are more than a name.
     for name in [&b".."[..], b".", b"", b"/", b"/etc/passwd", b"d/../..", b"d/", b"a\0b"] {
@@ -89,8 +89,14 @@ fn hostile_requests(folder: &Path) {
     }
     // Only files and directories come open, whatever is asked for; what is told of a link is
     // of itself.
-    for (name, reads) in [("to_secret", false), ("fifo", false), ("device", false), ("d", true)] {
-        let found = client.lookup(root, name.as_bytes(), true).unwrap();
+    for (name, opens, reads) in [
+        ("to_secret", Opens::Any, false),
+        ("fifo", Opens::Any, false),
+        ("device", Opens::File, false),
+        ("d", Opens::File, false),
+        ("d", Opens::Any, true),
+    ] {
+        let found = client.lookup(root, name.as_bytes(), opens).unwrap();
         assert_eq!(found.reads, reads, "{name}");
         let flags = rustix::fs::fcntl_getfl(&found.handle).unwrap();
         assert_eq!(flags.contains(OFlags::PATH), !reads, "{name}");

@@ -178,7 +178,8 @@ fn quick_calls_are_posted() {
         return;
     }
     let sandbox = Sandbox::new();
-    ["posts", "posted", "rooms", "remaps"].iter().for_each(|name| same_program(&sandbox, name));
+    let names = ["posts", "posted", "posted_changes", "rooms", "remaps"];
+    names.iter().for_each(|name| same_program(&sandbox, name));
     if std::thread::available_parallelism().is_ok_and(|count| count.get() < 2) {
         eprintln!("left out: there is one processor");
         return;

@@ -49,6 +49,9 @@ fn run_on_any(thread: Option<Pid>) {
 thread_local! {
     /// Which one this thread is kept off.
     static OFF: Cell<Option<usize>> = const { Cell::new(None) };
+    /// It stays where it was when it last waited, and that is there.
+    static SETTLES: Cell<bool> = const { Cell::new(false) };
+    static SETTLED: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 /// The processor that the calling thread runs on, at the moment. By the C library, which makes no
@@ -81,16 +84,33 @@ pub fn stay_on(processor: usize) {
 pub fn staying<T>(f: impl FnOnce(usize) -> T) -> T {
     remember();
     let processor = current();
+    if SETTLED.get() == Some(processor) {
+        return f(processor);
+    }
     stay_on(processor);
     let result = f(processor);
-    set(None, OFF.get());
+    if SETTLES.get() {
+        SETTLED.set(Some(processor));
+    } else {
+        set(None, OFF.get());
+    }
     result
+}
+
+/// Whether the calling thread stays, between waits as well, where [`staying`] has had it: for who
+/// waits often, and notices that it has lost its processor to others.
+pub fn settle(settles: bool) {
+    SETTLES.set(settles);
+    if !settles && SETTLED.take().is_some() {
+        set(None, OFF.get());
+    }
 }
 
 /// A guest's thread, or the calling one, runs on any but this one.
 pub fn keep_off(thread: Option<HostTid>, processor: usize) {
     if thread.is_none() {
         OFF.set(Some(processor));
+        SETTLED.set(None);
     }
     set(thread, Some(processor));
 }
@@ -99,6 +119,31 @@ pub fn keep_off(thread: Option<HostTid>, processor: usize) {
 pub fn run_anywhere(thread: Option<HostTid>) {
     if thread.is_none() {
         OFF.set(None);
+        SETTLED.set(None);
     }
     set(thread, None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a thread of its own, which is moved.
+    #[test]
+    fn who_settles_stays_until_the_end() {
+        let count = || sched_getaffinity(None).unwrap().count();
+        let test = move || {
+            remember();
+            let before = count();
+            staying(|_| assert_eq!(count(), 1));
+            assert_eq!(count(), before);
+            settle(true);
+            let first = staying(|processor| processor);
+            assert_eq!(staying(|processor| (processor, count())), (first, 1));
+            assert_eq!(count(), 1);
+            settle(false);
+            assert_eq!(count(), before);
+        };
+        std::thread::spawn(test).join().unwrap();
+    }
 }

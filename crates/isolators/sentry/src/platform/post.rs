@@ -47,8 +47,8 @@ const PATH: u32 = 256;
 pub(super) const WAIT: u32 = 0x1003;
 /// Looks at the desk before a call that nobody has taken is taken back: about 6 µs.
 const SHORT: u32 = 400;
-/// Looks before the thread waits by a call: about 40 µs.
-const LONG: u32 = 2048;
+/// Looks before the thread waits by a call: about 160 µs, in which the broker has answered mostly.
+const LONG: u32 = 8192;
 
 // In: as in fast.rs.
 global_asm!(

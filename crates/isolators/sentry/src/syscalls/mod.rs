@@ -89,7 +89,7 @@ use crate::platform::{GuestMemory, HostCall, may_be_made};
 use crate::signal::{self, owner};
 use crate::task::waiter::{self, Leave, Waiter, Woken, lock};
 use crate::task::{Restart, Thread};
-use crate::vfs::{Entry, FileTable, OpenFile, Walker};
+use crate::vfs::{Entry, FileTable, OpenFile, Walker, asked_brokers};
 
 /// A system call that a thread makes.
 pub struct Call<'a> {
@@ -200,6 +200,7 @@ fn serve(
     let _serving = serving(thread, Some(host.number));
     let mut call = Call { kernel, thread, args: host.args, id, continued, held };
     let let_be = thread.let_be.swap(false, Ordering::SeqCst);
+    let asked = asked_brokers();
     let outcome = match table::find(host.number) {
         Some(Row { handler: Handler::Plain(handler) | Handler::Both(handler, _), .. }) => loop {
             let leave = parked::leave(&call, host.number);
@@ -239,6 +240,9 @@ fn serve(
         return;
     }
     let value = value(outcome, thread);
+    if asked_brokers() != asked {
+        thread.posting.was_asked_for();
+    }
     thread.posting.goes_on();
     kernel.listener.answer(id, value);
 }

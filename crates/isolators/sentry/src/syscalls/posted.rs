@@ -27,7 +27,7 @@ use crate::platform::{GuestMemory, HostCall, HostTid, MAP_FLAGS, Slot, affinity,
 use crate::signal::owner;
 use crate::task::Thread;
 use crate::task::waiter::{self, Leave, lock};
-use crate::vfs::Ready;
+use crate::vfs::{Ready, asked_brokers};
 use crate::workers::Workers;
 
 use super::system::processors;
@@ -56,6 +56,8 @@ const TURNS: Pace =
 const FIRST_PATIENCE: Duration = Duration::from_micros(150);
 /// Who was not there for so long had no processor, or was kept by a disk.
 const LOST: Duration = Duration::from_micros(200);
+/// The same of who has waited for a broker's answer, which is work, on the same processor.
+const LONG_ASKED: Duration = Duration::from_millis(2);
 const WHILE: Duration = Duration::from_millis(2);
 /// Calls after which a session was one.
 const FEW: u64 = 32;
@@ -216,7 +218,9 @@ impl Partner {
                 self.more.store(false, Ordering::SeqCst);
                 std::mem::take(&mut seats.new)
             };
+            affinity::settle(true);
             let got = self.look(workers, new, &mut off);
+            affinity::settle(false);
             let pays = got.calls >= FEW
                 && got.worth * u32::try_from(got.calls).unwrap_or(u32::MAX) >= got.time;
             pause = match pays && !got.lost {
@@ -265,7 +269,9 @@ impl Partner {
         let crowded = seats.len() < processors() && seats.iter().any(|seat| seat.processor == own);
         let mut lost = crowded;
         let (mut before, mut last) = (begin, begin);
-        let mut counted = (begin, 0_u64);
+        let first_asked = asked_brokers();
+        let mut asked = first_asked;
+        let mut counted = (begin, 0_u64, asked);
         let mut pace = &ALONE;
         let gone = |count| {
             if count > 0 {
@@ -292,7 +298,10 @@ impl Partner {
             }
             let now = Instant::now();
             pace = if seats.iter().any(|seat| seat.kept) { &TURNS } else { &ALONE };
-            lost = now - before > LOST || late > 4 + calls / pace.late;
+            let in_asking = asked_brokers() - asked;
+            asked += in_asking;
+            let away = (now - before).saturating_sub(in_asking);
+            lost = away > LOST || in_asking > LONG_ASKED || late > 4 + calls / pace.late;
             before = now;
             if served > 0 {
                 calls += served;
@@ -302,12 +311,13 @@ impl Partner {
             } else {
                 std::hint::spin_loop();
             }
-            if now - counted.0 > WHILE {
-                let few = (now - counted.0).as_nanos() / pace.worth.as_nanos();
+            let spun = (now - counted.0).saturating_sub(asked - counted.2);
+            if spun > WHILE {
+                let few = spun.as_nanos() / pace.worth.as_nanos();
                 if u128::from(calls - counted.1) < few {
                     break;
                 }
-                counted = (now, calls);
+                counted = (now, calls, asked);
                 // Others may have use for the seats of those who have gone on otherwise.
                 let idle = seats.extract_if(.., |seat| !std::mem::take(&mut seat.posts));
                 gone(idle.map(|seat| seat.dismiss()).count());
@@ -317,7 +327,7 @@ impl Partner {
                 self.seat(&mut seats, own);
             }
         }
-        let time = before.max(last) - begin;
+        let time = (before.max(last) - begin).saturating_sub(asked - first_asked);
         seats.iter().for_each(Seat::dismiss);
         workers.do_work();
         Yield { calls, time, lost, worth: pace.worth, crowded }

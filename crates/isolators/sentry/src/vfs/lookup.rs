@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::kernel::Kernel;
 use crate::task::waiter::lock;
 
-use super::broker::MOST_ASKED;
+use super::broker::{MOST_ASKED, Opens};
 use super::host::Says;
 use super::{Entry, HostNode, Node};
 
@@ -75,6 +75,12 @@ impl Entry {
             }
         }
         let since = directory.now();
+        let opens = match opens {
+            true => Opens::Any,
+            // Where others write, who opens it later opens it anew.
+            false if directory.is_shared() => Opens::Nothing,
+            false => Opens::File,
+        };
         let found = broker.lookup(directory.handle(broker)?, name, opens);
         let found = found.inspect_err(|errno| {
             if *errno == Errno::NOENT

@@ -64,7 +64,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 pub use attributes::{Attributes, Kind, Time};
 pub use broker::{
-    Broker, BrokerClient, Found, ProcessFile, StartBrokerError, StoreMaker, pair, served_tree,
+    Broker, BrokerClient, Found, Opens, ProcessFile, StartBrokerError, StoreMaker, asked_brokers,
+    pair, served_tree,
 };
 pub use change::Make;
 pub use change_attributes::NewTime;

@@ -10,7 +10,7 @@ use crate::task::waiter::lock;
 
 use super::super::Attributes;
 use super::line::{Answer, Line, ended};
-use super::{ATTRIBUTES, EXTENDED, Found, Operation, ProcessFile, READS, Request};
+use super::{ATTRIBUTES, EXTENDED, Found, Opens, Operation, ProcessFile, READS, Request};
 use crate::platform::{HostPid, HostTid};
 
 /// What is told of a file: how it was found, and its attributes.
@@ -158,8 +158,8 @@ impl BrokerClient {
         Ok((Found { handle, reads: *reads == READS, attributes }, descriptors.pop()))
     }
 
-    /// A handle (`O_PATH`) of `name` in `directory`; of a link itself. With `opens` one that
-    /// can be read, if it is a regular file or directory and the host lets it.
+    /// A handle (`O_PATH`) of `name` in `directory`; of a link itself. One that can be read, if
+    /// it is of what `opens` says and the host lets it.
     ///
     /// # Errors
     /// As openat2(2).
@@ -167,9 +167,9 @@ impl BrokerClient {
         &self,
         directory: BorrowedFd<'_>,
         name: &[u8],
-        opens: bool,
+        opens: Opens,
     ) -> Result<Found, Errno> {
-        let numbers = [opens.into(), 0, 0, 0, 0];
+        let numbers = [opens as u64, 0, 0, 0, 0];
         self.find(Operation::Lookup, numbers, [name, b""], &[directory]).map(|(found, _)| found)
     }
 

@@ -1,7 +1,9 @@
 //! The sentry's ends of the lines to a broker.
 
+use std::cell::Cell;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -9,6 +11,16 @@ use crate::platform::affinity;
 use crate::task::waiter::lock;
 
 use super::{NOT_MINE, Operation, Request, receive, send};
+
+thread_local! {
+    static ASKED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// How long the calling thread has waited for brokers' answers so far.
+#[must_use]
+pub fn asked_brokers() -> Duration {
+    ASKED.get()
+}
 
 /// Where a broker is asked, by one at a time.
 #[derive(Debug)]
@@ -30,10 +42,13 @@ impl Line {
         with: &[BorrowedFd<'_>],
         room: usize,
     ) -> Result<Option<Answer>, Errno> {
-        affinity::staying(|processor| {
+        let begin = Instant::now();
+        let answer = affinity::staying(|processor| {
             let processor = u16::try_from(processor).unwrap_or(0);
             talk(&lock(&self.socket), &request.encode(processor), with, room)
-        })
+        });
+        ASKED.set(ASKED.get().saturating_add(begin.elapsed()));
+        answer
     }
 
     pub(super) fn sync(

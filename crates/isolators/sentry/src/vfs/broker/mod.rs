@@ -21,6 +21,7 @@ use super::Attributes;
 mod client;
 mod line;
 mod names;
+mod processors;
 mod server;
 mod stored;
 mod syncer;
@@ -29,6 +30,8 @@ mod tree;
 mod wall;
 
 pub use client::BrokerClient;
+pub use line::asked_brokers;
+pub use names::Opens;
 pub use server::Broker;
 pub use stored::StoreMaker;
 pub(super) use stored::is_name as is_stored_name;
@@ -271,10 +274,10 @@ mod tests {
         };
         let find = |name: &[u8]| {
             let since = root.now();
-            let found = client.lookup(root.handle(&client).unwrap(), name, true).unwrap();
+            let found = client.lookup(root.handle(&client).unwrap(), name, Opens::File).unwrap();
             Arc::new(root.found(found, since))
         };
-        // Found, open and told of by one request.
+        // Looked at, open and told of by one request.
         let mut file = None;
         asked(1, &mut || file = Some(find(b"file")));
         let (file, other) = (file.unwrap(), find(b"other"));
@@ -415,7 +418,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "text").unwrap();
         let (client, root, server) = serve(folder.path());
-        let file = client.lookup(root.as_fd(), b"file", true).unwrap().handle;
+        let file = client.lookup(root.as_fd(), b"file", Opens::Any).unwrap().handle;
         assert_eq!(client.sync_all(file.as_fd()), Ok(()));
         assert_eq!(client.sync_all(handle("/dev/null".as_ref()).as_fd()), Err(Errno::XDEV));
         drop(client);
@@ -451,7 +454,7 @@ mod tests {
     fn disks_are_known() {
         let (client, root, server) = serve("/dev".as_ref());
         let root = HostNode::root(root, &HostFs::new(false)).unwrap();
-        let found = client.lookup(root.handle(&client).unwrap(), b"shm", true).unwrap();
+        let found = client.lookup(root.handle(&client).unwrap(), b"shm", Opens::Any).unwrap();
         let below = root.found(found, root.now());
         let devices = std::collections::BTreeSet::from([root.id().0, below.id().0]);
         assert!(root.fs.disks().into_iter().map(|(device, _)| device).eq(devices));
@@ -467,7 +470,7 @@ mod tests {
         let (client, root, server) = serve(folder.path());
         let root = root.as_fd();
 
-        let look = |name: &[u8]| client.lookup(root, name, false);
+        let look = |name: &[u8]| client.lookup(root, name, Opens::Nothing);
         let file = look(b"file").unwrap().handle;
         let open = client.open(file.as_fd(), 0).unwrap();
         let mut bytes = [0; 4];
@@ -484,7 +487,11 @@ mod tests {
         for path in ["/proc", "/proc/self/mem", "/dev/null"] {
             let other = handle(path.as_ref());
             assert_eq!(client.open(other.as_fd(), 0).err(), Some(Errno::XDEV), "{path}");
-            assert_eq!(client.lookup(other.as_fd(), b"x", true).err(), Some(Errno::XDEV), "{path}");
+            assert_eq!(
+                client.lookup(other.as_fd(), b"x", Opens::Any).err(),
+                Some(Errno::XDEV),
+                "{path}"
+            );
             assert_eq!(client.change_mode(other.as_fd(), 0).err(), Some(Errno::XDEV), "{path}");
         }
         drop(client);

@@ -5,6 +5,41 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
+use super::super::Kind;
+use super::told::is_stored;
+
+/// What is opened for reading, if the host lets it, as it is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opens {
+    /// Nothing: there is a handle that names it.
+    Nothing,
+    /// A regular file: who has looked at one mostly reads it next, and it is no descriptor more.
+    File,
+    /// A regular file or a directory.
+    Any,
+}
+
+impl Opens {
+    /// By the number in a request.
+    pub(super) fn of(number: u64) -> Self {
+        match number {
+            0 => Opens::Nothing,
+            1 => Opens::File,
+            _ => Opens::Any,
+        }
+    }
+
+    /// Whether one of this type is.
+    pub(super) fn has(self, kind: Kind) -> bool {
+        match self {
+            Opens::Nothing => false,
+            Opens::File => kind == Kind::Regular,
+            Opens::Any => is_stored(kind),
+        }
+    }
+}
+
 /// A single name, neither empty nor going up.
 pub(super) fn component(name: &[u8]) -> Result<&[u8], Errno> {
     let bad = name.is_empty()

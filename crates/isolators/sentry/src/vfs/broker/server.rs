@@ -13,7 +13,8 @@ use crate::platform::affinity;
 use crate::task::waiter::lock;
 
 use super::super::Kind;
-use super::names::{beneath, component, hand_over, own_attribute, readable_attribute};
+use super::names::{Opens, beneath, component, hand_over, own_attribute, readable_attribute};
+use super::processors::Processors;
 use super::stored;
 use super::syncer::Mounts;
 use super::told::{Told, is_interface, is_stored, mount_of, told, told_of};
@@ -40,37 +41,6 @@ enum Answer {
     Bytes(Vec<u8>),
     /// The line to the thread that waits for disks.
     SyncLine,
-}
-
-/// Where requests come from, and this thread runs.
-#[derive(Debug, Default)]
-struct Processors {
-    own: Option<u16>,
-    /// The last request's, and how many came from there in a row.
-    last: u16,
-    row: u32,
-    /// How many came from elsewhere than `own`.
-    astray: u32,
-}
-
-impl Processors {
-    /// Goes to where several in a row have come from; anywhere, if they come from everywhere.
-    fn follow(&mut self, processor: u16) {
-        const ROW: u32 = 3;
-        const MOST_ASTRAY: u32 = 8;
-        self.row = if processor == self.last { self.row.saturating_add(1) } else { 1 };
-        self.last = processor;
-        if self.row >= ROW && self.own != Some(processor) {
-            self.own = Some(processor);
-            affinity::stay_on(processor.into());
-        }
-        let Some(own) = self.own else { return };
-        self.astray = if processor == own { 0 } else { self.astray + 1 };
-        if self.astray >= MOST_ASTRAY {
-            (self.own, self.astray) = (None, 0);
-            affinity::run_anywhere(None);
-        }
-    }
 }
 
 /// The process's side.
@@ -248,7 +218,7 @@ impl Broker {
         let kind = kind.ok_or(Errno::INVAL)?;
         let name = component(&request.first);
         match request.operation {
-            LOOKUP => self.lookup(first, name?, number != 0).map(Answer::Found),
+            LOOKUP => self.lookup(first, name?, Opens::of(number)).map(Answer::Found),
             STAT => self.stat(first, &request.first).map(Answer::Bytes),
             LOOKUP_ALL => self.lookup_all(first, &request.first).map(Answer::All),
             OPEN => self.open(first, kind, low(number)).map(Answer::Descriptor),
@@ -258,7 +228,7 @@ impl Broker {
                 let name = name?;
                 let file = beneath(first, name, flags, low(number) & 0o7777)?;
                 hand_over(&file, low(number), owner)?;
-                Ok(Answer::Both(file, self.lookup(first, name, false)?))
+                Ok(Answer::Both(file, self.lookup(first, name, Opens::Nothing)?))
             }
             CREATE_UNNAMED => {
                 let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -274,7 +244,7 @@ impl Broker {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
                 rustix::fs::mkdirat(first, name?, mode)?;
                 self.own(first, name?, Kind::Directory, owner)?;
-                self.lookup(first, name?, true).map(Answer::Found)
+                self.lookup(first, name?, Opens::Any).map(Answer::Found)
             }
             REMOVE => {
                 let flags = if number != 0 { AtFlags::REMOVEDIR } else { AtFlags::empty() };
@@ -311,7 +281,7 @@ impl Broker {
                 let second = with.get(1).ok_or(Errno::INVAL)?;
                 let flags = AtFlags::SYMLINK_FOLLOW;
                 rustix::fs::linkat(&self.own, Self::again(first), second, name?, flags)?;
-                self.lookup(second, name?, false).map(Answer::Found)
+                self.lookup(second, name?, Opens::Nothing).map(Answer::Found)
             }
             CHANGE_MODE => {
                 let mode = Mode::from_raw_mode(low(number) & 0o7777);
@@ -366,8 +336,10 @@ impl Broker {
         }
     }
 
-    fn lookup(&self, directory: &OwnedFd, name: &[u8], opens: bool) -> Result<Found, Errno> {
-        if opens && let Some(found) = self.open_stored(directory, name)? {
+    fn lookup(&self, directory: &OwnedFd, name: &[u8], opens: Opens) -> Result<Found, Errno> {
+        if opens != Opens::Nothing
+            && let Some(found) = self.open_stored(directory, name, opens)?
+        {
             return Ok(found);
         }
         let handle = beneath(directory, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
@@ -384,16 +356,21 @@ impl Broker {
     }
 
     /// A regular file or directory of a mount that is served, open to be read; `None` if it is
-    /// not that or the host does not let it.
-    fn open_stored(&self, directory: &OwnedFd, name: &[u8]) -> Result<Option<Found>, Errno> {
+    /// not to be opened or the host does not let it.
+    fn open_stored(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        opens: Opens,
+    ) -> Result<Option<Found>, Errno> {
         let before = told_of(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if !is_stored(before.attributes.kind()) || !lock(&self.mounts).contains(&before.mount) {
+        if !opens.has(before.attributes.kind()) || !lock(&self.mounts).contains(&before.mount) {
             return Ok(None);
         }
         // The host may have put something else there meanwhile, which must not block.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let Ok(handle) = beneath(directory, name, flags, 0) else { return Ok(None) };
-        let is_same = |told: &Told| told.mount == before.mount && is_stored(told.attributes.kind());
+        let is_same = |told: &Told| told.mount == before.mount && opens.has(told.attributes.kind());
         let told = told(&handle).ok().filter(is_same);
         Ok(told.map(|told| Found { handle, reads: true, attributes: told.attributes }))
     }
@@ -404,7 +381,10 @@ impl Broker {
         if names.len() > MOST_FOUND {
             return Err(Errno::INVAL);
         }
-        names.iter().map(|name| Ok(self.lookup(directory, component(name)?, true).ok())).collect()
+        names
+            .iter()
+            .map(|name| Ok(self.lookup(directory, component(name)?, Opens::Any).ok()))
+            .collect()
     }
 
     fn keep_processes(&self, mut with: Vec<OwnedFd>) -> Result<Answer, Errno> {

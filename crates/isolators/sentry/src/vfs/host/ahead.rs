@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::lock;
 
-use super::super::broker::{BrokerClient, Found, MOST_FOUND};
+use super::super::broker::{BrokerClient, Found, MOST_FOUND, Opens};
 use super::names::Names;
 use super::{Changes, HostNode};
 
@@ -91,7 +91,7 @@ impl HostNode {
             return Ok((early.found, early.copies));
         }
         let copies = file.changes.copies.load(Ordering::SeqCst);
-        let found = broker.lookup(self.handle(broker)?, name, true)?;
+        let found = broker.lookup(self.handle(broker)?, name, Opens::Any)?;
         if is(&found) { Ok((found, copies)) } else { Err(Errno::NOENT) }
     }
 

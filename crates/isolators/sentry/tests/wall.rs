@@ -33,14 +33,18 @@ fn descriptors(pid: u32) -> Vec<PathBuf> {
 }
 
 fn start(sandbox: &Sandbox) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_caisson-sentry"))
+    command(sandbox).spawn().unwrap()
+}
+
+fn command(sandbox: &Sandbox) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caisson-sentry"));
+    command
         .args(["do", "--env", "PATH=/bin", "--root"])
         .arg(sandbox.root())
         .args(["/bin/sh", "-c", "echo up >/tmp/up.new; mv /tmp/up.new /tmp/up; read x; echo $x"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::piped());
+    command
 }
 
 /// The broker and the sentry among a command's children, once a guest runs: the sentry
@@ -279,6 +283,38 @@ fn containers_and_their_pods_have_nothing_on_the_host() {
     }
     is_confined(sentry, "0000000000000000", CONFIGURED);
     is_behind_a_filter(sentry);
+}
+
+/// Who started it hears why a sandbox has ended, if no guest has ended it.
+#[test]
+fn a_process_of_the_sandbox_that_is_killed_is_told_of() {
+    use std::io::Write;
+    if !sandbox::possible() {
+        return;
+    }
+    for (kernel, code, told) in [(true, 137, "kernel"), (false, 0, "broker")] {
+        let sandbox = Sandbox::new();
+        let mut child = command(&sandbox).stderr(Stdio::piped()).spawn().unwrap();
+        until("it runs", || sandbox.path("tmp/up").exists().then_some(()));
+        let (broker, sentry) = broker_and_sentry(child.id());
+        let pid = if kernel { sentry } else { broker };
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        // It may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(b"typed\n");
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = format!(
+            "caisson-sentry: the sandbox's {told} was ended by SIGKILL: from outside, or for want \
+             of memory\n"
+        );
+        assert_eq!((said, code_of(output.status)), (expected, code));
+    }
+}
+
+fn code_of(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(crate) use self::boot::{Further, Given, boot, boot_beside};
 pub use self::program::Program;
 pub(crate) use self::program::{Streams, find_in_path, home_of, start};
 use crate::net::Uplink;
+use crate::panic_report::STATUS;
 use crate::platform;
 use crate::task::Status;
 use crate::vfs::setup::{Layout, MountError};
@@ -54,6 +55,14 @@ pub enum LaunchError {
         /// What the host said.
         errno: Errno,
     },
+    /// It was there, and a process of it has ended before its time.
+    #[error("the sandbox's {process} was ended by {}", cause(*signal))]
+    Killed {
+        /// Which.
+        process: &'static str,
+        /// By which signal of the host's; 0: by a panic.
+        signal: i32,
+    },
     /// The program can't be executed.
     #[error("execute {program} in the sandbox: {errno}")]
     Execute {
@@ -62,6 +71,22 @@ pub enum LaunchError {
         /// What our kernel says.
         errno: Errno,
     },
+}
+
+/// What it means if a process of the sandbox is ended by a signal.
+fn cause(signal: i32) -> String {
+    const SIGKILL: i32 = 9;
+    const SIGSYS: i32 = 31;
+    let bug = "this is a bug of Caisson's: please report it. The host is not affected";
+    match signal {
+        0 => format!("a panic: {bug}"),
+        SIGKILL => "SIGKILL: from outside, or for want of memory".to_owned(),
+        SIGSYS => format!("SIGSYS, for a host call that is in no table of its wall: {bug}"),
+        signal => {
+            let name = caisson_sys::signal_names::name(signal).unwrap_or("?");
+            format!("SIG{name}: {bug}")
+        }
+    }
 }
 
 fn step(step: &'static str) -> impl Fn(Errno) -> LaunchError {
@@ -109,10 +134,18 @@ pub fn run(
         Side::Parent { pid, .. } => pid,
     };
     drop((client, uplink));
-    let status = wait(sentry)?;
+    let ended = wait(sentry)?;
+    // A guest never ends it by a signal, nor is it alone in being killed if the caller is.
+    if let Some(signal) = ended.terminating_signal() {
+        report(&LaunchError::Killed { process: "kernel", signal });
+    }
     // Its other end is closed: the broker ends by itself.
-    wait(broker)?;
-    Ok(status)
+    let broker = wait(broker)?;
+    let panicked = (broker.exit_status() == Some(STATUS.into())).then_some(0);
+    if let Some(signal) = broker.terminating_signal().or(panicked) {
+        report(&LaunchError::Killed { process: "broker", signal });
+    }
+    Ok(code(ended))
 }
 
 /// Namespaces of the sandbox's processes.
@@ -201,10 +234,10 @@ pub(crate) fn code_of(status: Status) -> u8 {
     }
 }
 
-fn wait(pid: Pid) -> Result<u8, LaunchError> {
+fn wait(pid: Pid) -> Result<WaitStatus, LaunchError> {
     loop {
         match waitpid(Some(pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => return Ok(code(status)),
+            Ok(Some((_, status))) => return Ok(status),
             Ok(None) | Err(Errno::INTR) => {}
             Err(errno) => return Err(step("wait for the sentry")(errno)),
         }

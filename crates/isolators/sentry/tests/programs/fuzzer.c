@@ -198,6 +198,8 @@ static void once(struct chance *c) {
         if (n == SYS_arch_prctl && (a[0] & 0xfff) != 5) return;
         if (n == SYS_prlimit64) a[2] = 0;
     }
+    /* The host's disks keep all that wait for them. */
+    if ((n == SYS_sync || n == SYS_syncfs || n == SYS_fsync) && draw(c) % 64) return;
     /* Nobody goes on with what stops for a tracer, or lives on that may only read and write. */
     if (n == SYS_ptrace && (a[0] == 0 || a[0] == 16 || a[0] == 0x4206)) return;
     if ((n == SYS_prctl && a[0] == 22) || (n == SYS_seccomp && (unsigned)a[0] < 2)) return;

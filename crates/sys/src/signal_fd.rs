@@ -129,8 +129,20 @@ impl AsFd for SignalFd {
 /// # Errors
 /// `EINVAL` for a number that is no signal, or `SIGKILL` or `SIGSTOP`.
 pub fn restore_default_action(signal: i32) -> io::Result<()> {
-    // SAFETY: SIG_DFL installs no handler, so no code can run on a signal.
-    match unsafe { libc::signal(signal, libc::SIG_DFL) } {
+    act(signal, libc::SIG_DFL)
+}
+
+/// Has the calling process, and who it starts, ignore `signal`.
+///
+/// # Errors
+/// As [`restore_default_action`].
+pub fn ignore(signal: i32) -> io::Result<()> {
+    act(signal, libc::SIG_IGN)
+}
+
+fn act(signal: i32, action: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: both actions install no handler, so no code can run on a signal.
+    match unsafe { libc::signal(signal, action) } {
         libc::SIG_ERR => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }

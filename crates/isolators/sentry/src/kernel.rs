@@ -99,6 +99,8 @@ pub struct Kernel {
     pub limits: Limits,
     /// Processor time of its processes that have ended.
     pub spent: Mutex<crate::time::Usage>,
+    /// How much ran lately.
+    pub load: Mutex<crate::vfs::Load>,
 }
 
 /// What a container's kernel may have in common with that of another one.
@@ -154,6 +156,7 @@ impl Kernel {
             ids: OnceLock::new(),
             limits: Limits::default(),
             spent: Mutex::default(),
+            load: Mutex::default(),
         })
     }
 
@@ -195,6 +198,7 @@ impl Kernel {
             ids: OnceLock::new(),
             limits: Limits::default(),
             spent: Mutex::default(),
+            load: Mutex::default(),
         })
     }
 

@@ -279,6 +279,42 @@ fn procfs_and_sysfs_answer() {
     );
 }
 
+/// What the processors are, and what they did.
+#[test]
+fn processors_are_told_of() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "grep -E '^(vendor_id|model name|cache size)' /proc/cpuinfo; \
+                  grep -c ^processor /proc/cpuinfo; grep -cE '^flags.* sse2 ' /proc/cpuinfo; \
+                  grep -cE '^flags.* (vmx|svm|pku)( |$)' /proc/cpuinfo";
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let told = ["vendor_id", "model name", "cache size"];
+    let told = |line: &&str| told.iter().any(|name| line.starts_with(name));
+    let mut wanted: Vec<&str> = text.lines().filter(told).collect();
+    let count = std::thread::available_parallelism().unwrap().get().to_string();
+    let all = text.lines().filter(|line| line.starts_with("processor")).count();
+    if count != all.to_string() {
+        eprintln!("left out: {all} processors, of which {count} are ours");
+        return;
+    }
+    wanted.extend([&*count, &*count, "0"]);
+    let ended = run(&sandbox, &[], script);
+    assert_eq!(ended.stdout.lines().collect::<Vec<_>>(), wanted, "{ended:?}");
+    // Time that is used is in the sum, and that of all is what has passed.
+    let script = "used() { sed -n '1s/^cpu  //p' /proc/stat; }; \
+                  set -- $(used); before=$(($1 + $3)); i=0; \
+                  until set -- $(used); test $(($1 + $3 - before)) -ge 20; do \
+                  i=$((i + 1)); test $i -lt 100000 || exit 1; done; \
+                  set -- $1 $3 $4 $(sed 's/[.].*//; s/$/ /' /proc/uptime) $(grep -c ^cpu. /proc/stat); \
+                  all=$(($1 + $2 + $3)); most=$((($4 + 1) * ($5 - 1) * 100)); \
+                  test $all -le $most && test $all -ge $((most / 4)) && echo adds up; \
+                  grep -cE '^[0-9]+[.][0-9]{2} .* 1/1 ' /proc/loadavg";
+    let ended = run(&sandbox, &[], script);
+    assert_eq!(ended.stdout, "adds up\n1\n", "{ended:?}");
+}
+
 /// What is known of files has descriptors, of which the host allows only so many.
 #[test]
 fn few_descriptors_are_enough_for_many_files() {

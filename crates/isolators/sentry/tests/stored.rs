@@ -284,3 +284,24 @@ fn containers_of_a_pod_keep_theirs_apart() {
     let ended = refused.call(&["run"], &[]);
     assert!(ended.code != 0 && ended.stderr.contains("--overlay2"), "{ended:?}");
 }
+
+/// What the host lets a file grow to ends calls, not the sandbox.
+#[test]
+fn the_host_limits_files() {
+    if !sandbox::possible() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    // Of each of them the limit allows more; not of the one that keeps all.
+    let inside = "i=0; while test $i -lt 20; do head -c 60000 /dev/zero >/tmp/$i; i=$((i + 1)); done; \
+                  head -c 60000 /dev/zero >/dev/shm/x; echo lives";
+    let script = format!(
+        "ulimit -f 150; exec {} do --overlay2 root:self --root {} /bin/sh -c '{inside}'",
+        env!("CARGO_BIN_EXE_caisson-sentry"),
+        sandbox.root().display()
+    );
+    let mut command = Command::new("sh");
+    let ended = finish(command.args(["-c", &script]));
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "lives\n"), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+}

@@ -4,9 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex};
 
-use caisson_sys::signal_fd::SignalFd;
+use caisson_sys::signal_fd::{self, SignalFd};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use super::{LaunchError, io_step, step};
@@ -15,7 +15,9 @@ use crate::net::{Network, Uplink};
 use crate::task::waiter::lock;
 use crate::vfs::leases::USUAL_BREAK;
 use crate::vfs::setup::{Layout, MountError, root_walker};
-use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, limit_handles};
+use crate::vfs::{
+    BrokerClient, Fifos, FileSystem, MountTable, Poller, learn_processors, limit_handles,
+};
 use crate::wall::{empty_root, processes, shed, tie};
 use crate::{control, panic_report, platform, settings, signal, syscalls};
 
@@ -59,6 +61,8 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     } = given;
     panic_report::install(name);
     raise_descriptors();
+    unlimit_files()?;
+    learn_processors();
     // The broker's from here on: only it opens.
     let procfs = processes()?;
     broker.keep_processes(Some(procfs.as_fd())).map_err(step("give the broker a procfs"))?;
@@ -120,6 +124,14 @@ fn raise_descriptors() {
     // What can't be raised stays as it is.
     let _ = setrlimit(Resource::Nofile, limit);
     limit_handles(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
+}
+
+/// A file of ours may hold many of a guest's, each of which its own limit is for.
+fn unlimit_files() -> Result<(), LaunchError> {
+    let none = Rlimit { current: None, maximum: None };
+    // Without privilege it stays as it is: what is beyond it then fails, and ends nothing.
+    let _ = setrlimit(Resource::Fsize, none);
+    signal_fd::ignore(Signal::XFSZ.as_raw()).map_err(io_step("ignore a signal"))
 }
 
 fn over(

@@ -141,7 +141,7 @@ pub(super) fn mmap(call: &Call<'_>, frame: &Frame) -> Framed {
     const PLAIN: u64 = map::PRIVATE | map::ANONYMOUS | map::NORESERVE;
     let [hint, length, protection, flags, _, offset] = call.args;
     let of_file = flags & map::ANONYMOUS == 0;
-    if of_file && !offset.is_multiple_of(PAGE) {
+    if !offset.is_multiple_of(PAGE) {
         return Err(Errno::INVAL.into());
     }
     let file = of_file.then(|| call.open_file(4)).transpose()?;

@@ -75,6 +75,7 @@ pub use exec::start_first;
 pub use growth::grow;
 use limits::allow_growth;
 pub use limits::{allow_size, watch as watch_processor_time};
+pub(crate) use mounts::MOUNTABLE;
 pub use posted::Partner;
 pub use prctl::Habits;
 use rustix::io::Errno;

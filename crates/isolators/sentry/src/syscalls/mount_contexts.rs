@@ -10,7 +10,7 @@ use crate::task::waiter::lock;
 use crate::vfs::mount::{ContextState, FsContext, Options, Stage};
 use crate::vfs::{Kind, MountFlags, OpenFile, open, status};
 
-use super::mounts::{KINDS, NewFileSystem, is_root, new_file_system, permitted};
+use super::mounts::{MOUNTABLE, NewFileSystem, is_root, new_file_system, permitted};
 use super::paths::walk_or_itself;
 use super::{Call, Outcome};
 
@@ -35,7 +35,7 @@ pub(super) fn fsopen(call: &Call<'_>) -> Outcome {
         return Err(Errno::INVAL.into());
     }
     let kind = String::from_utf8(short(call, 0, 4096)?).map_err(|_| Errno::NODEV)?;
-    if kind != "overlay" && !KINDS.contains(&kind.as_str()) {
+    if kind != "overlay" && !MOUNTABLE.contains(&kind.as_str()) {
         return Err(Errno::NODEV.into());
     }
     add(call, FsContext::new(&kind, None), call.uint(1) & CLOSE_ON_EXEC != 0)

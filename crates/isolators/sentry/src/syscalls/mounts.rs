@@ -94,7 +94,7 @@ pub(super) fn mount(call: &Call<'_>) -> Outcome {
 
 /// Types that can be mounted, but for overlays.
 // A devtmpfs would be a way to nodes that the container was not given.
-pub(super) const KINDS: [&str; 6] = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devpts"];
+pub(crate) const MOUNTABLE: [&str; 6] = ["proc", "sysfs", "tmpfs", "ramfs", "mqueue", "devpts"];
 
 /// What a file system is made of.
 pub(super) struct NewFileSystem<'a> {
@@ -119,7 +119,7 @@ pub(super) fn new_file_system(
     let data = std::str::from_utf8(data).map_err(|_| Errno::INVAL)?;
     let mut options = Options::parse(kind, data.split(',')).map_err(|_| Errno::INVAL)?;
     let who = lock(&call.thread.credentials).clone();
-    if !KINDS.contains(&kind) {
+    if !MOUNTABLE.contains(&kind) {
         return Err(Errno::NODEV);
     }
     // Others show what belongs to namespaces that are not this one's.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::task::Caps;
 use crate::task::namespaces::{Names, domain_name, host_name};
 use crate::task::waiter::lock;
+use crate::vfs;
 
 use super::{Call, Outcome};
 
@@ -120,7 +122,10 @@ pub(super) fn sysinfo(call: &Call<'_>) -> Outcome {
     let (total, free) = call.kernel.memory();
     let up = call.kernel.booted.elapsed().as_secs();
     let processes = lock(&call.kernel.tree).rows().count() as u64;
-    let mut words = vec![up, 0, 0, 0, total, free, 0, 0, 0, 0, processes & 0xffff, 0, 0];
+    // In parts of 65,536.
+    let parts = |load: Duration| u64::try_from(load.as_micros() * 65_536 / 1_000_000).unwrap_or(0);
+    let [one, five, fifteen] = vfs::load(call.kernel).map(parts);
+    let mut words = vec![up, one, five, fifteen, total, free, 0, 0, 0, 0, processes & 0xffff, 0, 0];
     // The unit of memory is one byte.
     words.push(1);
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();

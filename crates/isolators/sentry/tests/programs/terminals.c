@@ -211,10 +211,16 @@ int main(void) {
     /* locks and numbers */
     m = open("/dev/ptmx", O_RDWR | O_NOCTTY);
     P("locked %ld", E(open(ptsname(m), O_RDWR | O_NOCTTY)));
+    P(" peer %ld", E(ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY)));
     n = 0; ioctl(m, TIOCSPTLCK, &n);
     s = open(ptsname(m), O_RDWR | O_NOCTTY);
     P(" open %d packet %ld", s >= 0, E(ioctl(m, TIOCPKT, &(int){1})));
     write(s, "p", 1); n = read(m, b, 9); P(" %d %d %c\n", n, b[0], b[1]);
+    int peer = ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    P("peer %d same %d", peer >= 0, !strcmp(ttyname(peer), ptsname(m)));
+    P(" closes %d flags %o none %ld", fcntl(peer, F_GETFD), fcntl(peer, F_GETFL) & ~0100000, E(ioctl(s, TIOCGPTPEER, O_RDWR)));
+    P(" %ld\n", E(read(peer, b, 1)));
+    close(peer);
     strcpy(b, ptsname(m));
     close(s); close(m);
     P("gone %ld\n", E(open(b, O_RDWR)));

@@ -425,6 +425,16 @@ static void places(void) {
     semctl(second, 0, IPC_RMID);
 }
 
+/* Where nothing is mapped from, an offset has to be one of a page, too. */
+static void offsets(void) {
+    void *odd = mmap(0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 4096);
+    P("offset %d", odd != MAP_FAILED);
+    for (long at = 1; at < 4096; at += 1365)
+        P(" %ld", E(syscall(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, at)));
+    P("\n");
+    munmap(odd, 4096);
+}
+
 int main(void) {
     memory_into_pipes();
     left();
@@ -444,5 +454,6 @@ int main(void) {
     put_together(AF_INET6);
     roots();
     locked();
+    offsets();
     P("done\n");
 }

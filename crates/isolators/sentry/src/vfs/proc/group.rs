@@ -57,7 +57,7 @@ fn memory(kernel: &Kernel) -> [u64; 3] {
 }
 
 /// Processor time of its processes, those that have ended, too.
-fn time(kernel: &Kernel) -> Usage {
+pub(super) fn time(kernel: &Kernel) -> Usage {
     let (processes, ended): (Vec<_>, Usage) = {
         // Under the lock under which one ends: it is counted once.
         let tree = lock(&kernel.tree);

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::kernel::Kernel;
-use crate::syscalls::system;
+use crate::syscalls::{MOUNTABLE, system};
 use crate::task::pid_namespace::Pids;
-use crate::task::waiter::lock;
 
-use super::super::Time;
 use super::super::leases;
 use super::super::locks::{LOCKS, Owner, Space};
+use super::processors;
 
 /// Names of them.
 pub(super) const TEXTS: [&str; 18] = [
@@ -36,20 +35,14 @@ pub(super) const TEXTS: [&str; 18] = [
 
 /// What a text says now.
 pub(super) fn of_kernel(kernel: &Kernel, pids: &Pids, name: &str) -> Vec<u8> {
-    let up = kernel.booted.elapsed();
-    let up = format!("{}.{:02}", up.as_secs(), up.subsec_millis() / 10);
     let text = match name {
         "version" => format!("Linux version {} {}\n", system::RELEASE, system::VERSION),
-        "uptime" => format!("{up} 0.00\n"),
-        "loadavg" => {
-            let tree = lock(&kernel.tree);
-            let last = tree.rows().map(|(pid, _)| pid).max().unwrap_or(1);
-            format!("0.00 0.00 0.00 1/{} {last}\n", tree.rows().count())
-        }
+        "uptime" => processors::uptime(kernel),
+        "loadavg" => processors::loadavg(kernel),
         "filesystems" => {
-            let none =
-                ["sysfs", "tmpfs", "proc", "cgroup2", "devtmpfs", "mqueue", "devpts", "ramfs"];
-            none.map(|kind| format!("nodev\t{kind}\n")).concat() + "\text4\n"
+            let own = ["cgroup2", "devtmpfs", "overlay"];
+            let all = MOUNTABLE.iter().chain(&own);
+            all.map(|kind| format!("nodev\t{kind}\n")).collect()
         }
         "locks" => locks(kernel, pids),
         "vmstat" => "nr_free_pages 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\n\
@@ -75,36 +68,8 @@ pub(super) fn of_kernel(kernel: &Kernel, pids: &Pids, name: &str) -> Vec<u8> {
                  Hugetlb:               0 kB\n"
             )
         }
-        "cpuinfo" => {
-            let mut text = String::new();
-            let all = system::processors();
-            for cpu in 0..all {
-                let _ = write!(
-                    text,
-                    "processor\t: {cpu}\nvendor_id\t: Caisson\ncpu family\t: 6\nmodel\t\t: 0\n\
-                     model name\t: x86-64\nstepping\t: 0\ncpu MHz\t\t: 0.000\nphysical id\t: 0\n\
-                     siblings\t: {all}\ncore id\t\t: {cpu}\ncpu cores\t: {all}\nfpu\t\t: yes\n\
-                     flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm\n\
-                     address sizes\t: 47 bits virtual\n\n"
-                );
-            }
-            text
-        }
-        "stat" => {
-            let booted =
-                Time::now().seconds - i64::try_from(kernel.booted.elapsed().as_secs()).unwrap_or(0);
-            let mut text = "cpu  0 0 0 0 0 0 0 0 0 0\n".to_owned();
-            for cpu in 0..system::processors() {
-                let _ = writeln!(text, "cpu{cpu} 0 0 0 0 0 0 0 0 0 0");
-            }
-            let tree = lock(&kernel.tree);
-            let last = tree.rows().map(|(pid, _)| pid).max().unwrap_or(1);
-            let _ = write!(
-                text,
-                "intr 0\nctxt 0\nbtime {booted}\nprocesses {last}\nprocs_running 1\nprocs_blocked 0\n"
-            );
-            text
-        }
+        "cpuinfo" => processors::cpuinfo(),
+        "stat" => processors::stat(kernel),
         "swaps" => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_owned(),
         _ => "\n".to_owned(),
     };

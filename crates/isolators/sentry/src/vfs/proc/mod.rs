@@ -12,6 +12,7 @@ mod opening;
 mod pages;
 mod privacy;
 mod process;
+mod processors;
 mod reader;
 mod resident;
 mod setting;
@@ -37,6 +38,8 @@ use super::{Attributes, Entry, FileTable, Kind, NamespaceFile, Node, OpenFile, T
 use kernel::TEXTS;
 use names::{NAMESPACES, NOT_OF_THREAD, OF_PROCESS, known};
 use process::of_process;
+pub use processors::Load;
+pub(crate) use processors::{learn_processors, load};
 pub use resident::most_memory;
 pub(super) use text::{Names, TextFile};
 

@@ -9,7 +9,7 @@ use crate::task::waiter::lock;
 use crate::task::{Caps, Pid};
 
 use super::termios::{SHORT, SIZE, SIZE2};
-use super::{Size, Tty};
+use super::{Size, Tty, registry};
 
 mod request {
     #![allow(missing_docs, reason = "names of ioctl_tty(2)")]
@@ -48,6 +48,7 @@ mod request {
     pub(super) const TIOCGPKT: u32 = 0x8004_5438;
     pub(super) const TIOCGPTLCK: u32 = 0x8004_5439;
     pub(super) const TIOCGEXCL: u32 = 0x8004_5440;
+    pub(super) const TIOCGPTPEER: u32 = 0x5441;
 }
 
 fn give(call: &Call<'_>, address: u64, value: u32) -> Result<i64, Errno> {
@@ -198,6 +199,9 @@ pub(super) fn of_master(
             Ok(0)
         }
         TIOCGPTLCK => give(call, argument, lock(&tty.state).locked.into()),
+        TIOCGPTPEER => {
+            registry::open_peer(call, tty, u32::try_from(argument).map_err(|_| Errno::INVAL)?)
+        }
         TIOCPKT => {
             let packet = memory.read_u32(argument)? != 0;
             lock(&tty.state).packet = packet;
@@ -256,6 +260,7 @@ pub(super) fn of_slave(
             tty.changed.wake();
             Ok(0)
         }
+        TIOCGPTPEER => Err(Errno::IO),
         TIOCSCTTY => {
             let able = lock(&call.thread.credentials).can(Caps::SYS_ADMIN);
             let force = argument == 1 && able;

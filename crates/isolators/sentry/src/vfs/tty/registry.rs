@@ -273,13 +273,38 @@ impl Terminals {
         tty: &Arc<Tty>,
         leader: Pid,
     ) -> Result<Arc<OpenFile>, Errno> {
-        let path = format!("/dev/pts/{}", tty.number);
-        let named = walker.walk(&walker.root, path.as_bytes(), true).and_then(Resolve::existing);
-        let entry = named.ok().filter(|entry| entry.kind() == Kind::Character);
+        let entry = named(walker, tty);
         let slave = Slave::open(tty, entry.as_ref())?;
         self.control(kernel, tty, leader, false)?;
         Ok(OpenFile::named(Box::new(slave), entry, status::READ_WRITE))
     }
+}
+
+/// Opens the slave of a master that is open (`TIOCGPTPEER`); its descriptor. `flags` are those
+/// of open(2).
+///
+/// # Errors
+/// As open(2).
+pub(super) fn open_peer(call: &Call<'_>, tty: &Arc<Tty>, flags: u32) -> Result<i64, Errno> {
+    let walker = call.walker();
+    let entry = named(&walker, tty);
+    let slave = Slave::open(tty, entry.as_ref())?;
+    if flags & status::NO_TTY == 0 {
+        let _ = call.kernel.terminals.control(call.kernel, tty, walker.pid, false);
+    }
+    let of_opening = status::CREATE | status::EXCLUSIVE | status::NO_TTY | status::TRUNCATE;
+    let file = OpenFile::named(Box::new(slave), entry, flags & !of_opening);
+    Ok(call.files().add(file, 0, flags & status::CLOSE_ON_EXEC != 0)?.into())
+}
+
+/// A terminal's name in the devpts that the walker finds.
+fn named(walker: &Walker<'_>, tty: &Tty) -> Option<Arc<Entry>> {
+    let path = format!("/dev/pts/{}", tty.number);
+    let found =
+        walker.walk(&walker.root, path.as_bytes(), true).and_then(Resolve::existing).ok()?;
+    let number = rustix::fs::makedev(136, tty.number);
+    let is_it = found.attributes(walker.kernel).is_ok_and(|seen| seen.number == number);
+    (found.kind() == Kind::Character && is_it).then_some(found)
 }
 
 fn add_name(pts: &Devpts, number: u32, owner: (u32, u32)) -> Result<(), Errno> {

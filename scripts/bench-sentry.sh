@@ -4,7 +4,8 @@
 # of programs, of starts, and memory when idle; medians, and ratios of medians. runsc keeps
 # what is written in an overlay of its own, whose files lie in one of the host's (root:self), the
 # others write to the host's file system: what writes is also measured with both sentries so, and
-# both on the host's.
+# both on the host's. TCP from outside goes over a veth pair between two network namespaces, which
+# are taken away afterwards.
 #
 # RUNS    rounds (3; the short form, 1, takes two to four minutes on two cores)
 # FILES   files that find and tar walk over (20000)
@@ -25,14 +26,17 @@ runs=${RUNS:-3}
 files=${FILES:-20000}
 read -ra peers <<<"${PEERS:-native sentry runsc self disk}"
 if [[ -z ${CAISSON_BENCH_OWN:-} ]]; then
-    scripts/packages.sh gcc libc6-dev python3 sqlite3 redis-tools
+    scripts/packages.sh gcc libc6-dev python3 sqlite3 redis-tools iproute2
     conformance/peers/install.sh runsc
     CAISSON_BENCH_OWN=1 exec unshare --mount --propagation private "$0"
 fi
 RUNSC=$PWD/.cache/peers/bin/runsc
 work=$(mktemp -d)
 ids=0
+export network=
 end() {
+    ip netns del "bench-in-$$" 2>/dev/null || true
+    ip netns del "bench-out-$$" 2>/dev/null || true
     umount -l "$work/rootfs" 2>/dev/null || true
     rm -rf "$work"
 }
@@ -45,6 +49,9 @@ mkdir -p "$work/rootfs/bench"
 programs=crates/isolators/sentry/tests/programs
 cc -O1 -w -static -pthread -o "$work/rootfs/bench/calls" "$programs/bench.c"
 cc -O1 -w -static -o "$work/rootfs/bench/first" "$programs/bench_start.c"
+for name in net parked; do
+    cc -O1 -w -static -pthread -o "$work/rootfs/bench/$name" "$programs/bench_$name.c"
+done
 cp "$programs/bench.c" "$programs/bench_programs.sh" "$work/rootfs/bench/"
 python3 - "$work/rootfs/bench" "$files" <<'PY'
 import pathlib, sys, tarfile
@@ -64,10 +71,10 @@ PY
 (cd "$work/bundle" && "$NATIVE" spec)
 find "$work/rootfs/bench/tree" -size +1k >/dev/null
 
-# A bundle that runs these words.
+# A bundle that runs these words, in a network namespace of that path, if `network` is one.
 words() {
     python3 - "$work" "$@" <<'PY'
-import json, sys
+import json, os, sys
 path = sys.argv[1] + "/bundle/config.json"
 config = json.load(open(path))
 process = config["process"]
@@ -77,18 +84,25 @@ caps = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
         "CAP_SETGID", "CAP_SETUID"]
 process["capabilities"] = {name: caps for name in ("bounding", "effective", "permitted")}
 config["root"] = {"path": sys.argv[1] + "/rootfs", "readonly": False}
+others = [space for space in config["linux"]["namespaces"] if space["type"] != "network"]
+network = {"type": "network", "path": os.environ.get("network")}
+if not network["path"]:
+    del network["path"]
+config["linux"]["namespaces"] = others + [network]
 json.dump(config, open(path, "w"))
 PY
 }
 
 # Its command, up to the sub-command.
 command_of() {
+    local mode=none
+    [[ -z $network ]] || mode=sandbox
     case $1 in
         native) peer=("$NATIVE" --root "$work/state-native") ;;
         sentry) peer=("$SENTRY" --root "$work/state-sentry") ;;
         self) peer=("$SENTRY" --root "$work/state-self" --overlay2=root:self) ;;
         runsc) peer=("$RUNSC" --root "$work/state-runsc" --platform=systrap --directfs=true
-            --network=none) ;;
+            --network="$mode") ;;
         disk) peer=("$RUNSC" --root "$work/state-disk" --platform=systrap --directfs=true
             --network=none --overlay2=none) ;;
     esac
@@ -109,6 +123,60 @@ memory_below() {
         sum=$((sum + ${own:-0} + $(memory_below "$child")))
     done < <(cat "/proc/$1/task/"*/children 2>/dev/null | tr ' ' '\n' | grep .)
     echo "$sum"
+}
+
+# Runs the bundle under a peer in the background, with an identifier of its own, and waits until
+# it has said `up`.
+start_in() {
+    command_of "$1"
+    ids=$((ids + 1))
+    id=bench-$1-$$-$ids
+    : >"$work/up"
+    "${peer[@]}" run --bundle "$work/bundle" "$id" </dev/null 2>>"$work/errors-$1" >"$work/up" &
+    started=$!
+    for _ in $(seq 1200); do
+        grep -q up "$work/up" && break
+        kill -0 "$started" 2>/dev/null || break
+        sleep 0.05
+    done
+}
+
+# Ends what `start_in` has started.
+stop() {
+    "${peer[@]}" kill "$id" KILL 2>/dev/null || true
+    wait "$started" 2>/dev/null || true
+}
+
+# What a container's memory is while it does nothing: a name for it, and the words that it runs.
+idle_memory() {
+    local name=$1 peer_name=$2
+    shift 2
+    words "$@"
+    start_in "$peer_name"
+    printf '%s\t%d\n' "$name" "$(memory_below "$started")" >>"$result"
+    stop
+}
+
+# TCP from another machine, which is a network namespace with a link into the container's.
+from_outside() {
+    local inner=bench-in-$$ outer=bench-out-$$ name
+    ip netns add "$inner"
+    ip netns add "$outer"
+    ip -n "$outer" link add bench0 type veth peer name eth0 netns "$inner"
+    ip -n "$outer" addr add 10.77.0.1/24 dev bench0
+    ip -n "$inner" addr add 10.77.0.2/24 dev eth0
+    for name in "$inner" "$outer"; do ip -n "$name" link set lo up; done
+    ip -n "$outer" link set bench0 up
+    ip -n "$inner" link set eth0 up
+    network=/run/netns/$inner
+    words /bin/sh -c 'echo up; exec /bench/net serve 9000'
+    start_in "$1"
+    ip netns exec "$outer" "$work/rootfs/bench/net" ask 10.77.0.2 9000 >>"$result" ||
+        echo "bench-sentry: $1: TCP from outside failed"
+    stop
+    network=
+    ip netns del "$inner"
+    ip netns del "$outer"
 }
 
 there=()
@@ -150,19 +218,9 @@ for round in $(seq "$runs"); do
             printf 'start to first instruction\t%d\nrun of a small program\t%d\n' \
                 $((first - from)) $((to - from)) >>"$result"
         done
-        # A shell that has said that it is there, and sleeps.
-        words /bin/sh -c 'echo up; exec sleep 60'
-        command_of "$name"
-        id=bench-$name-$$-idle-$round
-        "${peer[@]}" run --bundle "$work/bundle" "$id" </dev/null 2>>"$work/errors-$name" >"$work/up" &
-        idle=$!
-        for _ in $(seq 600); do
-            grep -q up "$work/up" && break
-            sleep 0.05
-        done
-        printf 'memory of an idle sleep, KiB\t%d\n' "$(memory_below "$idle")" >>"$result"
-        "${peer[@]}" kill "$id" KILL 2>/dev/null || true
-        wait "$idle" 2>/dev/null || true
+        from_outside "$name"
+        idle_memory 'memory of an idle sleep, KiB' "$name" /bin/sh -c 'echo up; exec sleep 60'
+        idle_memory 'memory of 10,000 threads that wait, KiB' "$name" /bench/parked 10000
     done
 done
 for name in "${there[@]}"; do

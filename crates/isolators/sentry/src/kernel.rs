@@ -97,10 +97,8 @@ pub struct Kernel {
     pub ids: OnceLock<OuterIds>,
     /// What its container's cgroup is limited to.
     pub limits: Limits,
-    /// Processor time of its processes that have ended.
-    pub spent: Mutex<crate::time::Usage>,
-    /// How much ran lately.
-    pub load: Mutex<crate::vfs::Load>,
+    /// What it has used of processors.
+    pub used: crate::vfs::Used,
 }
 
 /// What a container's kernel may have in common with that of another one.
@@ -155,8 +153,7 @@ impl Kernel {
             filter: OnceLock::new(),
             ids: OnceLock::new(),
             limits: Limits::default(),
-            spent: Mutex::default(),
-            load: Mutex::default(),
+            used: Default::default(),
         })
     }
 
@@ -197,8 +194,7 @@ impl Kernel {
             filter: OnceLock::new(),
             ids: OnceLock::new(),
             limits: Limits::default(),
-            spent: Mutex::default(),
-            load: Mutex::default(),
+            used: Default::default(),
         })
     }
 

@@ -13,8 +13,22 @@ fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
+/// Bytes that may be on their way: some pieces of 64 KiB.
+const SENT: libc::c_int = 4 << 20;
+
+/// Sets an option that is a number.
+fn set(socket: &OwnedFd, level: i32, option: i32, value: libc::c_int) -> Result<(), Errno> {
+    let size = size_of::<libc::c_int>().try_into().map_err(|_| Errno::INVAL)?;
+    let value = (&raw const value).cast();
+    // SAFETY: the value lives for the call, and the size is its own.
+    match unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, size) } {
+        0 => Ok(()),
+        _ => Err(last_error()),
+    }
+}
+
 /// A socket that never waits, for the frames of an interface of the network namespace
-/// that this process is in.
+/// that this process is in, each behind a `struct virtio_net_hdr`.
 ///
 /// # Errors
 /// What the host says: `EPERM` without `CAP_NET_RAW`.
@@ -27,21 +41,10 @@ pub fn open_packet_socket(interface: u32) -> Result<OwnedFd, Errno> {
     }
     // SAFETY: the kernel has just made it, for us.
     let socket = unsafe { OwnedFd::from_raw_fd(number) };
-    let on: libc::c_int = 1;
-    let size = |n: usize| libc::socklen_t::try_from(n).map_err(|_| Errno::INVAL);
-    // SAFETY: `on` lives for the call, and the size is its own.
-    let set = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_IGNORE_OUTGOING,
-            (&raw const on).cast(),
-            size(size_of::<libc::c_int>())?,
-        )
-    };
-    if set != 0 {
-        return Err(last_error());
-    }
+    set(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
+    set(&socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
+    // Without privilege over the interface it is as usual.
+    let _ = set(&socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, SENT);
     let address = libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET).map_err(|_| Errno::INVAL)?,
         sll_protocol: ALL,
@@ -56,7 +59,7 @@ pub fn open_packet_socket(interface: u32) -> Result<OwnedFd, Errno> {
         libc::bind(
             socket.as_raw_fd(),
             (&raw const address).cast(),
-            size(size_of::<libc::sockaddr_ll>())?,
+            size_of::<libc::sockaddr_ll>().try_into().map_err(|_| Errno::INVAL)?,
         )
     };
     if bound != 0 {

@@ -94,7 +94,7 @@ pub(super) fn end_process(kernel: &Arc<Kernel>, process: &Arc<Process>, status: 
             let mut accounts = lock(&process.accounts);
             accounts.leave(space.as_ref().map(|space| &*space.stub));
             accounts.closed = true;
-            let mut spent = lock(&kernel.spent);
+            let mut spent = lock(&kernel.used.ended);
             *spent = spent.plus(accounts.past);
         }
         let parent = row.parent;

@@ -88,7 +88,7 @@ pub use pidfd::PidFd;
 pub use pipe::{Pipe, pipe, pipe_of};
 pub use position::Position;
 use proc::GROUP;
-pub use proc::{Load, ProcNode, most_memory};
+pub use proc::{ProcNode, Used, most_memory};
 pub(crate) use proc::{learn_processors, load};
 pub use promised::Promised;
 pub use ready::{Asks, Ready};

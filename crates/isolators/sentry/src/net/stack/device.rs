@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
+use super::train::{DESCRIPTION, Trains};
+
 /// Room for a frame that the sender's side put together of many.
 const LARGEST: usize = 70_000;
 /// Header of Ethernet.
@@ -17,11 +19,12 @@ pub(super) struct Frames {
     buffer: Vec<u8>,
     /// A frame that was looked at, and is to be processed next.
     seen: Option<usize>,
+    trains: Trains,
 }
 
 impl Frames {
     pub(super) fn new(socket: OwnedFd, mtu: usize) -> Self {
-        Frames { socket, mtu, buffer: vec![0; LARGEST], seen: None }
+        Frames { socket, mtu, buffer: vec![0; LARGEST], seen: None, trains: Trains::default() }
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
@@ -34,19 +37,30 @@ impl Frames {
             // Whatever goes wrong goes wrong once more, or is over.
             self.seen = rustix::io::read(&self.socket, &mut self.buffer[..]).ok();
         }
-        self.seen.and_then(|length| self.buffer.get(..length))
+        self.seen.and_then(|length| self.buffer.get(DESCRIPTION..length))
     }
 
     /// Loses the frame that was looked at, as any wire may.
     pub(super) fn lose(&mut self) {
         self.seen = None;
     }
+
+    /// Sends what was kept to be sent together.
+    pub(super) fn send_all(&mut self) {
+        let Frames { socket, trains, .. } = self;
+        trains.send_all(|frame| give(socket.as_fd(), frame));
+    }
+}
+
+fn give(socket: BorrowedFd<'_>, frame: &[u8]) {
+    // What the interface does not take is lost, as on any wire.
+    let _ = rustix::io::write(socket, frame);
 }
 
 /// A frame that came.
 pub(super) struct Came<'a>(&'a [u8]);
 /// A frame that is to go.
-pub(super) struct Goes<'a>(BorrowedFd<'a>);
+pub(super) struct Goes<'a>(BorrowedFd<'a>, &'a mut Trains);
 
 impl RxToken for Came<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
@@ -56,10 +70,9 @@ impl RxToken for Came<'_> {
 
 impl TxToken for Goes<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        let mut frame = vec![0; length];
-        let result = f(&mut frame);
-        // What the interface does not take is lost, as on any wire.
-        let _ = rustix::io::write(self.0, &frame);
+        let mut frame = vec![0; DESCRIPTION + length];
+        let result = f(frame.get_mut(DESCRIPTION..).unwrap_or_default());
+        self.1.put(frame, |frame| give(self.0, frame));
         result
     }
 }
@@ -71,11 +84,12 @@ impl Device for Frames {
     fn receive(&mut self, _: Instant) -> Option<(Came<'_>, Goes<'_>)> {
         self.look()?;
         let length = self.seen.take()?;
-        Some((Came(self.buffer.get(..length)?), Goes(self.socket.as_fd())))
+        let came = Came(self.buffer.get(DESCRIPTION..length)?);
+        Some((came, Goes(self.socket.as_fd(), &mut self.trains)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Goes<'_>> {
-        Some(Goes(self.socket.as_fd()))
+        Some(Goes(self.socket.as_fd(), &mut self.trains))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -10,6 +10,7 @@ mod datagrams;
 mod device;
 mod flow;
 mod silence;
+mod train;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -442,9 +443,10 @@ impl Engine {
         for _ in 0..BURST {
             let sent = self.interface.poll_egress(now(), &mut self.frames, &mut self.sockets);
             if sent == PollResult::None {
-                return;
+                break;
             }
         }
+        self.frames.send_all();
     }
 
     /// Something of TCP has come: it may ask for a connection.

@@ -62,7 +62,7 @@ pub(super) fn time(kernel: &Kernel) -> Usage {
         // Under the lock under which one ends: it is counted once.
         let tree = lock(&kernel.tree);
         let live = own_rows(&tree, kernel).filter(|(_, row)| row.ended.is_none());
-        (live.map(|(_, row)| Arc::clone(&row.process)).collect(), *lock(&kernel.spent))
+        (live.map(|(_, row)| Arc::clone(&row.process)).collect(), *lock(&kernel.used.ended))
     };
     processes.iter().fold(ended, |sum, process| sum.plus(process.usage(kernel)))
 }

@@ -38,7 +38,7 @@ use super::{Attributes, Entry, FileTable, Kind, NamespaceFile, Node, OpenFile, T
 use kernel::TEXTS;
 use names::{NAMESPACES, NOT_OF_THREAD, OF_PROCESS, known};
 use process::of_process;
-pub use processors::Load;
+pub use processors::Used;
 pub(crate) use processors::{learn_processors, load};
 pub use resident::most_memory;
 pub(super) use text::{Names, TextFile};

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::kernel::Kernel;
@@ -169,12 +169,20 @@ pub(super) fn loadavg(kernel: &Kernel) -> String {
 /// of when it was last asked. Linux counts threads that wait for a processor, too.
 pub(crate) fn load(kernel: &Kernel) -> [Duration; 3] {
     let busy = group::time(kernel).total();
-    lock(&kernel.load).at(kernel.booted.elapsed(), busy)
+    lock(&kernel.used.load).at(kernel.booted.elapsed(), busy)
+}
+
+/// What a container has used of processors, but for its living processes.
+#[derive(Debug, Default)]
+pub struct Used {
+    /// By processes that have ended.
+    pub ended: Mutex<Usage>,
+    load: Mutex<Load>,
 }
 
 /// Averages of the processor time of a second.
 #[derive(Debug, Default)]
-pub struct Load {
+struct Load {
     up: Duration,
     busy: Duration,
     averages: [Duration; 3],

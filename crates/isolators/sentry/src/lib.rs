@@ -1,5 +1,5 @@
 //! `caisson-sentry`: a Linux kernel in user space. Guest programs run natively
-//! in processes whose every system call is served here; see `platform` for the
+//! in processes whose every system call is decided here; see `platform` for the
 //! wall, and the chapter of ARCHITECTURE.md.
 
 // What can be sent to other threads is found out through tasks, mounts and what they hold.

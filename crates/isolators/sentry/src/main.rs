@@ -17,8 +17,9 @@ use caisson_sentry::{CapabilitySets, LaunchError, Program, run};
 const USAGE: &str = "\
 Usage: caisson-sentry do [OPTIONS] PROGRAM [ARGUMENT...]
 
-Runs a program on a kernel of its own, in user space: none of its system calls
-reaches the host's kernel.
+Runs a program on a kernel of its own, in user space, which decides on each of its
+system calls, and serves all but a few about its own memory and threads:
+caisson-sentry(8) says which.
 
 Options:
       --root FOLDER   the program's root file system (default: /)

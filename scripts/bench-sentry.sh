@@ -135,10 +135,11 @@ start_in() {
     "${peer[@]}" run --bundle "$work/bundle" "$id" </dev/null 2>>"$work/errors-$1" >"$work/up" &
     started=$!
     for _ in $(seq 1200); do
-        grep -q up "$work/up" && break
+        grep -q up "$work/up" && return
         kill -0 "$started" 2>/dev/null || break
         sleep 0.05
     done
+    return 1
 }
 
 # Ends what `start_in` has started.
@@ -152,8 +153,11 @@ idle_memory() {
     local name=$1 peer_name=$2
     shift 2
     words "$@"
-    start_in "$peer_name"
-    printf '%s\t%d\n' "$name" "$(memory_below "$started")" >>"$result"
+    if start_in "$peer_name"; then
+        printf '%s\t%d\n' "$name" "$(memory_below "$started")" >>"$result"
+    else
+        echo "bench-sentry: $peer_name: $name: not there after a minute"
+    fi
     stop
 }
 
@@ -170,7 +174,7 @@ from_outside() {
     ip -n "$inner" link set eth0 up
     network=/run/netns/$inner
     words /bin/sh -c 'echo up; exec /bench/net serve 9000'
-    start_in "$1"
+    start_in "$1" || true
     ip netns exec "$outer" "$work/rootfs/bench/net" ask 10.77.0.2 9000 >>"$result" ||
         echo "bench-sentry: $1: TCP from outside failed"
     stop

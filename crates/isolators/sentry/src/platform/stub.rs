@@ -9,14 +9,14 @@ pub const GUEST_END: u64 = 0x7ffd_ffff_f000;
 /// The page of instructions.
 pub(super) const CODE: u64 = 0x7ffe_0000_0000;
 /// Stacks of the stub's threads.
-pub(super) const SLOTS: u64 = 0x7ffe_1000_0000;
+pub(super) const SLOTS: u64 = 0x7ffe_4000_0000;
 const SLOT_SIZE: u64 = 32 << 10;
 /// All slots' addresses, and no others, are this when shifted by [`SLOTS_SHIFT`].
-pub(super) const SLOTS_TOP: u32 = 0x7_ffe1;
+pub(super) const SLOTS_TOP: u32 = 0x1_fff9;
 /// See [`SLOTS_TOP`].
-pub(super) const SLOTS_SHIFT: u8 = 28;
+pub(super) const SLOTS_SHIFT: u8 = 30;
 /// Threads that one address space can have.
-pub const MAX_SLOTS: u32 = 8192;
+pub const MAX_SLOTS: u32 = 32_768;
 /// End of the stub's memory.
 pub(super) const END: u64 = SLOTS + MAX_SLOTS as u64 * SLOT_SIZE;
 /// Where its threads post calls: the page behind.

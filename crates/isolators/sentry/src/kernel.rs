@@ -303,7 +303,7 @@ impl Kernel {
             EventKind::Call(call, at) => {
                 *lock(&thread.restart) = None;
                 *lock(&thread.host_wait) = None;
-                if syscalls::sites::called(self, thread, event.id, call.number, at) {
+                if syscalls::sites::called(self, thread, event.id, &call, at) {
                     return;
                 }
                 syscalls::direct(self, thread, event.id, call, at);

@@ -5,6 +5,7 @@ mod areas;
 mod flight;
 mod marks;
 mod sites;
+pub mod views;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -18,6 +19,7 @@ pub use flight::Flight;
 pub use marks::Marks;
 use rustix::io::Errno;
 pub use sites::{Site, Sites};
+use views::Views;
 
 use crate::platform::desks::Desks;
 use crate::platform::{GuestMemory, MAX_SLOTS, Slot, StubProcess};
@@ -52,6 +54,8 @@ pub struct Space {
     pub sites: Mutex<Sites>,
     /// Where its threads post calls, once some do.
     pub desks: OnceLock<Arc<Desks>>,
+    /// What its threads copy from.
+    pub views: Views,
     slots: Mutex<Slots>,
     users: AtomicUsize,
     /// The program.
@@ -93,6 +97,7 @@ impl Space {
             flights: flight::Flights::default(),
             sites: Mutex::default(),
             desks: OnceLock::new(),
+            views: Views::default(),
             slots: Mutex::new(Slots { free, next: slot.0 + 1 }),
             users: AtomicUsize::new(1),
             program: Mutex::default(),
@@ -138,6 +143,7 @@ impl Space {
         let mapped = std::mem::take(&mut *lock(&self.areas));
         let executed = std::mem::take(&mut lock(&self.program).executing);
         drop((mapped, executed));
+        self.views.clear();
     }
 
     /// Threads in it.

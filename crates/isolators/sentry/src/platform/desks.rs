@@ -34,12 +34,14 @@ pub(super) const STATE: usize = 0;
 pub(super) const PRESENT: usize = 4;
 pub(super) const NUMBER: usize = 8;
 pub(super) const FIRST_ARGUMENT: usize = 16;
-/// Where what is in the room's first half was, and how much; where what is in the second goes,
-/// and how much.
+/// Where what is in the room's first half was, and how much; where what it is given goes, and how
+/// much.
 pub(super) const IN_ADDRESS: usize = 64;
 pub(super) const IN_LENGTH: usize = 72;
 pub(super) const OUT_ADDRESS: usize = 80;
 pub(super) const OUT_LENGTH: usize = 88;
+/// Where that is, as the thread has it.
+pub(super) const OUT_FROM: usize = 96;
 
 /// A call is there.
 pub(super) const POSTED: u32 = 1;
@@ -49,13 +51,23 @@ pub(super) const TAKEN: u32 = 2;
 pub(super) const ANSWERED: u32 = 4;
 /// The thread is to make it.
 const REFUSED: u32 = 8;
-/// Its answer is there, and something in the room's second half.
+/// Its answer is there, and something to be copied: from the room's second half, or from a file
+/// that the thread has in view.
 pub(super) const WROTE: u32 = 16;
 /// The thread is to make it, as it is, or with another address, where the room's part goes.
 pub(super) const APPROVED: u32 = 32;
 
 /// A piece of the guest's memory: where, and how many bytes.
 pub type Piece = (u64, usize);
+
+/// What a thread is to copy to where it wanted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gift {
+    /// To where.
+    pub to: Piece,
+    /// From where in its own memory; from its room, if it is not told.
+    pub from: Option<u64>,
+}
 
 /// The pages as the sentry has them.
 #[derive(Debug)]
@@ -183,17 +195,21 @@ impl Desks {
         self.long(slot, IN_LENGTH).unwrap().store(length as u64, Ordering::SeqCst);
     }
 
-    /// What a taken call returns, and what it has written to its room.
-    pub fn answer(&self, slot: Slot, value: i64, written: Option<Piece>) {
+    /// What a taken call returns, and what is there for its thread.
+    pub fn answer(&self, slot: Slot, value: i64, gift: Option<Gift>) {
         let (Some(word), Some(state)) = (self.long(slot, NUMBER), self.word(slot, STATE)) else {
             return;
         };
         word.store(value.cast_unsigned(), Ordering::Relaxed);
-        let Some((address, length)) = written else {
+        let Some(Gift { to: (address, length), from }) = gift else {
             state.store(ANSWERED, Ordering::Release);
             return;
         };
-        for (offset, value) in [(OUT_ADDRESS, address), (OUT_LENGTH, length as u64)] {
+        let room = || Desks::place_of_room(slot).map_or(0, |room| room + ROOM as u64);
+        let from = from.unwrap_or_else(room);
+        for (offset, value) in
+            [(OUT_ADDRESS, address), (OUT_LENGTH, length as u64), (OUT_FROM, from)]
+        {
             if let Some(word) = self.long(slot, offset) {
                 word.store(value, Ordering::Relaxed);
             }
@@ -336,8 +352,14 @@ mod tests {
         let settled = || desks.settle(slot).map(|(answer, piece)| (answer, piece.map(|p| p.0)));
         assert_eq!(settled(), Some(((-9_i64).cast_unsigned(), None)));
         assert_eq!(settled(), None);
-        desks.answer(slot, 7, Some((0x1234, 9)));
+        let from = || desks.long(slot, OUT_FROM).unwrap().load(Ordering::SeqCst);
+        desks.answer(slot, 7, Some(Gift { to: (0x1234, 9), from: None }));
+        assert_eq!(from(), DESKS + (ROOMS + 7 * ROOM) as u64);
         assert_eq!(settled(), Some((7, Some((0x1234, 9)))));
+        desks.answer(slot, 9000, Some(Gift { to: (0x1234, 9000), from: Some(0x5000) }));
+        assert_eq!(from(), 0x5000);
+        // More than is in any room.
+        assert_eq!(settled(), Some((9000, None)));
         assert_eq!(settled(), None);
         set(POSTED);
         assert_eq!(settled(), None);

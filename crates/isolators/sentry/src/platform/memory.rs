@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
-use super::desks::{Desks, Piece};
+use super::desks::{Desks, Gift};
 use super::process::StubProcess;
 use super::{HostCall, Slot, window};
+
+/// Bytes that are copied at once.
+const COPIED: usize = 64 << 10;
 
 /// The guest named memory that it may not access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +46,36 @@ impl GuestMemory {
         slot: Slot,
         call: &HostCall,
         f: impl FnOnce() -> T,
-    ) -> (T, Option<Piece>) {
+    ) -> (T, Option<Gift>) {
         window::through(desks, slot, call, self.which(), f)
+    }
+
+    /// Whether the thread whose posted call is being served can copy to `address` itself what it
+    /// has in view.
+    #[must_use]
+    pub fn may_lend(&self, address: u64) -> bool {
+        window::may_lend(self.which(), address)
+    }
+
+    /// It does so, once it is answered; false if it can't.
+    #[must_use]
+    pub fn lend(&self, gift: Gift) -> bool {
+        window::lend(self.which(), gift)
+    }
+
+    /// Copies within the memory, from `from` to `to`; whether it could all be copied.
+    #[must_use]
+    pub fn copy(&self, mut from: u64, mut to: u64, mut length: usize) -> bool {
+        let mut bytes = vec![0; length.min(COPIED)];
+        while length > 0 {
+            let Some(part) = bytes.get_mut(..length.min(COPIED)) else { return false };
+            if self.read(from, part).is_err() || self.write(to, part).is_err() {
+                return false;
+            }
+            length -= part.len();
+            (from, to) = (from.wrapping_add(part.len() as u64), to.wrapping_add(part.len() as u64));
+        }
+        true
     }
 
     fn which(&self) -> usize {

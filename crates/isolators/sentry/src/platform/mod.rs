@@ -51,7 +51,8 @@ pub use process::{
     Counted, HostPid, HostTid, StubProcess, copy_of, reap_stray, signal_first_thread, wait_for_any,
 };
 pub use stub::{
-    GUEST_END, INJECT_ADDRESS, KICK, MAP_FLAGS, MAP_LIMIT, MAX_SLOTS, Slot, TRAPPED, XSTATE_OFFSET,
+    GUEST_END, INJECT_ADDRESS, KICK, MAP_FLAGS, MAP_LIMIT, MAX_SLOTS, Slot, TRAPPED, VIEW,
+    XSTATE_OFFSET, view_place,
 };
 pub use vdso::{COARSE, VDSO, VDSO_SIZE};
 pub use zygote::{StartError, Started, start};

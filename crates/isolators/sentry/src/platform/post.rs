@@ -17,8 +17,8 @@ use core::arch::global_asm;
 
 use super::context::{Context, Register};
 use super::desks::{
-    ANSWERED, APPROVED, Desks, FIRST_ARGUMENT, IN_ADDRESS, IN_LENGTH, NUMBER, OUT_ADDRESS,
-    OUT_LENGTH, POSTED, PRESENT, Piece, ROOM, STATE, SharedRoom, TAKEN, WROTE,
+    ANSWERED, APPROVED, Desks, FIRST_ARGUMENT, Gift, IN_ADDRESS, IN_LENGTH, NUMBER, OUT_ADDRESS,
+    OUT_FROM, OUT_LENGTH, POSTED, PRESENT, Piece, ROOM, STATE, SharedRoom, TAKEN, WROTE,
 };
 use super::fast::{self, DESK, FLAGS};
 use super::memory::GuestMemory;
@@ -196,8 +196,7 @@ global_asm!(
     "mov gs:[{kept_rdi}], rdi",
     "caisson_post_takes:",
     "mov rdi, [rcx + {out_address}]",
-    "mov rsi, gs:[{room_at}]",
-    "add rsi, {room}",
+    "mov rsi, [rcx + {out_from}]",
     "mov rcx, [rcx + {out_length}]",
     "caisson_post_moves:",
     "rep movsb",
@@ -267,6 +266,7 @@ global_asm!(
     in_length = const IN_LENGTH,
     out_address = const OUT_ADDRESS,
     out_length = const OUT_LENGTH,
+    out_from = const OUT_FROM,
     posted = const POSTED,
     taken = const TAKEN,
     answered = const ANSWERED,
@@ -347,18 +347,22 @@ pub enum Place {
     /// It was copying between its memory and its room: then a fault is what the call says,
     /// and no signal's.
     Copying,
+    /// The same of what it was lent, of which not all can be copied: it makes the call again, as
+    /// if that had not been served.
+    Undone,
     /// In front of a call that was approved, as it seems, and was set behind it: it is to be
     /// made.
     Making,
 }
 
 /// A thread was interrupted in here, and nobody serves a call of its: sets it back to its
-/// call, or behind it if it was answered.
+/// call, or behind it if it was answered. `lent` is what it was to copy from what it has in view.
 #[must_use]
 pub fn unwind(
     memory: &GuestMemory,
     slot: Slot,
     desks: Option<&Desks>,
+    lent: Option<Gift>,
     context: &mut Context,
 ) -> Place {
     let at = context.get(Register::Rip).wrapping_sub(POST);
@@ -394,6 +398,7 @@ pub fn unwind(
         context.set(Register::Rip, behind);
         return Place::Making;
     }
+    let mut undone = false;
     let answer = if made {
         Some(context.get(Register::Rax))
     } else if range(&raw const caisson_post_posted, &raw const caisson_post_known) {
@@ -404,8 +409,14 @@ pub fn unwind(
             at_moves.then(|| context.get(Register::Rcx))
         };
         let settled = desks.and_then(|desks| desks.settle(slot));
-        settled.and_then(|(answer, piece)| match piece {
-            Some((piece, room)) if !give(memory, piece, left, room) => {
+        settled.and_then(|(answer, piece)| match (lent, piece) {
+            (Some(Gift { to: (to, length), from: Some(from) }), _) => {
+                let done = length - remaining(left, length);
+                let behind = |start: u64| start.wrapping_add(done as u64);
+                undone = !memory.copy(behind(from), behind(to), length - done);
+                (!undone).then_some(answer)
+            }
+            (_, Some((piece, room))) if !give(memory, piece, left, room) => {
                 // A path may have been where a part of the answer is by now.
                 (kind(call) != Kind::POSTED | Kind::AGAIN).then_some(FAULT)
             }
@@ -418,15 +429,24 @@ pub fn unwind(
     fast::take_flags(memory, slot, context);
     context.set(Register::Rax, answer.unwrap_or(call));
     context.set(Register::Rip, if answer.is_some() { behind } else { behind.wrapping_sub(2) });
-    if copies || takes { Place::Copying } else { Place::Any }
+    match (undone, copies || takes) {
+        (true, _) => Place::Undone,
+        (false, true) => Place::Copying,
+        (false, false) => Place::Any,
+    }
 }
 
 /// `EFAULT`, as a call returns it.
 const FAULT: u64 = (-14_i64).cast_unsigned();
 
+/// How much of `length` a thread has not copied yet, if it says so.
+fn remaining(left: Option<u64>, length: usize) -> usize {
+    left.and_then(|left| usize::try_from(left).ok()).unwrap_or(length).min(length)
+}
+
 /// Gives a thread what is in its room, or the `left` last bytes of it; whether it could be.
 fn give(memory: &GuestMemory, (to, length): Piece, left: Option<u64>, room: SharedRoom) -> bool {
-    let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(length).min(length);
+    let left = remaining(left, length);
     let mut bytes = [0; ROOM];
     let Some(bytes) = bytes.get_mut(..left) else { return false };
     let from = length - left;

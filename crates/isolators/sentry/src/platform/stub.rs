@@ -21,6 +21,10 @@ pub const MAX_SLOTS: u32 = 32_768;
 pub(super) const END: u64 = SLOTS + MAX_SLOTS as u64 * SLOT_SIZE;
 /// Where its threads post calls: the page behind.
 pub(super) const DESKS: u64 = END;
+/// Where pieces of files are mapped that the stub's threads copy from (`mm/views.rs`).
+const VIEWS: u64 = 0x7ffe_c000_0000;
+/// Bytes of each.
+pub const VIEW: u64 = 32 << 20;
 /// End of what a process can map.
 pub(super) const TASK_END: u64 = 0x7fff_ffff_f000;
 
@@ -37,6 +41,12 @@ pub const MAP_FLAGS: u32 = 0x4032;
 pub(super) const MAP_END: u64 = 0x7ffd_0000_0000;
 /// Longer pieces are ordered.
 pub const MAP_LIMIT: u64 = 1 << 32;
+
+/// Where the piece of that number is mapped.
+#[must_use]
+pub fn view_place(number: usize) -> u64 {
+    VIEWS + number as u64 * VIEW
+}
 
 /// The signal that makes a running thread report: [`super::EventKind::Signal`].
 pub const KICK: i32 = libc::SIGURG;
@@ -249,6 +259,7 @@ mod tests {
         assert_eq!(code[..5], [0xb8, 0x00, 0x10, 0, 0]);
         assert_eq!(code[BASE.0..BASE.0 + 5], [0xf3, 0x48, 0x0f, 0xae, 0xc9]);
         assert_eq!(report, BASE.1);
+        assert!(DESKS + super::super::desks::SIZE <= view_place(0) && view_place(9) <= TASK_END);
         for at in [SLOTS, END - 1] {
             assert_eq!(at >> SLOTS_SHIFT, u64::from(SLOTS_TOP));
         }

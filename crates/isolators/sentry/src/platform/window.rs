@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 
-use super::desks::{Desks, Piece, ROOM, SharedRoom};
+use super::desks::{Desks, Gift, Piece, ROOM, SharedRoom};
 use super::postable::{self, EVENT, Kind};
 use super::{HostCall, Slot};
 
@@ -20,6 +20,8 @@ enum Output {
     Anything,
     /// This is, or will be, if it is nothing yet; no more than so many bytes may become of it.
     Is(Piece, usize),
+    /// Nothing more: the thread copies it from elsewhere.
+    Lent(Gift),
 }
 
 #[derive(Clone, Copy)]
@@ -35,7 +37,7 @@ thread_local! {
     static WINDOW: Cell<Option<Window>> = const { Cell::new(None) };
 }
 
-/// Serves a taken call with `f`; the second value is what it has written to the room.
+/// Serves a taken call with `f`; the second value is what it has for its thread.
 /// `memory` is what [`read`] and [`write()`] are told.
 pub(super) fn through<T>(
     desks: &Desks,
@@ -43,7 +45,7 @@ pub(super) fn through<T>(
     call: &HostCall,
     memory: usize,
     f: impl FnOnce() -> T,
-) -> (T, Option<Piece>) {
+) -> (T, Option<Gift>) {
     let kind = postable::kind(call.number);
     let brings =
         kind.intersects(Kind::DATA | Kind::FIRST_PATH | Kind::SECOND_PATH | Kind::FOURTH_EVENT);
@@ -60,7 +62,8 @@ pub(super) fn through<T>(
     WINDOW.set(halves.map(|halves| Window { memory, halves, brought, output }));
     let result = f();
     let written = WINDOW.take().and_then(|window| match window.output {
-        Output::Is(piece @ (_, 1..), _) => Some(piece),
+        Output::Is(to @ (_, 1..), _) => Some(Gift { to, from: None }),
+        Output::Lent(gift) => Some(gift),
         _ => None,
     });
     (result, written)
@@ -95,7 +98,7 @@ pub(super) fn write(memory: usize, address: u64, from: &[u8]) -> bool {
         return false;
     };
     let ((start, length), most) = match window.output {
-        Output::Nothing => return false,
+        Output::Nothing | Output::Lent(_) => return false,
         Output::Anything => ((address, 0), ROOM),
         Output::Is(piece, most) => (piece, most),
     };
@@ -110,6 +113,26 @@ pub(super) fn write(memory: usize, address: u64, from: &[u8]) -> bool {
         WINDOW.set(Some(window));
     }
     done
+}
+
+/// Whether what is to go to `address` may be lent to the thread whose call is served.
+pub(super) fn may_lend(memory: usize, address: u64) -> bool {
+    let window = WINDOW.get().filter(|window| window.memory == memory);
+    window.is_some_and(|window| match window.output {
+        Output::Anything => true,
+        Output::Is(piece, _) => piece == (address, 0),
+        Output::Nothing | Output::Lent(_) => false,
+    })
+}
+
+/// The thread whose call is served copies that itself; false if it can't.
+pub(super) fn lend(memory: usize, gift: Gift) -> bool {
+    let lends = may_lend(memory, gift.to.0);
+    if lends {
+        let lent = WINDOW.get().map(|window| Window { output: Output::Lent(gift), ..window });
+        WINDOW.set(lent);
+    }
+    lends
 }
 
 #[cfg(test)]
@@ -162,7 +185,7 @@ mod tests {
                 (one, more, none)
             });
             assert_eq!(all, (there, there, false));
-            assert_eq!(written, there.then_some((first, 6)));
+            assert_eq!(written, there.then_some(Gift { to: (first, 6), from: None }));
             if there {
                 let mut bytes = [0; 6];
                 let [_, room] = desks.room(slot).unwrap();
@@ -180,5 +203,28 @@ mod tests {
         assert_eq!((fits, written), (false, None));
         let (fits, _) = through(&desks, slot, &call(8, [0; 6]), 7, || write(7, 1, &[1]));
         assert!(!fits, "lseek writes nothing");
+    }
+
+    #[test]
+    fn what_is_lent_is_all() {
+        let (desks, _fd) = Desks::new().unwrap();
+        let gift = |address| Gift { to: (address, 65536), from: Some(0x5000) };
+        // pread64: to anywhere; read: to where it was looked at; lseek, write: to nowhere.
+        for (number, address, lends) in
+            [(17, 0x2000, true), (0, 0x1000, true), (0, 0x2000, false), (8, 0x1000, false)]
+        {
+            let call = call(number, [3, 0x1000, 65536, 0, 0, 0]);
+            let ((lent, more), told) = through(&desks, Slot(1), &call, 7, || {
+                let other = lend(8, gift(address));
+                let lent = may_lend(7, address) && lend(7, gift(address));
+                (lent, other || lent && (write(7, address, b"x") || lend(7, gift(address))))
+            });
+            assert_eq!((lent, more), (lends, false));
+            assert_eq!(told, lends.then_some(gift(address)));
+        }
+        let call = call(17, [3, 0x1000, 8, 0, 0, 0]);
+        let (late, _) =
+            through(&desks, Slot(1), &call, 7, || write(7, 0x1000, b"x") && lend(7, gift(0x1000)));
+        assert!(!late && !may_lend(7, 0x1000));
     }
 }

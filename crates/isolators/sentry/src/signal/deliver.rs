@@ -98,6 +98,10 @@ fn interrupted(
             syscalls::sites::rewrite(kernel, thread, id, frame, site);
             return;
         }
+        if thread.looks.swap(false, Ordering::SeqCst) {
+            syscalls::views::arrange(kernel, thread, id, frame);
+            return;
+        }
         resume(kernel, thread, id, &mut frame);
         return;
     }
@@ -127,7 +131,9 @@ fn interrupted(
                 }
             }
             sigreturn(kernel, thread, id, &mut frame);
-        } else if let Some(frame) = syscalls::sites::called_framed(kernel, thread, id, frame) {
+        } else if let Some(frame) = syscalls::views::called_framed(kernel, thread, id, frame)
+            && let Some(frame) = syscalls::sites::called_framed(kernel, thread, id, frame)
+        {
             syscalls::with_frame(kernel, thread, id, frame);
         }
         return;
@@ -145,7 +151,8 @@ fn interrupted(
         return;
     }
     // What the call says.
-    if stood == Place::Copying && matches!(signal, SIGSEGV | super::SIGBUS) {
+    if matches!(stood, Place::Copying | Place::Undone) && matches!(signal, SIGSEGV | super::SIGBUS)
+    {
         resume(kernel, thread, id, &mut frame);
         return;
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::kernel::Frame;
+use crate::kernel::{Frame, Kernel};
 use crate::mm::{Anchor, Area, Backing, Marks, PAGE, Protection, Space, round_up};
 use crate::task::waiter::lock;
 use crate::vfs::tmpfs::{HugeFile, page_size};
@@ -26,10 +26,10 @@ pub(super) struct Wanted {
 
 /// A descriptor for a stub that is to see a file and not to change it: a guest may well make
 /// our list of its areas wrong, but not the host's.
-pub(super) fn read_only(call: &Call<'_>, fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+pub(super) fn read_only(kernel: &Kernel, fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let flags = rustix::fs::fcntl_getfl(fd)?;
     if flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
-        return call.kernel.files.broker.read_only(fd);
+        return kernel.files.broker.read_only(fd);
     }
     fd.try_clone_to_owned().map_err(|_| Errno::NFILE)
 }
@@ -97,7 +97,7 @@ pub(super) fn wanted(
     let anchor = file.file.is_mapped(shared).in_mount(file.mount_use.clone());
     let anchor = anchor.of_use(file.mapped_use());
     let descriptor = if shared && !file.writable() {
-        read_only(call, fd)?
+        read_only(call.kernel, fd)?
     } else {
         fd.try_clone_to_owned().map_err(|_| Errno::NFILE)?
     };

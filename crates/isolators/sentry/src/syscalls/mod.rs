@@ -63,6 +63,7 @@ mod timers;
 mod transfer;
 mod unserved;
 mod usage;
+pub mod views;
 mod wait;
 pub mod watched;
 

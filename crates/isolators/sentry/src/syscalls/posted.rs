@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
+use crate::mm::Space;
 use crate::panic_report::serving;
-use crate::platform::desks::{Desks, Piece};
+use crate::platform::desks::{Desks, Gift};
 use crate::platform::postable::{self, Kind};
 use crate::platform::{GuestMemory, HostCall, HostTid, MAP_FLAGS, Slot, affinity, may_be_made};
 use crate::signal::owner;
@@ -32,7 +33,7 @@ use crate::workers::Workers;
 
 use super::system::processors;
 use super::table::{self, Handler, Row};
-use super::{Call, Failure, approved};
+use super::{Call, Failure, approved, views};
 
 /// What is asked of those who are looked at.
 struct Pace {
@@ -104,6 +105,7 @@ pub(super) fn is_let(thread: &Thread, number: u64) -> bool {
 struct Seat {
     kernel: Arc<Kernel>,
     thread: Arc<Thread>,
+    space: Arc<Space>,
     desks: Arc<Desks>,
     memory: GuestMemory,
     slot: Slot,
@@ -172,6 +174,7 @@ pub(super) fn invite(kernel: &Arc<Kernel>, thread: &Arc<Thread>) {
     seats.new.push(Seat {
         kernel,
         thread,
+        space: place.space,
         desks,
         memory,
         slot,
@@ -387,7 +390,7 @@ impl Seat {
         if to_end || !is_simple(number) || thread.is_traced() || thread.waiter.is_interrupted() {
             return None;
         }
-        if !is_let(thread, number) {
+        if !is_let(thread, number) || views::have_errand(&self.space, thread, number, args[0]) {
             return None;
         }
         let _serving = serving(thread, Some(number));
@@ -424,14 +427,14 @@ impl Seat {
 
 /// What became of a posted call.
 enum Made {
-    /// It returns this, and has written that to the room.
-    Answered(i64, Option<Piece>),
+    /// It returns this, and has that for its thread.
+    Answered(i64, Option<Gift>),
     /// Its thread makes it, with this first argument.
     Approved(u64),
 }
 
 impl Made {
-    fn failed(errno: Errno, written: Option<Piece>) -> Self {
+    fn failed(errno: Errno, written: Option<Gift>) -> Self {
         Made::Answered(-i64::from(errno.raw_os_error()), written)
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn shmat(call: &Call<'_>, frame: &Frame) -> Framed {
         Ok((at.start, marks))
     };
     let descriptor = if read_only {
-        mapping::read_only(call, memory.as_fd())?
+        mapping::read_only(call.kernel, memory.as_fd())?
     } else {
         memory.try_clone().map_err(|_| Errno::NFILE)?
     };

@@ -22,7 +22,12 @@ pub fn unwind(thread: &Thread, context: &mut Context) -> (post::Place, Option<Ho
     }
     if post::is_inside(pointer) {
         let desks = place.space.desks.get().map(|desks| &**desks);
-        let stood = post::unwind(memory, place.slot, desks, context);
+        let lent = thread.posting.take_lent();
+        let gift = lent.as_ref().map(|lent| lent.gift);
+        let stood = post::unwind(memory, place.slot, desks, gift, context);
+        if let (post::Place::Undone, Some(lent)) = (stood, lent) {
+            lent.take_back();
+        }
         let approved = (stood == post::Place::Making).then(|| thread.posting.take_approved());
         if approved == Some(None) {
             // Nobody but the guest has said so.

@@ -31,7 +31,7 @@ use crate::task::{Process, Status, Thread, exit_process};
 
 use super::memory::{host, map};
 use super::site_forms::{AFTER, BEFORE, CALL, Form};
-use super::{RESTART, posted};
+use super::{RESTART, posted, views};
 
 const READ_EXECUTE: u64 = 5;
 const READ_WRITE: u64 = 3;
@@ -49,9 +49,19 @@ fn is_answered(number: u64) -> bool {
     matches!(number, GETPID | GETTID)
 }
 
-/// A call was reported; true if its site is to be rewritten, and the call made again.
-pub fn called(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, number: u64, at: u64) -> bool {
-    let Some(call) = ripe(kernel, thread, number, at) else { return false };
+/// A call was reported; true if its site is to be rewritten, or what is in view to be changed,
+/// and the call made again.
+pub fn called(
+    kernel: &Arc<Kernel>,
+    thread: &Arc<Thread>,
+    id: u64,
+    call: &HostCall,
+    at: u64,
+) -> bool {
+    if views::called(kernel, thread, id, call) {
+        return true;
+    }
+    let Some(call) = ripe(kernel, thread, call.number, at) else { return false };
     thread.site.store(call, Ordering::SeqCst);
     // With a signal for it the host sets the thread back to the call.
     thread.kick();
@@ -135,11 +145,13 @@ fn replaceable(space: &Space, call: u64, number: u64) -> Option<Form> {
     form.stepping_stone(call).is_none_or(in_one).then_some(form)
 }
 
-enum Step {
+pub(super) enum Step {
     Call(HostCall),
     Write(u64, Vec<u8>),
     /// The stub has the page.
     Desks(Desks),
+    /// What the space is to know of the call before.
+    Note(Box<dyn FnOnce(&Space) + Send>),
     /// The site gets its trampoline, there; the stub has the page, which may be new.
     Add(u64, Site),
 }
@@ -280,19 +292,30 @@ pub fn came_too_early(thread: &Thread, context: &Context, address: u64) -> bool 
 
 /// Has the stub map the page of desks, of which a fork's child has no copy.
 fn map_desks(give: impl FnOnce(BorrowedFd<'_>) -> Result<u32, Errno>) -> Option<[Step; 4]> {
+    let (desks, page) = Desks::new().ok()?;
+    let number = give(page.as_fd()).ok()?;
+    let place = (Desks::start(), desks::SIZE, READ_WRITE);
+    Some(map_beyond(place, (number, 0), Step::Desks(desks)))
+}
+
+/// Has the stub map a file, by a descriptor that it was given, where its guest maps nothing and
+/// a fork's child has no copy: where, how long and with what rights; from what offset.
+pub(super) fn map_beyond(
+    (start, length, rights): (u64, u64, u64),
+    (number, offset): (u32, u64),
+    mapped: Step,
+) -> [Step; 4] {
     const MADVISE: u64 = 28;
     /// `MADV_DONTFORK`
     const NOT_FORKED: u64 = 10;
-    let (desks, page) = Desks::new().ok()?;
-    let number = give(page.as_fd()).ok()?.into();
     let call = |number, args| Step::Call(HostCall { number, args });
     let flags = map::SHARED | map::FIXED;
-    Some([
-        call(host::MMAP, [Desks::start(), desks::SIZE, 3, flags, number, 0]),
-        call(MADVISE, [Desks::start(), desks::SIZE, NOT_FORKED, 0, 0, 0]),
-        Step::Desks(desks),
-        call(host::CLOSE, [number, 0, 0, 0, 0, 0]),
-    ])
+    [
+        call(host::MMAP, [start, length, rights, flags, number.into(), offset]),
+        call(MADVISE, [start, length, NOT_FORKED, 0, 0, 0]),
+        mapped,
+        call(host::CLOSE, [number.into(), 0, 0, 0, 0, 0]),
+    ]
 }
 
 /// Whether a call gives a page back the right to be executed.
@@ -310,7 +333,7 @@ fn is_left(failed: &HostCall, step: &Step) -> bool {
 
 /// Makes the steps that are left. After one that failed nothing is written, so that the
 /// worst is a trampoline to which nothing leads.
-fn run(
+pub(super) fn run(
     kernel: &Arc<Kernel>,
     thread: &Arc<Thread>,
     id: u64,
@@ -345,6 +368,7 @@ fn run(
                 add(&space, room, site);
                 arrived(thread);
             }
+            Step::Note(note) => note(&space),
             Step::Desks(desks) => {
                 let _ = space.desks.set(Arc::new(desks));
                 arrived(thread);

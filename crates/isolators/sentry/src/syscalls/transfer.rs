@@ -10,7 +10,7 @@ use crate::signal::{self, Info, SI_USER, SIGPIPE, Target};
 use crate::vfs::{OpenFile, Ready, status};
 
 use super::files::offset;
-use super::{Call, Failure, Outcome, sockets};
+use super::{Call, Failure, Outcome, sockets, views};
 
 const CHUNK: usize = 64 << 10;
 /// Most that one read or write moves (`MAX_RW_COUNT`).
@@ -174,7 +174,13 @@ impl Way<'_> {
         let memory = call.memory();
         let length = vectors.iter().map(|(_, length)| *length).sum();
         let goes_on = self.file.seekable || self.file.file.is_endless();
+        let moves = offset.is_none();
         self.placed(offset, |offset| {
+            if let ([piece], Some(at)) = (vectors, offset)
+                && let Some(lent) = views::lend(call, self.file, &memory, (*piece, at, moves))?
+            {
+                return Ok(lent);
+            }
             if let Some(at) =
                 offset.filter(|at| self.file.readable() && self.is_askew(vectors, *at))
             {

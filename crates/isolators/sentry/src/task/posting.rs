@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
+use crate::mm::views::Lent;
 use crate::platform::HostCall;
 use crate::workers::let_others_serve;
 
@@ -43,6 +44,10 @@ pub struct Posting {
     last: AtomicU64,
     /// The last call that it was let make, until it is known to be made.
     approved: Mutex<Option<HostCall>>,
+    /// What it was told to copy last, until it is known to have done so; whether there is
+    /// anything.
+    lent: Mutex<Option<Lent>>,
+    lends: AtomicBool,
 }
 
 impl Default for Posting {
@@ -57,6 +62,8 @@ impl Default for Posting {
             quick: AtomicU32::new(0),
             last: AtomicU64::new(0),
             approved: Mutex::default(),
+            lent: Mutex::default(),
+            lends: AtomicBool::new(false),
         }
     }
 }
@@ -97,6 +104,19 @@ impl Posting {
     /// thread's own time.
     pub fn was_asked_for(&self) {
         self.last.store(since_start(), Ordering::Relaxed);
+    }
+
+    /// It is told to copy something.
+    pub fn lend(&self, lent: Lent) {
+        *lock(&self.lent) = Some(lent);
+        self.lends.store(true, Ordering::SeqCst);
+    }
+
+    /// What it was told to copy last, if it may not have done so yet. There is nothing
+    /// afterwards.
+    pub fn take_lent(&self) -> Option<Lent> {
+        let lends = self.lends.swap(false, Ordering::SeqCst);
+        lends.then(|| lock(&self.lent).take()).flatten()
     }
 
     /// It makes a call that could be posted: whether it makes many in little time.

@@ -137,6 +137,8 @@ pub struct Thread {
     let_through: Mutex<(u64, [u64; 6])>,
     /// The call site that is to be rewritten before the present call is made; or 0.
     pub site: AtomicU64,
+    /// What its process has in view is to be changed before the present call is made.
+    pub looks: AtomicBool,
     /// When its posted calls may be served.
     pub posting: Posting,
     /// Who traces it, and what of.
@@ -200,6 +202,7 @@ impl Thread {
             let_be: AtomicBool::new(false),
             let_through: Mutex::default(),
             site: AtomicU64::new(0),
+            looks: AtomicBool::new(false),
             posting: Posting::default(),
             trace: Mutex::default(),
             tracer: AtomicI32::new(0),
@@ -223,6 +226,7 @@ impl Thread {
     /// What it was let change is changed, as it has reported or posted a call since: the change.
     pub fn land(&self) -> Option<Flight> {
         self.posting.take_approved();
+        drop(self.posting.take_lent());
         let flies = self.flying.swap(false, Ordering::SeqCst);
         flies.then(|| self.space().land(self.tid)).flatten()
     }
@@ -293,6 +297,7 @@ impl Thread {
 
     /// It has ended, and is in none.
     pub(super) fn leave_namespaces(&self) {
+        drop(self.posting.take_lent());
         let none = Namespaces { ended: true, ..Namespaces::default() };
         let own = std::mem::replace(&mut *lock(&self.namespaces), none);
         drop(own);

@@ -18,7 +18,9 @@ use super::file_use::FileUse;
 use super::inotify::{self, Inotify, event};
 use super::mount::MountUse;
 use super::pipe::pipe_of;
-use super::{Asks, Attributes, Directory, Entry, Epoll, Kept, Kind, Position, Ready, status};
+use super::{
+    Asks, Attributes, Directory, Entry, Epoll, Glance, Kept, Kind, Position, Ready, status,
+};
 
 /// What an open file is made of.
 pub trait File: Send + Sync {
@@ -121,6 +123,18 @@ pub trait File: Send + Sync {
         None
     }
 
+    /// The host's descriptor, if its readers may have it mapped and copy from there, and what is
+    /// to be known for that. It is that of all that is read.
+    fn in_view(&self) -> Option<(BorrowedFd<'_>, Glance)> {
+        None
+    }
+
+    /// How long it is, to who copies from that descriptor's mapping in place of reading; `None` if
+    /// he is to read. What reading does beside that is done.
+    fn glance(&self, _: &mut Glance) -> Option<u64> {
+        None
+    }
+
     /// To what offsets, lengths and memory are to be aligned with `O_DIRECT`; `None` if it can't be
     /// opened so.
     fn direct(&self) -> Option<u64> {
@@ -208,26 +222,6 @@ pub trait File: Send + Sync {
     }
 }
 
-/// Gives what a text has from `offset` on, as far as there is room; how much that is.
-pub(super) fn read_text(text: &[u8], into: &mut [u8], offset: u64) -> usize {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    let rest = text.get(start..).unwrap_or_default();
-    let count = rest.len().min(into.len());
-    if let (Some(to), Some(from)) = (into.get_mut(..count), rest.get(..count)) {
-        to.copy_from_slice(from);
-    }
-    count
-}
-
-/// The number that a text is, with spaces around it.
-///
-/// # Errors
-/// `EINVAL` if it is none.
-pub(super) fn read_number<T: std::str::FromStr>(text: &[u8]) -> Result<T, Errno> {
-    let text = std::str::from_utf8(text).ok();
-    text.and_then(|text| text.trim().parse().ok()).ok_or(Errno::INVAL)
-}
-
 /// An open file description.
 pub struct OpenFile {
     /// What it is made of.
@@ -256,6 +250,8 @@ pub struct OpenFile {
     pub owner: OnceLock<Arc<Owner>>,
     /// How long what is written is said to last, once that was asked or said.
     pub hint: OnceLock<Arc<AtomicU64>>,
+    /// How much was read of it that could have been copied, had it been in view.
+    pub read_over: AtomicU64,
 }
 
 impl Drop for OpenFile {
@@ -282,6 +278,9 @@ impl std::fmt::Debug for OpenFile {
 }
 
 impl OpenFile {
+    /// `read_over` of what is not to be in view.
+    pub const READ: u64 = u64::MAX;
+
     /// Whether it has a flag of open(2).
     #[must_use]
     pub fn flag(&self, flag: u32) -> bool {

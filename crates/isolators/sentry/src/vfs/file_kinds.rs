@@ -1,6 +1,6 @@
 //! Open files of each kind, as they are made.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::io::Errno;
@@ -25,6 +25,7 @@ impl OpenFile {
             sets: Mutex::default(),
             owner: OnceLock::new(),
             hint: OnceLock::new(),
+            read_over: AtomicU64::new(0),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::net::inbox::Packet;
 use crate::net::{Body, Netlink};
 use crate::task::waiter::Waiter;
 
-use super::file::read_text;
+use super::texts::read_text;
 use super::tmpfs::TmpNode;
 use super::{Attributes, File, FileTable, OpenFile, Ready};
 

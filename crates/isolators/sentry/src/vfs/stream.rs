@@ -185,7 +185,7 @@ impl File for HostStream {
         let _reading = lock(&self.reading);
         let mut back = lock(&self.back);
         if !back.is_empty() {
-            let count = super::file::read_text(&back, into, 0);
+            let count = super::texts::read_text(&back, into, 0);
             back.drain(..count);
             return Ok(count);
         }

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use crate::mm::Anchor;
 
-use super::super::{Attributes, File, Kind};
-use super::HostNode;
+use super::super::{Attributes, File, Glance, Kind};
+use super::{HostNode, KNOWN_FOR};
 
 /// An open regular file or directory of the host's.
 #[derive(Debug)]
@@ -73,9 +73,14 @@ impl File for HostFile {
     fn write(&self, from: &[u8], offset: u64, append: bool) -> Result<usize, Errno> {
         if append {
             let flags = rustix::io::ReadWriteFlags::APPEND;
-            return rustix::io::pwritev2(&self.fd, &[std::io::IoSlice::new(from)], offset, flags);
+            let from = [std::io::IoSlice::new(from)];
+            let done = rustix::io::pwritev2(&self.fd, &from, offset, flags);
+            self.node.changes.content();
+            return done;
         }
-        rustix::io::pwrite(&self.fd, from, offset)
+        let done = rustix::io::pwrite(&self.fd, from, offset);
+        self.node.changes.content();
+        done
     }
 
     fn attributes(&self) -> Result<Attributes, Errno> {
@@ -84,6 +89,17 @@ impl File for HostFile {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.fd.as_fd())
+    }
+
+    fn in_view(&self) -> Option<(BorrowedFd<'_>, Glance)> {
+        let regular = self.node.kind() == Kind::Regular;
+        Some((self.fd.as_fd(), regular.then(|| Glance::of(self.fd.as_fd())).flatten()?))
+    }
+
+    fn glance(&self, seen: &mut Glance) -> Option<u64> {
+        let count = self.node.changes.count();
+        let known = if self.node.may_be_believed() { seen.known(count, KNOWN_FOR) } else { None };
+        known.or_else(|| seen.look(&rustix::fs::fstat(&self.fd).ok()?, count))
     }
 
     fn direct(&self) -> Option<u64> {
@@ -101,11 +117,15 @@ impl File for HostFile {
     }
 
     fn truncate(&self, size: u64) -> Result<(), Errno> {
-        rustix::fs::ftruncate(&self.fd, size)
+        let done = rustix::fs::ftruncate(&self.fd, size);
+        self.node.changes.content();
+        done
     }
 
     fn allocate(&self, mode: FallocateFlags, offset: u64, length: u64) -> Result<(), Errno> {
-        rustix::fs::fallocate(&self.fd, mode, offset, length)
+        let done = rustix::fs::fallocate(&self.fd, mode, offset, length);
+        self.node.changes.content();
+        done
     }
 
     fn seek_content(&self, offset: u64, hole: bool) -> Result<u64, Errno> {

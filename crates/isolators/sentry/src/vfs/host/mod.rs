@@ -69,6 +69,8 @@ struct Changes {
     attributes: AtomicU64,
     /// Changes after which an overlay's descriptors from before may show another file.
     copies: AtomicU64,
+    /// Changes of its content by open files.
+    contents: AtomicU64,
     /// Open files that can be written.
     writers: AtomicUsize,
     /// Whether it is, or was, mapped so that writes reach it without a call.
@@ -76,6 +78,17 @@ struct Changes {
 }
 
 impl Changes {
+    /// Its content was changed.
+    fn content(&self) {
+        self.contents.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// All that has happened to it by calls that are noted.
+    fn count(&self) -> u64 {
+        let counts = [&self.attributes, &self.copies, &self.contents];
+        counts.iter().fold(0, |sum, count| sum.wrapping_add(count.load(Ordering::SeqCst)))
+    }
+
     /// Whether it changes by nothing but calls that are noted.
     fn is_quiet(&self) -> bool {
         self.writers.load(Ordering::SeqCst) == 0 && !self.mapped.load(Ordering::SeqCst)

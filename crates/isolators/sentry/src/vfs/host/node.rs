@@ -301,6 +301,11 @@ impl HostNode {
         Ok(attributes)
     }
 
+    /// Whether its content changes by nothing but calls that are counted.
+    pub(super) fn may_be_believed(&self) -> bool {
+        !self.is_shared() && !self.changes.mapped.load(Ordering::SeqCst)
+    }
+
     /// Something of its attributes is new.
     pub fn touch(&self) {
         self.fs.changed.fetch_add(1, Ordering::SeqCst);

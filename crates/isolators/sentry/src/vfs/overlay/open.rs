@@ -12,7 +12,9 @@ use crate::task::waiter::lock;
 
 use super::super::broker::is_stored_name;
 use super::super::tmpfs::AT_ONCE;
-use super::super::{Attributes, Directory, Entry, File, Kind, Listed, Walker, access, open};
+use super::super::{
+    Attributes, Directory, Entry, File, Glance, Kind, Listed, Walker, access, open,
+};
 use super::OverlayNode;
 use super::lookup::is_whiteout;
 
@@ -64,6 +66,14 @@ impl File for OverlayFile {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.file().ok()?.descriptor()
+    }
+
+    fn in_view(&self) -> Option<(BorrowedFd<'_>, Glance)> {
+        self.file().ok()?.in_view()
+    }
+
+    fn glance(&self, seen: &mut Glance) -> Option<u64> {
+        self.file().ok()?.glance(seen)
     }
 
     fn is_mapped(&self, shared: bool) -> Anchor {

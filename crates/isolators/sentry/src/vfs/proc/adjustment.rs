@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::task::Process;
 use crate::task::waiter::lock;
 
-use super::super::file::{read_number, read_text};
+use super::super::texts::{read_number, read_text};
 use super::super::{Attributes, File};
 
 /// What it may be, and what the opposite of that is.

@@ -8,7 +8,7 @@ use crate::syscalls::{Call, Failure};
 use crate::task::Process;
 use crate::task::waiter::lock;
 
-use super::super::file::read_text;
+use super::super::texts::read_text;
 use super::super::{Attributes, File, Ready};
 
 /// Bytes of a name.

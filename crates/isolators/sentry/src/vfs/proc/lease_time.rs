@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::io::Errno;
 
-use super::super::file::{read_number, read_text};
+use super::super::texts::{read_number, read_text};
 use super::super::{Attributes, File};
 
 /// Its path below `/proc/sys`.

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::kernel::Kernel;
 use crate::mm::{Area, Backing, Marks, Space};
-use crate::platform::HostTid;
+use crate::platform::{HostTid, VIEW};
 use crate::task::Thread;
 use crate::task::waiter::lock;
 
@@ -51,7 +51,8 @@ impl Memory {
         let place = lock(&thread.place).clone();
         let space = place.space;
         let text = text(kernel, &space, place.host, ProcessFile::Status);
-        let told = text.map_or_else(Self::default, |text| Self::parse(&text));
+        let mut told = text.map_or_else(Self::default, |text| Self::parse(&text));
+        told.leave_out_views(kernel, &space, place.host);
         let areas = lock(&space.areas);
         let stack = areas.iter().filter(|(_, area)| area.name == "[stack]");
         Memory {
@@ -61,6 +62,23 @@ impl Memory {
             code: areas.code(),
             data: areas.data(),
             ..told
+        }
+    }
+
+    /// What is mapped to be copied from is not the guest's.
+    fn leave_out_views(&mut self, kernel: &Kernel, space: &Space, host: Option<HostTid>) {
+        let views = space.views.places();
+        if views.is_empty() {
+            return;
+        }
+        let text = text(kernel, space, host, ProcessFile::Smaps).unwrap_or_default();
+        let pieces = pieces(&text);
+        for (start, is_of_memory) in views {
+            let sums = sums_of(&pieces, &(start..start + VIEW));
+            let there = sums.iter().find(|(name, _)| name == "Rss").map_or(0, |(_, sum)| *sum);
+            let field = if is_of_memory { &mut self.shared } else { &mut self.file };
+            *field = field.saturating_sub(there);
+            self.most = self.most.saturating_sub(there);
         }
     }
 

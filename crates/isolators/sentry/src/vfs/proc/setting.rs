@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::net::Network;
 use crate::task::Credentials;
 
-use super::super::file::read_text;
+use super::super::texts::read_text;
 use super::super::{Attributes, File};
 use super::sys;
 

@@ -8,7 +8,7 @@ use crate::syscalls::{Call, Failure, Habits};
 use crate::task::waiter::lock;
 use crate::task::{Caps, Process};
 
-use super::super::file::{read_number, read_text};
+use super::super::texts::{read_number, read_text};
 use super::super::{Attributes, File, Ready};
 
 /// That of a thread: its own, or, for who may set others' priorities, another's.

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::task::waiter::lock;
 
-use super::super::file::read_text;
+use super::super::texts::read_text;
 use super::super::{Attributes, Directory, File, Kind, Listed};
 
 /// Makes a text.

@@ -392,4 +392,11 @@ impl TmpNode {
         let bytes = self.bytes().map_err(|_| Errno::NODEV)?;
         bytes.enlarge(&self.fs).map(AsFd::as_fd)
     }
+
+    /// The same for who reads it often: not if there are many already.
+    pub(super) fn memory_in_view(&self) -> Option<BorrowedFd<'_>> {
+        let bytes = self.bytes().ok()?;
+        let few = LARGE.load(Ordering::Relaxed) < most_handles() / 2;
+        if few || bytes.large.get().is_some() { self.memory().ok() } else { None }
+    }
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::mm::Anchor;
 
-use super::super::{Attributes, File};
+use super::super::{Attributes, File, Glance};
 use super::TmpNode;
 
 /// An open file.
@@ -30,6 +30,15 @@ impl File for TmpFile {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.0.memory().ok()
+    }
+
+    fn in_view(&self) -> Option<(BorrowedFd<'_>, Glance)> {
+        let (fd, mut glance) = (self.0.memory_in_view()?, Glance::of_memory());
+        glance.look(&rustix::fs::fstat(fd).ok()?, 0).map(|_| (fd, glance))
+    }
+
+    fn glance(&self, seen: &mut Glance) -> Option<u64> {
+        seen.look(&rustix::fs::fstat(self.0.memory().ok()?).ok()?, 0)
     }
 
     fn direct(&self) -> Option<u64> {

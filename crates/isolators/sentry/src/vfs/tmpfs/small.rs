@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::super::file::read_text;
+use super::super::texts::read_text;
 use super::store::{Piece, Store};
 
 /// Bytes that are copied at once.

@@ -46,7 +46,7 @@ static word seed;
 static word draw(word *x) { *x ^= *x << 13; *x ^= *x >> 7; *x ^= *x << 17; return *x >> 8; }
 static word odd(word *x) {
     static const word values[] = {0, 1, 2, 7, 8, 16, 64, 4096, 65536, 0x7fffffff, 0x80000000, 0xffffffff,
-        0x100000000, 0x7fffffffffffffff, 0x8000000000000000, -1, -4096, -22, 0x7ffe00000000, 0x7ffe10000000,
+        0x100000000, 0x7fffffffffffffff, 0x8000000000000000, -1, -4096, -22, 0x7ffe00000000, 0x7ffe40000000,
         0x7ffe00010000, 0x7ffdfffff000, 0xffff800000000000, 0xffffffff81000000, 0x1000, 999999999, 1000000000};
     word r = draw(x);
     switch (r % 4) {

@@ -19,7 +19,7 @@
 #define CODE 0x7ffe00000000UL
 /* Which the host would make in its own root. */
 #define ESCAPED "/caisson-sentry-escaped"
-#define SLOTS 0x7ffe10000000UL
+#define SLOTS 0x7ffe40000000UL
 
 static long raw(long n, long a, long b, long c, long d, long e, long f) {
     long r;

@@ -175,7 +175,7 @@ static void honest(double seconds) {
 }
 
 /* The page that the sentry looks at, and a desk in it. */
-#define DESKS ((volatile unsigned char *)0x7ffe20000000)
+#define DESKS ((volatile unsigned char *)0x7ffe80000000)
 struct desk { volatile uint32_t state, present; volatile uint64_t number, args[6], pieces[4], unused[4]; };
 static struct desk *desk(int i) { return (struct desk *)(DESKS + 128 * i); }
 

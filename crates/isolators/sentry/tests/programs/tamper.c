@@ -21,7 +21,7 @@
 
 #define CODE 0x7ffe00000000UL
 #define CLOCKS (CODE + 0x10000)
-#define SLOTS 0x7ffe10000000UL
+#define SLOTS 0x7ffe40000000UL
 /* Which the host would make in its own root. */
 #define ESCAPED "/caisson-sentry-escaped"
 

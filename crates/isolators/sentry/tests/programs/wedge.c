@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 
-#define SLOTS 0x7ffe10000000UL
+#define SLOTS 0x7ffe40000000UL
 
 static void *scribble(void *unused) {
     uint64_t x = 88172645463325252ULL;

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define CODE 0x7ffe00000000UL
-#define SLOTS 0x7ffe10000000UL
+#define SLOTS 0x7ffe40000000UL
 #define ESCAPED "/caisson-sentry-escaped"
 
 static uint64_t x = 88172645463325252UL;

@@ -33,6 +33,8 @@ impl Log {
         if lines.len() >= LIMIT {
             lines.pop_front();
         }
+        // Programs choose their names: neither lines nor sequences of a terminal's.
+        let line = line.replace(char::is_control, "?");
         lines.push_back(format!("<6>[{time}] {line}\n"));
     }
 

@@ -36,7 +36,8 @@ fn readers_copy_what_they_have_in_view() {
     for file in ["/tmp/file", "/dev/shm/file"] {
         let ended = sandbox.run(&["/bin/inview", "seen", file]);
         let expected = "wrong 0\ncopied 1\nin view 1\nin a child's 0\nmmap -1\nmprotect -1\n\
-                        munmap -1\nwritten -1\nin maps 0\nin view 1\nin view 0\ndone\n";
+                        munmap -1\nwritten -1\nin maps 0\nin view 1\nclosed 10\nclosed 10\nin view 0\n\
+                        done\n";
         assert_eq!(ended.stdout, expected, "{file}: {ended:?}");
     }
 }

@@ -15,9 +15,7 @@ use crate::net::{Network, Uplink};
 use crate::task::waiter::lock;
 use crate::vfs::leases::USUAL_BREAK;
 use crate::vfs::setup::{Layout, MountError, root_walker};
-use crate::vfs::{
-    BrokerClient, Fifos, FileSystem, MountTable, Poller, learn_processors, limit_handles,
-};
+use crate::vfs::{BrokerClient, Fifos, FileSystem, MountTable, Poller, limit_handles};
 use crate::wall::{empty_root, processes, shed, tie};
 use crate::{control, panic_report, platform, settings, signal, syscalls};
 
@@ -62,7 +60,6 @@ pub(crate) fn boot(given: Given<'_>) -> Result<Arc<Kernel>, LaunchError> {
     panic_report::install(name);
     raise_descriptors();
     unlimit_files()?;
-    learn_processors();
     // The broker's from here on: only it opens.
     let procfs = processes()?;
     broker.keep_processes(Some(procfs.as_fd())).map_err(step("give the broker a procfs"))?;

@@ -18,7 +18,9 @@ use crate::panic_report::STATUS;
 use crate::platform;
 use crate::task::Status;
 use crate::vfs::setup::{Layout, MountError};
-use crate::vfs::{Broker, BrokerClient, MountFlags, StartBrokerError, pair, served_tree};
+use crate::vfs::{
+    Broker, BrokerClient, MountFlags, StartBrokerError, learn_processors, pair, served_tree,
+};
 use crate::wall::WallError;
 
 /// Why there is no sandbox.
@@ -209,6 +211,7 @@ fn alone(
     let streams = Streams::own(0)?;
     let (host_name, control, signals, tied) = (None, None, None, true);
     let counter = platform::clock::counter_is_a_clock();
+    learn_processors();
     let name = None;
     let kernel = boot(Given {
         name,

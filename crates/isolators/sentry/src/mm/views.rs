@@ -46,6 +46,8 @@ pub struct View {
     used: AtomicU64,
     /// Its file is about to be closed by who has it in view, or shows something else by now.
     unwanted: AtomicBool,
+    /// It could not be unmapped, and stays for good.
+    stuck: AtomicBool,
 }
 
 impl View {
@@ -122,6 +124,8 @@ pub struct Wanted {
     pub file: Weak<OpenFile>,
     /// Where it begins.
     pub offset: u64,
+    /// How often files had been forsaken when it was taken.
+    forsaken: u64,
 }
 
 #[derive(Debug)]
@@ -148,6 +152,8 @@ struct State {
     mapped: Vec<Arc<View>>,
     counted: Vec<Counted>,
     wanted: Option<Wanted>,
+    /// How often files were.
+    forsaken: u64,
     /// Counts reads.
     clock: u64,
     /// Times that [`LEAST`] was doubled.
@@ -173,11 +179,13 @@ impl Views {
         let mut state = lock(&self.state);
         state.clock += 1;
         let here = |view: &&Arc<View>| {
-            view.is_of(file) && offset.checked_sub(view.offset).is_some_and(|from| from < VIEW)
+            view.is_of(file)
+                && offset.checked_sub(view.offset).is_some_and(|from| from < VIEW)
+                && !view.unwanted.load(Ordering::SeqCst)
         };
         let view = state.mapped.iter().find(here)?;
         view.used.store(state.clock, Ordering::Relaxed);
-        (!view.unwanted.load(Ordering::SeqCst)).then(|| Arc::clone(view))
+        Some(Arc::clone(view))
     }
 
     /// Counts what was read at an offset that is not in view; whether it is wanted there, as it
@@ -202,7 +210,7 @@ impl Views {
                     state.counted.swap_remove(at);
                 }
             }
-            let wanted = Wanted { file: Arc::downgrade(file), offset };
+            let wanted = Wanted { file: Arc::downgrade(file), offset, forsaken: 0 };
             state.counted.push(Counted { wanted, bytes: length, since: now, used: now });
             return false;
         };
@@ -222,10 +230,14 @@ impl Views {
         true
     }
 
-    /// A file is about to be closed by who has it in view.
-    pub fn forsake(&self, file: &OpenFile) {
-        let state = lock(&self.state);
-        for view in state.mapped.iter().filter(|view| view.is_of(file)) {
+    /// A file is about to be closed by who has it in view; all files, if none is named.
+    pub fn forsake(&self, file: Option<&OpenFile>) {
+        let is_it = |its: &Weak<OpenFile>| file.is_none_or(|file| std::ptr::eq(its.as_ptr(), file));
+        let mut state = lock(&self.state);
+        state.forsaken += 1;
+        state.counted.retain(|counted| !is_it(&counted.wanted.file));
+        state.wanted.take_if(|wanted| is_it(&wanted.file));
+        for view in state.mapped.iter().filter(|view| is_it(&view.file)) {
             if !view.unwanted.swap(true, Ordering::SeqCst) {
                 self.errand.store(true, Ordering::SeqCst);
             }
@@ -245,7 +257,9 @@ impl Views {
     #[must_use]
     pub fn take_wanted(&self) -> Option<Wanted> {
         self.errand.store(false, Ordering::SeqCst);
-        lock(&self.state).wanted.take()
+        let mut state = lock(&self.state);
+        let forsaken = state.forsaken;
+        state.wanted.take().map(|wanted| Wanted { forsaken, ..wanted })
     }
 
     /// Takes those that are not to be in view any longer. They are to be unmapped, in the
@@ -264,7 +278,10 @@ impl Views {
         if let Some(free) = free {
             return Some((free, None));
         }
-        let idle = state.mapped.iter().enumerate().filter(|(_, view)| Arc::strong_count(view) == 1);
+        let idle =
+            state.mapped.iter().enumerate().filter(|(_, view)| {
+                Arc::strong_count(view) == 1 && !view.stuck.load(Ordering::SeqCst)
+            });
         let (at, _) = idle.min_by_key(|(_, view)| view.used.load(Ordering::Relaxed))?;
         let old = state.mapped.swap_remove(at);
         // It has not paid, or it has.
@@ -273,9 +290,20 @@ impl Views {
         Some((old.number, Some(old)))
     }
 
-    /// It is mapped there.
+    /// It could not be unmapped.
+    pub fn put_back(&self, view: Arc<View>) {
+        view.unwanted.store(true, Ordering::SeqCst);
+        view.stuck.store(true, Ordering::SeqCst);
+        lock(&self.state).mapped.push(view);
+    }
+
+    /// It is mapped there. What was closed meanwhile may have been that file.
     pub fn add(&self, wanted: &Wanted, number: usize, sight: Sight) {
         let mut state = lock(&self.state);
+        let unwanted = state.forsaken != wanted.forsaken;
+        if unwanted {
+            self.errand.store(true, Ordering::SeqCst);
+        }
         let Sight { descriptor, glance, anchor } = sight;
         let view = View {
             file: Weak::clone(&wanted.file),
@@ -286,7 +314,8 @@ impl Views {
             anchor,
             served: AtomicU64::new(0),
             used: AtomicU64::new(state.clock),
-            unwanted: AtomicBool::new(false),
+            unwanted: AtomicBool::new(unwanted),
+            stuck: AtomicBool::new(false),
         };
         state.mapped.push(Arc::new(view));
     }
@@ -324,5 +353,5 @@ impl Sight {
 /// Whether a view is not to be there any longer, and nobody copies from it.
 fn is_over(view: &Arc<View>) -> bool {
     let gone = view.unwanted.load(Ordering::SeqCst) || view.file.strong_count() == 0;
-    gone && Arc::strong_count(view) == 1
+    gone && Arc::strong_count(view) == 1 && !view.stuck.load(Ordering::SeqCst)
 }

@@ -19,6 +19,7 @@ use crate::kernel::Kernel;
 use crate::launch::{self, Given, LaunchError, Streams};
 use crate::net::{Outside, Uplink};
 use crate::task::waiter::lock;
+use crate::vfs::learn_processors;
 use crate::vfs::setup::Layout;
 
 /// What the container's configuration says to its kernel.
@@ -65,6 +66,7 @@ impl SentryKernel {
         let layout = layout(spec)?;
         let store = layout.overlay.open_folder();
         let store = store.map_err(|error| SandboxError::step("open a folder", error))?;
+        learn_processors();
         Ok(Self {
             id: id.clone(),
             store: Mutex::new(store),

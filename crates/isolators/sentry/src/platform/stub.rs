@@ -45,7 +45,8 @@ pub const MAP_LIMIT: u64 = 1 << 32;
 /// Where the piece of that number is mapped.
 #[must_use]
 pub fn view_place(number: usize) -> u64 {
-    VIEWS + number as u64 * VIEW
+    // Neighbours would become one mapping, of which a part is not as surely unmapped.
+    VIEWS + number as u64 * 2 * VIEW
 }
 
 /// The signal that makes a running thread report: [`super::EventKind::Signal`].

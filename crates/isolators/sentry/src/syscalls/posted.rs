@@ -390,7 +390,9 @@ impl Seat {
         if to_end || !is_simple(number) || thread.is_traced() || thread.waiter.is_interrupted() {
             return None;
         }
-        if !is_let(thread, number) || views::have_errand(&self.space, thread, number, args[0]) {
+        if !is_let(thread, number)
+            || views::have_errand(&self.space, thread, number, (args[0], args[1]))
+        {
             return None;
         }
         let _serving = serving(thread, Some(number));

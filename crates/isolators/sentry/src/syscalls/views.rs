@@ -9,6 +9,7 @@
 //! What is in view is changed by ordered calls, in front of a call that a thread reports.
 
 use std::collections::VecDeque;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -35,6 +36,9 @@ const FEW: u64 = 4 << 20;
 
 const READ: u64 = 0;
 const PREAD64: u64 = 17;
+const DUP2: u64 = 33;
+const DUP3: u64 = 292;
+const CLOSE_RANGE: u64 = 436;
 const EXIT: u64 = 60;
 const EXIT_ALL: u64 = 231;
 
@@ -83,14 +87,27 @@ pub(super) fn lend(
 
 /// A call is about to be served: whether what its process has in view is to be changed first.
 /// What is closed is not to be in view any longer.
-pub(super) fn have_errand(space: &Space, thread: &Thread, number: u64, first: u64) -> bool {
+pub(super) fn have_errand(
+    space: &Space,
+    thread: &Thread,
+    number: u64,
+    (first, second): (u64, u64),
+) -> bool {
     if !space.views.are_used() {
         return false;
     }
-    if number == host::CLOSE {
+    let closed = match number {
+        host::CLOSE => Some(first),
+        DUP2 | DUP3 => Some(second),
+        _ => None,
+    };
+    if let Some(closed) = closed {
         let files = Arc::clone(&lock(&thread.process.files));
-        let file = u32::try_from(first & 0xffff_ffff).ok().and_then(|n| files.get(n).ok());
-        file.inspect(|file| space.views.forsake(file));
+        let file = u32::try_from(closed & 0xffff_ffff).ok().and_then(|n| files.get(n).ok());
+        file.inspect(|file| space.views.forsake(Some(file)));
+    }
+    if number == CLOSE_RANGE {
+        space.views.forsake(None);
     }
     if !matches!(number, READ | PREAD64) {
         space.views.look_around();
@@ -107,8 +124,10 @@ fn may_be_told(thread: &Thread, number: u64) -> bool {
 
 /// A call was reported; true if what is in view is to be changed, and the call made again.
 pub(super) fn called(kernel: &Kernel, thread: &Thread, id: u64, call: &HostCall) -> bool {
-    if !may_be_told(thread, call.number)
-        || !have_errand(&thread.space(), thread, call.number, call.args[0])
+    let [first, second, ..] = call.args;
+    // First: what is closed is forsaken whoever closes it.
+    if !have_errand(&thread.space(), thread, call.number, (first, second))
+        || !may_be_told(thread, call.number)
         || lock(&thread.continued).is_some()
     {
         return false;
@@ -128,7 +147,8 @@ pub fn called_framed(
     mut frame: Frame,
 ) -> Option<Frame> {
     let number = frame.context.get(Register::Rax);
-    if !may_be_told(thread, number) || !have_errand(&thread.space(), thread, number, 0) {
+    let args = (frame.context.get(Register::Rdi), frame.context.get(Register::Rsi));
+    if !have_errand(&thread.space(), thread, number, args) || !may_be_told(thread, number) {
         return Some(frame);
     }
     frame.make_again();
@@ -139,15 +159,15 @@ pub fn called_framed(
 /// Changes what is in view. The thread waits with a frame, set back to its call.
 pub fn arrange(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: Frame) {
     let space = thread.space();
-    let view = space.views.take_wanted().and_then(|wanted| sight(kernel, id, wanted));
+    let view = space.views.take_wanted().and_then(|wanted| sight(kernel, wanted));
     if space.take_turn().is_err() {
         signal::resume(kernel, thread, id, &mut frame);
         return;
     }
     let mut steps: VecDeque<Step> =
-        space.views.take_over().into_iter().flat_map(unmapping).collect();
-    if let Some((wanted, sight, number)) = view {
-        steps.extend(mapping(&space, wanted, sight, number));
+        space.views.take_over().into_iter().flat_map(|view| unmapping(&space, view)).collect();
+    if let Some(view) = view {
+        steps.extend(mapping(kernel, id, &space, view));
     }
     if steps.is_empty() {
         space.pass_turn();
@@ -157,16 +177,27 @@ pub fn arrange(kernel: &Arc<Kernel>, thread: &Arc<Thread>, id: u64, mut frame: F
     sites::run(kernel, thread, id, (frame, space), steps);
 }
 
-/// A view is unmapped, and then nothing is held for it any more.
-fn unmapping(view: Arc<View>) -> [Step; 2] {
-    let args = [view.start(), VIEW, 0, 0, 0, 0];
-    let unmap = Step::Call(HostCall { number: host::MUNMAP, args });
-    [unmap, Step::Note(Box::new(move |_| drop(view)))]
+/// A view that is in no list while it is unmapped: in its own again, if it could not be.
+struct Leaving(Arc<Space>, Option<Arc<View>>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(view) = self.1.take() {
+            self.0.views.put_back(view);
+        }
+    }
 }
 
-/// What is to be known of a wanted piece, and the number under which the stub has a descriptor
-/// that can only read it.
-fn sight(kernel: &Kernel, id: u64, wanted: Wanted) -> Option<(Wanted, Sight, u32)> {
+/// A view is unmapped, and then nothing is held for it any more.
+fn unmapping(space: &Arc<Space>, view: Arc<View>) -> [Step; 2] {
+    let args = [view.start(), VIEW, 0, 0, 0, 0];
+    let unmap = Step::Call(HostCall { number: host::MUNMAP, args });
+    let mut leaving = Leaving(Arc::clone(space), Some(view));
+    [unmap, Step::Note(Box::new(move |_| drop(leaving.1.take())))]
+}
+
+/// What is to be known of a wanted piece, and a descriptor that can only read it.
+fn sight(kernel: &Kernel, wanted: Wanted) -> Option<(Wanted, Sight, OwnedFd)> {
     let file = wanted.file.upgrade()?;
     let given = (|| {
         let (fd, glance) = file.file.in_view()?;
@@ -176,26 +207,29 @@ fn sight(kernel: &Kernel, id: u64, wanted: Wanted) -> Option<(Wanted, Sight, u32
             mapping::read_only(kernel, fd).ok()?
         };
         let anchor = file.file.is_mapped(false);
-        let number = kernel.listener.give(id, std::os::fd::AsFd::as_fd(&opened)).ok()?;
-        Some((Sight::new(fd, glance, anchor), number))
+        Some((Sight::new(fd, glance, anchor), opened))
     })();
     if given.is_none() {
         file.read_over.store(OpenFile::READ, Ordering::Relaxed);
     }
-    given.map(|(sight, number)| (wanted, sight, number))
+    given.map(|(sight, opened)| (wanted, sight, opened))
 }
 
 /// The stub maps it, in the place of another one if there are as many as may be. The caller has
-/// the turn.
-fn mapping(space: &Space, wanted: Wanted, sight: Sight, descriptor: u32) -> Vec<Step> {
-    let Some((number, old)) = space.views.room() else {
-        let args = [descriptor.into(), 0, 0, 0, 0, 0];
-        return vec![Step::Call(HostCall { number: host::CLOSE, args })];
-    };
+/// the turn, so that no fork's child gets a copy of the descriptor.
+fn mapping(
+    kernel: &Kernel,
+    id: u64,
+    space: &Arc<Space>,
+    (wanted, sight, opened): (Wanted, Sight, OwnedFd),
+) -> Vec<Step> {
+    let Some((number, old)) = space.views.room() else { return Vec::new() };
+    let mut steps: Vec<Step> = old.into_iter().flat_map(|old| unmapping(space, old)).collect();
+    let Ok(descriptor) = kernel.listener.give(id, opened.as_fd()) else { return steps };
     let (place, from) = ((view_place(number), VIEW, 1), (descriptor, wanted.offset));
     let mapped = Step::Note(Box::new(move |space: &Space| {
-        drop(old);
         space.views.add(&wanted, number, sight);
     }));
-    sites::map_beyond(place, from, mapped).into()
+    steps.extend(sites::map_beyond(place, from, mapped));
+    steps
 }

@@ -64,7 +64,7 @@ static int in_view(void) {
     int seen = 0;
     for (int i = 0; i < 8; i++) {
         lseek(null, 0, SEEK_SET), ftruncate(null, 0);
-        seen += readable(VIEWS + i * (32L << 20));
+        seen += readable(VIEWS + i * (64L << 20));
     }
     return seen;
 }
@@ -305,6 +305,17 @@ static long seen(const char *name) {
     fclose(maps);
     say("in maps", told);
     say("in view", in_view());
+    /* However it is closed, and whoever else has it open. */
+    for (int how = 0; how < 3; how++) {
+        if (how) fd = open(name, O_RDWR);
+        if (!(child = fork())) for (;;) pause();
+        for (double end = now() + 20; now() < end && !in_view();) keep_reading(fd, 1, SIZE);
+        int before = in_view();
+        if (how == 0) dup2(null, fd);
+        if (how == 1) close_range(fd, fd, 0);
+        if (how < 2) say("closed", before * 10 + in_view());
+        kill(child, SIGKILL), waitpid(child, &status, 0);
+    }
     unlink(name);
     close(fd);
     say("in view", in_view());

@@ -1,10 +1,12 @@
 //! Frames, to and from the socket of an interface.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
+use super::cut;
 use super::train::{DESCRIPTION, Trains};
 
 /// Room for a frame that the sender's side put together of many.
@@ -19,12 +21,15 @@ pub(super) struct Frames {
     buffer: Vec<u8>,
     /// A frame that was looked at, and is to be processed next.
     seen: Option<usize>,
+    /// The rest of a piece that was cut up.
+    rest: VecDeque<Vec<u8>>,
     trains: Trains,
 }
 
 impl Frames {
     pub(super) fn new(socket: OwnedFd, mtu: usize) -> Self {
-        Frames { socket, mtu, buffer: vec![0; LARGEST], seen: None, trains: Trains::default() }
+        let (buffer, rest, trains) = (vec![0; LARGEST], VecDeque::new(), Trains::default());
+        Frames { socket, mtu, buffer, seen: None, rest, trains }
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
@@ -33,9 +38,19 @@ impl Frames {
 
     /// The next frame, which stays.
     pub(super) fn look(&mut self) -> Option<&[u8]> {
-        if self.seen.is_none() {
+        if self.seen.is_none() && self.rest.is_empty() {
             // Whatever goes wrong goes wrong once more, or is over.
             self.seen = rustix::io::read(&self.socket, &mut self.buffer[..]).ok();
+            let came = self.seen.and_then(|length| self.buffer.get(..length));
+            if let Some(cut) = came.and_then(cut::datagrams) {
+                (self.seen, self.rest) = (None, cut.into());
+            }
+        }
+        if self.seen.is_none()
+            && let Some(frame) = self.rest.pop_front()
+        {
+            self.buffer.iter_mut().zip(&frame).for_each(|(room, byte)| *room = *byte);
+            self.seen = Some(frame.len());
         }
         self.seen.and_then(|length| self.buffer.get(DESCRIPTION..length))
     }

@@ -6,6 +6,7 @@
 //! comes, if somebody listens and has room, so listeners cost nothing.
 
 mod arrivals;
+mod cut;
 mod datagrams;
 mod device;
 mod flow;

@@ -7,11 +7,11 @@
 /// Bytes of `struct virtio_net_hdr`.
 pub(super) const DESCRIPTION: usize = 10;
 /// Header of Ethernet.
-const ETHERNET: usize = 14;
+pub(super) const ETHERNET: usize = 14;
 /// What an IP packet can have, and its link's header.
 const LONGEST: usize = 65_535 + ETHERNET;
 /// Connections whose segments are put together at the same time.
-const MOST: usize = 8;
+const MOST: usize = 64;
 
 const ACK: u8 = 0x10;
 const PUSH: u8 = 8;
@@ -33,7 +33,7 @@ struct Form {
     data: usize,
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|word| u16::from_be_bytes(*word))
 }
 
@@ -41,7 +41,7 @@ fn long(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
 }
 
-fn set(bytes: &mut [u8], at: usize, value: u16) {
+pub(super) fn set(bytes: &mut [u8], at: usize, value: u16) {
     if let Some(room) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
         *room = value.to_be_bytes();
     }
@@ -141,7 +141,7 @@ impl Train {
 }
 
 /// The sum of words that TCP and IP take (RFC 1071), not yet inverted.
-fn folded(bytes: &[u8], first: u32) -> u16 {
+pub(super) fn folded(bytes: &[u8], first: u32) -> u16 {
     let words = bytes.chunks(2).map(|pair| match *pair {
         [high, low] => u32::from(u16::from_be_bytes([high, low])),
         [high] => u32::from(high) << 8,

@@ -47,7 +47,8 @@ type Lines = Vec<(String, String)>;
 
 static HOST: OnceLock<Lines> = OnceLock::new();
 
-/// Reads what the host says of its processors: where its `/proc` is still there.
+/// Reads what the host says of its processors. It is to be called where `/proc` is the host's:
+/// that of a container's tree is whatever its image has there.
 pub(crate) fn learn_processors() {
     let mut text = String::new();
     // What can't be read, or is cut off in the middle of a character, leaves the usual lines.

@@ -55,6 +55,21 @@ fn a_bundle_runs_on_a_kernel_of_its_own() {
     assert!(container.cgroups().is_empty() && container.state().is_null());
 }
 
+/// What an image has where procfs is going to be is not looked at, as if it were the host's.
+#[test]
+fn the_processors_are_those_of_the_host() {
+    if !sandbox::possible() {
+        return;
+    }
+    let container = Container::new(&["grep", "-m1", "^model name", "/proc/cpuinfo"], |_| {});
+    let fifo = container.sandbox.path("proc/cpuinfo");
+    rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let host = text.lines().find(|line| line.starts_with("model name")).unwrap_or_default();
+    assert_eq!(container.call(&["run"], &[]).stdout.trim_end(), host);
+}
+
 /// By the command line, or by the container's annotation; `exec` sees the same.
 #[test]
 fn a_root_is_written_in_memory_if_asked_for() {

@@ -223,6 +223,17 @@ fn members(container: &Container, sentry: u32) -> Members {
     found
 }
 
+/// What stands for a program can wait, and end itself.
+fn stands_behind_a_filter(pid: u32) {
+    use caisson_sentry::platform::{host_calls, stand_in_calls::of_stand_in};
+    is_behind_a_filter(pid);
+    // As it knows itself.
+    let inner = status(pid)["NSpid"].split('\t').next_back().unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    let installed = caisson_sys::seccomp::installed(pid).unwrap();
+    assert!(installed.contains(&host_calls::program(&of_stand_in(inner))), "{pid:?}");
+}
+
 /// The same of a container by the runtime's command line, with volumes, and of a second one in
 /// its sandbox.
 #[test]
@@ -283,6 +294,16 @@ fn containers_and_their_pods_have_nothing_on_the_host() {
     }
     is_confined(sentry, "0000000000000000", CONFIGURED);
     is_behind_a_filter(sentry);
+    stands_behind_a_filter(stand_in);
+    let file = folder.path().join("exec.pid");
+    let words = ["exec", "--detach", "--pid-file", file.to_str().unwrap()];
+    let mut command = first.command(&words, &["sleep", "100"]);
+    // Nobody waits for what it would write.
+    let null = std::process::Stdio::null;
+    let done = command.stdin(null()).stdout(null()).stderr(null()).status().unwrap();
+    assert!(done.success());
+    let pid = until("it runs", || std::fs::read_to_string(&file).ok()?.trim().parse().ok());
+    stands_behind_a_filter(pid);
 }
 
 /// Who started it hears why a sandbox has ended, if no guest has ended it.

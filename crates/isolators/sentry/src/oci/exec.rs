@@ -25,7 +25,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::join::reach;
 use super::terminal::make_raw;
 use crate::control::{Answer, EXECUTE, MAX_REQUEST, MAX_STREAMS, Order, VERSION, receive, send};
-use crate::platform::copy_of;
+use crate::platform::{copy_of, host_calls, stand_in_calls};
 
 /// Has the sandbox whose state is in `dir` run a program; returns once it was
 /// executed.
@@ -124,7 +124,8 @@ fn ask(dir: &Path, request: &ExecRequest, streams: &[OwnedFd]) -> Result<OwnedFd
     Ok(ours)
 }
 
-/// Runs as the stand-in, which blocks `mask`; returns its exit code.
+/// Runs as the stand-in, which blocks `mask`; returns its exit code. The caller has to end at
+/// once: the host ends it for all other calls.
 pub(super) fn stand_in(connection: &OwnedFd, mask: &SignalMask) -> u8 {
     /// What a sandbox leaves that is killed.
     const KILLED: u8 = 137;
@@ -133,6 +134,11 @@ pub(super) fn stand_in(connection: &OwnedFd, mask: &SignalMask) -> u8 {
     let Ok(signals) = SignalFd::new(mask) else { return KILLED };
     let keep = [connection.as_fd(), signals.as_fd()];
     if caisson_sys::descriptors::close_all_except(0, &keep).is_err() {
+        return KILLED;
+    }
+    // From here on it only waits: whoever has taken the sentry over finds nothing here.
+    let calls = stand_in_calls::of_stand_in(std::process::id());
+    if host_calls::confine(&calls).is_err() {
         return KILLED;
     }
     loop {

@@ -11,6 +11,7 @@ use caisson_foreign::step::Context as _;
 use caisson_isolator::{ContainerId, ContainerStatus, Isolator, SandboxError};
 use caisson_native::{CONTROL, Guest, NativeIsolator};
 use caisson_runtime_spec::{NamespaceKind, Spec};
+use caisson_sys::clone::exit_now;
 use caisson_sys::signal_fd::SignalMask;
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 use rustix::net::{
@@ -175,7 +176,7 @@ impl Join {
         match asked {
             Ok(connection) => {
                 drop(report);
-                stand_in(&connection, &mask)
+                exit_now(stand_in(&connection, &mask))
             }
             Err(SandboxError::Step { step, source }) => {
                 report.failed(&step, &source.to_string());

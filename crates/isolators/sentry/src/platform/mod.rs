@@ -37,6 +37,7 @@ mod packet;
 pub mod post;
 pub mod postable;
 mod process;
+pub mod stand_in_calls;
 mod stub;
 mod vdso;
 mod window;

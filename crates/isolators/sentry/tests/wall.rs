@@ -299,7 +299,7 @@ fn containers_and_their_pods_have_nothing_on_the_host() {
     let words = ["exec", "--detach", "--pid-file", file.to_str().unwrap()];
     let mut command = first.command(&words, &["sleep", "100"]);
     // Nobody waits for what it would write.
-    let null = std::process::Stdio::null;
+    let null = Stdio::null;
     let done = command.stdin(null()).stdout(null()).stderr(null()).status().unwrap();
     assert!(done.success());
     let pid = until("it runs", || std::fs::read_to_string(&file).ok()?.trim().parse().ok());

@@ -66,7 +66,9 @@ impl SentryKernel {
         let layout = layout(spec)?;
         let store = layout.overlay.open_folder();
         let store = store.map_err(|error| SandboxError::step("open a folder", error))?;
-        learn_processors();
+        if join.is_none() {
+            learn_processors();
+        }
         Ok(Self {
             id: id.clone(),
             store: Mutex::new(store),

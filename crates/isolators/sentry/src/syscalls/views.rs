@@ -98,7 +98,7 @@ pub(super) fn have_errand(
     }
     let closed = match number {
         host::CLOSE => Some(first),
-        DUP2 | DUP3 => Some(second),
+        DUP2 | DUP3 if first != second => Some(second),
         _ => None,
     };
     if let Some(closed) = closed {
@@ -106,7 +106,7 @@ pub(super) fn have_errand(
         let file = u32::try_from(closed & 0xffff_ffff).ok().and_then(|n| files.get(n).ok());
         file.inspect(|file| space.views.forsake(Some(file)));
     }
-    if number == CLOSE_RANGE {
+    if number == CLOSE_RANGE && first <= second {
         space.views.forsake(None);
     }
     if !matches!(number, READ | PREAD64) {

@@ -10,6 +10,9 @@ const DATAGRAMS: u8 = 5;
 const CONGESTION: u8 = 0x80;
 /// Header of UDP.
 const HEADER: usize = 8;
+const UDP: u8 = 17;
+/// Parts that a sender may leave in one piece (`UDP_MAX_SEGMENTS`).
+const MOST: usize = 128;
 
 /// The frames of what came, each behind a description; `None` if it is one frame.
 pub(super) fn datagrams(came: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -19,11 +22,15 @@ pub(super) fn datagrams(came: &[u8]) -> Option<Vec<Vec<u8>>> {
     let each = usize::from(u16::from_ne_bytes(*came.get(4..)?.first_chunk()?));
     let frame = came.get(DESCRIPTION..)?;
     let (is_v6, udp) = match word(frame, 12)? {
-        0x0800 => (false, ETHERNET + usize::from(*frame.get(ETHERNET)? & 0xf) * 4),
-        0x86dd => (true, ETHERNET + 40),
+        0x0800 if *frame.get(23)? == UDP => {
+            (false, ETHERNET + usize::from(*frame.get(ETHERNET)? & 0xf) * 4)
+        }
+        0x86dd if *frame.get(20)? == UDP => (true, ETHERNET + 40),
         _ => return None,
     };
     let data = frame.get(udp + HEADER..).filter(|_| each > 0)?;
+    // More are lost, as on any wire.
+    let data = data.get(..each * MOST).unwrap_or(data);
     let cut = data.chunks(each).map(|part| {
         let mut one = came.get(..DESCRIPTION + udp + HEADER).unwrap_or_default().to_vec();
         one.extend_from_slice(part);

@@ -50,6 +50,9 @@ static HOST: OnceLock<Lines> = OnceLock::new();
 /// Reads what the host says of its processors. It is to be called where `/proc` is the host's:
 /// that of a container's tree is whatever its image has there.
 pub(crate) fn learn_processors() {
+    if HOST.get().is_some() {
+        return;
+    }
     let mut text = String::new();
     // What can't be read, or is cut off in the middle of a character, leaves the usual lines.
     let _ =
